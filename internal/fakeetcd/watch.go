@@ -1,0 +1,288 @@
+package fakeetcd
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc"
+)
+
+const (
+	// noWatchID is the ID in answers that belong to no watcher: a refused
+	// creation, and progress that is true of all watchers.
+	noWatchID = -1
+	// progressInterval is etcd's --experimental-watch-progress-notify-interval.
+	progressInterval = 10 * time.Minute
+)
+
+type watchServer struct {
+	pb.UnimplementedWatchServer
+	m *Member
+}
+
+// watcher is one watch on a stream. It reads the store's event log from next
+// on, so that catching up and keeping up are the same thing.
+type watcher struct {
+	id       int64
+	rng      keyRange
+	next     int64
+	prevKV   bool
+	progress bool
+	noPut    bool
+	noDelete bool
+}
+
+// watchStream is one Watch call. Its handler's goroutine owns it.
+type watchStream struct {
+	m        *Member
+	stream   grpc.BidiStreamingServer[pb.WatchRequest, pb.WatchResponse]
+	watchers []*watcher // in the order of creation
+	nextID   int64
+}
+
+// Watch differs from etcd's in that it puts everything that it has for a watcher
+// into one response, and never fragments it.
+func (wsrv *watchServer) Watch(stream grpc.BidiStreamingServer[pb.WatchRequest, pb.WatchResponse]) error {
+	ws := &watchStream{m: wsrv.m, stream: stream}
+	ctx := stream.Context()
+	changed := ws.m.c.store.subscribe()
+	defer ws.m.c.store.unsubscribe(changed)
+	requests := receive(ctx, ws.m, stream.Recv)
+	var tick <-chan time.Time // only once a watcher wants it: an idle ticker would keep a synctest bubble going
+	for {
+		var err error
+		select {
+		case r := <-requests:
+			if r.done() {
+				return r.result()
+			}
+			err = ws.handle(r.msg)
+			if tick == nil && slices.ContainsFunc(ws.watchers, func(w *watcher) bool { return w.progress }) {
+				ticker := time.NewTicker(progressInterval)
+				defer ticker.Stop()
+				tick = ticker.C
+			}
+		case <-changed:
+			err = ws.deliver()
+		case <-tick:
+			err = ws.notifyProgress()
+		case <-ctx.Done():
+			if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+				return err
+			}
+			return rpctypes.ErrGRPCWatchCanceled
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (ws *watchStream) handle(r *pb.WatchRequest) error {
+	switch {
+	case r.GetCreateRequest() != nil:
+		if err := ws.create(r.GetCreateRequest()); err != nil {
+			return err
+		}
+		return ws.deliver()
+	case r.GetCancelRequest() != nil:
+		id := r.GetCancelRequest().WatchId
+		if !ws.remove(id) {
+			return nil
+		}
+		return ws.stream.Send(&pb.WatchResponse{
+			Header: ws.m.header(ws.m.c.store.revision()), WatchId: id, Canceled: true,
+		})
+	case r.GetProgressRequest() != nil:
+		return ws.answerProgress()
+	}
+	return nil // etcd ignores requests that it does not know
+}
+
+func (ws *watchStream) create(r *pb.WatchCreateRequest) error {
+	rev := ws.m.c.store.revision()
+	resp := &pb.WatchResponse{Header: ws.m.header(rev), WatchId: noWatchID, Created: true}
+	w := &watcher{
+		id:       r.WatchId,
+		rng:      keyRange{r.Key, r.RangeEnd},
+		next:     r.StartRevision,
+		prevKV:   r.PrevKv,
+		progress: r.ProgressNotify,
+		noPut:    slices.Contains(r.Filters, pb.WatchCreateRequest_NOPUT),
+		noDelete: slices.Contains(r.Filters, pb.WatchCreateRequest_NODELETE),
+	}
+	if len(w.rng.key) == 0 {
+		w.rng.key = []byte{0} // the smallest key there is
+	}
+	if w.next == 0 {
+		w.next = rev + 1
+	}
+	switch err := ws.m.c.checkToken(ws.stream.Context()); {
+	case err != nil:
+		resp.CancelReason = err.Error()
+	case r.StartRevision < 0:
+		resp.CancelReason = rpctypes.ErrCompacted.Error()
+	case !w.rng.single() && !w.rng.unbounded() && bytes.Compare(w.rng.key, w.rng.end) >= 0:
+		resp.CancelReason = "mvcc: watcher range is empty"
+	case w.id != 0 && ws.find(w.id) != nil:
+		resp.CancelReason = "mvcc: duplicate watch ID provided on the WatchStream"
+	}
+	if resp.CancelReason != "" {
+		resp.Canceled = true
+		return ws.stream.Send(resp)
+	}
+	if w.id == 0 {
+		for ws.find(ws.nextID) != nil {
+			ws.nextID++
+		}
+		w.id = ws.nextID
+		ws.nextID++
+	}
+	ws.watchers = append(ws.watchers, w)
+	resp.WatchId = w.id
+	return ws.stream.Send(resp)
+}
+
+func (ws *watchStream) find(id int64) *watcher {
+	for _, w := range ws.watchers {
+		if w.id == id {
+			return w
+		}
+	}
+	return nil
+}
+
+func (ws *watchStream) remove(id int64) bool {
+	before := len(ws.watchers)
+	ws.watchers = slices.DeleteFunc(ws.watchers, func(w *watcher) bool { return w.id == id })
+	return len(ws.watchers) < before
+}
+
+// deliver sends each watcher what is new to it.
+func (ws *watchStream) deliver() error {
+	var out []*pb.WatchResponse
+	s := ws.m.c.store
+	s.mu.Lock()
+	for _, w := range ws.watchers {
+		if resp := ws.collectLocked(s, w); resp != nil {
+			out = append(out, resp)
+		}
+	}
+	s.mu.Unlock()
+	for _, resp := range out {
+		if resp.Canceled {
+			ws.remove(resp.WatchId)
+		}
+		if err := ws.stream.Send(resp); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (ws *watchStream) collectLocked(s *store, w *watcher) *pb.WatchResponse {
+	if w.next > s.rev {
+		return nil
+	}
+	if w.next < s.compactRev {
+		return &pb.WatchResponse{
+			Header: ws.m.header(s.rev), WatchId: w.id, CompactRevision: s.compactRev, Canceled: true,
+		}
+	}
+	var events []*mvccpb.Event
+	for _, e := range s.eventsLocked(w.rng, w.next) {
+		if (w.noPut && e.Type == mvccpb.Event_PUT) || (w.noDelete && e.Type == mvccpb.Event_DELETE) {
+			continue
+		}
+		if w.prevKV {
+			e = &mvccpb.Event{Type: e.Type, Kv: e.Kv, PrevKv: s.atLocked(string(e.Kv.Key), e.Kv.ModRevision-1)}
+		}
+		events = append(events, e)
+	}
+	w.next = s.rev + 1
+	if len(events) == 0 {
+		return nil
+	}
+	return &pb.WatchResponse{Header: ws.m.header(s.rev), WatchId: w.id, Events: events}
+}
+
+// answerProgress says once for the whole stream how far it has come. etcd keeps
+// silent when there is no watcher, or one that waits for a later revision.
+func (ws *watchStream) answerProgress() error {
+	if err := ws.deliver(); err != nil {
+		return err
+	}
+	if len(ws.watchers) == 0 {
+		return nil
+	}
+	rev := ws.watchers[0].next - 1
+	for _, w := range ws.watchers {
+		rev = min(rev, w.next-1)
+	}
+	if current := ws.m.c.store.revision(); slices.ContainsFunc(ws.watchers, func(w *watcher) bool { return w.next > current+1 }) {
+		return nil
+	}
+	return ws.stream.Send(&pb.WatchResponse{Header: ws.m.header(rev), WatchId: noWatchID})
+}
+
+// notifyProgress sends what progress_notify asks for. etcd leaves a watcher out
+// that has had events since the last time; here every one is told.
+func (ws *watchStream) notifyProgress() error {
+	if err := ws.deliver(); err != nil {
+		return err
+	}
+	for _, w := range ws.watchers {
+		if !w.progress {
+			continue
+		}
+		if err := ws.stream.Send(&pb.WatchResponse{Header: ws.m.header(w.next - 1), WatchId: w.id}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// received is a message of a stream, or the error that ended it.
+type received[T any] struct {
+	msg *T
+	err error
+}
+
+func (r received[T]) done() bool { return r.err != nil }
+
+// result is what the handler returns: the client having closed its side is no
+// error.
+func (r received[T]) result() error {
+	if errors.Is(r.err, io.EOF) {
+		return nil
+	}
+	return r.err
+}
+
+// receive moves a stream's messages to a channel, so that its handler can wait
+// for other things too. It ends with ctx, the stream's, and is joined when the
+// cluster closes.
+func receive[T any](ctx context.Context, m *Member, recv func() (*T, error)) <-chan received[T] {
+	out := make(chan received[T])
+	m.receivers.Go(func() {
+		for {
+			msg, err := recv()
+			select {
+			case out <- received[T]{msg, err}:
+			case <-ctx.Done():
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	})
+	return out
+}
