@@ -6,4 +6,38 @@
 // answer. What makes a lease useful is keeping it alive, and there the question
 // that matters is not "when did I last hear from the server" but "until when
 // can I prove that the server has not let go". A [Keeper] answers that one.
+//
+// # Until when a lease is proven
+//
+// The server restarts a lease's time to live when it handles a renewal. The
+// client does not know that moment; it knows only that it lies after the
+// renewal was sent and before the answer came. So a lease is proven until
+//
+//	the sending of the last acknowledged renewal + TTL − margin
+//
+// on Go's monotonic clock, however late the answer was. The margin pays for what
+// the two sides do not share: the rates of their clocks, which time daemons slew
+// by up to 500 ppm each, so TTL/1000 in all; and the time that this process
+// needs to notice, which a loaded machine or a garbage collection stretches to
+// tens of milliseconds. It is a tenth of the TTL, at least 100 ms, at most 5 s,
+// and never below TTL/1000. A new leader counts every lease from its own
+// election and adds an election timeout, so a change of leader only ever gives
+// more time.
+//
+// A clock that stops with the machine cannot be seen: Go's monotonic clock
+// stands still while Linux is suspended, and so does a paused virtual machine.
+// Who must be right through that too needs a fencing token (package lock).
+//
+// # How leases are kept
+//
+// All keepers of one client share a few LeaseKeepAlive streams, one for each
+// 1,000 leases and at most 8, because the server renews serially per stream. A
+// lease is renewed a little before every third of its TTL. A renewal that stays
+// unanswered for another third is sent again on a new stream, to another member
+// where the connection can tell members apart (balancer.Attempt); the silent
+// stream may still answer, and its answer counts, from when that renewal was
+// sent. A stream that fails is reopened after an exponential, jittered wait,
+// and what was outstanding on it is sent again at once, most urgent first.
+//
+// The streams start with the first keeper and end with the last one.
 package lease

@@ -1,0 +1,195 @@
+package lease
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	mathrand "math/rand/v2"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/getcd/getcd/balancer"
+)
+
+func (s *service) Grant(ctx context.Context, ttl int64) (*GrantResponse, error) {
+	if err := checkTTL("Grant", ttl); err != nil {
+		return nil, err
+	}
+	return s.grant(ctx, newID(), ttl)
+}
+
+func (s *service) GrantID(ctx context.Context, id ID, ttl int64) (*GrantResponse, error) {
+	if id == NoLease {
+		return nil, fmt.Errorf("lease: GrantID: the lease ID is 0, which means no lease; choose another, or use Grant")
+	}
+	if err := checkTTL("GrantID", ttl); err != nil {
+		return nil, err
+	}
+	return s.grant(ctx, id, ttl)
+}
+
+func (s *service) grant(ctx context.Context, id ID, ttl int64) (*GrantResponse, error) {
+	resp, err := s.rpc.LeaseGrant(ctx, &pb.LeaseGrantRequest{ID: int64(id), TTL: ttl}, s.opts...)
+	if err != nil {
+		return nil, err
+	}
+	return &GrantResponse{ResponseHeader: resp.Header, ID: ID(resp.ID), TTL: resp.TTL, Error: resp.Error}, nil
+}
+
+// newID draws a positive 63-bit ID. With a million leases in the cluster, one
+// grant in 10¹³ meets an ID that exists; the server then refuses it.
+func newID() ID {
+	var b [8]byte
+	for {
+		rand.Read(b[:]) // never fails (Go 1.24)
+		if id := ID(binary.BigEndian.Uint64(b[:]) >> 1); id != NoLease {
+			return id
+		}
+	}
+}
+
+func (s *service) Revoke(ctx context.Context, id ID) (*RevokeResponse, error) {
+	if id == NoLease {
+		return nil, errNoLease("Revoke")
+	}
+	s.keeps.drop(id, ErrRevoked)
+	resp, err := s.rpc.LeaseRevoke(ctx, &pb.LeaseRevokeRequest{ID: int64(id)}, s.opts...)
+	if err != nil {
+		return nil, err
+	}
+	return (*RevokeResponse)(resp), nil
+}
+
+func (s *service) TimeToLive(ctx context.Context, id ID, opts ...Option) (*TimeToLiveResponse, error) {
+	if id == NoLease {
+		return nil, errNoLease("TimeToLive")
+	}
+	var op Op
+	for _, o := range opts {
+		o(&op)
+	}
+	resp, err := s.rpc.LeaseTimeToLive(ctx, &pb.LeaseTimeToLiveRequest{ID: int64(id), Keys: op.attachedKeys}, s.opts...)
+	if err != nil {
+		return nil, err
+	}
+	return &TimeToLiveResponse{
+		ResponseHeader: resp.Header,
+		ID:             ID(resp.ID),
+		TTL:            resp.TTL,
+		GrantedTTL:     resp.GrantedTTL,
+		Keys:           resp.Keys,
+	}, nil
+}
+
+func (s *service) Leases(ctx context.Context) (*LeasesResponse, error) {
+	resp, err := s.rpc.LeaseLeases(ctx, &pb.LeaseLeasesRequest{}, s.opts...)
+	if err != nil {
+		return nil, err
+	}
+	out := &LeasesResponse{ResponseHeader: resp.Header, Leases: make([]Status, len(resp.Leases))}
+	for i, l := range resp.Leases {
+		out.Leases[i].ID = ID(l.ID)
+	}
+	return out, nil
+}
+
+func (s *service) KeepAliveOnce(ctx context.Context, id ID) (*KeepAliveResponse, error) {
+	if id == NoLease {
+		return nil, errNoLease("KeepAliveOnce")
+	}
+	var (
+		avoid avoidance
+		last  error
+	)
+	for try := 0; ; try++ {
+		resp, endpoint, err := s.renewOnce(ctx, id, avoid.list, patience(0, try))
+		if err == nil {
+			out := &KeepAliveResponse{ResponseHeader: resp.Header, ID: ID(resp.ID), TTL: resp.TTL}
+			if resp.TTL <= 0 {
+				return out, errNotFound(id)
+			}
+			return out, nil
+		}
+		if ctx.Err() != nil {
+			return nil, because(fmt.Errorf("lease: renewing %016x: %w", uint64(id), ctx.Err()), last)
+		}
+		if final(err) {
+			return nil, err
+		}
+		last = err
+		avoid.add(endpoint)
+		if !sleep(ctx, backoff(try)) {
+			return nil, because(fmt.Errorf("lease: renewing %016x: %w", uint64(id), ctx.Err()), last)
+		}
+	}
+}
+
+// renewOnce sends one renewal on a stream of its own and waits for its answer,
+// for the given time at most: a silent member must not use up ctx while another
+// could be asked.
+func (s *service) renewOnce(ctx context.Context, id ID, avoid []string, wait time.Duration) (resp *pb.LeaseKeepAliveResponse, endpoint string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	attempt := &balancer.Attempt{Avoid: avoid}
+	stream, err := s.rpc.LeaseKeepAlive(balancer.NewContext(ctx, attempt), s.opts...)
+	if err != nil {
+		return nil, attempt.Endpoint(), err
+	}
+	endpoint = attempt.Endpoint()
+	// When Send fails, Recv has the reason.
+	if err := stream.Send(&pb.LeaseKeepAliveRequest{ID: int64(id)}); err == nil {
+		_ = stream.CloseSend()
+	}
+	resp, err = stream.Recv()
+	return resp, endpoint, err
+}
+
+// final reports whether another try, on whatever member, would get the same
+// answer.
+func final(err error) bool {
+	switch status.Code(err) {
+	case codes.PermissionDenied, codes.InvalidArgument, codes.Unimplemented, codes.NotFound:
+		return true
+	default:
+		return false
+	}
+}
+
+// denied reports an answer to one renewal that ends the stream it came on: since
+// etcd 3.6 the server checks that the user may write the lease's keys.
+func denied(err error) bool {
+	return status.Code(err) == codes.PermissionDenied
+}
+
+const (
+	backoffBase = 25 * time.Millisecond
+	backoffMax  = 500 * time.Millisecond
+)
+
+// backoff is the wait after the given number of earlier failures in a row:
+// exponential, and jittered over its upper half. The first retry is all but
+// immediate, because losing one member is the common case and another one is
+// there; the cap is low, because leases can have a TTL of a second.
+func backoff(failures int) time.Duration {
+	if failures == 0 {
+		return mathrand.N(5 * time.Millisecond)
+	}
+	d := min(backoffMax, backoffBase<<min(failures-1, 10))
+	return d/2 + mathrand.N(d/2)
+}
+
+// sleep waits for d and reports whether ctx lived through it.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
