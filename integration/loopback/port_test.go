@@ -19,7 +19,7 @@ func TestAServerCanComeAndGoOnAReservedPort(t *testing.T) {
 	defer p.Release()
 	for round := range 3 {
 		if c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", p.Address()); err == nil {
-			c.Close()
+			_ = c.Close()
 			t.Fatalf("round %d: a connection to a port without a server succeeded", round)
 		} else if runtime.GOOS == "linux" && !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Fatalf("round %d: dial: got %v, want connection refused", round, err)
@@ -32,8 +32,8 @@ func TestAServerCanComeAndGoOnAReservedPort(t *testing.T) {
 		if err != nil {
 			t.Fatalf("round %d: dial: %v", round, err)
 		}
-		c.Close()
-		l.Close()
+		_ = c.Close()
+		_ = l.Close()
 	}
 }
 

@@ -1,0 +1,5 @@
+package cluster
+
+import "syscall"
+
+func processAttributes() *syscall.SysProcAttr { return nil }

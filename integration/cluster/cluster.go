@@ -1,0 +1,224 @@
+package cluster
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	// startTimeout bounds Start when its context has no deadline.
+	startTimeout = time.Minute
+	// startAttempts is how often Start tries again with other ports when a
+	// member finds its port taken, which cannot happen on Linux.
+	startAttempts = 3
+	// longestSocketPath is what fits sockaddr_un on every system.
+	longestSocketPath = 103
+)
+
+// ErrMainNotCalled is what Start returns in a program that did not call Main.
+var ErrMainNotCalled = errors.New("cluster: call cluster.Main() in the first line of main or TestMain: members are this program, started again")
+
+// errStopped is what operations on a stopped cluster return.
+var errStopped = errors.New("cluster: the cluster is stopped")
+
+// Cluster is a set of etcd members, each a process of its own. It is safe for
+// concurrent use. Stop it when done.
+type Cluster struct {
+	// Read-only after start.
+	cfg     Config
+	token   string
+	dir     string // data and logs
+	run     string // working directories, with the sockets in them
+	members []*Member
+
+	watchers sync.WaitGroup // one goroutine for each life of a member
+
+	stopOnce sync.Once
+	stopErr  error
+}
+
+// Start starts a cluster and returns it when every member answers a
+// linearizable read. When it fails, or ctx ends before that, it leaves nothing
+// behind, and the error has the tail of the members' logs. A ctx without a
+// deadline gets one minute. Ending ctx later does not stop the cluster.
+func Start(ctx context.Context, cfg Config) (*Cluster, error) {
+	if !mainCalled.Load() {
+		return nil, ErrMainNotCalled
+	}
+	cfg, err := cfg.populated()
+	if err != nil {
+		return nil, err
+	}
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, startTimeout)
+		defer cancel()
+	}
+	for attempt := 1; ; attempt++ {
+		c, err := start(ctx, cfg)
+		if err == nil {
+			return c, nil
+		}
+		portTaken := strings.Contains(err.Error(), "address already in use")
+		if !portTaken || attempt == startAttempts || ctx.Err() != nil {
+			return nil, err
+		}
+	}
+}
+
+func start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
+	c := &Cluster{cfg: cfg, token: rand.Text()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.stop(false))
+		}
+	}()
+	if c.run, err = os.MkdirTemp("", "etcd-"); err != nil {
+		return nil, fmt.Errorf("cluster: %w", err)
+	}
+	if c.run, err = filepath.Abs(c.run); err != nil {
+		return nil, fmt.Errorf("cluster: %w", err)
+	}
+	c.dir = c.run
+	if cfg.Dir != "" {
+		if c.dir, err = os.MkdirTemp(cfg.Dir, "etcd-"); err != nil {
+			return nil, fmt.Errorf("cluster: Config.Dir: %w", err)
+		}
+	}
+	for i := range cfg.Size {
+		m, err := newMember(c, fmt.Sprintf("m%d", i+1))
+		if err != nil {
+			return nil, err
+		}
+		c.members = append(c.members, m)
+	}
+	// One after another: a new member asks its peers whether it is known to
+	// them, and waits a second for one that listens but does not serve yet.
+	for _, m := range c.members {
+		if err := m.startServing(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.WaitHealthy(ctx); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Members returns the members, in the order of their names: m1, m2 and so on.
+func (c *Cluster) Members() []*Member { return append([]*Member(nil), c.members...) }
+
+// Member returns the member with that name, or nil.
+func (c *Cluster) Member(name string) *Member {
+	for _, m := range c.members {
+		if m.name == name {
+			return m
+		}
+	}
+	return nil
+}
+
+// Endpoints returns each member's Endpoint, in the order of Members.
+func (c *Cluster) Endpoints() []string {
+	endpoints := make([]string, len(c.members))
+	for i, m := range c.members {
+		endpoints[i] = m.Endpoint()
+	}
+	return endpoints
+}
+
+// Dir is the directory that holds the members' data and logs. Stop removes it.
+func (c *Cluster) Dir() string { return c.dir }
+
+// Kill ends every member at once with SIGKILL and waits until all are gone.
+func (c *Cluster) Kill() error {
+	return c.each((*Member).Kill)
+}
+
+// Restart starts every member that does not run on its old ports, and waits
+// until every member is healthy.
+func (c *Cluster) Restart(ctx context.Context) error {
+	err := c.each(func(m *Member) error {
+		if m.Running() {
+			return nil
+		}
+		return m.start()
+	})
+	if err != nil {
+		return err
+	}
+	return c.WaitHealthy(ctx)
+}
+
+// Move kills every member and starts it on another client port with its data,
+// as when all machines of a cluster get new addresses at once. It returns when
+// every member is healthy and has published its new address in the member
+// list. The old ports refuse connections from then on.
+func (c *Cluster) Move(ctx context.Context) error {
+	if err := c.Kill(); err != nil {
+		return err
+	}
+	if err := c.each(func(m *Member) error { return m.moveTo(0) }); err != nil {
+		return err
+	}
+	return c.Restart(ctx)
+}
+
+// Stop kills every member, waits for them and removes their data. When a
+// member had exited by itself before, the error says so with the tail of its
+// log, and the directory stays for inspection; the error names it. Calls after
+// the first wait for the first and return the same error.
+func (c *Cluster) Stop() error { return c.stop(true) }
+
+func (c *Cluster) stop(reportExits bool) error {
+	c.stopOnce.Do(func() {
+		_ = c.each((*Member).close)
+		c.watchers.Wait()
+		var errs []error
+		for _, m := range c.members {
+			if err := m.exitedByItself(); err != nil && reportExits {
+				errs = append(errs, err)
+			}
+		}
+		if len(errs) > 0 {
+			errs = append(errs, fmt.Errorf("cluster: data and logs are in %s", c.dir))
+		} else if c.dir != "" {
+			errs = append(errs, os.RemoveAll(c.dir))
+		}
+		if c.run != c.dir {
+			errs = append(errs, os.RemoveAll(c.run))
+		}
+		c.stopErr = errors.Join(errs...)
+	})
+	return c.stopErr
+}
+
+// each runs f for every member at the same time, waits, and joins the errors.
+func (c *Cluster) each(f func(*Member) error) error {
+	errs := make([]error, len(c.members))
+	var wg sync.WaitGroup
+	for i, m := range c.members {
+		wg.Go(func() { errs[i] = f(m) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// initialCluster is etcd's --initial-cluster.
+func (c *Cluster) initialCluster() string {
+	parts := make([]string, len(c.members))
+	for i, m := range c.members {
+		parts[i] = m.name + "=" + m.peerURL()
+	}
+	return strings.Join(parts, ",")
+}

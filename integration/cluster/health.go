@@ -1,0 +1,201 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+)
+
+const (
+	// checkTimeout bounds one health check, so that a member which hangs is
+	// asked again.
+	checkTimeout = 2 * time.Second
+	// checkInterval is the pause between two checks.
+	checkInterval = 25 * time.Millisecond
+)
+
+// dialControl prepares a connection to a member's control socket. It connects
+// when it is used, and again soon after the member came back.
+func dialControl(path string) (*grpc.ClientConn, error) {
+	return grpc.NewClient("passthrough:///control",
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", path)
+		}),
+		grpc.WithNoProxy(),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: checkInterval, Multiplier: 1, MaxDelay: checkInterval},
+			MinConnectTimeout: checkTimeout,
+		}))
+}
+
+// Control is a connection to this member alone, for etcd's generated stubs. It
+// does not pass the member's client port: TLS, client certificates and faults
+// on links do not apply to it, authentication does. The cluster closes it.
+func (m *Member) Control() grpc.ClientConnInterface { return m.control }
+
+// WaitHealthy waits until every member answers a linearizable read, which
+// takes a leader and a quorum, and lists itself under its present address. It
+// fails when ctx ends, and at once when a member does not run.
+func (c *Cluster) WaitHealthy(ctx context.Context) error {
+	return c.each(func(m *Member) error { return m.waitHealthy(ctx) })
+}
+
+// WaitHealthy is Cluster.WaitHealthy for one member.
+func (m *Member) WaitHealthy(ctx context.Context) error { return m.waitHealthy(ctx) }
+
+func (m *Member) waitHealthy(ctx context.Context) error {
+	p, err := m.live("wait for")
+	if err != nil {
+		return fmt.Errorf("%w%s", err, m.logSuffix())
+	}
+	ticker := time.NewTicker(checkInterval)
+	defer ticker.Stop()
+	for {
+		err := m.check(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("cluster: %s is not healthy: %w (last check: %w)%s", m.name, context.Cause(ctx), err, m.logSuffix())
+		case <-p.exited:
+			return fmt.Errorf("cluster: %s exited before it was healthy: %w%s", m.name, p.err, m.logSuffix())
+		case <-ticker.C:
+		}
+	}
+}
+
+// check asks the member for a linearizable read and for its own entry in the
+// member list.
+func (m *Member) check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	ctx = metadata.AppendToOutgoingContext(ctx, rpctypes.MetadataRequireLeaderKey, rpctypes.MetadataHasLeader)
+	read := etcdserverpb.RangeRequest{Key: []byte("health"), CountOnly: true}
+	answer, err := etcdserverpb.NewKVClient(m.control).Range(ctx, &read)
+	if needsAuthentication(err) {
+		// The read waited for the quorum before it was refused.
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	list, err := etcdserverpb.NewClusterClient(m.control).MemberList(ctx, &etcdserverpb.MemberListRequest{})
+	if needsAuthentication(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	id := answer.GetHeader().GetMemberId()
+	for _, listed := range list.GetMembers() {
+		if listed.GetID() != id {
+			continue
+		}
+		if want := m.ClientURL(); !slices.Equal(listed.GetClientURLs(), []string{want}) {
+			return fmt.Errorf("the member list has the client URLs %q, not yet %q", listed.GetClientURLs(), want)
+		}
+		m.mu.Lock()
+		m.id = id
+		m.mu.Unlock()
+		return nil
+	}
+	return fmt.Errorf("the member list lacks member %x", id)
+}
+
+// needsAuthentication says whether err is the server's answer to a request
+// without a token once authentication is on.
+func needsAuthentication(err error) bool {
+	err = rpctypes.Error(err)
+	return errors.Is(err, rpctypes.ErrUserEmpty) ||
+		errors.Is(err, rpctypes.ErrPermissionDenied) ||
+		errors.Is(err, rpctypes.ErrInvalidAuthToken)
+}
+
+// errNoLeader is why Leader goes on asking.
+var errNoLeader = errors.New("no member is the leader of a quorum")
+
+// Leader returns the member that a quorum of members follows, and waits for
+// one until ctx ends. A leader that is cut off from the others counts until an
+// election timeout has passed. It works with authentication on.
+func (c *Cluster) Leader(ctx context.Context) (*Member, error) {
+	ticker := time.NewTicker(checkInterval)
+	defer ticker.Stop()
+	for {
+		if leader := c.leaderNow(ctx); leader != nil {
+			return leader, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("cluster: %w: %w", errNoLeader, context.Cause(ctx))
+		case <-ticker.C:
+		}
+	}
+}
+
+// leaderNow asks every member once.
+func (c *Cluster) leaderNow(ctx context.Context) *Member {
+	ctx, cancel := context.WithTimeout(ctx, 10*checkInterval)
+	defer cancel()
+	answers := make([]*etcdserverpb.StatusResponse, len(c.members))
+	var wg sync.WaitGroup
+	for i, m := range c.members {
+		wg.Go(func() {
+			// A member that does not answer has no vote.
+			answers[i], _ = m.status(ctx)
+		})
+	}
+	wg.Wait()
+	type vote struct{ leader, term uint64 }
+	votes := make(map[vote]int)
+	for _, a := range answers {
+		if a.GetLeader() != 0 {
+			votes[vote{a.GetLeader(), a.GetRaftTerm()}]++
+		}
+	}
+	for i, m := range c.members {
+		// Followers believe in a leader that died for an election timeout; its
+		// own answer shows that it is there.
+		own := vote{answers[i].GetLeader(), answers[i].GetRaftTerm()}
+		if own.leader == m.ID() && own.leader != 0 && votes[own] >= c.quorum() {
+			return m
+		}
+	}
+	return nil
+}
+
+func (m *Member) status(ctx context.Context) (*etcdserverpb.StatusResponse, error) {
+	if !m.Running() {
+		return nil, fmt.Errorf("cluster: %s does not run", m.name)
+	}
+	return etcdserverpb.NewMaintenanceClient(m.control).Status(ctx, &etcdserverpb.StatusRequest{})
+}
+
+func (c *Cluster) quorum() int { return len(c.members)/2 + 1 }
+
+// quorumRuns says whether enough members run, and are not paused, to elect a
+// leader.
+func (c *Cluster) quorumRuns() bool {
+	n := 0
+	for _, m := range c.members {
+		m.mu.Lock()
+		if m.proc != nil && m.proc.running() && !m.paused {
+			n++
+		}
+		m.mu.Unlock()
+	}
+	return n >= c.quorum()
+}

@@ -1,0 +1,17 @@
+package cluster
+
+import (
+	"errors"
+	"os"
+)
+
+func terminateSignals() []os.Signal { return []os.Signal{os.Interrupt} }
+
+// terminate has no gentle form on windows.
+func terminate(p *os.Process) error { return p.Kill() }
+
+var errNoStop = errors.New("stopping a process (SIGSTOP) is not supported on windows")
+
+func pause(*os.Process) error { return errNoStop }
+
+func resume(*os.Process) error { return errNoStop }
