@@ -2,8 +2,8 @@ package balancer
 
 import (
 	"context"
-
-	"google.golang.org/grpc/balancer"
+	"slices"
+	"sync/atomic"
 )
 
 // Attempt steers the pick of one RPC and, once the pick is made, tells which
@@ -11,35 +11,51 @@ import (
 // the call path, which knows nothing of connections, and the policy, which
 // knows nothing of calls, meet in this one value.
 //
-// An Attempt belongs to one RPC at a time. Its results may be read after the
-// RPC has returned, or, for a stream, after the stream was opened.
+// An Attempt serves one RPC at a time. Its methods may be called from anywhere;
+// what they return is settled when the RPC has returned or, for a stream, when
+// the stream was opened.
 type Attempt struct {
 	// Avoid names endpoints that should not be picked while another can be:
-	// those that failed this call before. It is a wish, not a ban.
+	// those that failed this call before. It is a wish, not a ban, and must not
+	// be changed during the RPC.
 	Avoid []string
-	// Pin names the one endpoint that may be picked; the RPC waits until that
-	// endpoint is connected. Empty means any.
-	Pin string
+	// Measure says that the RPC's duration tells how quick the member is. It is
+	// false for streams and for calls that wait, such as a lock.
+	Measure bool
 
-	endpoint string
-	sent     bool
+	member atomic.Pointer[member]
+	sent   atomic.Bool
 }
 
 // Endpoint is the endpoint that the RPC was last sent to; empty when none was
 // picked.
-func (a *Attempt) Endpoint() string { return a.endpoint }
+func (a *Attempt) Endpoint() string {
+	if m := a.member.Load(); m != nil {
+		return m.name
+	}
+	return ""
+}
 
 // Sent reports whether the request may have left this process. False means that
 // no member can have seen it.
-func (a *Attempt) Sent() bool { return a.sent }
+func (a *Attempt) Sent() bool { return a.sent.Load() }
 
 // Reset forgets the results, so that the Attempt can serve the next RPC.
-func (a *Attempt) Reset() { a.endpoint, a.sent = "", false }
+func (a *Attempt) Reset() {
+	a.member.Store(nil)
+	a.sent.Store(false)
+}
 
-func (a *Attempt) done(info balancer.DoneInfo) {
-	if info.BytesSent {
-		a.sent = true
+// Observe records the member ID that the picked endpoint has told in a
+// response, for Table's readers. Zero is ignored.
+func (a *Attempt) Observe(memberID uint64) {
+	if m := a.member.Load(); m != nil && memberID != 0 && m.id.Load() != memberID {
+		m.id.Store(memberID)
 	}
+}
+
+func (a *Attempt) avoids(m *member) bool {
+	return a != nil && slices.Contains(a.Avoid, m.name)
 }
 
 type attemptKey struct{}

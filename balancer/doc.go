@@ -1,0 +1,33 @@
+// Package balancer decides which etcd member serves a request.
+//
+// It is a gRPC load-balancing policy, registered as Name, made for etcd's
+// situation: every member can serve every request, one of them is enough, and
+// what matters is that a lost one is not noticed. So the policy keeps one
+// active member, which takes all requests, and one warm standby, already
+// connected, which takes over at the next pick when the active one is lost. The
+// other members are idle.
+//
+// # Life of a member
+//
+// A member is idle, connecting, or connected; of those connected one is the
+// active member and one the standby. A connection that is lost or that can't be
+// made leaves its member suspect: it is tried again, after those that are not.
+// A member that is connected but answers that it can't serve (it has no leader,
+// or is a learner) is demoted: another one takes over, and the demotion ends
+// when the member serves again or its penalty has run out. When all are
+// demoted, the best of them is used rather than none.
+//
+// # Rounds
+//
+// While fewer members are connected than wanted, the policy dials the others in
+// order: at once one after the other while there is a member to serve, and
+// staggered but overlapping, as RFC 8305 does it ("Happy Eyeballs"), while
+// there is none. A round in which every member was tried in vain is followed by
+// a pause, which doubles with jitter up to a bound. With no member left the
+// policy asks the resolver for new addresses after each round.
+//
+// # Concurrency
+//
+// Picks read an immutable snapshot and take no lock. All else is serialized by
+// the policy's one mutex. Table may be read from anywhere.
+package balancer

@@ -1,0 +1,139 @@
+package balancer
+
+import (
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/resolver"
+
+	getcdresolver "github.com/getcd/getcd/resolver"
+)
+
+// member is one endpoint and, while there is one, its connection.
+type member struct {
+	// Read-only after newMember.
+	name string           // as in Status.Address
+	addr resolver.Address // as the resolver gave it
+
+	// Written without a lock, by the RPCs that the member serves.
+	id      atomic.Uint64 // etcd's member ID
+	latency atomic.Int64  // moving average in nanoseconds
+	shunned atomic.Bool   // equals demoted != nil; lets a success find out cheaply
+
+	// Guarded by policy.mu.
+	index    int                // place in the resolver's list
+	tier     uint16             // SRV priority; lower is better
+	sc       balancer.SubConn   // nil when idle
+	state    connectivity.State // Idle, Connecting or Ready
+	role     Role
+	since    time.Time // last change of role or state
+	lastErr  error     // last failure or demotion
+	suspect  bool      // its last connection failed or was lost
+	leaving  bool      // no longer in the resolver's list
+	tried    bool      // dialled in this round
+	dialled  time.Time // when it was last dialled
+	demoted  error     // why it is not to be used
+	shunTill time.Time // when the demotion ends by itself
+	penalty  time.Duration
+}
+
+func newMember(addr resolver.Address) *member {
+	return &member{name: addr.Addr, addr: addr, state: connectivity.Idle, since: time.Now()}
+}
+
+// place takes over where the resolver's newest list puts the member.
+func (m *member) place(index int, addr resolver.Address) {
+	m.index, m.leaving = index, false
+	if a, ok := getcdresolver.FromGRPC(addr); ok {
+		m.tier = a.Priority
+	}
+}
+
+func (m *member) ready() bool { return m.state == connectivity.Ready }
+
+// usable reports whether m, if connected, may be expected to serve.
+func (m *member) usable(now time.Time) bool {
+	return m.demoted == nil || !now.Before(m.shunTill)
+}
+
+func (m *member) setState(s connectivity.State) {
+	if m.state != s {
+		m.state, m.since = s, time.Now()
+	}
+}
+
+func (m *member) setRole(r Role) {
+	if m.role != r {
+		m.role, m.since = r, time.Now()
+	}
+}
+
+// observe adds one answer's time to the moving average (weight 1/8, as TCP's
+// smoothed round-trip time of RFC 6298). Concurrent updates may lose one
+// another's sample, which an average can bear.
+func (m *member) observe(d time.Duration) {
+	old := m.latency.Load()
+	if old == 0 {
+		m.latency.Store(int64(d))
+		return
+	}
+	m.latency.Store(old + (int64(d)-old)/8)
+}
+
+// compareServing orders members by who should serve: those still listed, those
+// that can serve, the better tier, then who serves already (a client stays
+// where it is), then the resolver's order. Among demoted members the one whose
+// penalty ends first is the best.
+func compareServing(now time.Time) func(a, b *member) int {
+	return func(a, b *member) int {
+		if c := falseFirst(a.leaving, b.leaving); c != 0 {
+			return c
+		}
+		au, bu := a.usable(now), b.usable(now)
+		if c := falseFirst(!au, !bu); c != 0 {
+			return c
+		}
+		if !au {
+			if c := a.shunTill.Compare(b.shunTill); c != 0 {
+				return c
+			}
+		}
+		if a.tier != b.tier {
+			return int(a.tier) - int(b.tier)
+		}
+		if a.role != b.role {
+			return int(b.role) - int(a.role)
+		}
+		return a.index - b.index
+	}
+}
+
+// compareDialling orders members by whom to try first: healthy before suspect,
+// SRV priority, then the resolver's order.
+func compareDialling(now time.Time) func(a, b *member) int {
+	return func(a, b *member) int {
+		if c := falseFirst(!a.usable(now), !b.usable(now)); c != 0 {
+			return c
+		}
+		if c := falseFirst(a.suspect, b.suspect); c != 0 {
+			return c
+		}
+		if a.tier != b.tier {
+			return int(a.tier) - int(b.tier)
+		}
+		return a.index - b.index
+	}
+}
+
+func falseFirst(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	default:
+		return 1
+	}
+}

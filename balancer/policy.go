@@ -1,0 +1,500 @@
+package balancer
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/resolver"
+)
+
+// Name is the policy's name in a gRPC service config.
+const Name = "getcd_failover"
+
+// ServiceConfig is the gRPC service config that selects the policy.
+const ServiceConfig = `{"loadBalancingConfig":[{"` + Name + `":{}}]}`
+
+const (
+	// connected is how many members are kept connected: one serves, one waits.
+	connected = 2
+	// stagger is how long a connection attempt may take before the next member
+	// is tried beside it, while there is none to serve (RFC 8305, section 5,
+	// recommends 250 ms).
+	stagger = 250 * time.Millisecond
+	// redial is the shortest time between two attempts at one member, so that
+	// one that accepts and hangs up at once can't be dialled in a loop.
+	redial = 250 * time.Millisecond
+	// The pause after a round in which no member could be connected.
+	minPause        = 100 * time.Millisecond
+	maxPauseServing = 5 * time.Second // one still serves; only the standby is missing
+	maxPauseOutage  = time.Second     // none serves
+	// How long a demotion lasts unless the member serves earlier. It doubles
+	// while the member goes on refusing.
+	minPenalty = 250 * time.Millisecond
+	maxPenalty = 10 * time.Second
+	// dwell is the least time between switches among demoted members.
+	dwell = 50 * time.Millisecond
+)
+
+var errLost = errors.New("connection lost")
+
+// grpc looks policies up by name in a registry of its own; there is no other
+// way to give one to a ClientConn.
+func init() { balancer.Register(builder{}) }
+
+type builder struct{}
+
+func (builder) Name() string { return Name }
+
+func (builder) Build(cc balancer.ClientConn, _ balancer.BuildOptions) balancer.Balancer {
+	p := &policy{cc: cc, opts: Options{Table: NewTable(), Logger: slog.New(slog.DiscardHandler)}}
+	p.timer = time.AfterFunc(time.Hour, p.wake)
+	p.timer.Stop()
+	return p
+}
+
+// policy is the state machine. Each event (addresses, a connection's state, an
+// answer, the timer) changes some member and then calls stepLocked, which
+// derives from the members all that follows: who serves, whom to dial, when to
+// look again.
+//
+// Lock order: policy.mu before Table.mu and before grpc's own locks. grpc calls
+// the policy with none of its connection locks held.
+type policy struct {
+	cc balancer.ClientConn // read-only
+
+	mu      sync.Mutex
+	closed  bool
+	opts    Options
+	members []*member // in the resolver's order, the leaving ones last
+	active  *member   // nil while none is connected
+	standby *member
+	settled time.Time // when active last changed
+	rounds  int       // rounds in a row that connected none
+	paused  time.Time // no dialling until then
+	dialled time.Time // when any member was last dialled
+	state   connectivity.State
+	shown   []row // as last published
+	timer   *time.Timer
+}
+
+// row is what of a member's state is published; two that are equal need no
+// publishing.
+type row struct {
+	member   *member
+	role     Role
+	state    connectivity.State
+	since    time.Time
+	shunTill time.Time
+	usable   bool
+}
+
+// UpdateClientConnState takes the resolver's newest list. Members that are
+// still listed keep their connections; the one that serves is kept, even when
+// it is gone from the list, until another is connected.
+func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil
+	}
+	if o, ok := s.ResolverState.Attributes.Value(optionsKey{}).(Options); ok {
+		p.opts = o
+	}
+	listed := addresses(s.ResolverState)
+	if len(listed) == 0 {
+		p.opts.Logger.Warn("etcd: kept the known endpoints", "cause", "the resolver gave no addresses")
+		return balancer.ErrBadResolverState
+	}
+	old := p.members
+	p.members = nil
+	fresh := false
+	for _, addr := range listed {
+		i := slices.IndexFunc(old, func(m *member) bool { return sameAddress(m.addr, addr) })
+		var m *member
+		if i >= 0 {
+			m = old[i]
+			old = slices.Delete(old, i, i+1)
+		} else {
+			m, fresh = newMember(addr), true
+		}
+		m.place(len(p.members), addr)
+		p.members = append(p.members, m)
+	}
+	for _, m := range old {
+		if m != p.active {
+			p.dropLocked(m)
+			continue
+		}
+		m.leaving, m.index = true, len(p.members)
+		p.members = append(p.members, m)
+	}
+	if fresh {
+		p.newRoundsLocked()
+	}
+	p.stepLocked()
+	return nil
+}
+
+// ResolverError is told of a resolver that has no addresses at all. There is
+// nothing to do but to wait: the resolver tries again by itself.
+func (p *policy) ResolverError(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || len(p.members) > 0 {
+		return
+	}
+	p.opts.Logger.Warn("etcd: no endpoints", "cause", err)
+	p.rounds = max(p.rounds, 1)
+	p.publishLocked()
+}
+
+// UpdateSubConnState is not called: each SubConn has a listener.
+func (p *policy) UpdateSubConnState(balancer.SubConn, balancer.SubConnState) {}
+
+// ExitIdle dials at once.
+func (p *policy) ExitIdle() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		p.stepLocked()
+	}
+}
+
+// Close gives up all connections. RPCs under way end as grpc.ClientConn's Close
+// ends them.
+func (p *policy) Close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	p.timer.Stop()
+	for _, m := range p.members {
+		p.dropLocked(m)
+	}
+	p.members, p.active, p.standby = nil, nil, nil
+	p.opts.Table.publish(nil, nil)
+}
+
+func (p *policy) wake() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		p.stepLocked()
+	}
+}
+
+// newRoundsLocked forgets the failures that make dialling slower.
+func (p *policy) newRoundsLocked() {
+	p.rounds, p.paused = 0, time.Time{}
+	for _, m := range p.members {
+		m.tried = false
+	}
+}
+
+// dropLocked gives up m's connection. RPCs on it are allowed to complete.
+func (p *policy) dropLocked(m *member) {
+	if m.sc != nil {
+		m.sc.Shutdown()
+		m.sc = nil
+	}
+	m.setState(connectivity.Idle)
+	m.setRole(Idle)
+}
+
+func (p *policy) dialLocked(m *member, now time.Time) {
+	m.tried, m.dialled, p.dialled = true, now, now
+	var sc balancer.SubConn
+	//nolint:staticcheck // SA1019: deprecated for the lists of several addresses that it also takes.
+	sc, err := p.cc.NewSubConn([]resolver.Address{m.addr}, balancer.NewSubConnOptions{
+		StateListener: func(s balancer.SubConnState) { p.connectionChanged(m, sc, s) },
+	})
+	if err != nil {
+		p.failedLocked(m, err)
+		return
+	}
+	m.sc = sc
+	m.setState(connectivity.Connecting)
+	sc.Connect()
+}
+
+func (p *policy) failedLocked(m *member, err error) {
+	p.dropLocked(m)
+	m.suspect, m.lastErr = true, err
+	p.opts.Logger.Debug("etcd: connection failed", "endpoint", m.name, "cause", err)
+}
+
+// connectionChanged is told by grpc, one change at a time.
+func (p *policy) connectionChanged(m *member, sc balancer.SubConn, s balancer.SubConnState) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || m.sc != sc {
+		return // of a connection given up already
+	}
+	switch s.ConnectivityState {
+	case connectivity.Connecting:
+		return
+	case connectivity.Ready:
+		m.setState(connectivity.Ready)
+		m.suspect = false
+		p.rounds, p.paused = 0, time.Time{}
+		p.opts.Logger.Debug("etcd: connected", "endpoint", m.name)
+	case connectivity.TransientFailure:
+		// The next attempt is a new SubConn's: when to dial is decided here, not
+		// by grpc's backoff for each address.
+		p.failedLocked(m, s.ConnectionError)
+		p.dialled = time.Time{} // the next member's turn need not wait
+	default: // Idle: a connection that was made is gone. Shutdown: likewise.
+		p.failedLocked(m, errLost)
+		if m == p.active {
+			p.newRoundsLocked()
+		}
+	}
+	p.stepLocked()
+}
+
+// stepLocked brings everything into line with the members' states.
+func (p *policy) stepLocked() {
+	now := time.Now()
+	p.electLocked(now)
+	next := p.connectLocked(now)
+	// A demotion that ends may change who should serve.
+	for _, m := range p.members {
+		if m.ready() && !m.usable(now) {
+			next = earliest(next, m.shunTill)
+		}
+	}
+	p.publishLocked()
+	if next.IsZero() {
+		p.timer.Stop()
+		return
+	}
+	p.timer.Reset(max(0, next.Sub(now)))
+}
+
+// electLocked chooses the active member and the standby from those connected,
+// and lets the rest go.
+func (p *policy) electLocked(now time.Time) {
+	var ready []*member
+	for _, m := range p.members {
+		if m.ready() {
+			ready = append(ready, m)
+		}
+	}
+	slices.SortFunc(ready, compareServing(now))
+	var active, standby *member
+	if len(ready) > 0 {
+		active = ready[0]
+	}
+	// Members that are all demoted (an election is going on, most likely) are
+	// not exchanged for each other at the pace of their refusals.
+	if a := p.active; a != nil && a != active && a.ready() && !a.leaving &&
+		!active.usable(now) && now.Sub(p.settled) < dwell {
+		active = a
+	}
+	for _, m := range ready {
+		switch {
+		case m == active:
+			m.setRole(Active)
+		case standby == nil && !m.leaving:
+			standby = m
+			m.setRole(Standby)
+		case m.leaving || standby.usable(now):
+			p.dropLocked(m)
+		default: // kept: of those connected too few can serve
+			m.setRole(Idle)
+		}
+	}
+	if active != p.active {
+		from, to := "", ""
+		if p.active != nil {
+			from = p.active.name
+		}
+		if active != nil {
+			to = active.name
+		}
+		p.opts.Logger.Info("etcd: active endpoint changed", "from", from, "to", to)
+		p.settled = now
+	}
+	p.active, p.standby = active, standby
+	p.members = slices.DeleteFunc(p.members, func(m *member) bool { return m.leaving && m != active })
+}
+
+// connectLocked dials where members are wanting, and returns when to look again
+// if nothing happens; zero for never.
+func (p *policy) connectLocked(now time.Time) (next time.Time) {
+	if !p.wantingLocked(now) {
+		return time.Time{}
+	}
+	if now.Before(p.paused) {
+		return p.paused
+	}
+	for {
+		connecting := 0
+		var candidates []*member
+		for _, m := range p.members {
+			switch {
+			case m.state == connectivity.Connecting:
+				connecting++
+			case m.state == connectivity.Idle && !m.tried && !m.leaving:
+				candidates = append(candidates, m)
+			}
+		}
+		if connecting > 0 && (p.active != nil || len(candidates) == 0) {
+			return time.Time{} // its outcome is the next event
+		}
+		if connecting > 0 && now.Before(p.dialled.Add(stagger)) {
+			return p.dialled.Add(stagger)
+		}
+		if len(candidates) == 0 {
+			return p.endRoundLocked(now)
+		}
+		slices.SortFunc(candidates, compareDialling(now))
+		m := candidates[0]
+		if ready := m.dialled.Add(redial); !m.dialled.IsZero() && now.Before(ready) {
+			return ready
+		}
+		p.dialLocked(m, now)
+	}
+}
+
+// wantingLocked reports whether some member should be dialled: when fewer than
+// wanted are connected that can serve, or when a better tier is not reached.
+func (p *policy) wantingLocked(now time.Time) bool {
+	serving, listed := 0, 0
+	for _, m := range p.members {
+		if m.leaving {
+			continue
+		}
+		listed++
+		if m.ready() && m.usable(now) {
+			serving++
+		}
+		if p.active != nil && !m.ready() && m.tier < p.active.tier {
+			return true
+		}
+	}
+	return serving < min(connected, listed)
+}
+
+// endRoundLocked is reached when each member was tried and fewer than wanted
+// could be connected: pause, longer each time, then start over.
+func (p *policy) endRoundLocked(now time.Time) time.Time {
+	longest := maxPauseServing
+	if p.active == nil {
+		longest = maxPauseOutage
+		if p.rounds == 0 {
+			p.opts.Logger.Warn("etcd: no endpoint can be reached", "endpoints", len(p.members))
+		}
+		p.cc.ResolveNow(resolver.ResolveNowOptions{})
+	}
+	pause := minPause << min(p.rounds, 10)
+	pause = min(pause, longest)
+	pause = pause/2 + rand.N(pause/2+1) // equal jitter
+	p.rounds++
+	p.paused = now.Add(pause)
+	for _, m := range p.members {
+		m.tried = false
+	}
+	return p.paused
+}
+
+// publishLocked tells grpc and the readers of the table.
+func (p *policy) publishLocked() {
+	state := connectivity.Connecting
+	switch {
+	case p.active != nil:
+		state = connectivity.Ready
+	case p.rounds > 0:
+		state = connectivity.TransientFailure
+	}
+	now := time.Now()
+	rows := make([]row, len(p.members))
+	for i, m := range p.members {
+		rows[i] = row{m, m.role, m.state, m.since, m.shunTill, m.usable(now)}
+	}
+	if state == p.state && slices.Equal(rows, p.shown) {
+		return
+	}
+	p.state, p.shown = state, rows
+	p.cc.UpdateState(balancer.State{
+		ConnectivityState: p.state,
+		Picker:            &picker{policy: p, active: connectionOf(p.active), standby: connectionOf(p.standby)},
+	})
+	status := make([]Status, len(rows))
+	for i, m := range p.members {
+		status[i] = Status{Address: m.name, Role: m.role, State: m.state, Since: m.since, LastError: m.lastErr}
+		if !rows[i].usable {
+			status[i].Demoted = m.demoted
+		}
+	}
+	p.opts.Table.publish(slices.Clone(p.members), status)
+}
+
+// demote is called by an RPC begun at start that m has refused for cause.
+func (p *policy) demote(m *member, start time.Time, cause error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || !m.ready() {
+		return
+	}
+	if m.demoted != nil && start.Before(m.shunTill.Add(-m.penalty)) {
+		return // the request is older than the demotion: no news
+	}
+	if m.demoted == nil {
+		p.opts.Logger.Warn("etcd: endpoint demoted", "endpoint", m.name, "cause", cause)
+	}
+	m.penalty = min(max(2*m.penalty, minPenalty), maxPenalty)
+	m.demoted, m.lastErr = cause, fmt.Errorf("demoted: %w", cause)
+	m.shunTill = time.Now().Add(m.penalty)
+	m.shunned.Store(true)
+	p.stepLocked()
+}
+
+// restore ends the demotion of a member that has served a request.
+func (p *policy) restore(m *member) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || m.demoted == nil {
+		return
+	}
+	m.demoted, m.penalty = nil, 0
+	m.shunned.Store(false)
+	p.opts.Logger.Info("etcd: endpoint serves again", "endpoint", m.name)
+	p.stepLocked()
+}
+
+// addresses returns one address for each endpoint, in the resolver's order.
+func addresses(s resolver.State) []resolver.Address {
+	var out []resolver.Address
+	for _, e := range s.Endpoints {
+		out = append(out, e.Addresses...)
+	}
+	if len(s.Endpoints) == 0 {
+		out = s.Addresses
+	}
+	var unique []resolver.Address
+	for _, a := range out {
+		if !slices.ContainsFunc(unique, func(b resolver.Address) bool { return sameAddress(a, b) }) {
+			unique = append(unique, a)
+		}
+	}
+	return unique
+}
+
+// sameAddress reports whether one connection serves for both.
+func sameAddress(a, b resolver.Address) bool {
+	return a.Addr == b.Addr && a.ServerName == b.ServerName && a.Attributes.Equal(b.Attributes)
+}
+
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,373 @@
+package balancer_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/resolver/manual"
+
+	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/internal/fakeetcd"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// rig is a ClientConn with the policy, on a fake cluster.
+type rig struct {
+	t        *testing.T
+	cluster  *fakeetcd.Cluster
+	cc       *grpc.ClientConn
+	table    *balancer.Table
+	resolver *manual.Resolver
+
+	mu       sync.Mutex
+	dials    map[string]int // connection attempts by address
+	resolves int            // ResolveNow calls
+}
+
+// run calls test in a synctest bubble with a rig on n members.
+func run(t *testing.T, n int, test func(r *rig)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		r := &rig{t: t, cluster: fakeetcd.Start(t, n), table: balancer.NewTable(), dials: make(map[string]int)}
+		r.resolver = manual.NewBuilderWithScheme("test")
+		r.resolver.ResolveNowCallback = func(resolver.ResolveNowOptions) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.resolves++
+		}
+		r.resolver.InitialState(r.state(r.cluster.Addrs()...))
+		dial := r.cluster.Dialer()
+		cc, err := grpc.NewClient("test:///",
+			grpc.WithResolvers(r.resolver),
+			grpc.WithDefaultServiceConfig(balancer.ServiceConfig),
+			grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
+				r.mu.Lock()
+				r.dials[addr]++
+				r.mu.Unlock()
+				return dial(ctx, addr)
+			}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = cc.Close() })
+		r.cc = cc
+		cc.Connect()
+		synctest.Wait()
+		test(r)
+	})
+}
+
+func (r *rig) state(addrs ...string) resolver.State {
+	var s resolver.State
+	for _, a := range addrs {
+		s.Endpoints = append(s.Endpoints, resolver.Endpoint{Addresses: []resolver.Address{{Addr: a}}})
+	}
+	return balancer.Attach(s, balancer.Options{Table: r.table, Logger: slog.New(slog.DiscardHandler)})
+}
+
+func (r *rig) dialled(addr string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.dials[addr]
+}
+
+// roles returns the addresses that have each role.
+func (r *rig) roles() (active, standby string, idle []string) {
+	for _, s := range r.table.Snapshot() {
+		switch s.Role {
+		case balancer.Active:
+			active = s.Address
+		case balancer.Standby:
+			standby = s.Address
+		default:
+			idle = append(idle, s.Address)
+		}
+	}
+	return active, standby, idle
+}
+
+func (r *rig) wantRoles(active, standby string, idle ...string) {
+	r.t.Helper()
+	a, s, i := r.roles()
+	if a != active || s != standby || !slices.Equal(i, idle) {
+		r.t.Fatalf("active, standby, idle: got %q, %q, %q, want %q, %q, %q", a, s, i, active, standby, idle)
+	}
+}
+
+// get sends a linearizable read and returns the endpoint that it was sent to.
+func (r *rig) get(avoid ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(r.t.Context(), 5*time.Second)
+	defer cancel()
+	a := &balancer.Attempt{Avoid: avoid, Measure: true}
+	ctx = metadata.AppendToOutgoingContext(balancer.NewContext(ctx, a), rpctypes.MetadataRequireLeaderKey, rpctypes.MetadataHasLeader)
+	_, err := pb.NewKVClient(r.cc).Range(ctx, &pb.RangeRequest{Key: []byte("k")})
+	return a.Endpoint(), err
+}
+
+func (r *rig) wantGet(endpoint string, avoid ...string) {
+	r.t.Helper()
+	got, err := r.get(avoid...)
+	if err != nil || got != endpoint {
+		r.t.Fatalf("get: served by %q with error %v, want %q and none", got, err, endpoint)
+	}
+}
+
+const (
+	m1 = "member-1:2379"
+	m2 = "member-2:2379"
+	m3 = "member-3:2379"
+)
+
+func TestKeepsOneActiveAndOneStandby(t *testing.T) {
+	run(t, 3, func(r *rig) {
+		r.wantRoles(m1, m2, m3)
+		r.wantGet(m1)
+		r.wantGet(m2, m1)
+		r.wantGet(m1, m2)
+		r.wantGet(m1, m1, m2) // a wish, not a ban
+	})
+}
+
+func TestStandbyTakesOverWithoutDialling(t *testing.T) {
+	run(t, 3, func(r *rig) {
+		t := r.t
+		before := time.Now()
+		r.cluster.Member(0).Kill()
+		synctest.Wait() // until the loss is noticed
+		r.wantGet(m2)
+		if d := time.Since(before); d > 0 {
+			t.Errorf("the take-over took %v, want no time", d)
+		}
+		synctest.Wait()
+		r.wantRoles(m2, m3, m1)
+		if n := r.dialled(m2); n != 1 {
+			t.Errorf("the standby was dialled %d times, want once", n)
+		}
+	})
+}
+
+func TestAllLost(t *testing.T) {
+	run(t, 3, func(r *rig) {
+		t := r.t
+		for _, m := range r.cluster.Members() {
+			m.Kill()
+		}
+		synctest.Wait()
+		r.mu.Lock()
+		clear(r.dials)
+		r.resolves = 0
+		r.mu.Unlock()
+		const outage = 20 * time.Second
+		time.Sleep(outage) // the bubble's clock
+		if s := r.cc.GetState(); s != connectivity.TransientFailure {
+			t.Errorf("state in the outage: got %v, want %v", s, connectivity.TransientFailure)
+		}
+		for _, a := range []string{m1, m2, m3} {
+			// Pauses of 0.5 to 1 s between rounds.
+			if n := r.dialled(a); n < 15 || n > 45 {
+				t.Errorf("%s was dialled %d times in %v, want about once a second", a, n, outage)
+			}
+		}
+		r.mu.Lock()
+		if r.resolves < 15 {
+			t.Errorf("the resolver was asked %d times in %v, want after each round", r.resolves, outage)
+		}
+		r.mu.Unlock()
+		for _, s := range r.table.Snapshot() {
+			if s.LastError == nil {
+				t.Errorf("%s has no last error", s.Address)
+			}
+		}
+		back := time.Now()
+		r.cluster.Member(2).Start()
+		r.wantGet(m3)
+		if d := time.Since(back); d > 1100*time.Millisecond {
+			t.Errorf("recovery took %v after the first member's return, want at most a pause of 1 s", d)
+		}
+	})
+}
+
+func TestDeadMemberAtStart(t *testing.T) {
+	run(t, 3, func(r *rig) {
+		t := r.t
+		for _, m := range r.cluster.Members() {
+			m.Kill()
+		}
+		synctest.Wait()
+		r.cluster.Member(1).Freeze() // accepts, says nothing
+		r.cluster.Member(1).Start()
+		r.cluster.Member(2).Start()
+		start := time.Now()
+		r.wantGet(m3)
+		if d := time.Since(start); d > 2*time.Second {
+			t.Errorf("a member that hangs held up the others for %v", d)
+		}
+	})
+}
+
+func TestDemotion(t *testing.T) {
+	for name, c := range map[string]struct {
+		set  func(*fakeetcd.Member, bool)
+		want error
+	}{
+		"no leader": {(*fakeetcd.Member).SetNoLeader, rpctypes.ErrNoLeader},
+		"learner":   {(*fakeetcd.Member).SetLearner, rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, 3, func(r *rig) {
+				t := r.t
+				c.set(r.cluster.Member(0), true)
+				if _, err := r.get(); !errors.Is(rpctypes.Error(err), c.want) {
+					t.Fatalf("got %v, want %v", err, c.want)
+				}
+				r.wantGet(m2)
+				synctest.Wait()
+				if a, _, _ := r.roles(); a != m2 {
+					t.Errorf("active: got %q, want %q", a, m2)
+				}
+				c.set(r.cluster.Member(0), false)
+				r.cluster.Member(1).Kill()
+				r.cluster.Member(2).Kill()
+				synctest.Wait() // until the losses are noticed
+				r.wantGet(m1)
+			})
+		})
+	}
+}
+
+func TestAllDemoted(t *testing.T) {
+	run(t, 3, func(r *rig) {
+		t := r.t
+		for _, m := range r.cluster.Members() {
+			m.SetNoLeader(true)
+		}
+		// An election of two seconds, under the eyes of an impatient caller.
+		for range 200 {
+			if _, err := r.get(); !errors.Is(rpctypes.Error(err), rpctypes.ErrNoLeader) {
+				t.Fatalf("got %v, want %v", err, rpctypes.ErrNoLeader)
+			}
+			time.Sleep(10 * time.Millisecond) // the bubble's clock
+		}
+		served := make(map[string]bool)
+		for _, m := range r.cluster.Members() {
+			served[m.Addr()] = m.Calls(pb.KV_Range_FullMethodName) > 0
+			if n := r.dialled(m.Addr()); n > 8 {
+				t.Errorf("%s was dialled %d times in 2 s", m.Addr(), n)
+			}
+		}
+		if !served[m1] || !served[m2] {
+			t.Errorf("members that were tried: %v, want both connected ones at least", served)
+		}
+		for _, m := range r.cluster.Members() {
+			m.SetNoLeader(false)
+		}
+		if _, err := r.get(); err != nil {
+			t.Errorf("after the election: %v", err)
+		}
+	})
+}
+
+func TestNewAddresses(t *testing.T) {
+	run(t, 3, func(r *rig) {
+		t := r.t
+		r.resolver.UpdateState(r.state(m2, m1)) // another order is no reason to move
+		synctest.Wait()
+		r.wantRoles(m1, m2)
+		r.wantGet(m1)
+		r.resolver.UpdateState(r.state(m3))
+		r.wantGet(m1) // until another is connected
+		synctest.Wait()
+		r.wantRoles(m3, "")
+		r.wantGet(m3)
+		if r.dialled(m1) != 1 || r.dialled(m2) != 1 {
+			t.Errorf("dialled %s %d times and %s %d times, want once each", m1, r.dialled(m1), m2, r.dialled(m2))
+		}
+		r.resolver.UpdateState(r.state())
+		synctest.Wait()
+		r.wantGet(m3) // an empty list empties nothing
+	})
+}
+
+func TestLatencyAndMemberID(t *testing.T) {
+	run(t, 2, func(r *rig) {
+		t := r.t
+		const delay = 30 * time.Millisecond
+		m := r.cluster.Member(0)
+		m.Intercept(func(_ context.Context, _ string, _ any, next func() (any, error)) (any, error) {
+			time.Sleep(delay) // the bubble's clock
+			return next()
+		})
+		r.wantGet(m1)
+		s := r.table.Snapshot()[0]
+		if s.Latency != delay {
+			t.Errorf("latency: got %v, want %v", s.Latency, delay)
+		}
+		a := &balancer.Attempt{}
+		if _, err := pb.NewKVClient(r.cc).Range(balancer.NewContext(t.Context(), a), &pb.RangeRequest{Key: []byte("k")}); err != nil {
+			t.Fatal(err)
+		}
+		a.Observe(42)
+		if got := r.table.Snapshot()[0].MemberID; got != 42 {
+			t.Errorf("member ID: got %d, want 42", got)
+		}
+		if got := r.table.Snapshot()[0].Latency; got != delay {
+			t.Errorf("a call that is not to be measured changed the latency to %v", got)
+		}
+	})
+}
+
+func TestChanged(t *testing.T) {
+	run(t, 2, func(r *rig) {
+		t := r.t
+		changed := r.table.Changed()
+		r.wantGet(m1)
+		select {
+		case <-changed:
+			t.Error("a request that changed nothing was announced")
+		default:
+		}
+		r.cluster.Member(0).Kill()
+		synctest.Wait()
+		select {
+		case <-changed:
+		default:
+			t.Error("a lost connection was not announced")
+		}
+	})
+}
+
+func TestSent(t *testing.T) {
+	run(t, 1, func(r *rig) {
+		t := r.t
+		r.cluster.Member(0).Kill()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		a := &balancer.Attempt{}
+		kv := pb.NewKVClient(r.cc)
+		if _, err := kv.Put(balancer.NewContext(ctx, a), &pb.PutRequest{Key: []byte("k")}); err == nil || a.Sent() {
+			t.Errorf("to no member: error %v, sent %v, want an error and false", err, a.Sent())
+		}
+		r.cluster.Member(0).Start()
+		if _, err := kv.Put(balancer.NewContext(t.Context(), a), &pb.PutRequest{Key: []byte("k")}); err != nil || !a.Sent() {
+			t.Errorf("to a member: error %v, sent %v, want none and true", err, a.Sent())
+		}
+	})
+}

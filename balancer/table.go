@@ -1,0 +1,121 @@
+package balancer
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/attributes"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/resolver"
+)
+
+// Role is the part that an endpoint plays for its client.
+type Role uint8
+
+// The roles.
+const (
+	Idle    Role = iota // known, in reserve
+	Standby             // connected, takes over when the active one is lost
+	Active              // connected, takes the requests
+)
+
+// String returns the role's name in lower case.
+func (r Role) String() string {
+	switch r {
+	case Active:
+		return "active"
+	case Standby:
+		return "standby"
+	default:
+		return "idle"
+	}
+}
+
+// Status is what the policy knows of one endpoint.
+type Status struct {
+	// Address is the endpoint as it is dialled, such as "10.0.0.1:2379".
+	Address string
+	// MemberID is etcd's ID of the member behind it; 0 until it has answered.
+	MemberID uint64
+	// Role is the part the endpoint plays now.
+	Role Role
+	// State is the state of its connection.
+	State connectivity.State
+	// Since is when Role or State last changed.
+	Since time.Time
+	// Demoted is why the endpoint, though connected, is not to be used: the
+	// answer by which it said that it can't serve. Nil when it may be used.
+	Demoted error
+	// LastError is the last failure of its connection or the reason of its last
+	// demotion; nil when there was none. It outlives the recovery.
+	LastError error
+	// Latency is a moving average of its recent answers' times; 0 until it has
+	// answered.
+	Latency time.Duration
+}
+
+// Table is the readable state of the policy of one client. The client makes it,
+// hands it to the policy with Attach, and reads it whenever it wants. Its zero
+// value is not usable; use NewTable.
+type Table struct {
+	mu      sync.Mutex
+	members []*member // guarded by mu, in the policy's order
+	status  []Status  // guarded by mu, as of the last change
+	changed chan struct{}
+}
+
+// NewTable returns an empty table.
+func NewTable() *Table { return &Table{changed: make(chan struct{})} }
+
+// Snapshot returns the status of every endpoint, in the order in which the
+// policy would try them. The slice is the caller's.
+func (t *Table) Snapshot() []Status {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	out := make([]Status, len(t.status))
+	for i, s := range t.status {
+		m := t.members[i]
+		s.MemberID = m.id.Load()
+		s.Latency = time.Duration(m.latency.Load())
+		out[i] = s
+	}
+	return out
+}
+
+// Changed returns a channel that is closed at the next change of a role, a
+// state or the list of endpoints. To miss none, get the channel before the
+// snapshot. Latencies and member IDs change without it.
+func (t *Table) Changed() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.changed
+}
+
+// publish replaces the rows; the policy calls it with its own lock held.
+func (t *Table) publish(members []*member, status []Status) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.members, t.status = members, status
+	close(t.changed)
+	t.changed = make(chan struct{})
+}
+
+// Options is what a client gives its policy.
+type Options struct {
+	Table  *Table       // where to publish; not nil
+	Logger *slog.Logger // not nil; one record per transition, none per call
+}
+
+type optionsKey struct{}
+
+// Attach returns s with o in its attributes: the way in which a resolver tells
+// the policy of the client that both belong to.
+func Attach(s resolver.State, o Options) resolver.State {
+	if s.Attributes == nil {
+		s.Attributes = attributes.New(optionsKey{}, o)
+	} else {
+		s.Attributes = s.Attributes.WithValue(optionsKey{}, o)
+	}
+	return s
+}
