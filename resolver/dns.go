@@ -1,0 +1,199 @@
+package resolver
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// familyDelay is how long an answer with addresses of one family waits for the
+// other family: there are servers that never answer a question for AAAA.
+const familyDelay = 500 * time.Millisecond
+
+// minDNSTTL is the TTL of an answer that says 0, because 0 means for ever in a
+// Result.
+const minDNSTTL = time.Second
+
+func resultTTL(seconds uint32) time.Duration {
+	return max(minDNSTTL, time.Duration(seconds)*time.Second)
+}
+
+// dnsSource resolves the A and AAAA records of one host.
+type dnsSource struct {
+	ns   *nameservers
+	host string
+	port uint16
+	tls  bool
+}
+
+// newDNSSource is the factory of dns: dns://[server[:port]]/host[:port], and
+// dns:host[:port], as in gRPC's naming document.
+func newDNSSource(u *url.URL, o SourceOptions) (Source, error) {
+	name, err := nameOf(u)
+	if err != nil {
+		return nil, err
+	}
+	host, port, err := splitHostPort(name, DefaultPort)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return newHostSource(host, port, o.TLS), nil
+	}
+	ns, err := newNameservers(u, o)
+	if err != nil {
+		return nil, err
+	}
+	return &dnsSource{ns: ns, host: host, port: port, tls: o.TLS}, nil
+}
+
+// Hint implements Hinter.
+func (s *dnsSource) Hint() Hint {
+	return Hint{Authority: authority(s.host, s.port), Security: securityOf(s.tls)}
+}
+
+// Resolve implements Source.
+func (s *dnsSource) Resolve(ctx context.Context) (Result, error) {
+	if s.ns.server == "" && isLocalhost(s.host) {
+		// RFC 6761, section 6.3: a resolver knows localhost and asks nobody.
+		return Result{Addresses: s.addresses([]netip.Addr{netip.IPv6Loopback(), netip.AddrFrom4([4]byte{127, 0, 0, 1})})}, nil
+	}
+	return s.ns.each(s.host, func(c *dnsClient, name string) (Result, error) {
+		ips, ttl, err := c.lookupHost(ctx, name)
+		if err != nil {
+			return Result{}, err
+		}
+		return Result{Addresses: s.addresses(ips), TTL: resultTTL(ttl)}, nil
+	})
+}
+
+func isLocalhost(host string) bool {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+}
+
+func (s *dnsSource) addresses(ips []netip.Addr) []Address {
+	out := make([]Address, 0, len(ips))
+	for _, ip := range ips {
+		out = append(out, Address{
+			Network: NetworkTCP, Host: ip.String(), Port: s.port, ServerName: tlsName(s.host), TLS: s.tls,
+			// A name with several addresses is commonly several members, so each
+			// address stands for itself and Target stays empty.
+		})
+	}
+	return out
+}
+
+// lookupHost asks for both families at once. It returns addresses when one of
+// the families has some. A single failure of the other family is then not
+// reported: it is the normal state of networks with broken servers.
+func (c *dnsClient) lookupHost(ctx context.Context, name string) ([]netip.Addr, uint32, error) {
+	return c.lookupFamilies(ctx, name, dns.TypeAAAA, dns.TypeA)
+}
+
+type familyAnswer struct {
+	ips []netip.Addr
+	ttl uint32
+	err error
+}
+
+func (c *dnsClient) lookupFamilies(ctx context.Context, name string, types ...uint16) ([]netip.Addr, uint32, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	answers := make(chan familyAnswer, len(types))
+	for _, typ := range types {
+		go func() { answers <- c.lookupFamily(ctx, name, typ) }()
+	}
+	var (
+		ips    []netip.Addr
+		ttl    = ^uint32(0)
+		failed []error
+	)
+	for range types { // every goroutine is waited for; cancel makes that short
+		a := <-answers
+		if a.err != nil {
+			failed = append(failed, a.err)
+			continue
+		}
+		ips = append(ips, a.ips...)
+		ttl = min(ttl, a.ttl)
+		defer time.AfterFunc(familyDelay, cancel).Stop()
+	}
+	if len(ips) > 0 {
+		return sortIPs(ips), ttl, nil
+	}
+	return nil, 0, worst(failed)
+}
+
+// worst picks from the failures of one name's families. What is not definitive
+// hides what is: as long as one family is unknown, nothing is known.
+func worst(failed []error) error {
+	var open []error
+	for _, err := range failed {
+		if !definitive(err) {
+			open = append(open, err)
+		}
+	}
+	if len(open) > 0 {
+		return joined(open)
+	}
+	for _, err := range failed {
+		if errors.Is(err, ErrNoSuchName) {
+			return err
+		}
+	}
+	return joined(failed)
+}
+
+func (c *dnsClient) lookupFamily(ctx context.Context, name string, typ uint16) familyAnswer {
+	a, err := c.lookup(ctx, name, typ)
+	if err != nil {
+		return familyAnswer{err: err}
+	}
+	var ips []netip.Addr
+	for _, rr := range a.records {
+		if ip, ok := ipOf(rr); ok {
+			ips = append(ips, ip)
+		}
+	}
+	if len(ips) == 0 {
+		return familyAnswer{err: &lookupError{name, typ, fmt.Errorf("the answer has no address that can be dialled: %w", ErrNoRecords)}}
+	}
+	return familyAnswer{ips: ips, ttl: a.ttl}
+}
+
+// ipOf returns the address in an A or AAAA record, and false for what cannot be
+// a member: 0.0.0.0 and :: would be dialled as the local host.
+func ipOf(rr dns.RR) (netip.Addr, bool) {
+	var raw []byte
+	switch rr := rr.(type) {
+	case *dns.A:
+		raw = rr.A
+	case *dns.AAAA:
+		raw = rr.AAAA
+	}
+	ip, ok := netip.AddrFromSlice(raw)
+	ip = ip.Unmap()
+	return ip, ok && !ip.IsUnspecified() && !ip.IsMulticast()
+}
+
+// sortIPs puts IPv6 first (RFC 6724, section 2.1) and removes duplicates. The
+// order inside a family is that of the bytes, so that two equal answers look
+// equal however the server rotates them.
+func sortIPs(ips []netip.Addr) []netip.Addr {
+	slices.SortFunc(ips, func(a, b netip.Addr) int {
+		if c := cmp.Compare(b.BitLen(), a.BitLen()); c != 0 {
+			return c
+		}
+		return a.Compare(b)
+	})
+	return slices.Compact(ips)
+}

@@ -1,0 +1,53 @@
+// Package resolver answers one question: at which addresses are the members of
+// the cluster now?
+//
+// A [Source] turns one endpoint URI into addresses and says for how long they
+// are valid. A [Registry] knows which scheme is served by which kind of source;
+// it belongs to one client, so that a program can add its own schemes without
+// touching anybody else's. A [Resolver] runs the sources of one client, merges
+// what they say, orders it as RFC 2782 asks, and reports it to gRPC.
+//
+// # Endpoints
+//
+//	10.0.0.1:2379            host and port, as it is
+//	etcd1.example            the port is 2379 when there is none
+//	[2001:db8::1]:2379       IPv6 wears brackets when a port follows
+//	http://host:port         plain
+//	https://host:port        TLS
+//	unix:///run/etcd.sock    a Unix domain socket; unix:relative/path too
+//	dns:///host:port         every A and AAAA record of host
+//	dns://server:port/host   the same, asked of that DNS server
+//	dns+srv:///name          SRV records, see below
+//	dns+srv://server/name    the same, asked of that DNS server
+//
+// Endpoints of different schemes may stand in one list; their addresses merge.
+//
+// A name under dns+srv that starts with an underscore is asked for as it is.
+// Any other name is asked for as _etcd-client-ssl._tcp.name, whose answer means
+// TLS, and as _etcd-client._tcp.name, whose answer means no TLS; when neither
+// exists, the SRV records of the name itself are used.
+//
+// # TLS
+//
+// A client is wholly TLS or wholly plain. http and an _etcd-client answer are
+// plain, https and an _etcd-client-ssl answer are TLS, and everything else
+// follows the client's own configuration ([Options].TLS). What contradicts that
+// in the list of endpoints is an error from [New]; what only DNS reveals is an
+// error of that endpoint. DNS is not authenticated, therefore it can never turn
+// TLS off, and the certificate of an SRV target is checked against the domain
+// that was asked for, not against the target that DNS named, unless
+// [Options].VerifyTargetNames says otherwise.
+//
+// # When names are resolved again
+//
+// At start, when the time to live of an answer has run out, and when gRPC asks
+// because connections fail. Requests that come while a resolution runs become
+// one more resolution, and a minimum interval holds. A failure keeps the last
+// good addresses and is tried again after a growing pause. The failure of one
+// endpoint leaves the addresses of the others alone.
+//
+// # Concurrency
+//
+// A Resolver may be used by several goroutines at once. A Source is called by
+// one goroutine at a time.
+package resolver

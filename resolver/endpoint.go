@@ -1,0 +1,257 @@
+package resolver
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+var errCredentials = errors.New("an endpoint takes no credentials; give user and password in the client's configuration")
+
+// newSource parses one endpoint and makes its source. Its errors do not name
+// the endpoint.
+func newSource(raw string, reg *Registry, o SourceOptions) (Source, error) {
+	if raw == "" {
+		return nil, errors.New("is empty; write host:port or a URI")
+	}
+	scheme, rest, hasColon := strings.Cut(raw, ":")
+	factory, known := reg.lookup(scheme)
+	isURI := hasColon && (strings.HasPrefix(rest, "//") || known && !isDecimal(rest))
+	if err := checkCharacters(raw); err != nil {
+		return nil, err
+	}
+	if !isURI {
+		return newBareSource(raw, hasColon, reg, o)
+	}
+	if !known {
+		if !validScheme(scheme) {
+			return nil, fmt.Errorf("%s before the colon is not a URI scheme; known are %s", quote(scheme), schemeList(reg))
+		}
+		return nil, fmt.Errorf("unknown scheme %s; known are %s, and host:port without a scheme", quote(scheme), schemeList(reg))
+	}
+	u, err := url.Parse(raw)
+	if err != nil {
+		if redact(raw) != raw {
+			return nil, errCredentials // the parser's own error may repeat them
+		}
+		if after, ok := strings.CutPrefix(rest, "//"); ok {
+			// Mostly it is the host or the port, of which more can be said.
+			after, _, _ = strings.Cut(after, "/")
+			if _, _, err := splitHostPort(after, DefaultPort); err != nil && after != "" {
+				return nil, err
+			}
+		}
+		return nil, fmt.Errorf("is no URI: %w", unwrapURLError(err))
+	}
+	s, err := factory(u, o)
+	if err == nil && s == nil {
+		err = fmt.Errorf("the factory of scheme %q returned neither a source nor an error", u.Scheme)
+	}
+	return s, err
+}
+
+func newBareSource(raw string, hasColon bool, reg *Registry, o SourceOptions) (Source, error) {
+	if strings.Contains(raw, "@") {
+		return nil, errCredentials
+	}
+	host, port, err := splitHostPort(raw, DefaultPort)
+	if err != nil {
+		scheme, rest, _ := strings.Cut(raw, ":")
+		if hasColon && validScheme(scheme) && rest != "" && !strings.Contains(rest, ":") && !isDecimal(rest) {
+			return nil, fmt.Errorf("%w; if %s is meant as a scheme: known are %s", err, quote(scheme), schemeList(reg))
+		}
+		return nil, err
+	}
+	return newHostSource(host, port, o.TLS), nil
+}
+
+func schemeList(reg *Registry) string { return strings.Join(reg.Schemes(), ", ") }
+
+// unwrapURLError drops the part of a *url.Error that repeats the URI, which the
+// caller names in its own, bounded way.
+func unwrapURLError(err error) error {
+	if ue, ok := errors.AsType[*url.Error](err); ok {
+		return ue.Err
+	}
+	return err
+}
+
+// checkCharacters refuses what no endpoint may contain: such a string was
+// pasted, split or decoded wrongly.
+func checkCharacters(s string) error {
+	for _, r := range s {
+		switch {
+		case r == ' ' || r == '\t' || r == '\n' || r == '\r':
+			return errors.New("contains white space; give each endpoint as one list element, and write a space in a socket path as %20")
+		case r < ' ' || r == 0x7f:
+			return fmt.Errorf("contains the control character %#x", r)
+		case r == '\uFFFD':
+			return errors.New("is not valid UTF-8")
+		}
+	}
+	return nil
+}
+
+// noExtras refuses the parts of a URI that mean nothing for an endpoint.
+func noExtras(u *url.URL) error {
+	switch {
+	case u.User != nil:
+		return errCredentials
+	case u.RawQuery != "" || u.ForceQuery:
+		return fmt.Errorf("the query %s means nothing here; remove it", quote("?"+u.RawQuery))
+	case u.Fragment != "":
+		return fmt.Errorf("the fragment %s means nothing here; remove it", quote("#"+u.Fragment))
+	}
+	return nil
+}
+
+// splitHostPort takes host, host:port, IPv6, [IPv6] or [IPv6]:port apart.
+func splitHostPort(s string, defaultPort uint16) (host string, port uint16, err error) {
+	switch {
+	case s == "":
+		return "", 0, errors.New("the host is empty; write host:port")
+	case strings.HasPrefix(s, "["):
+		end := strings.IndexByte(s, ']')
+		if end < 0 {
+			return "", 0, fmt.Errorf("%s lacks the closing bracket of an IPv6 address", quote(s))
+		}
+		host = s[1:end]
+		if a, err := netip.ParseAddr(host); err != nil || !a.Is6() {
+			return "", 0, fmt.Errorf("%s is not an IPv6 address; only those stand in brackets", quote(host))
+		}
+		switch rest := s[end+1:]; {
+		case rest == "":
+			return host, defaultPort, nil
+		case rest[0] != ':':
+			return "", 0, fmt.Errorf("%s after the IPv6 address is not a port; write [%s]:port", quote(rest), host)
+		default:
+			port, err = parsePort(rest[1:])
+			return host, port, err
+		}
+	case strings.Count(s, ":") > 1:
+		return splitBareIPv6(s, defaultPort)
+	}
+	host, p, hasPort := strings.Cut(s, ":")
+	if host == "" {
+		return "", 0, errors.New("the host is empty; write host:port")
+	}
+	if err := validateHost(host); err != nil {
+		return "", 0, err
+	}
+	if !hasPort {
+		return host, defaultPort, nil
+	}
+	port, err = parsePort(p)
+	return host, port, err
+}
+
+// splitBareIPv6 accepts an IPv6 address without brackets where it cannot be
+// mistaken for an address with a port.
+func splitBareIPv6(s string, defaultPort uint16) (string, uint16, error) {
+	if _, err := netip.ParseAddr(s); err != nil {
+		if strings.Contains(s, ",") {
+			return "", 0, errors.New("contains a comma; give each endpoint as one list element")
+		}
+		return "", 0, fmt.Errorf("%s is neither host:port nor an IPv6 address; write an IPv6 address with a port as [address]:port", quote(s))
+	}
+	i := strings.LastIndexByte(s, ':')
+	head, tail := s[:i], s[i+1:]
+	if _, err := netip.ParseAddr(head); err == nil && isDecimal(tail) {
+		return "", 0, fmt.Errorf("%s can be read in two ways; write [%s]:%s or [%s]", quote(s), head, tail, s)
+	}
+	return s, defaultPort, nil
+}
+
+func isDecimal(s string) bool {
+	for _, c := range []byte(s) {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func parsePort(s string) (uint16, error) {
+	n, err := strconv.ParseUint(s, 10, 16)
+	if err != nil || n == 0 || !isDecimal(s) {
+		return 0, fmt.Errorf("port %s is not a number from 1 to 65535", quote(s))
+	}
+	return uint16(n), nil
+}
+
+// validateHost accepts an IP address or a host name.
+func validateHost(host string) error {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return nil
+	}
+	if err := validateName(host); err != nil {
+		return err
+	}
+	name := strings.TrimSuffix(host, ".")
+	// A top-level label is never all digits (RFC 3696, section 2), so this is an
+	// IPv4 address with a slip, or a port without its host.
+	if last := name[strings.LastIndexByte(name, '.')+1:]; isDecimal(last) {
+		return fmt.Errorf("%s is neither an IP address nor a host name", quote(host))
+	}
+	return nil
+}
+
+// The limits of RFC 1035, section 2.3.4; the length of a name is that of its
+// text without the trailing dot.
+const (
+	maxLabel = 63
+	maxName  = 253
+)
+
+// validateName accepts what RFC 1123 allows for host names, and underscores,
+// which the names of services begin with and which occur in host names too.
+func validateName(name string) error {
+	if strings.Contains(name, ",") {
+		return errors.New("contains a comma; give each endpoint as one list element")
+	}
+	trimmed := strings.TrimSuffix(name, ".")
+	if trimmed == "" {
+		return errors.New("the host name is empty")
+	}
+	if len(trimmed) > maxName {
+		return fmt.Errorf("the host name %s is longer than %d bytes", quote(name), maxName)
+	}
+	for label := range strings.SplitSeq(trimmed, ".") {
+		switch {
+		case label == "":
+			return fmt.Errorf("the host name %s has an empty label", quote(name))
+		case len(label) > maxLabel:
+			return fmt.Errorf("the host name %s has a label longer than %d bytes", quote(name), maxLabel)
+		case label[0] == '-' || label[len(label)-1] == '-':
+			return fmt.Errorf("the host name %s has a label that starts or ends with a hyphen", quote(name))
+		}
+		for _, r := range label {
+			switch {
+			case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '-', r == '_':
+			case r > 0x7f:
+				return fmt.Errorf("the host name %s is not ASCII; write its xn-- form (RFC 5890)", quote(name))
+			default:
+				return fmt.Errorf("the host name %s contains %q; allowed are letters, digits, '-', '_' and '.'", quote(name), r)
+			}
+		}
+	}
+	return nil
+}
+
+// tlsName is the form of host that a certificate is checked for: no zone on an
+// IPv6 address (RFC 6874), no trailing dot on a name (RFC 6125, section 2.2).
+func tlsName(host string) string {
+	if a, err := netip.ParseAddr(host); err == nil {
+		return a.WithZone("").String()
+	}
+	return strings.TrimSuffix(host, ".")
+}
+
+// authority is the :authority value of host and port.
+func authority(host string, port uint16) string {
+	return net.JoinHostPort(tlsName(host), strconv.Itoa(int(port)))
+}

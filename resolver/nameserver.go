@@ -1,0 +1,146 @@
+package resolver
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+const (
+	dnsPort = 53
+	// maxServers and maxSearch bound what is taken from resolv.conf: three name
+	// servers as MAXNS in resolv.conf(5), and a search list that one resolution
+	// can get through.
+	maxServers = 3
+	maxSearch  = 8
+	// maxQueryTimeout is how long one server may take for one question.
+	maxQueryTimeout = 2 * time.Second
+)
+
+// nameservers knows whom to ask, for one endpoint.
+type nameservers struct {
+	server     string        // from the URI, host:port; empty means resolv.conf
+	resolvConf string        // a path
+	timeout    time.Duration // of one question to one server
+	exchange   transport
+	first      atomic.Uint32
+}
+
+// newNameservers takes the server from the authority of u.
+func newNameservers(u *url.URL, o SourceOptions) (*nameservers, error) {
+	ns := &nameservers{
+		resolvConf: o.ResolvConf,
+		// So that several servers get their turn in one resolution.
+		timeout:  min(maxQueryTimeout, o.Timeout/5),
+		exchange: exchange,
+	}
+	if u.Host != "" {
+		host, port, err := splitHostPort(u.Host, dnsPort)
+		if err != nil {
+			return nil, fmt.Errorf("the DNS server: %w", err)
+		}
+		ns.server = net.JoinHostPort(host, strconv.Itoa(int(port)))
+	}
+	return ns, nil
+}
+
+// client returns a client, and the names to ask for, in order, when the user
+// says name. resolv.conf is read each time, because machines move between
+// networks.
+//
+// A name with a dot is taken as complete: trying it below the domains of the
+// search list when the DNS denies it would let those who own such a domain
+// answer in its stead (RFC 1535). A single label goes through the search list,
+// as resolv.conf(5) says; with a server from the URI there is none.
+func (ns *nameservers) client(name string) (*dnsClient, []string, error) {
+	c := &dnsClient{timeout: ns.timeout, first: &ns.first, exchange: ns.exchange}
+	if ns.server != "" {
+		c.servers = []string{ns.server}
+		return c, []string{dns.Fqdn(name)}, nil
+	}
+	conf, err := dns.ClientConfigFromFile(ns.resolvConf)
+	if err != nil {
+		return nil, nil, fmt.Errorf("no DNS server is known: %w; name one in the URI, as in dns://server/name", err)
+	}
+	c.timeout = min(c.timeout, time.Duration(conf.Timeout)*time.Second)
+	for _, s := range conf.Servers {
+		if _, err := netip.ParseAddr(s); err == nil && len(c.servers) < maxServers {
+			c.servers = append(c.servers, net.JoinHostPort(s, strconv.Itoa(dnsPort)))
+		}
+	}
+	if len(c.servers) == 0 {
+		// "If no nameserver entries are present, the default is to use the name
+		// server on the local machine." resolv.conf(5)
+		c.servers = []string{net.JoinHostPort("127.0.0.1", strconv.Itoa(dnsPort))}
+	}
+	return c, candidates(name, conf.Search, conf.Ndots), nil
+}
+
+func candidates(name string, search []string, ndots int) []string {
+	if strings.Contains(name, ".") {
+		return []string{dns.Fqdn(name)}
+	}
+	var names []string
+	for _, domain := range search {
+		domain = strings.Trim(domain, ".")
+		full := name + "." + domain
+		if domain != "" && validateName(full) == nil && len(names) < maxSearch {
+			names = append(names, full+".")
+		}
+	}
+	if ndots == 0 {
+		return append([]string{name + "."}, names...)
+	}
+	return append(names, name+".")
+}
+
+// nameOf returns the name that a URI of the scheme dns or dns+srv asks for.
+func nameOf(u *url.URL) (string, error) {
+	if err := noExtras(u); err != nil {
+		return "", err
+	}
+	name := u.Opaque
+	if name == "" {
+		name = strings.TrimPrefix(u.Path, "/")
+	}
+	switch {
+	case name == "" && u.Host != "":
+		return "", fmt.Errorf("%s after the two slashes is the DNS server, and the name to ask for is empty; write %s:///%s for a name, or %s://%s/name",
+			quote(u.Host), u.Scheme, u.Host, u.Scheme, u.Host)
+	case name == "":
+		return "", fmt.Errorf("the name is empty; write %s:///name", u.Scheme)
+	case strings.Contains(name, "/"):
+		return "", fmt.Errorf("the path %s has more than a name; write %s://[server]/name", quote(name), u.Scheme)
+	}
+	return name, nil
+}
+
+// each calls resolve with the candidates of name until one has an answer or
+// something other than its absence goes wrong, which ends the search because a
+// later candidate must not win by a lost packet.
+func (ns *nameservers) each(name string, resolve func(c *dnsClient, candidate string) (Result, error)) (Result, error) {
+	c, names, err := ns.client(name)
+	if err != nil {
+		return Result{}, err
+	}
+	var failed []error
+	for _, candidate := range names {
+		res, err := resolve(c, candidate)
+		if err == nil || len(res.Addresses) > 0 {
+			return res, err
+		}
+		failed = append(failed, err)
+		if !definitive(err) || errors.Is(err, ErrNoService) {
+			break
+		}
+	}
+	return Result{}, joined(failed)
+}

@@ -1,0 +1,85 @@
+package resolver
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Registry maps URI schemes to the factories of their sources. It belongs to
+// one client, or to several that share it on purpose. It may be used by several
+// goroutines at once. The zero value knows no scheme and can be registered
+// with; endpoints without a scheme work with every Registry.
+type Registry struct {
+	mu        sync.Mutex
+	factories map[string]Factory // guarded by mu; keys are lower-case
+}
+
+// NewRegistry returns a Registry with the schemes that are built in: http,
+// https, unix, dns and dns+srv.
+func NewRegistry() *Registry {
+	return &Registry{factories: map[string]Factory{
+		"http":    newHTTPSource,
+		"https":   newHTTPSource,
+		"unix":    newUnixSource,
+		"dns":     newDNSSource,
+		"dns+srv": newSRVSource,
+	}}
+}
+
+// Register adds a scheme. Clients that were made before do not see it. The
+// scheme's case does not matter (RFC 3986, section 3.1). It is an error to
+// register a name that is no scheme, a nil factory, or a scheme that the
+// Registry has already.
+func (r *Registry) Register(scheme string, f Factory) error {
+	if !validScheme(scheme) {
+		return fmt.Errorf("resolver: %s is not a URI scheme: it must start with a letter and go on with letters, digits, '+', '-' and '.'", quote(scheme))
+	}
+	if f == nil {
+		return fmt.Errorf("resolver: the factory for scheme %q is nil", scheme)
+	}
+	if r == nil {
+		return errors.New("resolver: Register on a nil Registry; make one with NewRegistry")
+	}
+	scheme = strings.ToLower(scheme)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, ok := r.factories[scheme]; ok {
+		return fmt.Errorf("resolver: scheme %q is registered already", scheme)
+	}
+	if r.factories == nil {
+		r.factories = make(map[string]Factory)
+	}
+	r.factories[scheme] = f
+	return nil
+}
+
+// Schemes returns the registered schemes in alphabetical order.
+func (r *Registry) Schemes() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Sorted(maps.Keys(r.factories))
+}
+
+func (r *Registry) lookup(scheme string) (Factory, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f, ok := r.factories[strings.ToLower(scheme)]
+	return f, ok
+}
+
+// validScheme implements the grammar of RFC 3986, section 3.1.
+func validScheme(s string) bool {
+	for i, c := range []byte(s) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z':
+		case i > 0 && ('0' <= c && c <= '9' || c == '+' || c == '-' || c == '.'):
+		default:
+			return false
+		}
+	}
+	return s != ""
+}

@@ -1,0 +1,173 @@
+package resolver
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	grpcresolver "google.golang.org/grpc/resolver"
+)
+
+// Scheme is the scheme of the gRPC target that a Resolver serves.
+const Scheme = "getcd"
+
+// Target is the gRPC target to use with a Resolver:
+//
+//	grpc.NewClient(resolver.Target, grpc.WithResolvers(r), ...)
+const Target = Scheme + ":///etcd"
+
+// Resolver resolves the endpoints of one client for gRPC: it is a
+// resolver.Builder of gRPC. It does nothing before gRPC builds it, and it owns
+// no goroutine after gRPC closed what it built.
+//
+// What was resolved belongs to the Resolver, not to what gRPC builds: when a
+// connection leaves gRPC's idle mode, it starts with the last good addresses.
+type Resolver struct {
+	// Read-only after New.
+	opts      Options
+	authority string
+	security  verdict // what the configuration says before DNS is asked
+
+	mu       sync.Mutex // leaf: nothing is called while it is held
+	building bool       // guarded by mu: what Build returned is not closed yet
+	failures []error    // guarded by mu: in the order of the endpoints; never modified
+	current  []Address  // guarded by mu: what gRPC was told last; never modified
+
+	// endpoints is read-only after New; the state in it belongs to the one
+	// watcher that is open.
+	endpoints []*endpoint
+	// settled belongs to the open watcher, like the state of the endpoints.
+	settled verdict
+}
+
+// verdict says whether the client is TLS or plain, and who decided it.
+type verdict struct {
+	security Security
+	by       string
+}
+
+// Interfaces of gRPC.
+var (
+	_ grpcresolver.Builder            = (*Resolver)(nil)
+	_ grpcresolver.AuthorityOverrider = (*Resolver)(nil)
+	_ grpcresolver.Resolver           = (*watcher)(nil)
+)
+
+// New makes a Resolver for endpoints, each a URI or host:port as the package
+// documentation lists them. It validates everything and resolves nothing. The
+// error tells of every endpoint and option that is wrong: malformed endpoints,
+// unknown schemes, TLS mixed with plain. The endpoints among them are
+// *EndpointError values.
+func New(endpoints []string, o Options) (*Resolver, error) {
+	failed := []error{o.validate()}
+	o = o.withDefaults()
+	r := &Resolver{opts: o}
+	if o.TLS {
+		r.security = verdict{SecurityTLS, "the client's TLS configuration"}
+	}
+	if len(endpoints) == 0 {
+		failed = append(failed, errors.New("resolver: the list of endpoints is empty; give at least one, such as 127.0.0.1:2379 or dns+srv:///example.com"))
+	}
+	so := SourceOptions{
+		TLS: o.TLS, VerifyTargetNames: o.VerifyTargetNames,
+		ResolvConf: o.ResolvConf, Timeout: o.Timeout, Logger: o.Logger,
+	}
+	for _, raw := range endpoints {
+		uri := redact(raw)
+		source, err := newSource(raw, o.Registry, so)
+		if err != nil {
+			failed = append(failed, &EndpointError{Endpoint: uri, Err: err})
+			continue
+		}
+		var hint Hint
+		if h, ok := source.(Hinter); ok {
+			hint = h.Hint()
+		}
+		if err := r.security.admit(hint.Security, uri); err != nil {
+			failed = append(failed, &EndpointError{Endpoint: uri, Err: err})
+		}
+		if r.authority == "" {
+			r.authority = hint.Authority
+		}
+		r.endpoints = append(r.endpoints, &endpoint{uri: uri, source: source})
+	}
+	if err := errors.Join(failed...); err != nil {
+		return nil, err
+	}
+	if r.authority == "" {
+		r.authority = "etcd" // no source has a name to offer
+	}
+	r.settled = r.security
+	return r, nil
+}
+
+// admit settles v on s when it is open, and refuses an s that contradicts it.
+func (v *verdict) admit(s Security, by string) error {
+	switch {
+	case s == SecurityUnknown || s == v.security:
+		return nil
+	case v.security == SecurityUnknown:
+		*v = verdict{s, quote(by)}
+		return nil
+	}
+	return fmt.Errorf("is %v while %s means %v: %w; use https:// for all, or http:// for all without a TLS configuration",
+		s, v.by, v.security, ErrMixedTLS)
+}
+
+// Scheme implements gRPC's resolver.Builder.
+func (r *Resolver) Scheme() string { return Scheme }
+
+// OverrideAuthority implements gRPC's AuthorityOverrider: the :authority header
+// of requests is the host and port of the first endpoint, or the domain when
+// that is an SRV name, whatever the target is.
+func (r *Resolver) OverrideAuthority(grpcresolver.Target) string { return r.authority }
+
+// Build implements gRPC's resolver.Builder. It starts the goroutine that
+// resolves; Close of what it returns ends it and waits for it. Only one may be
+// open at a time: a Resolver belongs to one grpc.ClientConn.
+func (r *Resolver) Build(_ grpcresolver.Target, cc grpcresolver.ClientConn, _ grpcresolver.BuildOptions) (grpcresolver.Resolver, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.building {
+		return nil, errors.New("resolver: this Resolver serves another grpc.ClientConn already; make one for each")
+	}
+	r.building = true
+	return startWatcher(r, cc), nil
+}
+
+// Errors returns the current failure of each endpoint that fails, in the order
+// of the endpoints; each is an *EndpointError. An endpoint can fail while its
+// former addresses are still in use. The slice is the caller's.
+func (r *Resolver) Errors() []error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.failures)
+}
+
+// Addresses returns the addresses that gRPC was told last, in the order in
+// which they are to be tried. It is empty until something was resolved. The
+// slice is the caller's.
+func (r *Resolver) Addresses() []Address {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.current)
+}
+
+func (r *Resolver) setFailures(failures []error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failures = failures
+}
+
+func (r *Resolver) setCurrent(addrs []Address) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.current = addrs
+}
+
+func (r *Resolver) closed() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.building = false
+}

@@ -1,0 +1,330 @@
+package resolver
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/miekg/dns"
+)
+
+// The service labels of etcd's clients, as etcd's documentation of DNS
+// discovery registers them.
+const (
+	tlsService   = "_etcd-client-ssl._tcp."
+	plainService = "_etcd-client._tcp."
+)
+
+const (
+	// maxAddresses bounds what a Resolver reports, and what one SRV answer may
+	// ask to be looked up. A cluster has rarely more than seven members; 64 KiB
+	// of answer hold more than a thousand records.
+	maxAddresses = 256
+	// maxLookups bounds the targets that are looked up at the same time.
+	maxLookups = 8
+)
+
+// srvSource resolves the SRV records of a domain (RFC 2782).
+type srvSource struct {
+	ns            *nameservers
+	name          string // as the user wrote it
+	domain        string // name without the _service._proto labels and the final dot
+	tls           bool   // the client has a TLS configuration
+	verifyTargets bool
+	logger        *slog.Logger
+
+	// What follows belongs to Resolve, which runs once at a time.
+
+	known        map[string][]netip.Addr // the last good addresses of each target
+	plainIgnored bool                    // has been logged
+	cut          bool                    // has been logged
+}
+
+// newSRVSource is the factory of dns+srv: dns+srv://[server[:port]]/name.
+func newSRVSource(u *url.URL, o SourceOptions) (Source, error) {
+	name, err := nameOf(u)
+	if err != nil {
+		return nil, err
+	}
+	if host, port, ok := strings.Cut(name, ":"); ok {
+		return nil, fmt.Errorf("the port %s means nothing: SRV records carry the ports; write dns+srv:///%s", quote(port), host)
+	}
+	if err := validateName(name); err != nil {
+		return nil, err
+	}
+	if err := validateName(tlsService + name); err != nil {
+		return nil, err // too long to be asked for
+	}
+	if _, err := netip.ParseAddr(name); err == nil {
+		return nil, fmt.Errorf("%s is an IP address, which has no SRV records", quote(name))
+	}
+	domain := strings.TrimSuffix(name, ".")
+	for strings.HasPrefix(domain, "_") {
+		_, domain, _ = strings.Cut(domain, ".")
+	}
+	if domain == "" {
+		return nil, fmt.Errorf("%s names a service without a domain; write _service._proto.domain", quote(name))
+	}
+	ns, err := newNameservers(u, o)
+	if err != nil {
+		return nil, err
+	}
+	return &srvSource{
+		ns: ns, name: name, domain: domain,
+		tls: o.TLS, verifyTargets: o.VerifyTargetNames, logger: o.Logger,
+	}, nil
+}
+
+// Hint implements Hinter.
+func (s *srvSource) Hint() Hint {
+	h := Hint{Authority: s.domain}
+	if s.tls || strings.HasPrefix(s.name, "_") {
+		h.Security = securityOf(s.tls || namesTLS(s.name))
+	}
+	return h
+}
+
+// namesTLS reports whether the service that name begins with is etcd's TLS
+// service. etcdctl's --discovery-srv-name appends -NAME to it.
+func namesTLS(name string) bool {
+	service, _, _ := strings.Cut(strings.ToLower(name), ".")
+	return service == "_etcd-client-ssl" || strings.HasPrefix(service, "_etcd-client-ssl-")
+}
+
+// Resolve implements Source.
+func (s *srvSource) Resolve(ctx context.Context) (Result, error) {
+	return s.ns.each(s.name, func(c *dnsClient, name string) (Result, error) {
+		if strings.HasPrefix(s.name, "_") {
+			return s.members(ctx, c, c.lookupSRV(ctx, name), s.tls || namesTLS(s.name))
+		}
+		return s.discover(ctx, c, name)
+	})
+}
+
+// discover asks for etcd's two services below domain, and for the records of
+// the domain itself when there is neither.
+func (s *srvSource) discover(ctx context.Context, c *dnsClient, domain string) (Result, error) {
+	plainCh := make(chan srvAnswer, 1)
+	go func() { plainCh <- c.lookupSRV(ctx, plainService+domain) }()
+	secure := c.lookupSRV(ctx, tlsService+domain)
+	plain := <-plainCh
+
+	// That there is no TLS service must be certain before anything else is
+	// used: a lost packet must not turn TLS off.
+	if secure.err != nil && !definitive(secure.err) {
+		return Result{}, secure.err
+	}
+	if secure.err == nil {
+		if ignored := plain.err == nil; ignored != s.plainIgnored {
+			s.plainIgnored = ignored
+			if ignored {
+				s.logger.Warn("both TLS and plain SRV records exist; the plain ones are ignored",
+					"domain", s.domain, "ignored", plainService+domain)
+			}
+		}
+		return s.members(ctx, c, secure, true)
+	}
+	switch {
+	case plain.err == nil && s.tls:
+		return Result{}, fmt.Errorf("DNS has the plain service %s%s only, while the client is configured for TLS: add %s%s records, or remove the TLS configuration",
+			plainService, domain, tlsService, domain)
+	case plain.err == nil:
+		return s.members(ctx, c, plain, false)
+	case !definitive(plain.err):
+		return Result{}, plain.err
+	}
+	own := c.lookupSRV(ctx, domain)
+	switch {
+	case own.err == nil:
+		return s.members(ctx, c, own, s.tls)
+	case !definitive(own.err):
+		return Result{}, own.err
+	default:
+		return Result{}, joined([]error{secure.err, plain.err, own.err})
+	}
+}
+
+// srvAnswer is a usable set of SRV records, or err.
+type srvAnswer struct {
+	records []*dns.SRV // targets are valid names or addresses, without the final dot
+	extra   []dns.RR
+	ttl     uint32
+	err     error
+}
+
+// lookupSRV returns the SRV records of name that can be used.
+func (c *dnsClient) lookupSRV(ctx context.Context, name string) srvAnswer {
+	a, err := c.lookup(ctx, name, dns.TypeSRV)
+	if err != nil {
+		return srvAnswer{err: err}
+	}
+	out := srvAnswer{extra: a.extra, ttl: a.ttl}
+	var unusable []error
+	for _, rr := range a.records {
+		rr, ok := rr.(*dns.SRV)
+		if !ok {
+			continue
+		}
+		record := *rr
+		record.Target = strings.TrimSuffix(rr.Target, ".")
+		switch err := usable(&record); {
+		case err == nil:
+			out.records = append(out.records, &record)
+		case len(unusable) < 3: // enough to see what is wrong
+			unusable = append(unusable, err)
+		}
+	}
+	if len(out.records) == 0 {
+		if len(unusable) == 0 {
+			unusable = []error{ErrNoRecords}
+		}
+		out.err = &lookupError{name, dns.TypeSRV, joined(unusable)}
+	}
+	return out
+}
+
+func usable(rr *dns.SRV) error {
+	switch {
+	case rr.Target == "":
+		return ErrNoService
+	case rr.Port == 0:
+		return fmt.Errorf("the record for %s has port 0", quote(rr.Target))
+	}
+	// A target that is an address is against RFC 2782, harmless, and common.
+	if err := validateHost(rr.Target); err != nil {
+		return fmt.Errorf("bad SRV target: %w", err)
+	}
+	return nil
+}
+
+// members turns SRV records into addresses: all A and AAAA records of every
+// target.
+func (s *srvSource) members(ctx context.Context, c *dnsClient, srv srvAnswer, tls bool) (Result, error) {
+	if srv.err != nil {
+		return Result{}, srv.err
+	}
+	records := s.sorted(srv.records)
+	targets := make(map[string]*familyAnswer)
+	for _, rr := range records {
+		targets[strings.ToLower(rr.Target)] = nil
+	}
+	lookups := make(chan struct{}, maxLookups)
+	var wg sync.WaitGroup
+	for target := range targets {
+		a := new(familyAnswer)
+		targets[target] = a
+		wg.Go(func() {
+			lookups <- struct{}{}
+			*a = c.lookupTarget(ctx, target, srv.extra)
+			<-lookups
+		})
+	}
+	wg.Wait()
+
+	known := make(map[string][]netip.Addr, len(targets))
+	var failed []error
+	ttl := srv.ttl
+	for target, a := range targets {
+		if a.err == nil {
+			ttl = min(ttl, a.ttl)
+		} else {
+			failed = append(failed, fmt.Errorf("SRV target: %w", a.err))
+			if !definitive(a.err) {
+				a.ips = s.known[target] // one lost packet loses no member
+			}
+		}
+		if len(a.ips) > 0 {
+			known[target] = a.ips
+		}
+	}
+	slices.SortFunc(failed, func(a, b error) int { return cmp.Compare(a.Error(), b.Error()) })
+
+	res := Result{TTL: resultTTL(ttl)}
+	for _, rr := range records {
+		name := s.domain
+		if s.verifyTargets {
+			name = tlsName(rr.Target)
+		}
+		for _, ip := range targets[strings.ToLower(rr.Target)].ips {
+			res.Addresses = append(res.Addresses, Address{
+				Network: NetworkTCP, Host: ip.String(), Port: rr.Port, ServerName: name, TLS: tls,
+				Priority: rr.Priority, Weight: rr.Weight, Target: rr.Target,
+			})
+		}
+	}
+	if len(res.Addresses) == 0 {
+		return Result{}, joined(failed)
+	}
+	s.known = known
+	return res, joined(failed)
+}
+
+// sorted brings the records into an order that does not depend on the server,
+// without duplicates and without those that are too many.
+func (s *srvSource) sorted(records []*dns.SRV) []*dns.SRV {
+	slices.SortFunc(records, func(a, b *dns.SRV) int {
+		return cmp.Or(
+			cmp.Compare(a.Priority, b.Priority),
+			cmp.Compare(b.Weight, a.Weight),
+			cmp.Compare(strings.ToLower(a.Target), strings.ToLower(b.Target)),
+			cmp.Compare(a.Port, b.Port),
+		)
+	})
+	records = slices.CompactFunc(records, func(a, b *dns.SRV) bool {
+		return a.Priority == b.Priority && strings.EqualFold(a.Target, b.Target) && a.Port == b.Port
+	})
+	if len(records) <= maxAddresses {
+		s.cut = false
+		return records
+	}
+	if !s.cut {
+		s.cut = true
+		s.logger.Warn("too many SRV records; those with the highest priority values are ignored",
+			"domain", s.domain, "records", len(records), "used", maxAddresses)
+	}
+	return records[:maxAddresses]
+}
+
+// lookupTarget returns the addresses of an SRV target, from the additional
+// section as far as they are there. A server may leave a family out of that
+// section without a sign, so the missing one is asked for, in little time.
+func (c *dnsClient) lookupTarget(ctx context.Context, target string, extra []dns.RR) familyAnswer {
+	if ip, err := netip.ParseAddr(target); err == nil {
+		return familyAnswer{ips: []netip.Addr{ip}, ttl: ^uint32(0)}
+	}
+	owner := target + "."
+	out := familyAnswer{ttl: ^uint32(0)}
+	missing := map[uint16]bool{dns.TypeA: true, dns.TypeAAAA: true}
+	for _, rr := range extra {
+		h := rr.Header()
+		if !strings.EqualFold(h.Name, owner) || h.Class != dns.ClassINET {
+			continue
+		}
+		if ip, ok := ipOf(rr); ok {
+			out.ips = append(out.ips, ip)
+			out.ttl = min(out.ttl, ttlOf(rr))
+			delete(missing, h.Rrtype)
+		}
+	}
+	if len(missing) == 2 {
+		out.ips, out.ttl, out.err = c.lookupHost(ctx, owner)
+		return out
+	}
+	for typ := range missing {
+		ctx, cancel := context.WithTimeout(ctx, familyDelay)
+		ips, ttl, err := c.lookupFamilies(ctx, owner, typ)
+		cancel()
+		if err == nil {
+			out.ips = append(out.ips, ips...)
+			out.ttl = min(out.ttl, ttl)
+		}
+	}
+	out.ips = sortIPs(out.ips)
+	return out
+}

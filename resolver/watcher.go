@@ -1,0 +1,387 @@
+package resolver
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	grpcresolver "google.golang.org/grpc/resolver"
+)
+
+const (
+	// shortestPause and longestPause bound the pause after a failure; it doubles from
+	// one to the other.
+	shortestPause = 100 * time.Millisecond
+	longestPause = 5 * time.Second
+	// gatherDelay is how long the first answers wait for the others, so that one
+	// report, drawn among all of them, follows from answers that come almost
+	// together: else the member behind the fastest name would get every client.
+	// RFC 8305, section 3, waits as long for the second family of addresses.
+	gatherDelay = 50 * time.Millisecond
+)
+
+// endpoint is one endpoint and what is known of it. Apart from uri and source,
+// it belongs to the watcher's goroutine.
+type endpoint struct {
+	uri    string
+	source Source
+
+	latest   []Address // the last answer that had any
+	addrs    []Address // what is in use: latest, unless mixed
+	err      error     // of the last resolution; nil when it was whole
+	mixed    error     // why latest may not be used
+	logged   string    // the failure that was logged last
+	failures int       // in a row
+	running  bool
+	wanted   bool      // a resolution was asked for since the last one started
+	ended    time.Time // when the last resolution ended; zero: there was none
+	due      time.Time // when the next one starts by itself; zero: never
+}
+
+// outcome is what one resolution of one endpoint gave.
+type outcome struct {
+	endpoint *endpoint
+	result   Result
+	err      error
+}
+
+// watcher is what Build returns. One goroutine, run, owns everything but the
+// channels; it starts a goroutine for each resolution, so that a slow endpoint
+// holds up no other, and waits for all of them before it ends.
+type watcher struct {
+	r      *Resolver
+	cc     grpcresolver.ClientConn
+	cancel context.CancelFunc
+	now    chan struct{} // capacity 1: ResolveNow
+	done   chan struct{} // closed when run has returned
+	once   sync.Once
+
+	outcomes chan outcome // capacity for all endpoints: no sender blocks
+
+	// Owned by run.
+
+	running  int
+	dirty    bool      // an outcome came since the last report
+	reportAt time.Time // when a report no longer waits for other outcomes
+	reported []Address // what cc has accepted; nil: nothing yet
+	refused  int       // reports in a row that cc refused
+	cut      bool      // too many addresses; has been logged
+}
+
+func startWatcher(r *Resolver, cc grpcresolver.ClientConn) *watcher {
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &watcher{
+		r: r, cc: cc, cancel: cancel,
+		now:      make(chan struct{}, 1),
+		done:     make(chan struct{}),
+		outcomes: make(chan outcome, len(r.endpoints)),
+	}
+	go w.run(ctx)
+	return w
+}
+
+// ResolveNow implements gRPC's resolver.Resolver. It does not block; requests
+// that nothing has begun to serve yet are one.
+func (w *watcher) ResolveNow(grpcresolver.ResolveNowOptions) {
+	select {
+	case w.now <- struct{}{}:
+	default:
+	}
+}
+
+// Close implements gRPC's resolver.Resolver. It cancels what runs and returns
+// when every goroutine has ended. It may be called more than once.
+func (w *watcher) Close() {
+	w.cancel()
+	<-w.done
+	w.once.Do(w.r.closed)
+}
+
+func (w *watcher) run(ctx context.Context) {
+	defer close(w.done)
+	defer func() {
+		for ; w.running > 0; w.running-- {
+			o := <-w.outcomes
+			o.endpoint.running = false
+		}
+	}()
+	start := time.Now()
+	for _, e := range w.r.endpoints {
+		e.due, e.wanted = start, false
+		w.dirty = w.dirty || len(e.latest) > 0 // of a former Build
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		w.startDue(ctx)
+		if w.dirty && (w.running == 0 && w.refused == 0 || !w.reportAt.After(time.Now())) {
+			w.report()
+		}
+		if next := w.next(); next.IsZero() {
+			timer.Stop()
+		} else {
+			timer.Reset(time.Until(next))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.now:
+			w.want()
+		case o := <-w.outcomes:
+			w.finish(o)
+		case <-timer.C:
+		}
+	}
+}
+
+// want asks for a resolution of every endpoint: now, when the one that runs has
+// ended, or when the minimum interval is over.
+func (w *watcher) want() {
+	for _, e := range w.r.endpoints {
+		if e.running {
+			e.wanted = true
+		} else {
+			w.hasten(e)
+		}
+	}
+}
+
+// hasten brings the next resolution of e forward as far as the minimum interval
+// allows.
+func (w *watcher) hasten(e *endpoint) {
+	if at := e.ended.Add(w.r.opts.MinInterval); e.due.IsZero() || at.Before(e.due) {
+		e.due = at
+	}
+}
+
+func (w *watcher) startDue(ctx context.Context) {
+	now := time.Now()
+	for _, e := range w.r.endpoints {
+		if e.running || e.due.IsZero() || e.due.After(now) {
+			continue
+		}
+		e.running, e.wanted = true, false
+		w.running++
+		go w.resolve(ctx, e)
+	}
+}
+
+// resolve runs in a goroutine of its own and touches only what New has set.
+func (w *watcher) resolve(ctx context.Context, e *endpoint) {
+	cause := fmt.Errorf("no answer within %v: %w", w.r.opts.Timeout, context.DeadlineExceeded)
+	ctx, cancel := context.WithTimeoutCause(ctx, w.r.opts.Timeout, cause)
+	defer cancel()
+	res, err := e.source.Resolve(ctx)
+	w.outcomes <- outcome{e, res, err}
+}
+
+// finish takes in what a resolution gave.
+func (w *watcher) finish(o outcome) {
+	now := time.Now()
+	e := o.endpoint
+	w.running--
+	e.running, e.ended = false, now
+	if !w.dirty {
+		w.dirty, w.reportAt = true, now.Add(gatherDelay)
+	}
+	addrs, err := check(o.result.Addresses)
+	err = joined([]error{o.err, err})
+	if len(addrs) == 0 && err == nil {
+		err = ErrNoRecords
+	}
+	if len(addrs) > 0 {
+		e.latest = addrs // an answer without any keeps the last good ones
+	}
+	e.err = err
+	e.due = time.Time{}
+	if pause := w.pause(e, o.result.TTL, len(addrs) > 0); pause > 0 {
+		e.due = now.Add(pause)
+	}
+	if err != nil {
+		e.failures++
+	} else {
+		e.failures = 0
+	}
+	if e.wanted {
+		w.hasten(e)
+	}
+}
+
+// pause is how long to wait before e is resolved again; 0: until somebody asks.
+func (w *watcher) pause(e *endpoint, ttl time.Duration, found bool) time.Duration {
+	o := w.r.opts
+	if ttl > 0 {
+		ttl = max(min(max(ttl, o.MinTTL), o.MaxTTL), o.MinInterval)
+	}
+	switch {
+	case e.err == nil:
+		return ttl
+	case !found:
+		return backoff(e.failures)
+	}
+	// A part is missing. That may pass soon, or be a stale record that nobody
+	// will ever remove: begin with the least time, end with the TTL.
+	least := max(o.MinTTL, o.MinInterval)
+	if ttl <= 0 {
+		ttl = o.MaxTTL
+	}
+	if ttl <= least {
+		return least
+	}
+	return min(least<<min(e.failures, 6), ttl)
+}
+
+// check separates the addresses that can be dialled from those that cannot.
+func check(in []Address) (ok []Address, err error) {
+	var failed []error
+	for _, a := range in {
+		if err := a.validate(); err == nil {
+			ok = append(ok, a)
+		} else if len(failed) < 3 {
+			failed = append(failed, err)
+		}
+	}
+	for _, a := range ok {
+		if a.TLS != ok[0].TLS {
+			return nil, fmt.Errorf("the answer has both %v and %v: %w", ok[0], a, ErrMixedTLS)
+		}
+	}
+	return ok, joined(failed)
+}
+
+// backoff is the pause after n failures before the last one, spread by a fifth
+// to either side so that clients that failed together do not come together.
+func backoff(n int) time.Duration {
+	d := shortestPause << min(n, 6)
+	d = time.Duration(float64(d) * (0.8 + 0.4*rand.Float64()))
+	return min(max(d, shortestPause), longestPause)
+}
+
+// next is when something is due by itself; zero: never.
+func (w *watcher) next() time.Time {
+	var next time.Time
+	if w.dirty {
+		next = w.reportAt
+	}
+	for _, e := range w.r.endpoints {
+		if !e.running && !e.due.IsZero() && (next.IsZero() || e.due.Before(next)) {
+			next = e.due
+		}
+	}
+	return next
+}
+
+// report tells gRPC what has changed, if anything has.
+func (w *watcher) report() {
+	w.dirty = false
+	addrs := order(w.merge(), w.r.Addresses(), w.r.opts.KeepOrder)
+	if found := len(addrs); found > maxAddresses {
+		addrs = addrs[:maxAddresses]
+		if !w.cut {
+			w.r.opts.Logger.Warn("too many addresses; the last ones are ignored", "addresses", found, "used", maxAddresses)
+		}
+		w.cut = true
+	} else {
+		w.cut = false
+	}
+	failures := w.endpointErrors()
+	w.r.setFailures(failures)
+	if len(addrs) == 0 {
+		// Calls that wait are told why, once nobody is left who may still answer.
+		if len(failures) == len(w.r.endpoints) {
+			w.cc.ReportError(joined(failures))
+		}
+		return
+	}
+	if slices.Equal(addrs, w.reported) {
+		w.refused = 0
+		return
+	}
+	state := grpcresolver.State{Endpoints: make([]grpcresolver.Endpoint, 0, len(addrs))}
+	for _, a := range addrs {
+		state.Endpoints = append(state.Endpoints, grpcresolver.Endpoint{Addresses: []grpcresolver.Address{a.toGRPC()}})
+	}
+	w.r.setCurrent(addrs)
+	if err := w.cc.UpdateState(state); err != nil {
+		// gRPC's contract: a refused state asks for another resolution, with
+		// pauses. The state is the same whatever DNS says, so it is the report
+		// that is repeated.
+		if w.refused == 0 {
+			w.r.opts.Logger.Warn("gRPC refused the addresses", "error", err)
+		}
+		w.dirty, w.reportAt = true, time.Now().Add(backoff(w.refused))
+		w.refused++
+		return
+	}
+	w.r.opts.Logger.Info("addresses changed", "addresses", addrs)
+	w.reported, w.refused = addrs, 0
+}
+
+// merge returns the addresses of all endpoints that agree on TLS, each address
+// once. The first endpoint to have decided holds; one that contradicts it fails,
+// keeps what it had, and keeps nobody else from working.
+func (w *watcher) merge() []Address {
+	w.settle()
+	var out []Address
+	seen := make(map[string]int)
+	for _, e := range w.r.endpoints {
+		if len(e.latest) == 0 {
+			continue
+		}
+		e.mixed = w.r.settled.admit(securityOf(e.latest[0].TLS), e.uri)
+		if e.mixed == nil {
+			e.addrs = e.latest
+		}
+		for _, a := range e.addrs {
+			s := a.String()
+			if i, ok := seen[s]; !ok {
+				seen[s] = len(out)
+				out = append(out, a)
+			} else if a.Priority < out[i].Priority {
+				out[i] = a
+			}
+		}
+	}
+	return out
+}
+
+// settle lets a client that DNS alone had made plain become TLS when everything
+// that DNS says has become TLS. The other way is closed: nobody is led from TLS
+// to plain by an answer that may be forged.
+func (w *watcher) settle() {
+	if w.r.security.security != SecurityUnknown || w.r.settled.security != SecurityPlain {
+		return
+	}
+	for _, e := range w.r.endpoints {
+		if len(e.latest) > 0 && !e.latest[0].TLS {
+			return
+		}
+	}
+	w.r.settled = verdict{}
+}
+
+// endpointErrors returns the failures of all endpoints, and logs each one that
+// began, changed or ended.
+func (w *watcher) endpointErrors() []error {
+	var out []error
+	for _, e := range w.r.endpoints {
+		err := joined([]error{e.err, e.mixed})
+		text := ""
+		if err != nil {
+			out = append(out, &EndpointError{Endpoint: e.uri, Err: err})
+			text = err.Error()
+		}
+		switch text {
+		case e.logged:
+		case "":
+			w.r.opts.Logger.Info("endpoint resolves again", "endpoint", e.uri)
+		default:
+			w.r.opts.Logger.Warn("endpoint does not resolve", "endpoint", e.uri, "error", err, "keeping", len(e.addrs))
+		}
+		e.logged = text
+	}
+	return out
+}
