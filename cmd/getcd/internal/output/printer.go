@@ -1,0 +1,195 @@
+package output
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+// The formats, as --write-out names them.
+const (
+	FormatSimple   = "simple"
+	FormatFields   = "fields"
+	FormatJSON     = "json"
+	FormatTable    = "table"
+	FormatProtobuf = "protobuf"
+)
+
+// Formats lists the format names in the order in which help texts show them.
+func Formats() []string {
+	return []string{FormatFields, FormatJSON, FormatProtobuf, FormatSimple, FormatTable}
+}
+
+// Kind groups the responses by the formats that can show them.
+type Kind int
+
+const (
+	// KeyValues are the answers to put, get, del and txn.
+	KeyValues Kind = iota
+	// Leases are the answers to every lease command but revoke.
+	Leases
+	// LeaseRevocation is the answer to lease revoke.
+	LeaseRevocation
+	// Members is the answer to member list.
+	Members
+	// Endpoints are the findings of endpoint status and endpoint health.
+	Endpoints
+)
+
+// Printer prints responses. Its methods return the error of writing, or an
+// [UnsupportedError] when the format cannot show that kind of response.
+type Printer interface {
+	Put(r *pb.PutResponse) error
+	Get(r *pb.RangeResponse) error
+	Delete(r *pb.DeleteRangeResponse) error
+	Txn(r *pb.TxnResponse) error
+
+	LeaseGrant(r *pb.LeaseGrantResponse) error
+	LeaseRevoke(id int64, r *pb.LeaseRevokeResponse) error
+	LeaseKeepAlive(r *pb.LeaseKeepAliveResponse) error
+	// LeaseTimeToLive prints the attached keys too when keys is true and the
+	// format leaves the choice.
+	LeaseTimeToLive(r *pb.LeaseTimeToLiveResponse, keys bool) error
+	LeaseList(r *pb.LeaseLeasesResponse) error
+	// LeaseEnded says that a lease that was kept alive is gone. Only the simple
+	// format has words for it.
+	LeaseEnded(id int64) error
+
+	MemberList(r *pb.MemberListResponse) error
+
+	EndpointHealth(hs []EndpointHealth) error
+	EndpointStatus(ss []EndpointStatus) error
+}
+
+// EndpointHealth is what endpoint health found out about one endpoint.
+type EndpointHealth struct {
+	Endpoint string `json:"endpoint"`
+	Health   bool   `json:"health"`
+	// Took is how long the read took, as time.Duration prints it.
+	Took string `json:"took"`
+	// Error says what is wrong; empty means healthy.
+	Error string `json:"error,omitempty"`
+}
+
+// EndpointStatus is one endpoint's answer to the Status RPC.
+type EndpointStatus struct {
+	Endpoint string             `json:"Endpoint"`
+	Status   *pb.StatusResponse `json:"Status"`
+}
+
+// Options says how to print.
+type Options struct {
+	// Format is one of [Formats].
+	Format string
+	// Hex prints byte strings and IDs in hexadecimal.
+	Hex bool
+	// ValueOnly leaves out the keys; the simple format alone heeds it.
+	ValueOnly bool
+	// Out receives the responses.
+	Out io.Writer
+	// Err receives what etcdctl writes to stderr: the unhealthy endpoints of
+	// the simple format.
+	Err io.Writer
+}
+
+// New returns the printer for o.Format. An unknown format is an
+// [UnknownFormatError].
+func New(o Options) (Printer, error) {
+	switch o.Format {
+	case FormatSimple:
+		return &simple{out: o.Out, err: o.Err, hex: o.Hex, valueOnly: o.ValueOnly}, nil
+	case FormatFields:
+		return &fields{out: o.Out, hex: o.Hex}, nil
+	case FormatJSON:
+		return &jsonPrinter{out: o.Out, hex: o.Hex}, nil
+	case FormatTable:
+		return &table{refusal: refusal{FormatTable}, out: o.Out}, nil
+	case FormatProtobuf:
+		return &protobuf{refusal: refusal{FormatProtobuf}, out: o.Out}, nil
+	}
+	return nil, &UnknownFormatError{Format: o.Format}
+}
+
+// Check returns an [UnsupportedError] when format has no way to show responses
+// of kind k. A command asks before it sends anything, so that a format that
+// cannot be printed does not leave a write behind.
+func Check(format string, k Kind) error {
+	var ok bool
+	switch format {
+	case FormatTable:
+		ok = k == Members || k == Endpoints
+	case FormatProtobuf:
+		ok = k == KeyValues || k == Leases || k == Members
+	case FormatSimple, FormatFields, FormatJSON:
+		ok = true
+	default:
+		return &UnknownFormatError{Format: format}
+	}
+	if !ok {
+		return &UnsupportedError{Format: format}
+	}
+	return nil
+}
+
+// UnknownFormatError reports a format that does not exist.
+type UnknownFormatError struct {
+	// Format is the name that was asked for.
+	Format string
+}
+
+// Error names the format and those that exist.
+func (e *UnknownFormatError) Error() string {
+	return fmt.Sprintf("unsupported output format %q for --write-out: use one of %s",
+		e.Format, strings.Join(Formats(), ", "))
+}
+
+// UnsupportedError reports a format that cannot show what a command answers.
+type UnsupportedError struct {
+	// Format is the name of the format.
+	Format string
+}
+
+// Error names the format.
+func (e *UnsupportedError) Error() string {
+	return e.Format + " not supported as output format of this command"
+}
+
+// refusal is the printer that refuses everything; a format that shows some
+// kinds of response embeds it and overrides those.
+type refusal struct{ format string }
+
+func (f refusal) refuse() error { return &UnsupportedError{Format: f.format} }
+
+func (f refusal) Put(*pb.PutResponse) error                        { return f.refuse() }
+func (f refusal) Get(*pb.RangeResponse) error                      { return f.refuse() }
+func (f refusal) Delete(*pb.DeleteRangeResponse) error             { return f.refuse() }
+func (f refusal) Txn(*pb.TxnResponse) error                        { return f.refuse() }
+func (f refusal) LeaseGrant(*pb.LeaseGrantResponse) error          { return f.refuse() }
+func (f refusal) LeaseRevoke(int64, *pb.LeaseRevokeResponse) error { return f.refuse() }
+func (f refusal) LeaseKeepAlive(*pb.LeaseKeepAliveResponse) error  { return f.refuse() }
+func (f refusal) LeaseTimeToLive(*pb.LeaseTimeToLiveResponse, bool) error {
+	return f.refuse()
+}
+func (f refusal) LeaseList(*pb.LeaseLeasesResponse) error { return f.refuse() }
+func (f refusal) LeaseEnded(int64) error                  { return nil }
+func (f refusal) MemberList(*pb.MemberListResponse) error { return f.refuse() }
+func (f refusal) EndpointHealth([]EndpointHealth) error   { return f.refuse() }
+func (f refusal) EndpointStatus([]EndpointStatus) error   { return f.refuse() }
+
+// page collects what one response prints, to be written at once.
+type page struct{ bytes.Buffer }
+
+func (p *page) f(format string, args ...any) { fmt.Fprintf(&p.Buffer, format, args...) }
+
+func (p *page) ln(args ...any) { fmt.Fprintln(&p.Buffer, args...) }
+
+func (p *page) to(w io.Writer) error {
+	if p.Len() == 0 {
+		return nil
+	}
+	_, err := w.Write(p.Bytes())
+	return err
+}

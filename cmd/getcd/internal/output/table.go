@@ -1,0 +1,108 @@
+package output
+
+import (
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/dustin/go-humanize"
+	"github.com/olekukonko/tablewriter"
+	"github.com/olekukonko/tablewriter/tw"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+// table draws boxes around members and endpoints; it has no shape for the rest.
+type table struct {
+	refusal
+	out io.Writer
+}
+
+func (t *table) MemberList(r *pb.MemberListResponse) error { return t.draw(memberRows(r)) }
+
+func (t *table) EndpointStatus(ss []EndpointStatus) error { return t.draw(statusRows(ss)) }
+
+func (t *table) EndpointHealth(hs []EndpointHealth) error {
+	rows := make([][]string, 0, len(hs))
+	for _, h := range hs {
+		rows = append(rows, []string{h.Endpoint, strconv.FormatBool(h.Health), h.Took, h.Error})
+	}
+	return t.draw([]string{"endpoint", "health", "took", "error"}, rows)
+}
+
+func (t *table) draw(header []string, rows [][]string) error {
+	var p page
+	cfg := tablewriter.NewConfigBuilder().WithRowAlignment(tw.AlignRight).Build()
+	tbl := tablewriter.NewTable(&p.Buffer, tablewriter.WithConfig(cfg))
+	tbl.Header(header)
+	if err := tbl.Bulk(rows); err != nil {
+		return err
+	}
+	if err := tbl.Render(); err != nil {
+		return err
+	}
+	return p.to(t.out)
+}
+
+// memberRows is the member list as cells, for the simple and the table format.
+func memberRows(r *pb.MemberListResponse) (header []string, rows [][]string) {
+	for _, m := range r.GetMembers() {
+		// A member that was added but never started has told nobody its name.
+		status := "started"
+		if m.GetName() == "" {
+			status = "unstarted"
+		}
+		rows = append(rows, []string{
+			strconv.FormatUint(m.GetID(), 16),
+			status,
+			m.GetName(),
+			strings.Join(m.GetPeerURLs(), ","),
+			strings.Join(m.GetClientURLs(), ","),
+			strconv.FormatBool(m.GetIsLearner()),
+		})
+	}
+	return []string{"ID", "Status", "Name", "Peer Addrs", "Client Addrs", "Is Learner"}, rows
+}
+
+// statusRows is the endpoint status as cells, for the simple and the table
+// format.
+func statusRows(ss []EndpointStatus) (header []string, rows [][]string) {
+	for _, s := range ss {
+		r := s.Status
+		rows = append(rows, []string{
+			s.Endpoint,
+			strconv.FormatUint(r.GetHeader().GetMemberId(), 16),
+			r.GetVersion(),
+			r.GetStorageVersion(),
+			size(r.GetDbSize()),
+			size(r.GetDbSizeInUse()),
+			unused(r.GetDbSizeInUse(), r.GetDbSize()),
+			size(r.GetDbSizeQuota()),
+			strconv.FormatBool(r.GetLeader() == r.GetHeader().GetMemberId()),
+			strconv.FormatBool(r.GetIsLearner()),
+			strconv.FormatUint(r.GetRaftTerm(), 10),
+			strconv.FormatUint(r.GetRaftIndex(), 10),
+			strconv.FormatUint(r.GetRaftAppliedIndex(), 10),
+			strings.Join(r.GetErrors(), ", "),
+			r.GetDowngradeInfo().GetTargetVersion(),
+			strconv.FormatBool(r.GetDowngradeInfo().GetEnabled()),
+		})
+	}
+	return []string{
+		"endpoint", "ID", "version", "storage version", "db size", "in use",
+		"percentage not in use", "quota", "is leader", "is learner", "raft term",
+		"raft index", "raft applied index", "errors", "downgrade target version",
+		"downgrade enabled",
+	}, rows
+}
+
+func size(bytes int64) string { return humanize.Bytes(uint64(bytes)) }
+
+// unused is the share of the database file that holds no data, in whole
+// percents. A member that reports no size at all (one from before 3.4) has no
+// share.
+func unused(inUse, total int64) string {
+	if total <= 0 {
+		return "0%"
+	}
+	return strconv.FormatInt(100-inUse*100/total, 10) + "%"
+}
