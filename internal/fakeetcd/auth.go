@@ -3,6 +3,7 @@ package fakeetcd
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -40,10 +41,8 @@ func (as *authServer) Authenticate(ctx context.Context, r *pb.AuthenticateReques
 func (c *Cluster) EnableAuth(users map[string]string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.users = make(map[string]string, len(users))
-	for name, password := range users {
-		c.users[name] = password
-	}
+	c.users = make(map[string]string, len(users)) // not nil, which is disabled
+	maps.Copy(c.users, users)
 	c.tokens = make(map[string]string)
 }
 

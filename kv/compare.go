@@ -1,0 +1,293 @@
+package kv
+
+import (
+	"bytes"
+	"fmt"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/getcd/getcd/lease"
+)
+
+// CompareTarget is what a comparison looks at.
+type CompareTarget int
+
+// The compare targets, as Compare.CompareTarget numbers them.
+const (
+	CompareVersion CompareTarget = iota
+	CompareCreated
+	CompareModified
+	CompareValue
+	CompareLease
+)
+
+// CompareResult is the operator of a comparison, as Compare.CompareResult
+// numbers them.
+type CompareResult int
+
+// Cmp is one comparison of a transaction. Version, CreateRevision, ModRevision,
+// Value and LeaseValue name what of a key is compared, and Compare with what:
+//
+//	kv.Compare(kv.Version("k"), "=", 0) // k does not exist
+//
+// It is a value: changing a copy does not change the original. The zero Cmp is
+// no comparison, and an error to use, as is one that Compare has not seen.
+type Cmp struct { //nolint:recvcheck // clientv3's shape
+	c        *pb.Compare // never changed once it is here: copies share it
+	compared bool        // by Compare or FromCompare
+	err      *UsageError
+}
+
+// Value compares the key's value with a string. A key that does not exist has no
+// value, and fits none.
+func Value(key string) Cmp { return target(key, pb.Compare_VALUE) }
+
+// Version compares how many times the key was changed since it was created, with
+// an int or int64; 0 for a key that does not exist.
+func Version(key string) Cmp { return target(key, pb.Compare_VERSION) }
+
+// CreateRevision compares the revision at which the key was created, with an int
+// or int64; 0 for a key that does not exist.
+func CreateRevision(key string) Cmp { return target(key, pb.Compare_CREATE) }
+
+// ModRevision compares the revision at which the key was last changed, with an
+// int or int64; 0 for a key that does not exist.
+func ModRevision(key string) Cmp { return target(key, pb.Compare_MOD) }
+
+// LeaseValue compares the key's lease with a lease.ID, int or int64;
+// lease.NoLease for a key that has none.
+func LeaseValue(key string) Cmp { return target(key, pb.Compare_LEASE) }
+
+func target(key string, t pb.Compare_CompareTarget) Cmp {
+	return Cmp{c: &pb.Compare{Key: []byte(key), Target: t}}
+}
+
+// Compare completes cmp: what it names must be equal to ("="), different from
+// ("!="), greater than (">") or less than ("<") v, whose type depends on what is
+// compared.
+func Compare(cmp Cmp, result string, v any) Cmp {
+	cmp = cmp.modified()
+	cmp.compared = true
+	switch result {
+	case "=":
+		cmp.c.Result = pb.Compare_EQUAL
+	case "!=":
+		cmp.c.Result = pb.Compare_NOT_EQUAL
+	case ">":
+		cmp.c.Result = pb.Compare_GREATER
+	case "<":
+		cmp.c.Result = pb.Compare_LESS
+	default:
+		cmp.misuse("operator", fmt.Sprintf(`%q is none; use "=", "!=", ">" or "<"`, result))
+	}
+	if cmp.c.Target == pb.Compare_VALUE {
+		s, ok := v.(string)
+		if !ok {
+			cmp.misuse("value", fmt.Sprintf("it is a %T; Value compares with a string", v))
+		}
+		cmp.c.TargetUnion = &pb.Compare_Value{Value: []byte(s)}
+		return cmp
+	}
+	n, ok := number(v, cmp.c.Target == pb.Compare_LEASE)
+	if !ok {
+		cmp.misuse("value", fmt.Sprintf("it is a %T; %s", v, numberFor(cmp.c.Target)))
+	}
+	switch cmp.c.Target {
+	case pb.Compare_CREATE:
+		cmp.c.TargetUnion = &pb.Compare_CreateRevision{CreateRevision: n}
+	case pb.Compare_MOD:
+		cmp.c.TargetUnion = &pb.Compare_ModRevision{ModRevision: n}
+	case pb.Compare_LEASE:
+		cmp.c.TargetUnion = &pb.Compare_Lease{Lease: n}
+	default:
+		cmp.c.TargetUnion = &pb.Compare_Version{Version: n}
+	}
+	return cmp
+}
+
+func number(v any, isLease bool) (int64, bool) {
+	switch n := v.(type) {
+	case int64:
+		return n, true
+	case int:
+		return int64(n), true
+	case lease.ID:
+		return int64(n), isLease
+	}
+	return 0, false
+}
+
+func numberFor(t pb.Compare_CompareTarget) string {
+	switch t {
+	case pb.Compare_VERSION:
+		return "Version compares with an int or int64"
+	case pb.Compare_CREATE:
+		return "CreateRevision compares with an int or int64"
+	case pb.Compare_MOD:
+		return "ModRevision compares with an int or int64"
+	default:
+		return "LeaseValue compares with a lease.ID, int or int64"
+	}
+}
+
+// FromCompare makes a Cmp of a protocol message, which is copied. A message
+// without a value compares with zero, or with the empty value, as the server
+// does.
+func FromCompare(c *pb.Compare) Cmp {
+	if c == nil {
+		return Cmp{}
+	}
+	cmp := Cmp{c: proto.CloneOf(c), compared: true}
+	_, knownTarget := pb.Compare_CompareTarget_name[int32(c.Target)]
+	_, knownResult := pb.Compare_CompareResult_name[int32(c.Result)]
+	fits := c.TargetUnion == nil
+	switch c.TargetUnion.(type) {
+	case *pb.Compare_Version:
+		fits = c.Target == pb.Compare_VERSION
+	case *pb.Compare_CreateRevision:
+		fits = c.Target == pb.Compare_CREATE
+	case *pb.Compare_ModRevision:
+		fits = c.Target == pb.Compare_MOD
+	case *pb.Compare_Value:
+		fits = c.Target == pb.Compare_VALUE
+	case *pb.Compare_Lease:
+		fits = c.Target == pb.Compare_LEASE
+	}
+	switch {
+	case !knownTarget:
+		cmp.misuse("target", fmt.Sprintf("there is no target %d; see pb.Compare_CompareTarget", c.Target))
+	case !knownResult:
+		cmp.misuse("result", fmt.Sprintf("there is no result %d; see pb.Compare_CompareResult", c.Result))
+	case !fits:
+		cmp.misuse("value", fmt.Sprintf("it is a %T, which the server takes for 0 when the target is %v; set the target's own field", c.TargetUnion, c.Target))
+	}
+	return cmp
+}
+
+// WithRange makes the comparison hold if it does for every key in [key, end),
+// and, where it would for a key that does not exist, if there are none.
+func (cmp Cmp) WithRange(end string) Cmp {
+	cmp = cmp.ranged("WithRange")
+	cmp.c.RangeEnd = []byte(end)
+	return cmp
+}
+
+// WithPrefix makes the comparison hold if it does for every key that begins with
+// key (all keys, if it is empty), and, where it would for a key that does not
+// exist, if there are none.
+func (cmp Cmp) WithPrefix() Cmp {
+	cmp = cmp.ranged("WithPrefix")
+	if len(cmp.c.Key) == 0 {
+		cmp.c.Key = zeroKey
+		cmp.c.RangeEnd = toInfinity
+		return cmp
+	}
+	cmp.c.RangeEnd = prefixEnd(cmp.c.Key)
+	return cmp
+}
+
+func (cmp Cmp) ranged(option string) Cmp {
+	cmp = cmp.modified()
+	if len(cmp.c.RangeEnd) > 0 {
+		cmp.misuse(option, fmt.Sprintf("there is the range end %q already; a comparison has one range", cmp.c.RangeEnd))
+	}
+	return cmp
+}
+
+// modified returns a copy of cmp with a message of its own to modify.
+func (cmp Cmp) modified() Cmp {
+	cmp.c = cmp.GetCompare()
+	return cmp
+}
+
+func (cmp *Cmp) misuse(option, reason string) {
+	if cmp.err == nil {
+		cmp.err = &UsageError{Op: "Compare", Option: option, Reason: reason}
+	}
+}
+
+// Err is the *UsageError that using the Cmp will return, or nil.
+func (cmp Cmp) Err() error { return errOrNil(cmp.check()) }
+
+func (cmp *Cmp) check() *UsageError {
+	switch {
+	case cmp.err != nil:
+		return cmp.err
+	case cmp.c == nil:
+		return &UsageError{Op: "Compare", Reason: `it is the zero Cmp; make it with Compare, such as Compare(Version(key), "=", 0)`}
+	case !cmp.compared:
+		return &UsageError{Op: "Compare", Reason: fmt.Sprintf(
+			`it names %v of %q but nothing to compare it with; complete it with Compare, such as Compare(Version(key), "=", 0)`, cmp.c.Target, cmp.c.Key)}
+	case len(cmp.c.Key) == 0:
+		return errEmptyKey("Compare", "it is empty; name a key, or add WithPrefix for all keys")
+	case len(cmp.c.RangeEnd) > 0 && !bytes.Equal(cmp.c.RangeEnd, toInfinity) && bytes.Compare(cmp.c.Key, cmp.c.RangeEnd) > 0:
+		return &UsageError{Op: "Compare", Option: "WithRange", Reason: fmt.Sprintf(
+			"the end %q is before the key %q; a range is [key, end)", cmp.c.RangeEnd, cmp.c.Key)}
+	}
+	return nil
+}
+
+func compares(cmps []Cmp) ([]*pb.Compare, *UsageError) {
+	if len(cmps) == 0 {
+		return nil, nil
+	}
+	out := make([]*pb.Compare, len(cmps))
+	for i := range cmps {
+		if err := cmps[i].check(); err != nil {
+			return nil, err.within(fmt.Sprintf("If[%d]", i))
+		}
+		out[i] = cmps[i].c
+	}
+	return out, nil
+}
+
+// GetCompare returns the comparison as a protocol message of its own: changing it
+// does not change cmp. Its bytes are shared, and not to be modified.
+func (cmp *Cmp) GetCompare() *pb.Compare {
+	return &pb.Compare{
+		Result:      cmp.c.GetResult(),
+		Target:      cmp.c.GetTarget(),
+		Key:         cmp.c.GetKey(),
+		TargetUnion: cmp.c.GetTargetUnion(),
+		RangeEnd:    cmp.c.GetRangeEnd(),
+	}
+}
+
+// Clone returns a copy that shares nothing with cmp.
+func (cmp *Cmp) Clone() Cmp {
+	clone := *cmp
+	if cmp.c != nil {
+		clone.c = proto.CloneOf(cmp.c)
+	}
+	return clone
+}
+
+// KeyBytes returns the key, which is not to be modified.
+func (cmp *Cmp) KeyBytes() []byte {
+	if cmp == nil {
+		return nil
+	}
+	return cmp.c.GetKey()
+}
+
+// WithKeyBytes sets the key.
+func (cmp *Cmp) WithKeyBytes(key []byte) {
+	*cmp = cmp.modified()
+	cmp.c.Key = key
+}
+
+// ValueBytes returns the value to compare with, which is not to be modified; nil
+// unless Value is compared.
+func (cmp *Cmp) ValueBytes() []byte { return cmp.c.GetValue() }
+
+// WithValueBytes sets the value to compare with. It needs a Value that Compare
+// has completed.
+func (cmp *Cmp) WithValueBytes(v []byte) {
+	if _, ok := cmp.c.GetTargetUnion().(*pb.Compare_Value); !ok {
+		cmp.misuse("WithValueBytes", `there is no value to replace; complete the comparison first, with Compare(Value(key), "=", "")`)
+		return
+	}
+	*cmp = cmp.modified()
+	cmp.c.TargetUnion = &pb.Compare_Value{Value: v}
+}

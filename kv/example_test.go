@@ -1,0 +1,117 @@
+package kv_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"google.golang.org/grpc"
+
+	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/kv"
+)
+
+// connect stands for whatever connection the program has.
+func connect() (conn *grpc.ClientConn, done func()) {
+	cluster := fakeetcd.NewCluster(1)
+	conn, err := cluster.Dial()
+	if err != nil {
+		slog.Error("no connection", "error", err)
+	}
+	return conn, func() {
+		_ = conn.Close()
+		cluster.Close()
+	}
+}
+
+func ExampleKV_Put() {
+	conn, done := connect()
+	defer done()
+	ctx := context.Background()
+	store := kv.New(conn)
+
+	if _, err := store.Put(ctx, "foo", "Hello World!"); err != nil {
+		fmt.Println(err)
+		return
+	}
+	resp, err := store.Get(ctx, "foo")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, kv := range resp.Kvs {
+		fmt.Printf("%s = %s, version %d\n", kv.Key, kv.Value, kv.Version)
+	}
+	// Output: foo = Hello World!, version 1
+}
+
+func ExampleWithPrefix() {
+	conn, done := connect()
+	defer done()
+	ctx := context.Background()
+	store := kv.New(conn)
+
+	for _, key := range []string{"web/1", "web/2", "db/1"} {
+		if _, err := store.Put(ctx, key, "up"); err != nil {
+			fmt.Println(err)
+			return
+		}
+	}
+	resp, err := store.Get(ctx, "web/", kv.WithPrefix(), kv.WithKeysOnly())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, kv := range resp.Kvs {
+		fmt.Printf("%s\n", kv.Key)
+	}
+	// Output:
+	// web/1
+	// web/2
+}
+
+// Compare-and-swap: the counter is raised only if nobody else has changed it
+// since it was read.
+func ExampleKV_Txn() {
+	conn, done := connect()
+	defer done()
+	ctx := context.Background()
+	store := kv.New(conn)
+
+	if _, err := store.Put(ctx, "counter", "1"); err != nil {
+		fmt.Println(err)
+		return
+	}
+	read, err := store.Get(ctx, "counter")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for range 2 {
+		resp, err := store.Txn(ctx).
+			If(kv.Compare(kv.ModRevision("counter"), "=", read.Kvs[0].ModRevision)).
+			Then(kv.OpPut("counter", "2")).
+			Else(kv.OpGet("counter")).
+			Commit()
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		if resp.Succeeded {
+			fmt.Println("swapped")
+		} else {
+			fmt.Printf("changed meanwhile to %s\n", resp.Responses[0].GetResponseRange().Kvs[0].Value)
+		}
+	}
+	// Output:
+	// swapped
+	// changed meanwhile to 2
+}
+
+func ExampleUsageError() {
+	conn, done := connect()
+	defer done()
+	_, err := kv.New(conn).Put(context.Background(), "foo", "bar", kv.WithLimit(5))
+	fmt.Println(err)
+	// Output: kv: Put: WithLimit: it applies to Get; leave it out
+}

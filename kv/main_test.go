@@ -1,0 +1,37 @@
+package kv_test
+
+import (
+	"context"
+	"testing"
+
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/kv"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// newKV returns the service on a fake cluster of one member.
+func newKV(t *testing.T) (kv.KV, *fakeetcd.Cluster) {
+	t.Helper()
+	c := fakeetcd.Start(t, 1)
+	return kv.New(c.Conn(t)), c
+}
+
+// recorder is a connection that answers everything with empty messages and
+// remembers the last request.
+type recorder struct {
+	grpc.ClientConnInterface
+	calls  int
+	method string
+	req    proto.Message
+}
+
+func (r *recorder) Invoke(_ context.Context, method string, req, _ any, _ ...grpc.CallOption) error {
+	r.calls++
+	r.method, r.req = method, req.(proto.Message)
+	return nil
+}

@@ -1,0 +1,269 @@
+package kv
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/getcd/getcd/lease"
+)
+
+// opKind is what an Op does. Kinds are bits, so that an option can name all
+// those that it applies to.
+type opKind uint8
+
+const (
+	opGet opKind = 1 << iota
+	opPut
+	opDelete
+	opTxn
+)
+
+func (k opKind) String() string {
+	names := make([]string, 0, 4)
+	for i, name := range [...]string{"Get", "Put", "Delete", "Txn"} {
+		if k&(1<<i) != 0 {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return "Op"
+	}
+	return strings.Join(names, " and ")
+}
+
+// rangeBy is the option that gave an Op its range end.
+type rangeBy uint8
+
+const (
+	byNothing rangeBy = iota
+	byRange
+	byPrefix
+	byFromKey
+)
+
+func (r rangeBy) String() string {
+	return [...]string{"nothing", "WithRange", "WithPrefix", "WithFromKey"}[r]
+}
+
+// Op is one operation, made by OpGet, OpPut, OpDelete or OpTxn, for Do or for a
+// transaction. It is a value: changing a copy does not change the original. The
+// zero Op is no operation, and an error to use.
+type Op struct { //nolint:recvcheck // clientv3's shape: mutators take a pointer, accessors work on any Op
+	kind opKind
+	err  *UsageError // the first misuse of an option
+
+	key []byte
+	end []byte
+	by  rangeBy
+
+	// Get
+	limit        int64
+	rev          int64
+	sort         SortOption
+	sorted       bool
+	serializable bool
+	keysOnly     bool
+	countOnly    bool
+	minModRev    int64
+	maxModRev    int64
+	minCreateRev int64
+	maxCreateRev int64
+
+	// Put
+	val         []byte
+	leaseID     lease.ID
+	ignoreValue bool
+	ignoreLease bool
+
+	prevKV bool // Put and Delete
+
+	// Txn
+	cmps    []Cmp
+	thenOps []Op
+	elseOps []Op
+}
+
+// NewOp returns an Op without an operation, as something to apply options to in
+// order to inspect them. Using it in a call is an error.
+func NewOp() *Op { return &Op{} }
+
+// OpGet is the operation of KV.Get.
+func OpGet(key string, opts ...OpOption) Op {
+	op := Op{kind: opGet, key: []byte(key)}
+	return op.with(opts)
+}
+
+// OpPut is the operation of KV.Put.
+func OpPut(key, val string, opts ...OpOption) Op {
+	op := Op{kind: opPut, key: []byte(key), val: []byte(val)}
+	return op.with(opts)
+}
+
+// OpDelete is the operation of KV.Delete.
+func OpDelete(key string, opts ...OpOption) Op {
+	op := Op{kind: opDelete, key: []byte(key)}
+	return op.with(opts)
+}
+
+// OpTxn is a whole transaction as one operation: if all cmps hold, thenOps are
+// applied, otherwise elseOps. It can be nested in another one, where its
+// comparisons see the state before the outermost. A transaction may change a key
+// only once, wherever in it.
+func OpTxn(cmps []Cmp, thenOps []Op, elseOps []Op) Op {
+	return Op{kind: opTxn, cmps: cmps, thenOps: thenOps, elseOps: elseOps}
+}
+
+// with applies the options to a copy, which alone has to be on the heap, and
+// only when there are options.
+func (op Op) with(opts []OpOption) Op {
+	if len(opts) == 0 {
+		return op
+	}
+	applied := op
+	for i, opt := range opts {
+		if opt == nil {
+			applied.misuse(fmt.Sprintf("option %d", i+1), "it is nil; leave it out", nil)
+			continue
+		}
+		opt(&applied)
+	}
+	return applied
+}
+
+// misuse remembers what is wrong with an option; the first one counts.
+func (op *Op) misuse(option, reason string, same error) {
+	if op.err == nil {
+		op.err = &UsageError{Op: op.kind.String(), Option: option, Reason: reason, Err: same}
+	}
+}
+
+// Err is the *UsageError that using the Op will return, or nil.
+func (op Op) Err() error { return errOrNil(op.check()) }
+
+// check finds what only the finished Op shows, since its key, range end and
+// value may be changed after the options.
+func (op *Op) check() *UsageError {
+	if op.err != nil {
+		return op.err
+	}
+	name := op.kind.String()
+	switch op.kind {
+	case opTxn:
+		_, err := op.txnRequest()
+		return err
+	case opGet, opDelete:
+		if len(op.key) == 0 {
+			return errEmptyKey(name, "it is empty; name a key, or add WithPrefix or WithFromKey for all keys")
+		}
+		if len(op.end) > 0 && !bytes.Equal(op.end, toInfinity) && bytes.Compare(op.key, op.end) > 0 {
+			return &UsageError{Op: name, Option: "WithRange", Reason: fmt.Sprintf(
+				"the end %q is before the key %q; a range is [key, end)", op.end, op.key)}
+		}
+	case opPut:
+		switch {
+		case len(op.key) == 0:
+			return errEmptyKey(name, "it is empty; name a key")
+		case op.ignoreValue && len(op.val) > 0:
+			return &UsageError{
+				Op: name, Option: "WithIgnoreValue", Reason: "it keeps the key's present value; give it an empty one, or leave the option out",
+				Err: rpctypes.ErrValueProvided,
+			}
+		case op.ignoreLease && op.leaseID != lease.NoLease:
+			return &UsageError{
+				Op: name, Option: "WithIgnoreLease", Reason: "it keeps the key's present lease; leave it or WithLease out",
+				Err: rpctypes.ErrLeaseProvided,
+			}
+		}
+	default:
+		return &UsageError{Op: name, Reason: "it is no operation; make it with OpGet, OpPut, OpDelete or OpTxn"}
+	}
+	return nil
+}
+
+// The messages are made without a check: the callers have done it.
+
+func (op *Op) rangeRequest() *pb.RangeRequest {
+	return &pb.RangeRequest{
+		Key:               op.key,
+		RangeEnd:          op.end,
+		Limit:             op.limit,
+		Revision:          op.rev,
+		SortOrder:         pb.RangeRequest_SortOrder(op.sort.Order),
+		SortTarget:        pb.RangeRequest_SortTarget(op.sort.Target),
+		Serializable:      op.serializable,
+		KeysOnly:          op.keysOnly,
+		CountOnly:         op.countOnly,
+		MinModRevision:    op.minModRev,
+		MaxModRevision:    op.maxModRev,
+		MinCreateRevision: op.minCreateRev,
+		MaxCreateRevision: op.maxCreateRev,
+	}
+}
+
+func (op *Op) putRequest() *pb.PutRequest {
+	return &pb.PutRequest{
+		Key:         op.key,
+		Value:       op.val,
+		Lease:       int64(op.leaseID),
+		PrevKv:      op.prevKV,
+		IgnoreValue: op.ignoreValue,
+		IgnoreLease: op.ignoreLease,
+	}
+}
+
+func (op *Op) deleteRequest() *pb.DeleteRangeRequest {
+	return &pb.DeleteRangeRequest{Key: op.key, RangeEnd: op.end, PrevKv: op.prevKV}
+}
+
+// txnRequest makes the message of a transaction and checks everything in it.
+func (op *Op) txnRequest() (*pb.TxnRequest, *UsageError) {
+	var err *UsageError
+	r := &pb.TxnRequest{}
+	if r.Compare, err = compares(op.cmps); err != nil {
+		return nil, err.within("Txn")
+	}
+	if r.Success, err = requestOps("Then", op.thenOps); err != nil {
+		return nil, err.within("Txn")
+	}
+	if r.Failure, err = requestOps("Else", op.elseOps); err != nil {
+		return nil, err.within("Txn")
+	}
+	return r, nil
+}
+
+func requestOps(branch string, ops []Op) ([]*pb.RequestOp, *UsageError) {
+	if len(ops) == 0 {
+		return nil, nil
+	}
+	out := make([]*pb.RequestOp, len(ops))
+	for i := range ops {
+		r, err := ops[i].requestOp()
+		if err != nil {
+			return nil, err.within(fmt.Sprintf("%s[%d]", branch, i))
+		}
+		out[i] = r
+	}
+	return out, nil
+}
+
+func (op *Op) requestOp() (*pb.RequestOp, *UsageError) {
+	if op.kind == opTxn && op.err == nil {
+		r, err := op.txnRequest() // which is its check
+		return &pb.RequestOp{Request: &pb.RequestOp_RequestTxn{RequestTxn: r}}, err
+	}
+	if err := op.check(); err != nil {
+		return nil, err
+	}
+	switch op.kind {
+	case opPut:
+		return &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: op.putRequest()}}, nil
+	case opDelete:
+		return &pb.RequestOp{Request: &pb.RequestOp_RequestDeleteRange{RequestDeleteRange: op.deleteRequest()}}, nil
+	default:
+		return &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: op.rangeRequest()}}, nil
+	}
+}
