@@ -1,0 +1,205 @@
+package client
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	grpcbackoff "google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/keepalive"
+	grpcresolver "google.golang.org/grpc/resolver"
+
+	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/kv"
+	"github.com/getcd/getcd/lease"
+	"github.com/getcd/getcd/resolver"
+)
+
+// Client is a client of one etcd cluster. Its methods are those of the services
+// that it embeds; services that it does not embed are made on its Conn. It is
+// safe for concurrent use.
+type Client struct {
+	kv.KV
+	lease.Lease
+
+	conn *Conn
+}
+
+// New returns a client for the cluster that cfg describes. It does not block:
+// the client finds and connects to the members in the background, and requests
+// wait until it has. WaitReady tells when it has, and why not. An error means
+// that cfg can't be right, and names what is wrong. Close must be called.
+func New(cfg Config) (*Client, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	conn, err := newConn(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &Client{KV: kv.New(conn), Lease: lease.New(conn), conn: conn}, nil
+}
+
+// Dial is New followed by WaitReady: it returns a client that is connected, or
+// an error that says why there is none, at the latest when ctx ends.
+func Dial(ctx context.Context, cfg Config) (*Client, error) {
+	c, err := New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.WaitReady(ctx); err != nil {
+		_ = c.Close() // the first error is the one that tells
+		return nil, err
+	}
+	return c, nil
+}
+
+// Conn returns the failover connection, on which all services work: getcd's own,
+// such as lock.NewMutex(c.Conn(), …), and etcd's generated stubs.
+func (c *Client) Conn() *Conn { return c.conn }
+
+// WaitReady waits until a member is connected and, when a user is configured,
+// has authenticated it. It returns an *Error that names each endpoint and what
+// is wrong with it when ctx ends first, or when the user is refused.
+func (c *Client) WaitReady(ctx context.Context) error { return c.conn.WaitReady(ctx) }
+
+// Endpoints returns what the client knows of each endpoint, in the order in
+// which it would try them.
+func (c *Client) Endpoints() []balancer.Status { return c.conn.table.Snapshot() }
+
+// EndpointsChanged returns a channel that is closed when the list of endpoints,
+// or the role or state of one of them, changes next. To miss no change get the
+// channel before Endpoints.
+func (c *Client) EndpointsChanged() <-chan struct{} { return c.conn.table.Changed() }
+
+// Close ends all requests, streams and keepers, closes the connections, and
+// returns when all the client's goroutines have ended. Requests under way return
+// ErrClosed. Leases are not revoked. Closing again does nothing. Its error is
+// always nil.
+func (c *Client) Close() error {
+	if c.conn.closed.Swap(true) {
+		return nil
+	}
+	_ = c.Lease.Close() // has no way to fail but to be closed already
+	c.conn.close()
+	return nil
+}
+
+func newConn(cfg Config) (*Conn, error) {
+	r, err := resolver.New(cfg.Endpoints, cfg.Resolver)
+	if err != nil {
+		return nil, err
+	}
+	c := &Conn{resolver: r, table: balancer.NewTable(), none: newCredential("")}
+	secure := cfg.TLS
+	if secure == nil {
+		secure = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	opts := []grpc.DialOption{
+		grpc.WithResolvers(builder{r, balancer.Options{Table: c.table, Logger: cfg.Logger}}),
+		grpc.WithDefaultServiceConfig(balancer.ServiceConfig),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithDisableRetry(), // what may be sent again is decided in Conn
+		grpc.WithIdleTimeout(0), // the standby is to stay connected
+		grpc.WithTransportCredentials(newTransport(secure)),
+		grpc.WithContextDialer(dial),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			// When to dial again is the balancer's business; it uses each of
+			// grpc's connections once.
+			Backoff:           grpcbackoff.Config{BaseDelay: time.Second, Multiplier: 1, MaxDelay: time.Second},
+			MinConnectTimeout: connectTimeout,
+		}),
+		grpc.WithDefaultCallOptions(
+			grpc.MaxCallSendMsgSize(cfg.MaxCallSendMsgSize),
+			grpc.MaxCallRecvMsgSize(cfg.MaxCallRecvMsgSize),
+		),
+	}
+	if cfg.DialKeepAliveTime > 0 {
+		opts = append(opts, grpc.WithKeepaliveParams(keepalive.ClientParameters{
+			Time:                cfg.DialKeepAliveTime,
+			Timeout:             cfg.DialKeepAliveTimeout,
+			PermitWithoutStream: cfg.PermitWithoutStream,
+		}))
+	}
+	c.cc, err = grpc.NewClient(resolver.Target, append(opts, cfg.DialOptions...)...)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Username != "" {
+		c.auth = newAuthenticator("", c.login(cfg.Username, cfg.Password, cfg.DialTimeout))
+	} else {
+		c.auth = newAuthenticator(cfg.Token, nil)
+	}
+	c.cc.Connect()
+	return c, nil
+}
+
+// WaitReady is as Client.WaitReady.
+func (c *Conn) WaitReady(ctx context.Context) error {
+	for {
+		s := c.cc.GetState()
+		if s == connectivity.Ready {
+			break
+		}
+		t := try{conn: c, ctx: ctx, method: "WaitReady"}
+		if c.closed.Load() || s == connectivity.Shutdown {
+			return t.failed(ErrClosed)
+		}
+		if !c.cc.WaitForStateChange(ctx, s) {
+			return t.failed(ctx.Err())
+		}
+	}
+	if _, err := c.auth.get(ctx); err != nil {
+		t := try{conn: c, ctx: ctx, method: "WaitReady"}
+		return t.failed(err)
+	}
+	return nil
+}
+
+func (c *Conn) close() {
+	c.auth.cancel()
+	_ = c.cc.Close() // fails only when closed already
+	c.auth.close()
+}
+
+// connectTimeout bounds one connection attempt: TCP and TLS handshakes and
+// HTTP/2 settings. It leaves room for a lost SYN to be sent again twice.
+const connectTimeout = 5 * time.Second
+
+// dial connects to an address of the resolver's. Idle connections, which etcd
+// does not let clients ping, are kept honest by TCP's own keepalive.
+func dial(ctx context.Context, addr string) (net.Conn, error) {
+	d := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
+		Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3,
+	}}
+	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
+		return d.DialContext(ctx, "unix", strings.TrimPrefix(path, "//"))
+	}
+	return d.DialContext(ctx, "tcp", addr)
+}
+
+// builder is the resolver, telling the balancer whose it is.
+type builder struct {
+	*resolver.Resolver
+
+	opts balancer.Options
+}
+
+func (b builder) Build(t grpcresolver.Target, cc grpcresolver.ClientConn, o grpcresolver.BuildOptions) (grpcresolver.Resolver, error) {
+	return b.Resolver.Build(t, attaching{cc, b.opts}, o)
+}
+
+type attaching struct {
+	grpcresolver.ClientConn
+
+	opts balancer.Options
+}
+
+func (a attaching) UpdateState(s grpcresolver.State) error {
+	return a.ClientConn.UpdateState(balancer.Attach(s, a.opts))
+}

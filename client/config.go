@@ -1,0 +1,156 @@
+package client
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/getcd/getcd/resolver"
+)
+
+// Config says how to reach a cluster. Only Endpoints must be set. Fields that
+// clientv3 has, and that mean the same, have clientv3's names.
+type Config struct {
+	// Endpoints are the URIs by which the members are found: "host:port",
+	// "http://host:port", "https://host:port", "unix:///path",
+	// "dns://[server[:port]]/host[:port]", "dns+srv://[server[:port]]/name", or
+	// of a scheme that Resolver.Registry has. One that stands for all members,
+	// such as "dns+srv:///example.com", is enough; several are merged.
+	Endpoints []string
+
+	// TLS is how to secure the connections; nil means system defaults for
+	// endpoints that ask for TLS by themselves ("https", or SRV records of
+	// _etcd-client-ssl), and plain connections otherwise. When set, no
+	// connection is plain. With Certificates or GetClientCertificate set, TLS is
+	// mutual. ServerName, when set, is expected of every member; otherwise each
+	// endpoint has its own. It must not be changed after New.
+	TLS *tls.Config
+
+	// Username and Password authenticate the client, anew whenever its token
+	// expires. Empty means without. When the server has authentication switched
+	// off, they are not used until it is switched on.
+	Username string
+	Password string
+	// Token is sent in place of a user and password: a JWT that somebody else
+	// renews. Once refused it fails the calls that it comes with.
+	Token string
+
+	// DialTimeout is how long one authentication may take, all members taken
+	// together. 0 means 10 s. Connections are made by the client itself, within
+	// limits of its own, for as long as it is open; to wait for one, use
+	// WaitReady.
+	DialTimeout time.Duration
+
+	// DialKeepAliveTime is how long a connection with requests under way may be
+	// silent before it is pinged (HTTP/2 PING). 0 means 10 s, which is also
+	// gRPC's least; a negative value means never.
+	DialKeepAliveTime time.Duration
+	// DialKeepAliveTimeout is how long the answer to a ping may take before the
+	// connection is given up; it is also how long data that was sent may stay
+	// unacknowledged (TCP_USER_TIMEOUT), where the system can do that. 0 means
+	// 3 s.
+	DialKeepAliveTimeout time.Duration
+	// PermitWithoutStream pings connections without requests as well. Servers
+	// refuse it unless they are told otherwise: etcd ends such connections.
+	PermitWithoutStream bool
+
+	// MaxCallSendMsgSize is the largest request in bytes; 0 means 2 MiB. The
+	// server's own limit is --max-request-bytes, 1.5 MiB unless set.
+	MaxCallSendMsgSize int
+	// MaxCallRecvMsgSize is the largest response in bytes; 0 means
+	// math.MaxInt32. It must not be less than MaxCallSendMsgSize.
+	MaxCallRecvMsgSize int
+
+	// Logger gets a record for each change of the connections: none for a call.
+	// Nil means silence.
+	Logger *slog.Logger
+
+	// Resolver has the finer points of finding addresses, and the Registry to
+	// which schemes can be added. Its TLS and Logger fields are set by New. The
+	// zero value is good.
+	Resolver resolver.Options
+
+	// DialOptions are given to grpc.NewClient after the client's own. Options
+	// that replace the resolver, the balancer or the credentials break the
+	// client's guarantees.
+	DialOptions []grpc.DialOption
+}
+
+const (
+	defaultDialTimeout      = 10 * time.Second
+	defaultKeepAliveTime    = 10 * time.Second
+	defaultKeepAliveTimeout = 3 * time.Second
+	defaultMaxSend          = 2 << 20
+	defaultMaxRecv          = math.MaxInt32
+	// leastKeepAliveTime is gRPC's: it raises what is less.
+	leastKeepAliveTime = 10 * time.Second
+)
+
+// validate returns all that is wrong with c, each error naming the field, its
+// value and what would be right.
+func (c Config) validate() error {
+	var errs []error
+	bad := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("client: Config."+format, args...))
+	}
+	if len(c.Endpoints) == 0 {
+		bad(`Endpoints is empty: name at least one, such as "dns+srv:///example.com" or "127.0.0.1:2379"`)
+	}
+	switch {
+	case c.Token != "" && c.Username != "":
+		bad("Token and Config.Username are both set: a client has one or the other")
+	case c.Password != "" && c.Username == "":
+		bad("Password is set without Config.Username")
+	case c.Username != "" && c.Password == "":
+		bad("Username is %q without Config.Password: etcd refuses empty passwords; for a user without a password use a client certificate and leave Username empty", c.Username)
+	}
+	if c.DialTimeout < 0 {
+		bad("DialTimeout is %v: must be positive, or 0 for %v", c.DialTimeout, defaultDialTimeout)
+	}
+	if c.DialKeepAliveTime > 0 && c.DialKeepAliveTime < leastKeepAliveTime {
+		bad("DialKeepAliveTime is %v: gRPC's least is %v; 0 means %v, a negative value means never", c.DialKeepAliveTime, leastKeepAliveTime, defaultKeepAliveTime)
+	}
+	if c.DialKeepAliveTimeout < 0 {
+		bad("DialKeepAliveTimeout is %v: must be positive, or 0 for %v", c.DialKeepAliveTimeout, defaultKeepAliveTimeout)
+	}
+	if c.MaxCallSendMsgSize < 0 {
+		bad("MaxCallSendMsgSize is %d: must be positive, or 0 for %d", c.MaxCallSendMsgSize, defaultMaxSend)
+	}
+	if c.MaxCallRecvMsgSize < 0 || c.MaxCallRecvMsgSize > math.MaxInt32 {
+		bad("MaxCallRecvMsgSize is %d: must be from 1 to %d, or 0 for %d", c.MaxCallRecvMsgSize, math.MaxInt32, defaultMaxRecv)
+	}
+	if d := c.withDefaults(); len(errs) == 0 && d.MaxCallRecvMsgSize < d.MaxCallSendMsgSize {
+		bad("MaxCallRecvMsgSize is %d, less than MaxCallSendMsgSize of %d: what can be put could not be got", d.MaxCallRecvMsgSize, d.MaxCallSendMsgSize)
+	}
+	if c.TLS != nil && len(c.TLS.NextProtos) > 0 {
+		bad("TLS.NextProtos is %q: leave it empty, gRPC sets it", c.TLS.NextProtos)
+	}
+	return errors.Join(errs...)
+}
+
+// withDefaults returns c with its zero values replaced by what they mean.
+func (c Config) withDefaults() Config {
+	setDefault(&c.DialTimeout, defaultDialTimeout)
+	setDefault(&c.DialKeepAliveTime, defaultKeepAliveTime)
+	setDefault(&c.DialKeepAliveTimeout, defaultKeepAliveTimeout)
+	setDefault(&c.MaxCallSendMsgSize, defaultMaxSend)
+	setDefault(&c.MaxCallRecvMsgSize, defaultMaxRecv)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	c.Resolver.TLS = c.TLS != nil
+	c.Resolver.Logger = c.Logger
+	return c
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}

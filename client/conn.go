@@ -1,0 +1,286 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/resolver"
+)
+
+// Conn is the failover connection to a cluster. It implements
+// grpc.ClientConnInterface, so that etcd's generated stubs work on it as the
+// service packages do, and get the same treatment:
+//
+//   - a request goes to the active member, with the user's token, and with
+//     etcd's "hasleader" metadata unless any member can serve it;
+//   - a request that may be sent again is, to another member if there is one,
+//     with a growing pause between tries, until it is answered or its context
+//     ends. Reads may always be sent again, and so may requests that leave the
+//     same state when applied twice; writes only when it is certain that none of
+//     the members has proposed them (see IsAmbiguous for the rest);
+//   - a token that has expired is replaced, once for all requests;
+//   - its errors are *Error.
+//
+// A context without a deadline lets a request wait for as long as no member can
+// serve it. Streams are opened in the same way, and break with their member: who
+// reads a stream opens it again.
+//
+// A Conn comes from a Client, which also closes it. It is safe for concurrent
+// use.
+type Conn struct {
+	// Read-only after New.
+	cc       *grpc.ClientConn
+	resolver *resolver.Resolver
+	table    *balancer.Table
+	auth     *authenticator
+	none     *credential // for Authenticate itself
+
+	closed atomic.Bool
+}
+
+var _ grpc.ClientConnInterface = (*Conn)(nil)
+
+// Invoke sends a unary request. It returns when the request is answered, when
+// ctx ends, or, for a write, when its fate can't be learned. The error is an
+// *Error.
+func (c *Conn) Invoke(ctx context.Context, method string, req, reply any, opts ...grpc.CallOption) error {
+	t := try{conn: c, ctx: ctx, method: method, call: classify(method, req)}
+	if a := balancer.FromContext(ctx); a != nil {
+		t.avoid = a.Avoid
+	}
+	for {
+		cred, err := c.credential(ctx, method)
+		if err != nil {
+			return t.failed(err)
+		}
+		attempt := &balancer.Attempt{Avoid: t.avoid, Measure: !t.call.waits}
+		err = c.cc.Invoke(balancer.NewContext(cred.outgoing(ctx, t.call.anyMember), attempt), method, req, reply, opts...)
+		if err == nil {
+			if r, ok := reply.(interface{ GetHeader() *pb.ResponseHeader }); ok {
+				attempt.Observe(r.GetHeader().GetMemberId())
+			}
+			return nil
+		}
+		done, err := t.judge(err, attempt, cred)
+		if done {
+			if t.appliedBefore(err, req, reply) {
+				return nil
+			}
+			return err
+		}
+		if err := t.pause(); err != nil {
+			return t.failed(err)
+		}
+	}
+}
+
+// NewStream opens a stream on a member. Its methods' errors are *Error, or io.EOF
+// at the stream's regular end.
+func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	t := try{conn: c, ctx: ctx, method: method, call: classify(method, nil)}
+	// A stream's opener may want to know where it went: its own Attempt is used.
+	own := balancer.FromContext(ctx)
+	if own != nil {
+		t.avoid = own.Avoid
+	}
+	for {
+		cred, err := c.credential(ctx, method)
+		if err != nil {
+			return nil, t.failed(err)
+		}
+		sctx, attempt := cred.outgoing(ctx, t.call.anyMember), own
+		if attempt == nil {
+			attempt = &balancer.Attempt{Avoid: t.avoid}
+			sctx = balancer.NewContext(sctx, attempt)
+		} else {
+			attempt.Reset()
+		}
+		s, err := c.cc.NewStream(sctx, desc, method, opts...)
+		if err == nil {
+			return &stream{ClientStream: s, conn: c, ctx: ctx, method: method, attempt: attempt, cred: cred}, nil
+		}
+		if done, err := t.judge(err, attempt, cred); done {
+			return nil, err
+		}
+		if err := t.pause(); err != nil {
+			return nil, t.failed(err)
+		}
+	}
+}
+
+// credential returns what the request is to carry.
+func (c *Conn) credential(ctx context.Context, method string) (*credential, error) {
+	if method == pb.Auth_Authenticate_FullMethodName {
+		return c.none, nil
+	}
+	return c.auth.get(ctx)
+}
+
+// login is how the authenticator gets its tokens.
+func (c *Conn) login(user, password string, timeout time.Duration) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		r, err := pb.NewAuthClient(c).Authenticate(ctx, &pb.AuthenticateRequest{Name: user, Password: password})
+		return r.GetToken(), err
+	}
+}
+
+// try is one call's way over the members.
+type try struct {
+	conn   *Conn
+	ctx    context.Context //nolint:containedctx // a try lives within one call
+	method string
+	call   call
+
+	n        int            // failed tries
+	avoid    []string       // the endpoint that failed last
+	attempts []AttemptError // each endpoint's last failure
+	applied  bool           // an earlier try may have been applied
+}
+
+// judge says what follows from a failed attempt: the call is done, with the
+// error that it returns, or is tried again.
+func (t *try) judge(err error, attempt *balancer.Attempt, cred *credential) (done bool, _ error) {
+	t.n++
+	if e := attempt.Endpoint(); e != "" {
+		t.record(e, err)
+		t.avoid = []string{e}
+	}
+	settleDeadline(t.ctx, err)
+	f := fateOf(err, attempt.Sent())
+	if f == unknown {
+		t.applied = t.applied || t.call.class != read
+	}
+	switch {
+	case f == answered:
+		return true, t.failed(err)
+	case t.conn.closed.Load():
+		return true, t.failed(ErrClosed)
+	case f == unauthenticated && !t.conn.auth.reject(cred):
+		return true, t.failed(err)
+	case t.ctx.Err() != nil:
+		return true, t.failed(t.ctx.Err())
+	case f == undeliverable:
+		return true, t.failed(err)
+	case f == unknown && (t.call.class == write || !again(err)):
+		return true, t.failed(err)
+	}
+	return false, nil
+}
+
+// The pauses between tries: none before the second, which goes to the standby.
+const (
+	minPause = 10 * time.Millisecond
+	maxPause = 250 * time.Millisecond
+)
+
+// pause waits before the next try, or until the context ends.
+func (t *try) pause() error {
+	if t.n < 2 {
+		return nil
+	}
+	timer := time.NewTimer(backoff(t.n-2, minPause, maxPause))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-t.ctx.Done():
+		return t.ctx.Err()
+	}
+}
+
+// appliedBefore reports whether the server's refusal of a repeated request shows
+// that an earlier try was applied, and fills in the reply that was lost. Its
+// header is empty.
+func (t *try) appliedBefore(err error, req, reply any) bool {
+	if !t.applied || t.call.class != repeatable {
+		return false
+	}
+	switch r := reply.(type) {
+	case *pb.LeaseGrantResponse:
+		q, ok := req.(*pb.LeaseGrantRequest)
+		if !ok || !errors.Is(err, rpctypes.ErrLeaseExist) {
+			return false
+		}
+		r.Header, r.ID, r.TTL = &pb.ResponseHeader{}, q.GetID(), q.GetTTL()
+	case *pb.LeaseRevokeResponse:
+		if !errors.Is(err, rpctypes.ErrLeaseNotFound) {
+			return false
+		}
+		r.Header = &pb.ResponseHeader{}
+	case *pb.CompactionResponse:
+		if !errors.Is(err, rpctypes.ErrCompacted) {
+			return false
+		}
+		r.Header = &pb.ResponseHeader{}
+	default:
+		return false
+	}
+	return true
+}
+
+func (t *try) record(endpoint string, err error) {
+	for i := range t.attempts {
+		if t.attempts[i].Endpoint == endpoint {
+			t.attempts[i].Err = err
+			return
+		}
+	}
+	t.attempts = append(t.attempts, AttemptError{endpoint, err})
+}
+
+// failed makes the error that the call returns.
+func (t *try) failed(err error) error {
+	if _, ok := errors.AsType[*Error](err); ok {
+		// Of the Authenticate that the call waited for: it says more than this
+		// call could, and nothing of the call was sent.
+		return err
+	}
+	e := &Error{Op: operation(t.method), Err: rpctypes.Error(err), Attempts: t.attempts, ambiguous: t.applied}
+	if len(e.Attempts) == 0 {
+		e.Attempts = t.conn.obstacles()
+	}
+	return e
+}
+
+// obstacles tells for each endpoint, and each name, what is wrong with it.
+func (c *Conn) obstacles() []AttemptError {
+	var out []AttemptError
+	for _, s := range c.table.Snapshot() {
+		err := s.LastError
+		if err == nil {
+			err = errors.New("not connected: " + s.State.String())
+		}
+		out = append(out, AttemptError{s.Address, err})
+	}
+	for _, err := range c.resolver.Errors() {
+		if e, ok := errors.AsType[*resolver.EndpointError](err); ok {
+			out = append(out, AttemptError{e.Endpoint, e.Err})
+		} else {
+			out = append(out, AttemptError{"resolver", err})
+		}
+	}
+	return out
+}
+
+// settleDeadline waits for ctx to end when a server was a moment ahead of it in
+// noticing the deadline that they share, so that the error is the context's.
+func settleDeadline(ctx context.Context, err error) {
+	const moment = 20 * time.Millisecond
+	if status.Code(err) != codes.DeadlineExceeded {
+		return
+	}
+	if d, ok := ctx.Deadline(); ok && time.Until(d) < moment {
+		<-ctx.Done()
+	}
+}

@@ -1,0 +1,47 @@
+package client
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/getcd/getcd/resolver"
+)
+
+// transport secures each connection as its address asks for: whether with TLS
+// and for which server name is known only when the endpoint is resolved.
+type transport struct {
+	tls, plain credentials.TransportCredentials
+}
+
+func newTransport(cfg *tls.Config) credentials.TransportCredentials {
+	return transport{tls: credentials.NewTLS(cfg), plain: insecure.NewCredentials()}
+}
+
+func (t transport) ClientHandshake(ctx context.Context, authority string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	// An address that is not of the resolver's making is not trusted to be
+	// plain.
+	a, ok := resolver.FromAttributes(credentials.ClientHandshakeInfoFromContext(ctx).Attributes)
+	if ok && !a.TLS {
+		return t.plain.ClientHandshake(ctx, authority, conn)
+	}
+	return t.tls.ClientHandshake(ctx, authority, conn)
+}
+
+func (t transport) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	return t.tls.ServerHandshake(conn)
+}
+
+func (t transport) Info() credentials.ProtocolInfo { return t.tls.Info() }
+
+func (t transport) Clone() credentials.TransportCredentials {
+	return transport{tls: t.tls.Clone(), plain: t.plain.Clone()}
+}
+
+// OverrideServerName is deprecated in grpc, which does not call it.
+func (t transport) OverrideServerName(name string) error {
+	return t.tls.OverrideServerName(name) //nolint:staticcheck // SA1019: the interface asks for it
+}

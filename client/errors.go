@@ -1,0 +1,112 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// ErrClosed is the cause of errors of calls made on a closed client, or under
+// way when it was closed.
+var ErrClosed = errors.New("client: closed")
+
+// Error is a failed call. Its text names the operation, what became of it, and
+// each endpoint that was tried with its last error.
+//
+// errors.Is finds etcd's errors of package rpctypes, the context's error when
+// the context ended the call, and ErrClosed. status.FromError and status.Code
+// find a gRPC status.
+type Error struct {
+	// Op is the operation, such as "Put".
+	Op string
+	// Err is the cause: an rpctypes.EtcdError where the server gave one, a gRPC
+	// status error, or the context's error.
+	Err error
+	// Attempts has the last failure of each endpoint that was tried, in the
+	// order of the first try. When none could be tried, it has what is known of
+	// each endpoint's connection.
+	Attempts []AttemptError
+
+	ambiguous bool
+}
+
+// AttemptError is the failure of one endpoint.
+type AttemptError struct {
+	// Endpoint is the address, or for a name that could not be resolved the URI.
+	Endpoint string
+	Err      error
+}
+
+// Ambiguous reports whether the operation may have been applied, or may yet be.
+// When false it is certain that it was not applied.
+func (e *Error) Ambiguous() bool { return e.ambiguous }
+
+// IsAmbiguous reports whether err says that a write may have been applied: the
+// request was sent, and its outcome was not learned. The caller must find out,
+// by reading, before it repeats the write. All other errors of a write mean that
+// it was not applied.
+func IsAmbiguous(err error) bool {
+	var e interface{ Ambiguous() bool }
+	return errors.As(err, &e) && e.Ambiguous()
+}
+
+// Error implements error.
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "etcd %s: %s", e.Op, text(e.Err))
+	if e.ambiguous {
+		b.WriteString(" (it may have been applied)")
+	}
+	for i, a := range e.Attempts {
+		sep := "; "
+		if i == 0 {
+			sep = " ["
+		}
+		b.WriteString(sep + a.Endpoint)
+		if t := text(a.Err); a.Err != nil && (len(e.Attempts) > 1 || t != text(e.Err)) {
+			b.WriteString(": " + t)
+		}
+	}
+	if len(e.Attempts) > 0 {
+		b.WriteString("]")
+	}
+	return b.String()
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// GRPCStatus returns the cause as a gRPC status with the whole text.
+func (e *Error) GRPCStatus() *status.Status {
+	code := codes.Unknown
+	if etcd, ok := errors.AsType[rpctypes.EtcdError](e.Err); ok {
+		code = etcd.Code()
+	} else if s, ok := status.FromError(e.Err); ok {
+		code = s.Code()
+	} else if s := status.FromContextError(e.Err); s.Code() != codes.Unknown {
+		code = s.Code()
+	} else if errors.Is(e.Err, ErrClosed) {
+		code = codes.Canceled
+	}
+	return status.New(code, e.Error())
+}
+
+// text is err without gRPC's "rpc error: code = … desc =", which names what the
+// reader can't act on.
+func text(err error) string {
+	if err == nil {
+		return "not tried"
+	}
+	if s, ok := err.(interface{ GRPCStatus() *status.Status }); ok {
+		st := s.GRPCStatus()
+		if strings.HasPrefix(st.Message(), "etcdserver: ") {
+			return st.Message()
+		}
+		return st.Code().String() + ": " + st.Message()
+	}
+	return err.Error()
+}

@@ -1,0 +1,130 @@
+package client_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+
+	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/resolver"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// rig is a client of a fake cluster, in a synctest bubble. The members are tried
+// in their order.
+type rig struct {
+	t       *testing.T
+	cluster *fakeetcd.Cluster
+	*client.Client
+
+	kv pb.KVClient // etcd's own stub, so that requests are what the test says
+}
+
+func run(t *testing.T, members int, configure func(*client.Config), test func(r *rig)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		r := &rig{t: t, cluster: fakeetcd.Start(t, members)}
+		cfg := client.Config{
+			Endpoints:   r.cluster.Addrs(),
+			Resolver:    resolver.Options{KeepOrder: true},
+			DialOptions: []grpc.DialOption{grpc.WithContextDialer(r.cluster.Dialer())},
+		}
+		if configure != nil {
+			configure(&cfg)
+		}
+		c, err := client.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := c.Close(); err != nil {
+				t.Errorf("Close: %v", err)
+			}
+		})
+		r.Client, r.kv = c, pb.NewKVClient(c.Conn())
+		synctest.Wait()
+		test(r)
+	})
+}
+
+// timeout is the test's context with a limit.
+func (r *rig) timeout(d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(r.t.Context(), d)
+	r.t.Cleanup(cancel)
+	return ctx
+}
+
+func (r *rig) put(ctx context.Context, key, value string) error {
+	_, err := r.kv.Put(ctx, &pb.PutRequest{Key: []byte(key), Value: []byte(value)})
+	return err
+}
+
+func (r *rig) get(ctx context.Context) (string, error) {
+	resp, err := r.kv.Range(ctx, &pb.RangeRequest{Key: []byte("k")})
+	if err != nil || len(resp.Kvs) == 0 {
+		return "", err
+	}
+	return string(resp.Kvs[0].Value), nil
+}
+
+// version is how often key was written.
+func (r *rig) version(key string) int64 {
+	r.t.Helper()
+	resp, err := r.kv.Range(r.timeout(time.Minute), &pb.RangeRequest{Key: []byte(key)})
+	if err != nil {
+		r.t.Fatalf("reading %q: %v", key, err)
+	}
+	if len(resp.Kvs) == 0 {
+		return 0
+	}
+	return resp.Kvs[0].Version
+}
+
+// once makes a hook that handles the first call of the method.
+func once(method string, hook fakeetcd.UnaryHook) fakeetcd.UnaryHook {
+	return times(1, method, hook)
+}
+
+// times makes a hook that handles the first n calls of the method. The calls of
+// a test come one after the other.
+func times(n int, method string, hook fakeetcd.UnaryHook) fakeetcd.UnaryHook {
+	return func(ctx context.Context, m string, req any, next func() (any, error)) (any, error) {
+		if m == method && n > 0 {
+			n--
+			return hook(ctx, m, req, next)
+		}
+		return next()
+	}
+}
+
+// refuse makes a hook that answers err and applies nothing.
+func refuse(err error) fakeetcd.UnaryHook {
+	return func(context.Context, string, any, func() (any, error)) (any, error) { return nil, err }
+}
+
+// applyThen makes a hook that applies the request and answers err.
+func applyThen(err error) fakeetcd.UnaryHook {
+	return func(_ context.Context, _ string, _ any, next func() (any, error)) (any, error) {
+		if _, nextErr := next(); nextErr != nil {
+			return nil, nextErr
+		}
+		return nil, err
+	}
+}
+
+func endpointsOf(e *client.Error) []string {
+	var out []string
+	for _, a := range e.Attempts {
+		out = append(out, a.Endpoint)
+	}
+	slices.Sort(out)
+	return out
+}
