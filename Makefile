@@ -45,7 +45,7 @@ demo:
 
 # Alternating rounds, raw text: feed it to benchstat.
 bench:
-	go test -run '^$$' -bench . -benchmem -count 3 ./integration/bench
+	go test -run '^$$' -bench . -benchmem -count 3 ./integration
 
 # Each parser for a while; a finding is kept under testdata/fuzz.
 FUZZTIME ?= 30s

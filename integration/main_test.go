@@ -19,54 +19,54 @@ func TestMain(m *testing.M) {
 // limit bounds what a test waits for; it is meant to be reached by no machine.
 const limit = time.Minute
 
-func timeout(t testing.TB) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
-	t.Cleanup(cancel)
+func timeout(tb testing.TB) context.Context {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), limit)
+	tb.Cleanup(cancel)
 	return ctx
 }
 
 // startCluster runs a cluster for the test. Its election timeout is short, so
 // that tests that lose leaders are.
-func startCluster(t testing.TB, cfg cluster.Config) *cluster.Cluster {
-	t.Helper()
+func startCluster(tb testing.TB, cfg cluster.Config) *cluster.Cluster {
+	tb.Helper()
 	if cfg.ElectionTimeout == 0 {
 		cfg.ElectionTimeout, cfg.HeartbeatInterval = 500*time.Millisecond, 50*time.Millisecond
 	}
-	c, err := cluster.Start(timeout(t), cfg)
+	c, err := cluster.Start(timeout(tb), cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := c.Stop(); err != nil {
-			t.Errorf("stopping the cluster: %v", err)
+			tb.Errorf("stopping the cluster: %v", err)
 		}
 	})
 	return c
 }
 
 // dial connects a client for the test, and waits until it is ready.
-func dial(t testing.TB, cfg client.Config) *client.Client {
-	t.Helper()
-	c, err := client.Dial(timeout(t), cfg)
+func dial(tb testing.TB, cfg client.Config) *client.Client {
+	tb.Helper()
+	c, err := client.Dial(timeout(tb), cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = c.Close() })
+	tb.Cleanup(func() { _ = c.Close() })
 	return c
 }
 
 // eventually polls until cond holds.
-func eventually(t testing.TB, what string, cond func() bool) {
-	t.Helper()
-	ctx := timeout(t)
+func eventually(tb testing.TB, what string, cond func() bool) {
+	tb.Helper()
+	ctx := timeout(tb)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for !cond() {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			t.Fatalf("%s: not within %v", what, limit)
+			tb.Fatalf("%s: not within %v", what, limit)
 		}
 	}
 }
