@@ -7,10 +7,9 @@ import (
 	"testing"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
-
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"github.com/getcd/getcd/internal/fakeetcd"
 	"github.com/getcd/getcd/lease"

@@ -96,7 +96,6 @@ func (m *manager) add(ctx context.Context, id ID, sink chan *KeepAliveResponse) 
 		m.dueLocked(e, now)
 		if !m.running {
 			m.running = true
-			//nolint:contextcheck // the loop serves all keepers and outlives this one's context
 			m.wg.Go(m.run)
 		}
 		signal(m.wake)
@@ -343,15 +342,18 @@ func interval(ttl time.Duration, inStep bool) time.Duration {
 // dueHeap orders the leases by when they need attention.
 type dueHeap []*entry
 
-func (h dueHeap) Len() int           { return len(h) }
-func (h dueHeap) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
+// Len, Less, Swap, Push and Pop make it a heap.Interface.
+func (h *dueHeap) Len() int           { return len(*h) }
+func (h *dueHeap) Less(i, j int) bool { return (*h)[i].at.Before((*h)[j].at) }
 
-func (h dueHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].index, h[j].index = i, j
+// Swap keeps the indexes.
+func (h *dueHeap) Swap(i, j int) {
+	q := *h
+	q[i], q[j] = q[j], q[i]
+	q[i].index, q[j].index = i, j
 }
 
-// Push and Pop make dueHeap a heap.Interface.
+// Push adds a last element.
 func (h *dueHeap) Push(x any) {
 	e := x.(*entry)
 	e.index = len(*h)

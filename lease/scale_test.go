@@ -1,0 +1,159 @@
+package lease_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/resolver/manual"
+
+	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/lease"
+)
+
+func TestManyLeasesShareFewStreams(t *testing.T) {
+	const (
+		leases     = 10_000
+		maxStreams = 8
+	)
+	synctest.Test(t, func(t *testing.T) {
+		l, c := service(t, 1)
+		renewals := record(c.Member(0), nil)
+		ids := make([]lease.ID, leases)
+		for i := range ids {
+			ids[i] = mustGrant(t, l, 60)
+		}
+		before := runtime.NumGoroutine()
+		keepers := make([]*lease.Keeper, leases)
+		var wg sync.WaitGroup
+		for i := range 100 { // a hundred at a time ask, each for its share
+			wg.Go(func() {
+				for j := i; j < leases; j += 100 {
+					k, err := l.Keep(t.Context(), ids[j])
+					if err != nil {
+						t.Errorf("Keep: %v", err)
+						return
+					}
+					keepers[j] = k
+				}
+			})
+		}
+		wg.Wait()
+		if t.Failed() {
+			return
+		}
+		// Per stream: sender and receiver here, gRPC's watcher of its context,
+		// and the fake server's handler with its receiver.
+		if got, most := runtime.NumGoroutine()-before, 1+maxStreams*6; got > most {
+			t.Errorf("%d goroutines for %d keepers, want at most %d", got, leases, most)
+		}
+		if got := c.Member(0).Calls(keepAlive); got > maxStreams {
+			t.Errorf("%d streams, want at most %d", got, maxStreams)
+		}
+
+		begin := time.Now()
+		time.Sleep(time.Minute)
+		for _, k := range keepers {
+			if err := k.Err(); err != nil {
+				t.Fatalf("a keeper ended: %v", err)
+			}
+		}
+		// All first renewals came in one moment; those that follow are spread.
+		perSecond := make(map[int]int)
+		for _, r := range renewals() {
+			if at := r.at.Sub(begin); at >= time.Second {
+				perSecond[int(at/time.Second)]++
+			}
+		}
+		for s, n := range perSecond {
+			// Every lease once in twenty seconds at most, the first round in ten.
+			if n > leases/7 {
+				t.Errorf("%d renewals in second %d, want at most %d", n, s, leases/7)
+			}
+		}
+		for _, k := range keepers {
+			k.Close()
+		}
+		synctest.Wait()
+		// The connection's own may come and go; one stream alone has more.
+		if got := runtime.NumGoroutine() - before; got > 2 {
+			t.Errorf("%d goroutines are left after the last keeper", got)
+		}
+	})
+}
+
+// With the failover policy below, a keeper does not only open another stream: it
+// opens it elsewhere.
+func TestAvoidsTheSilentMember(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := fakeetcd.Start(t, 3)
+		l := newService(t, failover(t, c))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		g, err := l.Grant(ctx, 9)
+		if err != nil {
+			t.Fatalf("Grant: %v", err)
+		}
+		k := mustKeep(t, l, g.ID)
+		for round := range 3 {
+			time.Sleep(time.Minute)
+			active := mostRenewals(c, func() { time.Sleep(10 * time.Second) })
+			active.Hang()
+			time.Sleep(time.Minute)
+			if err := k.Err(); err != nil {
+				t.Fatalf("round %d: Err after %s fell silent: %v", round, active.Name(), err)
+			}
+			active.Resume()
+		}
+	})
+}
+
+// mostRenewals is the member that gets the renewals while f runs.
+func mostRenewals(c *fakeetcd.Cluster, f func()) *fakeetcd.Member {
+	before := make(map[*fakeetcd.Member]int)
+	for _, m := range c.Members() {
+		before[m] = m.Messages(keepAlive)
+	}
+	f()
+	best := c.Member(0)
+	for _, m := range c.Members() {
+		if m.Messages(keepAlive)-before[m] > best.Messages(keepAlive)-before[best] {
+			best = m
+		}
+	}
+	return best
+}
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+func failover(t *testing.T, c *fakeetcd.Cluster) *grpc.ClientConn {
+	t.Helper()
+	r := manual.NewBuilderWithScheme(fmt.Sprintf("fake%p", c))
+	var state resolver.State
+	for _, addr := range c.Addrs() {
+		a := resolver.Address{Addr: addr}
+		state.Addresses = append(state.Addresses, a)
+		state.Endpoints = append(state.Endpoints, resolver.Endpoint{Addresses: []resolver.Address{a}})
+	}
+	r.InitialState(balancer.Attach(state, balancer.Options{Table: balancer.NewTable(), Logger: discard()}))
+	conn, err := grpc.NewClient(r.Scheme()+":///",
+		grpc.WithResolvers(r),
+		grpc.WithDefaultServiceConfig(balancer.ServiceConfig),
+		grpc.WithContextDialer(c.Dialer()),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.WaitForReady(true)))
+	if err != nil {
+		t.Fatalf("NewClient: %v", err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
