@@ -72,8 +72,8 @@ func (ns *nameservers) client(name string) (*dnsClient, []string, error) {
 	}
 	c.timeout = min(c.timeout, time.Duration(conf.Timeout)*time.Second)
 	for _, s := range conf.Servers {
-		if _, err := netip.ParseAddr(s); err == nil && len(c.servers) < maxServers {
-			c.servers = append(c.servers, net.JoinHostPort(s, strconv.Itoa(dnsPort)))
+		if server, ok := serverOf(s); ok && len(c.servers) < maxServers {
+			c.servers = append(c.servers, server)
 		}
 	}
 	if len(c.servers) == 0 {
@@ -82,6 +82,23 @@ func (ns *nameservers) client(name string) (*dnsClient, []string, error) {
 		c.servers = []string{net.JoinHostPort("127.0.0.1", strconv.Itoa(dnsPort))}
 	}
 	return c, candidates(name, conf.Search, conf.Ndots), nil
+}
+
+// serverOf reads the value of a nameserver line: an IP address, or [address]:port
+// as OpenBSD's resolv.conf(5) has it.
+func serverOf(s string) (string, bool) {
+	host, port := s, strconv.Itoa(dnsPort)
+	if strings.HasPrefix(s, "[") {
+		var err error
+		if host, port, err = net.SplitHostPort(s); err != nil {
+			return "", false
+		}
+		if _, err := parsePort(port); err != nil {
+			return "", false
+		}
+	}
+	_, err := netip.ParseAddr(host)
+	return net.JoinHostPort(host, port), err == nil
 }
 
 func candidates(name string, search []string, ndots int) []string {

@@ -2,6 +2,7 @@ package resolver
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -277,6 +278,11 @@ func checkAnswer(q *dns.Msg, packet []byte) (msg *dns.Msg, bad, passed error) {
 		return m, nil, nil // what is cut need not parse
 	case err != nil:
 		return nil, &responseError{"malformed answer: " + err.Error()}, nil
+	}
+	// The parser stops without an error where a message ends between two
+	// records, which then looks like a shorter answer, or like none.
+	if promised := int(binary.BigEndian.Uint16(packet[6:])); promised != len(m.Answer) {
+		return nil, &responseError{fmt.Sprintf("malformed answer: %d records of the promised %d are there", len(m.Answer), promised)}, nil
 	}
 	if len(m.Question) == 0 && m.Rcode != dns.RcodeSuccess {
 		return m, nil, nil // some servers refuse with a header alone

@@ -15,7 +15,7 @@ const (
 	// shortestPause and longestPause bound the pause after a failure; it doubles from
 	// one to the other.
 	shortestPause = 100 * time.Millisecond
-	longestPause = 5 * time.Second
+	longestPause  = 5 * time.Second
 	// gatherDelay is how long the first answers wait for the others, so that one
 	// report, drawn among all of them, follows from answers that come almost
 	// together: else the member behind the fastest name would get every client.
