@@ -1,0 +1,63 @@
+package resolver
+
+import (
+	"context"
+	"net/url"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// Order is order, for tests of its distribution.
+func Order(addrs, known []Address, keep bool) []Address { return order(addrs, known, keep) }
+
+// ParseEndpoint is newSource with the built-in schemes.
+func ParseEndpoint(raw string, o SourceOptions) (Source, error) {
+	return newSource(raw, NewRegistry(), o)
+}
+
+// Redact is redact.
+func Redact(endpoint string) string { return redact(endpoint) }
+
+// SplitHostPort is splitHostPort.
+func SplitHostPort(s string) (string, uint16, error) { return splitHostPort(s, DefaultPort) }
+
+// CannedSource returns the source of uri with its DNS server replaced by answer,
+// which gets each query and returns the packet to receive, or nil for none.
+func CannedSource(uri string, o SourceOptions, answer func(q *dns.Msg) []byte) (Source, error) {
+	s, err := newSource(uri, NewRegistry(), o)
+	if err != nil {
+		return nil, err
+	}
+	transport := func(_ context.Context, _, _ string, query []byte, accept func([]byte) bool) error {
+		q := new(dns.Msg)
+		if err := q.Unpack(query); err != nil {
+			return err
+		}
+		if packet := answer(q); packet != nil && accept(packet) {
+			return nil
+		}
+		return context.DeadlineExceeded
+	}
+	switch s := s.(type) {
+	case *dnsSource:
+		s.ns.exchange = transport
+	case *srvSource:
+		s.ns.exchange = transport
+	}
+	return s, nil
+}
+
+// NameserverLines returns the servers and the names to ask for that a
+// resolv.conf file gives.
+func NameserverLines(path, name string) (servers, names []string, err error) {
+	ns, err := newNameservers(&url.URL{}, SourceOptions{ResolvConf: path, Timeout: time.Second})
+	if err != nil {
+		return nil, nil, err
+	}
+	c, names, err := ns.client(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	return c.servers, names, nil
+}
