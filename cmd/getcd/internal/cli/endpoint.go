@@ -1,0 +1,290 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc"
+
+	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/cmd/getcd/internal/exit"
+	"github.com/getcd/getcd/cmd/getcd/internal/output"
+	"github.com/getcd/getcd/kv"
+)
+
+func (a *app) endpointCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "endpoint <subcommand>",
+		Short:   "Endpoint related commands",
+		GroupID: groupCluster,
+	}
+	var cluster bool
+	cmd.PersistentFlags().BoolVar(&cluster, "cluster", false, "ask all members of the cluster, at the addresses in the member list")
+	cmd.AddCommand(
+		&cobra.Command{
+			Use:   "health",
+			Short: "Check that the endpoints answer and can reach the leader",
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				return a.endpointHealth(cmd, &cluster)
+			},
+		},
+		&cobra.Command{
+			Use:   "status",
+			Short: "Show the status of the endpoints",
+			Long: `Show the status of the endpoints.
+
+In the simple format the columns are endpoint, member ID, version, storage
+version, database size, size in use, percentage not in use, quota, is leader, is
+learner, raft term, raft index, raft applied index, errors, downgrade target
+version, and whether a downgrade is enabled.`,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				return a.endpointStatus(cmd, &cluster)
+			},
+		},
+	)
+	return cmd
+}
+
+func (a *app) endpointHealth(cmd *cobra.Command, cluster *bool) error {
+	s, p, err := a.endpointSettings(cmd)
+	if err != nil {
+		return err
+	}
+	probes, err := s.probes(cmd.Context(), *cluster)
+	if err != nil {
+		return err
+	}
+	found := ask(cmd.Context(), s, probes, func(ctx context.Context, c *client.Client) (output.EndpointHealth, error) {
+		return health(ctx, c), nil
+	})
+	all := make([]output.EndpointHealth, 0, len(found))
+	for i, f := range found {
+		if f.err != nil {
+			f.value.Error = f.err.Error()
+		}
+		f.value.Endpoint = probes[i].name
+		all = append(all, f.value)
+	}
+	if err := p.EndpointHealth(all); err != nil {
+		return err
+	}
+	for _, h := range all {
+		if h.Error != "" {
+			return errors.New("unhealthy cluster")
+		}
+	}
+	return nil
+}
+
+// health reads a key through the leader. Which key does not matter, nor whether
+// the user may see it: the answer shows that the member takes part.
+func health(ctx context.Context, c *client.Client) output.EndpointHealth {
+	start := time.Now()
+	_, err := c.Do(ctx, kv.OpGet("health"))
+	h := output.EndpointHealth{Took: time.Since(start).String()}
+	if err != nil && !errors.Is(err, rpctypes.ErrPermissionDenied) {
+		h.Error = err.Error()
+		return h
+	}
+	r, err := pb.NewMaintenanceClient(c.Conn()).Alarm(ctx, &pb.AlarmRequest{
+		Action: pb.AlarmRequest_GET, Alarm: pb.AlarmType_NONE,
+	})
+	switch {
+	case err != nil:
+		h.Error = "Unable to fetch the alarm list"
+	case len(r.GetAlarms()) > 0:
+		h.Error = "Active Alarm(s): "
+		for _, alarm := range r.GetAlarms() {
+			switch alarm.GetAlarm() {
+			case pb.AlarmType_NOSPACE, pb.AlarmType_CORRUPT:
+				h.Error += alarm.GetAlarm().String() + " "
+			default:
+				h.Error += "UNKNOWN "
+			}
+		}
+	}
+	h.Health = h.Error == ""
+	return h
+}
+
+func (a *app) endpointStatus(cmd *cobra.Command, cluster *bool) error {
+	s, p, err := a.endpointSettings(cmd)
+	if err != nil {
+		return err
+	}
+	probes, err := s.probes(cmd.Context(), *cluster)
+	if err != nil {
+		return err
+	}
+	found := ask(cmd.Context(), s, probes, func(ctx context.Context, c *client.Client) (*pb.StatusResponse, error) {
+		return pb.NewMaintenanceClient(c.Conn()).Status(ctx, &pb.StatusRequest{})
+	})
+	var all []output.EndpointStatus
+	for i, f := range found {
+		if f.err != nil {
+			fmt.Fprintf(a.Err, "Failed to get the status of endpoint %s (%v)\n", probes[i].name, f.err)
+			continue
+		}
+		all = append(all, output.EndpointStatus{Endpoint: probes[i].name, Status: f.value})
+	}
+	if err := p.EndpointStatus(all); err != nil {
+		return err
+	}
+	if len(all) < len(found) {
+		return &exit.Error{Code: exit.Failure} // each failure has been told
+	}
+	return nil
+}
+
+func (a *app) endpointSettings(cmd *cobra.Command) (*settings, output.Printer, error) {
+	s, err := a.settings(cmd)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := s.printer(output.Endpoints, false)
+	return s, p, err
+}
+
+// probe is one endpoint that is asked by itself.
+type probe struct {
+	// name is the endpoint as the user reads it.
+	name string
+	// target is the URI to make the client of.
+	target string
+	// only, when not empty, is the one of target's addresses to connect to.
+	only string
+	// err is why the endpoint cannot be asked.
+	err error
+}
+
+// probes lists the endpoints to ask: those that the flags name, or the client
+// URLs of all members.
+func (s *settings) probes(ctx context.Context, cluster bool) ([]probe, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.flags.commandTimeout)
+	defer cancel()
+	targets := s.flags.targets()
+	if cluster {
+		urls, err := s.memberURLs(ctx, targets)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read the endpoints from the member list: %w", err)
+		}
+		targets = urls
+	}
+	if len(targets) == 0 {
+		return nil, exit.Errorf(exit.BadConnection, "no endpoints: name at least one in --endpoints or %s", envName("endpoints"))
+	}
+	var out []probe
+	for _, t := range targets {
+		if !strings.HasPrefix(t, "dns:") && !strings.HasPrefix(t, "dns+srv:") {
+			out = append(out, probe{name: t, target: t})
+			continue
+		}
+		addrs, err := s.addresses(ctx, t)
+		if err != nil {
+			out = append(out, probe{name: t, err: err})
+			continue
+		}
+		for _, addr := range addrs {
+			out = append(out, probe{name: addr, target: t, only: addr})
+		}
+	}
+	return out, nil
+}
+
+func (s *settings) memberURLs(ctx context.Context, targets []string) ([]string, error) {
+	c, err := s.dial(ctx, targets)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = c.Close() }() // has no error to return
+	r, err := pb.NewClusterClient(c.Conn()).MemberList(ctx, &pb.MemberListRequest{Linearizable: true})
+	if err != nil {
+		return nil, err
+	}
+	var urls []string
+	for _, m := range r.GetMembers() {
+		urls = append(urls, m.GetClientURLs()...)
+	}
+	return urls, nil
+}
+
+// addresses resolves a URI that may stand for several members.
+func (s *settings) addresses(ctx context.Context, target string) ([]string, error) {
+	c, err := dial(s.flags, []string{target}, s.Err, s.password)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = c.Close() }() // has no error to return
+	for {
+		changed := c.EndpointsChanged()
+		var addrs []string
+		for _, e := range c.Endpoints() {
+			addrs = append(addrs, e.Address)
+		}
+		if len(addrs) > 0 {
+			return addrs, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, c.WaitReady(ctx) // it knows why
+		}
+	}
+}
+
+// finding is what one probe brought home.
+type finding[T any] struct {
+	value T
+	err   error
+}
+
+// ask runs question on all probes at once, each on a client of its own and
+// within the command's time. The findings are in the order of the probes.
+func ask[T any](ctx context.Context, s *settings, probes []probe, question func(context.Context, *client.Client) (T, error)) []finding[T] {
+	found := make([]finding[T], len(probes))
+	var wg sync.WaitGroup
+	for i, p := range probes {
+		if p.err != nil {
+			found[i].err = p.err
+			continue
+		}
+		var opts []grpc.DialOption
+		if p.only != "" {
+			opts = append(opts, grpc.WithContextDialer(dialOnly(p.only)))
+		}
+		// One after the other, as the first may ask for the password.
+		c, err := s.dial(ctx, []string{p.target}, opts...)
+		if err != nil {
+			found[i].err = err
+			continue
+		}
+		wg.Go(func() {
+			defer func() { _ = c.Close() }() // has no error to return
+			ctx, cancel := context.WithTimeout(ctx, s.flags.commandTimeout)
+			defer cancel()
+			found[i].value, found[i].err = question(ctx, c)
+		})
+	}
+	wg.Wait()
+	return found
+}
+
+// dialOnly connects to addr and to nothing else, so that a client that knows of
+// several members talks to one.
+func dialOnly(addr string) func(context.Context, string) (net.Conn, error) {
+	return func(ctx context.Context, to string) (net.Conn, error) {
+		if to != addr {
+			return nil, fmt.Errorf("not asked to talk to %s", to)
+		}
+		var d net.Dialer
+		return d.DialContext(ctx, "tcp", to)
+	}
+}

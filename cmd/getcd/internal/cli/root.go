@@ -1,0 +1,121 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/getcd/getcd/cmd/getcd/internal/exit"
+)
+
+// Streams are where a command reads and writes.
+type Streams struct {
+	In       io.Reader
+	Out, Err io.Writer
+}
+
+// app is one run of the tool.
+type app struct {
+	Streams
+
+	environ     []string
+	askPassword func(prompt io.Writer) (string, error)
+
+	flags globalFlags
+	asked *string // the password, once it was asked for
+}
+
+// Run runs the command that args name (without the program's own name) and
+// returns the exit status. environ is the environment as os.Environ has it.
+// more are commands besides the tool's own.
+//
+// Errors are printed on streams.Err, on one line that starts with "Error: ".
+// Run returns when ctx ends, if not before, with everything it started ended.
+func Run(ctx context.Context, args []string, streams Streams, environ []string, more ...*cobra.Command) int {
+	a := &app{Streams: streams, environ: environ, askPassword: askPassword}
+	root := a.root()
+	root.AddCommand(more...)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if said, ok := errors.AsType[*exit.Error](err); err != nil && (!ok || said.Err != nil) {
+		fmt.Fprintln(streams.Err, "Error:", err)
+	}
+	return exit.Code(err)
+}
+
+const (
+	groupKV          = "kv"
+	groupCluster     = "cluster"
+	groupConcurrency = "concurrency"
+	groupUtility     = "utility"
+)
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "getcd",
+		Short: "getcd reads and changes what an etcd cluster holds",
+		Long: `getcd reads and changes what an etcd cluster holds.
+
+It takes etcdctl's commands, flags and ETCDCTL_… environment variables, and it
+finds the members by any URI that the getcd library knows, such as
+--endpoints dns+srv:///example.com.`,
+		// Run prints the error, once, and never the usage text with it.
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetIn(a.In)
+	root.SetOut(a.Out)
+	root.SetErr(a.Err)
+	root.SetFlagErrorFunc(flagError)
+	a.flags.register(root.PersistentFlags())
+	root.AddGroup(
+		&cobra.Group{ID: groupKV, Title: "Key-value commands"},
+		&cobra.Group{ID: groupCluster, Title: "Cluster maintenance commands"},
+		&cobra.Group{ID: groupConcurrency, Title: "Concurrency commands"},
+		&cobra.Group{ID: groupUtility, Title: "Utility commands"},
+	)
+	root.SetHelpCommandGroupID(groupUtility)
+	root.SetCompletionCommandGroupID(groupUtility)
+	root.AddCommand(
+		a.putCommand(), a.getCommand(), a.delCommand(), a.txnCommand(), a.leaseCommand(),
+		a.memberCommand(), a.endpointCommand(),
+		a.versionCommand(), a.optionsCommand(root),
+	)
+	hideGlobalFlags(root)
+	return root
+}
+
+// hideGlobalFlags keeps every command's help short; the options command shows
+// what it hides.
+func hideGlobalFlags(root *cobra.Command) {
+	root.PersistentFlags().VisitAll(func(f *pflag.Flag) { f.Hidden = true })
+	help := root.HelpFunc()
+	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		help(cmd, args)
+		fmt.Fprintln(cmd.OutOrStdout(), `Use "getcd options" for the flags that every command has.`)
+	})
+}
+
+func (a *app) optionsCommand(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:     "options",
+		Short:   "Show the flags that every command has",
+		GroupID: groupUtility,
+		RunE: func(*cobra.Command, []string) error {
+			shown := pflag.NewFlagSet("options", pflag.ContinueOnError)
+			root.PersistentFlags().VisitAll(func(f *pflag.Flag) {
+				f = new(*f)
+				f.Hidden = false
+				shown.AddFlag(f)
+			})
+			_, err := fmt.Fprintf(a.Out, "The following options can be passed to any command.\nEach has an environment variable too, such as %s for --%s:\n\n%s",
+				envName("dial-timeout"), "dial-timeout", strings.TrimLeft(shown.FlagUsages(), "\n"))
+			return err
+		},
+	}
+}

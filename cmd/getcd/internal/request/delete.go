@@ -1,0 +1,57 @@
+package request
+
+import (
+	"github.com/spf13/pflag"
+
+	"github.com/getcd/getcd/cmd/getcd/internal/exit"
+	"github.com/getcd/getcd/kv"
+)
+
+// Delete holds the flags of del.
+type Delete struct {
+	// Prefix deletes every key that starts with the argument.
+	Prefix bool
+	// PrevKV asks for the pairs as they were before.
+	PrevKV bool
+	// FromKey deletes every key that is not below the argument.
+	FromKey bool
+	// Range says that the end of a range among the arguments is meant, so that
+	// nobody needs to be warned of it.
+	Range bool
+}
+
+// Register defines the flags on fs and sets their defaults.
+func (d *Delete) Register(fs *pflag.FlagSet) {
+	fs.BoolVar(&d.Prefix, "prefix", false, "delete the keys that start with the given one")
+	fs.BoolVar(&d.PrevKV, "prev-kv", false, "print the deleted key-value pairs")
+	fs.BoolVar(&d.FromKey, "from-key", false, "delete the keys that are equal to or above the given one, by bytes")
+	fs.BoolVar(&d.Range, "range", false, "delete a range of keys without the delay that guards against deleting one by mistake")
+}
+
+// Op builds the deletion from its arguments: a key and, unless Prefix or
+// FromKey is set, the end of a range, which is not part of it.
+//
+// A user who writes `del a b` may expect two keys to go, and not all that are
+// between them. Unless Range is set, Op calls warn with the two, and fails with
+// the error that it returns.
+func (d *Delete) Op(args []string, warn func(from, to string) error) (kv.Op, error) {
+	if len(args) == 0 || len(args) > 2 {
+		return kv.Op{}, exit.Errorf(exit.BadArgs, "del needs a key, and may be given the end of a range; got %d arguments", len(args))
+	}
+	if err := prefixOrFrom(d.Prefix, d.FromKey); err != nil {
+		return kv.Op{}, err
+	}
+	key, opts, err := keyRange(args, d.Prefix, d.FromKey)
+	if err != nil {
+		return kv.Op{}, err
+	}
+	if len(args) == 2 && !d.Range {
+		if err := warn(args[0], args[1]); err != nil {
+			return kv.Op{}, err
+		}
+	}
+	if d.PrevKV {
+		opts = append(opts, kv.WithPrevKV())
+	}
+	return kv.OpDelete(key, opts...), nil
+}

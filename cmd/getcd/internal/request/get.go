@@ -1,0 +1,223 @@
+package request
+
+import (
+	"strings"
+
+	"github.com/spf13/pflag"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/getcd/getcd/cmd/getcd/internal/exit"
+	"github.com/getcd/getcd/kv"
+)
+
+// Get holds the flags of get that make up the request.
+type Get struct {
+	// Consistency is "l" for linearizable or "s" for serializable.
+	Consistency string
+	// Order is "", "ASCEND" or "DESCEND", in any case.
+	Order string
+	// SortBy is "", "CREATE", "KEY", "MODIFY", "VALUE" or "VERSION", in any case.
+	SortBy string
+	// Limit is the largest number of pairs to return; none below 1.
+	Limit int64
+	// Prefix reads every key that starts with the argument.
+	Prefix bool
+	// FromKey reads every key that is not below the argument.
+	FromKey bool
+	// Rev is the revision to read at; the latest below 1.
+	Rev int64
+	// KeysOnly leaves the values out.
+	KeysOnly bool
+	// CountOnly leaves the pairs out.
+	CountOnly bool
+	// The bounds on revisions; each is none below 1.
+	MinCreateRev, MaxCreateRev, MinModRev, MaxModRev int64
+}
+
+// Register defines the flags on fs and sets their defaults.
+func (g *Get) Register(fs *pflag.FlagSet) {
+	fs.StringVar(&g.Consistency, "consistency", "l", "linearizable (l) or serializable (s)")
+	fs.StringVar(&g.Order, "order", "", "order of the results, ASCEND (the default) or DESCEND")
+	fs.StringVar(&g.SortBy, "sort-by", "", "what to sort by: CREATE, KEY, MODIFY, VALUE or VERSION")
+	fs.Int64Var(&g.Limit, "limit", 0, "largest number of results; 0 means all")
+	fs.BoolVar(&g.Prefix, "prefix", false, "get the keys that start with the given one")
+	fs.BoolVar(&g.FromKey, "from-key", false, "get the keys that are equal to or above the given one, by bytes")
+	fs.Int64Var(&g.Rev, "rev", 0, "revision to read at; 0 means the latest")
+	fs.BoolVar(&g.KeysOnly, "keys-only", false, "get the keys without their values")
+	fs.BoolVar(&g.CountOnly, "count-only", false, "get the number of keys alone")
+	fs.Int64Var(&g.MinCreateRev, "min-create-rev", 0, "smallest create revision")
+	fs.Int64Var(&g.MaxCreateRev, "max-create-rev", 0, "largest create revision")
+	fs.Int64Var(&g.MinModRev, "min-mod-rev", 0, "smallest modification revision")
+	fs.Int64Var(&g.MaxModRev, "max-mod-rev", 0, "largest modification revision")
+}
+
+// Op builds the range read from its arguments: a key and, unless Prefix or
+// FromKey is set, the end of a range, which is not part of it.
+func (g *Get) Op(args []string) (kv.Op, error) {
+	if len(args) == 0 {
+		return kv.Op{}, exit.Errorf(exit.BadArgs, "get needs a key, and may be given the end of a range")
+	}
+	if g.KeysOnly && g.CountOnly {
+		return kv.Op{}, exit.Errorf(exit.BadArgs, "--keys-only and --count-only exclude each other: choose one")
+	}
+	// The order of the checks decides the exit status when several fail; it is
+	// etcdctl's.
+	if err := prefixOrFrom(g.Prefix, g.FromKey); err != nil {
+		return kv.Op{}, err
+	}
+	serializable, err := Serializable(g.Consistency)
+	if err != nil {
+		return kv.Op{}, err
+	}
+	key, opts, err := keyRange(args, g.Prefix, g.FromKey)
+	if err != nil {
+		return kv.Op{}, err
+	}
+	if serializable {
+		opts = append(opts, kv.WithSerializable())
+	}
+	if g.Limit > 0 {
+		opts = append(opts, kv.WithLimit(g.Limit))
+	}
+	if g.Rev > 0 {
+		opts = append(opts, kv.WithRev(g.Rev))
+	}
+	by, order, err := g.sort()
+	if err != nil {
+		return kv.Op{}, err
+	}
+	opts = append(opts, kv.WithSort(by, order))
+	if g.KeysOnly {
+		opts = append(opts, kv.WithKeysOnly())
+	}
+	if g.CountOnly {
+		opts = append(opts, kv.WithCountOnly())
+	}
+	bounds, err := g.bounds()
+	if err != nil {
+		return kv.Op{}, err
+	}
+	return kv.OpGet(key, append(opts, bounds...)...), nil
+}
+
+// RangeRequest is op, which Op built, as the message that goes over the wire.
+// The RangeStream RPC takes it.
+func (g *Get) RangeRequest(op kv.Op) *pb.RangeRequest {
+	r := &pb.RangeRequest{
+		Key: op.KeyBytes(), RangeEnd: op.RangeBytes(), Limit: op.Limit(), Revision: op.Rev(),
+		Serializable: op.IsSerializable(), KeysOnly: op.IsKeysOnly(), CountOnly: op.IsCountOnly(),
+		MinModRevision: op.MinModRev(), MaxModRevision: op.MaxModRev(),
+		MinCreateRevision: op.MinCreateRev(), MaxCreateRevision: op.MaxCreateRev(),
+	}
+	// Op has refused what these cannot read.
+	by, order, _ := g.sort()
+	if by == kv.SortByKey && order == kv.SortAscend {
+		// It is the order in which they come anyway, and RangeStream refuses all
+		// others by name.
+		order = kv.SortNone
+	}
+	r.SortTarget, r.SortOrder = pb.RangeRequest_SortTarget(by), pb.RangeRequest_SortOrder(order)
+	return r
+}
+
+func (g *Get) sort() (by kv.SortTarget, order kv.SortOrder, err error) {
+	switch strings.ToUpper(g.Order) {
+	case "":
+		order = kv.SortNone
+	case "ASCEND":
+		order = kv.SortAscend
+	case "DESCEND":
+		order = kv.SortDescend
+	default:
+		return 0, 0, exit.Errorf(exit.BadFeature, "bad sort order %q for --order: use ASCEND or DESCEND", g.Order)
+	}
+	switch strings.ToUpper(g.SortBy) {
+	case "", "KEY":
+		by = kv.SortByKey
+	case "CREATE":
+		by = kv.SortByCreateRevision
+	case "MODIFY":
+		by = kv.SortByModRevision
+	case "VALUE":
+		by = kv.SortByValue
+	case "VERSION":
+		by = kv.SortByVersion
+	default:
+		return 0, 0, exit.Errorf(exit.BadFeature, "bad sort target %q for --sort-by: use CREATE, KEY, MODIFY, VALUE or VERSION", g.SortBy)
+	}
+	return by, order, nil
+}
+
+func (g *Get) bounds() ([]kv.OpOption, error) {
+	if g.MaxCreateRev > 0 && g.MinCreateRev > g.MaxCreateRev {
+		return nil, exit.Errorf(exit.BadFeature, "--min-create-rev %d is above --max-create-rev %d", g.MinCreateRev, g.MaxCreateRev)
+	}
+	if g.MaxModRev > 0 && g.MinModRev > g.MaxModRev {
+		return nil, exit.Errorf(exit.BadFeature, "--min-mod-rev %d is above --max-mod-rev %d", g.MinModRev, g.MaxModRev)
+	}
+	var opts []kv.OpOption
+	for _, b := range []struct {
+		rev  int64
+		with func(int64) kv.OpOption
+	}{
+		{g.MinCreateRev, kv.WithMinCreateRev},
+		{g.MaxCreateRev, kv.WithMaxCreateRev},
+		{g.MinModRev, kv.WithMinModRev},
+		{g.MaxModRev, kv.WithMaxModRev},
+	} {
+		if b.rev > 0 {
+			opts = append(opts, b.with(b.rev))
+		}
+	}
+	return opts, nil
+}
+
+// Serializable reads the value of a --consistency flag.
+func Serializable(consistency string) (bool, error) {
+	switch consistency {
+	case "l":
+		return false, nil
+	case "s":
+		return true, nil
+	}
+	return false, exit.Errorf(exit.BadFeature, "unknown consistency %q for --consistency: use l (linearizable) or s (serializable)", consistency)
+}
+
+func prefixOrFrom(prefix, fromKey bool) error {
+	if prefix && fromKey {
+		return exit.Errorf(exit.BadArgs, "--prefix and --from-key exclude each other: choose one")
+	}
+	return nil
+}
+
+// keyRange reads the key and the range that get and del share.
+func keyRange(args []string, prefix, fromKey bool) (key string, end []kv.OpOption, err error) {
+	key = args[0]
+	switch {
+	case len(args) > 1 && (prefix || fromKey):
+		return "", nil, exit.Errorf(exit.BadArgs, "too many arguments: --prefix and --from-key take one key, got %d arguments", len(args))
+	case len(args) > 1:
+		end = append(end, kv.WithRange(forward(key, args[1])))
+	case (prefix || fromKey) && key == "":
+		// No prefix and no lower bound mean every key. The protocol has no empty
+		// key; NUL is the lowest that there can be.
+		key = "\x00"
+		end = append(end, kv.WithFromKey())
+	case prefix:
+		end = append(end, kv.WithPrefix())
+	case fromKey:
+		end = append(end, kv.WithFromKey())
+	}
+	return key, end, nil
+}
+
+// forward replaces an end that is before the key by the key itself. Both ranges
+// hold nothing, and etcdctl gets nothing from either; the library takes the
+// first for a mistake. "" and NUL are no keys but the protocol's words for one
+// key and for no end.
+func forward(key, end string) string {
+	if end == "" || end == "\x00" {
+		return end
+	}
+	return max(key, end)
+}
