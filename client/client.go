@@ -77,6 +77,11 @@ func (c *Client) Endpoints() []balancer.Status { return c.conn.table.Snapshot() 
 // channel before Endpoints.
 func (c *Client) EndpointsChanged() <-chan struct{} { return c.conn.table.Changed() }
 
+// ResolverErrors returns what is wrong now with each of the configured endpoints
+// that can't be resolved, as *resolver.EndpointError; nothing when all is well.
+// The addresses that such an endpoint had before stay in use.
+func (c *Client) ResolverErrors() []error { return c.conn.resolver.Errors() }
+
 // Close ends all requests, streams and keepers, closes the connections, and
 // returns when all the client's goroutines have ended. Requests under way return
 // ErrClosed. Leases are not revoked. Closing again does nothing. Its error is
