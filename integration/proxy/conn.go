@@ -1,0 +1,205 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+)
+
+const (
+	// chunkSize is how much is read at once.
+	chunkSize = 64 << 10
+	// chunksInFlight is how many chunks wait in a direction before the link
+	// stops reading, and TCP makes the sender wait.
+	chunksInFlight = 256
+)
+
+// direction indexes what there is two of.
+type direction int
+
+const (
+	toTarget direction = iota
+	fromTarget
+)
+
+// conn is one connection through a link.
+type conn struct {
+	link   *Link
+	client net.Conn
+
+	once sync.Once
+	done chan struct{} // closed by end
+
+	mu     sync.Mutex
+	target net.Conn // nil until it is dialled
+}
+
+// chunk is what was read at once, or the end of a direction.
+type chunk struct {
+	data []byte
+	due  time.Time
+	err  error // io.EOF, or why the connection broke
+}
+
+// run forwards until both directions have ended or end is called.
+func (c *conn) run() {
+	defer func() {
+		c.end(false)
+		c.link.mu.Lock()
+		delete(c.link.conns, c)
+		c.link.mu.Unlock()
+	}()
+	if !c.link.pass(c.done) {
+		return
+	}
+	target, err := c.dial()
+	if err != nil {
+		c.end(true)
+		return
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { c.forward(target, c.client, toTarget) })
+	wg.Go(func() { c.forward(c.client, target, fromTarget) })
+	wg.Wait()
+}
+
+// dial connects to the target. An end that comes meanwhile cancels it.
+func (c *conn) dial() (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
+	watcher := make(chan struct{})
+	go func() {
+		defer close(watcher)
+		select {
+		case <-c.done:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	defer func() {
+		cancel()
+		<-watcher
+	}()
+	var d net.Dialer
+	target, err := d.DialContext(ctx, c.link.cfg.TargetNetwork, c.link.cfg.Target)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.target = target
+	select {
+	case <-c.done:
+		closeConn(target, true)
+		return nil, net.ErrClosed
+	default:
+		return target, nil
+	}
+}
+
+// end closes both sides; with reset, so that the peers see the connection
+// break and not end. Only the first call counts.
+func (c *conn) end(reset bool) {
+	c.once.Do(func() {
+		close(c.done)
+		closeConn(c.client, reset)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.target != nil {
+			closeConn(c.target, reset)
+		}
+	})
+}
+
+func closeConn(nc net.Conn, reset bool) {
+	if tcp, ok := nc.(*net.TCPConn); ok && reset {
+		_ = tcp.SetLinger(0) // makes Close send a reset; it fails when the peer did
+	}
+	_ = nc.Close() // there is nobody to tell
+}
+
+// forward passes the bytes of one direction on, and then its end.
+func (c *conn) forward(dst, src net.Conn, d direction) {
+	chunks := make(chan chunk, chunksInFlight)
+	var reader sync.WaitGroup
+	reader.Go(func() { c.read(src, chunks, d) })
+	defer reader.Wait()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		var next chunk
+		select {
+		case next = <-chunks:
+		case <-c.done:
+			return
+		}
+		if wait := time.Until(next.due); wait > 0 {
+			timer.Reset(wait)
+			select {
+			case <-timer.C:
+			case <-c.done:
+				return
+			}
+		}
+		if !c.link.pass(c.done) {
+			return
+		}
+		if next.err != nil {
+			if !errors.Is(next.err, io.EOF) {
+				c.end(true)
+				return
+			}
+			// The other direction may go on, as TCP allows.
+			if half, ok := dst.(interface{ CloseWrite() error }); !ok || half.CloseWrite() != nil {
+				c.end(true)
+			}
+			return
+		}
+		n, err := dst.Write(next.data)
+		c.link.mu.Lock()
+		if d == toTarget {
+			c.link.stats.ToTarget += int64(n)
+		} else {
+			c.link.stats.FromTarget += int64(n)
+		}
+		c.link.mu.Unlock()
+		if err != nil {
+			c.end(true)
+			return
+		}
+	}
+}
+
+// read turns what arrives into chunks, until the end.
+func (c *conn) read(src net.Conn, chunks chan<- chunk, d direction) {
+	buffer := make([]byte, chunkSize)
+	for {
+		n, err := src.Read(buffer)
+		c.link.mu.Lock()
+		delay := c.link.delays[d]
+		c.link.mu.Unlock()
+		var due time.Time // the zero time: at once
+		if delay > 0 {
+			due = time.Now().Add(delay)
+		}
+		if n > 0 && !c.send(chunks, chunk{data: append([]byte(nil), buffer[:n]...), due: due}) {
+			return
+		}
+		if err != nil {
+			c.send(chunks, chunk{err: err, due: due})
+			return
+		}
+	}
+}
+
+// send is false when the connection ended.
+func (c *conn) send(chunks chan<- chunk, next chunk) bool {
+	select {
+	case chunks <- next:
+		return true
+	case <-c.done:
+		return false
+	}
+}
