@@ -110,7 +110,9 @@ func (s SortOption) valid() bool {
 }
 
 // WithSort sets the order in which Get returns keys; without it they come by
-// key, ascending. The server sorts before it applies a limit.
+// key, ascending. The server sorts before it applies a limit, provided that there
+// is an order: of a target with SortNone, etcd 3.7 sorts no more keys than one
+// above the limit, so give both.
 func WithSort(target SortTarget, order SortOrder) OpOption {
 	return func(op *Op) {
 		if !op.applies("WithSort", opGet) {

@@ -95,6 +95,9 @@ func TestPutAndRange(t *testing.T) {
 			Key: []byte{0}, RangeEnd: []byte{0}, Limit: 1,
 			SortTarget: pb.RangeRequest_VERSION, SortOrder: pb.RangeRequest_DESCEND,
 		}, "a", 3, true},
+		{"by value without an order, limited before sorting", &pb.RangeRequest{
+			Key: []byte{0}, RangeEnd: []byte{0}, Limit: 1, SortTarget: pb.RangeRequest_VALUE,
+		}, "b", 3, true},
 		{"min mod revision", &pb.RangeRequest{Key: []byte{0}, RangeEnd: []byte{0}, MinModRevision: 4}, "ac", 3, false},
 		{"max mod revision", &pb.RangeRequest{Key: []byte{0}, RangeEnd: []byte{0}, MaxModRevision: 4}, "bc", 3, false},
 		{"min create revision", &pb.RangeRequest{Key: []byte{0}, RangeEnd: []byte{0}, MinCreateRevision: 3}, "bc", 3, false},

@@ -163,6 +163,13 @@ func (s *store) doRangeLocked(r *pb.RangeRequest, cur int64) *pb.RangeResponse {
 		return resp
 	}
 	kvs = slices.DeleteFunc(kvs, func(kv *mvccpb.KeyValue) bool { return filteredOut(r, kv) })
+	// etcd reads one key more than the limit, to know whether there are more, and
+	// all of them if it has to sort; but it takes a target without an order for
+	// nothing to sort, and then sorts after all what it has read.
+	filtered := r.MinModRevision != 0 || r.MaxModRevision != 0 || r.MinCreateRevision != 0 || r.MaxCreateRevision != 0
+	if r.SortOrder == pb.RangeRequest_NONE && !filtered && r.Limit > 0 && int64(len(kvs)) > r.Limit {
+		kvs = kvs[:r.Limit+1]
+	}
 	sortKVs(kvs, r.SortTarget, r.SortOrder)
 	if r.Limit > 0 && int64(len(kvs)) > r.Limit {
 		kvs = kvs[:r.Limit]
@@ -192,7 +199,8 @@ func filteredOut(r *pb.RangeRequest, kv *mvccpb.KeyValue) bool {
 }
 
 // sortKVs orders kvs, which are in the order of their keys. A target without an
-// order means ascending.
+// order means ascending. What compares equal stays in the order of the keys;
+// etcd promises no order there.
 func sortKVs(kvs []*mvccpb.KeyValue, target pb.RangeRequest_SortTarget, order pb.RangeRequest_SortOrder) {
 	if target == pb.RangeRequest_KEY && order == pb.RangeRequest_NONE {
 		return

@@ -65,7 +65,12 @@ func (s *store) planLocked(r *pb.TxnRequest, took map[*pb.TxnRequest]bool) error
 		var err error
 		switch {
 		case op.GetRequestRange() != nil:
-			err = s.checkRevLocked(op.GetRequestRange().Revision)
+			// Unlike Range by itself, a transaction takes 0 alone for now.
+			if rev := op.GetRequestRange().Revision; rev != 0 && rev < s.compactRev {
+				err = rpctypes.ErrGRPCCompacted
+			} else {
+				err = s.checkRevLocked(rev)
+			}
 		case op.GetRequestPut() != nil:
 			err = s.checkPutLocked(op.GetRequestPut())
 		case op.GetRequestTxn() != nil:
@@ -201,7 +206,9 @@ type writeSet struct {
 
 func (ws writeSet) deletes(key string) bool {
 	for _, r := range ws.dels {
-		if r.contains(key) {
+		// etcd compares an end of "\x00" literally here, so that a deletion
+		// without an end clashes with nothing.
+		if !r.unbounded() && r.contains(key) {
 			return true
 		}
 	}

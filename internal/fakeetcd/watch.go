@@ -201,7 +201,8 @@ func (ws *watchStream) collectLocked(s *store, w *watcher) *pb.WatchResponse {
 		if (w.noPut && e.Type == mvccpb.Event_PUT) || (w.noDelete && e.Type == mvccpb.Event_DELETE) {
 			continue
 		}
-		if w.prevKV {
+		created := e.Type == mvccpb.Event_PUT && e.Kv.CreateRevision == e.Kv.ModRevision
+		if w.prevKV && !created {
 			e = &mvccpb.Event{Type: e.Type, Kv: e.Kv, PrevKv: s.atLocked(string(e.Kv.Key), e.Kv.ModRevision-1)}
 		}
 		events = append(events, e)
