@@ -227,7 +227,8 @@ func sortKVs(kvs []*mvccpb.KeyValue, target pb.RangeRequest_SortTarget, order pb
 func (w *write) doPut(r *pb.PutRequest) *pb.PutResponse {
 	prev := w.s.atLocked(string(r.Key), w.rev)
 	value, leaseID := r.Value, r.Lease
-	// A missing prev was refused by checkPutLocked.
+	// A missing prev was refused by checkPutLocked, unless the same transaction
+	// has deleted it, without an end. etcd 3.7.3 panics on that one.
 	if r.IgnoreValue {
 		value = prev.GetValue()
 	}
