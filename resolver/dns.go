@@ -45,7 +45,7 @@ func newDNSSource(u *url.URL, o SourceOptions) (Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := netip.ParseAddr(host); err == nil {
+	if _, err := parseIP(host); err == nil {
 		return newHostSource(host, port, o.TLS), nil
 	}
 	ns, err := newNameservers(u, o)

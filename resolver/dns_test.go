@@ -217,10 +217,7 @@ func TestDNSServerFailures(t *testing.T) {
 		})
 	}
 	t.Run("nobody listens", func(t *testing.T) {
-		pc, err := net.ListenPacket("udp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
+		pc := listenUDP(t)
 		addr := pc.LocalAddr().String()
 		_ = pc.Close()
 		_ = failureOf(t, "dns://"+addr+"/etcd.test", "refused", fast)
@@ -413,7 +410,7 @@ func TestResolvConf(t *testing.T) {
 	cc := newClientConn()
 	w := build(t, r, cc)
 	defer w.Close()
-	cc.awaitError(t)
+	_ = cc.awaitError(t)
 	copyFile(t, resolvConf(t, "garbage", "nameserver", "nameserver nonsense", "nameserver [::1", "nameserver [127.0.0.1]:0", nameserver(s.addr), strings.Repeat("x", 1<<17)), conf)
 	cc.until(t, "addresses from the new server", func() bool { return cc.dials() == "[10.0.0.1:2379]" })
 }

@@ -34,10 +34,8 @@ func startDNS(t *testing.T, records ...string) *dnsServer {
 	var l net.Listener
 	var err error
 	for range 20 { // the port must be free for both
-		if pc, err = net.ListenPacket("udp", "127.0.0.1:0"); err != nil {
-			t.Fatalf("listening: %v", err)
-		}
-		if l, err = net.Listen("tcp", pc.LocalAddr().String()); err == nil {
+		pc = listenUDP(t)
+		if l, err = new(net.ListenConfig).Listen(t.Context(), "tcp", pc.LocalAddr().String()); err == nil {
 			break
 		}
 		_ = pc.Close()
@@ -59,7 +57,9 @@ func startDNS(t *testing.T, records ...string) *dnsServer {
 		}
 		t.Cleanup(func() {
 			_ = srv.Shutdown()
-			<-done
+			if err := <-done; err != nil {
+				t.Errorf("serving DNS: %v", err)
+			}
 		})
 	}
 	return s
@@ -84,6 +84,12 @@ func (s *dnsServer) setHook(hook func(w dns.ResponseWriter, q *dns.Msg, tcp bool
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hook = hook
+}
+
+func (s *dnsServer) setAdditional(additional bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.additional = additional
 }
 
 // questions returns how often key, such as "SRV etcd.test." or "TCP SRV
@@ -181,14 +187,20 @@ func resolvConf(t *testing.T, lines ...string) string {
 	return path
 }
 
+func listenUDP(t *testing.T) net.PacketConn {
+	t.Helper()
+	pc, err := new(net.ListenConfig).ListenPacket(t.Context(), "udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatalf("listening: %v", err)
+	}
+	return pc
+}
+
 // deadServer returns an address at which nothing answers: packets to it are
 // taken and dropped.
 func deadServer(t *testing.T) string {
 	t.Helper()
-	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	pc := listenUDP(t)
 	t.Cleanup(func() { _ = pc.Close() })
 	return pc.LocalAddr().String()
 }

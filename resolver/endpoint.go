@@ -120,7 +120,7 @@ func splitHostPort(s string, defaultPort uint16) (host string, port uint16, err 
 			return "", 0, fmt.Errorf("%s lacks the closing bracket of an IPv6 address", quote(s))
 		}
 		host = s[1:end]
-		if a, err := netip.ParseAddr(host); err != nil || !a.Is6() {
+		if a, err := parseIP(host); err != nil || !a.Is6() {
 			return "", 0, fmt.Errorf("%s is not an IPv6 address; only those stand in brackets", quote(host))
 		}
 		switch rest := s[end+1:]; {
@@ -152,7 +152,7 @@ func splitHostPort(s string, defaultPort uint16) (host string, port uint16, err 
 // splitBareIPv6 accepts an IPv6 address without brackets where it cannot be
 // mistaken for an address with a port.
 func splitBareIPv6(s string, defaultPort uint16) (string, uint16, error) {
-	if _, err := netip.ParseAddr(s); err != nil {
+	if _, err := parseIP(s); err != nil {
 		if strings.Contains(s, ",") {
 			return "", 0, errors.New("contains a comma; give each endpoint as one list element")
 		}
@@ -160,10 +160,25 @@ func splitBareIPv6(s string, defaultPort uint16) (string, uint16, error) {
 	}
 	i := strings.LastIndexByte(s, ':')
 	head, tail := s[:i], s[i+1:]
-	if _, err := netip.ParseAddr(head); err == nil && isDecimal(tail) {
+	if _, err := parseIP(head); err == nil && isDecimal(tail) {
 		return "", 0, fmt.Errorf("%s can be read in two ways; write [%s]:%s or [%s]", quote(s), head, tail, s)
 	}
 	return s, defaultPort, nil
+}
+
+// parseIP accepts an IP address. Of a zone it wants what names of network
+// interfaces are made of, so that the address can be put in brackets.
+func parseIP(s string) (netip.Addr, error) {
+	a, err := netip.ParseAddr(s)
+	if err != nil {
+		return a, err
+	}
+	for _, c := range []byte(a.Zone()) {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("-_.", rune(c)) {
+			return netip.Addr{}, fmt.Errorf("the zone %s of the IPv6 address contains %q", quote(a.Zone()), c)
+		}
+	}
+	return a, nil
 }
 
 func isDecimal(s string) bool {
@@ -185,7 +200,7 @@ func parsePort(s string) (uint16, error) {
 
 // validateHost accepts an IP address or a host name.
 func validateHost(host string) error {
-	if _, err := netip.ParseAddr(host); err == nil {
+	if _, err := parseIP(host); err == nil {
 		return nil
 	}
 	if err := validateName(host); err != nil {
@@ -245,7 +260,7 @@ func validateName(name string) error {
 // tlsName is the form of host that a certificate is checked for: no zone on an
 // IPv6 address (RFC 6874), no trailing dot on a name (RFC 6125, section 2.2).
 func tlsName(host string) string {
-	if a, err := netip.ParseAddr(host); err == nil {
+	if a, err := parseIP(host); err == nil {
 		return a.WithZone("").String()
 	}
 	return strings.TrimSuffix(host, ".")

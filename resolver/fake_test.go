@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"google.golang.org/grpc/mem"
 	grpcresolver "google.golang.org/grpc/resolver"
 
 	"github.com/getcd/getcd/resolver"
@@ -213,4 +215,15 @@ func copyFile(t *testing.T, from, to string) {
 	if err := os.WriteFile(to, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// noCodec sends empty messages.
+type noCodec struct{}
+
+func (noCodec) Name() string                         { return "none" }
+func (noCodec) Marshal(any) (mem.BufferSlice, error) { return nil, nil }
+func (noCodec) Unmarshal(mem.BufferSlice, any) error { return nil }
+
+func contains(err error, text string) bool {
+	return err != nil && strings.Contains(err.Error(), text)
 }

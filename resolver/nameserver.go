@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -97,7 +96,7 @@ func serverOf(s string) (string, bool) {
 			return "", false
 		}
 	}
-	_, err := netip.ParseAddr(host)
+	_, err := parseIP(host)
 	return net.JoinHostPort(host, port), err == nil
 }
 

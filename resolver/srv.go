@@ -61,7 +61,7 @@ func newSRVSource(u *url.URL, o SourceOptions) (Source, error) {
 	if err := validateName(tlsService + name); err != nil {
 		return nil, err // too long to be asked for
 	}
-	if _, err := netip.ParseAddr(name); err == nil {
+	if _, err := parseIP(name); err == nil {
 		return nil, fmt.Errorf("%s is an IP address, which has no SRV records", quote(name))
 	}
 	domain := strings.TrimSuffix(name, ".")
@@ -295,7 +295,7 @@ func (s *srvSource) sorted(records []*dns.SRV) []*dns.SRV {
 // section as far as they are there. A server may leave a family out of that
 // section without a sign, so the missing one is asked for, in little time.
 func (c *dnsClient) lookupTarget(ctx context.Context, target string, extra []dns.RR) familyAnswer {
-	if ip, err := netip.ParseAddr(target); err == nil {
+	if ip, err := parseIP(target); err == nil {
 		return familyAnswer{ips: []netip.Addr{ip}, ttl: ^uint32(0)}
 	}
 	owner := target + "."

@@ -158,7 +158,7 @@ func TestSRVNames(t *testing.T) {
 		for _, additional := range []bool{false, true} {
 			t.Run(fmt.Sprint(tt.name, ", additional ", additional), func(t *testing.T) {
 				s := startDNS(t, append(members(t), tt.records...)...)
-				s.additional = additional
+				s.setAdditional(additional)
 				addrs, _ := resolveOnce(t, []string{"dns+srv://" + s.addr + "/" + tt.endpoint}, tt.o)
 				if got := fmt.Sprint(sortedDials(addrs)); got != tt.want {
 					t.Errorf("addresses %v, want %v", got, tt.want)
@@ -259,7 +259,7 @@ func TestSRVFailures(t *testing.T) {
 
 func TestSRVUsesTheAdditionalSection(t *testing.T) {
 	s := startDNS(t, append(members(t), srvRecord("_x._tcp.example.test.", 0, 0, 1, "etcd03.example.test."), srvRecord("_x._tcp.example.test.", 0, 0, 1, "etcd01.example.test."))...)
-	s.additional = true
+	s.setAdditional(true)
 	got := dialsOf(t, "dns+srv://"+s.addr+"/_x._tcp.example.test", resolver.Options{})
 	if want := "[10.0.0.1:1 10.0.0.3:1 [2001:db8::3]:1]"; fmt.Sprint(got) != want {
 		t.Errorf("addresses %v, want %v", got, want)
@@ -278,9 +278,9 @@ func TestSRVIgnoredPlainRecordsAreLoggedOnce(t *testing.T) {
 	s := startDNS(t, append(members(t),
 		srvRecord("_etcd-client._tcp.example.test.", 0, 0, 2379, "etcd02.example.test."),
 		srvRecord("_etcd-client-ssl._tcp.example.test.", 0, 0, 2379, "etcd01.example.test."))...)
-	var log lockedBuffer
+	var logged lockedBuffer
 	r, err := resolver.New([]string{"dns+srv://" + s.addr + "/example.test"},
-		resolver.Options{Logger: slog.New(slog.NewTextHandler(&log, nil)), MinInterval: time.Millisecond})
+		resolver.Options{Logger: slog.New(slog.NewTextHandler(&logged, nil)), MinInterval: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,8 +290,8 @@ func TestSRVIgnoredPlainRecordsAreLoggedOnce(t *testing.T) {
 	w.ResolveNow(grpcresolver.ResolveNowOptions{})
 	cc.until(t, "a second resolution", func() bool { return s.questions("SRV _etcd-client-ssl._tcp.example.test.") > 1 })
 	w.Close()
-	if n := strings.Count(log.String(), "the plain ones are ignored"); n != 1 {
-		t.Errorf("it was logged %d times, want once:\n%s", n, log.String())
+	if n := strings.Count(logged.String(), "the plain ones are ignored"); n != 1 {
+		t.Errorf("it was logged %d times, want once:\n%s", n, logged.String())
 	}
 }
 

@@ -468,8 +468,8 @@ func TestDuplicatesAndLimits(t *testing.T) {
 		}
 		better := many[599]
 		better.Priority = 0
-		var log bytes.Buffer
-		r := newResolver(t, resolver.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))},
+		var logged bytes.Buffer
+		r := newResolver(t, resolver.Options{Logger: slog.New(slog.NewTextHandler(&logged, nil))},
 			&fakeSource{result: resolver.Result{Addresses: many, TTL: time.Second}},
 			&fakeSource{result: resolver.Result{Addresses: []resolver.Address{better}}})
 		cc := newClientConn()
@@ -495,17 +495,17 @@ func TestDuplicatesAndLimits(t *testing.T) {
 		if seen[better.Host] != 1 {
 			t.Errorf("%s is missing, although one endpoint gives it priority 0", better.Host)
 		}
-		if n := strings.Count(log.String(), "too many addresses"); n != 1 {
-			t.Errorf("the limit was logged %d times, want once:\n%s", n, log.String())
+		if n := strings.Count(logged.String(), "too many addresses"); n != 1 {
+			t.Errorf("the limit was logged %d times, want once:\n%s", n, logged.String())
 		}
 	})
 }
 
 func TestLogOnlyChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
+		var logged bytes.Buffer
 		src := &fakeSource{err: errBoom}
-		w := build(t, newResolver(t, resolver.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}, src), newClientConn())
+		w := build(t, newResolver(t, resolver.Options{Logger: slog.New(slog.NewTextHandler(&logged, nil))}, src), newClientConn())
 		time.Sleep(time.Minute)
 		src.set(found(time.Second, "a"), nil)
 		time.Sleep(time.Minute)
@@ -513,8 +513,8 @@ func TestLogOnlyChanges(t *testing.T) {
 		for text, want := range map[string]int{
 			"endpoint does not resolve": 1, "endpoint resolves again": 1, "addresses changed": 1,
 		} {
-			if got := strings.Count(log.String(), text); got != want {
-				t.Errorf("%q was logged %d times, want %d:\n%s", text, got, want, log.String())
+			if got := strings.Count(logged.String(), text); got != want {
+				t.Errorf("%q was logged %d times, want %d:\n%s", text, got, want, logged.String())
 			}
 		}
 	})
