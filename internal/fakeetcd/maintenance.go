@@ -5,8 +5,11 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	"go.etcd.io/etcd/api/v3/version"
 )
+
+// serverVersion is the etcd that the package imitates. A constant of its own,
+// because importing the API's takes one more module.
+const serverVersion = "3.7.3"
 
 type clusterServer struct {
 	pb.UnimplementedClusterServer
@@ -44,7 +47,7 @@ func (ms *maintenanceServer) Status(context.Context, *pb.StatusRequest) (*pb.Sta
 	rev := ms.m.c.store.revision()
 	resp := &pb.StatusResponse{
 		Header:           ms.m.header(rev),
-		Version:          version.Version,
+		Version:          serverVersion,
 		StorageVersion:   "3.7.0",
 		Leader:           ms.m.c.Leader().ID(),
 		RaftIndex:        uint64(rev),
