@@ -108,19 +108,24 @@ type familyAnswer struct {
 func (c *dnsClient) lookupFamilies(ctx context.Context, name string, types ...uint16) ([]netip.Addr, uint32, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	answers := make(chan familyAnswer, len(types))
-	for _, typ := range types {
-		go func() { answers <- c.lookupFamily(ctx, name, typ) }()
+	answers := make([]familyAnswer, len(types))
+	answered := make(chan int, len(types))
+	for i, typ := range types {
+		go func() {
+			answers[i] = c.lookupFamily(ctx, name, typ)
+			answered <- i
+		}()
 	}
 	var (
 		ips    []netip.Addr
 		ttl    = ^uint32(0)
-		failed []error
+		failed = make([]error, len(types)) // in a fixed order, for a fixed text
 	)
 	for range types { // every goroutine is waited for; cancel makes that short
-		a := <-answers
+		i := <-answered
+		a := answers[i]
 		if a.err != nil {
-			failed = append(failed, a.err)
+			failed[i] = a.err
 			continue
 		}
 		ips = append(ips, a.ips...)
@@ -138,7 +143,7 @@ func (c *dnsClient) lookupFamilies(ctx context.Context, name string, types ...ui
 func worst(failed []error) error {
 	var open []error
 	for _, err := range failed {
-		if !definitive(err) {
+		if err != nil && !definitive(err) {
 			open = append(open, err)
 		}
 	}

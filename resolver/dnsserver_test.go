@@ -20,6 +20,7 @@ type dnsServer struct {
 	mu sync.Mutex
 	// All guarded by mu.
 	records    []dns.RR
+	onlyA      bool // leave the AAAA records out of it
 	additional bool // put the addresses of SRV targets into the additional section
 	hook       func(w dns.ResponseWriter, q *dns.Msg, tcp bool) (answered bool)
 	asked      map[string]int // by "TYPE name", "TCP TYPE name"
@@ -168,7 +169,7 @@ func (s *dnsServer) reply(q *dns.Msg) *dns.Msg {
 			}
 			for _, rr := range s.records {
 				t := rr.Header().Rrtype
-				if (t == dns.TypeA || t == dns.TypeAAAA) && strings.EqualFold(rr.Header().Name, srv.Target) {
+				if (t == dns.TypeA || t == dns.TypeAAAA && !s.onlyA) && strings.EqualFold(rr.Header().Name, srv.Target) {
 					m.Extra = append(m.Extra, dns.Copy(rr))
 				}
 			}

@@ -253,11 +253,11 @@ func (c *dnsClient) send(ctx context.Context, network, server string, q *dns.Msg
 	return msg, nil
 }
 
-// timeoutError makes a timeout recognisable among the other errors, in words
-// too.
+// timeoutError gives the timeouts of the context and of the socket, which race,
+// one text.
 func timeoutError(network string, err error) error {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
-		return fmt.Errorf("timeout over %s: %w", network, err)
+		return fmt.Errorf("timeout over %s: %w", network, context.DeadlineExceeded)
 	}
 	return err
 }

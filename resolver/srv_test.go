@@ -210,7 +210,7 @@ func TestSRVFailures(t *testing.T) {
 		{
 			name:    "no such target",
 			records: []string{srvRecord("_etcd-client._tcp.example.test.", 0, 0, 1, "gone.example.test.")},
-			want:    "SRV target: AAAA gone.example.test.", is: resolver.ErrNoSuchName,
+			want:    "SRV target: AAAA gone.example.test.: ", is: resolver.ErrNoSuchName,
 		},
 		{
 			name:    "port 0",
@@ -271,6 +271,18 @@ func TestSRVUsesTheAdditionalSection(t *testing.T) {
 		if n := s.questions(key); n != want {
 			t.Errorf("%s was asked %d times, want %d", key, n, want)
 		}
+	}
+}
+
+func TestSRVAsksForTheFamilyThatWasLeftOut(t *testing.T) {
+	s := startDNS(t, append(members(t), srvRecord("_x._tcp.example.test.", 0, 0, 1, "etcd03.example.test."))...)
+	s.setAdditional(true)
+	s.mu.Lock()
+	s.onlyA = true
+	s.mu.Unlock()
+	got := dialsOf(t, "dns+srv://"+s.addr+"/_x._tcp.example.test", resolver.Options{})
+	if want := "[10.0.0.3:1 [2001:db8::3]:1]"; fmt.Sprint(got) != want {
+		t.Errorf("addresses %v, want %v", got, want)
 	}
 }
 

@@ -3,6 +3,7 @@ package resolver
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -24,7 +25,7 @@ func exchange(ctx context.Context, network, server string, query []byte, accept 
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, network, server)
 	if err != nil {
-		return err
+		return plainError(err)
 	}
 	defer func() { _ = conn.Close() }() // nothing is left to be lost
 	if deadline, ok := ctx.Deadline(); ok {
@@ -43,6 +44,16 @@ func exchange(ctx context.Context, network, server string, query []byte, accept 
 	}
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	return plainError(err)
+}
+
+// plainError drops the addresses that the net package puts into its errors: the
+// caller names the server, and a source port, new every time, would make equal
+// failures look different.
+func plainError(err error) error {
+	if oe, ok := errors.AsType[*net.OpError](err); ok {
+		return oe.Err
 	}
 	return err
 }

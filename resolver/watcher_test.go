@@ -328,6 +328,20 @@ func TestPartialAnswer(t *testing.T) {
 		time.Sleep(56 * time.Second)
 		runs(t, src, start, 0, 5*time.Second, 15*time.Second, 35*time.Second, 55*time.Second)
 	})
+	for ttl, want := range map[time.Duration]time.Duration{time.Second: 5 * time.Second, 0: 20 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			start := time.Now()
+			src := &fakeSource{result: found(ttl, "a"), err: errBoom}
+			w := build(t, newResolver(t, resolver.Options{}, src), newClientConn())
+			defer w.Close()
+			time.Sleep(16 * time.Second)
+			times := src.times(start)
+			time.Sleep(want)
+			if next := src.times(start)[len(times)]; next-times[len(times)-1] != want {
+				t.Errorf("TTL %v: resolutions at %v and %v, want the last pause to be %v", ttl, times, next, want)
+			}
+		})
+	}
 }
 
 func TestRefusedStateIsReportedAgain(t *testing.T) {
@@ -428,6 +442,10 @@ func TestDNSRevealsMixedTLS(t *testing.T) {
 			cc := newClientConn()
 			w := build(t, r, cc)
 			defer w.Close()
+			synctest.Wait()
+			if got := cc.dials(); got != "[a:2379]" {
+				t.Fatalf("addresses %v, want the plain a", got)
+			}
 			src.set(secure(10*time.Second, "b"), nil)
 			time.Sleep(11 * time.Second)
 			if got := cc.dials(); got != "[b:1]" {
