@@ -102,6 +102,9 @@ func start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 		}
 		c.members = append(c.members, m)
 	}
+	if err := c.link(); err != nil {
+		return nil, err
+	}
 	// One after another: a new member asks its peers whether it is known to
 	// them, and waits a second for one that listens but does not serve yet.
 	for _, m := range c.members {

@@ -19,7 +19,8 @@ type TLSFiles struct {
 	// member uses the same pair, so it should name 127.0.0.1.
 	Cert, Key string
 	// CA is the certificate authority, in PEM, that client certificates are
-	// checked against. Empty accepts no client certificates.
+	// checked against. Members are given it with Config.ClientCertAuth alone:
+	// etcd demands client certificates as soon as it knows an authority.
 	CA string
 }
 
@@ -71,8 +72,8 @@ type Config struct {
 	// error, panic or fatal. Empty means error. See Member.Log.
 	LogLevel string
 
-	// Flags are more of etcd's command-line flags, given to every member:
-	// "--snapshot-count=100", "--max-txn-ops=1000". A flag here wins over the
+	// Flags are more of etcd's command-line flags, given to every member, each
+	// as one string: "--snapshot-count=100", "--max-txn-ops=1000". A flag here wins over the
 	// field above that sets the same thing. Flags that name addresses,
 	// directories or the membership are the cluster's own: it sets them after
 	// these, and they have no effect here.

@@ -27,6 +27,23 @@
 // [Member.Restart] brings a member back with its data on the same ports,
 // [Member.RestartOn] and [Cluster.Move] on others. None of it needs root.
 //
+// # What can be done to the network
+//
+// With Config.Links a proxy in this process stands in front of every member's
+// client port and between every two members, and each can delay, swallow or
+// cut what passes it:
+//
+//	m.ClientLink().Blackhole()               // from its clients
+//	m.CutPeers()                             // from all other members
+//	c.PeerLink(a, b).SetDelay(time.Second, 0) // what a dials to b
+//	c.Heal()
+//
+// Peers then speak over UNIX sockets, and the member list shows peer URLs like
+// unix://m1:2380; links.go tells why. Package proxy tells how faithful the
+// faults are. Health checks, [Cluster.Leader] and [Member.Control] go another
+// way and work whatever the links do. Without Config.Links every byte takes
+// the direct way, which is what to measure performance with.
+//
 // # No member outlives its program
 //
 // A member exits when its standard input, a pipe from the program, ends, which

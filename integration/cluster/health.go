@@ -150,38 +150,30 @@ func (c *Cluster) Leader(ctx context.Context) (*Member, error) {
 func (c *Cluster) leaderNow(ctx context.Context) *Member {
 	ctx, cancel := context.WithTimeout(ctx, 10*checkInterval)
 	defer cancel()
-	answers := make([]*etcdserverpb.StatusResponse, len(c.members))
+	states := make([]raftState, len(c.members))
 	var wg sync.WaitGroup
 	for i, m := range c.members {
 		wg.Go(func() {
 			// A member that does not answer has no vote.
-			answers[i], _ = m.status(ctx)
+			if state, err := m.state(ctx); err == nil {
+				states[i] = state
+			}
 		})
 	}
 	wg.Wait()
 	type vote struct{ leader, term uint64 }
 	votes := make(map[vote]int)
-	for _, a := range answers {
-		if a.GetLeader() != 0 {
-			votes[vote{a.GetLeader(), a.GetRaftTerm()}]++
-		}
+	for _, s := range states {
+		votes[vote{s.Leader, s.Term}]++
 	}
-	for i, m := range c.members {
+	for i, s := range states {
 		// Followers believe in a leader that died for an election timeout; its
 		// own answer shows that it is there.
-		own := vote{answers[i].GetLeader(), answers[i].GetRaftTerm()}
-		if own.leader == m.ID() && own.leader != 0 && votes[own] >= c.quorum() {
-			return m
+		if s.Leader != 0 && s.Leader == s.Member && votes[vote{s.Leader, s.Term}] >= c.quorum() {
+			return c.members[i]
 		}
 	}
 	return nil
-}
-
-func (m *Member) status(ctx context.Context) (*etcdserverpb.StatusResponse, error) {
-	if !m.Running() {
-		return nil, fmt.Errorf("cluster: %s does not run", m.name)
-	}
-	return etcdserverpb.NewMaintenanceClient(m.control).Status(ctx, &etcdserverpb.StatusRequest{})
 }
 
 func (c *Cluster) quorum() int { return len(c.members)/2 + 1 }

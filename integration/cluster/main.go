@@ -74,6 +74,9 @@ func runMember(stdin io.Reader) error {
 	if err != nil {
 		return err
 	}
+	if err := serveState(e.Server); err != nil {
+		return err
+	}
 	if _, err := os.Stdout.WriteString(servingLine); err != nil {
 		return err
 	}
@@ -123,10 +126,12 @@ func (s *memberSpec) embedConfig() (*embed.Config, error) {
 	cfg.ClusterState = embed.ClusterStateFlagNew
 	if s.TLS != nil {
 		cfg.ClientTLSInfo = transport.TLSInfo{
-			CertFile:       s.TLS.Cert,
-			KeyFile:        s.TLS.Key,
-			TrustedCAFile:  s.TLS.CA,
-			ClientCertAuth: s.ClientCertAuth,
+			CertFile: s.TLS.Cert,
+			KeyFile:  s.TLS.Key,
+		}
+		if s.ClientCertAuth {
+			cfg.ClientTLSInfo.ClientCertAuth = true
+			cfg.ClientTLSInfo.TrustedCAFile = s.TLS.CA
 		}
 	}
 	var err error

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/integration/loopback"
+	"github.com/getcd/getcd/integration/proxy"
 )
 
 // terminateTimeout is how long Terminate waits for a graceful exit. etcd takes
@@ -29,6 +30,10 @@ type Member struct {
 	peer *loopback.Port
 
 	control *grpc.ClientConn
+
+	// Set by Cluster.link before the first life; nil without Config.Links.
+	clientLink *proxy.Link
+	peerLinks  map[*Member]*proxy.Link // by the member at the other end
 
 	// op serializes operations. Lock order: op before mu.
 	op sync.Mutex
@@ -50,6 +55,8 @@ func newMember(c *Cluster, name string) (_ *Member, err error) {
 		dir:  filepath.Join(c.run, name),
 		data: filepath.Join(c.dir, name, "data"),
 		log:  filepath.Join(c.dir, name+".log"),
+
+		peerLinks: make(map[*Member]*proxy.Link),
 	}
 	defer func() {
 		if err != nil {
@@ -61,7 +68,7 @@ func newMember(c *Cluster, name string) (_ *Member, err error) {
 			return nil, fmt.Errorf("cluster: %w", err)
 		}
 	}
-	if longest := m.socket(controlSocket); len(longest) > longestSocketPath {
+	if longest := m.socket(peerSocket); len(longest) > longestSocketPath {
 		return nil, fmt.Errorf("cluster: the path of a UNIX socket, %s, is longer than %d bytes; set TMPDIR to a shorter directory", longest, longestSocketPath)
 	}
 	if m.client, err = loopback.Reserve(); err != nil {
@@ -137,6 +144,7 @@ func (m *Member) killLocked() {
 	if p := m.beginEnd(); p != nil {
 		m.c.cfg.Logger.Debug("killing a member", "member", m.name)
 		p.kill()
+		<-p.watched
 	}
 }
 
@@ -164,10 +172,11 @@ func (m *Member) Terminate() error {
 	timeout := time.NewTimer(terminateTimeout)
 	defer timeout.Stop()
 	select {
-	case <-p.exited:
+	case <-p.watched:
 		return nil
 	case <-timeout.C:
 		p.kill()
+		<-p.watched
 		return fmt.Errorf("cluster: %s did not exit within %v of SIGTERM and was killed", m.name, terminateTimeout)
 	}
 }
@@ -291,9 +300,17 @@ func (m *Member) startServing(ctx context.Context) error {
 	}
 }
 
-// watch waits for the end of one life, and remembers one that nobody asked for.
+// watch follows one life: it lets clients through while the member listens,
+// and remembers an end that nobody asked for.
 func (m *Member) watch(p *process) {
+	defer close(p.watched)
+	select {
+	case <-p.serving:
+		m.setAway(false)
+	case <-p.exited:
+	}
 	<-p.exited
+	m.setAway(true)
 	m.mu.Lock()
 	byItself := !m.ending
 	if byItself && m.crash == nil {
@@ -302,6 +319,16 @@ func (m *Member) watch(p *process) {
 	m.mu.Unlock()
 	if byItself {
 		m.c.cfg.Logger.Error("a member exited by itself", "member", m.name, "error", p.err)
+	}
+}
+
+// setAway tells the proxy in front of the member whether the member is gone.
+func (m *Member) setAway(away bool) {
+	if m.clientLink == nil {
+		return
+	}
+	if err := m.clientLink.SetTargetAway(away); err != nil {
+		m.c.cfg.Logger.Error("a client link does not work", "member", m.name, "error", err)
 	}
 }
 
@@ -357,6 +384,11 @@ func (m *Member) moveToLocked(port uint16) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.clientLink != nil {
+		if err := m.clientLink.Move(uint16(next.Number())); err != nil {
+			return errors.Join(fmt.Errorf("cluster: moving %s: %w", m.name, err), next.Release())
+		}
+	}
 	old := m.client
 	m.client = next
 	return old.Release()
@@ -370,7 +402,7 @@ func (m *Member) close() error {
 	m.closed = true
 	m.mu.Unlock()
 	m.killLocked()
-	var errs []error
+	errs := []error{m.closeLinks()}
 	if m.control != nil {
 		errs = append(errs, m.control.Close())
 	}

@@ -21,6 +21,7 @@ type process struct {
 	serving chan struct{} // closed when the member serves its peers
 	exited  chan struct{} // closed when the process is gone and reaped
 	err     error         // why; valid once exited is closed
+	watched chan struct{} // closed by Member.watch when it has seen to the end
 }
 
 // servingLine is what a member prints when it serves its peers.
@@ -66,7 +67,12 @@ func startProcess(spec *memberSpec, dir, logPath string) (*process, error) {
 	cmd.Args = []string{"etcd-" + spec.Name}
 	cmd.Env = memberEnvironment(spec.Name)
 	cmd.Dir = dir
-	p := &process{cmd: cmd, serving: make(chan struct{}), exited: make(chan struct{})}
+	p := &process{
+		cmd:     cmd,
+		serving: make(chan struct{}),
+		exited:  make(chan struct{}),
+		watched: make(chan struct{}),
+	}
 	cmd.Stdout, cmd.Stderr = &output{log: logFile, serving: p.serving}, logFile
 	cmd.SysProcAttr = processAttributes()
 	p.stdin, err = cmd.StdinPipe()

@@ -22,19 +22,43 @@ func (m *Member) clientScheme() string {
 }
 
 // peerURL is the URL that the other members use. It never changes.
-func (m *Member) peerURL() string { return "http://" + m.peer.Address() }
+func (m *Member) peerURL() string {
+	if m.c.cfg.Links {
+		return "unix://" + peerLinkSocket(m)
+	}
+	return "http://" + m.peer.Address()
+}
+
+// listenPeer is the URL that the member listens on for its peers.
+func (m *Member) listenPeer() string {
+	if m.c.cfg.Links {
+		return "unix://" + peerSocket
+	}
+	return m.peerURL()
+}
+
+// listenClient is the URL that the member listens on for its clients.
+func (m *Member) listenClient() string {
+	switch {
+	case !m.c.cfg.Links:
+		return m.ClientURL()
+	case m.c.cfg.ClientTLS != nil:
+		return "unixs://" + clientSocket
+	default:
+		return "unix://" + clientSocket
+	}
+}
 
 // spec describes the member's next life.
 func (m *Member) spec() *memberSpec {
 	cfg := m.c.cfg
-	clientURL := m.ClientURL()
 	return &memberSpec{
 		Name:             m.name,
 		DataDir:          m.data,
-		ListenClient:     []string{clientURL, "unix://" + controlSocket},
-		AdvertiseClient:  clientURL,
+		ListenClient:     []string{m.listenClient(), "unix://" + controlSocket},
+		AdvertiseClient:  m.ClientURL(),
 		Peer:             m.peerURL(),
-		ListenPeer:       m.peerURL(),
+		ListenPeer:       m.listenPeer(),
 		InitialCluster:   m.c.initialCluster(),
 		Token:            m.c.token,
 		ElectionMillis:   uint(cfg.ElectionTimeout / time.Millisecond),

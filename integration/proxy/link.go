@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -283,8 +282,13 @@ func (l *Link) listenLocked() error {
 	if l.listener != nil {
 		return nil
 	}
-	var lc net.ListenConfig
-	listener, err := lc.Listen(context.Background(), l.cfg.Network, l.addressLocked())
+	var listener net.Listener
+	var err error
+	if l.cfg.Network == "unix" {
+		listener, err = net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: l.cfg.Path})
+	} else {
+		listener, err = net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(l.port.AddrPort()))
+	}
 	if err != nil {
 		return fmt.Errorf("proxy: %w", err)
 	}

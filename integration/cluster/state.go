@@ -1,0 +1,71 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"go.etcd.io/etcd/server/v3/etcdserver"
+)
+
+// stateSocket is the UNIX socket, in a member's working directory, on which it
+// tells whoever connects what it knows of raft. etcd's own Status answers
+// nobody without a token once authentication is on.
+const stateSocket = "state"
+
+// raftState is what a member tells, as JSON.
+type raftState struct {
+	Member, Leader, Term uint64
+}
+
+// serveState serves stateSocket in the working directory, for as long as the
+// process lives.
+func serveState(server *etcdserver.EtcdServer) error {
+	// The member's last life may have left its socket behind.
+	if err := os.Remove(stateSocket); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: stateSocket})
+	if err != nil {
+		return err
+	}
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				time.Sleep(checkInterval) // out of file descriptors
+				continue
+			}
+			state := raftState{Member: uint64(server.MemberID()), Leader: server.Lead(), Term: server.Term()}
+			// It is too short to block; whoever asked and left is no concern.
+			_ = json.NewEncoder(conn).Encode(state)
+			_ = conn.Close()
+		}
+	}()
+	return nil
+}
+
+// state asks the member what it knows of raft.
+func (m *Member) state(ctx context.Context) (raftState, error) {
+	var state raftState
+	if !m.Running() {
+		return state, fmt.Errorf("cluster: %s does not run", m.name)
+	}
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", m.socket(stateSocket))
+	if err != nil {
+		return state, err
+	}
+	defer func() { _ = conn.Close() }() // nothing was written
+	if deadline, ok := ctx.Deadline(); ok {
+		if err := conn.SetDeadline(deadline); err != nil {
+			return state, err
+		}
+	}
+	err = json.NewDecoder(conn).Decode(&state)
+	return state, err
+}
