@@ -19,7 +19,7 @@ func (s *service) Grant(ctx context.Context, ttl int64) (*GrantResponse, error) 
 	if err := checkTTL("Grant", ttl); err != nil {
 		return nil, err
 	}
-	return s.grant(ctx, newID(), ttl)
+	return s.grant(ctx, NewID(), ttl)
 }
 
 func (s *service) GrantID(ctx context.Context, id ID, ttl int64) (*GrantResponse, error) {
@@ -40,9 +40,12 @@ func (s *service) grant(ctx context.Context, id ID, ttl int64) (*GrantResponse, 
 	return &GrantResponse{ResponseHeader: resp.Header, ID: ID(resp.ID), TTL: resp.TTL, Error: resp.Error}, nil
 }
 
-// newID draws a positive 63-bit ID. With a million leases in the cluster, one
-// grant in 10¹³ meets an ID that exists; the server then refuses it.
-func newID() ID {
+// NewID draws a positive 63-bit ID for GrantID from the system's source of
+// randomness, as Grant does. Whoever has to revoke the lease even when the answer
+// to the grant is lost needs to know its ID beforehand. With a million leases in
+// the cluster, one grant in 10¹³ meets an ID that exists; the server then
+// refuses it.
+func NewID() ID {
 	var b [8]byte
 	for {
 		rand.Read(b[:]) // never fails (Go 1.24)

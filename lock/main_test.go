@@ -1,0 +1,159 @@
+package lock_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+
+	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/lock"
+	"github.com/getcd/getcd/resolver"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// rig is a fake cluster in a synctest bubble.
+type rig struct {
+	t       *testing.T
+	cluster *fakeetcd.Cluster
+	admin   *grpc.ClientConn // the last member, which the faults of tests leave alone
+}
+
+func run(t *testing.T, members int, test func(t *testing.T, r *rig)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		c := fakeetcd.Start(t, members)
+		test(t, &rig{t: t, cluster: c, admin: c.Member(members - 1).Conn(t)})
+	})
+}
+
+// client is a failover connection that prefers the members in their order.
+func (r *rig) client() grpc.ClientConnInterface {
+	r.t.Helper()
+	c, err := client.New(client.Config{
+		Endpoints:   r.cluster.Addrs(),
+		Resolver:    resolver.Options{KeepOrder: true},
+		DialOptions: []grpc.DialOption{grpc.WithContextDialer(r.cluster.Dialer())},
+	})
+	if err != nil {
+		r.t.Fatalf("client.New: %v", err)
+	}
+	r.t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			r.t.Errorf("Close: %v", err)
+		}
+	})
+	return c.Conn()
+}
+
+// alone is a connection to one member.
+func (r *rig) alone(i int) grpc.ClientConnInterface {
+	r.t.Helper()
+	return r.cluster.Member(i).Conn(r.t)
+}
+
+func (r *rig) mutex(cc grpc.ClientConnInterface, opts ...lock.Option) *lock.Mutex {
+	r.t.Helper()
+	m, err := lock.NewMutex(cc, "job", opts...)
+	if err != nil {
+		r.t.Fatalf("NewMutex: %v", err)
+	}
+	return m
+}
+
+func (r *rig) locked(cc grpc.ClientConnInterface, opts ...lock.Option) *lock.Mutex {
+	r.t.Helper()
+	m := r.mutex(cc, opts...)
+	if err := m.Lock(r.t.Context()); err != nil {
+		r.t.Fatalf("Lock: %v", err)
+	}
+	return m
+}
+
+func (r *rig) unlock(m interface{ Unlock(context.Context) error }) {
+	r.t.Helper()
+	if err := m.Unlock(r.t.Context()); err != nil {
+		r.t.Errorf("Unlock: %v", err)
+	}
+}
+
+// keys lists the keys of the lock "job".
+func (r *rig) keys() []string {
+	r.t.Helper()
+	resp, err := pb.NewKVClient(r.admin).Range(r.t.Context(), &pb.RangeRequest{Key: []byte("job/"), RangeEnd: []byte("job0")})
+	if err != nil {
+		r.t.Fatalf("Range: %v", err)
+	}
+	var keys []string
+	for _, kv := range resp.Kvs {
+		keys = append(keys, string(kv.Key))
+	}
+	return keys
+}
+
+func (r *rig) exists(key string) bool {
+	r.t.Helper()
+	resp, err := pb.NewKVClient(r.admin).Range(r.t.Context(), &pb.RangeRequest{Key: []byte(key)})
+	if err != nil {
+		r.t.Fatalf("Range: %v", err)
+	}
+	return len(resp.Kvs) > 0
+}
+
+// leases counts the leases of the cluster.
+func (r *rig) leases() int {
+	r.t.Helper()
+	resp, err := pb.NewLeaseClient(r.admin).LeaseLeases(r.t.Context(), &pb.LeaseLeasesRequest{})
+	if err != nil {
+		r.t.Fatalf("LeaseLeases: %v", err)
+	}
+	return len(resp.Leases)
+}
+
+func (r *rig) wantNothingLeft() {
+	r.t.Helper()
+	synctest.Wait()
+	if keys := r.keys(); len(keys) > 0 {
+		r.t.Errorf("keys are left: %q", keys)
+	}
+	if n := r.leases(); n > 0 {
+		r.t.Errorf("%d leases are left", n)
+	}
+}
+
+func (r *rig) delete(key string) {
+	r.t.Helper()
+	if _, err := pb.NewKVClient(r.admin).DeleteRange(r.t.Context(), &pb.DeleteRangeRequest{Key: []byte(key)}); err != nil {
+		r.t.Fatalf("DeleteRange: %v", err)
+	}
+}
+
+func wantIs(t *testing.T, what string, err, target error) {
+	t.Helper()
+	if !errors.Is(err, target) {
+		t.Errorf("%s: got error %v, want one that is %v", what, err, target)
+	}
+}
+
+func isDone(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
+}
+
+func timeout(t *testing.T, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
+}

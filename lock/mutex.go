@@ -1,0 +1,239 @@
+package lock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+
+	"github.com/getcd/getcd/kv"
+	"github.com/getcd/getcd/lease"
+)
+
+// Mutex is a lock on an etcd cluster. Waiters get it in the order in which they
+// came.
+//
+// Its methods are safe for concurrent use, but it is not a sync.Mutex for the
+// goroutines of a process: it stands for one holder. Lock and TryLock while it
+// is held, or while another call of Lock, TryLock or Unlock is under way, return
+// ErrAlreadyLocked at once; goroutines that compete need a Mutex each. After a
+// lock was lost, Lock and TryLock may be called with or without an Unlock
+// before.
+//
+// Each lock has a lease of its own, which is revoked with it, so that nothing
+// that is still under way to the cluster can bring back its key.
+type Mutex struct {
+	name, prefix string
+	ttl          time.Duration
+	cc           grpc.ClientConnInterface
+	kv           kv.KV
+	watch        pb.WatchClient
+	leases       lease.Lease // nil: each hold makes its own
+
+	mu   sync.Mutex // guards what follows
+	busy bool       // a call of Lock, TryLock or Unlock is under way
+	held *hold      // nil while nothing was acquired, or it was released
+}
+
+// NewMutex returns the Mutex for the lock called name, which must not be empty.
+// It sends nothing, starts nothing and has nothing to close; a lock that is held
+// has goroutines until Unlock or until it is lost. An option that is out of
+// bounds is an error that names them.
+func NewMutex(cc grpc.ClientConnInterface, name string, opts ...Option) (*Mutex, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	m := &Mutex{
+		name:   name,
+		prefix: name + "/",
+		ttl:    DefaultTTL,
+		cc:     cc,
+		kv:     kv.New(cc),
+		watch:  pb.NewWatchClient(cc),
+	}
+	for _, o := range opts {
+		o(m)
+	}
+	if err := checkTTL("WithTTL", m.ttl); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// Lock waits until it holds the lock or ctx ends; once held, the lock does not
+// depend on ctx. When the lease ends while it waits, because the cluster could
+// not be reached for so long, it queues again with a new one. After an error
+// nothing of it is left on the cluster, for which it takes up to 3 s beyond ctx;
+// if the cluster cannot be reached for those either, its key goes when its TTL
+// has passed. The error has the context's and the last failure, or is the
+// server's where trying on would not help.
+func (m *Mutex) Lock(ctx context.Context) error { return m.lock(ctx, true) }
+
+// TryLock is Lock that does not wait for another holder: it returns ErrLocked
+// when there is one, or somebody who came before.
+func (m *Mutex) TryLock(ctx context.Context) error { return m.lock(ctx, false) }
+
+func (m *Mutex) lock(ctx context.Context, wait bool) error {
+	m.mu.Lock()
+	old := m.held
+	if m.busy || old != nil && old.err() == nil {
+		m.mu.Unlock()
+		return ErrAlreadyLocked
+	}
+	m.busy, m.held = true, nil
+	m.mu.Unlock()
+
+	if old != nil {
+		_ = old.drop(ctx, errReleased) // it was lost; failing that, its TTL ends it
+	}
+	h, err := m.acquire(ctx, wait)
+	m.mu.Lock()
+	m.busy, m.held = false, h
+	m.mu.Unlock()
+	return err
+}
+
+func (m *Mutex) acquire(ctx context.Context, wait bool) (*hold, error) {
+	for failures := 1; ; failures++ {
+		h, detach := m.newHold(ctx)
+		err := h.acquire(wait)
+		// The lease's proof is of now, and a ctx that ended meanwhile ends life.
+		if err == nil && detach() && h.err() == nil {
+			h.guard()
+			return h, nil
+		}
+		detach()
+		cause := context.Cause(h.life)
+		_ = h.drop(ctx, errReleased) // failing that, its TTL ends it
+		if ctx.Err() != nil {
+			return nil, ended(ctx, m.name, err)
+		}
+		// With its key or its lease gone, it has lost its place and not its chance.
+		switch {
+		case errors.Is(cause, ErrLost):
+			err = cause
+		case errors.Is(err, errKeyDeleted):
+			err = lost(m.name, err)
+		case isNotFound(err):
+		default:
+			return nil, err
+		}
+		if !sleep(ctx, backoff(failures)) {
+			return nil, ended(ctx, m.name, err)
+		}
+	}
+}
+
+// Unlock releases the lock, if it is held: it deletes the key, provided that it
+// is still the one that was locked, and revokes the lease, which also deletes it.
+// Done closes before anything is sent. The revocation has its own 3 s, so that
+// the lock is freed even when ctx has ended.
+//
+// A lock that was lost before is ErrLost, and nothing of another holder's is
+// freed. Without a lock it is ErrNotHeld. Any other error means that the cluster
+// could not be reached; the lock is free when its TTL has passed. After all of
+// them the Mutex is as good as new.
+func (m *Mutex) Unlock(ctx context.Context) error {
+	m.mu.Lock()
+	h := m.held
+	if m.busy || h == nil {
+		m.mu.Unlock()
+		return ErrNotHeld
+	}
+	m.busy = true
+	m.mu.Unlock()
+
+	cause := h.err()
+	h.end(errReleased)
+	var txnErr error
+	if cause == nil {
+		var resp *kv.TxnResponse
+		resp, txnErr = m.kv.Txn(ctx).If(h.cmp()).Then(kv.OpDelete(h.key)).Commit()
+		if txnErr == nil && !resp.Succeeded {
+			cause = lost(m.name, errKeyDeleted)
+		}
+	}
+	revokeErr := h.drop(ctx, errReleased)
+
+	m.mu.Lock()
+	m.busy, m.held = false, nil
+	m.mu.Unlock()
+	switch {
+	case cause != nil:
+		return cause
+	case txnErr != nil && revokeErr != nil:
+		return errors.Join(fmt.Errorf("lock: unlocking %q: %w", m.name, txnErr), revokeErr)
+	default:
+		return nil
+	}
+}
+
+// Token is the fencing token of the lock that is held or was lost last: the
+// create revision of its key. Whoever gets the lock later, anywhere, has a
+// greater one. It is 0 without a lock.
+func (m *Mutex) Token() int64 {
+	if h := m.current(); h != nil {
+		return h.rev
+	}
+	return 0
+}
+
+// Key is the key that stands for the lock on the cluster, or empty without a
+// lock.
+func (m *Mutex) Key() string {
+	if h := m.current(); h != nil {
+		return h.key
+	}
+	return ""
+}
+
+// Done returns a channel that closes the moment the lock that is now held can no
+// longer be proven: its lease is about to run out or is gone, or its key was
+// deleted; and at Unlock. Without a lock it is closed already. Each acquisition
+// has its own channel, so get it after Lock.
+func (m *Mutex) Done() <-chan struct{} {
+	if h := m.current(); h != nil {
+		return h.life.Done()
+	}
+	closed := make(chan struct{})
+	close(closed)
+	return closed
+}
+
+// Err is nil while the lock is held, ErrLost with the reason when it was lost,
+// and ErrNotHeld otherwise. It looks at the clock, as lease.Keeper.Err does.
+func (m *Mutex) Err() error {
+	if h := m.current(); h != nil {
+		return h.err()
+	}
+	return ErrNotHeld
+}
+
+// Guard is the comparison that holds as long as the lock does, for transactions
+// on the same cluster. Without a lock it is one that never holds.
+func (m *Mutex) Guard() kv.Cmp {
+	if h := m.current(); h != nil {
+		return h.cmp()
+	}
+	return kv.Compare(kv.CreateRevision(m.prefix), "=", -1)
+}
+
+func (m *Mutex) current() *hold {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.held
+}
+
+func (h *hold) cmp() kv.Cmp { return kv.Compare(kv.CreateRevision(h.key), "=", h.rev) }
+
+// err is why the hold is over, or nil.
+func (h *hold) err() error {
+	if err := h.keeper.Err(); err != nil {
+		h.end(lost(h.m.name, err)) // unless it has ended already
+	}
+	return context.Cause(h.life)
+}
