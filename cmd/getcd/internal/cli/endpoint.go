@@ -130,7 +130,7 @@ func (a *app) endpointStatus(cmd *cobra.Command, cluster *bool) error {
 	var all []output.EndpointStatus
 	for i, f := range found {
 		if f.err != nil {
-			fmt.Fprintf(a.Err, "Failed to get the status of endpoint %s (%v)\n", probes[i].name, f.err)
+			say(a.Err, "Failed to get the status of endpoint %s (%v)\n", probes[i].name, f.err)
 			continue
 		}
 		all = append(all, output.EndpointStatus{Endpoint: probes[i].name, Status: f.value})

@@ -65,7 +65,7 @@ func applyEnv(fs *pflag.FlagSet, environ []string, warn io.Writer) error {
 	}
 	slices.Sort(unknown)
 	for _, name := range unknown {
-		fmt.Fprintf(warn, "Warning: environment variable %s belongs to no flag\n", name)
+		say(warn, "Warning: environment variable %s belongs to no flag\n", name)
 	}
 	return nil
 }
@@ -78,6 +78,6 @@ func logFlags(fs *pflag.FlagSet, w io.Writer) {
 		if secret(f.Name) && value != "" {
 			value = "…"
 		}
-		fmt.Fprintf(w, "%s=%s\n", envName(f.Name), value)
+		say(w, "%s=%s\n", envName(f.Name), value)
 	})
 }

@@ -66,7 +66,7 @@ func (a *app) delCommand() *cobra.Command {
 }
 
 // do sends one operation within the command's time and prints the answer.
-func (a *app) do(cmd *cobra.Command, op kv.Op, print func(output.Printer, kv.OpResponse) error) error {
+func (a *app) do(cmd *cobra.Command, op kv.Op, show func(output.Printer, kv.OpResponse) error) error {
 	s, err := a.open(cmd, output.KeyValues)
 	if err != nil {
 		return err
@@ -78,7 +78,7 @@ func (a *app) do(cmd *cobra.Command, op kv.Op, print func(output.Printer, kv.OpR
 	if err != nil {
 		return err
 	}
-	return print(s.print, r)
+	return show(s.print, r)
 }
 
 // warnRange tells the user which keys are about to go, and leaves the time to
@@ -86,7 +86,7 @@ func (a *app) do(cmd *cobra.Command, op kv.Op, print func(output.Printer, kv.OpR
 func (a *app) warnRange(ctx context.Context) func(from, to string) error {
 	return func(from, to string) error {
 		const pause = 2 * time.Second
-		fmt.Fprintf(a.Err, "Warning: all keys from %q up to %q will be deleted in %v. Interrupt now to prevent it. --range avoids the delay.\n", from, to, pause)
+		say(a.Err, "Warning: all keys from %q up to %q will be deleted in %v. Interrupt now to prevent it. --range avoids the delay.\n", from, to, pause)
 		t := time.NewTimer(pause)
 		defer t.Stop()
 		select {

@@ -38,12 +38,12 @@ type app struct {
 // Run returns when ctx ends, if not before, with everything it started ended.
 func Run(ctx context.Context, args []string, streams Streams, environ []string, more ...*cobra.Command) int {
 	a := &app{Streams: streams, environ: environ, askPassword: askPassword}
-	root := a.root()
+	root := a.root() //nolint:contextcheck // cobra hands the context of ExecuteContext to the commands
 	root.AddCommand(more...)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if said, ok := errors.AsType[*exit.Error](err); err != nil && (!ok || said.Err != nil) {
-		fmt.Fprintln(streams.Err, "Error:", err)
+		say(streams.Err, "Error: %v\n", err)
 	}
 	return exit.Code(err)
 }
@@ -84,6 +84,7 @@ finds the members by any URI that the getcd library knows, such as
 	root.AddCommand(
 		a.putCommand(), a.getCommand(), a.delCommand(), a.txnCommand(), a.leaseCommand(),
 		a.memberCommand(), a.endpointCommand(),
+		a.lockCommand(),
 		a.versionCommand(), a.optionsCommand(root),
 	)
 	hideGlobalFlags(root)
@@ -97,7 +98,7 @@ func hideGlobalFlags(root *cobra.Command) {
 	help := root.HelpFunc()
 	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
 		help(cmd, args)
-		fmt.Fprintln(cmd.OutOrStdout(), `Use "getcd options" for the flags that every command has.`)
+		say(cmd.OutOrStdout(), "Use \"getcd options\" for the flags that every command has.\n")
 	})
 }
 

@@ -23,8 +23,12 @@ func askPassword(prompt io.Writer) (_ string, err error) {
 		defer func() { _ = tty.Close() }() // opened for reading
 		fd = int(tty.Fd())
 	}
-	fmt.Fprint(prompt, "Password: ")
-	defer fmt.Fprintln(prompt)
+	say(prompt, "Password: ")
+	defer say(prompt, "\n")
 	b, err := term.ReadPassword(fd)
 	return string(b), err
 }
+
+// say writes a message to the user. Where it cannot be written, there is nobody
+// to tell.
+func say(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }

@@ -237,8 +237,8 @@ func TestCheckAgreesWithThePrinters(t *testing.T) {
 		}
 		for kind, prints := range kinds {
 			allowed := output.Check(format, kind)
-			for n, print := range prints {
-				if err := print(p); (err == nil) != (allowed == nil) {
+			for n, show := range prints {
+				if err := show(p); (err == nil) != (allowed == nil) {
 					t.Errorf("%s, kind %d, print %d: printing returns %v, Check returns %v", format, kind, n, err, allowed)
 				} else if _, ok := errors.AsType[*output.UnsupportedError](err); err != nil && !ok {
 					t.Errorf("%s, kind %d, print %d: got %T, want an UnsupportedError", format, kind, n, err)

@@ -34,6 +34,7 @@ func (p *protobuf) MemberList(r *pb.MemberListResponse) error { return p.print(r
 // the ID takes json or fields.
 
 func (p *protobuf) LeaseGrant(r *pb.LeaseGrantResponse) error { return p.print(r.GetHeader()) }
+
 func (p *protobuf) LeaseKeepAlive(r *pb.LeaseKeepAliveResponse) error {
 	return p.print(r.GetHeader())
 }

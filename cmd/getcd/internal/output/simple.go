@@ -5,9 +5,8 @@ import (
 	"io"
 	"strings"
 
-	"go.etcd.io/etcd/api/v3/mvccpb"
-
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
 // simple is the default format: what a person or a shell script reads.

@@ -1,0 +1,15 @@
+// Package etcdctltest compares the command-line tool getcd with etcdctl: its
+// tests build both, run them with the same arguments, stdin and environment on
+// a real three-member cluster, and compare stdout byte for byte and the exit
+// statuses.
+//
+// Reads are compared on one and the same state, so that nothing may differ, not
+// even a revision. To be certain that the state stood still, etcdctl runs
+// before and after getcd, and a comparison counts only when its two runs agree.
+//
+// Writes change the state, so each tool starts from an emptied key space and
+// plays the whole scenario by itself. What inherently differs then is replaced
+// by one of three rules: a lease ID that the server or the tool chose becomes
+// ‹lease›, the time that endpoint health measured becomes ‹took›, and a revision
+// is counted from the one that the scenario started at.
+package etcdctltest

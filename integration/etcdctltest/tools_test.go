@@ -1,0 +1,151 @@
+package etcdctltest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// tools are the two programs.
+type tools struct{ etcdctl, getcd string }
+
+// buildTools builds both from the sources that this module depends on.
+func buildTools(t *testing.T) tools {
+	t.Helper()
+	work, err := exec.CommandContext(t.Context(), "go", "env", "GOWORK").Output()
+	if err != nil {
+		t.Fatalf("go env GOWORK: %v", err)
+	}
+	// getcd's tool is a module of its own, which this one does not require:
+	// the tool must not drag a rival into its users' builds.
+	if w := strings.TrimSpace(string(work)); w == "" || w == "off" {
+		t.Skip("SKIPPED, NOTHING WAS COMPARED: go.work is off, and without it this module cannot build github.com/getcd/getcd/cmd/getcd")
+	}
+	dir := t.TempDir()
+	return tools{
+		etcdctl: build(t, dir, "etcdctl", "go.etcd.io/etcd/etcdctl/v3"),
+		getcd:   build(t, dir, "getcd", "github.com/getcd/getcd/cmd/getcd"),
+	}
+}
+
+func build(t *testing.T, dir, name, pkg string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, pkg).CombinedOutput()
+	if err != nil {
+		t.Fatalf("go build %s: %v\n%s", pkg, err, out)
+	}
+	return path
+}
+
+// invocation is one run of a tool.
+type invocation struct {
+	// args are the arguments. "‹eps›" stands for all endpoints, "‹ep0›" for the
+	// first, "‹lease›" for the lease that the scenario granted last.
+	args []string
+	// stdin is what the tool reads; without it stdin is empty.
+	stdin string
+	// env is added to an environment that has no ETCDCTL_ variables.
+	env []string
+	// interrupt sends SIGINT once the tool has printed its first line.
+	interrupt bool
+	// statusOnly leaves stdout out of the comparison, anyOrder the order of its
+	// lines.
+	statusOnly, anyOrder bool
+}
+
+// sh is an invocation given as a line; words are apart by spaces, and none is
+// empty. Use words for others.
+func sh(line string) invocation { return invocation{args: strings.Fields(line)} }
+
+func words(args ...string) invocation { return invocation{args: args} }
+
+func (i invocation) in(stdin string) invocation { i.stdin = stdin; return i }
+
+func (i invocation) with(env ...string) invocation { i.env = env; return i }
+
+func (i invocation) interrupted() invocation { i.interrupt = true; return i }
+
+// quiet is the invocation without a comparison of stdout.
+func (i invocation) quiet() invocation { i.statusOnly = true; return i }
+
+func (i invocation) unordered() invocation { i.anyOrder = true; return i }
+
+func (i invocation) String() string {
+	var b strings.Builder
+	for _, e := range i.env {
+		b.WriteString(e + " ")
+	}
+	for _, a := range i.args {
+		if a == "" || strings.ContainsAny(a, " \"'$") {
+			a = fmt.Sprintf("%q", a)
+		}
+		b.WriteString(a + " ")
+	}
+	if i.stdin != "" {
+		fmt.Fprintf(&b, "<<< %q", i.stdin)
+	}
+	return strings.TrimSpace(b.String())
+}
+
+// result is what came of an invocation.
+type result struct {
+	stdout, stderr string
+	code           int
+}
+
+// run runs the tool at path. Variables in args and env are replaced by vars.
+func run(t *testing.T, path string, i invocation, vars *strings.Replacer) result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	args := make([]string, len(i.args))
+	for n, a := range i.args {
+		args[n] = vars.Replace(a)
+	}
+	cmd := exec.CommandContext(ctx, path, args...)
+	for _, e := range os.Environ() {
+		if !strings.HasPrefix(e, "ETCDCTL_") {
+			cmd.Env = append(cmd.Env, e)
+		}
+	}
+	for _, e := range i.env {
+		cmd.Env = append(cmd.Env, vars.Replace(e))
+	}
+	cmd.Stdin = strings.NewReader(vars.Replace(i.stdin))
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if i.interrupt {
+		cmd.Stdout = &firstLine{w: &stdout, do: func() { _ = cmd.Process.Signal(os.Interrupt) }}
+	}
+	err := cmd.Run()
+	if ctx.Err() != nil {
+		t.Fatalf("%s %v: did not end within 30 s\nstdout: %s\nstderr: %s", filepath.Base(path), i, &stdout, &stderr)
+	}
+	if ee, ok := errors.AsType[*exec.ExitError](err); err != nil && (!ok || !ee.Exited()) {
+		t.Fatalf("%s %v: %v\nstdout: %s\nstderr: %s", filepath.Base(path), i, err, &stdout, &stderr)
+	}
+	return result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
+}
+
+// firstLine passes writes on, and calls do once after the first line.
+type firstLine struct {
+	w  *bytes.Buffer
+	do func()
+}
+
+func (f *firstLine) Write(p []byte) (int, error) {
+	n, err := f.w.Write(p)
+	if f.do != nil && bytes.ContainsRune(f.w.Bytes(), '\n') {
+		f.do()
+		f.do = nil
+	}
+	return n, err
+}
