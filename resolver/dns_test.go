@@ -224,6 +224,41 @@ func TestDNSServerFailures(t *testing.T) {
 	})
 }
 
+func TestDNSAsksARefusingServerOnce(t *testing.T) {
+	asked := make(chan uint16, 100)
+	s, err := resolver.CannedSource("dns://s/etcd.test", sourceOptions(false), func(q *dns.Msg) []byte {
+		asked <- q.Question[0].Qtype
+		m := new(dns.Msg)
+		m.SetRcode(q, dns.RcodeRefused)
+		wire, _ := m.Pack()
+		return wire
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res, err := s.Resolve(t.Context()); !contains(err, "REFUSED") {
+		t.Errorf("Resolve = %v, %v, want REFUSED", res, err)
+	}
+	if n := len(asked); n != 2 {
+		t.Errorf("%d questions, want one for each family", n)
+	}
+	// Silence may be a lost packet, so that is asked again.
+	s, err = resolver.CannedSource("dns://s/etcd.test", sourceOptions(false), func(q *dns.Msg) []byte {
+		asked <- q.Question[0].Qtype
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := len(asked)
+	if res, err := s.Resolve(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Resolve = %v, %v, want a timeout", res, err)
+	}
+	if n := len(asked) - before; n != 4 {
+		t.Errorf("%d questions without an answer, want two for each family", n)
+	}
+}
+
 func TestDNSWithoutEDNS(t *testing.T) {
 	s := startDNS(t, "etcd.test. 60 IN A 10.0.0.1")
 	s.setHook(func(w dns.ResponseWriter, q *dns.Msg, tcp bool) bool {

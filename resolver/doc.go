@@ -20,6 +20,10 @@
 //	dns+srv:///name          SRV records, see below
 //	dns+srv://server/name    the same, asked of that DNS server
 //
+// A host name without the scheme dns is looked up by the dialer, with all that
+// the operating system knows, anew for every connection. The scheme dns asks
+// name servers and nothing else: no hosts file.
+//
 // Endpoints of different schemes may stand in one list; their addresses merge.
 //
 // A name under dns+srv that starts with an underscore is asked for as it is.

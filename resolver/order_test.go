@@ -162,6 +162,12 @@ func TestOrderOfKnownAddresses(t *testing.T) {
 	if first != 0 {
 		t.Errorf("an address whose priority changed displaced one in use %d times", first)
 	}
+	demoted := srvAddr("a", "a", 1, 1)
+	for range 100 {
+		if got := resolver.Order([]resolver.Address{demoted, known[3]}, append([]resolver.Address{srvAddr("a", "a", 0, 1)}, known...), false); got[0].Host != "p" {
+			t.Fatalf("an address that came down from another priority displaced %v", known[3])
+		}
+	}
 	if got := resolver.Order(nil, known, false); len(got) != 0 {
 		t.Errorf("order of nothing = %v", got)
 	}
