@@ -15,10 +15,11 @@ import (
 // and for which server name is known only when the endpoint is resolved.
 type transport struct {
 	tls, plain credentials.TransportCredentials
+	serverName string // for all addresses; empty: each has its own
 }
 
 func newTransport(cfg *tls.Config) credentials.TransportCredentials {
-	return transport{tls: credentials.NewTLS(cfg), plain: insecure.NewCredentials()}
+	return transport{tls: credentials.NewTLS(cfg), plain: insecure.NewCredentials(), serverName: cfg.ServerName}
 }
 
 func (t transport) ClientHandshake(ctx context.Context, authority string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
@@ -27,6 +28,9 @@ func (t transport) ClientHandshake(ctx context.Context, authority string, conn n
 	a, ok := resolver.FromAttributes(credentials.ClientHandshakeInfoFromContext(ctx).Attributes)
 	if ok && !a.TLS {
 		return t.plain.ClientHandshake(ctx, authority, conn)
+	}
+	if t.serverName != "" {
+		authority = t.serverName // grpc prefers the address's
 	}
 	return t.tls.ClientHandshake(ctx, authority, conn)
 }
@@ -38,7 +42,7 @@ func (t transport) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInf
 func (t transport) Info() credentials.ProtocolInfo { return t.tls.Info() }
 
 func (t transport) Clone() credentials.TransportCredentials {
-	return transport{tls: t.tls.Clone(), plain: t.plain.Clone()}
+	return transport{tls: t.tls.Clone(), plain: t.plain.Clone(), serverName: t.serverName}
 }
 
 // OverrideServerName is deprecated in grpc, which does not call it.

@@ -33,8 +33,14 @@ func startDNS(t *testing.T) *dnsserver.Server {
 	return s
 }
 
-// publish makes the zone list the endpoints, as etcd01.etcd.example and so on.
+// publish makes the zone list the endpoints, as etcd01.etcd.example and so on,
+// for plain connections.
 func publish(t *testing.T, s *dnsserver.Server, endpoints []string) {
+	t.Helper()
+	publishService(t, s, "_etcd-client", endpoints)
+}
+
+func publishService(t *testing.T, s *dnsserver.Server, service string, endpoints []string) {
 	t.Helper()
 	var records []dnsserver.SRV
 	for i, e := range endpoints {
@@ -45,7 +51,7 @@ func publish(t *testing.T, s *dnsserver.Server, endpoints []string) {
 		}
 		records = append(records, dnsserver.SRV{Priority: 10, Weight: 10, Port: port, Target: name})
 	}
-	if err := s.SetSRV("_etcd-client._tcp."+domain+".", ttl, records...); err != nil {
+	if err := s.SetSRV(service+"._tcp."+domain+".", ttl, records...); err != nil {
 		t.Fatal(err)
 	}
 }

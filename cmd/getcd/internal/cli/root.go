@@ -32,14 +32,12 @@ type app struct {
 
 // Run runs the command that args name (without the program's own name) and
 // returns the exit status. environ is the environment as os.Environ has it.
-// more are commands besides the tool's own.
 //
 // Errors are printed on streams.Err, on one line that starts with "Error: ".
 // Run returns when ctx ends, if not before, with everything it started ended.
-func Run(ctx context.Context, args []string, streams Streams, environ []string, more ...*cobra.Command) int {
+func Run(ctx context.Context, args []string, streams Streams, environ []string) int {
 	a := &app{Streams: streams, environ: environ, askPassword: askPassword}
 	root := a.root() //nolint:contextcheck // cobra hands the context of ExecuteContext to the commands
-	root.AddCommand(more...)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if said, ok := errors.AsType[*exit.Error](err); err != nil && (!ok || said.Err != nil) {
@@ -85,7 +83,7 @@ finds the members by any URI that the getcd library knows, such as
 		a.putCommand(), a.getCommand(), a.delCommand(), a.txnCommand(), a.leaseCommand(),
 		a.memberCommand(), a.endpointCommand(),
 		a.lockCommand(),
-		a.versionCommand(), a.optionsCommand(root),
+		a.demoCommand(), a.versionCommand(), a.optionsCommand(root),
 	)
 	hideGlobalFlags(root)
 	return root
