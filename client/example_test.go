@@ -3,13 +3,68 @@ package client_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"strings"
+	"testing"
 	"time"
 
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/kv"
+	"github.com/getcd/getcd/lock"
 )
+
+func Example() {
+	cluster := fakeetcd.NewCluster(3)
+	defer cluster.Close()
+	err := nightly(context.Background(), client.Config{
+		Endpoints:   cluster.Addrs(),
+		DialOptions: []grpc.DialOption{grpc.WithContextDialer(cluster.Dialer())},
+	})
+	fmt.Println(err)
+	// Output: <nil>
+}
+
+// nightly is the README's program, to the letter.
+func nightly(ctx context.Context, cfg client.Config) error {
+	c, err := client.New(cfg) // client.Config{Endpoints: []string{"dns+srv:///example.com"}}
+	if err != nil {
+		return err // the configuration can't be right; the error says why
+	}
+	defer c.Close() // ends what the client started, and waits for it
+	m, err := lock.NewMutex(c.Conn(), "jobs/nightly")
+	if err != nil {
+		return err
+	}
+	if err := m.Lock(ctx); err != nil {
+		return err
+	}
+	defer m.Unlock(ctx)                                                    // m.Done() closes before anyone else can get the lock
+	_, err = m.Txn(ctx).Then(kv.OpPut("jobs/nightly/ran", "yes")).Commit() // only while m is held
+	if client.IsAmbiguous(err) {
+		resp, err := c.Get(ctx, "jobs/nightly/ran") // it may have been applied: look
+		fmt.Println(len(resp.Kvs), err)
+	}
+	return err
+}
+
+func TestREADME(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(readme), "```go\n")
+	program, _, ok := strings.Cut(rest, "```")
+	source, err := os.ReadFile("example_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !ok || !strings.Contains(string(source), program) {
+		t.Error("the README's program is not the one that is tested here")
+	}
+}
 
 func ExampleNew() {
 	cluster := fakeetcd.NewCluster(3)
