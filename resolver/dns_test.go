@@ -259,6 +259,30 @@ func TestDNSAsksARefusingServerOnce(t *testing.T) {
 	}
 }
 
+// A record without data is malformed, and not a target of "." or an alias of the
+// root.
+func TestRecordsWithoutData(t *testing.T) {
+	for _, typ := range []uint16{dns.TypeSRV, dns.TypeCNAME, dns.TypeA} {
+		s, err := resolver.CannedSource("dns+srv://s/_x._tcp.test", sourceOptions(false), func(q *dns.Msg) []byte {
+			m := new(dns.Msg)
+			m.SetReply(q)
+			wire, _ := m.Pack()
+			wire[7] = 1 // one record in the answer: the name of the question, type, class, TTL, no data
+			return append(wire, 0xc0, 0x0c, byte(typ>>8), byte(typ), 0, 1, 0, 0, 0, 1, 0, 0)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := "malformed answer"
+		if typ == dns.TypeA {
+			want = "NODATA" // it is merely not what was asked for
+		}
+		if res, err := s.Resolve(t.Context()); !contains(err, want) {
+			t.Errorf("%s: Resolve = %v, %v, want an error with %q", dns.TypeToString[typ], res, err, want)
+		}
+	}
+}
+
 func TestDNSWithoutEDNS(t *testing.T) {
 	s := startDNS(t, "etcd.test. 60 IN A 10.0.0.1")
 	s.setHook(func(w dns.ResponseWriter, q *dns.Msg, tcp bool) bool {

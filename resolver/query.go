@@ -82,8 +82,12 @@ func (c *dnsClient) lookup(ctx context.Context, name string, typ uint16) (answer
 			if hops++; hops > maxAliases {
 				return fail(fmt.Errorf("the CNAME chain is longer than %d or a loop, at %s", maxAliases, quote(owner)))
 			}
-			ttl = min(ttl, ttlOf(alias[0]))
-			owner = alias[0].(*dns.CNAME).Target
+			cname, ok := alias[0].(*dns.CNAME)
+			if !ok || cname.Target == "" { // the parser lets records without data pass
+				return fail(fmt.Errorf("malformed answer: the CNAME of %s has no target", quote(owner)))
+			}
+			ttl = min(ttl, ttlOf(cname))
+			owner = cname.Target
 		}
 		if len(records) > 0 {
 			for _, rr := range records {
@@ -100,7 +104,7 @@ func (c *dnsClient) lookup(ctx context.Context, name string, typ uint16) (answer
 			continue // the server left the alias for us to follow
 		}
 		if !strings.EqualFold(owner, name) {
-			return fail(fmt.Errorf("%s says that the alias %s has %w", server, quote(owner), err))
+			return fail(fmt.Errorf("%s says of the alias %s: %w", server, quote(owner), err))
 		}
 		return fail(fmt.Errorf("%s says: %w", server, err))
 	}

@@ -3,6 +3,7 @@ package resolver
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -167,12 +168,12 @@ func (c *dnsClient) lookupSRV(ctx context.Context, name string) srvAnswer {
 	out := srvAnswer{extra: a.extra, ttl: a.ttl}
 	var unusable []error
 	for _, rr := range a.records {
-		rr, ok := rr.(*dns.SRV)
-		if !ok {
+		srv, ok := rr.(*dns.SRV)
+		if !ok || srv.Target == "." {
 			continue
 		}
-		record := *rr
-		record.Target = strings.TrimSuffix(rr.Target, ".")
+		record := *srv
+		record.Target = strings.TrimSuffix(srv.Target, ".")
 		switch err := usable(&record); {
 		case err == nil:
 			out.records = append(out.records, &record)
@@ -180,19 +181,22 @@ func (c *dnsClient) lookupSRV(ctx context.Context, name string) srvAnswer {
 			unusable = append(unusable, err)
 		}
 	}
-	if len(out.records) == 0 {
-		if len(unusable) == 0 {
-			unusable = []error{ErrNoRecords}
-		}
-		out.err = &lookupError{name, dns.TypeSRV, joined(unusable)}
+	if len(out.records) > 0 {
+		return out
 	}
-	return out
+	// Only "." alone says that there is no service. A broken record says
+	// nothing, least of all that there is no TLS.
+	err = joined(unusable)
+	if err == nil {
+		err = ErrNoService
+	}
+	return srvAnswer{err: &lookupError{name, dns.TypeSRV, err}}
 }
 
 func usable(rr *dns.SRV) error {
 	switch {
 	case rr.Target == "":
-		return ErrNoService
+		return errors.New("malformed answer: the SRV record has no target")
 	case rr.Port == 0:
 		return fmt.Errorf("the record for %s has port 0", quote(rr.Target))
 	}

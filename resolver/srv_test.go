@@ -208,6 +208,15 @@ func TestSRVFailures(t *testing.T) {
 			want: `the SRV target is "."`, is: resolver.ErrNoService,
 		},
 		{
+			name: "a broken TLS service beside a plain one",
+			records: []string{
+				srvRecord("_etcd-client-ssl._tcp.example.test.", 0, 0, 0, "."),
+				srvRecord("_etcd-client-ssl._tcp.example.test.", 0, 0, 0, "etcd01.example.test."),
+				srvRecord("_etcd-client._tcp.example.test.", 0, 0, 1, "etcd01.example.test."),
+			},
+			want: `SRV _etcd-client-ssl._tcp.example.test.: the record for "etcd01.example.test" has port 0`,
+		},
+		{
 			name:    "no such target",
 			records: []string{srvRecord("_etcd-client._tcp.example.test.", 0, 0, 1, "gone.example.test.")},
 			want:    "SRV target: AAAA gone.example.test.: ", is: resolver.ErrNoSuchName,
