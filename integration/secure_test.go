@@ -176,7 +176,10 @@ func withAuth(t *testing.T, c *cluster.Cluster) {
 	auth := pb.NewAuthClient(dial(t, client.Config{Endpoints: c.Endpoints()}).Conn())
 	ctx := timeout(t)
 	for _, do := range []func() error{
-		func() error { _, err := auth.UserAdd(ctx, &pb.AuthUserAddRequest{Name: "root", Password: "secret"}); return err },
+		func() error {
+			_, err := auth.UserAdd(ctx, &pb.AuthUserAddRequest{Name: "root", Password: "secret"})
+			return err
+		},
 		func() error { _, err := auth.RoleAdd(ctx, &pb.AuthRoleAddRequest{Name: "root"}); return err },
 		func() error {
 			_, err := auth.UserGrantRole(ctx, &pb.AuthUserGrantRoleRequest{User: "root", Role: "root"})
