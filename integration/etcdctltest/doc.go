@@ -4,8 +4,8 @@
 // statuses.
 //
 // Reads are compared on one and the same state, so that nothing may differ, not
-// even a revision. To be certain that the state stood still, etcdctl runs
-// before and after getcd, and a comparison counts only when its two runs agree.
+// even a revision. When something does differ, etcdctl runs again, and the
+// difference counts only if the state stood still meanwhile.
 //
 // Writes change the state, so each tool starts from an emptied key space and
 // plays the whole scenario by itself. What inherently differs then is replaced

@@ -31,6 +31,9 @@ func TestSameAsEtcdctl(t *testing.T) {
 	t.Run("cluster", b.clusterCommands)
 	t.Run("mistakes", b.mistakes)
 	t.Run("environment", b.environment)
+	t.Run("discovery", b.discovery)
+	t.Run("promises", b.promises)
+	t.Run("authentication", b.authentication) // last, for it locks the others out
 }
 
 // at gives an invocation the endpoints that most tests use: one member, as
@@ -256,6 +259,15 @@ func (b *bench) locks(t *testing.T) {
 		at(words("lock", "resource", "no-such-command-anywhere")),
 		at(words("lock", "resource", "sh", "-c", "exit 3")), // -c is lock's flag here
 		at(words("lock", "resource", "--ttl=5", "-w=table", "echo", "ok")),
+		at(words("get", "resource", "--prefix")),
+	)
+	// A holder that starts a waiter, waits until it queues, and interrupts it.
+	const waiter = `"$TOOL" lock resource echo never & pid=$!
+until [ "$("$TOOL" get resource/ --prefix | grep -c resource/)" -eq 2 ]; do :; done
+kill -TERM $pid; wait $pid; echo the waiter exited with $?
+"$TOOL" get resource/ --prefix | grep -c resource/`
+	b.scenario(t,
+		at(words("lock", "resource", "--", "sh", "-c", waiter)).with("ETCDCTL_ENDPOINTS=‹ep0›", "TOOL=‹tool›"),
 		at(words("get", "resource", "--prefix")),
 	)
 	for _, line := range []string{"lock", "lock --ttl=x resource", "lock resource -w xml", "lock resource -w xml echo ok"} {

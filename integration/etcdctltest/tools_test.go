@@ -48,7 +48,8 @@ func build(t *testing.T, dir, name, pkg string) string {
 // invocation is one run of a tool.
 type invocation struct {
 	// args are the arguments. "‹eps›" stands for all endpoints, "‹ep0›" for the
-	// first, "‹lease›" for the lease that the scenario granted last.
+	// first, and in a scenario "‹lease›" for the lease that was granted last and
+	// "‹tool›" for the path of the tool.
 	args []string
 	// stdin is what the tool reads; without it stdin is empty.
 	stdin string

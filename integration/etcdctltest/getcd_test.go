@@ -1,0 +1,207 @@
+package etcdctltest
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/getcd/getcd/integration/certs"
+	"github.com/getcd/getcd/integration/cluster"
+	"github.com/getcd/getcd/integration/dnsserver"
+)
+
+// discovery gives getcd a URI that etcdctl does not know, and expects what
+// etcdctl prints for the addresses behind it.
+func (b *bench) discovery(t *testing.T) {
+	dns, err := dnsserver.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = dns.Close() }()
+	const name = "etcd.example."
+	var records []dnsserver.SRV
+	for i, ep := range b.cluster.Endpoints() {
+		host, p, err := net.SplitHostPort(ep)
+		if err != nil {
+			t.Fatal(err)
+		}
+		port, err := strconv.ParseUint(p, 10, 16)
+		if err != nil {
+			t.Fatal(err)
+		}
+		target := fmt.Sprintf("m%d.%s", i, name)
+		if err := dns.SetA(target, time.Minute, host); err != nil {
+			t.Fatal(err)
+		}
+		records = append(records, dnsserver.SRV{Priority: uint16(i), Port: uint16(port), Target: target})
+	}
+	if err := dns.SetSRV("_etcd-client._tcp."+name, time.Minute, records...); err != nil {
+		t.Fatal(err)
+	}
+	uri := "dns+srv://" + dns.Addr() + "/etcd.example"
+
+	b.pairs(t, 3)
+	for _, line := range []string{"get key --prefix", "member list", "endpoint status"} {
+		want := b.etcdctlRun(t, sh("--endpoints ‹eps› "+line))
+		got := b.getcdRun(t, sh("--endpoints "+uri+" "+line))
+		want.stdout, got.stdout = sortLines(want.stdout), sortLines(got.stdout)
+		diff(t, sh("--endpoints "+uri+" "+line), got, want)
+	}
+}
+
+// promises are what getcd does differently from etcdctl, on purpose.
+func (b *bench) promises(t *testing.T) {
+	b.wipe(t)
+	for _, tt := range []struct {
+		i      invocation
+		code   int
+		stdout string
+		stderr string // a part of it
+	}{
+		// It does not write what it will not be able to report.
+		{at(sh("put foo bar -w table")), 4, "", "table not supported"},
+		{at(sh("get foo")), 0, "", ""},
+		// It refuses values in the environment that do not fit.
+		{at(sh("get foo")).with("ETCDCTL_DIAL_TIMEOUT=soon", "ETCDCTL_ENDPOINTS=‹ep0›"), 1, "", "ETCDCTL_DIAL_TIMEOUT"},
+		// Its time limit, wherever it is set, holds for every short command.
+		{sh("lease list").with("ETCDCTL_ENDPOINTS=127.0.0.1:1", "ETCDCTL_COMMAND_TIMEOUT=100ms"), 2, "", "127.0.0.1:1"},
+		{sh("lock resource").with("ETCDCTL_ENDPOINTS=127.0.0.1:1", "ETCDCTL_COMMAND_TIMEOUT=100ms"), 1, "", "127.0.0.1:1"},
+		// A lock that is lost while its command runs is not a success, and the
+		// command hears of the end that its user asked for.
+		{
+			at(words("lock", "resource", "--", "sh", "-c", `"$TOOL" lease revoke "${ETCD_LOCK_KEY#resource/}" >/dev/null; echo done`)).
+				with("ETCDCTL_ENDPOINTS=‹ep0›", "TOOL="+b.getcd), 1, "done\n", "lock: lost",
+		},
+		{
+			at(words("lock", "resource", "--", "sh", "-c", `trap 'echo told; exit 7' TERM; kill -TERM $PPID; while :; do sleep 0.01; done`)),
+			7, "told\n", "exit status 7",
+		},
+		{at(words("get", "resource", "--prefix")), 0, "", ""},
+		// A lock around another tells the command of its own key.
+		{at(words("lock", "resource", "sh", "--", "-c", `echo "${ETCD_LOCK_KEY%/*}"`)).with("ETCDCTL_ENDPOINTS=‹ep0›", "ETCD_LOCK_KEY=outer/1"), 0, "resource\n", ""},
+		// It compares leases, where etcdctl crashes.
+		{at(sh("txn")).in("lease(\"foo\") = \"0\"\n\nput foo bar\n\n\n"), 0, "SUCCESS\n\nOK\n", ""},
+		// It does not show secrets.
+		{at(sh("get foo --debug --user= --password=hunter2")), 0, "foo\nbar\n", "ETCDCTL_PASSWORD=…"},
+	} {
+		r := b.getcdRun(t, tt.i)
+		if r.code != tt.code || r.stdout != tt.stdout || !strings.Contains(r.stderr, tt.stderr) {
+			t.Errorf("%v\n got exit status %d, stdout %q, stderr %q\nwant %d, %q, and %q in stderr", tt.i, r.code, r.stdout, r.stderr, tt.code, tt.stdout, tt.stderr)
+		}
+		if strings.Contains(r.stderr, "hunter2") {
+			t.Errorf("%v: the password is in stderr: %s", tt.i, r.stderr)
+		}
+	}
+}
+
+func (b *bench) authentication(t *testing.T) {
+	b.pairs(t, 3)
+	prepare := func(line string) {
+		t.Helper()
+		if r := b.etcdctlRun(t, at(sh(line))); r.code != 0 {
+			t.Fatalf("etcdctl %s: exit status %d: %s", line, r.code, r.stderr)
+		}
+	}
+	for _, line := range []string{
+		"user add root:secret", "user grant-role root root", "user add guest:pass:word", "role add reader",
+		"role grant-permission reader read key01", "user grant-role guest reader", "auth enable",
+	} {
+		prepare(line)
+	}
+	defer prepare("--user root:secret auth disable")
+	for _, line := range []string{
+		"--user root:secret get key --prefix",
+		"--user root --password secret get key --prefix",
+		"--user guest:pass:word get key01",
+		"--user guest:pass:word get key02",
+		"--user guest:pass:word put key01 x",
+		"--user guest:pass:word get key01 -w json",
+		"--user root:wrong get key01",
+		"--user root:wrong put key01 x",
+		"--user nobody:secret get key01",
+		"--password secret get key01",
+		"get key01",
+		"put key01 x",
+		"del key01",
+		"member list",
+		"--user guest:pass:word member list",
+		"--user root:secret member list",
+		"--user root:secret lease list",
+	} {
+		b.same(t, at(sh(line)))
+	}
+	// Logging in goes through raft, so that the indexes are never the same twice.
+	b.same(t, at(sh("--user root:secret endpoint status")).quiet())
+	b.same(t, at(sh("--user root:secret endpoint health")).quiet())
+	b.same(t, at(sh("get key01")).with("ETCDCTL_ENDPOINTS=‹ep0›", "ETCDCTL_USER=root:secret"))
+	b.same(t, at(sh("get key01")).with("ETCDCTL_ENDPOINTS=‹ep0›", "ETCDCTL_USER=root", "ETCDCTL_PASSWORD=secret"))
+}
+
+func TestSameAsEtcdctlOverTLS(t *testing.T) {
+	tl := buildTools(t)
+	ca, err := certs.New(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := ca.Server("127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	user, err := ca.Client("user")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := cluster.Start(t.Context(), cluster.Config{
+		Size: 1, ClientCertAuth: true,
+		ClientTLS: &cluster.TLSFiles{Cert: server.CertFile, Key: server.KeyFile, CA: ca.File()},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	b := newBench(t, tl, c)
+	b.pairs(t, 3)
+	cacert, cert, key := "--cacert="+ca.File(), "--cert="+user.CertFile, "--key="+user.KeyFile
+	short := "--command-timeout=500ms"
+	for _, i := range []invocation{
+		words("--endpoints", "‹ep0›", cacert, cert, key, "get", "key", "--prefix"),
+		words("--endpoints", "https://‹ep0›", cacert, cert, key, "get", "key", "--prefix", "-w=json"),
+		words("--endpoints", "‹ep0›", cacert, cert, key, "endpoint", "status"),
+		words("--endpoints", "‹ep0›", cacert, cert, key, "endpoint", "status", "--cluster"),
+		words("--endpoints", "‹ep0›", "--insecure-skip-tls-verify", cert, key, "get", "key01"),
+		words("--endpoints", "‹ep0›", "--insecure-transport=false", short, "get", "key01"), // an unknown authority
+		words("--endpoints", "https://‹ep0›", short, "get", "key01"),
+		words("--endpoints", "‹ep0›", cacert, short, "get", "key01"), // no client certificate
+		words("--endpoints", "‹ep0›", short, "get", "key01"),         // plain
+		words("--endpoints", "‹ep0›", cacert, cert, "get", "key01"),  // a certificate without its key
+		words("--endpoints", "‹ep0›", "--cacert="+user.KeyFile, "get", "key01"),
+	} {
+		b.same(t, i)
+	}
+	b.same(t, words("get", "key01").with(
+		"ETCDCTL_ENDPOINTS=https://‹ep0›", "ETCDCTL_CACERT="+ca.File(), "ETCDCTL_CERT="+user.CertFile, "ETCDCTL_KEY="+user.KeyFile))
+}
+
+func (b *bench) etcdctlRun(t *testing.T, i invocation) result {
+	t.Helper()
+	return run(t, b.etcdctl, i, strings.NewReplacer(b.vars...))
+}
+
+func (b *bench) getcdRun(t *testing.T, i invocation) result {
+	t.Helper()
+	return run(t, b.getcd, i, strings.NewReplacer(b.vars...))
+}
+
+func sortLines(s string) string {
+	lines := strings.SplitAfter(s, "\n")
+	slices.Sort(lines)
+	return strings.Join(lines, "")
+}
