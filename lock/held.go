@@ -36,7 +36,7 @@ func (l *Locker) hold(ctx context.Context, name, key string, id lease.ID, sent t
 	h := &Held{l: l, name: name, key: key, id: id, renewed: make(chan struct{})}
 	h.life, h.end = context.WithCancelCause(context.WithoutCancel(ctx))
 	h.acknowledged(sent)
-	go func() {
+	go func() { //nolint:contextcheck // the lock outlives the call that gets it
 		defer close(h.renewed)
 		h.heartbeats(sent)
 	}()

@@ -26,11 +26,11 @@ type rig struct {
 	admin   *grpc.ClientConn // the last member, which the faults of tests leave alone
 }
 
-func run(t *testing.T, members int, test func(t *testing.T, r *rig)) {
+func run(t *testing.T, members int, test func(r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		c := fakeetcd.Start(t, members)
-		test(t, &rig{t: t, cluster: c, admin: c.Member(members - 1).Conn(t)})
+		test(&rig{t: t, cluster: c, admin: c.Member(members - 1).Conn(t)})
 	})
 }
 

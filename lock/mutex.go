@@ -107,6 +107,7 @@ func (m *Mutex) acquire(ctx context.Context, wait bool) (*hold, error) {
 			return h, nil
 		}
 		detach()
+		//nolint:contextcheck // it is why the hold is over that is asked
 		cause := context.Cause(h.life)
 		_ = h.drop(ctx, errReleased) // failing that, its TTL ends it
 		if ctx.Err() != nil {

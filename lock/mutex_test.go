@@ -13,6 +13,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3lock/v3lockpb"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -22,7 +23,8 @@ import (
 )
 
 func TestMutexOneClient(t *testing.T) {
-	run(t, 1, func(t *testing.T, r *rig) {
+	run(t, 1, func(r *rig) {
+		t := r.t
 		m := r.mutex(r.alone(0))
 		if m.Key() != "" || m.Token() != 0 || !isDone(m.Done()) {
 			t.Errorf("before Lock: key %q, token %d, done %v; want none, 0 and done", m.Key(), m.Token(), isDone(m.Done()))
@@ -59,7 +61,8 @@ func TestMutexOneClient(t *testing.T) {
 
 // Ten clients on three members, each wants the lock five times.
 func TestMutexContention(t *testing.T) {
-	run(t, 3, func(t *testing.T, r *rig) {
+	run(t, 3, func(r *rig) {
+		t := r.t
 		const clients, rounds = 10, 5
 		var (
 			holders atomic.Int32
@@ -108,7 +111,8 @@ func TestMutexContention(t *testing.T) {
 }
 
 func TestTryLock(t *testing.T) {
-	run(t, 1, func(t *testing.T, r *rig) {
+	run(t, 1, func(r *rig) {
+		t := r.t
 		a, b := r.locked(r.alone(0)), r.mutex(r.alone(0))
 		begin := time.Now()
 		wantIs(t, "TryLock", b.TryLock(t.Context()), lock.ErrLocked)
@@ -128,7 +132,8 @@ func TestTryLock(t *testing.T) {
 }
 
 func TestCancelledWaiterLeavesNothing(t *testing.T) {
-	run(t, 1, func(t *testing.T, r *rig) {
+	run(t, 1, func(r *rig) {
+		t := r.t
 		a, b := r.locked(r.alone(0)), r.mutex(r.alone(0))
 		begin := time.Now()
 		err := b.Lock(timeout(t, time.Minute))
@@ -147,7 +152,8 @@ func TestCancelledWaiterLeavesNothing(t *testing.T) {
 // With the cluster gone, Lock still returns soon after its context; what it
 // leaves goes with its TTL.
 func TestCancelledWaiterWithoutCluster(t *testing.T) {
-	run(t, 2, func(t *testing.T, r *rig) {
+	run(t, 2, func(r *rig) {
+		t := r.t
 		a, b := r.locked(r.alone(1)), r.mutex(r.alone(0))
 		time.AfterFunc(20*time.Second, r.cluster.Member(0).Freeze)
 		begin := time.Now()
@@ -168,7 +174,8 @@ func TestCancelledWaiterWithoutCluster(t *testing.T) {
 func TestCancelledAcquisitionLeavesNothing(t *testing.T) {
 	for _, method := range []string{pb.Lease_LeaseGrant_FullMethodName, pb.KV_Txn_FullMethodName} {
 		t.Run(method, func(t *testing.T) {
-			run(t, 1, func(t *testing.T, r *rig) {
+			run(t, 1, func(r *rig) {
+				t := r.t
 				r.cluster.Member(0).Intercept(func(ctx context.Context, m string, _ any, next func() (any, error)) (any, error) {
 					resp, err := next()
 					if m == method { // applied, and never answered
@@ -189,13 +196,23 @@ func TestCancelledAcquisitionLeavesNothing(t *testing.T) {
 // A put whose answer is lost is found by reading, and not put twice.
 func TestAmbiguousPut(t *testing.T) {
 	for _, tc := range []struct {
-		name    string
-		applied bool
-	}{{"applied", true}, {"not applied", false}} {
+		name      string
+		applied   bool
+		readFails bool // then sending it again must find out
+		puts      int32
+	}{{"applied", true, false, 1}, {"applied, and not read", true, true, 2}, {"not applied", false, false, 2}} {
 		t.Run(tc.name, func(t *testing.T) {
-			run(t, 1, func(t *testing.T, r *rig) {
-				var puts atomic.Int32
-				r.cluster.Member(0).Intercept(func(_ context.Context, m string, req any, next func() (any, error)) (any, error) {
+			run(t, 1, func(r *rig) {
+				t := r.t
+				var puts, reads atomic.Int32
+				r.cluster.Member(0).Intercept(func(ctx context.Context, m string, req any, next func() (any, error)) (any, error) {
+					if m == pb.KV_Range_FullMethodName && reads.Add(1) == 1 && tc.readFails {
+						// Some other write makes the revisions differ.
+						if _, err := pb.NewKVClient(r.admin).Put(ctx, &pb.PutRequest{Key: []byte("noise")}); err != nil {
+							t.Errorf("Put: %v", err)
+						}
+						return nil, status.Error(codes.Unavailable, "connection lost")
+					}
 					txn, ok := req.(*pb.TxnRequest)
 					if !ok || len(txn.Compare) == 0 {
 						return next()
@@ -212,6 +229,9 @@ func TestAmbiguousPut(t *testing.T) {
 				})
 				m := r.locked(r.alone(0))
 				r.cluster.Member(0).Intercept(nil)
+				if got := puts.Load(); got != tc.puts {
+					t.Errorf("the put was sent %d times, want %d", got, tc.puts)
+				}
 				if keys := r.keys(); len(keys) != 1 || keys[0] != m.Key() {
 					t.Errorf("keys are %q, want the holder's, %q, alone", keys, m.Key())
 				}
@@ -226,7 +246,8 @@ func TestAmbiguousPut(t *testing.T) {
 }
 
 func TestServerErrorEndsLock(t *testing.T) {
-	run(t, 1, func(t *testing.T, r *rig) {
+	run(t, 1, func(r *rig) {
+		t := r.t
 		r.cluster.Member(0).Intercept(func(_ context.Context, m string, _ any, next func() (any, error)) (any, error) {
 			if m == pb.KV_Txn_FullMethodName {
 				return nil, status.Error(codes.PermissionDenied, "etcdserver: permission denied")
@@ -258,7 +279,8 @@ func TestDoneBeforeAnotherHolds(t *testing.T) {
 		{"no leader", func(r *rig) { r.cluster.Member(0).SetNoLeader(true) }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			run(t, 2, func(t *testing.T, r *rig) {
+			run(t, 2, func(r *rig) {
+				t := r.t
 				a := r.locked(r.alone(0))
 				first := a.Token()
 				var lostAt, gotAt time.Time
@@ -304,7 +326,8 @@ func TestDoneBeforeAnotherHolds(t *testing.T) {
 }
 
 func TestKeyDeletedWhileHeld(t *testing.T) {
-	run(t, 1, func(t *testing.T, r *rig) {
+	run(t, 1, func(r *rig) {
+		t := r.t
 		m := r.locked(r.alone(0))
 		time.Sleep(time.Minute)
 		begin := time.Now()
@@ -321,7 +344,8 @@ func TestKeyDeletedWhileHeld(t *testing.T) {
 
 // Even when the member at the other end of the watch has fallen silent.
 func TestKeyDeletedWhileWatchIsSilent(t *testing.T) {
-	run(t, 2, func(t *testing.T, r *rig) {
+	run(t, 2, func(r *rig) {
+		t := r.t
 		m := r.locked(&splitStreams{ClientConnInterface: r.alone(1), streams: r.alone(0), method: pb.Watch_Watch_FullMethodName})
 		time.Sleep(time.Minute)
 		r.cluster.Member(0).Hang()
@@ -337,7 +361,8 @@ func TestKeyDeletedWhileWatchIsSilent(t *testing.T) {
 }
 
 func TestWaiterSeesHandOverOnSilentWatch(t *testing.T) {
-	run(t, 2, func(t *testing.T, r *rig) {
+	run(t, 2, func(r *rig) {
+		t := r.t
 		a := r.locked(r.alone(1))
 		b := r.mutex(&splitStreams{ClientConnInterface: r.alone(1), streams: r.alone(0), method: pb.Watch_Watch_FullMethodName})
 		r.cluster.Member(0).Hang()
@@ -373,7 +398,8 @@ func TestWaiterStartsOver(t *testing.T) {
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			run(t, 1, func(t *testing.T, r *rig) {
+			run(t, 1, func(r *rig) {
+				t := r.t
 				a, b := r.locked(r.alone(0)), r.mutex(r.alone(0))
 				result := make(chan error, 1)
 				go func() { result <- b.Lock(t.Context()) }()
@@ -408,7 +434,8 @@ func waiting(r *rig, holder *lock.Mutex) string {
 // Waiters survive the loss of the member that they wait on, and holders that of
 // the member that they renew on.
 func TestKilledMember(t *testing.T) {
-	run(t, 3, func(t *testing.T, r *rig) {
+	run(t, 3, func(r *rig) {
+		t := r.t
 		a, b := r.locked(r.client()), r.mutex(r.client())
 		result := make(chan error, 1)
 		go func() { result <- b.Lock(t.Context()) }()
@@ -432,7 +459,8 @@ func TestKilledMember(t *testing.T) {
 }
 
 func TestUnlockWithEndedContext(t *testing.T) {
-	run(t, 1, func(t *testing.T, r *rig) {
+	run(t, 1, func(r *rig) {
+		t := r.t
 		m := r.locked(r.alone(0))
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -444,7 +472,8 @@ func TestUnlockWithEndedContext(t *testing.T) {
 }
 
 func TestUnlockWithoutCluster(t *testing.T) {
-	run(t, 2, func(t *testing.T, r *rig) {
+	run(t, 2, func(r *rig) {
+		t := r.t
 		m := r.locked(r.alone(0))
 		r.cluster.Member(0).Kill()
 		begin := time.Now()
@@ -461,7 +490,8 @@ func TestUnlockWithoutCluster(t *testing.T) {
 }
 
 func TestLockAfterLoss(t *testing.T) {
-	run(t, 1, func(t *testing.T, r *rig) {
+	run(t, 1, func(r *rig) {
+		t := r.t
 		m := r.locked(r.alone(0))
 		first, done := m.Token(), m.Done()
 		r.delete(m.Key())
@@ -478,7 +508,8 @@ func TestLockAfterLoss(t *testing.T) {
 }
 
 func TestGuardedTxn(t *testing.T) {
-	run(t, 1, func(t *testing.T, r *rig) {
+	run(t, 1, func(r *rig) {
+		t := r.t
 		m := r.mutex(r.alone(0))
 		_, err := m.Txn(t.Context()).Then(kv.OpPut("x", "0")).Commit()
 		wantIs(t, "Txn without a lock", err, lock.ErrNotHeld)
@@ -513,25 +544,89 @@ func TestGuardedTxn(t *testing.T) {
 			t.Errorf("Then after Else: got error %v, want one that tells the order", err)
 		}
 
-		// The server knows of the loss before the client does: its watch hangs.
-		late := m.Txn(t.Context()).Then(kv.OpPut("x", "3"))
-		r.delete(m.Key())
-		_, err = late.Commit()
-		wantIs(t, "Txn after the loss", err, lock.ErrLost)
 		if got, err := store.Get(t.Context(), "x"); err != nil || string(got.Kvs[0].Value) != "1" {
 			t.Errorf("x is %v, %v; want 1", got, err)
+		}
+		r.unlock(m)
+	})
+}
+
+// withSilentWatch is a Mutex that holds its lock, and whose watch tells nothing.
+func withSilentWatch(t *testing.T, r *rig) *lock.Mutex {
+	t.Helper()
+	m := r.locked(&splitStreams{ClientConnInterface: r.alone(1), streams: r.alone(0), method: pb.Watch_Watch_FullMethodName})
+	t.Cleanup(r.cluster.Member(0).Resume)
+	r.cluster.Member(0).Hang()
+	return m
+}
+
+// The server knows of the loss before the client does, and decides.
+func TestTxnLearnsOfTheLoss(t *testing.T) {
+	run(t, 2, func(r *rig) {
+		t := r.t
+		m := withSilentWatch(t, r)
+		r.delete(m.Key())
+		_, err := m.Txn(t.Context()).Then(kv.OpPut("x", "3")).Commit()
+		wantIs(t, "Txn after the loss", err, lock.ErrLost)
+		if r.exists("x") {
+			t.Error("the transaction was applied without the lock")
 		}
 		if !isDone(m.Done()) {
 			t.Error("Done is open although the guard has failed")
 		}
+		wantIs(t, "Err", m.Err(), lock.ErrLost)
 		wantIs(t, "Unlock", m.Unlock(t.Context()), lock.ErrLost)
+	})
+}
+
+// Not even a key of the same name is freed when it is not the own one.
+func TestUnlockFreesOnlyItsOwn(t *testing.T) {
+	run(t, 2, func(r *rig) {
+		t := r.t
+		m := withSilentWatch(t, r)
+		key := m.Key()
+		r.delete(key)
+		if _, err := pb.NewKVClient(r.admin).Put(t.Context(), &pb.PutRequest{Key: []byte(key)}); err != nil {
+			t.Fatalf("Put: %v", err)
+		}
+		wantIs(t, "Unlock", m.Unlock(t.Context()), lock.ErrLost)
+		if !r.exists(key) {
+			t.Error("Unlock has deleted a key that was not its own")
+		}
+	})
+}
+
+// A watch that is not confirmed is opened on another member, long before half a
+// TTL has passed.
+func TestWatchMovesToAnotherMember(t *testing.T) {
+	run(t, 2, func(r *rig) {
+		t := r.t
+		a := r.locked(r.alone(1))
+		r.cluster.Member(0).InterceptStream(func(ss grpc.ServerStream, method string, next func(grpc.ServerStream) error) error {
+			if method == pb.Watch_Watch_FullMethodName {
+				<-ss.Context().Done()
+				return ss.Context().Err()
+			}
+			return next(ss)
+		})
+		b := r.mutex(r.client(), lock.WithTTL(time.Minute))
+		time.AfterFunc(10*time.Second, func() { r.unlock(a) })
+		begin := time.Now()
+		if err := b.Lock(t.Context()); err != nil {
+			t.Fatalf("Lock: %v", err)
+		}
+		if got := time.Since(begin); got != 10*time.Second {
+			t.Errorf("Lock took %v, want to end with the Unlock, 10s", got)
+		}
+		r.unlock(b)
 	})
 }
 
 // etcd's own lock service, and with it etcdctl and clientv3, queues in the same
 // way.
 func TestInteroperates(t *testing.T) {
-	run(t, 1, func(t *testing.T, r *rig) {
+	run(t, 1, func(r *rig) {
+		t := r.t
 		a := r.locked(r.alone(0))
 		rpc := lock.New(r.alone(0))
 		leases := lease.New(r.alone(0))
@@ -571,7 +666,8 @@ func TestInteroperates(t *testing.T) {
 }
 
 func TestSharedLeaseService(t *testing.T) {
-	run(t, 1, func(t *testing.T, r *rig) {
+	run(t, 1, func(r *rig) {
+		t := r.t
 		cc := r.alone(0)
 		leases := lease.New(cc)
 		a := r.locked(cc, lock.WithLease(leases))

@@ -2,6 +2,7 @@ package lock
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/getcd/getcd/kv"
@@ -31,11 +32,9 @@ type txn struct {
 
 // part notes which part comes; before lists those that may have come.
 func (t *txn) part(name string, before ...string) {
-	for _, b := range before {
-		if t.done == b {
-			t.done = name
-			return
-		}
+	if slices.Contains(before, t.done) {
+		t.done = name
+		return
 	}
 	if t.err == nil {
 		t.err = &kv.UsageError{Op: "Txn", Option: name, Reason: "it comes after " + t.done + "; the order is If, Then, Else, Commit, each once"}
