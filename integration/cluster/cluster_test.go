@@ -161,7 +161,7 @@ func TestKillAndRestart(t *testing.T) {
 	if leader.Endpoint() != endpoint || leader.PID() == pid {
 		t.Errorf("after Restart: endpoint %s and PID %d, want %s and another than %d", leader.Endpoint(), leader.PID(), endpoint, pid)
 	}
-	wantValue(t, cc, "key", "kept")
+	wantValue(t, dial(t, endpoint), "key", "kept")
 }
 
 func TestTerminate(t *testing.T) {

