@@ -125,8 +125,8 @@ func (s *stage) remove(ctx context.Context) error {
 }
 
 // sweep removes from the user's cluster what the demo has put there.
-func (s *stage) sweep() {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+func (s *stage) sweep(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	if _, err := s.client.Delete(ctx, s.prefix, kv.WithPrefix()); err != nil {
 		s.say("keys below %s may be left: %v", s.prefix, err)

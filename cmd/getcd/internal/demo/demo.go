@@ -29,7 +29,7 @@ func Run(ctx context.Context, o Options) (passed, failed int, err error) {
 	before := goleak.IgnoreCurrent()
 	s := &stage{report: r, dial: o.Dial, prefix: "demo/"}
 	if o.Dial == nil {
-		fmt.Fprintln(r.out, "getcd demo: three etcd members, each its own process, and a DNS server, on loopback.")
+		r.line("getcd demo: three etcd members, each its own process, and a DNS server, on loopback.")
 		l, err := startLocal(ctx, r)
 		if err != nil {
 			return 0, 0, err
@@ -37,16 +37,16 @@ func Run(ctx context.Context, o Options) (passed, failed int, err error) {
 		s.local, s.dial = l, l.dial
 	} else {
 		s.prefix = fmt.Sprintf("getcd-demo/%d/", start.UnixNano())
-		fmt.Fprintf(r.out, "getcd demo, on your cluster. Keys are put below %q, and removed. Nothing is broken.\n", s.prefix)
+		r.line("getcd demo, on your cluster. Keys are put below %q, and removed. Nothing is broken.", s.prefix)
 	}
 	s.run(ctx)
-	s.close()
+	s.close(context.WithoutCancel(ctx)) // after an interruption too
 	// The last step must not be missed out for an interruption: it is about it.
 	r.step(context.WithoutCancel(ctx), "Close everything: no goroutine is left", func(context.Context) error {
 		return goleak.Find(before)
 	})
-	fmt.Fprintf(r.out, "\nThe demo took %v.\n", round(time.Since(start)))
-	fmt.Fprintf(r.out, "%d passed, %d failed\n", r.passed, r.failed)
+	r.line("\nThe demo took %v.", round(time.Since(start)))
+	r.line("%d passed, %d failed", r.passed, r.failed)
 	return r.passed, r.failed, nil
 }
 
@@ -80,10 +80,10 @@ func (s *stage) run(ctx context.Context) {
 }
 
 // close ends the client and the cluster.
-func (s *stage) close() {
+func (s *stage) close(ctx context.Context) {
 	if s.client != nil {
 		if s.local == nil {
-			s.sweep()
+			s.sweep(ctx)
 		}
 		_ = s.client.Close() // has no error to return
 	}

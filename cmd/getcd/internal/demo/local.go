@@ -32,7 +32,7 @@ func startLocal(ctx context.Context, r *report) (*local, error) {
 	if err != nil {
 		return nil, err
 	}
-	dns, err := dnsserver.Start()
+	dns, err := dnsserver.Start() //nolint:contextcheck // it runs until it is closed
 	if err != nil {
 		_ = members.Stop() // the first error is the one that tells
 		return nil, err

@@ -27,7 +27,7 @@ func (r *report) step(ctx context.Context, title string, do func(ctx context.Con
 		return // interrupted: what is left was not tried
 	}
 	r.number++
-	fmt.Fprintf(r.out, "\n%2d. %s\n", r.number, title)
+	r.line("\n%2d. %s", r.number, title)
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
 	start := time.Now()
@@ -47,7 +47,11 @@ func (r *report) step(ctx context.Context, title string, do func(ctx context.Con
 
 // say prints one line of a step.
 func (r *report) say(format string, args ...any) {
-	fmt.Fprintf(r.out, "      "+format+"\n", args...)
+	r.line("      "+format, args...)
+}
+
+func (r *report) line(format string, args ...any) {
+	_, _ = fmt.Fprintf(r.out, format+"\n", args...) // nobody is left to tell that nobody reads
 }
 
 // round makes a duration fit to be read.
