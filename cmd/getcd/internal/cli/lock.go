@@ -39,6 +39,9 @@ Flags of the command itself come after '--':
 			if len(args) == 0 {
 				return exit.Errorf(exit.BadArgs, "lock needs the name of a lock, and may be given a command to run")
 			}
+			if ttl < 1 {
+				return exit.Errorf(exit.BadArgs, "bad value %d for --ttl: want a number of seconds, at least 1", ttl)
+			}
 			s, err := a.openLock(cmd, len(args) > 1)
 			if err != nil {
 				return err

@@ -37,11 +37,15 @@ type app struct {
 // Run returns when ctx ends, if not before, with everything it started ended.
 func Run(ctx context.Context, args []string, streams Streams, environ []string) int {
 	a := &app{Streams: streams, environ: environ, askPassword: askPassword}
+	return a.run(ctx, args)
+}
+
+func (a *app) run(ctx context.Context, args []string) int {
 	root := a.root() //nolint:contextcheck // cobra hands the context of ExecuteContext to the commands
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if said, ok := errors.AsType[*exit.Error](err); err != nil && (!ok || said.Err != nil) {
-		say(streams.Err, "Error: %v\n", err)
+		say(a.Err, "Error: %v\n", err)
 	}
 	return exit.Code(err)
 }

@@ -1,0 +1,62 @@
+package cli
+
+import (
+	"bytes"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/getcd/getcd/cmd/getcd/internal/exit"
+)
+
+// TestRunWithoutACluster has all that ends before a connection is needed. What
+// needs one is compared with etcdctl in the integration module.
+func TestRunWithoutACluster(t *testing.T) {
+	for _, tt := range []struct {
+		args    string
+		environ []string
+		code    int
+		stdout  string // parts of them
+		stderr  string
+	}{
+		{"", nil, exit.OK, "Key-value commands", ""},
+		{"--help", nil, exit.OK, `Use "getcd options"`, ""},
+		{"put --help", nil, exit.OK, "--prev-kv", ""},
+		{"options", nil, exit.OK, "--endpoints", ""},
+		{"version", nil, exit.OK, "API version: 3.", ""},
+		{"version", []string{"ETCDCTL_DIAL_TIMEOUT=soon"}, exit.OK, "API version: 3.", ""},
+		{"nonsense", nil, exit.Failure, "", `Error: unknown command "nonsense" for "getcd"`},
+		{"get k --nonsense", nil, exit.Failure, "", "Error: unknown flag: --nonsense\nRun 'getcd get --help' for usage"},
+		{"get k --limit=many", nil, exit.Failure, "", `Error: bad value "many" for --limit: want a 64-bit integer`},
+		{"get k --hex=perhaps", nil, exit.Failure, "", `Error: bad value "perhaps" for --hex: want true or false`},
+		{"get k --command-timeout=5", nil, exit.Failure, "", `Error: bad value "5" for --command-timeout: want a duration`},
+		{"get k -w xml", nil, exit.BadFeature, "", `unsupported output format "xml"`},
+		{"get k -w json --count-only", nil, exit.BadArgs, "", "--count-only needs --write-out=fields, not json"},
+		{"get k -w json --print-value-only", nil, exit.BadArgs, "", "--print-value-only needs --write-out=simple, not json"},
+		{"put k v -w table", nil, exit.BadFeature, "", "table not supported"},
+		{"lease revoke 1 -w protobuf", nil, exit.BadFeature, "", "protobuf not supported"},
+		{"lock name -w table", nil, exit.BadFeature, "", "table not supported"},
+		{"lock name --ttl=0", nil, exit.BadArgs, "", "--ttl"},
+		{"get k --cacert=", nil, exit.BadArgs, "", "--cacert"},
+		{"get k --endpoints=etcd://a", nil, exit.BadArgs, "", "etcd"},
+		{"get k --endpoints=a:1", []string{"ETCDCTL_ENDPOINTS=b:1"}, exit.Failure, "", "ETCDCTL_ENDPOINTS is shadowed by the flag --endpoints"},
+		{"get k --user=root", nil, exit.Failure, "", "no terminal"},
+		{"get k --user=root:hunter2 --endpoints=a:b:c --debug", nil, exit.BadArgs, "", "ETCDCTL_USER=…"},
+	} {
+		var stdout, stderr bytes.Buffer
+		a := &app{
+			Streams: Streams{In: strings.NewReader(""), Out: &stdout, Err: &stderr}, environ: tt.environ,
+			askPassword: func(io.Writer) (string, error) { return noPassword() },
+		}
+		code := a.run(t.Context(), strings.Fields(tt.args))
+		if code != tt.code || !strings.Contains(stdout.String(), tt.stdout) || !strings.Contains(stderr.String(), tt.stderr) {
+			t.Errorf("getcd %s\n got exit status %d, stdout %q, stderr %q\nwant %d, and in them %q and %q", tt.args, code, &stdout, &stderr, tt.code, tt.stdout, tt.stderr)
+		}
+		if tt.stdout == "" && stdout.Len() > 0 {
+			t.Errorf("getcd %s: stdout is %q, want none", tt.args, &stdout)
+		}
+		if strings.Contains(stderr.String(), "hunter2") {
+			t.Errorf("getcd %s: the password is in stderr: %s", tt.args, &stderr)
+		}
+	}
+}
