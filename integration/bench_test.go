@@ -22,24 +22,24 @@ type rival struct {
 	put, get func(ctx context.Context) error
 }
 
-func rivals(b *testing.B, endpoint string) []rival {
-	b.Helper()
+func rivals(tb testing.TB, endpoint string) []rival {
+	tb.Helper()
 	const key, value = "bench", "0123456789abcdef0123456789abcdef"
 
 	conn, err := grpc.NewClient("passthrough:///"+endpoint, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
-	b.Cleanup(func() { _ = conn.Close() })
+	tb.Cleanup(func() { _ = conn.Close() })
 	raw := pb.NewKVClient(conn)
 
-	ours := dial(b, client.Config{Endpoints: []string{endpoint}})
+	ours := dial(tb, client.Config{Endpoints: []string{endpoint}})
 
 	theirs, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, Logger: zap.NewNop()})
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
-	b.Cleanup(func() { _ = theirs.Close() })
+	tb.Cleanup(func() { _ = theirs.Close() })
 
 	return []rival{
 		{
