@@ -83,7 +83,13 @@ func (l *load) account(key string, s sum) {
 	l.sums[key] = s
 }
 
-const callTimeout = 15 * time.Second
+const (
+	readTimeout = 15 * time.Second
+	// A write that was under way when the leader was lost is not answered for
+	// 6 s. The workers do not wait for that long: giving up is one more way for
+	// a write to be in doubt.
+	writeTimeout = 2 * time.Second
+)
 
 // failed judges a write's error; it is called when the load is not over.
 func (l *load) failed(what string, err error) {
@@ -100,7 +106,7 @@ func (l *load) count(ctx context.Context, worker int) {
 	var n int64 // the count as the worker knows it
 	doubt := false
 	for pace(ctx) {
-		call, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+		call, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
 		next := strconv.FormatInt(n+1, 10)
 		guard := kv.Compare(kv.Value(key), "=", strconv.FormatInt(n, 10))
 		if n == 0 {
@@ -139,7 +145,7 @@ func (l *load) put(ctx context.Context, worker int) {
 	key := "put/" + strconv.Itoa(worker)
 	var s sum
 	for pace(ctx) {
-		call, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+		call, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
 		_, err := l.cl.Put(call, key, "v")
 		cancel()
 		if err != nil {
@@ -156,7 +162,7 @@ func (l *load) put(ctx context.Context, worker int) {
 // get is a worker that reads, linearizably and not.
 func (l *load) get(ctx context.Context) {
 	for i := 0; pace(ctx); i++ {
-		call, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+		call, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
 		var opts []kv.OpOption
 		if i%2 == 1 {
 			opts = append(opts, kv.WithSerializable())
