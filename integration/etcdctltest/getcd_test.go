@@ -3,7 +3,6 @@ package etcdctltest
 import (
 	"fmt"
 	"net"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -46,10 +45,7 @@ func (b *bench) discovery(t *testing.T) {
 
 	b.pairs(t, 3)
 	for _, line := range []string{"get key --prefix", "member list", "endpoint status"} {
-		want := b.etcdctlRun(t, sh("--endpoints ‹eps› "+line))
-		got := b.getcdRun(t, sh("--endpoints "+uri+" "+line))
-		want.stdout, got.stdout = sortLines(want.stdout), sortLines(got.stdout)
-		diff(t, sh("--endpoints "+uri+" "+line), got, want)
+		b.equivalent(t, sh("--endpoints "+uri+" "+line).unordered(), sh("--endpoints ‹eps› "+line))
 	}
 }
 
@@ -198,10 +194,4 @@ func (b *bench) etcdctlRun(t *testing.T, i invocation) result {
 func (b *bench) getcdRun(t *testing.T, i invocation) result {
 	t.Helper()
 	return run(t, b.getcd, i, strings.NewReplacer(b.vars...))
-}
-
-func sortLines(s string) string {
-	lines := strings.SplitAfter(s, "\n")
-	slices.Sort(lines)
-	return strings.Join(lines, "")
 }

@@ -77,6 +77,7 @@ func (i invocation) interrupted() invocation { i.interrupt = true; return i }
 // quiet is the invocation without a comparison of stdout.
 func (i invocation) quiet() invocation { i.statusOnly = true; return i }
 
+// unordered is the invocation with its lines compared in any order.
 func (i invocation) unordered() invocation { i.anyOrder = true; return i }
 
 func (i invocation) String() string {
