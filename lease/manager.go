@@ -206,7 +206,11 @@ func (m *manager) run() {
 		m.asleep = next
 		m.mu.Unlock()
 
-		timer.Reset(time.Until(next))
+		d := time.Until(next)
+		if d <= 0 {
+			continue
+		}
+		timer.Reset(d)
 		select {
 		case <-timer.C:
 		case <-m.wake:

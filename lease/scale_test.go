@@ -22,8 +22,8 @@ import (
 
 func TestManyLeasesShareFewStreams(t *testing.T) {
 	const (
-		leases     = 10_000
-		maxStreams = 8
+		leases     = manyLeases
+		maxStreams = 8 // one for each thousand, and no more than these
 	)
 	synctest.Test(t, func(t *testing.T) {
 		l, c := service(t, 1)

@@ -24,6 +24,9 @@ func jitter(d time.Duration) time.Duration {
 
 // sleep waits for d and reports whether ctx lived through it.
 func sleep(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

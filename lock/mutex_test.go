@@ -366,7 +366,11 @@ func TestWaiterSeesHandOverOnSilentWatch(t *testing.T) {
 		a := r.locked(r.alone(1))
 		b := r.mutex(&splitStreams{ClientConnInterface: r.alone(1), streams: r.alone(0), method: pb.Watch_Watch_FullMethodName})
 		r.cluster.Member(0).Hang()
-		time.AfterFunc(time.Minute, func() { r.unlock(a) })
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			time.Sleep(time.Minute)
+			r.unlock(a)
+		})
 		begin := time.Now()
 		if err := b.Lock(t.Context()); err != nil {
 			t.Fatalf("Lock: %v", err)
@@ -374,6 +378,7 @@ func TestWaiterSeesHandOverOnSilentWatch(t *testing.T) {
 		if got := time.Since(begin); got > 65*time.Second {
 			t.Errorf("Lock took %v, want at most half a TTL after the Unlock, 1m5s", got)
 		}
+		wg.Wait()
 		r.cluster.Member(0).Resume()
 		r.unlock(b)
 		r.wantNothingLeft()
@@ -610,7 +615,11 @@ func TestWatchMovesToAnotherMember(t *testing.T) {
 			return next(ss)
 		})
 		b := r.mutex(r.client(), lock.WithTTL(time.Minute))
-		time.AfterFunc(10*time.Second, func() { r.unlock(a) })
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			time.Sleep(10 * time.Second)
+			r.unlock(a)
+		})
 		begin := time.Now()
 		if err := b.Lock(t.Context()); err != nil {
 			t.Fatalf("Lock: %v", err)
@@ -618,6 +627,7 @@ func TestWatchMovesToAnotherMember(t *testing.T) {
 		if got := time.Since(begin); got != 10*time.Second {
 			t.Errorf("Lock took %v, want to end with the Unlock, 10s", got)
 		}
+		wg.Wait()
 		r.unlock(b)
 	})
 }
