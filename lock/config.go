@@ -2,6 +2,7 @@ package lock
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/getcd/getcd/lease"
@@ -47,7 +48,10 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-func (c Config) retries() int { return max(c.Retries, 0) }
+// tries is 1 + retries, cut where it makes no difference any more.
+func (c Config) tries() time.Duration {
+	return time.Duration(min(max(c.Retries, 0), math.MaxInt32-1) + 1)
+}
 
 // GiveUp is how long after the sending of the last acknowledged renewal the
 // holder gives the lock up:
@@ -58,7 +62,11 @@ func (c Config) retries() int { return max(c.Retries, 0) }
 // interval and with its whole timeout.
 func (c Config) GiveUp() time.Duration {
 	c = c.withDefaults()
-	return time.Duration(1+c.retries()) * (c.Heartbeat + c.RequestTimeout)
+	each := c.Heartbeat + c.RequestTimeout
+	if c.Heartbeat > 0 && (each < 0 || each > math.MaxInt64/c.tries()) {
+		return math.MaxInt64
+	}
+	return c.tries() * each
 }
 
 // Validate returns an error that names what is wrong and what would be right.
@@ -93,9 +101,9 @@ func (c Config) Validate() error {
 	}
 	margin := lease.Margin(c.TTL)
 	// Divided rather than multiplied, so that nothing overflows.
-	if each := (c.TTL - margin) / time.Duration(1+c.retries()); c.Heartbeat >= each-c.RequestTimeout {
+	if each := (c.TTL - margin) / c.tries(); c.Heartbeat >= each-c.RequestTimeout {
 		return fmt.Errorf("lock: two could hold the lock at once: (1 + retries) × (heartbeat + request timeout) must be < ttl − margin, but (1 + %d) × (%v + %v) = %v is not < %v − %v = %v; make the TTL longer, or the others less",
-			c.retries(), c.Heartbeat, c.RequestTimeout, c.GiveUp(), c.TTL, margin, c.TTL-margin)
+			c.tries()-1, c.Heartbeat, c.RequestTimeout, c.GiveUp(), c.TTL, margin, c.TTL-margin)
 	}
 	return nil
 }

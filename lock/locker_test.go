@@ -2,6 +2,7 @@ package lock_test
 
 import (
 	"context"
+	"math"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -38,7 +39,8 @@ func TestConfigInequality(t *testing.T) {
 		{"less by a little", lock.Config{TTL: 10 * s, Retries: 2, Heartbeat: 2*s - time.Millisecond, RequestTimeout: s}, 9*s - 3*time.Millisecond, nil},
 		{"no retries", lock.Config{TTL: 8 * s, Retries: lock.NoRetries, Heartbeat: 5 * s, RequestTimeout: s}, 6 * s, nil},
 		{"within the margin", lock.Config{TTL: 8 * s, Retries: lock.NoRetries, Heartbeat: 6500 * time.Millisecond, RequestTimeout: s}, 7500 * time.Millisecond, []string{"two could hold"}},
-		{"many retries", lock.Config{TTL: 8 * s, Retries: 1 << 40, Heartbeat: s, RequestTimeout: s}, -1, []string{"two could hold"}},
+		{"many retries", lock.Config{TTL: 8 * s, Retries: math.MaxInt, Heartbeat: s, RequestTimeout: s}, math.MaxInt32 * 2 * s, []string{"two could hold"}},
+		{"endless heartbeat", lock.Config{TTL: 8 * s, Heartbeat: math.MaxInt64}, math.MaxInt64, []string{"two could hold"}},
 		{"fraction", lock.Config{TTL: 8500 * time.Millisecond}, 6 * s, []string{"whole seconds"}},
 		{"too long", lock.Config{TTL: (lease.MaxTTL + 1) * s}, 6 * s, []string{"9000000000"}},
 		{"negative heartbeat", lock.Config{Heartbeat: -s}, 0, []string{"Heartbeat", "negative"}},
@@ -48,7 +50,7 @@ func TestConfigInequality(t *testing.T) {
 		{"negative retries", lock.Config{Retries: -2}, 2 * s, []string{"Retries", "-2", "NoRetries"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := tc.cfg.GiveUp(); got != tc.giveUp && tc.giveUp >= 0 {
+			if got := tc.cfg.GiveUp(); got != tc.giveUp {
 				t.Errorf("GiveUp() = %v, want %v", got, tc.giveUp)
 			}
 			_, err := lock.NewLocker(nil, tc.cfg)
