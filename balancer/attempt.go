@@ -25,6 +25,7 @@ type Attempt struct {
 
 	member atomic.Pointer[member]
 	sent   atomic.Bool
+	heard  atomic.Bool
 }
 
 // Endpoint is the endpoint that the RPC was last sent to; empty when none was
@@ -40,10 +41,15 @@ func (a *Attempt) Endpoint() string {
 // no member can have seen it.
 func (a *Attempt) Sent() bool { return a.sent.Load() }
 
+// Heard reports whether the member has said anything in return. False means that
+// what the RPC returned was made in this process.
+func (a *Attempt) Heard() bool { return a.heard.Load() }
+
 // Reset forgets the results, so that the Attempt can serve the next RPC.
 func (a *Attempt) Reset() {
 	a.member.Store(nil)
 	a.sent.Store(false)
+	a.heard.Store(false)
 }
 
 // Observe records the member ID that the picked endpoint has told in a

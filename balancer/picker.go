@@ -55,6 +55,9 @@ func (p *policy) done(m *member, a *Attempt, start time.Time, info balancer.Done
 	if a != nil && info.BytesSent {
 		a.sent.Store(true)
 	}
+	if a != nil && info.BytesReceived {
+		a.heard.Store(true)
+	}
 	switch {
 	case info.Err != nil:
 		if cantServe(info.Err) {

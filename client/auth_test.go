@@ -42,7 +42,7 @@ func TestOneAuthenticateForAll(t *testing.T) {
 			if got := r.logins(); got != round {
 				t.Errorf("after %d tokens: %d logins", round, got)
 			}
-			if got := r.version("k"); got != int64(1000*round) {
+			if got := r.version(); got != int64(1000*round) {
 				t.Errorf("the key was written %d times, want %d", got, 1000*round)
 			}
 			r.cluster.ExpireTokens()

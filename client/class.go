@@ -57,7 +57,11 @@ func classify(method string, req any) call {
 		return call{class: write, waits: true}
 	case pb.KV_Compact_FullMethodName:
 		return call{class: repeatable, waits: true}
-	case pb.Maintenance_Defragment_FullMethodName, pb.Maintenance_HashKV_FullMethodName:
+	case pb.Maintenance_Defragment_FullMethodName:
+		// It stops one member for a while. Nobody wants another one to be stopped
+		// because the first one's answer was lost.
+		return call{class: write, anyMember: true, waits: true}
+	case pb.Maintenance_HashKV_FullMethodName:
 		return call{class: read, anyMember: true, waits: true}
 	case pb.Maintenance_Status_FullMethodName, pb.Maintenance_Hash_FullMethodName:
 		return call{class: read, anyMember: true}
@@ -69,11 +73,11 @@ func classify(method string, req any) call {
 	case pb.Cluster_MemberList_FullMethodName:
 		r, _ := req.(*pb.MemberListRequest)
 		return call{class: read, anyMember: !r.GetLinearizable()}
-	case pb.Auth_Authenticate_FullMethodName:
-		return call{class: repeatable}
 	case pb.Lease_LeaseRevoke_FullMethodName, v3lockpb.Lock_Unlock_FullMethodName:
 		return call{class: repeatable}
-	case pb.Lease_LeaseTimeToLive_FullMethodName, pb.Lease_LeaseLeases_FullMethodName,
+	// A token that nobody uses is no state: Authenticate leaves no doubt.
+	case pb.Auth_Authenticate_FullMethodName,
+		pb.Lease_LeaseTimeToLive_FullMethodName, pb.Lease_LeaseLeases_FullMethodName,
 		pb.Auth_AuthStatus_FullMethodName, pb.Auth_UserGet_FullMethodName, pb.Auth_UserList_FullMethodName,
 		pb.Auth_RoleGet_FullMethodName, pb.Auth_RoleList_FullMethodName:
 		return call{class: read}

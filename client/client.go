@@ -159,8 +159,8 @@ func (c *Conn) WaitReady(ctx context.Context) error {
 			return t.failed(ctx.Err())
 		}
 	}
-	if _, err := c.auth.get(ctx); err != nil {
-		t := try{conn: c, ctx: ctx, method: "WaitReady"}
+	t := try{conn: c, ctx: ctx, method: "WaitReady"}
+	if _, err := t.credential(); err != nil {
 		return t.failed(err)
 	}
 	return nil

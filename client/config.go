@@ -77,7 +77,8 @@ type Config struct {
 
 	// DialOptions are given to grpc.NewClient after the client's own. Options
 	// that replace the resolver, the balancer or the credentials break the
-	// client's guarantees.
+	// client's guarantees; so do interceptors that send a request twice, that
+	// drop the values of its context, or that rewrite its errors.
 	DialOptions []grpc.DialOption
 }
 

@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/status"
 
 	"github.com/getcd/getcd/balancer"
@@ -58,7 +59,7 @@ func (c *Conn) Invoke(ctx context.Context, method string, req, reply any, opts .
 		t.avoid = a.Avoid
 	}
 	for {
-		cred, err := c.credential(ctx, method)
+		cred, err := t.credential()
 		if err != nil {
 			return t.failed(err)
 		}
@@ -93,7 +94,7 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 		t.avoid = own.Avoid
 	}
 	for {
-		cred, err := c.credential(ctx, method)
+		cred, err := t.credential()
 		if err != nil {
 			return nil, t.failed(err)
 		}
@@ -117,14 +118,6 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 	}
 }
 
-// credential returns what the request is to carry.
-func (c *Conn) credential(ctx context.Context, method string) (*credential, error) {
-	if method == pb.Auth_Authenticate_FullMethodName {
-		return c.none, nil
-	}
-	return c.auth.get(ctx)
-}
-
 // login is how the authenticator gets its tokens.
 func (c *Conn) login(user, password string, timeout time.Duration) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
@@ -143,9 +136,39 @@ type try struct {
 	call   call
 
 	n        int            // failed tries
+	renewed  int            // tokens given up
 	avoid    []string       // the endpoint that failed last
 	attempts []AttemptError // each endpoint's last failure
 	applied  bool           // an earlier try may have been applied
+}
+
+// credential returns what the request is to carry. A login whose time is up does
+// not end a call that has time left.
+func (t *try) credential() (*credential, error) {
+	if t.method == pb.Auth_Authenticate_FullMethodName {
+		return t.conn.none, nil
+	}
+	for {
+		cred, err := t.conn.auth.get(t.ctx)
+		if !errors.Is(err, context.DeadlineExceeded) || t.ctx.Err() != nil {
+			return cred, err
+		}
+		t.n++
+		if err := t.pause(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// maxRenewals is how many new tokens one call may ask for. A server that refuses
+// them all has another reason; each login costs it the check of a password.
+const maxRenewals = 3
+
+// renew gives up a token that a server has refused, and reports whether the call
+// may go on with another.
+func (t *try) renew(cred *credential) bool {
+	t.renewed++
+	return t.renewed <= maxRenewals && t.conn.auth.reject(cred)
 }
 
 // judge says what follows from a failed attempt: the call is done, with the
@@ -157,16 +180,16 @@ func (t *try) judge(err error, attempt *balancer.Attempt, cred *credential) (don
 		t.avoid = []string{e}
 	}
 	settleDeadline(t.ctx, err)
-	f := fateOf(err, attempt.Sent())
-	if f == unknown {
+	f := fateOf(err, attempt.Sent(), attempt.Heard())
+	if f == unknown || f == doubtful {
 		t.applied = t.applied || t.call.class != read
 	}
 	switch {
-	case f == answered:
+	case f == answered || f == doubtful:
 		return true, t.failed(err)
 	case t.conn.closed.Load():
 		return true, t.failed(ErrClosed)
-	case f == unauthenticated && !t.conn.auth.reject(cred):
+	case f == unauthenticated && !t.renew(cred):
 		return true, t.failed(err)
 	case t.ctx.Err() != nil:
 		return true, t.failed(t.ctx.Err())
@@ -241,13 +264,9 @@ func (t *try) record(endpoint string, err error) {
 
 // failed makes the error that the call returns.
 func (t *try) failed(err error) error {
-	if _, ok := errors.AsType[*Error](err); ok {
-		// Of the Authenticate that the call waited for: it says more than this
-		// call could, and nothing of the call was sent.
-		return err
-	}
 	e := &Error{Op: operation(t.method), Err: rpctypes.Error(err), Attempts: t.attempts, ambiguous: t.applied}
-	if len(e.Attempts) == 0 {
+	// A login that failed, which is an Error too, tells its own attempts.
+	if _, login := errors.AsType[*Error](err); !login && len(e.Attempts) == 0 {
 		e.Attempts = t.conn.obstacles()
 	}
 	return e
@@ -258,7 +277,10 @@ func (c *Conn) obstacles() []AttemptError {
 	var out []AttemptError
 	for _, s := range c.table.Snapshot() {
 		err := s.LastError
-		if err == nil {
+		switch {
+		case s.State == connectivity.Ready:
+			err = errors.New("connected, but not asked yet")
+		case err == nil:
 			err = errors.New("not connected: " + s.State.String())
 		}
 		out = append(out, AttemptError{s.Address, err})

@@ -105,7 +105,7 @@ func TestWrites(t *testing.T) {
 			once(put, applyThen(status.Error(codes.DeadlineExceeded, "context deadline exceeded"))), 1, true, nil,
 		},
 		"unknown to us":     {once(put, applyThen(status.Error(codes.Unknown, "etcdserver: new in 3.9"))), 1, true, nil},
-		"no space":          {once(put, refuse(rpctypes.ErrGRPCNoSpace)), 0, false, rpctypes.ErrNoSpace},
+		"no space":          {once(put, refuse(rpctypes.ErrGRPCNoSpace)), 0, true, rpctypes.ErrNoSpace},
 		"permission denied": {once(put, refuse(rpctypes.ErrGRPCPermissionDenied)), 0, false, rpctypes.ErrPermissionDenied},
 		"too large":         {once(put, refuse(rpctypes.ErrGRPCRequestTooLarge)), 0, false, rpctypes.ErrRequestTooLarge},
 	}
@@ -125,7 +125,7 @@ func TestWrites(t *testing.T) {
 					t.Errorf("got error %v, want one that is %v", err, c.is)
 				}
 				r.cluster.Member(0).Intercept(nil)
-				if got := r.version("k"); got != c.written {
+				if got := r.version(); got != c.written {
 					t.Errorf("the key was written %d times, want %d", got, c.written)
 				}
 			})
@@ -164,7 +164,7 @@ func TestWriteToNobodyIsNotAmbiguous(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Errorf("a write that waited for the cluster: %v", err)
 		}
-		if got := r.version("k"); got != 1 {
+		if got := r.version(); got != 1 {
 			t.Errorf("the key was written %d times, want once", got)
 		}
 	})
@@ -307,7 +307,7 @@ func TestErrorText(t *testing.T) {
 	run(t, 3, nil, func(r *rig) {
 		t := r.t
 		r.cluster.Member(0).Intercept(once(pb.KV_Put_FullMethodName, applyThen(rpctypes.ErrGRPCTimeout)))
-		r.cluster.Member(1).Intercept(once(pb.KV_Put_FullMethodName, refuse(rpctypes.ErrGRPCNoSpace)))
+		r.cluster.Member(1).Intercept(once(pb.KV_Put_FullMethodName, refuse(rpctypes.ErrGRPCTooManyOps)))
 		err := r.put(r.timeout(time.Second), "k", "v")
 		want := "etcd Put: etcdserver: request timed out (it may have been applied) [" + m1 + "]"
 		if err == nil || err.Error() != want {
@@ -315,11 +315,11 @@ func TestErrorText(t *testing.T) {
 		}
 		r.cluster.Member(0).SetNoLeader(true)
 		err = r.put(r.timeout(time.Second), "k", "v")
-		want = "etcd Put: etcdserver: mvcc: database space exceeded [" + m1 + ": etcdserver: no leader; " + m2 + ": etcdserver: mvcc: database space exceeded]"
+		want = "etcd Put: etcdserver: too many operations in txn request [" + m1 + ": etcdserver: no leader; " + m2 + ": etcdserver: too many operations in txn request]"
 		if err == nil || err.Error() != want {
 			t.Errorf("got  %v\nwant %s", err, want)
 		}
-		if c := status.Code(err); c != codes.ResourceExhausted {
+		if c := status.Code(err); c != codes.InvalidArgument {
 			t.Errorf("code: got %v, want %v", c, codes.ResourceExhausted)
 		}
 	})

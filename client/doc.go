@@ -18,9 +18,10 @@
 // a repeatable request, which leaves the same state when it is applied twice; a
 // write only when it is certain that no member has proposed it:
 //
-//	read        Range, read-only Txn, TimeToLive, Leases, Status, MemberList, …
+//	read        Range, read-only Txn, TimeToLive, Leases, Status, MemberList,
+//	            Authenticate, …
 //	repeatable  LeaseGrant with an ID of the client's choosing, LeaseRevoke, Compact,
-//	            Lock with a lease, Unlock, Authenticate, …
+//	            Lock with a lease, Unlock, …
 //	write       all else
 //
 // A call that may be sent again is, until it is answered or its context ends, the
@@ -32,7 +33,9 @@
 // A failed call returns an *Error, which wraps etcd's own error where there is
 // one (package rpctypes), or the context's. When IsAmbiguous says so, the write
 // may have been applied, or may yet be: read before you write again. All other
-// errors of writes mean that nothing was applied.
+// errors of writes mean that nothing was applied. One of etcd's own answers is
+// ambiguous, too: the write by which the database passes its quota is applied and
+// answered with rpctypes.ErrNoSpace.
 //
 // # Goroutines
 //

@@ -101,6 +101,9 @@ func text(err error) string {
 	if err == nil {
 		return "not tried"
 	}
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Error()
+	}
 	if s, ok := err.(interface{ GRPCStatus() *status.Status }); ok {
 		st := s.GRPCStatus()
 		if strings.HasPrefix(st.Message(), "etcdserver: ") {

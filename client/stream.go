@@ -53,7 +53,7 @@ func (s *stream) explain(err error) error {
 	if e := s.attempt.Endpoint(); e != "" {
 		t.record(e, err)
 	}
-	if f := fateOf(err, true); f != answered {
+	if f := fateOf(err, true, true); f != answered {
 		switch ctxErr := s.ctx.Err(); {
 		case s.conn.closed.Load():
 			err = ErrClosed

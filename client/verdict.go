@@ -21,6 +21,8 @@ const (
 	refused
 	// unauthenticated: as refused, but for its token.
 	unauthenticated
+	// doubtful: as answered, but it may have been applied all the same.
+	doubtful
 	// unknown: it may have been applied, or may yet be.
 	unknown
 	// undeliverable: it can't be sent, by any client, to any member.
@@ -49,6 +51,11 @@ var fates = func() map[string]fate {
 			// Sent without a token while authentication was off; it is on now.
 			rpctypes.ErrGRPCUserEmpty,
 		},
+		doubtful: {
+			// Three places say this: before the proposal, instead of applying it,
+			// and, when the quota is passed by this very request, after it.
+			rpctypes.ErrGRPCNoSpace,
+		},
 		unknown: {
 			// The server waited for the request's outcome in vain.
 			rpctypes.ErrGRPCTimeout,
@@ -72,8 +79,8 @@ var fates = func() map[string]fate {
 }()
 
 // fateOf says what became of a request. sent tells whether it may have left
-// this process.
-func fateOf(err error, sent bool) fate {
+// this process, heard whether the server said anything.
+func fateOf(err error, sent, heard bool) fate {
 	s := status.Convert(err)
 	if f, ok := fates[s.Message()]; ok {
 		return f
@@ -89,12 +96,13 @@ func fateOf(err error, sent bool) fate {
 		return unknown
 	case codes.ResourceExhausted:
 		// grpc's own limits: of what it sends, checked before the message goes
-		// out, and of what it receives, when the server has done its work.
-		if strings.HasPrefix(s.Message(), "trying to send message larger than max") {
+		// out, and of what it receives, when the server has done its work. A
+		// server that fails to send its answer uses the same words.
+		if !heard && strings.HasPrefix(s.Message(), "trying to send message larger than max") {
 			return undeliverable
 		}
 	case codes.Internal:
-		if strings.HasPrefix(s.Message(), "grpc: error while marshaling") {
+		if !heard && strings.HasPrefix(s.Message(), "grpc: error while marshaling") {
 			return undeliverable
 		}
 	case codes.InvalidArgument, codes.FailedPrecondition, codes.PermissionDenied, codes.NotFound,
