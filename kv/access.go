@@ -14,6 +14,9 @@ func (op Op) IsDelete() bool { return op.kind == opDelete }
 // IsTxn reports whether the operation is a transaction.
 func (op Op) IsTxn() bool { return op.kind == opTxn }
 
+// IsWatch reports whether the operation is one of OpWatch.
+func (op Op) IsWatch() bool { return op.kind == opWatch }
+
 // Txn returns a transaction's comparisons and its two lists of operations.
 func (op Op) Txn() ([]Cmp, []Op, []Op) { return op.cmps, op.thenOps, op.elseOps }
 
@@ -63,6 +66,21 @@ func (op Op) IsSortOptionValid() bool { return op.sort.valid() }
 
 // IsPrevKV reports whether WithPrevKV is set.
 func (op Op) IsPrevKV() bool { return op.prevKV }
+
+// IsProgressNotify reports whether WithProgressNotify is set.
+func (op Op) IsProgressNotify() bool { return op.progressNotify }
+
+// IsCreatedNotify reports whether WithCreatedNotify is set.
+func (op Op) IsCreatedNotify() bool { return op.createdNotify }
+
+// IsFilterPut reports whether WithFilterPut is set.
+func (op Op) IsFilterPut() bool { return op.filterPut }
+
+// IsFilterDelete reports whether WithFilterDelete is set.
+func (op Op) IsFilterDelete() bool { return op.filterDelete }
+
+// IsFragment reports whether WithFragment is set.
+func (op Op) IsFragment() bool { return op.fragment }
 
 // IsIgnoreValue reports whether WithIgnoreValue is set.
 func (op Op) IsIgnoreValue() bool { return op.ignoreValue }

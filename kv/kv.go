@@ -166,6 +166,8 @@ func (c *client) Do(ctx context.Context, op Op) (OpResponse, error) {
 	case opTxn:
 		resp, err := c.txn(ctx, &op)
 		return OpResponse{txn: resp}, err
+	case opWatch:
+		return OpResponse{}, errWatchOp()
 	default:
 		return OpResponse{}, errOrNil(op.check())
 	}

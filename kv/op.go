@@ -20,11 +20,12 @@ const (
 	opPut
 	opDelete
 	opTxn
+	opWatch
 )
 
 func (k opKind) String() string {
-	names := make([]string, 0, 4)
-	for i, name := range [...]string{"Get", "Put", "Delete", "Txn"} {
+	names := make([]string, 0, 5)
+	for i, name := range [...]string{"Get", "Put", "Delete", "Txn", "Watch"} {
 		if k&(1<<i) != 0 {
 			names = append(names, name)
 		}
@@ -50,7 +51,7 @@ func (r rangeBy) String() string {
 }
 
 // Op is one operation, made by OpGet, OpPut, OpDelete or OpTxn, for Do or for a
-// transaction. It is a value: changing a copy does not change the original. The
+// transaction; OpWatch makes one that only package watch can use. It is a value: changing a copy does not change the original. The
 // zero Op is no operation, and an error to use.
 type Op struct { //nolint:recvcheck // clientv3's shape: mutators take a pointer, accessors work on any Op
 	kind opKind
@@ -60,9 +61,10 @@ type Op struct { //nolint:recvcheck // clientv3's shape: mutators take a pointer
 	end []byte
 	by  rangeBy
 
+	rev int64 // Get and Watch
+
 	// Get
 	limit        int64
-	rev          int64
 	sort         SortOption
 	sorted       bool
 	serializable bool
@@ -79,7 +81,14 @@ type Op struct { //nolint:recvcheck // clientv3's shape: mutators take a pointer
 	ignoreValue bool
 	ignoreLease bool
 
-	prevKV bool // Put and Delete
+	prevKV bool // Put, Delete and Watch
+
+	// Watch
+	progressNotify bool
+	createdNotify  bool
+	filterPut      bool
+	filterDelete   bool
+	fragment       bool
 
 	// Txn
 	cmps    []Cmp
@@ -106,6 +115,13 @@ func OpPut(key, val string, opts ...OpOption) Op {
 // OpDelete is the operation of KV.Delete.
 func OpDelete(key string, opts ...OpOption) Op {
 	op := Op{kind: opDelete, key: []byte(key)}
+	return op.with(opts)
+}
+
+// OpWatch is what Watcher.Watch of package watch watches. It is for inspecting
+// options and for that package; Do and transactions refuse it.
+func OpWatch(key string, opts ...OpOption) Op {
+	op := Op{kind: opWatch, key: []byte(key)}
 	return op.with(opts)
 }
 
@@ -162,6 +178,15 @@ func (op *Op) check() *UsageError {
 		if len(op.end) > 0 && !bytes.Equal(op.end, toInfinity) && bytes.Compare(op.key, op.end) > 0 {
 			return &UsageError{Op: name, Option: "WithRange", Reason: fmt.Sprintf(
 				"the end %q is before the key %q; a range is [key, end)", op.end, op.key)}
+		}
+	case opWatch:
+		if len(op.key) == 0 {
+			return errEmptyKey(name, "it is empty; name a key, or add WithPrefix or WithFromKey for all keys")
+		}
+		// Unlike a Get, the server refuses to watch a range without keys.
+		if len(op.end) > 0 && !bytes.Equal(op.end, toInfinity) && bytes.Compare(op.key, op.end) >= 0 {
+			return &UsageError{Op: name, Option: "WithRange", Reason: fmt.Sprintf(
+				"the end %q is not after the key %q; a range is [key, end)", op.end, op.key)}
 		}
 	case opPut:
 		switch {
@@ -257,6 +282,9 @@ func (op *Op) requestOp() (*pb.RequestOp, *UsageError) {
 	}
 	if err := op.check(); err != nil {
 		return nil, err
+	}
+	if op.kind == opWatch {
+		return nil, errWatchOp()
 	}
 	switch op.kind {
 	case opPut:

@@ -26,9 +26,9 @@ func (op *Op) applies(option string, to opKind) bool {
 }
 
 // setInt64 is an option that is a number from 0 on.
-func setInt64(option string, field func(*Op) *int64, n int64) OpOption {
+func setInt64(option string, to opKind, field func(*Op) *int64, n int64) OpOption {
 	return func(op *Op) {
-		if !op.applies(option, opGet) {
+		if !op.applies(option, to) {
 			return
 		}
 		if n < 0 {
@@ -42,38 +42,41 @@ func setInt64(option string, field func(*Op) *int64, n int64) OpOption {
 // WithLimit makes Get return at most n keys, and say in More whether there are
 // others. 0 means no limit. Count is still that of the whole range.
 func WithLimit(n int64) OpOption {
-	return setInt64("WithLimit", func(op *Op) *int64 { return &op.limit }, n)
+	return setInt64("WithLimit", opGet, func(op *Op) *int64 { return &op.limit }, n)
 }
 
 // WithRev makes Get read the store as it was at revision rev: with
 // rpctypes.ErrCompacted when that has been compacted, and rpctypes.ErrFutureRev
 // when it has not been reached. 0 means now.
+//
+// It makes a watch begin with the changes of revision rev, which may be in the
+// past or in the future; 0 means from when the server makes the watch.
 func WithRev(rev int64) OpOption {
-	return setInt64("WithRev", func(op *Op) *int64 { return &op.rev }, rev)
+	return setInt64("WithRev", opGet|opWatch, func(op *Op) *int64 { return &op.rev }, rev)
 }
 
 // WithMinModRev makes Get leave out keys that were last changed before rev. 0
 // means no bound. Count is unaffected, as with all four of these filters.
 func WithMinModRev(rev int64) OpOption {
-	return setInt64("WithMinModRev", func(op *Op) *int64 { return &op.minModRev }, rev)
+	return setInt64("WithMinModRev", opGet, func(op *Op) *int64 { return &op.minModRev }, rev)
 }
 
 // WithMaxModRev makes Get leave out keys that were last changed after rev. 0
 // means no bound.
 func WithMaxModRev(rev int64) OpOption {
-	return setInt64("WithMaxModRev", func(op *Op) *int64 { return &op.maxModRev }, rev)
+	return setInt64("WithMaxModRev", opGet, func(op *Op) *int64 { return &op.maxModRev }, rev)
 }
 
 // WithMinCreateRev makes Get leave out keys that were created before rev. 0
 // means no bound.
 func WithMinCreateRev(rev int64) OpOption {
-	return setInt64("WithMinCreateRev", func(op *Op) *int64 { return &op.minCreateRev }, rev)
+	return setInt64("WithMinCreateRev", opGet, func(op *Op) *int64 { return &op.minCreateRev }, rev)
 }
 
 // WithMaxCreateRev makes Get leave out keys that were created after rev. 0 means
 // no bound.
 func WithMaxCreateRev(rev int64) OpOption {
-	return setInt64("WithMaxCreateRev", func(op *Op) *int64 { return &op.maxCreateRev }, rev)
+	return setInt64("WithMaxCreateRev", opGet, func(op *Op) *int64 { return &op.maxCreateRev }, rev)
 }
 
 // SortTarget is what WithSort sorts by.
@@ -188,10 +191,11 @@ func WithIgnoreLease() OpOption {
 	}
 }
 
-// WithPrevKV makes Put and Delete return what was there before.
+// WithPrevKV makes Put and Delete return what was there before, and a watch's
+// events carry it, unless it has been compacted.
 func WithPrevKV() OpOption {
 	return func(op *Op) {
-		if op.applies("WithPrevKV", opPut|opDelete) {
+		if op.applies("WithPrevKV", opPut|opDelete|opWatch) {
 			op.prevKV = true
 		}
 	}
@@ -206,7 +210,7 @@ var (
 
 // rangeOnce reports whether the Op may get its range end from an option.
 func (op *Op) rangeOnce(by rangeBy) bool {
-	if !op.applies(by.String(), opGet|opDelete) {
+	if !op.applies(by.String(), opGet|opDelete|opWatch) {
 		return false
 	}
 	if op.by != byNothing && op.by != by {
@@ -216,7 +220,7 @@ func (op *Op) rangeOnce(by rangeBy) bool {
 	return true
 }
 
-// WithRange makes Get or Delete work on the keys in [key, end). An end of "" is
+// WithRange makes Get, Delete or a watch work on the keys in [key, end). An end of "" is
 // the protocol's way to say one key, and "\x00" that there is no end; an end
 // before the key is an error.
 func WithRange(end string) OpOption {
@@ -232,7 +236,7 @@ func WithRange(end string) OpOption {
 	}
 }
 
-// WithPrefix makes Get or Delete work on the keys that begin with key: on all
+// WithPrefix makes Get, Delete or a watch work on the keys that begin with key: on all
 // keys when it is empty.
 func WithPrefix() OpOption {
 	return func(op *Op) {
@@ -248,7 +252,7 @@ func WithPrefix() OpOption {
 	}
 }
 
-// WithFromKey makes Get or Delete work on the keys from key on, in the order of
+// WithFromKey makes Get, Delete or a watch work on the keys from key on, in the order of
 // their bytes: on all keys when it is empty.
 func WithFromKey() OpOption {
 	return func(op *Op) {
