@@ -49,8 +49,8 @@ func (c Config) withDefaults() Config {
 }
 
 // tries is 1 + retries, cut where it makes no difference any more.
-func (c Config) tries() time.Duration {
-	return time.Duration(min(max(c.Retries, 0), math.MaxInt32-1) + 1)
+func (c Config) tries() int64 {
+	return int64(min(max(c.Retries, 0), math.MaxInt32-1) + 1)
 }
 
 // GiveUp is how long after the sending of the last acknowledged renewal the
@@ -63,10 +63,10 @@ func (c Config) tries() time.Duration {
 func (c Config) GiveUp() time.Duration {
 	c = c.withDefaults()
 	each := c.Heartbeat + c.RequestTimeout
-	if c.Heartbeat > 0 && (each < 0 || each > math.MaxInt64/c.tries()) {
+	if c.Heartbeat > 0 && (each < 0 || int64(each) > math.MaxInt64/c.tries()) {
 		return math.MaxInt64
 	}
-	return c.tries() * each
+	return time.Duration(c.tries() * int64(each))
 }
 
 // Validate returns an error that names what is wrong and what would be right.
@@ -101,7 +101,7 @@ func (c Config) Validate() error {
 	}
 	margin := lease.Margin(c.TTL)
 	// Divided rather than multiplied, so that nothing overflows.
-	if each := (c.TTL - margin) / c.tries(); c.Heartbeat >= each-c.RequestTimeout {
+	if each := time.Duration(int64(c.TTL-margin) / c.tries()); c.Heartbeat >= each-c.RequestTimeout {
 		return fmt.Errorf("lock: two could hold the lock at once: (1 + retries) × (heartbeat + request timeout) must be < ttl − margin, but (1 + %d) × (%v + %v) = %v is not < %v − %v = %v; make the TTL longer, or the others less",
 			c.tries()-1, c.Heartbeat, c.RequestTimeout, c.GiveUp(), c.TTL, margin, c.TTL-margin)
 	}
