@@ -28,15 +28,21 @@
 // stands still while Linux is suspended, and so does a paused virtual machine.
 // Who must be right through that too needs a fencing token (package lock).
 //
+// The proof presumes that the cluster keeps to this, and etcd has a gap there,
+// seen with 3.7.3: a leader that was stopped (SIGSTOP) for longer than a TTL may,
+// when it continues, revoke leases that its successor has renewed meanwhile,
+// before it notices that it leads no more. A keeper learns of that, as of any
+// revocation by others, with its next renewal.
+//
 // # How leases are kept
 //
 // All keepers of one client share a few LeaseKeepAlive streams, one for each
 // 1,000 leases and at most 8, because the server renews serially per stream. A
 // lease is renewed a little before every third of its TTL. A renewal that stays
 // unanswered for another third is sent again on a new stream, to another member
-// where the connection can tell members apart (balancer.Attempt); the silent
-// stream may still answer, and its answer counts, from when that renewal was
-// sent. A stream that fails is reopened after an exponential, jittered wait,
+// where the connection can tell members apart (balancer.Attempt), and then to a
+// further one after each ninth. A silent stream may still answer, and its answer
+// counts, from when that renewal was sent. A stream that fails is reopened after an exponential, jittered wait,
 // and what was outstanding on it is sent again at once, most urgent first.
 //
 // The streams start with the first keeper and end with the last one.

@@ -134,6 +134,27 @@ func TestLateAnswerCountsFromSending(t *testing.T) {
 	})
 }
 
+// However often a renewal is sent again, its first sending is not forgotten.
+func TestFirstSendingIsNotForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, c := service(t, 1)
+		const delay = 3500 * time.Millisecond
+		record(c.Member(0), func(int) time.Duration { return delay })
+		id := mustGrant(t, l, 20)
+		begin := time.Now()
+		k := mustKeep(t, l, id)
+		if got := time.Since(begin); got != delay {
+			t.Errorf("Keep took %v, want %v, as long as the first answer", got, delay)
+		}
+		if got, want := k.Deadline().Sub(begin), 20*time.Second-lease.Margin(20*time.Second); got != want {
+			t.Errorf("deadline is %v after the first sending, want %v", got, want)
+		}
+		if got := c.Member(0).Calls(keepAlive); got != 3 {
+			t.Errorf("%d streams, want 3: after 1 s and 2 s more it is sent again", got)
+		}
+	})
+}
+
 // A cluster that takes longer than TTL/3 for every answer is still quick enough:
 // what a stream answers after it was given up counts, from its sending.
 func TestAnswersOfSilentStreamsCount(t *testing.T) {
@@ -189,6 +210,23 @@ func TestMovesToAnotherMember(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Two silent members of three are what is seen when the leader is stopped: itself
+// and the follower that passes its renewals on to it.
+func TestTwoSilentMembers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := fakeetcd.Start(t, 3)
+		l := newService(t, newRotating(t, c))
+		k := mustKeep(t, l, mustGrant(t, l, 5))
+		time.Sleep(time.Minute)
+		c.Member(0).Hang()
+		c.Member(1).Hang()
+		time.Sleep(time.Minute)
+		if err := k.Err(); err != nil {
+			t.Errorf("Err with one member left: %v", err)
+		}
+	})
 }
 
 func TestRecoversWhenTheMemberReturns(t *testing.T) {

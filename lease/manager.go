@@ -32,19 +32,28 @@ type entry struct {
 	next     time.Time     // when the next renewal is due, unless one is pending
 	pending  bool          // a renewal waits to be sent, or for its answer
 	since    time.Time     // since when it is pending on the lane's current stream
-	moves    int           // how often the pending renewal was sent again
+	moves    int           // how many members in a row were silent about it
+	again    bool          // it was sent again since the last answer
 
 	at    time.Time // when the manager has to look at it
 	index int       // in the heap
 }
 
 // patience is how long a renewal may stay unanswered before it is sent to
-// another member: a third of the TTL. Without a TTL it grows with each try.
-func patience(ttl time.Duration, tries int) time.Duration {
-	if ttl == 0 {
-		return firstPatience << min(tries, 5)
+// another member: a third of the TTL. When one member was silent for so long
+// there is time for one more such wait and not for two, but the next member may
+// be the very one whose silence the first was waiting for (a follower passes
+// renewals on to the leader), so from then on it is a third of that. Without a
+// TTL it grows with each try.
+func patience(ttl time.Duration, moves int) time.Duration {
+	switch {
+	case ttl == 0:
+		return firstPatience << min(moves, 5)
+	case moves == 0:
+		return ttl / 3
+	default:
+		return ttl / 9
 	}
-	return ttl / 3
 }
 
 // manager renews all leases of one service. One goroutine, run, owns the clock
@@ -251,7 +260,7 @@ func (m *manager) tickLocked(ctx context.Context, now time.Time) time.Time {
 
 // dueLocked hands a renewal to the lease's lane.
 func (m *manager) dueLocked(e *entry, now time.Time) {
-	e.pending, e.moves = true, 0
+	e.pending, e.moves, e.again = true, 0, false
 	e.lane.waiting = append(e.lane.waiting, e)
 	m.pendLocked(e, now)
 	e.lane.signal()
@@ -319,12 +328,15 @@ func (m *manager) answered(st *stream, resp *pb.LeaseKeepAliveResponse, now time
 			}
 		}
 	}
-	if st == l.current {
-		// The answer to an earlier sending, on a stream that was given up for
-		// silent, leaves the later one pending, and says nothing of its member.
+	if st != l.current {
+		// It was the answer to an earlier sending, on a stream that was given up
+		// for silent. The later sending is still pending, but members are slow
+		// rather than dead, and more of them would not help.
+		e.moves, e.since = 0, now
+	} else {
 		l.last, l.failures, l.avoid.list = nil, 0, nil
-		e.next = p.at.Add(interval(ttl, e.moves > 0 || e.next.IsZero()))
-		e.pending, e.moves = false, 0
+		e.next = p.at.Add(interval(ttl, e.again || e.next.IsZero()))
+		e.pending = false
 		l.forgetRetired(e)
 	}
 	m.scheduleLocked(e)

@@ -19,9 +19,10 @@ const (
 	// carries on the order of a thousand renewals a second.
 	leasesPerLane = 1000
 	maxLanes      = 8
-	// maxRetired is how many silent streams per lane may still answer. With
-	// TTL/3 between them, the answers of older ones would come too late.
-	maxRetired = 2
+	// maxRetired is how many silent streams per lane may still answer: with
+	// patience as it is, no more than these can be given up before the leases
+	// that wait for them have run out.
+	maxRetired = 3
 	// sendBatch is how many renewals a sender takes at a time. They are stamped
 	// together, before the first is sent: that errs to the safe side.
 	sendBatch = 64
@@ -252,6 +253,7 @@ func (m *manager) moveLocked(l *lane, now time.Time) {
 	for _, e := range l.waiting {
 		if !e.ended {
 			e.moves++
+			e.again = true
 			m.pendLocked(e, now)
 		}
 	}
@@ -281,7 +283,7 @@ func (m *manager) lost(st *stream, endpoint string, err error) {
 	now := time.Now()
 	for _, e := range l.waiting {
 		if !e.ended {
-			e.moves++
+			e.again = true
 			m.pendLocked(e, now)
 		}
 	}
