@@ -22,6 +22,9 @@ type Attempt struct {
 	// Measure says that the RPC's duration tells how quick the member is. It is
 	// false for streams and for calls that wait, such as a lock.
 	Measure bool
+	// AnyMember says that members serve the RPC even when they can't serve
+	// others, such as a serializable read: its answer ends no demotion.
+	AnyMember bool
 
 	member atomic.Pointer[member]
 	sent   atomic.Bool

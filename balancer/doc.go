@@ -22,9 +22,11 @@
 // While fewer members are connected than wanted, the policy dials the others in
 // order: at once one after the other while there is a member to serve, and
 // staggered but overlapping, as RFC 8305 does it ("Happy Eyeballs"), while
-// there is none. A round in which every member was tried in vain is followed by
-// a pause, which doubles with jitter up to a bound. With no member left the
-// policy asks the resolver for new addresses after each round.
+// there is none. When every member was tried, a pause follows, which doubles with
+// jitter up to a bound; an attempt that hangs does not put it off while requests
+// wait. With no member to serve the policy asks the resolver for new addresses
+// after each round. No address is dialled more often than four times a second,
+// also when it leaves the list and returns.
 //
 // # Concurrency
 //

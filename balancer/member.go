@@ -35,6 +35,7 @@ type member struct {
 	tried    bool      // dialled in this round
 	dialled  time.Time // when it was last dialled
 	demoted  error     // why it is not to be used
+	judged   time.Time // when it was last demoted or restored
 	shunTill time.Time // when the demotion ends by itself
 	penalty  time.Duration
 }

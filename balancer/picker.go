@@ -67,8 +67,8 @@ func (p *policy) done(m *member, a *Attempt, start time.Time, info balancer.Done
 		if a != nil && a.Measure {
 			m.observe(time.Since(start))
 		}
-		if m.shunned.Load() {
-			p.restore(m)
+		if m.shunned.Load() && (a == nil || !a.AnyMember) {
+			p.restore(m, start)
 		}
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/resolver"
+
+	getcdresolver "github.com/getcd/getcd/resolver"
 )
 
 // Name is the policy's name in a gRPC service config.
@@ -79,6 +81,7 @@ type policy struct {
 	rounds  int       // rounds in a row that connected none
 	paused  time.Time // no dialling until then
 	dialled time.Time // when any member was last dialled
+	lapsed  []*member // gone from the list and dialled a moment ago
 	state   connectivity.State
 	shown   []row // as last published
 	timer   *time.Timer
@@ -112,8 +115,10 @@ func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
 		p.opts.Logger.Warn("etcd: kept the known endpoints", "cause", "the resolver gave no addresses")
 		return balancer.ErrBadResolverState
 	}
+	now := time.Now()
 	old := p.members
 	p.members = nil
+	p.lapsed = slices.DeleteFunc(p.lapsed, func(m *member) bool { return now.Sub(m.dialled) >= redial })
 	fresh := false
 	for _, addr := range listed {
 		i := slices.IndexFunc(old, func(m *member) bool { return sameAddress(m.addr, addr) })
@@ -123,6 +128,10 @@ func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
 			old = slices.Delete(old, i, i+1)
 		} else {
 			m, fresh = newMember(addr), true
+			// One that was gone for a moment is not dialled sooner for it.
+			if i := slices.IndexFunc(p.lapsed, func(l *member) bool { return l.name == m.name }); i >= 0 {
+				m.dialled = p.lapsed[i].dialled
+			}
 		}
 		m.place(len(p.members), addr)
 		p.members = append(p.members, m)
@@ -130,6 +139,7 @@ func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
 	for _, m := range old {
 		if m != p.active {
 			p.dropLocked(m)
+			p.lapsed = append(p.lapsed, m)
 			continue
 		}
 		m.leaving, m.index = true, len(p.members)
@@ -158,7 +168,7 @@ func (p *policy) ResolverError(err error) {
 // UpdateSubConnState is not called: each SubConn has a listener.
 func (p *policy) UpdateSubConnState(balancer.SubConn, balancer.SubConnState) {}
 
-// ExitIdle dials at once.
+// ExitIdle begins to dial, if that is still to be done. It shortens no pause.
 func (p *policy) ExitIdle() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -322,13 +332,20 @@ func (p *policy) electLocked(now time.Time) {
 		p.settled = now
 	}
 	p.active, p.standby = active, standby
-	p.members = slices.DeleteFunc(p.members, func(m *member) bool { return m.leaving && m != active })
+	p.members = slices.DeleteFunc(p.members, func(m *member) bool {
+		gone := m.leaving && m != active
+		if gone {
+			p.lapsed = append(p.lapsed, m)
+		}
+		return gone
+	})
 }
 
 // connectLocked dials where members are wanting, and returns when to look again
 // if nothing happens; zero for never.
 func (p *policy) connectLocked(now time.Time) (next time.Time) {
-	if !p.wantingLocked(now) {
+	wanted := p.wantedLocked(now)
+	if len(wanted) == 0 {
 		return time.Time{}
 	}
 	if now.Before(p.paused) {
@@ -337,15 +354,15 @@ func (p *policy) connectLocked(now time.Time) (next time.Time) {
 	for {
 		connecting := 0
 		var candidates []*member
-		for _, m := range p.members {
+		for _, m := range wanted {
 			switch {
 			case m.state == connectivity.Connecting:
 				connecting++
-			case m.state == connectivity.Idle && !m.tried && !m.leaving:
+			case !m.tried:
 				candidates = append(candidates, m)
 			}
 		}
-		if connecting > 0 && (p.active != nil || len(candidates) == 0) {
+		if connecting == len(wanted) || connecting > 0 && p.servedLocked(now) {
 			return time.Time{} // its outcome is the next event
 		}
 		if connecting > 0 && now.Before(p.dialled.Add(stagger)) {
@@ -363,32 +380,38 @@ func (p *policy) connectLocked(now time.Time) (next time.Time) {
 	}
 }
 
-// wantingLocked reports whether some member should be dialled: when fewer than
-// wanted are connected that can serve, or when a better tier is not reached.
-func (p *policy) wantingLocked(now time.Time) bool {
-	serving, listed := 0, 0
+// wantedLocked returns the members that should be connected and are not: all of
+// them while too few can serve, those of a better tier than the active one's
+// always.
+func (p *policy) wantedLocked(now time.Time) []*member {
+	serving := 0
 	for _, m := range p.members {
-		if m.leaving {
-			continue
-		}
-		listed++
-		if m.ready() && m.usable(now) {
+		if m.ready() && m.usable(now) && !m.leaving {
 			serving++
 		}
-		if p.active != nil && !m.ready() && m.tier < p.active.tier {
-			return true
+	}
+	var wanted []*member
+	for _, m := range p.members {
+		if !m.ready() && !m.leaving && (serving < connected || m.tier < p.active.tier) {
+			wanted = append(wanted, m)
 		}
 	}
-	return serving < min(connected, listed)
+	return wanted
 }
 
-// endRoundLocked is reached when each member was tried and fewer than wanted
-// could be connected: pause, longer each time, then start over.
+// servedLocked reports whether requests are being served meanwhile, so that there
+// is no haste.
+func (p *policy) servedLocked(now time.Time) bool {
+	return p.active != nil && p.active.usable(now)
+}
+
+// endRoundLocked is reached when each wanted member was tried, and some could not
+// be connected or are still connecting: pause, longer each time, then start over.
 func (p *policy) endRoundLocked(now time.Time) time.Time {
 	longest := maxPauseServing
-	if p.active == nil {
+	if !p.servedLocked(now) {
 		longest = maxPauseOutage
-		if p.rounds == 0 {
+		if p.active == nil && p.rounds == 0 {
 			p.opts.Logger.Warn("etcd: no endpoint can be reached", "endpoints", len(p.members))
 		}
 		p.cc.ResolveNow(resolver.ResolveNowOptions{})
@@ -443,27 +466,31 @@ func (p *policy) demote(m *member, start time.Time, cause error) {
 	if p.closed || !m.ready() {
 		return
 	}
-	if m.demoted != nil && start.Before(m.shunTill.Add(-m.penalty)) {
-		return // the request is older than the demotion: no news
+	if start.Before(m.judged) {
+		return // the request is older than the verdict: no news
 	}
 	if m.demoted == nil {
 		p.opts.Logger.Warn("etcd: endpoint demoted", "endpoint", m.name, "cause", cause)
 	}
+	if m == p.active {
+		p.newRoundsLocked() // others are needed sooner than as a standby
+	}
+	m.judged = time.Now()
 	m.penalty = min(max(2*m.penalty, minPenalty), maxPenalty)
 	m.demoted, m.lastErr = cause, fmt.Errorf("demoted: %w", cause)
-	m.shunTill = time.Now().Add(m.penalty)
+	m.shunTill = m.judged.Add(m.penalty)
 	m.shunned.Store(true)
 	p.stepLocked()
 }
 
-// restore ends the demotion of a member that has served a request.
-func (p *policy) restore(m *member) {
+// restore ends the demotion of a member that has served an RPC begun at start.
+func (p *policy) restore(m *member, start time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || m.demoted == nil {
+	if p.closed || m.demoted == nil || start.Before(m.judged) {
 		return
 	}
-	m.demoted, m.penalty = nil, 0
+	m.demoted, m.penalty, m.judged = nil, 0, time.Now()
 	m.shunned.Store(false)
 	p.opts.Logger.Info("etcd: endpoint serves again", "endpoint", m.name)
 	p.stepLocked()
@@ -487,9 +514,18 @@ func addresses(s resolver.State) []resolver.Address {
 	return unique
 }
 
-// sameAddress reports whether one connection serves for both.
+// sameAddress reports whether one connection serves for both. Under which SRV
+// target an address was found makes no difference to it.
 func sameAddress(a, b resolver.Address) bool {
-	return a.Addr == b.Addr && a.ServerName == b.ServerName && a.Attributes.Equal(b.Attributes)
+	if a.Addr != b.Addr || a.ServerName != b.ServerName {
+		return false
+	}
+	x, ok := getcdresolver.FromAttributes(a.Attributes)
+	y, both := getcdresolver.FromAttributes(b.Attributes)
+	if ok && both {
+		return x.TLS == y.TLS
+	}
+	return a.Attributes.Equal(b.Attributes)
 }
 
 func earliest(a, b time.Time) time.Time {

@@ -291,8 +291,11 @@ func TestNewAddresses(t *testing.T) {
 		synctest.Wait()
 		r.wantRoles(m1, m2)
 		r.wantGet(m1)
+		r.cluster.Member(2).Freeze()
 		r.resolver.UpdateState(r.state(m3))
+		synctest.Wait()
 		r.wantGet(m1) // until another is connected
+		r.cluster.Member(2).Thaw()
 		synctest.Wait()
 		r.wantRoles(m3, "")
 		r.wantGet(m3)
@@ -370,4 +373,174 @@ func TestSent(t *testing.T) {
 			t.Errorf("to a member: error %v, sent %v, want none and true", err, a.Sent())
 		}
 	})
+}
+
+// A connection attempt that hangs holds up nobody but its own member.
+func TestHungAttemptDoesNotHoldUpTheOthers(t *testing.T) {
+	run(t, 2, func(r *rig) {
+		t := r.t
+		for _, m := range r.cluster.Members() {
+			m.Kill()
+		}
+		synctest.Wait()
+		r.cluster.Member(0).Freeze() // accepts, says nothing
+		r.cluster.Member(0).Start()
+		time.Sleep(3 * time.Second) // the bubble's clock
+		r.cluster.Member(1).Start()
+		start := time.Now()
+		r.wantGet(m2)
+		if d := time.Since(start); d > 1100*time.Millisecond {
+			t.Errorf("the member that came back was found after %v, want at most a pause of 1 s", d)
+		}
+		r.cluster.Member(0).Thaw()
+	})
+}
+
+// The same holds while the active member can't serve.
+func TestHungAttemptBesideADemotedMember(t *testing.T) {
+	run(t, 3, func(r *rig) {
+		t := r.t
+		r.cluster.Member(1).Kill()
+		r.cluster.Member(2).Kill()
+		time.Sleep(time.Minute) // until the pauses are at their longest
+		r.cluster.Member(1).Freeze()
+		r.cluster.Member(1).Start()
+		time.Sleep(10 * time.Second) // until it is dialled
+		r.cluster.Member(2).Start()
+		r.cluster.Member(0).SetNoLeader(true)
+		start := time.Now()
+		for {
+			e, err := r.get()
+			if err == nil {
+				if e != m3 {
+					t.Errorf("served by %q, want %q", e, m3)
+				}
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if d := time.Since(start); d > 1100*time.Millisecond {
+			t.Errorf("the member that came back was found after %v, want at most a pause of 1 s", d)
+		}
+		r.cluster.Member(1).Thaw()
+	})
+}
+
+// demoted reports whether the first member is.
+func (r *rig) demoted() bool { return r.table.Snapshot()[0].Demoted != nil }
+
+func (r *rig) read(a *balancer.Attempt, serializable bool) error {
+	_, err := pb.NewKVClient(r.cc).Range(balancer.NewContext(r.t.Context(), a), &pb.RangeRequest{Key: []byte("k"), Serializable: serializable})
+	return err
+}
+
+// What any member serves is no proof that this one serves again.
+func TestSerializableReadsEndNoDemotion(t *testing.T) {
+	run(t, 1, func(r *rig) {
+		t := r.t
+		r.cluster.Member(0).SetLearner(true)
+		if err := r.read(&balancer.Attempt{}, false); err == nil || !r.demoted() {
+			t.Fatalf("a learner: got error %v, demoted %v, want both", err, r.demoted())
+		}
+		if err := r.read(&balancer.Attempt{AnyMember: true}, true); err != nil || !r.demoted() {
+			t.Errorf("a serializable read: got error %v, demoted %v, want no error, and demoted still", err, r.demoted())
+		}
+		r.cluster.Member(0).SetLearner(false)
+		if err := r.read(&balancer.Attempt{}, false); err != nil || r.demoted() {
+			t.Errorf("a linearizable read: got error %v, demoted %v, want neither", err, r.demoted())
+		}
+	})
+}
+
+// Answers to requests that are older than a verdict do not change it.
+func TestOldAnswersAreNoNews(t *testing.T) {
+	run(t, 1, func(r *rig) {
+		t := r.t
+		noLeader := errors.New("not answered yet")
+		slow := func(answer error) <-chan error {
+			done := make(chan error, 1)
+			r.cluster.Member(0).Intercept(func(_ context.Context, _ string, _ any, next func() (any, error)) (any, error) {
+				time.Sleep(100 * time.Millisecond) // the bubble's clock
+				if answer != nil {
+					return nil, answer
+				}
+				return next()
+			})
+			go func() { done <- r.read(&balancer.Attempt{}, false) }()
+			synctest.Wait()
+			time.Sleep(time.Millisecond)
+			r.cluster.Member(0).Intercept(func(_ context.Context, _ string, _ any, next func() (any, error)) (any, error) {
+				if answer == nil {
+					return nil, rpctypes.ErrGRPCNoLeader
+				}
+				return next()
+			})
+			noLeader = r.read(&balancer.Attempt{}, false)
+			return done
+		}
+		done := slow(nil)
+		if noLeader == nil || !r.demoted() {
+			t.Fatalf("got error %v, demoted %v, want both", noLeader, r.demoted())
+		}
+		if err := <-done; err != nil || !r.demoted() {
+			t.Errorf("an old success: got error %v, demoted %v, want no error, and demoted still", err, r.demoted())
+		}
+		done = slow(rpctypes.ErrGRPCNoLeader)
+		if noLeader != nil || r.demoted() {
+			t.Fatalf("got error %v, demoted %v, want neither", noLeader, r.demoted())
+		}
+		if err := <-done; err == nil || r.demoted() {
+			t.Errorf("an old refusal: got error %v, demoted %v, want an error, and in use still", err, r.demoted())
+		}
+	})
+}
+
+// However members and addresses come and go, none is dialled more than four
+// times a second.
+func TestDialsAreFewWhateverHappens(t *testing.T) {
+	for name, step := range map[string]func(r *rig, i int){
+		"all flap": func(r *rig, _ int) {
+			for _, m := range r.cluster.Members() {
+				m.Kill()
+				m.Start()
+			}
+		},
+		"one flaps": func(r *rig, i int) {
+			r.cluster.Member(i % 3).Kill()
+			synctest.Wait()
+			r.cluster.Member(i % 3).Start()
+		},
+		"addresses reshuffled, all dead": func(r *rig, i int) {
+			for _, m := range r.cluster.Members() {
+				m.Kill()
+			}
+			r.resolver.UpdateState(r.state([][]string{{m1, m2, m3}, {m3, m1, m2}, {m2, m1}}[i%3]...))
+		},
+		"addresses reshuffled, half dead": func(r *rig, i int) {
+			r.cluster.Member(0).Kill()
+			r.resolver.UpdateState(r.state([][]string{{m1, m2}, {m2, m3, m1}, {m1, m3}}[i%3]...))
+		},
+		"refusing": func(r *rig, _ int) {
+			r.cluster.Member(2).Kill()
+			for _, m := range r.cluster.Members()[:2] {
+				m.SetNoLeader(true)
+			}
+			_, _ = r.get()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, 3, func(r *rig) {
+				const seconds = 20
+				for i := range 100 * seconds {
+					step(r, i)
+					time.Sleep(10 * time.Millisecond) // the bubble's clock
+				}
+				for _, a := range []string{m1, m2, m3} {
+					if n := r.dialled(a); n > 4*seconds+2 {
+						r.t.Errorf("%s was dialled %d times in %d s", a, n, seconds)
+					}
+				}
+			})
+		})
+	}
 }

@@ -63,7 +63,7 @@ func (c *Conn) Invoke(ctx context.Context, method string, req, reply any, opts .
 		if err != nil {
 			return t.failed(err)
 		}
-		attempt := &balancer.Attempt{Avoid: t.avoid, Measure: !t.call.waits}
+		attempt := &balancer.Attempt{Avoid: t.avoid, Measure: !t.call.waits, AnyMember: t.call.anyMember}
 		err = c.cc.Invoke(balancer.NewContext(cred.outgoing(ctx, t.call.anyMember), attempt), method, req, reply, opts...)
 		if err == nil {
 			if r, ok := reply.(interface{ GetHeader() *pb.ResponseHeader }); ok {
@@ -100,7 +100,7 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 		}
 		sctx, attempt := cred.outgoing(ctx, t.call.anyMember), own
 		if attempt == nil {
-			attempt = &balancer.Attempt{Avoid: t.avoid}
+			attempt = &balancer.Attempt{Avoid: t.avoid, AnyMember: t.call.anyMember}
 			sctx = balancer.NewContext(sctx, attempt)
 		} else {
 			attempt.Reset()

@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"net"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -30,12 +31,21 @@ type rig struct {
 
 func run(t *testing.T, members int, configure func(*client.Config), test func(r *rig)) {
 	t.Helper()
+	runDialling(t, members, configure, func(string) {}, test)
+}
+
+// runDialling is run with a function that is called for each connection attempt.
+func runDialling(t *testing.T, members int, configure func(*client.Config), dialling func(addr string), test func(r *rig)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r := &rig{t: t, cluster: fakeetcd.Start(t, members)}
 		cfg := client.Config{
-			Endpoints:   r.cluster.Addrs(),
-			Resolver:    resolver.Options{KeepOrder: true},
-			DialOptions: []grpc.DialOption{grpc.WithContextDialer(r.cluster.Dialer())},
+			Endpoints: r.cluster.Addrs(),
+			Resolver:  resolver.Options{KeepOrder: true},
+			DialOptions: []grpc.DialOption{grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
+				dialling(addr)
+				return r.cluster.Dialer()(ctx, addr)
+			})},
 		}
 		if configure != nil {
 			configure(&cfg)

@@ -2,8 +2,11 @@ package client_test
 
 import (
 	"context"
+	"fmt"
 	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,40 +16,47 @@ import (
 	"github.com/getcd/getcd/resolver"
 )
 
-// tiers is a source of the three members, each less preferred than the one
-// before.
-type tiers struct{}
+// tiers is a source of members with these priorities.
+type tiers []uint16
 
-func (tiers) Resolve(context.Context) (resolver.Result, error) {
+func (priorities tiers) Resolve(context.Context) (resolver.Result, error) {
 	var r resolver.Result
-	for i, addr := range []string{m1, m2, m3} {
-		host, _, _ := strings.Cut(addr, ":")
+	for i, p := range priorities {
+		host, _, _ := strings.Cut([]string{m1, m2, m3, m4}[i], ":")
 		r.Addresses = append(r.Addresses, resolver.Address{
-			Network: resolver.NetworkTCP, Host: host, Port: 2379, Priority: uint16(10 * i),
+			Network: resolver.NetworkTCP, Host: host, Port: 2379, Priority: p,
 		})
 	}
 	return r, nil
 }
 
-// A client leaves a better tier when it must, and goes back when it can.
-func TestTiers(t *testing.T) {
+const m4 = "member-4:2379"
+
+// from makes a client get its addresses from s.
+func from(t *testing.T, s resolver.Source) func(*client.Config) {
+	t.Helper()
 	registry := resolver.NewRegistry()
-	if err := registry.Register("tiers", func(*url.URL, resolver.SourceOptions) (resolver.Source, error) { return tiers{}, nil }); err != nil {
+	if err := registry.Register("test", func(*url.URL, resolver.SourceOptions) (resolver.Source, error) { return s, nil }); err != nil {
 		t.Fatal(err)
 	}
-	withTiers := func(c *client.Config) {
-		c.Endpoints, c.Resolver.Registry = []string{"tiers:///"}, registry
+	return func(c *client.Config) {
+		c.Endpoints, c.Resolver.Registry = []string{"test:///"}, registry
 	}
-	run(t, 3, withTiers, func(r *rig) {
-		t := r.t
-		active := func() string {
-			for _, s := range r.Endpoints() {
-				if s.Role == balancer.Active {
-					return s.Address
-				}
-			}
-			return ""
+}
+
+func (r *rig) active() string {
+	for _, s := range r.Endpoints() {
+		if s.Role == balancer.Active {
+			return s.Address
 		}
+	}
+	return ""
+}
+
+// A client leaves a better tier when it must, and goes back when it can.
+func TestTiers(t *testing.T) {
+	run(t, 3, from(t, tiers{0, 10, 20}), func(r *rig) {
+		t, active := r.t, r.active
 		if got := active(); got != m1 {
 			t.Fatalf("active: got %q, want %q", got, m1)
 		}
@@ -61,6 +71,59 @@ func TestTiers(t *testing.T) {
 		synctest.Wait()
 		if got := active(); got != m1 {
 			t.Errorf("after the first tier came back: active is %q, want %q", got, m1)
+		}
+	})
+}
+
+// While a better tier is away, it is dialled and nobody else.
+func TestOnlyTheBetterTierIsDialled(t *testing.T) {
+	var dials sync.Map // address to *atomic.Int32
+	count := func(addr string) *atomic.Int32 {
+		n, _ := dials.LoadOrStore(addr, new(atomic.Int32))
+		return n.(*atomic.Int32)
+	}
+	runDialling(t, 4, from(t, tiers{0, 10, 10, 20}), func(addr string) { count(addr).Add(1) }, func(r *rig) {
+		t := r.t
+		r.cluster.Member(0).Kill()
+		synctest.Wait()
+		for _, n := range []string{m1, m2, m3, m4} {
+			count(n).Store(0)
+		}
+		time.Sleep(time.Minute) // the bubble's clock
+		if got := r.active(); got != m2 {
+			t.Errorf("active: got %q, want %q", got, m2)
+		}
+		if n := count(m1).Load(); n < 10 {
+			t.Errorf("%s was dialled %d times in a minute, want about every 5 s", m1, n)
+		}
+		for _, addr := range []string{m2, m3, m4} {
+			if n := count(addr).Load(); n > 0 {
+				t.Errorf("%s was dialled %d times in a minute, want never", addr, n)
+			}
+		}
+	})
+}
+
+// aliases is a source of one address that has another name at each resolution.
+type aliases struct{ n atomic.Int32 }
+
+func (a *aliases) Resolve(context.Context) (resolver.Result, error) {
+	host, _, _ := strings.Cut(m1, ":")
+	return resolver.Result{
+		TTL: 5 * time.Second,
+		Addresses: []resolver.Address{{
+			Network: resolver.NetworkTCP, Host: host, Port: 2379, Target: fmt.Sprintf("alias-%d.example.com", a.n.Add(1)),
+		}},
+	}, nil
+}
+
+// Under which name DNS gives an address is no reason to connect anew.
+func TestAliasesAreOneAddress(t *testing.T) {
+	var dials atomic.Int32
+	runDialling(t, 1, from(t, new(aliases)), func(string) { dials.Add(1) }, func(r *rig) {
+		time.Sleep(time.Minute) // the bubble's clock
+		if n := dials.Load(); n != 1 {
+			r.t.Errorf("dialled %d times in a minute, want once", n)
 		}
 	})
 }
