@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -109,6 +110,12 @@ func (c Config) validate() error {
 		bad("Password is set without Config.Username")
 	case c.Username != "" && c.Password == "":
 		bad("Username is %q without Config.Password: etcd refuses empty passwords; for a user without a password use a client certificate and leave Username empty", c.Username)
+	}
+	if i := strings.IndexFunc(c.Token, func(r rune) bool { return r < ' ' || r > '~' }); i >= 0 {
+		bad("Token has an unprintable character at index %d, a line break perhaps: it can't be sent", i)
+	}
+	if c.PermitWithoutStream && c.DialKeepAliveTime < 0 {
+		bad("PermitWithoutStream is set while Config.DialKeepAliveTime is %v, which means never to ping", c.DialKeepAliveTime)
 	}
 	if c.DialTimeout < 0 {
 		bad("DialTimeout is %v: must be positive, or 0 for %v", c.DialTimeout, defaultDialTimeout)
