@@ -1,0 +1,383 @@
+package lock_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+
+	"github.com/getcd/getcd/kv"
+	"github.com/getcd/getcd/lease"
+	"github.com/getcd/getcd/lock"
+)
+
+// The holder that is cut off knows it before another one gets the lock.
+func TestDoneBeforeAnotherHolds(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		cut  func(r *rig)
+	}{
+		{"hang", func(r *rig) { r.cluster.Member(0).Hang() }},
+		{"freeze", func(r *rig) { r.cluster.Member(0).Freeze() }},
+		{"kill", func(r *rig) { r.cluster.Member(0).Kill() }},
+		{"no leader", func(r *rig) { r.cluster.Member(0).SetNoLeader(true) }},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			run(t, 2, func(r *rig) {
+				t := r.t
+				a := r.locked(r.alone(0))
+				first := a.Token()
+				var lostAt, gotAt time.Time
+				var wg sync.WaitGroup
+				wg.Go(func() {
+					<-a.Done()
+					lostAt = time.Now()
+				})
+				b := r.mutex(r.alone(1))
+				wg.Go(func() {
+					if err := b.Lock(t.Context()); err != nil {
+						t.Errorf("Lock: %v", err)
+					}
+					gotAt = time.Now()
+				})
+				time.Sleep(time.Minute)
+				tc.cut(r)
+				wg.Wait()
+				if !lostAt.Before(gotAt) {
+					t.Errorf("lost %v after another got it, want it before", lostAt.Sub(gotAt))
+				}
+				if got := gotAt.Sub(lostAt); got > 2*time.Second {
+					t.Errorf("another got it %v after the loss, want about the margin, 1s", got)
+				}
+				wantIs(t, "Err", a.Err(), lock.ErrLost)
+				wantIs(t, "Err", a.Err(), lease.ErrExpired)
+				if b.Token() <= first {
+					t.Errorf("token is %d after %d, want it to grow", b.Token(), first)
+				}
+				if a.Token() != first {
+					t.Errorf("token of the lost lock is %d, want still %d", a.Token(), first)
+				}
+
+				// What the late holder still does is harmless.
+				wantIs(t, "Unlock", a.Unlock(timeout(t, 5*time.Second)), lock.ErrLost)
+				if err := b.Err(); err != nil || !r.exists(b.Key()) {
+					t.Errorf("the stale Unlock hurt the new holder: %v", err)
+				}
+				r.unlock(b)
+			})
+		})
+	}
+}
+
+func TestKeyDeletedWhileHeld(t *testing.T) {
+	run(t, 1, func(r *rig) {
+		t := r.t
+		m := r.locked(r.alone(0))
+		time.Sleep(time.Minute)
+		begin := time.Now()
+		r.delete(m.Key())
+		<-m.Done()
+		if got := time.Since(begin); got > 0 {
+			t.Errorf("Done %v after the deletion, want at once", got)
+		}
+		wantIs(t, "Err", m.Err(), lock.ErrLost)
+		wantIs(t, "Unlock", m.Unlock(t.Context()), lock.ErrLost)
+		r.wantNothingLeft()
+	})
+}
+
+// Even when the member at the other end of the watch has fallen silent.
+func TestKeyDeletedWhileWatchIsSilent(t *testing.T) {
+	run(t, 2, func(r *rig) {
+		t := r.t
+		m := r.locked(&splitStreams{ClientConnInterface: r.alone(1), streams: r.alone(0), method: pb.Watch_Watch_FullMethodName})
+		time.Sleep(time.Minute)
+		r.cluster.Member(0).Hang()
+		begin := time.Now()
+		r.delete(m.Key())
+		<-m.Done()
+		if got := time.Since(begin); got > 5*time.Second {
+			t.Errorf("Done %v after the deletion, want at most half a TTL, 5s", got)
+		}
+		r.cluster.Member(0).Resume()
+		wantIs(t, "Unlock", m.Unlock(t.Context()), lock.ErrLost)
+	})
+}
+
+func TestWaiterSeesHandOverOnSilentWatch(t *testing.T) {
+	run(t, 2, func(r *rig) {
+		t := r.t
+		a := r.locked(r.alone(1))
+		b := r.mutex(&splitStreams{ClientConnInterface: r.alone(1), streams: r.alone(0), method: pb.Watch_Watch_FullMethodName})
+		r.cluster.Member(0).Hang()
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			time.Sleep(time.Minute)
+			r.unlock(a)
+		})
+		begin := time.Now()
+		if err := b.Lock(t.Context()); err != nil {
+			t.Fatalf("Lock: %v", err)
+		}
+		if got := time.Since(begin); got > 65*time.Second {
+			t.Errorf("Lock took %v, want at most half a TTL after the Unlock, 1m5s", got)
+		}
+		wg.Wait()
+		r.cluster.Member(0).Resume()
+		r.unlock(b)
+		r.wantNothingLeft()
+	})
+}
+
+// A waiter whose key or lease is taken from it queues again.
+func TestWaiterStartsOver(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		take func(r *rig, key string)
+	}{
+		{"key deleted", func(r *rig, key string) { r.delete(key) }},
+		{"lease revoked", func(r *rig, key string) {
+			var id int64
+			if _, err := fmt.Sscanf(key, "job/%x", &id); err != nil {
+				r.t.Fatalf("key %q is not job/LEASE: %v", key, err)
+			}
+			if _, err := pb.NewLeaseClient(r.admin).LeaseRevoke(r.t.Context(), &pb.LeaseRevokeRequest{ID: id}); err != nil {
+				r.t.Fatalf("LeaseRevoke: %v", err)
+			}
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			run(t, 1, func(r *rig) {
+				t := r.t
+				a, b := r.locked(r.alone(0)), r.mutex(r.alone(0))
+				result := make(chan error, 1)
+				go func() { result <- b.Lock(t.Context()) }()
+				time.Sleep(time.Minute)
+				old := waiting(r, a)
+				tc.take(r, old)
+				time.Sleep(time.Minute)
+				if again := waiting(r, a); again == old || again == "" {
+					t.Errorf("the waiter's key is %q, want another one than %q", again, old)
+				}
+				r.unlock(a)
+				if err := <-result; err != nil {
+					t.Fatalf("Lock: %v", err)
+				}
+				r.unlock(b)
+				r.wantNothingLeft()
+			})
+		})
+	}
+}
+
+// waiting is the key in the queue that is not the holder's.
+func waiting(r *rig, holder *lock.Mutex) string {
+	for _, key := range r.keys() {
+		if key != holder.Key() {
+			return key
+		}
+	}
+	return ""
+}
+
+// Waiters survive the loss of the member that they wait on, and holders that of
+// the member that they renew on.
+func TestKilledMember(t *testing.T) {
+	run(t, 3, func(r *rig) {
+		t := r.t
+		a, b := r.locked(r.client()), r.mutex(r.client())
+		result := make(chan error, 1)
+		go func() { result <- b.Lock(t.Context()) }()
+		time.Sleep(time.Minute)
+		r.cluster.Member(0).Kill()
+		time.Sleep(time.Minute)
+		if err := a.Err(); err != nil {
+			t.Errorf("the holder's error a minute after its member was killed: %v", err)
+		}
+		begin := time.Now()
+		r.unlock(a)
+		if err := <-result; err != nil {
+			t.Fatalf("Lock: %v", err)
+		}
+		if got := time.Since(begin); got > 100*time.Millisecond {
+			t.Errorf("the waiter got the lock %v after the Unlock, want at once", got)
+		}
+		r.unlock(b)
+		r.wantNothingLeft()
+	})
+}
+
+func TestUnlockWithEndedContext(t *testing.T) {
+	run(t, 1, func(r *rig) {
+		t := r.t
+		m := r.locked(r.alone(0))
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := m.Unlock(ctx); err != nil {
+			t.Errorf("Unlock: %v; want the lock freed all the same", err)
+		}
+		r.wantNothingLeft()
+	})
+}
+
+func TestUnlockWithoutCluster(t *testing.T) {
+	run(t, 2, func(r *rig) {
+		t := r.t
+		m := r.locked(r.alone(0))
+		r.cluster.Member(0).Kill()
+		begin := time.Now()
+		if err := m.Unlock(timeout(t, time.Second)); err == nil || errors.Is(err, lock.ErrLost) {
+			t.Errorf("Unlock: got %v, want that the cluster could not be reached", err)
+		}
+		if got := time.Since(begin); got > 4*time.Second {
+			t.Errorf("Unlock took %v, want at most 3 s more than its context, 4s", got)
+		}
+		wantIs(t, "Err", m.Err(), lock.ErrNotHeld)
+		time.Sleep(10 * time.Second)
+		r.wantNothingLeft()
+	})
+}
+
+func TestLockAfterLoss(t *testing.T) {
+	run(t, 1, func(r *rig) {
+		t := r.t
+		m := r.locked(r.alone(0))
+		first, done := m.Token(), m.Done()
+		r.delete(m.Key())
+		<-done
+		if err := m.Lock(t.Context()); err != nil {
+			t.Fatalf("Lock after a loss, without Unlock: %v", err)
+		}
+		if m.Token() <= first || isDone(m.Done()) {
+			t.Errorf("token %d after %d, done %v; want it greater, and not done", m.Token(), first, isDone(m.Done()))
+		}
+		r.unlock(m)
+		r.wantNothingLeft()
+	})
+}
+
+func TestGuardedTxn(t *testing.T) {
+	run(t, 1, func(r *rig) {
+		t := r.t
+		m := r.mutex(r.alone(0))
+		_, err := m.Txn(t.Context()).Then(kv.OpPut("x", "0")).Commit()
+		wantIs(t, "Txn without a lock", err, lock.ErrNotHeld)
+		store := kv.New(r.alone(0))
+		if resp, err := store.Txn(t.Context()).If(m.Guard()).Then(kv.OpPut("x", "0")).Commit(); err != nil || resp.Succeeded {
+			t.Errorf("Guard without a lock: %v, %v; want it not to hold", resp, err)
+		}
+
+		if err := m.Lock(t.Context()); err != nil {
+			t.Fatalf("Lock: %v", err)
+		}
+		resp, err := m.Txn(t.Context()).
+			If(kv.Compare(kv.Version("x"), "=", 0)).
+			Then(kv.OpPut("x", "1")).
+			Else(kv.OpGet("x")).
+			Commit()
+		if err != nil || !resp.Succeeded || resp.Header.GetRevision() == 0 {
+			t.Errorf("Txn: %v, %v; want success and a header", resp, err)
+		}
+		resp, err = m.Txn(t.Context()).
+			If(kv.Compare(kv.Version("x"), "=", 0)).
+			Then(kv.OpPut("x", "2")).
+			Else(kv.OpGet("x")).
+			Commit()
+		if err != nil || resp.Succeeded || string(resp.Responses[0].GetResponseRange().Kvs[0].Value) != "1" {
+			t.Errorf("Txn whose own comparison fails: %v, %v; want its Else branch and no error", resp, err)
+		}
+		if resp, err := store.Txn(t.Context()).If(m.Guard()).Commit(); err != nil || !resp.Succeeded {
+			t.Errorf("Guard: %v, %v; want it to hold", resp, err)
+		}
+		if _, err := m.Txn(t.Context()).Else().Then().Commit(); err == nil || !strings.Contains(err.Error(), "order") {
+			t.Errorf("Then after Else: got error %v, want one that tells the order", err)
+		}
+
+		if got, err := store.Get(t.Context(), "x"); err != nil || string(got.Kvs[0].Value) != "1" {
+			t.Errorf("x is %v, %v; want 1", got, err)
+		}
+		r.unlock(m)
+	})
+}
+
+// withSilentWatch is a Mutex that holds its lock, and whose watch tells nothing.
+func withSilentWatch(t *testing.T, r *rig) *lock.Mutex {
+	t.Helper()
+	m := r.locked(&splitStreams{ClientConnInterface: r.alone(1), streams: r.alone(0), method: pb.Watch_Watch_FullMethodName})
+	t.Cleanup(r.cluster.Member(0).Resume)
+	r.cluster.Member(0).Hang()
+	return m
+}
+
+// The server knows of the loss before the client does, and decides.
+func TestTxnLearnsOfTheLoss(t *testing.T) {
+	run(t, 2, func(r *rig) {
+		t := r.t
+		m := withSilentWatch(t, r)
+		r.delete(m.Key())
+		_, err := m.Txn(t.Context()).Then(kv.OpPut("x", "3")).Commit()
+		wantIs(t, "Txn after the loss", err, lock.ErrLost)
+		if r.exists("x") {
+			t.Error("the transaction was applied without the lock")
+		}
+		if !isDone(m.Done()) {
+			t.Error("Done is open although the guard has failed")
+		}
+		wantIs(t, "Err", m.Err(), lock.ErrLost)
+		wantIs(t, "Unlock", m.Unlock(t.Context()), lock.ErrLost)
+	})
+}
+
+// Not even a key of the same name is freed when it is not the own one.
+func TestUnlockFreesOnlyItsOwn(t *testing.T) {
+	run(t, 2, func(r *rig) {
+		t := r.t
+		m := withSilentWatch(t, r)
+		key := m.Key()
+		r.delete(key)
+		if _, err := pb.NewKVClient(r.admin).Put(t.Context(), &pb.PutRequest{Key: []byte(key)}); err != nil {
+			t.Fatalf("Put: %v", err)
+		}
+		wantIs(t, "Unlock", m.Unlock(t.Context()), lock.ErrLost)
+		if !r.exists(key) {
+			t.Error("Unlock has deleted a key that was not its own")
+		}
+	})
+}
+
+// A watch that is not confirmed is opened on another member, long before half a
+// TTL has passed.
+func TestWatchMovesToAnotherMember(t *testing.T) {
+	run(t, 2, func(r *rig) {
+		t := r.t
+		a := r.locked(r.alone(1))
+		r.cluster.Member(0).InterceptStream(func(ss grpc.ServerStream, method string, next func(grpc.ServerStream) error) error {
+			if method == pb.Watch_Watch_FullMethodName {
+				<-ss.Context().Done()
+				return ss.Context().Err()
+			}
+			return next(ss)
+		})
+		b := r.mutex(r.client(), lock.WithTTL(time.Minute))
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			time.Sleep(10 * time.Second)
+			r.unlock(a)
+		})
+		begin := time.Now()
+		if err := b.Lock(t.Context()); err != nil {
+			t.Fatalf("Lock: %v", err)
+		}
+		if got := time.Since(begin); got != 10*time.Second {
+			t.Errorf("Lock took %v, want to end with the Unlock, 10s", got)
+		}
+		wg.Wait()
+		r.unlock(b)
+	})
+}
