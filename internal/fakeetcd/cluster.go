@@ -11,7 +11,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// clusterID is in every response header; a member's ID is this plus its number.
+// clusterID is in every response header, until SetClusterID; a member's ID is
+// this plus its number.
 const clusterID = 0xfa4e_0000
 
 // Cluster is a number of members that share one store. It is safe for concurrent
@@ -21,18 +22,20 @@ type Cluster struct {
 	members []*Member
 
 	mu         sync.Mutex // guards what follows; taken after a Member's and the store's
+	id         uint64
 	leader     *Member
 	term       uint64
 	users      map[string]string // name to password; nil while auth is disabled
 	tokens     map[string]string // token to name
 	tokenCount int
+	watches    watchBehaviour
 }
 
 // NewCluster starts n members, named member-1 to member-n, at the addresses
 // member-1:2379 and so on. member-1 is the leader. The options, such as TLS
 // credentials, are given to every member's gRPC server.
 func NewCluster(n int, opts ...grpc.ServerOption) *Cluster {
-	c := &Cluster{store: newStore(), term: 2}
+	c := &Cluster{store: newStore(), id: clusterID, term: 2, watches: watchBehaviour{progress: progressInterval}}
 	for i := range n {
 		name := fmt.Sprintf("member-%d", i+1)
 		c.members = append(c.members, &Member{

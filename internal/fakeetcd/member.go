@@ -163,7 +163,7 @@ func (m *Member) header(rev int64) *pb.ResponseHeader {
 
 // headerLocked is header for a caller that holds the cluster's mutex.
 func (m *Member) headerLocked(rev int64) *pb.ResponseHeader {
-	return &pb.ResponseHeader{ClusterId: clusterID, MemberId: m.id, Revision: rev, RaftTerm: m.c.term}
+	return &pb.ResponseHeader{ClusterId: m.c.id, MemberId: m.id, Revision: rev, RaftTerm: m.c.term}
 }
 
 // faultListener wraps a member's connections so that it can freeze and close

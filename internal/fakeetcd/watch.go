@@ -37,6 +37,7 @@ type watcher struct {
 	progress bool
 	noPut    bool
 	noDelete bool
+	fragment bool
 }
 
 // watchStream is one Watch call. Its handler's goroutine owns it.
@@ -47,8 +48,10 @@ type watchStream struct {
 	nextID   int64
 }
 
-// Watch differs from etcd's in that it puts everything that it has for a watcher
-// into one response, and never fragments it.
+// Watch differs from etcd's in how much it puts into one response: everything
+// that it has for a watcher, where etcd stops after 1,000 revisions, and in one
+// message, where etcd fragments it above its request limit; see SetWatchBatch
+// and SetWatchFragment.
 func (wsrv *watchServer) Watch(stream grpc.BidiStreamingServer[pb.WatchRequest, pb.WatchResponse]) error {
 	ws := &watchStream{m: wsrv.m, stream: stream}
 	ctx := stream.Context()
@@ -65,7 +68,7 @@ func (wsrv *watchServer) Watch(stream grpc.BidiStreamingServer[pb.WatchRequest, 
 			}
 			err = ws.handle(r.msg)
 			if tick == nil && slices.ContainsFunc(ws.watchers, func(w *watcher) bool { return w.progress }) {
-				ticker := time.NewTicker(progressInterval)
+				ticker := time.NewTicker(ws.m.c.watching().progress)
 				defer ticker.Stop()
 				tick = ticker.C
 			}
@@ -117,6 +120,7 @@ func (ws *watchStream) create(r *pb.WatchCreateRequest) error {
 		progress: r.ProgressNotify,
 		noPut:    slices.Contains(r.Filters, pb.WatchCreateRequest_NOPUT),
 		noDelete: slices.Contains(r.Filters, pb.WatchCreateRequest_NODELETE),
+		fragment: r.Fragment,
 	}
 	if len(w.rng.key) == 0 {
 		w.rng.key = []byte{0} // the smallest key there is
@@ -167,27 +171,52 @@ func (ws *watchStream) remove(id int64) bool {
 
 // deliver sends each watcher what is new to it.
 func (ws *watchStream) deliver() error {
-	var out []*pb.WatchResponse
-	s := ws.m.c.store
-	s.mu.Lock()
-	for _, w := range ws.watchers {
-		if resp := ws.collectLocked(s, w); resp != nil {
-			out = append(out, resp)
+	for more := true; more; {
+		var out []*pb.WatchResponse
+		s, how := ws.m.c.store, ws.m.c.watching()
+		s.mu.Lock()
+		more = false
+		for _, w := range ws.watchers {
+			resp := ws.collectLocked(s, w, how.batch)
+			if resp == nil {
+				continue
+			}
+			more = more || !resp.Canceled && w.next <= s.rev
+			if w.fragment && how.fragment > 0 {
+				out = append(out, fragments(resp, how.fragment)...)
+			} else {
+				out = append(out, resp)
+			}
 		}
-	}
-	s.mu.Unlock()
-	for _, resp := range out {
-		if resp.Canceled {
-			ws.remove(resp.WatchId)
-		}
-		if err := ws.stream.Send(resp); err != nil {
-			return err
+		s.mu.Unlock()
+		for _, resp := range out {
+			if resp.Canceled {
+				ws.remove(resp.WatchId)
+			}
+			if err := ws.stream.Send(resp); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-func (ws *watchStream) collectLocked(s *store, w *watcher) *pb.WatchResponse {
+// fragments splits a response into messages of at most n events.
+func fragments(resp *pb.WatchResponse, n int) []*pb.WatchResponse {
+	if len(resp.Events) <= n {
+		return []*pb.WatchResponse{resp}
+	}
+	var out []*pb.WatchResponse
+	for events := range slices.Chunk(resp.Events, n) {
+		out = append(out, &pb.WatchResponse{Header: resp.Header, WatchId: resp.WatchId, Events: events, Fragment: true})
+	}
+	out[len(out)-1].Fragment = false
+	return out
+}
+
+// collectLocked is what is new to w: of the given number of revisions at most,
+// if that is not 0.
+func (ws *watchStream) collectLocked(s *store, w *watcher, batch int) *pb.WatchResponse {
 	if w.next > s.rev {
 		return nil
 	}
@@ -197,9 +226,17 @@ func (ws *watchStream) collectLocked(s *store, w *watcher) *pb.WatchResponse {
 		}
 	}
 	var events []*mvccpb.Event
+	next, revs, last := s.rev+1, 0, int64(0)
 	for _, e := range s.eventsLocked(w.rng, w.next) {
 		if (w.noPut && e.Type == mvccpb.Event_PUT) || (w.noDelete && e.Type == mvccpb.Event_DELETE) {
 			continue
+		}
+		if e.Kv.ModRevision != last {
+			if revs == batch && batch > 0 {
+				next = e.Kv.ModRevision
+				break
+			}
+			revs, last = revs+1, e.Kv.ModRevision
 		}
 		created := e.Type == mvccpb.Event_PUT && e.Kv.CreateRevision == e.Kv.ModRevision
 		if w.prevKV && !created {
@@ -207,7 +244,7 @@ func (ws *watchStream) collectLocked(s *store, w *watcher) *pb.WatchResponse {
 		}
 		events = append(events, e)
 	}
-	w.next = s.rev + 1
+	w.next = next
 	if len(events) == 0 {
 		return nil
 	}
@@ -243,11 +280,50 @@ func (ws *watchStream) notifyProgress() error {
 		if !w.progress {
 			continue
 		}
+		if w.next > ws.m.c.store.revision()+1 {
+			continue // it waits for a revision to come
+		}
 		if err := ws.stream.Send(&pb.WatchResponse{Header: ws.m.header(w.next - 1), WatchId: w.id}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// watchBehaviour is what a test may set. The zero value is without limits.
+type watchBehaviour struct {
+	batch, fragment int
+	progress        time.Duration
+}
+
+func (c *Cluster) watching() watchBehaviour {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.watches
+}
+
+// SetWatchBatch bounds how many revisions the members put into one response of a
+// watch; 0 is no bound. etcd's is 1,000.
+func (c *Cluster) SetWatchBatch(revisions int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.watches.batch = revisions
+}
+
+// SetWatchFragment makes the members fragment responses of more events than
+// that, for watches that asked for it; 0 is no bound. etcd's bound is in bytes.
+func (c *Cluster) SetWatchFragment(events int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.watches.fragment = events
+}
+
+// SetProgressInterval sets how often watches that asked for it are told their
+// progress: those on streams that have no such watch yet.
+func (c *Cluster) SetProgressInterval(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.watches.progress = d
 }
 
 // received is a message of a stream, or the error that ended it.

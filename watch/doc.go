@@ -1,0 +1,2 @@
+// Package watch speaks etcd's Watch service.
+package watch

@@ -1,0 +1,144 @@
+package watch
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+var (
+	// ErrClosed is the cause of watches that Close has ended, and of those that
+	// are begun after it.
+	ErrClosed = errors.New("watch: closed")
+	// ErrClusterChanged is what every *ClusterChangedError is.
+	ErrClusterChanged = errors.New("watch: the endpoints belong to another cluster")
+	// ErrRevisionRegressed is what every *RevisionRegressedError is.
+	ErrRevisionRegressed = errors.New("watch: the cluster has lost revisions that were seen")
+)
+
+// CompactedError ends a watch whose next revision has been compacted: there are
+// changes that nobody can learn any more. errors.Is finds
+// rpctypes.ErrCompacted. What remains is to read the present state and watch
+// from there, as Follow does.
+type CompactedError struct {
+	// Revision is where the watch had to continue.
+	Revision int64
+	// CompactRevision is the first revision that can still be watched, or 0 if
+	// the server did not say.
+	CompactRevision int64
+}
+
+// Error implements error.
+func (e *CompactedError) Error() string {
+	return fmt.Sprintf("watch: revision %d is gone, revisions below %d were compacted: %v", e.Revision, e.CompactRevision, rpctypes.ErrCompacted)
+}
+
+// Unwrap returns rpctypes.ErrCompacted.
+func (e *CompactedError) Unwrap() error { return rpctypes.ErrCompacted }
+
+// ClusterChangedError ends a watch that was to be resumed in a cluster with
+// another ID, whose revisions have nothing to do with those seen so far.
+type ClusterChangedError struct {
+	// Was and Is are the IDs of the two clusters.
+	Was, Is uint64
+}
+
+// Error implements error.
+func (e *ClusterChangedError) Error() string {
+	return fmt.Sprintf("%v: it was %x and is %x", ErrClusterChanged, e.Was, e.Is)
+}
+
+// Unwrap returns ErrClusterChanged.
+func (e *ClusterChangedError) Unwrap() error { return ErrClusterChanged }
+
+// RevisionRegressedError ends a watch that has seen a revision, or a raft term,
+// that the cluster has not reached, by the answer to a linearizable read: the
+// cluster was restored from a backup, or has lost its data.
+type RevisionRegressedError struct {
+	// Seen and Now are revisions; SeenTerm and NowTerm raft terms.
+	Seen, Now         int64
+	SeenTerm, NowTerm uint64
+}
+
+// Error implements error.
+func (e *RevisionRegressedError) Error() string {
+	return fmt.Sprintf("%v: revision %d in raft term %d was seen, the cluster is at %d in term %d",
+		ErrRevisionRegressed, e.Seen, e.SeenTerm, e.Now, e.NowTerm)
+}
+
+// Unwrap returns ErrRevisionRegressed.
+func (e *RevisionRegressedError) Unwrap() error { return ErrRevisionRegressed }
+
+// CanceledError ends a watch that the server refused or cancelled. errors.Is
+// finds the rpctypes error that the reason stands for, such as
+// rpctypes.ErrPermissionDenied, where there is one.
+type CanceledError struct {
+	// Reason is the server's text; servers before etcd 3.4 give none.
+	Reason string
+	// Err is the reason as an error.
+	Err error
+}
+
+// Error implements error.
+func (e *CanceledError) Error() string {
+	return "watch: cancelled by the server: " + e.Err.Error()
+}
+
+// Unwrap returns Err.
+func (e *CanceledError) Unwrap() error { return e.Err }
+
+// canceled makes an error of a cancel reason, which is the text of an error:
+// etcd's alone or, from some places, behind gRPC's "rpc error: code = … desc = ".
+func canceled(reason string) *CanceledError {
+	text := reason
+	if _, desc, ok := strings.Cut(reason, " desc = "); ok {
+		text = desc
+	}
+	if text == "" {
+		return &CanceledError{Err: errors.New("it gave no reason")}
+	}
+	err := rpctypes.Error(status.Error(codes.Unknown, text))
+	if _, ok := errors.AsType[rpctypes.EtcdError](err); !ok {
+		err = errors.New(text)
+	}
+	return &CanceledError{Reason: reason, Err: err}
+}
+
+// refusesToken reports an error that another token may cure, which a stream gets
+// when it is opened and keeps for its life.
+func refusesToken(err error) bool {
+	switch rpctypes.ErrorDesc(rpctypesCause(err)) {
+	case rpctypes.ErrorDesc(rpctypes.ErrGRPCInvalidAuthToken),
+		rpctypes.ErrorDesc(rpctypes.ErrGRPCAuthOldRevision),
+		rpctypes.ErrorDesc(rpctypes.ErrGRPCUserEmpty):
+		return true
+	}
+	return false
+}
+
+// rpctypesCause is the etcd error in err, as the connection or canceled has
+// wrapped it, or err.
+func rpctypesCause(err error) error {
+	if e, ok := errors.AsType[rpctypes.EtcdError](err); ok {
+		return e
+	}
+	return err
+}
+
+// final reports whether no other try of the stream, on whatever member, can have
+// another answer. opening tells that the stream did not come into being.
+func final(err error, opening bool) bool {
+	switch status.Code(err) {
+	case codes.PermissionDenied, codes.InvalidArgument, codes.Unimplemented:
+		return true
+	case codes.Canceled:
+		// No server has been asked: the connection is closed.
+		return opening
+	default:
+		return false
+	}
+}

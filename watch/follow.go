@@ -1,0 +1,176 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/getcd/getcd/kv"
+)
+
+// Update is one step of Follow: a Snapshot, or what has changed since the one
+// before.
+type Update struct {
+	// Snapshot, if not nil, replaces everything that was known.
+	Snapshot *Snapshot
+	// Events are changes, in the order of revisions; empty with a Snapshot, and
+	// when the update only tells progress.
+	Events []*Event
+	// Revision is the store's revision that the follower's knowledge stands
+	// for: with everything up to this update applied, it has seen every change
+	// of the keys up to there.
+	Revision int64
+}
+
+// Snapshot is the state of the keys at a revision.
+type Snapshot struct {
+	// KVs are in the order of their keys.
+	KVs []*mvccpb.KeyValue
+	// Header is the server's, with the revision of the snapshot.
+	Header *pb.ResponseHeader
+	// Cause is nil for the first snapshot, and else why there has to be another
+	// one: a *CompactedError, *ClusterChangedError or *RevisionRegressedError.
+	// The changes in between are not known.
+	Cause error
+}
+
+// snapshotPage is how many keys are read at a time.
+const snapshotPage = 1000
+
+func (s *service) Follow(ctx context.Context, key string, opts ...kv.OpOption) iter.Seq2[Update, error] {
+	return func(yield func(Update, error) bool) {
+		op := kv.OpWatch(key, opts...)
+		if err := s.checkFollow(&op); err != nil {
+			yield(Update{}, err)
+			return
+		}
+		var cause error
+		for {
+			snap, err := s.snapshot(ctx, &op)
+			if err != nil {
+				yield(Update{}, err)
+				return
+			}
+			snap.Cause = cause
+			if !yield(Update{Snapshot: snap, Revision: snap.Header.GetRevision()}, nil) {
+				return
+			}
+			more := true
+			cause, more = s.changes(ctx, op, snap, yield)
+			if !more {
+				return
+			}
+		}
+	}
+}
+
+// changes yields what follows a snapshot. It returns why another one is needed,
+// or that the iteration has ended.
+func (s *service) changes(ctx context.Context, op kv.Op, snap *Snapshot, yield func(Update, error) bool) (cause error, more bool) { //nolint:revive // the cause is a result like any other here
+	kv.WithRev(snap.Header.GetRevision() + 1)(&op)
+	for resp, err := range s.responses(ctx, op, identityOf(snap.Header)) {
+		if err != nil {
+			if resync(err) {
+				return err, true
+			}
+			yield(Update{}, err)
+			return nil, false
+		}
+		u := Update{Events: resp.Events, Revision: resp.Header.GetRevision()}
+		if n := len(resp.Events); n > 0 {
+			u.Revision = resp.Events[n-1].Kv.ModRevision
+		}
+		if !yield(u, nil) {
+			return nil, false
+		}
+	}
+	return nil, false
+}
+
+func (s *service) checkFollow(op *kv.Op) error {
+	if s.cfg.err != nil {
+		return s.cfg.err
+	}
+	if err := op.Err(); err != nil {
+		return err
+	}
+	if op.Rev() != 0 {
+		return &kv.UsageError{Op: "Follow", Option: "WithRev", Reason: "it begins with the present state; leave it out, or use Watch"}
+	}
+	if op.IsCreatedNotify() {
+		return &kv.UsageError{Op: "Follow", Option: "WithCreatedNotify", Reason: "its first snapshot says as much; leave it out"}
+	}
+	return nil
+}
+
+// resync reports an end of a watch after which a new snapshot helps.
+func resync(err error) bool {
+	return isCompacted(err) || errors.Is(err, ErrClusterChanged) || errors.Is(err, ErrRevisionRegressed)
+}
+
+// snapshot reads the keys that op watches, in pages of one revision. The first
+// page is linearizable. A failure that another try may mend is waited out.
+func (s *service) snapshot(ctx context.Context, op *kv.Op) (*Snapshot, error) {
+	for try := 0; ; try++ {
+		snap, err := s.pages(ctx, op)
+		switch {
+		case err == nil:
+			return snap, nil
+		case ctx.Err() != nil:
+			return nil, contextCause(ctx)
+		case !s.transient(err):
+			return nil, err
+		}
+		pause := time.NewTimer(backoff(try))
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return nil, contextCause(ctx)
+		case <-s.m.closing:
+			pause.Stop()
+			return nil, ErrClosed
+		}
+	}
+}
+
+// transient reports a failure of a read that another try may mend: of the way to
+// the server, or of a snapshot that was compacted while it was read.
+func (s *service) transient(err error) bool {
+	switch status.Code(err) {
+	case codes.Unavailable, codes.DeadlineExceeded, codes.ResourceExhausted, codes.FailedPrecondition, codes.Aborted:
+		return true
+	default:
+		return isCompacted(rpctypes.Error(err)) || isCompacted(err) || refusesToken(err)
+	}
+}
+
+func (s *service) pages(ctx context.Context, op *kv.Op) (*Snapshot, error) {
+	key, end := string(op.KeyBytes()), string(op.RangeBytes())
+	snap := &Snapshot{}
+	for {
+		opts := []kv.OpOption{kv.WithRange(end), kv.WithLimit(snapshotPage)}
+		if snap.Header != nil {
+			opts = append(opts, kv.WithRev(snap.Header.GetRevision()))
+		}
+		resp, err := s.kv.Get(ctx, key, opts...)
+		if err != nil {
+			return nil, err
+		}
+		if snap.Header == nil {
+			snap.Header = resp.Header
+		}
+		snap.KVs = append(snap.KVs, resp.Kvs...)
+		if !resp.More || len(resp.Kvs) == 0 {
+			return snap, nil
+		}
+		key = string(resp.Kvs[len(resp.Kvs)-1].Key) + "\x00"
+	}
+}

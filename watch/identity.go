@@ -1,0 +1,114 @@
+package watch
+
+import (
+	"context"
+	"errors"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// identity is what a watcher knows of its cluster. The zero value knows nothing.
+type identity struct {
+	cluster  uint64
+	revision int64  // the highest seen
+	term     uint64 // the highest seen when a watch was created
+}
+
+// identityOf is what a header proves.
+func identityOf(h *pb.ResponseHeader) identity {
+	return identity{cluster: h.GetClusterId(), revision: h.GetRevision(), term: h.GetRaftTerm()}
+}
+
+// advance notes a header's revision. Not its term: the term of a member that
+// loses its leader while the stream lives may grow without the cluster's.
+func (id *identity) advance(h *pb.ResponseHeader) {
+	id.revision = max(id.revision, h.GetRevision())
+}
+
+// merge takes over what a header proves.
+func (id *identity) merge(h *pb.ResponseHeader) {
+	id.advance(h)
+	id.term = max(id.term, h.GetRaftTerm())
+	if c := h.GetClusterId(); c != 0 {
+		id.cluster = c
+	}
+}
+
+// otherCluster is the error if the header is another cluster's. A proxy may
+// leave the ID out.
+func (id *identity) otherCluster(h *pb.ResponseHeader) error {
+	if is := h.GetClusterId(); id.cluster != 0 && is != 0 && is != id.cluster {
+		return &ClusterChangedError{Was: id.cluster, Is: is}
+	}
+	return nil
+}
+
+// behind reports whether the header knows less than was seen.
+func (id *identity) behind(h *pb.ResponseHeader) bool {
+	return h.GetRevision() < id.revision || h.GetRaftTerm() < id.term
+}
+
+// identify compares the header of a watcher's creation with what it has seen
+// before. Another cluster ends the watch. A member that knows less may just be
+// slower than the one before; or the cluster was restored from a backup, with
+// its ID, and its coming revisions are not those that the watcher waits for. A
+// linearizable read tells: it is never behind anything that was seen. Until
+// then the watcher is off the stream.
+func (x *machine) identify(st *stream, w *watcher, h *pb.ResponseHeader) bool {
+	if err := w.seen.otherCluster(h); err != nil {
+		x.end(w, err, false)
+		return false
+	}
+	if !w.seen.behind(h) || w.cleared == st {
+		w.seen.merge(h)
+		return true
+	}
+	x.off(w, held)
+	if st.checking {
+		return false
+	}
+	st.checking = true
+	key := w.op.KeyBytes() // which its user may read
+	x.m.wg.Go(func() {
+		ctx, cancel := context.WithTimeout(st.ctx, x.cfg.silence)
+		defer cancel()
+		resp, err := x.m.kv.Range(ctx, &pb.RangeRequest{Key: key, CountOnly: true}, x.cfg.calls...)
+		st.tell(x, message{kind: msgIdentity, head: resp.GetHeader(), err: err})
+	})
+	return false
+}
+
+// identified takes the read's answer for those that wait for it.
+func (x *machine) identified(st *stream, h *pb.ResponseHeader, err error) {
+	st.checking = false
+	if err != nil && status.Code(err) != codes.PermissionDenied {
+		x.giveUp(st) // those that are held have the check again on the next stream
+		return
+	}
+	watchers := append([]*watcher(nil), st.lane.watchers...)
+	for _, w := range watchers {
+		if w.phase != held {
+			continue
+		}
+		changed := w.seen.otherCluster(h)
+		switch {
+		case err != nil: // denied: the creation will be, too
+			w.cleared = st
+			x.create(st, w)
+		case changed != nil:
+			x.end(w, changed, false)
+		case w.seen.behind(h):
+			x.end(w, &RevisionRegressedError{
+				Seen: w.seen.revision, Now: h.GetRevision(), SeenTerm: w.seen.term, NowTerm: h.GetRaftTerm(),
+			}, false)
+		default:
+			w.cleared = st
+			x.create(st, w)
+		}
+	}
+}
+
+func isCompacted(err error) bool { return errors.Is(err, rpctypes.ErrCompacted) }

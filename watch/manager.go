@@ -1,0 +1,253 @@
+package watch
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+)
+
+// command is something that the API, a context or a consumer wants of the
+// machine.
+type command struct {
+	kind commandKind
+	w    *watcher
+	err  error
+}
+
+type commandKind uint8
+
+const (
+	cmdAdd      commandKind = iota
+	cmdEnd                  // w ends with err
+	cmdDrained              // the consumer of w has made room
+	cmdProgress             // RequestProgress was called
+)
+
+// manager starts the machine with the first watch, hands it commands, and joins
+// everything in Close. Its mutex is a leaf: watcher.mu may be held with it.
+type manager struct {
+	watch   pb.WatchClient
+	kv      pb.KVClient
+	cfg     config
+	closing chan struct{}  // closed by Close
+	wake    chan struct{}  // capacity 1: inbox has something, or closed was set
+	wg      sync.WaitGroup // the machine, its streams and reads, pumps, callbacks of contexts
+
+	mu      sync.Mutex
+	inbox   []command
+	running bool
+	closed  bool
+}
+
+func newManager(cc grpc.ClientConnInterface, cfg config) *manager {
+	return &manager{
+		watch:   pb.NewWatchClient(cc),
+		kv:      pb.NewKVClient(cc),
+		cfg:     cfg,
+		closing: make(chan struct{}),
+		wake:    make(chan struct{}, 1),
+	}
+}
+
+// add hands a new watcher to the machine, and tells it of the context's end.
+func (m *manager) add(w *watcher) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return ErrClosed
+	}
+	m.wg.Add(1)
+	// Under mu, so that the callback comes after the watcher.
+	w.stop = context.AfterFunc(w.ctx, func() {
+		defer m.wg.Done()
+		_ = m.post(command{kind: cmdEnd, w: w, err: contextCause(w.ctx)})
+	})
+	m.postLocked(command{kind: cmdAdd, w: w})
+	if !m.running {
+		m.running = true
+		x := newMachine(m)
+		m.wg.Go(x.run)
+	}
+	return nil
+}
+
+// post leaves a command for the machine. Without one there is no watcher, and
+// nothing to do.
+func (m *manager) post(c command) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return ErrClosed
+	}
+	if m.running {
+		m.postLocked(c)
+	}
+	return nil
+}
+
+func (m *manager) postLocked(c command) {
+	m.inbox = append(m.inbox, c)
+	signal(m.wake)
+}
+
+// take gives the machine its commands, and says whether it has to close. A
+// machine without watchers, and without a command, has ended when take returns.
+func (m *manager) take(idle bool) (commands []command, closed, done bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	commands, m.inbox = m.inbox, nil
+	if idle && len(commands) == 0 {
+		m.running = false
+		return nil, m.closed, true
+	}
+	return commands, m.closed, false
+}
+
+func (m *manager) close() {
+	m.mu.Lock()
+	if !m.closed {
+		m.closed = true
+		close(m.closing)
+		signal(m.wake)
+	}
+	m.mu.Unlock()
+	m.wg.Wait()
+}
+
+// machine is the state of all watches and their streams. One goroutine, run,
+// owns it and never waits for anything but its select: streams bring messages,
+// the manager brings commands, and what goes out is left in a stream's outbox or
+// a watcher's buffer. It ends with its last watcher, and the streams with it.
+type machine struct {
+	m        *manager
+	cfg      config
+	ctx      context.Context //nolint:containedctx // the lifecycle of the streams: that of run
+	cancel   context.CancelFunc
+	messages chan message // from the streams; unbuffered, so that what a stream has not handed over waits in its flow control
+
+	lanes     []*lane
+	watchers  int
+	broadcast bool // RequestProgress was called: progress of whole streams is passed on
+}
+
+// message is what a stream, or a read on its behalf, has to tell the machine.
+type message struct {
+	st   *stream
+	kind messageKind
+	resp *pb.WatchResponse
+	head *pb.ResponseHeader // msgIdentity
+	err  error              // msgLost, msgIdentity
+}
+
+type messageKind uint8
+
+const (
+	msgOpened messageKind = iota
+	msgResponse
+	msgLost
+	msgIdentity
+)
+
+func newMachine(m *manager) *machine {
+	x := &machine{m: m, cfg: m.cfg, messages: make(chan message)}
+	x.ctx, x.cancel = context.WithCancel(context.Background())
+	return x
+}
+
+func (x *machine) run() {
+	defer x.cancel()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		commands, closed, done := x.m.take(x.watchers == 0)
+		if done {
+			return
+		}
+		for _, c := range commands {
+			x.command(c)
+		}
+		if closed {
+			x.endAll(ErrClosed)
+		}
+		if x.watchers == 0 {
+			continue
+		}
+		now := time.Now()
+		if wait := x.tick(now).Sub(now); wait > 0 {
+			timer.Reset(wait)
+		} else {
+			continue
+		}
+		select {
+		case <-x.m.wake:
+		case msg := <-x.messages:
+			x.receive(msg)
+		case <-timer.C:
+		}
+	}
+}
+
+func (x *machine) command(c command) {
+	switch c.kind {
+	case cmdAdd:
+		x.watchers++
+		l := x.laneFor()
+		c.w.lane, c.w.index = l, len(l.watchers)
+		l.watchers = append(l.watchers, c.w)
+		x.want(c.w)
+	case cmdEnd:
+		x.end(c.w, c.err, true)
+	case cmdDrained:
+		if c.w.phase == paused {
+			x.want(c.w)
+		}
+	case cmdProgress:
+		x.broadcast = true
+		for _, l := range x.lanes {
+			l.asked = true
+			if st := l.current; st != nil && st.opened {
+				x.askProgress(st)
+			}
+		}
+	}
+}
+
+// end takes a watcher out for good.
+func (x *machine) end(w *watcher, cause error, drop bool) {
+	if w.phase == ended {
+		return
+	}
+	x.off(w, ended)
+	l := w.lane
+	final := l.watchers[len(l.watchers)-1]
+	l.watchers[w.index], final.index = final, w.index
+	l.watchers[len(l.watchers)-1] = nil
+	l.watchers = l.watchers[:len(l.watchers)-1]
+	x.watchers--
+	if w.stop() {
+		x.m.wg.Done()
+	}
+	w.finish(cause, drop)
+}
+
+func (x *machine) endAll(cause error) {
+	for _, l := range x.lanes {
+		x.endLane(l, cause, true)
+	}
+}
+
+func (x *machine) endLane(l *lane, cause error, drop bool) {
+	for len(l.watchers) > 0 {
+		x.end(l.watchers[len(l.watchers)-1], cause, drop)
+	}
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

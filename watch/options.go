@@ -1,0 +1,71 @@
+package watch
+
+import (
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc"
+)
+
+// Option is an option of New.
+type Option func(*config)
+
+// config is read-only after New.
+type config struct {
+	calls     []grpc.CallOption
+	maxEvents int
+	maxBytes  int
+	silence   time.Duration
+	patience  time.Duration
+	err       error
+}
+
+func defaults() config {
+	return config{
+		maxEvents: 1024,
+		maxBytes:  4 << 20,
+		silence:   5 * time.Second,
+		patience:  3 * time.Second,
+	}
+}
+
+// WithCallOptions adds gRPC call options to every RPC.
+func WithCallOptions(opts ...grpc.CallOption) Option {
+	return func(c *config) { c.calls = append(c.calls, opts...) }
+}
+
+// WithBuffer bounds what waits for the consumer of each watch: that many events,
+// and that many bytes of keys and values. A watch that reaches a bound is taken
+// off its stream, and resumed when half of it was consumed. One revision is
+// never split, so a single one may exceed the bounds. Each must be 1 or more;
+// the defaults are 1024 events and 4 MiB.
+func WithBuffer(events, bytes int) Option {
+	return func(c *config) {
+		if events < 1 || bytes < 1 {
+			c.fail(fmt.Errorf("watch: WithBuffer: %d events and %d bytes; each must be 1 or more", events, bytes))
+			return
+		}
+		c.maxEvents, c.maxBytes = events, bytes
+	}
+}
+
+// WithHeartbeat sets after how much silence a stream is asked for its progress,
+// and for how long it may leave a request unanswered before it is given up and
+// another one is opened, on another member if there is one. Both must be above
+// 0; the defaults are 5 s and 3 s.
+func WithHeartbeat(silence, patience time.Duration) Option {
+	return func(c *config) {
+		if silence <= 0 || patience <= 0 {
+			c.fail(fmt.Errorf("watch: WithHeartbeat: %v and %v; both must be above 0", silence, patience))
+			return
+		}
+		c.silence, c.patience = silence, patience
+	}
+}
+
+// fail keeps the first mistake, which every call then returns.
+func (c *config) fail(err error) {
+	if c.err == nil {
+		c.err = err
+	}
+}

@@ -1,0 +1,142 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/getcd/getcd/balancer"
+)
+
+var (
+	errSilent = errors.New("watch: the server left the stream's requests unanswered")
+	errEnded  = errors.New("watch: the server ended the stream")
+)
+
+// stream is one Watch stream. It has two goroutines: one receives and hands over
+// to the machine, one sends what the machine has left in the outbox and is the
+// only one that may block in Send, when the member no longer reads.
+type stream struct {
+	lane    *lane
+	ctx     context.Context //nolint:containedctx // the stream's lifecycle
+	cancel  context.CancelFunc
+	attempt *balancer.Attempt
+	wake    chan struct{} // capacity 1: the outbox has something
+
+	// Owned by the machine.
+	opened   bool
+	heard    time.Time // when it last said something, or began to be waited for
+	creating []request // in the order of sending, which is that of the answers
+	active   map[int64]*watcher
+	probing  bool // the heartbeat's creation is in creating
+	checking bool // the cluster's identity is being read
+
+	mu     sync.Mutex // a leaf
+	outbox []*pb.WatchRequest
+}
+
+// request is an unanswered creation: of a watcher, of one that has ended or left
+// meanwhile (w is nil), or of a heartbeat.
+type request struct {
+	w         *watcher
+	heartbeat bool
+}
+
+func newStream(ctx context.Context, l *lane) *stream {
+	st := &stream{lane: l, wake: make(chan struct{}, 1), active: make(map[int64]*watcher)}
+	st.ctx, st.cancel = context.WithCancel(ctx)
+	return st
+}
+
+// waiting reports whether the server owes an answer.
+func (st *stream) waiting() bool { return len(st.creating) > 0 }
+
+// send leaves a request to the sender. The outbox is bounded by what the
+// machine wants: at most a creation and a cancellation for each answer.
+func (st *stream) send(r *pb.WatchRequest) {
+	st.mu.Lock()
+	st.outbox = append(st.outbox, r)
+	st.mu.Unlock()
+	signal(st.wake)
+}
+
+func (st *stream) take() []*pb.WatchRequest {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	out := st.outbox
+	st.outbox = nil
+	return out
+}
+
+// tell hands a message to the machine, unless it has given up the stream.
+func (st *stream) tell(x *machine, msg message) bool {
+	msg.st = st
+	select {
+	case x.messages <- msg:
+		return true
+	case <-st.ctx.Done():
+		return false
+	}
+}
+
+// serve opens the stream and sends, until the stream ends. It returns when its
+// receiver has.
+func (st *stream) serve(x *machine) {
+	defer st.cancel()
+	rpc, err := x.m.watch.Watch(balancer.NewContext(st.ctx, st.attempt), x.cfg.calls...)
+	if err != nil {
+		st.tell(x, message{kind: msgLost, err: err})
+		return
+	}
+	received := make(chan struct{})
+	go func() {
+		defer close(received)
+		defer st.cancel() // ends the sender
+		if !st.tell(x, message{kind: msgOpened}) {
+			return
+		}
+		for {
+			resp, err := rpc.Recv()
+			if errors.Is(err, io.EOF) {
+				err = errEnded
+			}
+			if err != nil {
+				st.tell(x, message{kind: msgLost, err: err})
+				return
+			}
+			if !st.tell(x, message{kind: msgResponse, resp: resp}) {
+				return
+			}
+		}
+	}()
+	for {
+		select {
+		case <-st.wake:
+			for _, r := range st.take() {
+				if rpc.Send(r) != nil { // the receiver gets the reason
+					<-received
+					return
+				}
+			}
+		case <-st.ctx.Done():
+			<-received
+			return
+		}
+	}
+}
+
+func cancelRequest(id int64) *pb.WatchRequest {
+	return &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CancelRequest{
+		CancelRequest: &pb.WatchCancelRequest{WatchId: id},
+	}}
+}
+
+func progressRequest() *pb.WatchRequest {
+	return &pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{
+		ProgressRequest: &pb.WatchProgressRequest{},
+	}}
+}

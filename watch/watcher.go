@@ -1,0 +1,289 @@
+package watch
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/getcd/getcd/kv"
+)
+
+// phase is where a watcher stands in its lane.
+type phase uint8
+
+const (
+	// waiting for a stream to be created on.
+	waiting phase = iota
+	// creating: asked for, not answered.
+	creating
+	// active on its lane's stream.
+	active
+	// paused: taken off the stream because its buffer is full.
+	paused
+	// held off the stream until the cluster's identity is verified.
+	held
+	// ended for good.
+	ended
+)
+
+// watcher is one watch. Its buffer stands between the machine, which fills it
+// and never waits, and the consumer, which may be slow.
+type watcher struct {
+	m     *manager
+	ctx   context.Context //nolint:containedctx // the watch's lifecycle
+	op    kv.Op
+	out   chan WatchResponse // Watch's channel, of capacity 1; nil for an iterator
+	ready chan struct{}      // capacity 1: there is something for an iterator
+	stop  func() bool        // of the context's AfterFunc
+
+	// Owned by the machine.
+	lane     *lane
+	index    int // in lane.watchers
+	phase    phase
+	id       int64 // on the stream, while active
+	next     int64 // the first revision not taken into the buffer; 0 before the creation of a watch from now
+	partial  []*Event
+	seen     identity
+	cleared  *stream // on which the identity was verified
+	told     bool    // that it was created
+	refusals int     // of tokens, in a row
+
+	mu         sync.Mutex // guards what follows; a leaf
+	queue      []WatchResponse
+	events     int  // in queue
+	bytes      int  // in queue
+	overflowed bool // the machine has paused the watcher, or is about to
+	pumping    bool // a goroutine moves queue to out
+	err        error
+}
+
+func newWatcher(ctx context.Context, m *manager, op kv.Op, out chan WatchResponse) *watcher {
+	return &watcher{m: m, ctx: ctx, op: op, out: out, next: op.Rev(), ready: make(chan struct{}, 1)}
+}
+
+// request is the creation of the watch where it has to continue. Fragments are
+// always wanted: they keep messages below gRPC's limits.
+func (w *watcher) request() *pb.WatchRequest {
+	r := &pb.WatchCreateRequest{
+		Key:            w.op.KeyBytes(),
+		RangeEnd:       w.op.RangeBytes(),
+		StartRevision:  w.next,
+		ProgressNotify: w.op.IsProgressNotify(),
+		PrevKv:         w.op.IsPrevKV(),
+		Fragment:       true,
+	}
+	if w.op.IsFilterPut() {
+		r.Filters = append(r.Filters, pb.WatchCreateRequest_NOPUT)
+	}
+	if w.op.IsFilterDelete() {
+		r.Filters = append(r.Filters, pb.WatchCreateRequest_NODELETE)
+	}
+	return &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: r}}
+}
+
+// push takes as many whole revisions of events as the buffer has room for, at
+// least one when it is empty, and returns how many events that were. When it is
+// not all, a cmdDrained will follow.
+func (w *watcher) push(header *pb.ResponseHeader, events []*Event) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil {
+		return len(events)
+	}
+	n, bytes := w.fitLocked(events)
+	if n > 0 {
+		w.putLocked(WatchResponse{Header: header, Events: events[:n:n]}, n, bytes, n == len(events))
+	}
+	w.overflowed = n < len(events)
+	return n
+}
+
+// notify takes a response without events. One of progress replaces another that
+// was not consumed yet, so that they don't add up.
+func (w *watcher) notify(resp WatchResponse) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil {
+		return
+	}
+	if n := len(w.queue); n > 0 && resp.IsProgressNotify() && w.queue[n-1].IsProgressNotify() {
+		w.queue[n-1] = resp
+		return
+	}
+	w.putLocked(resp, 0, 0, true)
+}
+
+func (w *watcher) fitLocked(events []*Event) (n, bytes int) {
+	for n < len(events) {
+		end, size := n, 0
+		for rev := events[n].Kv.ModRevision; end < len(events) && events[end].Kv.ModRevision == rev; end++ {
+			size += sizeOf(events[end])
+		}
+		if (w.events+n > 0) && (w.events+end > w.m.cfg.maxEvents || w.bytes+bytes+size > w.m.cfg.maxBytes) {
+			break
+		}
+		n, bytes = end, bytes+size
+	}
+	return n, bytes
+}
+
+func sizeOf(e *Event) int {
+	return len(e.Kv.Key) + len(e.Kv.Value) + len(e.PrevKv.GetKey()) + len(e.PrevKv.GetValue())
+}
+
+// putLocked queues a response. An idle channel takes it at once, unless it has
+// to be seen when it is consumed; one that is full gets a goroutine until the
+// queue is empty, so that only a watch whose consumer is behind has one.
+func (w *watcher) putLocked(resp WatchResponse, events, bytes int, direct bool) {
+	if w.out != nil && direct && !w.pumping {
+		select {
+		case w.out <- resp:
+			return
+		default:
+		}
+	}
+	w.queue = append(w.queue, resp)
+	w.events += events
+	w.bytes += bytes
+	w.wakeLocked()
+}
+
+func (w *watcher) wakeLocked() {
+	if w.out == nil {
+		signal(w.ready)
+		return
+	}
+	if !w.pumping {
+		w.pumping = true
+		w.m.wg.Go(w.pump)
+	}
+}
+
+// finish ends the watch. What is queued still goes to the consumer, unless it
+// is to be dropped, as it is when the context has ended or Close was called.
+func (w *watcher) finish(cause error, drop bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil {
+		return
+	}
+	w.err = cause
+	if drop {
+		w.queue = nil
+	}
+	if w.out == nil {
+		signal(w.ready)
+		return
+	}
+	if w.pumping {
+		return // the pump does the rest
+	}
+	select {
+	case w.out <- last(cause):
+		close(w.out)
+		return
+	default:
+	}
+	if drop {
+		close(w.out)
+		return
+	}
+	w.pumping = true
+	w.m.wg.Go(w.pump)
+}
+
+// pop takes the next response, or says that there is none, in which case the
+// pump has to end. final tells that there will be no other.
+func (w *watcher) pop() (resp WatchResponse, ok, final bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.queue) == 0 {
+		if w.err != nil {
+			return last(w.err), true, true
+		}
+		w.pumping = false
+		return WatchResponse{}, false, false
+	}
+	resp = w.queue[0]
+	w.queue[0] = WatchResponse{}
+	if w.queue = w.queue[1:]; len(w.queue) == 0 {
+		w.queue = nil
+	}
+	w.events -= len(resp.Events)
+	for _, e := range resp.Events {
+		w.bytes -= sizeOf(e)
+	}
+	if w.overflowed && w.events <= w.m.cfg.maxEvents/2 && w.bytes <= w.m.cfg.maxBytes/2 {
+		w.overflowed = false
+		_ = w.m.post(command{kind: cmdDrained, w: w}) // closed: the watch ends anyway
+	}
+	return resp, true, false
+}
+
+// pump moves the queue to the channel. It ends when the queue is empty, or with
+// the watch, whose last response it sends.
+func (w *watcher) pump() {
+	for {
+		resp, ok, final := w.pop()
+		if !ok {
+			return
+		}
+		select {
+		case w.out <- resp:
+			if final {
+				close(w.out)
+				return
+			}
+		case <-w.ctx.Done():
+			w.abandon(contextCause(w.ctx))
+			return
+		case <-w.m.closing:
+			w.abandon(ErrClosed)
+			return
+		}
+	}
+}
+
+// abandon is the pump's end when nobody may be left to receive. The pump stays
+// noted as running, so that nothing is sent any more.
+func (w *watcher) abandon(cause error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err == nil {
+		w.err = cause
+	}
+	w.queue = nil
+	select {
+	case w.out <- last(w.err):
+	default: // the consumer is behind; it sees the channel close
+	}
+	close(w.out)
+}
+
+// receive is the iterator's side: it waits for the next response, or the cause.
+func (w *watcher) receive() (WatchResponse, error) {
+	for {
+		resp, ok, final := w.pop()
+		switch {
+		case final:
+			return WatchResponse{}, resp.err
+		case ok:
+			return resp, nil
+		}
+		select {
+		case <-w.ready:
+		case <-w.ctx.Done():
+			return WatchResponse{}, contextCause(w.ctx)
+		}
+	}
+}
+
+func contextCause(ctx context.Context) error {
+	err := fmt.Errorf("watch: %w", ctx.Err())
+	if cause := context.Cause(ctx); cause != ctx.Err() { //nolint:errorlint // identity is meant: is there a cause besides
+		err = fmt.Errorf("%w: %w", err, cause)
+	}
+	return err
+}
