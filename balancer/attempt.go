@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync/atomic"
+	"time"
 )
 
 // Attempt steers the pick of one RPC and, once the pick is made, tells which
@@ -27,6 +28,7 @@ type Attempt struct {
 	AnyMember bool
 
 	member atomic.Pointer[member]
+	link   atomic.Pointer[link]
 	sent   atomic.Bool
 	heard  atomic.Bool
 }
@@ -51,15 +53,20 @@ func (a *Attempt) Heard() bool { return a.heard.Load() }
 // Reset forgets the results, so that the Attempt can serve the next RPC.
 func (a *Attempt) Reset() {
 	a.member.Store(nil)
+	a.link.Store(nil)
 	a.sent.Store(false)
 	a.heard.Store(false)
 }
 
-// Observe records the member ID that the picked endpoint has told in a
-// response, for Table's readers. Zero is ignored.
-func (a *Attempt) Observe(memberID uint64) {
+// Observe records what the picked endpoint has told in a response's header: the
+// member's ID, for Table's readers, and its raft term, which tells elections.
+// Zeros are ignored.
+func (a *Attempt) Observe(memberID, raftTerm uint64) {
 	if m := a.member.Load(); m != nil && memberID != 0 && m.id.Load() != memberID {
 		m.id.Store(memberID)
+	}
+	if l := a.link.Load(); l != nil && raftTerm > l.term.Load() {
+		l.observeTerm(raftTerm, time.Now())
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/resolver"
 
@@ -25,7 +24,7 @@ type member struct {
 	// Guarded by policy.mu.
 	index    int                // place in the resolver's list
 	tier     uint16             // SRV priority; lower is better
-	sc       balancer.SubConn   // nil when idle
+	link     *link              // nil when idle
 	state    connectivity.State // Idle, Connecting or Ready
 	role     Role
 	since    time.Time // last change of role or state
@@ -75,6 +74,7 @@ func (m *member) setRole(r Role) {
 // smoothed round-trip time of RFC 6298). Concurrent updates may lose one
 // another's sample, which an average can bear.
 func (m *member) observe(d time.Duration) {
+	d = max(d, 1) // 0 stands for unknown
 	old := m.latency.Load()
 	if old == 0 {
 		m.latency.Store(int64(d))

@@ -17,14 +17,14 @@ type picker struct {
 // connection is a member's connection as of the snapshot; zero for none.
 type connection struct {
 	member *member
-	sc     balancer.SubConn
+	link   *link
 }
 
 func connectionOf(m *member) connection {
 	if m == nil {
 		return connection{}
 	}
-	return connection{m, m.sc}
+	return connection{m, m.link}
 }
 
 // Pick sends each RPC to the active member, or to the standby when the RPC's
@@ -33,25 +33,34 @@ func connectionOf(m *member) connection {
 // not: failing it would only make the caller ask again.
 func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	to := p.active
-	if to.sc == nil {
+	if to.link == nil {
 		return balancer.PickResult{}, balancer.ErrNoSubConnAvailable
 	}
 	a := FromContext(info.Ctx)
-	if p.standby.sc != nil && a.avoids(to.member) && !a.avoids(p.standby.member) {
+	if p.standby.link != nil && a.avoids(to.member) && !a.avoids(p.standby.member) {
 		to = p.standby
 	}
 	if a != nil {
 		a.member.Store(to.member)
+		a.link.Store(to.link)
 	}
 	start := time.Now()
+	if a != nil && a.Measure {
+		to.link.send(start)
+		p.policy.watch()
+	}
 	return balancer.PickResult{
-		SubConn: to.sc,
-		Done:    func(info balancer.DoneInfo) { p.policy.done(to.member, a, start, info) },
+		SubConn: to.link.sc,
+		Done:    func(info balancer.DoneInfo) { p.policy.done(to, a, start, info) },
 	}, nil
 }
 
 // done learns from an RPC that has ended.
-func (p *policy) done(m *member, a *Attempt, start time.Time, info balancer.DoneInfo) {
+func (p *policy) done(c connection, a *Attempt, start time.Time, info balancer.DoneInfo) {
+	m := c.member
+	if a != nil && a.Measure {
+		c.link.answered(c.link.slotAt(start))
+	}
 	if a != nil && info.BytesSent {
 		a.sent.Store(true)
 	}

@@ -1,12 +1,14 @@
 package balancer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/balancer"
@@ -58,6 +60,9 @@ func (builder) Build(cc balancer.ClientConn, _ balancer.BuildOptions) balancer.B
 	p := &policy{cc: cc, opts: Options{Table: NewTable(), Logger: slog.New(slog.DiscardHandler)}}
 	p.timer = time.AfterFunc(time.Hour, p.wake)
 	p.timer.Stop()
+	p.watchdog = time.AfterFunc(time.Hour, p.inspect)
+	p.watchdog.Stop()
+	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p
 }
 
@@ -85,6 +90,13 @@ type policy struct {
 	state   connectivity.State
 	shown   []row // as last published
 	timer   *time.Timer
+
+	// For watching over silent connections; see stall.go.
+	watching atomic.Bool // the watchdog is set
+	watchdog *time.Timer
+	probes   sync.WaitGroup
+	ctx      context.Context //nolint:containedctx // of the probes, from Build to Close
+	cancel   context.CancelFunc
 }
 
 // row is what of a member's state is published; two that are equal need no
@@ -180,10 +192,13 @@ func (p *policy) ExitIdle() {
 // Close gives up all connections. RPCs under way end as grpc.ClientConn's Close
 // ends them.
 func (p *policy) Close() {
+	defer p.probes.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
+	p.cancel()
 	p.timer.Stop()
+	p.watchdog.Stop()
 	for _, m := range p.members {
 		p.dropLocked(m)
 	}
@@ -209,9 +224,9 @@ func (p *policy) newRoundsLocked() {
 
 // dropLocked gives up m's connection. RPCs on it are allowed to complete.
 func (p *policy) dropLocked(m *member) {
-	if m.sc != nil {
-		m.sc.Shutdown()
-		m.sc = nil
+	if m.link != nil {
+		m.link.sc.Shutdown()
+		m.link = nil
 	}
 	m.setState(connectivity.Idle)
 	m.setRole(Idle)
@@ -219,16 +234,16 @@ func (p *policy) dropLocked(m *member) {
 
 func (p *policy) dialLocked(m *member, now time.Time) {
 	m.tried, m.dialled, p.dialled = true, now, now
-	var sc balancer.SubConn
+	l := newLink()
 	//nolint:staticcheck // SA1019: deprecated for the lists of several addresses that it also takes.
-	sc, err := p.cc.NewSubConn([]resolver.Address{m.addr}, balancer.NewSubConnOptions{
-		StateListener: func(s balancer.SubConnState) { p.connectionChanged(m, sc, s) },
+	sc, err := p.cc.NewSubConn([]resolver.Address{l.wire.address(m.addr)}, balancer.NewSubConnOptions{
+		StateListener: func(s balancer.SubConnState) { p.connectionChanged(m, l, s) },
 	})
 	if err != nil {
 		p.failedLocked(m, err)
 		return
 	}
-	m.sc = sc
+	l.sc, m.link = sc, l
 	m.setState(connectivity.Connecting)
 	sc.Connect()
 }
@@ -240,10 +255,10 @@ func (p *policy) failedLocked(m *member, err error) {
 }
 
 // connectionChanged is told by grpc, one change at a time.
-func (p *policy) connectionChanged(m *member, sc balancer.SubConn, s balancer.SubConnState) {
+func (p *policy) connectionChanged(m *member, l *link, s balancer.SubConnState) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || m.sc != sc {
+	if p.closed || m.link != l {
 		return // of a connection given up already
 	}
 	switch s.ConnectivityState {
@@ -469,6 +484,11 @@ func (p *policy) demote(m *member, start time.Time, cause error) {
 	if start.Before(m.judged) {
 		return // the request is older than the verdict: no news
 	}
+	p.demoteLocked(m, cause)
+	p.stepLocked()
+}
+
+func (p *policy) demoteLocked(m *member, cause error) {
 	if m.demoted == nil {
 		p.opts.Logger.Warn("etcd: endpoint demoted", "endpoint", m.name, "cause", cause)
 	}
@@ -480,7 +500,6 @@ func (p *policy) demote(m *member, start time.Time, cause error) {
 	m.demoted, m.lastErr = cause, fmt.Errorf("demoted: %w", cause)
 	m.shunTill = m.judged.Add(m.penalty)
 	m.shunned.Store(true)
-	p.stepLocked()
 }
 
 // restore ends the demotion of a member that has served an RPC begun at start.

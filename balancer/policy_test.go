@@ -326,7 +326,7 @@ func TestLatencyAndMemberID(t *testing.T) {
 		if _, err := pb.NewKVClient(r.cc).Range(balancer.NewContext(t.Context(), a), &pb.RangeRequest{Key: []byte("k")}); err != nil {
 			t.Fatal(err)
 		}
-		a.Observe(42)
+		a.Observe(42, 2)
 		if got := r.table.Snapshot()[0].MemberID; got != 42 {
 			t.Errorf("member ID: got %d, want 42", got)
 		}

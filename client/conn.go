@@ -67,7 +67,8 @@ func (c *Conn) Invoke(ctx context.Context, method string, req, reply any, opts .
 		err = c.cc.Invoke(balancer.NewContext(cred.outgoing(ctx, t.call.anyMember), attempt), method, req, reply, opts...)
 		if err == nil {
 			if r, ok := reply.(interface{ GetHeader() *pb.ResponseHeader }); ok {
-				attempt.Observe(r.GetHeader().GetMemberId())
+				h := r.GetHeader()
+				attempt.Observe(h.GetMemberId(), h.GetRaftTerm())
 			}
 			return nil
 		}

@@ -173,7 +173,7 @@ func TestWriteToNobodyIsNotAmbiguous(t *testing.T) {
 func TestWriteUnderWayAtTheDeadlineIsAmbiguous(t *testing.T) {
 	run(t, 1, nil, func(r *rig) {
 		t := r.t
-		r.cluster.Member(0).Hang()
+		r.cluster.Member(0).Intercept(hangAllBut(healthCheck))
 		err := r.put(r.timeout(time.Second), "k", "v")
 		if !errors.Is(err, context.DeadlineExceeded) || !client.IsAmbiguous(err) {
 			t.Errorf("put: got %v (ambiguous: %v), want the deadline, and doubt", err, client.IsAmbiguous(err))
@@ -181,7 +181,6 @@ func TestWriteUnderWayAtTheDeadlineIsAmbiguous(t *testing.T) {
 		if _, err := r.get(r.timeout(time.Second)); !errors.Is(err, context.DeadlineExceeded) || client.IsAmbiguous(err) {
 			t.Errorf("get: got %v (ambiguous: %v), want the deadline, and no doubt", err, client.IsAmbiguous(err))
 		}
-		r.cluster.Member(0).Resume()
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/resolver"
 )
 
@@ -25,7 +26,9 @@ func newTransport(cfg *tls.Config) credentials.TransportCredentials {
 func (t transport) ClientHandshake(ctx context.Context, authority string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	// An address that is not of the resolver's making is not trusted to be
 	// plain.
-	a, ok := resolver.FromAttributes(credentials.ClientHandshakeInfoFromContext(ctx).Attributes)
+	attrs := credentials.ClientHandshakeInfoFromContext(ctx).Attributes
+	balancer.Tap(attrs, conn)
+	a, ok := resolver.FromAttributes(attrs)
 	if ok && !a.TLS {
 		return t.plain.ClientHandshake(ctx, authority, conn)
 	}

@@ -130,6 +130,19 @@ func applyThen(err error) fakeetcd.UnaryHook {
 	}
 }
 
+const healthCheck = "/grpc.health.v1.Health/Check"
+
+// hangAllBut makes a hook that answers nothing but calls of the method.
+func hangAllBut(method string) fakeetcd.UnaryHook {
+	return func(ctx context.Context, m string, _ any, next func() (any, error)) (any, error) {
+		if m == method {
+			return next()
+		}
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+}
+
 func endpointsOf(e *client.Error) []string {
 	var out []string
 	for _, a := range e.Attempts {

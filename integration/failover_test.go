@@ -56,7 +56,8 @@ func TestKillEachMember(t *testing.T) {
 
 // load works on a cluster and keeps account.
 type load struct {
-	cl *client.Client
+	cl     *client.Client
+	prefix string // of the keys
 
 	reads, writes, doubts atomic.Int64
 
@@ -102,7 +103,7 @@ func (l *load) failed(what string, err error) {
 
 // count is a worker that counts in its own key by compare-and-swap.
 func (l *load) count(ctx context.Context, worker int) {
-	key := "count/" + strconv.Itoa(worker)
+	key := l.prefix + "count/" + strconv.Itoa(worker)
 	var n int64 // the count as the worker knows it
 	doubt := false
 	for pace(ctx) {
@@ -142,7 +143,7 @@ func (l *load) count(ctx context.Context, worker int) {
 
 // put is a worker that puts to its own key and counts.
 func (l *load) put(ctx context.Context, worker int) {
-	key := "put/" + strconv.Itoa(worker)
+	key := l.prefix + "put/" + strconv.Itoa(worker)
 	var s sum
 	for pace(ctx) {
 		call, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
@@ -167,7 +168,7 @@ func (l *load) get(ctx context.Context) {
 		if i%2 == 1 {
 			opts = append(opts, kv.WithSerializable())
 		}
-		_, err := l.cl.Get(call, "count/0", opts...)
+		_, err := l.cl.Get(call, l.prefix+"count/0", opts...)
 		cancel()
 		if err != nil {
 			l.fault("get: %v", err)

@@ -1,0 +1,203 @@
+package client_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc/connectivity"
+
+	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/internal/fakeetcd"
+)
+
+// warm lets the client learn how quick its member is.
+func (r *rig) warm() {
+	r.t.Helper()
+	for range 10 {
+		if _, err := r.get(r.timeout(time.Second)); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+}
+
+func (r *rig) active() string {
+	for _, s := range r.Endpoints() {
+		if s.Role == balancer.Active {
+			return s.Address
+		}
+	}
+	return ""
+}
+
+// A member that keeps its connections and answers nothing is severed: reads move
+// on, a write that was under way is in doubt, and neither waits for its deadline.
+func TestSilentMember(t *testing.T) {
+	for name, silence := range map[string]func(*fakeetcd.Member){
+		"stopped":         (*fakeetcd.Member).Freeze,
+		"answers nothing": (*fakeetcd.Member).Hang,
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, 3, nil, func(r *rig) {
+				t := r.t
+				r.warm()
+				silence(r.cluster.Member(0))
+				start := time.Now()
+				put := make(chan error, 1)
+				go func() { put <- r.put(r.timeout(time.Minute), "k", "v") }()
+				if _, err := r.get(r.timeout(time.Minute)); err != nil {
+					t.Errorf("get: %v", err)
+				}
+				if err := <-put; !client.IsAmbiguous(err) {
+					t.Errorf("put: got %v, want an error that is ambiguous", err)
+				}
+				if d := time.Since(start); d > 600*time.Millisecond {
+					t.Errorf("both took %v, want at most a suspicion and a probe", d)
+				}
+				if got := r.active(); got != m2 {
+					t.Errorf("active: got %q, want %q", got, m2)
+				}
+				if err := r.put(r.timeout(time.Second), "k", "v"); err != nil {
+					t.Errorf("a put afterwards: %v", err)
+				}
+				r.cluster.Member(0).Thaw()
+				r.cluster.Member(0).Resume()
+			})
+		})
+	}
+}
+
+// A member that is there but can't reach its leader, while another can, is
+// demoted, and what waits on it is released.
+func TestMemberWithoutItsLeader(t *testing.T) {
+	run(t, 3, nil, func(r *rig) {
+		t := r.t
+		r.warm()
+		// It has not noticed yet: it takes requests, and they wait.
+		r.cluster.Member(0).Intercept(hangAllBut(healthCheck))
+		start := time.Now()
+		put := make(chan error, 1)
+		go func() { put <- r.put(r.timeout(time.Minute), "k", "v") }()
+		if _, err := r.get(r.timeout(time.Minute)); err != nil {
+			t.Errorf("get: %v", err)
+		}
+		if err := <-put; !client.IsAmbiguous(err) {
+			t.Errorf("put: got %v, want an error that is ambiguous", err)
+		}
+		if d := time.Since(start); d > time.Second {
+			t.Errorf("both took %v, want at most a suspicion, a probe and the drain", d)
+		}
+		if got := r.active(); got != m2 {
+			t.Errorf("active: got %q, want %q", got, m2)
+		}
+	})
+}
+
+// A slow request on a member that serves is left alone, and so is everything
+// while no member serves.
+func TestSlownessIsNoStall(t *testing.T) {
+	run(t, 3, nil, func(r *rig) {
+		t := r.t
+		r.warm()
+		r.cluster.Member(0).Intercept(times(1, pb.KV_Put_FullMethodName,
+			func(_ context.Context, _ string, _ any, next func() (any, error)) (any, error) {
+				time.Sleep(2 * time.Second) // the bubble's clock
+				return next()
+			}))
+		if err := r.put(r.timeout(time.Minute), "k", "v"); err != nil {
+			t.Errorf("a put that took 2 s: %v", err)
+		}
+		if got := r.active(); got != m1 {
+			t.Errorf("active: got %q, want %q", got, m1)
+		}
+	})
+}
+
+func TestElectionIsNoStall(t *testing.T) {
+	run(t, 3, nil, func(r *rig) {
+		t := r.t
+		r.warm()
+		hold := make(chan struct{})
+		for _, m := range r.cluster.Members() {
+			m.Intercept(func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {
+				if method != healthCheck {
+					<-hold // no member reaches a leader
+				}
+				return next()
+			})
+		}
+		put := make(chan error, 1)
+		go func() { put <- r.put(r.timeout(time.Minute), "k", "v") }()
+		time.Sleep(2 * time.Second) // the bubble's clock
+		if got := r.active(); got != m1 {
+			t.Errorf("active: got %q, want %q", got, m1)
+		}
+		close(hold)
+		if err := <-put; err != nil {
+			t.Errorf("a put that the new leader served: %v", err)
+		}
+	})
+}
+
+// After an election, a write whose proposal went to the old leader is not waited
+// for.
+func TestWriteLostInAnElection(t *testing.T) {
+	run(t, 3, nil, func(r *rig) {
+		t := r.t
+		r.warm()
+		r.cluster.Member(0).Intercept(times(1, pb.KV_Put_FullMethodName,
+			func(ctx context.Context, _ string, _ any, _ func() (any, error)) (any, error) {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}))
+		put := make(chan error, 1)
+		start := time.Now()
+		go func() { put <- r.put(r.timeout(time.Minute), "k", "v") }()
+		synctest.Wait()
+		time.Sleep(100 * time.Millisecond) // the bubble's clock
+		r.cluster.Elect(r.cluster.Member(2))
+		if err := <-put; !client.IsAmbiguous(err) {
+			t.Errorf("put: got %v, want an error that is ambiguous", err)
+		}
+		if d := time.Since(start); d > time.Second {
+			t.Errorf("it took %v, want at most a suspicion, a probe and the drain", d)
+		}
+	})
+}
+
+// A severed member that comes back is used again.
+func TestSeveredMemberReturns(t *testing.T) {
+	run(t, 2, nil, func(r *rig) {
+		t := r.t
+		r.warm()
+		r.cluster.Member(0).Freeze()
+		if _, err := r.get(r.timeout(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		r.cluster.Member(0).Thaw()
+		time.Sleep(15 * time.Second) // the bubble's clock
+		for _, s := range r.Endpoints() {
+			if s.State != connectivity.Ready {
+				t.Errorf("%s is %v, want %v", s.Address, s.State, connectivity.Ready)
+			}
+		}
+	})
+}
+
+// An idle client does nothing.
+func TestIdleClientIsQuiet(t *testing.T) {
+	run(t, 3, nil, func(r *rig) {
+		t := r.t
+		r.warm()
+		time.Sleep(time.Minute) // the bubble's clock
+		before := r.cluster.Member(0).Calls(healthCheck)
+		r.warm()
+		time.Sleep(time.Minute)
+		if n := r.cluster.Member(0).Calls(healthCheck) - before; n != 0 {
+			t.Errorf("%d probes of a member that answers at once", n)
+		}
+	})
+}
