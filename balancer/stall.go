@@ -266,8 +266,9 @@ func readProbe(ctx context.Context, cc grpc.ClientConnInterface, l *link) error 
 	switch status.Code(err) {
 	case codes.InvalidArgument, codes.PermissionDenied, codes.Unauthenticated:
 		return nil
+	default:
+		return err
 	}
-	return err
 }
 
 // prober is a Producer that hands out the means to send RPCs on one SubConn.
