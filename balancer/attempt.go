@@ -26,6 +26,8 @@ type Attempt struct {
 	// AnyMember says that members serve the RPC even when they can't serve
 	// others, such as a serializable read: its answer ends no demotion.
 	AnyMember bool
+	// Write says that the RPC writes. It is looked at only when Measure is set.
+	Write bool
 
 	member atomic.Pointer[member]
 	link   atomic.Pointer[link]

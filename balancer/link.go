@@ -18,10 +18,11 @@ type link struct {
 	wire wire
 	made time.Time // slot 0 begins
 
-	// waiting counts the requests under way by the time slot in which they were
-	// sent, so that the age of the oldest can be told without a lock or a list:
-	// a request adds one to its slot and takes it away when it ends.
-	waiting [slots]atomic.Int32
+	// reads and writes are the requests that wait for an answer.
+	reads, writes waiting
+	// heard and agreed are the slots in which the last answer came, and the last
+	// that took an agreement of the members.
+	heard, agreed atomic.Int64
 
 	term      atomic.Uint64 // the newest raft term that an answer told
 	termSince atomic.Int64  // when that was first told, as slot number
@@ -39,24 +40,45 @@ func newLink() *link { return &link{made: time.Now()} }
 // slotAt is the slot of a moment in the link's life.
 func (l *link) slotAt(t time.Time) int64 { return int64(t.Sub(l.made) / slotTime) }
 
-// send counts a request, and returns the slot to be given to answered.
-func (l *link) send(now time.Time) int64 {
-	s := l.slotAt(now)
-	l.waiting[s%slots].Add(1)
-	return s
-}
+// waiting counts requests under way by the time slot in which they were sent, so
+// that the age of the oldest can be told without a lock or a list: a request adds
+// one to its slot, and takes it away when it ends.
+type waiting [slots]atomic.Int32
 
-func (l *link) answered(slot int64) { l.waiting[slot%slots].Add(-1) }
+func (w *waiting) add(slot int64, n int32) { w[slot%slots].Add(n) }
 
-// oldest returns the slot of the oldest request that waits.
-func (l *link) oldest(now time.Time) (slot int64, ok bool) {
-	last := l.slotAt(now)
-	for s := max(0, last-slots+1); s <= last; s++ {
-		if l.waiting[s%slots].Load() > 0 {
+// oldest returns the slot of the oldest request; none is after now, the present
+// one.
+func (w *waiting) oldest(now int64) (slot int64, ok bool) {
+	for s := max(0, now-slots+1); s <= now; s++ {
+		if w[s%slots].Load() > 0 {
 			return s, true
 		}
 	}
 	return 0, false
+}
+
+// sent counts a request of a.
+func (l *link) sent(a *Attempt, slot int64) { l.kind(a).add(slot, 1) }
+
+// ended takes away what sent has counted.
+func (l *link) ended(a *Attempt, slot int64) { l.kind(a).add(slot, -1) }
+
+func (l *link) kind(a *Attempt) *waiting {
+	if a.Write {
+		return &l.writes
+	}
+	return &l.reads
+}
+
+// oldest returns the slot of the oldest request that waits.
+func (l *link) oldest(now int64) (slot int64, ok bool) {
+	r, reads := l.reads.oldest(now)
+	w, writes := l.writes.oldest(now)
+	if reads && (!writes || r < w) {
+		return r, true
+	}
+	return w, writes
 }
 
 // observeTerm notes the raft term that an answer told.

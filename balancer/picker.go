@@ -46,7 +46,7 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	}
 	start := time.Now()
 	if a != nil && a.Measure {
-		to.link.send(start)
+		to.link.sent(a, to.link.slotAt(start))
 		p.policy.watch()
 	}
 	return balancer.PickResult{
@@ -59,7 +59,14 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 func (p *policy) done(c connection, a *Attempt, start time.Time, info balancer.DoneInfo) {
 	m := c.member
 	if a != nil && a.Measure {
-		c.link.answered(c.link.slotAt(start))
+		c.link.ended(a, c.link.slotAt(start))
+		if info.BytesReceived {
+			now := c.link.slotAt(time.Now())
+			c.link.heard.Store(now)
+			if !a.AnyMember && info.Err == nil {
+				c.link.agreed.Store(now)
+			}
+		}
 	}
 	if a != nil && info.BytesSent {
 		a.sent.Store(true)

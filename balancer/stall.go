@@ -30,10 +30,11 @@ import (
 //
 // A member that answers neither question is severed: its connection is broken,
 // and what was under way fails at once. One that is there and can't serve, while
-// the standby can, is demoted, and its connection retired. One that serves has a
-// slow request or has lost it; lost it is when the raft term has changed since
-// it was sent (its proposal went to a leader that is no more), or when it waits
-// for so long that it can't be slowness. Then too the connection is retired.
+// the standby can, is demoted, and its connection retired. One that serves has
+// slow requests, which are left alone, or has lost a write: lost it is when the
+// raft term has changed since it was sent (its proposal went to a leader that is
+// no more), or when it waits for longer than slowness explains. Then too the
+// connection is retired.
 const (
 	minSuspicion     = 250 * time.Millisecond
 	maxSuspicion     = time.Second
@@ -44,9 +45,9 @@ const (
 	// drain is how long a retired connection lives on, for what will still be
 	// answered.
 	drain = 300 * time.Millisecond
-	// lostAfter is when a request on a member that serves others is given up,
-	// unless lostFactor times the usual latency is longer.
-	lostAfter  = 3 * time.Second
+	// lostAfter is when a write on a member that serves others is given up, unless
+	// lostFactor times the usual latency is longer. etcd's own limit is 7 s.
+	lostAfter  = 5 * time.Second
 	lostFactor = 20
 )
 
@@ -54,7 +55,7 @@ var (
 	errStalled    = errors.New("stalled: requests and probes stay unanswered")
 	errCantRead   = errors.New("stalled: it answers no linearizable read while another member does")
 	errNotServing = errors.New("it reports NOT_SERVING")
-	errLostCall   = errors.New("retired: it serves, but has lost a request")
+	errLostCall   = errors.New("retired: it serves, but has lost a write")
 )
 
 // suspicion is how long a request on m may wait before it is looked after.
@@ -89,13 +90,13 @@ func (p *policy) inspect() {
 		if !m.ready() {
 			continue
 		}
-		slot, ok := m.link.oldest(now)
+		slot, ok := m.link.oldest(m.link.slotAt(now))
 		if !ok {
 			continue
 		}
 		left := m.suspicion() - time.Duration(m.link.slotAt(now)-slot)*slotTime
 		if left <= 0 {
-			p.probeLocked(m, slot)
+			p.probeLocked(m)
 			left = minSuspicion
 		}
 		if next == 0 || left < next {
@@ -107,9 +108,8 @@ func (p *policy) inspect() {
 	}
 }
 
-// probeLocked asks m, and the standby beside it, in a goroutine. slot is that of
-// the request which raised the suspicion.
-func (p *policy) probeLocked(m *member, slot int64) {
+// probeLocked asks m, and the standby beside it, in a goroutine.
+func (p *policy) probeLocked(m *member) {
 	l := m.link
 	if l.probing {
 		return
@@ -124,17 +124,20 @@ func (p *policy) probeLocked(m *member, slot int64) {
 	}
 	p.opts.Logger.Debug("etcd: endpoint suspected", "endpoint", m.name)
 	p.probes.Go(func() {
+		begun := l.slotAt(time.Now())
 		v := p.probe(l, other)
+		// A member that is slow under load answers others meanwhile.
+		v.there = v.there || l.heard.Load() > begun
+		if l.agreed.Load() > begun {
+			v.serves = nil
+		}
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		l.probing = false
 		if p.closed || m.link != l {
 			return
 		}
-		if _, ok := l.oldest(time.Now()); !ok && v.serves == nil {
-			return // answered meanwhile
-		}
-		p.judgeLocked(m, slot, v)
+		p.judgeLocked(m, v)
 	})
 }
 
@@ -145,8 +148,7 @@ type verdict struct {
 	other  bool  // another member served it
 }
 
-func (p *policy) judgeLocked(m *member, slot int64, v verdict) {
-	now := time.Now()
+func (p *policy) judgeLocked(m *member, v verdict) {
 	switch {
 	case !v.there:
 		p.severLocked(m)
@@ -156,7 +158,7 @@ func (p *policy) judgeLocked(m *member, slot int64, v verdict) {
 	case v.serves != nil:
 		// The cluster is in trouble, not this member: an election, or no quorum.
 		return
-	case m.link.lost(slot, now, time.Duration(m.latency.Load())):
+	case m.link.lost(time.Now(), time.Duration(m.latency.Load())):
 		p.retireLocked(m, errLostCall)
 	default:
 		return
@@ -164,14 +166,15 @@ func (p *policy) judgeLocked(m *member, slot int64, v verdict) {
 	p.stepLocked()
 }
 
-// lost reports whether a request of that slot, on a member that serves others,
-// will not be answered any more.
-func (l *link) lost(slot int64, now time.Time, latency time.Duration) bool {
-	if slot < l.termSince.Load() {
-		return true
+// lost reports whether a write on a member that serves others will not be
+// answered any more. Reads are not lost: the server asks again for them.
+func (l *link) lost(now time.Time, latency time.Duration) bool {
+	slot, ok := l.writes.oldest(l.slotAt(now))
+	if !ok {
+		return false
 	}
 	age := time.Duration(l.slotAt(now)-slot) * slotTime
-	return age > max(lostAfter, lostFactor*latency)
+	return slot < l.termSince.Load() || age > max(lostAfter, lostFactor*latency)
 }
 
 // severLocked breaks m's connection: all that is under way on it fails now.

@@ -63,7 +63,10 @@ func (c *Conn) Invoke(ctx context.Context, method string, req, reply any, opts .
 		if err != nil {
 			return t.failed(err)
 		}
-		attempt := &balancer.Attempt{Avoid: t.avoid, Measure: !t.call.waits, AnyMember: t.call.anyMember}
+		attempt := &balancer.Attempt{
+			Avoid:   t.avoid,
+			Measure: !t.call.waits, AnyMember: t.call.anyMember, Write: t.call.class == write,
+		}
 		err = c.cc.Invoke(balancer.NewContext(cred.outgoing(ctx, t.call.anyMember), attempt), method, req, reply, opts...)
 		if err == nil {
 			if r, ok := reply.(interface{ GetHeader() *pb.ResponseHeader }); ok {
