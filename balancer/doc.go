@@ -17,6 +17,14 @@
 // when the member serves again or its penalty has run out. When all are
 // demoted, the best of them is used rather than none.
 //
+// # Stalls
+//
+// A member that keeps its connection and does not answer is suspected when a
+// request has waited for several times the usual latency, and asked. One that
+// stays silent is severed: its connection is broken, so that what is under way
+// on it fails over at once. One that is there but can't serve, while another
+// can, is demoted. See stall.go for the rules.
+//
 // # Rounds
 //
 // While fewer members are connected than wanted, the policy dials the others in

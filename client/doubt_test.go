@@ -114,7 +114,17 @@ func TestCallsOutliveALogin(t *testing.T) {
 	run(t, 1, asRoot, func(r *rig) {
 		t := r.t
 		r.cluster.EnableAuth(users)
-		r.cluster.Member(0).Hang()
+		hold := make(chan struct{})
+		r.cluster.Member(0).Intercept(func(ctx context.Context, method string, _ any, next func() (any, error)) (any, error) {
+			if method == pb.Auth_Authenticate_FullMethodName {
+				select {
+				case <-hold:
+				case <-ctx.Done():
+					return nil, ctx.Err()
+				}
+			}
+			return next()
+		})
 		done := make(chan error, 1)
 		go func() { done <- r.put(t.Context(), "k", "v") }()
 		time.Sleep(25 * time.Second) // the bubble's clock; a login has 10 s
@@ -122,7 +132,7 @@ func TestCallsOutliveALogin(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) || client.IsAmbiguous(err) || strings.Contains(err.Error(), "not connected") {
 			t.Errorf("got %v (ambiguous: %v), want the deadline, certainty, and no doubt of the connection", err, client.IsAmbiguous(err))
 		}
-		r.cluster.Member(0).Resume()
+		close(hold)
 		if err := <-done; err != nil {
 			t.Errorf("a call without a deadline: %v", err)
 		}
