@@ -40,8 +40,6 @@ const (
 	maxSuspicion     = time.Second
 	defaultSuspicion = 500 * time.Millisecond // while no latency is known
 	suspicionFactor  = 8                      // times the usual latency
-	// probeTimeout is how long the answers may take.
-	probeTimeout = 250 * time.Millisecond
 	// drain is how long a retired connection lives on, for what will still be
 	// answered.
 	drain = 300 * time.Millisecond
@@ -123,9 +121,10 @@ func (p *policy) probeLocked(m *member) {
 		}
 	}
 	p.opts.Logger.Debug("etcd: endpoint suspected", "endpoint", m.name)
+	patience := m.suspicion() // for the answers too
 	p.probes.Go(func() {
 		begun := l.slotAt(time.Now())
-		v := p.probe(l, other)
+		v := p.probe(l, other, patience)
 		// A member that is slow under load answers others meanwhile.
 		v.there = v.there || l.heard.Load() > begun
 		if l.agreed.Load() > begun {
@@ -198,9 +197,9 @@ func (p *policy) retireLocked(m *member, cause error) {
 	time.AfterFunc(drain, l.wire.sever)
 }
 
-// probe asks l, and other if there is one, and waits for probeTimeout at most.
-func (p *policy) probe(l, other *link) verdict {
-	ctx, cancel := context.WithTimeout(p.ctx, probeTimeout)
+// probe asks l, and other if there is one, and waits for patience at most.
+func (p *policy) probe(l, other *link, patience time.Duration) verdict {
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
 	type answer struct {
 		kind int
