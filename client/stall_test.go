@@ -9,7 +9,6 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc/connectivity"
 
-	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/internal/fakeetcd"
 )
@@ -22,15 +21,6 @@ func (r *rig) warm() {
 			r.t.Fatal(err)
 		}
 	}
-}
-
-func (r *rig) active() string {
-	for _, s := range r.Endpoints() {
-		if s.Role == balancer.Active {
-			return s.Address
-		}
-	}
-	return ""
 }
 
 // A member that keeps its connections and answers nothing is severed: reads move
