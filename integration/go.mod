@@ -3,6 +3,7 @@ module github.com/getcd/getcd/integration
 go 1.26.0
 
 require (
+	github.com/anishathalye/porcupine v1.3.1
 	github.com/getcd/getcd v0.0.0
 	github.com/miekg/dns v1.1.73
 	go.etcd.io/etcd/api/v3 v3.7.3

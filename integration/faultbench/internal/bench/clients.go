@@ -1,0 +1,173 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+
+	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/kv"
+)
+
+// Client is what the bench needs of a client of etcd. The empty string stands for
+// a key that does not exist.
+type Client interface {
+	Put(ctx context.Context, key, value string) error
+	// Swap writes value if the key holds old, and returns what it holds if not.
+	Swap(ctx context.Context, key, old, value string) (swapped bool, current string, err error)
+	Get(ctx context.Context, key string, serializable bool) (string, error)
+	// Ambiguous says whether a write that returned err may have been applied.
+	Ambiguous(err error) bool
+	Close() error
+}
+
+// sticky is a client that uses one member at a time.
+type sticky interface {
+	// active is the endpoint that it uses now, empty when there is none.
+	active() string
+}
+
+// target is the cluster as its clients are told of it.
+type target struct {
+	endpoints []string
+}
+
+// clientType is a client with its settings.
+type clientType struct {
+	name, text string
+	// marks says that its errors tell ambiguous failures from certain ones.
+	marks bool
+	// held says that it is to keep the bounds of report.Cell.Misses.
+	held bool
+	dial func(target) (Client, error)
+}
+
+// clientTypes are the clients that can be chosen. Sticky ones come first: the
+// first of them that is chosen determines the victim.
+func clientTypes() []clientType {
+	return []clientType{
+		{
+			name: "getcd", text: "getcd with default settings", marks: true, held: true,
+			dial: func(t target) (Client, error) {
+				c, err := client.New(client.Config{Endpoints: t.endpoints})
+				if err != nil {
+					return nil, err
+				}
+				return &getcdClient{c}, nil
+			},
+		},
+		{
+			name: "clientv3", text: "etcd's own client with default settings",
+			dial: func(t target) (Client, error) { return dialClientv3(clientv3.Config{Endpoints: t.endpoints}) },
+		},
+		{
+			name: "clientv3-tuned", text: "etcd's own client with DialKeepAliveTime 10 s and DialKeepAliveTimeout 3 s",
+			dial: func(t target) (Client, error) {
+				return dialClientv3(clientv3.Config{
+					Endpoints:            t.endpoints,
+					DialKeepAliveTime:    10 * time.Second,
+					DialKeepAliveTimeout: 3 * time.Second,
+				})
+			},
+		},
+	}
+}
+
+type getcdClient struct{ c *client.Client }
+
+func (g *getcdClient) active() string {
+	for _, e := range g.c.Endpoints() {
+		if e.Role == balancer.Active {
+			return e.Address
+		}
+	}
+	return ""
+}
+
+func (g *getcdClient) Put(ctx context.Context, key, value string) error {
+	_, err := g.c.Put(ctx, key, value)
+	return err
+}
+
+func (g *getcdClient) Swap(ctx context.Context, key, old, value string) (bool, string, error) {
+	holds := kv.Compare(kv.Value(key), "=", old)
+	if old == "" {
+		holds = kv.Compare(kv.Version(key), "=", 0)
+	}
+	resp, err := g.c.Txn(ctx).If(holds).Then(kv.OpPut(key, value)).Else(kv.OpGet(key)).Commit()
+	if err != nil || resp.Succeeded {
+		return err == nil, "", err
+	}
+	if kvs := resp.Responses[0].GetResponseRange().GetKvs(); len(kvs) > 0 {
+		return false, string(kvs[0].Value), nil
+	}
+	return false, "", nil
+}
+
+func (g *getcdClient) Get(ctx context.Context, key string, serializable bool) (string, error) {
+	var opts []kv.OpOption
+	if serializable {
+		opts = append(opts, kv.WithSerializable())
+	}
+	resp, err := g.c.Get(ctx, key, opts...)
+	if err != nil || len(resp.Kvs) == 0 {
+		return "", err
+	}
+	return string(resp.Kvs[0].Value), nil
+}
+
+func (g *getcdClient) Ambiguous(err error) bool { return client.IsAmbiguous(err) }
+
+func (g *getcdClient) Close() error { return g.c.Close() }
+
+type clientv3Client struct{ c *clientv3.Client }
+
+func dialClientv3(cfg clientv3.Config) (Client, error) {
+	cfg.Logger = zap.NewNop()
+	c, err := clientv3.New(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("clientv3: %w", err)
+	}
+	return &clientv3Client{c}, nil
+}
+
+func (v *clientv3Client) Put(ctx context.Context, key, value string) error {
+	_, err := v.c.Put(ctx, key, value)
+	return err
+}
+
+func (v *clientv3Client) Swap(ctx context.Context, key, old, value string) (bool, string, error) {
+	holds := clientv3.Compare(clientv3.Value(key), "=", old)
+	if old == "" {
+		holds = clientv3.Compare(clientv3.Version(key), "=", 0)
+	}
+	resp, err := v.c.Txn(ctx).If(holds).Then(clientv3.OpPut(key, value)).Else(clientv3.OpGet(key)).Commit()
+	if err != nil || resp.Succeeded {
+		return err == nil, "", err
+	}
+	if kvs := resp.Responses[0].GetResponseRange().GetKvs(); len(kvs) > 0 {
+		return false, string(kvs[0].Value), nil
+	}
+	return false, "", nil
+}
+
+func (v *clientv3Client) Get(ctx context.Context, key string, serializable bool) (string, error) {
+	var opts []clientv3.OpOption
+	if serializable {
+		opts = append(opts, clientv3.WithSerializable())
+	}
+	resp, err := v.c.Get(ctx, key, opts...)
+	if err != nil || len(resp.Kvs) == 0 {
+		return "", err
+	}
+	return string(resp.Kvs[0].Value), nil
+}
+
+// Ambiguous is true of all errors, because clientv3 does not tell.
+func (v *clientv3Client) Ambiguous(error) bool { return true }
+
+func (v *clientv3Client) Close() error { return v.c.Close() }

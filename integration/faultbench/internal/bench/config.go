@@ -1,0 +1,165 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Config says what to measure. The zero value is everything.
+type Config struct {
+	// Clients, Faults, Kinds and Roles are names of List. None means all.
+	Clients, Faults, Kinds, Roles []string
+
+	// FaultTime is how long a fault lasts; 0 means 15 s.
+	FaultTime time.Duration
+	// WarmUp and Recovery are how long the clients work before the fault and
+	// after its repair; 0 means 2 s and 3 s.
+	WarmUp, Recovery time.Duration
+
+	// Size is the number of members, 3 to 9; 0 means 3.
+	Size int
+	// ElectionTimeout is etcd's, 50 ms to 50 s; 0 means etcd's default of 1 s.
+	// The heartbeat interval is a tenth of it.
+	ElectionTimeout time.Duration
+
+	// Workers is how many workers each client has for each kind of call; 0
+	// means 4.
+	Workers int
+	// Pace is the time between a worker's calls; 0 means 20 ms. A call that
+	// takes longer delays the next.
+	Pace time.Duration
+	// Deadline is how long a call may take; 0 means 5 s.
+	Deadline time.Duration
+	// Apart gives each kind of call a fault of its own. Otherwise all kinds
+	// share a fault and a client, whose reads may then help its writes to
+	// notice what is wrong.
+	Apart bool
+
+	// Progress gets a line for each step; nil means nobody.
+	Progress io.Writer
+}
+
+const (
+	roleFollower = "follower"
+	roleLeader   = "leader"
+)
+
+// Choice is something that can be chosen by name.
+type Choice struct {
+	Name, Text string
+	// Missing says why it cannot be chosen yet; empty when it can.
+	Missing string
+}
+
+// Choices are what the fields of Config with names can hold.
+type Choices struct{ Clients, Faults, Kinds, Roles []Choice }
+
+// List returns what can be chosen, and what will be.
+func List() Choices {
+	var c Choices
+	for _, t := range clientTypes() {
+		c.Clients = append(c.Clients, Choice{Name: t.name, Text: t.text})
+	}
+	for _, f := range faults() {
+		c.Faults = append(c.Faults, Choice{Name: f.name, Text: f.text, Missing: f.missing})
+	}
+	for _, k := range kinds() {
+		c.Kinds = append(c.Kinds, Choice{Name: k.name, Text: k.text, Missing: k.missing})
+	}
+	c.Roles = []Choice{
+		{Name: roleFollower, Text: "the victim is a follower"},
+		{Name: roleLeader, Text: "the victim is the leader"},
+	}
+	return c
+}
+
+// Validate says what is wrong with the configuration, and what would be right.
+func (cfg Config) Validate() error {
+	_, err := cfg.withDefaults()
+	return err
+}
+
+// withDefaults replaces zero values, and says what is wrong with the others.
+func (cfg Config) withDefaults() (Config, error) {
+	list := List()
+	var errs []error
+	for _, names := range []struct {
+		what  string
+		names *[]string
+		among []Choice
+	}{
+		{"client", &cfg.Clients, list.Clients},
+		{"fault", &cfg.Faults, list.Faults},
+		{"kind", &cfg.Kinds, list.Kinds},
+		{"role", &cfg.Roles, list.Roles},
+	} {
+		chosen, err := choose(names.what, *names.names, names.among)
+		errs = append(errs, err)
+		*names.names = chosen
+	}
+	for _, d := range []struct {
+		what          string
+		value         *time.Duration
+		preset, least time.Duration
+		most          time.Duration
+	}{
+		{"fault time", &cfg.FaultTime, 15 * time.Second, 100 * time.Millisecond, time.Hour},
+		{"warm-up", &cfg.WarmUp, 2 * time.Second, 100 * time.Millisecond, time.Hour},
+		{"recovery", &cfg.Recovery, 3 * time.Second, 100 * time.Millisecond, time.Hour},
+		{"election timeout", &cfg.ElectionTimeout, time.Second, 50 * time.Millisecond, 50 * time.Second},
+		{"pace", &cfg.Pace, 20 * time.Millisecond, time.Millisecond, time.Minute},
+		{"deadline", &cfg.Deadline, 5 * time.Second, 10 * time.Millisecond, time.Hour},
+	} {
+		if *d.value == 0 {
+			*d.value = d.preset
+		}
+		if *d.value < d.least || *d.value > d.most {
+			errs = append(errs, fmt.Errorf("the %s is %v, want %v to %v", d.what, *d.value, d.least, d.most))
+		}
+	}
+	if cfg.Size == 0 {
+		cfg.Size = 3
+	}
+	if cfg.Size < 3 || cfg.Size > 9 {
+		errs = append(errs, fmt.Errorf("the size is %d members, want 3 to 9: fewer cannot lose one", cfg.Size))
+	}
+	if cfg.Workers == 0 {
+		cfg.Workers = 4
+	}
+	if cfg.Workers < 0 || cfg.Workers > 1000 {
+		errs = append(errs, fmt.Errorf("there are %d workers, want 1 to 1000", cfg.Workers))
+	}
+	if cfg.Progress == nil {
+		cfg.Progress = io.Discard
+	}
+	return cfg, errors.Join(errs...)
+}
+
+// choose returns the names, or all that can be chosen, in the order of the list.
+func choose(what string, names []string, among []Choice) ([]string, error) {
+	var available []string
+	for _, c := range among {
+		if c.Missing == "" {
+			available = append(available, c.Name)
+		}
+	}
+	if len(names) == 0 {
+		return available, nil
+	}
+	var errs []error
+	for _, name := range names {
+		i := slices.IndexFunc(among, func(c Choice) bool { return c.Name == name })
+		switch {
+		case i < 0:
+			errs = append(errs, fmt.Errorf("there is no %s %q, but there are %s", what, name, strings.Join(available, ", ")))
+		case among[i].Missing != "":
+			errs = append(errs, fmt.Errorf("the %s %q is not there yet (%s); there are %s", what, name, among[i].Missing, strings.Join(available, ", ")))
+		}
+	}
+	chosen := slices.DeleteFunc(available, func(name string) bool { return !slices.Contains(names, name) })
+	return chosen, errors.Join(errs...)
+}

@@ -1,0 +1,17 @@
+// Package bench does faults to a real etcd cluster while several clients work on
+// it side by side, and measures what each of them noticed.
+//
+//	report, err := bench.Run(ctx, bench.Config{Clients: []string{"getcd"}, Faults: []string{"kill"}})
+//
+// All clients work at the same time, so that each fault hits all of them at the
+// same instant. The victim is the member that getcd uses at that moment; a client
+// that spreads its calls over all members loses a third of them to any victim.
+//
+// # Where things are
+//
+//   - a client: clients.go, behind the interface Client
+//   - a kind of call: kinds.go
+//   - a fault: faults.go
+//   - who is the victim: victim.go
+//   - one fault from warm-up to verdict: cell.go; all of them: run.go
+package bench

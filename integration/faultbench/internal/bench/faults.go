@@ -1,0 +1,92 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/getcd/getcd/integration/cluster"
+)
+
+// stage is where a fault happens.
+type stage struct {
+	cluster *cluster.Cluster
+	victim  *cluster.Member // nil for faults of the whole cluster
+}
+
+// fault is something that goes wrong, and its repair.
+type fault struct {
+	name, text string
+	// missing says why it cannot be chosen yet; empty when it can.
+	missing string
+	// whole says that it hits the whole cluster, so that roles mean nothing.
+	whole bool
+	// begin does it, end undoes it. Either may take its time.
+	begin, end func(context.Context, *stage) error
+}
+
+// slowness is how much later everything arrives on a slow link, in one of the
+// two directions.
+const slowness = 200 * time.Millisecond
+
+func faults() []fault {
+	return []fault{
+		{
+			name: "kill", text: "SIGKILL, and a restart on the same port",
+			begin: func(_ context.Context, s *stage) error { return s.victim.Kill() },
+			end:   restartVictim,
+		},
+		{
+			name: "terminate", text: "SIGTERM, a clean shutdown, and a restart on the same port",
+			begin: func(_ context.Context, s *stage) error { return s.victim.Terminate() },
+			end:   restartVictim,
+		},
+		{
+			name: "sigstop", text: "SIGSTOP: the member hangs, its connections stay",
+			begin: func(_ context.Context, s *stage) error { return s.victim.Pause() },
+			end:   func(_ context.Context, s *stage) error { return s.victim.Continue() },
+		},
+		{
+			name: "blackhole", text: "nothing passes between the member and its clients; its peers reach it",
+			begin: func(_ context.Context, s *stage) error { return s.victim.ClientLink().Blackhole() },
+			end:   func(_ context.Context, s *stage) error { return s.victim.ClientLink().Heal() },
+		},
+		{
+			name: "cut", text: "connections with the member's peers are reset and refused; its clients reach it",
+			begin: func(_ context.Context, s *stage) error { return s.victim.CutPeers() },
+			end:   func(_ context.Context, s *stage) error { return s.victim.HealPeers() },
+		},
+		{
+			name: "poweroff", text: "nothing passes between the member and anybody",
+			begin: func(_ context.Context, s *stage) error {
+				return errors.Join(s.victim.ClientLink().Blackhole(), s.victim.BlackholePeers())
+			},
+			end: func(_ context.Context, s *stage) error {
+				return errors.Join(s.victim.ClientLink().Heal(), s.victim.HealPeers())
+			},
+		},
+		{
+			name: "slow", text: "what clients send to the member arrives 200 ms later",
+			begin: func(_ context.Context, s *stage) error { return s.victim.ClientLink().SetDelay(slowness, 0) },
+			end:   func(_ context.Context, s *stage) error { return s.victim.ClientLink().Heal() },
+		},
+		{
+			name: "restart-all", text: "SIGKILL of all members, and at once a restart of all", whole: true,
+			begin: func(ctx context.Context, s *stage) error {
+				if err := s.cluster.Kill(); err != nil {
+					return err
+				}
+				return s.cluster.Restart(ctx)
+			},
+			end: func(context.Context, *stage) error { return nil },
+		},
+		{name: "lossy", text: "a link to clients that loses packets", missing: "not built yet"},
+		{name: "defragment", text: "the member defragments its database", missing: "not built yet"},
+		{name: "move", text: "all members move to other ports, and DNS follows", missing: "not built yet"},
+		{name: "token", text: "the tokens of all users expire on all members", missing: "not built yet"},
+		{name: "disk", text: "the member's disk stalls", missing: "needs a disk that can be stalled without root"},
+		{name: "learner", text: "a learner is among the endpoints", missing: "needs clusters that can grow"},
+	}
+}
+
+func restartVictim(ctx context.Context, s *stage) error { return s.victim.Restart(ctx) }

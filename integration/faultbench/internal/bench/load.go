@@ -1,0 +1,194 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/getcd/getcd/integration/faultbench/internal/history"
+	"github.com/getcd/getcd/integration/faultbench/internal/report"
+)
+
+// worker makes one call after the other and keeps account. It is used by one
+// goroutine, and read when that has ended.
+type worker struct {
+	client Client
+	kind   kind
+	key    string
+	index  int
+	origin time.Time
+
+	calls   int
+	value   string // what the key holds, as far as the worker knows
+	samples []report.Sample
+	ops     []history.Op
+	errors  []string
+}
+
+// keptErrors is how many texts of failures a worker keeps.
+const keptErrors = 3
+
+// run makes calls until stop is closed. Those under way are waited for: nothing
+// ends a call but its deadline.
+func (w *worker) run(ctx context.Context, stop <-chan struct{}, pace, deadline time.Duration) {
+	ctx = context.WithoutCancel(ctx)
+	tick := time.NewTicker(pace)
+	defer tick.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+		}
+		call, cancel := context.WithTimeout(ctx, deadline)
+		start := w.now()
+		err := w.kind.call(call, w)
+		end := w.now()
+		cancel()
+		sample := report.Sample{Start: start, End: end}
+		if err != nil {
+			sample.Outcome = report.Failed
+			if w.kind.writes && w.client.Ambiguous(err) {
+				sample.Outcome = report.Ambiguous
+			}
+			if len(w.errors) < keptErrors {
+				w.errors = append(w.errors, err.Error())
+			}
+		}
+		w.samples = append(w.samples, sample)
+	}
+}
+
+// load is the work of one client with one kind of call.
+type load struct {
+	of      clientType
+	kind    kind
+	workers []*worker
+}
+
+// loads are the work of all clients in one cell.
+type loads struct {
+	all  []*load
+	stop chan struct{}
+	once sync.Once // closes stop
+	done sync.WaitGroup
+}
+
+// startLoads begins the work of every client with every kind. Every worker of a kind
+// has a key of its own, and the workers of the other kinds with the same number
+// read or write the same one.
+func startLoads(ctx context.Context, cfg Config, prefix string, clients []dialled, kinds []kind, origin time.Time) *loads {
+	l := &loads{stop: make(chan struct{})}
+	for _, c := range clients {
+		for k, kind := range kinds {
+			one := &load{of: c.of, kind: kind}
+			for i := range cfg.Workers {
+				one.workers = append(one.workers, &worker{
+					client: c.client, kind: kind, origin: origin,
+					index: k*cfg.Workers + i,
+					key:   fmt.Sprintf("%s/%s/%d", prefix, c.of.name, i),
+				})
+			}
+			l.all = append(l.all, one)
+		}
+	}
+	for _, one := range l.all {
+		for _, w := range one.workers {
+			l.done.Go(func() { w.run(ctx, l.stop, cfg.Pace, cfg.Deadline) })
+		}
+	}
+	return l
+}
+
+// end stops the work and waits for the calls under way.
+func (l *loads) end() {
+	l.once.Do(func() { close(l.stop) })
+	l.done.Wait()
+}
+
+// series are the calls of each load, counted from the fault's first moment.
+func (l *loads) series(fault time.Duration) []report.Series {
+	var all []report.Series
+	for _, one := range l.all {
+		s := report.Series{Client: one.of.name, Kind: one.kind.name, Write: one.kind.writes, Marks: one.of.marks, Held: one.of.held}
+		for _, w := range one.workers {
+			calls := slices.Clone(w.samples)
+			for i := range calls {
+				calls[i].Start -= fault
+				calls[i].End -= fault
+				if calls[i].Outcome == report.Ambiguous && !one.of.marks {
+					calls[i].Outcome = report.Failed
+				}
+			}
+			s.Workers = append(s.Workers, calls)
+			for _, text := range w.errors {
+				if len(s.Errors) < keptErrors && !slices.Contains(s.Errors, text) {
+					s.Errors = append(s.Errors, text)
+				}
+			}
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// checkTime is how long the search for a violation may take for one key.
+const checkTime = 20 * time.Second
+
+// verdicts checks each client's history, with a last read of every key past the
+// client, which is made by kv.
+func (l *loads) verdicts(ctx context.Context, kv pb.KVClient, origin time.Time) ([]report.History, error) {
+	var verdicts []report.History
+	keys := make(map[string]*history.Key)
+	var order []string // the clients' keys, client after client
+	owner := make(map[string]string)
+	writers := make(map[string]bool)
+	for _, one := range l.all {
+		for _, w := range one.workers {
+			k := keys[w.key]
+			if k == nil {
+				k = &history.Key{Name: w.key}
+				keys[w.key] = k
+				order = append(order, w.key)
+				owner[w.key] = one.of.name
+			}
+			k.Ops = append(k.Ops, w.ops...)
+			writers[one.of.name] = writers[one.of.name] || one.kind.writes
+		}
+	}
+	for _, name := range order {
+		if !writers[owner[name]] {
+			continue // nothing to check
+		}
+		k := keys[name]
+		last := history.Op{Kind: history.Read, Call: time.Since(origin)}
+		resp, err := kv.Range(ctx, &pb.RangeRequest{Key: []byte(name)})
+		if err != nil {
+			return nil, fmt.Errorf("bench: the last read of %s: %w", name, err)
+		}
+		last.Return = time.Since(origin)
+		if len(resp.Kvs) > 0 {
+			last.Got, k.Version = string(resp.Kvs[0].Value), resp.Kvs[0].Version
+		}
+		k.Ops = append(k.Ops, last)
+
+		if len(verdicts) == 0 || verdicts[len(verdicts)-1].Client != owner[name] {
+			verdicts = append(verdicts, report.History{Client: owner[name]})
+		}
+		v := &verdicts[len(verdicts)-1]
+		v.Keys++
+		v.Ops += len(k.Ops)
+		v.Unknown += k.Unknown()
+		switch result := k.Check(checkTime); {
+		case result.Violation != "":
+			v.Violations = append(v.Violations, result.Violation)
+		case result.Undecided:
+			v.Undecided = append(v.Undecided, name)
+		}
+	}
+	return verdicts, nil
+}

@@ -1,0 +1,97 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/getcd/getcd/integration/cluster"
+	"github.com/getcd/getcd/integration/faultbench/internal/report"
+)
+
+// Run does every fault to every role, one after the other, on one cluster. The
+// program must call cluster.Main first. When ctx ends, or something goes wrong
+// that no fault explains, the report has what was measured before.
+func Run(ctx context.Context, cfg Config) (rep *report.Report, err error) {
+	cfg, err = cfg.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("bench: %w", err)
+	}
+	c, err := cluster.Start(ctx, cluster.Config{
+		Size:              cfg.Size,
+		Links:             true,
+		ElectionTimeout:   cfg.ElectionTimeout.Truncate(10 * time.Millisecond),
+		HeartbeatInterval: cfg.ElectionTimeout.Truncate(10*time.Millisecond) / 10,
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, c.Stop()) }()
+
+	status, err := pb.NewMaintenanceClient(c.Members()[0].Control()).Status(ctx, &pb.StatusRequest{})
+	if err != nil {
+		return nil, fmt.Errorf("bench: %w", err)
+	}
+	rep = &report.Report{Setup: report.Setup{
+		Etcd:            status.Version,
+		Go:              runtime.Version(),
+		System:          runtime.GOOS + "/" + runtime.GOARCH,
+		CPUs:            runtime.NumCPU(),
+		Members:         cfg.Size,
+		ElectionTimeout: report.Seconds(cfg.ElectionTimeout),
+		FaultTime:       report.Seconds(cfg.FaultTime),
+		Recovery:        report.Seconds(cfg.Recovery),
+		Workers:         cfg.Workers,
+		Pace:            report.Seconds(cfg.Pace),
+		Deadline:        report.Seconds(cfg.Deadline),
+	}}
+	plan := cells(cfg)
+	for i := range plan {
+		_, _ = fmt.Fprintf(cfg.Progress, "%d of %d: %s\n", i+1, len(plan), plan[i].name())
+		plan[i].prefix = fmt.Sprintf("faultbench/%d", i)
+		result, err := plan[i].run(ctx, c)
+		if err != nil {
+			return rep, fmt.Errorf("bench: %s: %w", plan[i].name(), err)
+		}
+		rep.Cells = append(rep.Cells, *result)
+	}
+	return rep, nil
+}
+
+// cells are what is to be measured, in the order of the lists.
+func cells(cfg Config) []cell {
+	var chosen []kind
+	for _, k := range kinds() {
+		if slices.Contains(cfg.Kinds, k.name) {
+			chosen = append(chosen, k)
+		}
+	}
+	groups := [][]kind{chosen}
+	if cfg.Apart {
+		groups = nil
+		for _, k := range chosen {
+			groups = append(groups, []kind{k})
+		}
+	}
+	var plan []cell
+	for _, f := range faults() {
+		if !slices.Contains(cfg.Faults, f.name) {
+			continue
+		}
+		roles := cfg.Roles
+		if f.whole {
+			roles = []string{""}
+		}
+		for _, role := range roles {
+			for _, group := range groups {
+				plan = append(plan, cell{cfg: cfg, fault: f, role: role, kinds: group})
+			}
+		}
+	}
+	return plan
+}

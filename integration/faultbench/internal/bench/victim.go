@@ -1,0 +1,151 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/getcd/getcd/integration/cluster"
+	"github.com/getcd/getcd/integration/faultbench/internal/report"
+)
+
+// victim is the member that the first sticky client uses, or without one any
+// member with the role.
+func victim(ctx context.Context, c *cluster.Cluster, clients []dialled, role string) (*cluster.Member, error) {
+	for _, d := range clients {
+		s, ok := d.client.(sticky)
+		if !ok {
+			continue
+		}
+		for {
+			endpoint := s.active()
+			for _, m := range c.Members() {
+				if m.Endpoint() == endpoint {
+					return m, nil
+				}
+			}
+			// It is between two members.
+			if err := sleep(ctx, statusPace); err != nil {
+				return nil, fmt.Errorf("bench: %s uses %q, which is not a member: %w", d.of.name, endpoint, err)
+			}
+		}
+	}
+	leader, err := c.Leader(ctx)
+	if err != nil || role == roleLeader {
+		return leader, err
+	}
+	return another(c, leader), nil
+}
+
+// another is the member after m.
+func another(c *cluster.Cluster, m *cluster.Member) *cluster.Member {
+	members := c.Members()
+	for i := range members {
+		if members[i] == m {
+			return members[(i+1)%len(members)]
+		}
+	}
+	return members[0]
+}
+
+// place gives the victim its role, by moving the leadership. It returns false
+// when the leadership had to be moved, which clients may notice.
+func place(ctx context.Context, c *cluster.Cluster, v *cluster.Member, role string) (bool, error) {
+	leader, err := c.Leader(ctx)
+	if err != nil {
+		return false, err
+	}
+	to := v
+	if role != roleLeader {
+		to = another(c, v)
+	}
+	if role == "" || (leader == v) == (role == roleLeader) {
+		return true, nil
+	}
+	if _, err := pb.NewMaintenanceClient(leader.Control()).MoveLeader(ctx, &pb.MoveLeaderRequest{TargetID: to.ID()}); err != nil {
+		return false, fmt.Errorf("bench: moving the leadership from %s to %s: %w", leader.Name(), to.Name(), err)
+	}
+	return false, nil
+}
+
+// elections watches the members, past all links, for new leaders.
+type elections struct {
+	origin time.Time
+	done   sync.WaitGroup
+	cancel context.CancelFunc
+
+	mu   sync.Mutex
+	term uint64 // the latest that is known to have a leader
+	seen []report.Election
+}
+
+const (
+	statusPace    = 10 * time.Millisecond
+	statusTimeout = 500 * time.Millisecond
+)
+
+// watchElections asks every member for its status, until close is called. Only
+// leaders of later terms than the present one count.
+func watchElections(ctx context.Context, c *cluster.Cluster, origin time.Time) (*elections, error) {
+	e := &elections{origin: origin}
+	for _, m := range c.Members() {
+		s, err := pb.NewMaintenanceClient(m.Control()).Status(ctx, &pb.StatusRequest{})
+		if err != nil {
+			return nil, fmt.Errorf("bench: the status of %s: %w", m.Name(), err)
+		}
+		e.term = max(e.term, s.RaftTerm)
+	}
+	ctx, e.cancel = context.WithCancel(ctx)
+	for _, m := range c.Members() {
+		e.done.Go(func() { e.watch(ctx, m) })
+	}
+	return e, nil
+}
+
+func (e *elections) watch(ctx context.Context, m *cluster.Member) {
+	maintenance := pb.NewMaintenanceClient(m.Control())
+	tick := time.NewTicker(statusPace)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		call, cancel := context.WithTimeout(ctx, statusTimeout)
+		s, err := maintenance.Status(call, &pb.StatusRequest{})
+		cancel()
+		if err == nil && s.Leader == s.Header.GetMemberId() {
+			e.leads(m.Name(), s.RaftTerm)
+		}
+	}
+}
+
+func (e *elections) leads(name string, term uint64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if term <= e.term {
+		return
+	}
+	e.term = term
+	e.seen = append(e.seen, report.Election{At: report.Seconds(time.Since(e.origin)), Leader: name, Term: term})
+}
+
+// close ends the watching, and returns the elections after the fault's first
+// moment.
+func (e *elections) close(fault time.Duration) []report.Election {
+	e.cancel()
+	e.done.Wait()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var after []report.Election
+	for _, one := range e.seen {
+		if one.At -= report.Seconds(fault); one.At >= 0 {
+			after = append(after, one)
+		}
+	}
+	return after
+}

@@ -1,0 +1,179 @@
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// Report is what one run of the bench found.
+type Report struct {
+	Setup Setup  `json:"setup"`
+	Cells []Cell `json:"cells"`
+}
+
+// Setup is what the numbers depend on.
+type Setup struct {
+	Etcd            string  `json:"etcd"`
+	Go              string  `json:"go"`
+	System          string  `json:"system"`
+	CPUs            int     `json:"cpus"`
+	Members         int     `json:"members"`
+	ElectionTimeout Seconds `json:"election_timeout_seconds"`
+	FaultTime       Seconds `json:"fault_time_seconds"`
+	Recovery        Seconds `json:"recovery_seconds"`
+	Workers         int     `json:"workers"`
+	Pace            Seconds `json:"pace_seconds"`
+	Deadline        Seconds `json:"deadline_seconds"`
+}
+
+// Election is a member's becoming the leader, as it said itself.
+type Election struct {
+	At     Seconds `json:"at_seconds"`
+	Leader string  `json:"leader"`
+	Term   uint64  `json:"term"`
+}
+
+// Cell is one fault.
+type Cell struct {
+	Fault string `json:"fault"`
+	// Kind is the only kind of call that was measured; empty with several.
+	Kind string `json:"kind,omitempty"`
+	// Text says what was done.
+	Text string `json:"text"`
+	// Role is the victim's, "follower" or "leader"; empty when the fault has no
+	// single victim.
+	Role   string `json:"role,omitempty"`
+	Victim string `json:"victim,omitempty"`
+	// Healed is when undoing the fault began, End when the measurement ended.
+	Healed Seconds `json:"healed_seconds"`
+	End    Seconds `json:"end_seconds"`
+	// Elections are those since the fault's first moment.
+	Elections []Election `json:"elections"`
+	Rows      []Row      `json:"rows"`
+	Histories []History  `json:"histories,omitempty"`
+	// Series are the single calls, for the timeline.
+	Series []Series `json:"-"`
+}
+
+// History is the verdict on what one client's workers wrote and read.
+type History struct {
+	Client string `json:"client"`
+	Keys   int    `json:"keys"`
+	Ops    int    `json:"operations"`
+	// Unknown counts the writes that may or may not have been applied.
+	Unknown    int      `json:"unknown"`
+	Violations []string `json:"violations,omitempty"`
+	// Undecided names keys on which the checker ran out of time.
+	Undecided []string `json:"undecided,omitempty"`
+}
+
+// Name is made of the cell's fault, role and kind, and fit for a file's name.
+func (c *Cell) Name() string {
+	name := c.Fault
+	if c.Role != "" {
+		name += "-" + c.Role
+	}
+	if c.Kind != "" {
+		name += "-" + c.Kind
+	}
+	return name
+}
+
+// Elected is when the first new leader was there that the fault made necessary,
+// and not the recovery from it; false without one.
+func (c *Cell) Elected() (time.Duration, bool) {
+	if len(c.Elections) == 0 || c.Elections[0].At > c.Healed {
+		return 0, false
+	}
+	return time.Duration(c.Elections[0].At), true
+}
+
+// WriteJSON writes the report as indented JSON.
+func (r *Report) WriteJSON(w io.Writer) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(r); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	return nil
+}
+
+// WriteText writes the report as a table for a terminal.
+func (r *Report) WriteText(w io.Writer) error {
+	var b strings.Builder
+	s := r.Setup
+	fmt.Fprintf(&b, "etcd %s, %d members, election timeout %v; %s, %s, %d CPUs\n",
+		s.Etcd, s.Members, time.Duration(s.ElectionTimeout), s.Go, s.System, s.CPUs)
+	fmt.Fprintf(&b, "each client and kind: %d workers, one call every %v, deadline %v; fault for %v, then %v of recovery\n",
+		s.Workers, time.Duration(s.Pace), time.Duration(s.Deadline), time.Duration(s.FaultTime), time.Duration(s.Recovery))
+	for i := range r.Cells {
+		b.WriteByte('\n')
+		r.Cells[i].text(&b)
+	}
+	if _, err := io.WriteString(w, b.String()); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	return nil
+}
+
+func (c *Cell) text(b *strings.Builder) {
+	b.WriteString(c.Fault)
+	if c.Victim != "" {
+		fmt.Fprintf(b, ", the %s (%s)", c.Role, c.Victim)
+	}
+	fmt.Fprintf(b, ": %s\n", c.Text)
+	for _, e := range c.Elections {
+		fmt.Fprintf(b, "  new leader: %s at %v, term %d\n", e.Leader, e.At, e.Term)
+	}
+	if len(c.Elections) == 0 {
+		b.WriteString("  no election\n")
+	}
+	fmt.Fprintf(b, "  healed from %v on\n", c.Healed)
+
+	c.table(b)
+	for _, r := range c.Rows {
+		for _, miss := range r.Misses {
+			fmt.Fprintf(b, "  missed: %s, %s: %s\n", r.Client, r.Kind, miss)
+		}
+	}
+	for _, h := range c.Histories {
+		verdict := "linearizable"
+		switch {
+		case len(h.Violations) > 0:
+			verdict = fmt.Sprintf("%d VIOLATIONS", len(h.Violations))
+		case len(h.Undecided) > 0:
+			verdict = fmt.Sprintf("undecided for %d keys, no violation elsewhere", len(h.Undecided))
+		}
+		fmt.Fprintf(b, "  history of %s: %d operations on %d keys, %d of unknown outcome: %s\n", h.Client, h.Ops, h.Keys, h.Unknown, verdict)
+		for _, v := range h.Violations {
+			fmt.Fprintf(b, "    %s\n", v)
+		}
+	}
+}
+
+// table writes the rows: names to the left, numbers to the right.
+func (c *Cell) table(b *strings.Builder) {
+	names := 0
+	for _, r := range c.Rows {
+		names = max(names, len(r.Client))
+	}
+	// The writers below take everything.
+	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	for i, r := range c.Rows {
+		if i == 0 {
+			_, _ = fmt.Fprintf(t, "%-*s  %-12s\tok\tfailed\tambiguous\tgap\tp99\tmax\t\n", names, "client", "call")
+		}
+		ambiguous := "–"
+		if r.Ambiguous != nil {
+			ambiguous = strconv.Itoa(*r.Ambiguous)
+		}
+		_, _ = fmt.Fprintf(t, "%-*s  %-12s\t%d\t%d\t%s\t%v\t%v\t%v\t\n", names, r.Client, r.Kind, r.OK, r.Failed, ambiguous, r.Gap, r.P99, r.Max)
+	}
+	_ = t.Flush()
+}

@@ -1,0 +1,298 @@
+package report_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"io"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/getcd/getcd/integration/faultbench/internal/report"
+)
+
+// calls makes the samples of a worker: each lasts until the millisecond given,
+// for as many milliseconds as given.
+func calls(samples ...[3]int) []report.Sample {
+	var all []report.Sample
+	for _, s := range samples {
+		end := time.Duration(s[0]) * time.Millisecond
+		all = append(all, report.Sample{Start: end - time.Duration(s[1])*time.Millisecond, End: end, Outcome: report.Outcome(s[2])})
+	}
+	return all
+}
+
+const (
+	ok        = int(report.OK)
+	failed    = int(report.Failed)
+	ambiguous = int(report.Ambiguous)
+)
+
+func TestSummarize(t *testing.T) {
+	type numbers struct {
+		ok, failed, ambiguous int // -1 when not known
+		gap, p99, max         int // ms
+	}
+	for name, test := range map[string]struct {
+		series report.Series
+		want   numbers
+	}{
+		"nothing": {
+			series: report.Series{Workers: [][]report.Sample{nil}},
+			want:   numbers{ambiguous: -1, gap: 1000},
+		},
+		"what ended before the fault does not count": {
+			series: report.Series{Workers: [][]report.Sample{calls([3]int{-500, 400, failed}, [3]int{-10, 5, ok}, [3]int{990, 5, ok})}},
+			want:   numbers{ok: 1, ambiguous: -1, gap: 1000, p99: 5, max: 5},
+		},
+		"in flight at the fault": {
+			series: report.Series{Write: true, Marks: true, Workers: [][]report.Sample{calls([3]int{-10, 5, ok}, [3]int{300, 305, ambiguous}, [3]int{310, 5, ok}, [3]int{700, 5, failed}, [3]int{900, 100, ok})}},
+			want:   numbers{ok: 2, failed: 2, ambiguous: 1, gap: 590, p99: 305, max: 305},
+		},
+		"the gap is one worker's": {
+			series: report.Series{Write: true, Workers: [][]report.Sample{
+				calls([3]int{400, 5, ok}, [3]int{800, 5, ok}),
+				calls([3]int{200, 5, ok}, [3]int{600, 5, ok}),
+			}},
+			want: numbers{ok: 4, ambiguous: -1, gap: 400, p99: 5, max: 5},
+		},
+		"the last call takes longer than the measurement": {
+			series: report.Series{Workers: [][]report.Sample{calls([3]int{500, 5, ok}, [3]int{5500, 5000, failed})}},
+			want:   numbers{ok: 1, failed: 1, ambiguous: -1, gap: 5000, p99: 5000, max: 5000},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			row := report.Summarize(test.series, time.Second)
+			ms := func(s report.Seconds) int { return int(time.Duration(s).Milliseconds()) }
+			got := numbers{ok: row.OK, failed: row.Failed, ambiguous: -1, gap: ms(row.Gap), p99: ms(row.P99), max: ms(row.Max)}
+			if row.Ambiguous != nil {
+				got.ambiguous = *row.Ambiguous
+			}
+			if got != test.want {
+				t.Errorf("got %+v, want %+v", got, test.want)
+			}
+		})
+	}
+}
+
+func TestP99IsTheNearestRank(t *testing.T) {
+	var samples [][3]int
+	for i := 1; i <= 200; i++ {
+		samples = append(samples, [3]int{1000 * i, i, ok})
+	}
+	row := report.Summarize(report.Series{Workers: [][]report.Sample{calls(samples...)}}, 0)
+	if got, want := time.Duration(row.P99), 198*time.Millisecond; got != want {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestMisses(t *testing.T) {
+	elected := []report.Election{{At: report.Seconds(1200 * time.Millisecond), Leader: "m2", Term: 3}}
+	leader := report.Cell{Role: "leader", Victim: "m1", Elections: elected, Healed: report.Seconds(15 * time.Second)}
+	follower := report.Cell{Role: "follower", Victim: "m1"}
+	late := leader // the repair led to the election
+	late.Healed = report.Seconds(time.Second)
+	put := report.Series{Kind: "put", Write: true, Marks: true, Held: true, Workers: make([][]report.Sample, 4)}
+	get := report.Series{Kind: "get", Held: true, Workers: make([][]report.Sample, 4)}
+	serializable := get
+	serializable.Kind = "serializable"
+	rival := put
+	rival.Held = false
+	gap := func(ms int) report.Row { return report.Row{Gap: report.Seconds(time.Duration(ms) * time.Millisecond)} }
+	fails := func(n, marked int) report.Row { return report.Row{Failed: n, Ambiguous: &marked} }
+
+	for name, test := range map[string]struct {
+		cell   report.Cell
+		series report.Series
+		row    report.Row
+		want   []string
+	}{
+		"a follower's write":               {follower, put, gap(1000), nil},
+		"a follower's slow write":          {follower, put, gap(1001), []string{"a gap of 1.001 s, at most 1.000 s wanted"}},
+		"a follower's read":                {follower, get, gap(300), nil},
+		"a follower's slow read":           {follower, get, gap(301), []string{"a gap of 0.301 s, at most 0.300 s wanted"}},
+		"a leader's write":                 {leader, put, gap(1700), nil},
+		"a leader's slow write":            {leader, put, gap(1701), []string{"a gap of 1.701 s, at most 1.700 s wanted"}},
+		"a leader's read":                  {leader, get, gap(1500), nil},
+		"a leader's slow read":             {leader, get, gap(1501), []string{"a gap of 1.501 s, at most 1.500 s wanted"}},
+		"no election for serializable":     {leader, serializable, gap(301), []string{"a gap of 0.301 s, at most 0.300 s wanted"}},
+		"an election after the repair":     {late, put, gap(1001), []string{"a gap of 1.001 s, at most 1.000 s wanted"}},
+		"a read that failed":               {leader, get, report.Row{Failed: 1}, []string{"1 failed, none wanted"}},
+		"the writes in flight":             {leader, put, fails(4, 4), nil},
+		"a write not marked":               {leader, put, fails(4, 3), []string{"1 of 4 failures not marked ambiguous"}},
+		"more writes than in flight":       {leader, put, fails(5, 5), []string{"5 failed, at most the 4 in flight wanted"}},
+		"the whole cluster":                {report.Cell{}, put, gap(9000), nil},
+		"a client that is held to nothing": {follower, rival, gap(9000), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := test.cell.Misses(test.series, test.row); !reflect.DeepEqual(got, test.want) {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+// sample is a report with everything in it.
+func sample() *report.Report {
+	four := 4
+	return &report.Report{
+		Setup: report.Setup{
+			Etcd: "3.7.3", Go: "go1.26", System: "linux/amd64", CPUs: 2, Members: 3, Workers: 4,
+			ElectionTimeout: report.Seconds(time.Second), FaultTime: report.Seconds(15 * time.Second), Recovery: report.Seconds(3 * time.Second),
+			Pace: report.Seconds(20 * time.Millisecond), Deadline: report.Seconds(5 * time.Second),
+		},
+		Cells: []report.Cell{
+			{
+				Fault: "kill", Text: `a "crash" & <restart>`, Role: "leader", Victim: "m1",
+				Healed: report.Seconds(15 * time.Second), End: report.Seconds(18 * time.Second),
+				Elections: []report.Election{{At: report.Seconds(1234 * time.Millisecond), Leader: "m2", Term: 3}},
+				Rows: []report.Row{
+					{Client: "getcd", Kind: "put", OK: 3000, Failed: 4, Ambiguous: &four, Gap: report.Seconds(1300 * time.Millisecond), P99: report.Seconds(9 * time.Millisecond), Max: report.Seconds(time.Second)},
+					{Client: "clientv3-tuned", Kind: "serializable", OK: 31, Failed: 16, Misses: []string{"much"}},
+				},
+				Histories: []report.History{
+					{Client: "getcd", Keys: 4, Ops: 9000, Unknown: 4},
+					{Client: "clientv3-tuned", Keys: 4, Ops: 90, Violations: []string{"k: what can't be"}},
+					{Client: "other", Keys: 4, Ops: 90, Undecided: []string{"k"}},
+				},
+				Series: []report.Series{
+					{Client: "getcd", Kind: "put", Write: true, Marks: true, Workers: [][]report.Sample{
+						calls([3]int{-100, 5, ok}, [3]int{500, 505, ambiguous}, [3]int{1300, 5, ok}), calls([3]int{10, 5, ok}),
+					}},
+					{Client: "clientv3-tuned", Kind: "serializable", Workers: [][]report.Sample{calls([3]int{20000, 5000, failed})}},
+				},
+			},
+			{Fault: "restart-all", Text: "all at once"},
+		},
+	}
+}
+
+func TestWriteText(t *testing.T) {
+	var b strings.Builder
+	if err := sample().WriteText(&b); err != nil {
+		t.Fatal(err)
+	}
+	const want = `etcd 3.7.3, 3 members, election timeout 1s; go1.26, linux/amd64, 2 CPUs
+each client and kind: 4 workers, one call every 20ms, deadline 5s; fault for 15s, then 3s of recovery
+
+kill, the leader (m1): a "crash" & <restart>
+  new leader: m2 at 1.234 s, term 3
+  healed from 15.000 s on
+  client          call            ok  failed  ambiguous      gap      p99      max
+  getcd           put           3000       4          4  1.300 s  0.009 s  1.000 s
+  clientv3-tuned  serializable    31      16          –  0.000 s  0.000 s  0.000 s
+  missed: clientv3-tuned, serializable: much
+  history of getcd: 9000 operations on 4 keys, 4 of unknown outcome: linearizable
+  history of clientv3-tuned: 90 operations on 4 keys, 0 of unknown outcome: 1 VIOLATIONS
+    k: what can't be
+  history of other: 90 operations on 4 keys, 0 of unknown outcome: undecided for 1 keys, no violation elsewhere
+
+restart-all: all at once
+  no election
+  healed from 0.000 s on
+`
+	if got := b.String(); got != want {
+		t.Errorf("got\n%s\nwant\n%s\ngot  %q\nwant %q", got, want, got, want)
+	}
+}
+
+func TestWriteJSON(t *testing.T) {
+	var b bytes.Buffer
+	want := sample()
+	if err := want.WriteJSON(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{`"gap_seconds": 1.3,`, `"ambiguous": 4,`, `"ambiguous": null,`, `"at_seconds": 1.234,`, `a \"crash\" & <restart>`} {
+		if !strings.Contains(b.String(), text) {
+			t.Errorf("want %s in\n%s", text, b.String())
+		}
+	}
+	var got report.Report
+	if err := json.Unmarshal(b.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	for i := range want.Cells {
+		want.Cells[i].Series = nil // are not in it
+	}
+	if !reflect.DeepEqual(&got, want) {
+		t.Errorf("read back\n%+v\nwant\n%+v", &got, want)
+	}
+}
+
+func TestWriteSVG(t *testing.T) {
+	for _, c := range sample().Cells {
+		var b strings.Builder
+		if err := c.WriteSVG(&b); err != nil {
+			t.Fatal(err)
+		}
+		drawing := b.String()
+		elements := make(map[string]int) // by class, and by name
+		for d := xml.NewDecoder(strings.NewReader(drawing)); ; {
+			token, err := d.Token()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatalf("%s is not XML: %v\n%s", c.Name(), err, drawing)
+			}
+			if e, isStart := token.(xml.StartElement); isStart {
+				elements[e.Name.Local]++
+				for _, a := range e.Attr {
+					if a.Name.Local == "class" {
+						elements["."+a.Value]++
+					}
+				}
+			}
+		}
+		want := map[string]int{"svg": 1, "title": 1, ".moment": 2 + len(c.Elections)}
+		if len(c.Series) > 0 {
+			want[".ok"], want[".ambiguous"], want[".failed"] = 1, 1, 1
+		}
+		for name, n := range want {
+			if elements[name] != n {
+				t.Errorf("%s: got %d of %s, want %d in\n%s", c.Name(), elements[name], name, n, drawing)
+			}
+		}
+		if len(c.Series) == 0 {
+			continue
+		}
+		for _, text := range []string{"getcd put", "clientv3-tuned serializable", "m2 leads, 1.234 s", "healed, 15.000 s", "a &#34;crash&#34; &amp; &lt;restart&gt;"} {
+			if !strings.Contains(drawing, text) {
+				t.Errorf("want %q in\n%s", text, drawing)
+			}
+		}
+	}
+}
+
+// An ambiguous call is drawn from its beginning to its end, on its time.
+func TestWriteSVGPlaces(t *testing.T) {
+	c := report.Cell{
+		Fault: "kill", Healed: report.Seconds(time.Second), End: report.Seconds(2 * time.Second),
+		Series: []report.Series{{Client: "c", Kind: "put", Workers: [][]report.Sample{calls([3]int{1500, 500, failed}, [3]int{2000, 10, ok})}}},
+	}
+	var b strings.Builder
+	if err := c.WriteSVG(&b); err != nil {
+		t.Fatal(err)
+	}
+	// 1000 pixels for 2 s, beginning at 190.
+	for _, text := range []string{"M690 76H940V81H690Z", "M1190 76v5", `d="M690 38V`} {
+		if !strings.Contains(b.String(), text) {
+			t.Errorf("want %q in\n%s", text, b.String())
+		}
+	}
+}
+
+func TestName(t *testing.T) {
+	for want, c := range map[string]report.Cell{
+		"kill":            {Fault: "kill"},
+		"kill-leader":     {Fault: "kill", Role: "leader"},
+		"kill-leader-put": {Fault: "kill", Role: "leader", Kind: "put"},
+	} {
+		if got := c.Name(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}

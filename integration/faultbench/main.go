@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/getcd/getcd/integration/cluster"
+	"github.com/getcd/getcd/integration/faultbench/internal/bench"
+	"github.com/getcd/getcd/integration/faultbench/internal/report"
+)
+
+func main() {
+	cluster.Main() // the members of the cluster are this program, too
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	status := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(status)
+}
+
+// options are the flags that say what to do with the results.
+type options struct {
+	list, check bool
+	json, svg   string
+}
+
+// run is the program; it returns the exit status.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	cfg, opts, err := parse(args, stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		_, _ = fmt.Fprintln(stderr, "faultbench:", err)
+		return 2
+	case opts.list:
+		if _, err := io.WriteString(stdout, list()); err != nil {
+			return 1
+		}
+		return 0
+	}
+	cfg.Progress = stderr
+	rep, err := bench.Run(ctx, cfg)
+	if rep != nil {
+		err = errors.Join(err, write(rep, opts, stdout), judge(rep, opts.check))
+	}
+	if err != nil {
+		_, _ = fmt.Fprintln(stderr, "faultbench:", err)
+		return 1
+	}
+	return 0
+}
+
+// parse reads the flags. Errors of the flag package have been printed.
+func parse(args []string, stderr io.Writer) (bench.Config, options, error) {
+	var cfg bench.Config
+	var opts options
+	flags := flag.NewFlagSet("faultbench", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	names := func(name, usage string, into *[]string) {
+		flags.Func(name, usage+", separated by commas; all unless given", func(s string) error {
+			*into = strings.Split(s, ",")
+			return nil
+		})
+	}
+	names("clients", "`names` of the clients", &cfg.Clients)
+	names("faults", "`names` of the faults", &cfg.Faults)
+	names("kinds", "`names` of the kinds of calls", &cfg.Kinds)
+	names("roles", "`names` of the victim's roles", &cfg.Roles)
+	flags.DurationVar(&cfg.FaultTime, "fault-time", 0, "how `long` a fault lasts (default 15s)")
+	flags.DurationVar(&cfg.WarmUp, "warm-up", 0, "how `long` the clients work before a fault (default 2s)")
+	flags.DurationVar(&cfg.Recovery, "recovery", 0, "how `long` they work after its repair (default 3s)")
+	flags.DurationVar(&cfg.ElectionTimeout, "election-timeout", 0, "etcd's election `timeout` (default 1s)")
+	flags.IntVar(&cfg.Size, "size", 0, "the `number` of members, 3 to 9 (default 3)")
+	flags.BoolVar(&cfg.Apart, "apart", false, "a fault of its own for each kind of call")
+	flags.BoolVar(&opts.check, "check", false, "fail when getcd does not keep its bounds")
+	flags.BoolVar(&opts.list, "list", false, "list the clients, faults, kinds and roles, and do nothing")
+	flags.StringVar(&opts.json, "json", "", "write the results to this `file`, as JSON")
+	flags.StringVar(&opts.svg, "svg", "", "draw a timeline of each fault into this `directory`")
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			flags.SetOutput(stderr)
+			flags.Usage()
+			return cfg, opts, err
+		}
+		return cfg, opts, fmt.Errorf("%w (-help lists the flags)", err)
+	}
+	if flags.NArg() > 0 {
+		return cfg, opts, fmt.Errorf("%q is no flag; -faults, -clients, -kinds and -roles take names (-list has them)", flags.Arg(0))
+	}
+	if err := cfg.Validate(); err != nil {
+		return cfg, opts, fmt.Errorf("%w (-list has all names)", err)
+	}
+	return cfg, opts, nil
+}
+
+func list() string {
+	var b strings.Builder
+	all := bench.List()
+	for _, one := range []struct {
+		flag    string
+		choices []bench.Choice
+	}{
+		{"clients", all.Clients},
+		{"faults", all.Faults},
+		{"kinds", all.Kinds},
+		{"roles", all.Roles},
+	} {
+		fmt.Fprintf(&b, "-%s\n", one.flag)
+		for _, c := range one.choices {
+			missing := ""
+			if c.Missing != "" {
+				missing = " [not there yet: " + c.Missing + "]"
+			}
+			fmt.Fprintf(&b, "  %-15s %s%s\n", c.Name, c.Text, missing)
+		}
+	}
+	return b.String()
+}
+
+// write puts the results where the flags say.
+func write(rep *report.Report, opts options, stdout io.Writer) error {
+	errs := []error{rep.WriteText(stdout)}
+	if opts.json != "" {
+		errs = append(errs, create(opts.json, rep.WriteJSON))
+	}
+	if opts.svg != "" && len(rep.Cells) > 0 {
+		errs = append(errs, os.MkdirAll(opts.svg, 0o755))
+		for i := range rep.Cells {
+			cell := &rep.Cells[i]
+			errs = append(errs, create(filepath.Join(opts.svg, cell.Name()+".svg"), cell.WriteSVG))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func create(name string, write func(io.Writer) error) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(f), f.Close())
+}
+
+// judge returns an error for what must not be.
+func judge(rep *report.Report, check bool) error {
+	var errs []error
+	for i := range rep.Cells {
+		cell := &rep.Cells[i]
+		for _, h := range cell.Histories {
+			if len(h.Violations) > 0 {
+				errs = append(errs, fmt.Errorf("%s: the history of %s is not linearizable", cell.Name(), h.Client))
+			}
+		}
+		for _, r := range cell.Rows {
+			if check && len(r.Misses) > 0 {
+				errs = append(errs, fmt.Errorf("%s: %s, %s: %s", cell.Name(), r.Client, r.Kind, strings.Join(r.Misses, "; ")))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/getcd/getcd/integration/cluster"
+	"github.com/getcd/getcd/integration/faultbench/internal/report"
+)
+
+func TestMain(m *testing.M) {
+	cluster.Main()
+	goleak.VerifyTestMain(m)
+}
+
+// TestRun does two faults on a real cluster, and looks for what must be true of
+// them however fast the machine is.
+func TestRun(t *testing.T) {
+	dir := t.TempDir()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	var stdout, stderr bytes.Buffer
+	status := run(ctx, []string{
+		"-clients", "getcd,clientv3", "-faults", "kill,blackhole", "-roles", "leader", "-kinds", "put,get,serializable",
+		"-fault-time", "2s", "-warm-up", "500ms", "-recovery", "500ms", "-election-timeout", "500ms",
+		"-json", filepath.Join(dir, "report.json"), "-svg", filepath.Join(dir, "svg"),
+	}, &stdout, &stderr)
+	if status != 0 {
+		t.Fatalf("got the exit status %d, want 0; output:\n%s%s", status, stdout.String(), stderr.String())
+	}
+	t.Logf("the table:\n%s", stdout.String())
+	for _, want := range []string{"kill, the leader (", "blackhole, the leader (", "new leader: ", "history of getcd: ", ": linearizable"} {
+		if !strings.Contains(stdout.String(), want) {
+			t.Errorf("want %q in the table", want)
+		}
+	}
+	if want := "2 of 2: blackhole, leader"; !strings.Contains(stderr.String(), want) {
+		t.Errorf("got the progress %q, want %q in it", stderr.String(), want)
+	}
+
+	text, err := os.ReadFile(filepath.Join(dir, "report.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rep report.Report
+	if err := json.Unmarshal(text, &rep); err != nil {
+		t.Fatal(err)
+	}
+	if len(rep.Cells) != 2 {
+		t.Fatalf("got %d cells, want 2", len(rep.Cells))
+	}
+	for i := range rep.Cells {
+		check(t, &rep.Cells[i])
+		if _, err := os.Stat(filepath.Join(dir, "svg", rep.Cells[i].Name()+".svg")); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, elected := rep.Cells[0].Elected(); !elected {
+		t.Error("no election was seen after the leader was killed")
+	}
+}
+
+func check(t *testing.T, c *report.Cell) {
+	t.Helper()
+	if len(c.Rows) != 6 {
+		t.Errorf("%s: got %d rows, want 2 clients × 3 kinds", c.Name(), len(c.Rows))
+	}
+	for _, r := range c.Rows {
+		// A write in flight when the leader was lost may outlast the recovery.
+		want := 4
+		if r.Kind == "put" {
+			want = 1
+		}
+		if r.OK < want {
+			t.Errorf("%s: %s, %s: %d calls succeeded, want %d or more", c.Name(), r.Client, r.Kind, r.OK, want)
+		}
+		if r.Client == "getcd" && r.Kind != "put" && r.Failed > 0 {
+			t.Errorf("%s: %d reads of getcd failed, want none: %q", c.Name(), r.Failed, r.Errors)
+		}
+		if got, want := r.Ambiguous != nil, r.Client == "getcd" && r.Kind == "put"; got != want {
+			t.Errorf("%s: %s, %s: ambiguous is known: %v, want %v", c.Name(), r.Client, r.Kind, got, want)
+		}
+		// The leader is the one that getcd uses, and nothing passes to it.
+		if r.Client == "getcd" && r.Kind == "put" && r.Gap < report.Seconds(100*time.Millisecond) {
+			t.Errorf("%s: getcd's writes had a gap of %v only: the fault did not hit it", c.Name(), r.Gap)
+		}
+	}
+	if len(c.Histories) != 2 || c.Histories[0].Ops < 100 {
+		t.Errorf("%s: got the histories %+v, want two of some length", c.Name(), c.Histories)
+	}
+}
+
+func TestBadFlags(t *testing.T) {
+	for name, test := range map[string]struct {
+		args string
+		want []string
+	}{
+		"client":         {"-clients getcd,clientv4", []string{`no client "clientv4"`, "getcd, clientv3, clientv3-tuned"}},
+		"fault":          {"-faults kil", []string{`no fault "kil"`, "kill, terminate, sigstop"}},
+		"kind":           {"-kinds puts", []string{`no kind "puts"`, "put, get, serializable"}},
+		"role":           {"-roles boss", []string{`no role "boss"`, "follower, leader"}},
+		"empty name":     {"-faults kill,", []string{`no fault ""`}},
+		"not there yet":  {"-faults disk", []string{`"disk" is not there yet`, "there are kill"}},
+		"size":           {"-size 2", []string{"2 members, want 3 to 9"}},
+		"fault time":     {"-fault-time 1ms", []string{"fault time is 1ms, want 100ms to 1h"}},
+		"election":       {"-election-timeout 1ms", []string{"election timeout is 1ms, want 50ms to 50s"}},
+		"unknown flag":   {"-fault kill", []string{"-fault", "-help"}},
+		"not a flag":     {"kill", []string{`"kill" is no flag`, "-faults"}},
+		"not a duration": {"-fault-time 3", []string{`"3"`, "fault-time"}},
+		"several":        {"-size 1 -roles x", []string{"1 members", `no role "x"`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var stdout, stderr bytes.Buffer
+			if status := run(t.Context(), strings.Fields(test.args), &stdout, &stderr); status != 2 {
+				t.Errorf("got the exit status %d, want 2", status)
+			}
+			for _, want := range test.want {
+				if !strings.Contains(stderr.String(), want) {
+					t.Errorf("got %q, want %q in it", stderr.String(), want)
+				}
+			}
+		})
+	}
+}
+
+func TestListAndHelp(t *testing.T) {
+	for flag, want := range map[string]string{"-list": "clientv3-tuned", "-help": "-fault-time"} {
+		var out bytes.Buffer
+		if status := run(t.Context(), []string{flag}, &out, &out); status != 0 {
+			t.Errorf("%s: got the exit status %d, want 0", flag, status)
+		}
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%s: got %q, want %q in it", flag, out.String(), want)
+		}
+	}
+}
