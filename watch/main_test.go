@@ -262,3 +262,17 @@ func tap(m *fakeetcd.Member, received func(*pb.WatchRequest) error, sending func
 		return next(&tapped{ServerStream: ss, received: received, sending: sending})
 	})
 }
+
+// lag makes creations at m look as if it had not seen what comes after rev. It
+// returns how many there were.
+func lag(m *fakeetcd.Member, rev int64) *int {
+	n := new(int)
+	tap(m, nil, func(r *pb.WatchResponse) error {
+		if r.Created {
+			*n++
+			r.Header.Revision = rev
+		}
+		return nil
+	})
+	return n
+}

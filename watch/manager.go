@@ -40,6 +40,7 @@ type manager struct {
 	inbox   []command
 	running bool
 	closed  bool
+	machine *machine // the running one, or the last
 }
 
 func newManager(cc grpc.ClientConnInterface, cfg config) *manager {
@@ -68,8 +69,8 @@ func (m *manager) add(w *watcher) error {
 	m.postLocked(command{kind: cmdAdd, w: w})
 	if !m.running {
 		m.running = true
-		x := newMachine(m)
-		m.wg.Go(x.run)
+		m.machine = newMachine(m)
+		m.wg.Go(m.machine.run)
 	}
 	return nil
 }

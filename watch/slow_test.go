@@ -1,0 +1,243 @@
+package watch_test
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/kv"
+	"github.com/getcd/getcd/watch"
+)
+
+// A consumer that does not read holds up nobody else, keeps a bounded number of
+// events, and misses nothing when it reads on.
+func TestSlowConsumer(t *testing.T) {
+	const buffer, changes = 8, 500
+	for _, form := range []string{"channel", "iterator"} {
+		t.Run(form, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, c, store := single(t, watch.WithBuffer(buffer, 1<<20))
+				fast := w.Watch(t.Context(), "k")
+				resume := make(chan struct{})
+				slow := make(chan int64)
+				go func() {
+					defer close(slow)
+					n := 0
+					one := func(e *watch.Event) bool {
+						if n == 0 {
+							<-resume
+						}
+						n++
+						slow <- e.Kv.ModRevision
+						return n < changes
+					}
+					if form == "iterator" {
+						for e, err := range w.Events(t.Context(), "k") {
+							if err != nil || !one(e) {
+								return
+							}
+						}
+						return
+					}
+					for resp := range w.Watch(t.Context(), "k") {
+						for _, e := range resp.Events {
+							if !one(e) {
+								return
+							}
+						}
+					}
+				}()
+				synctest.Wait()
+				for i := range changes {
+					rev := put(t, store, "k", "v")
+					if got := collect(t, fast, 1); !strings.HasPrefix(got[0], fmt.Sprint(rev)) {
+						t.Fatalf("fast: got %v, want revision %d", got, rev)
+					}
+					synctest.Wait()
+					events, _, off := watch.Buffered(w)
+					if events > buffer {
+						t.Fatalf("%d events are buffered, want at most %d", events, buffer)
+					}
+					if i > 2*buffer && off != 1 {
+						t.Fatalf("%d watches are off their stream, want the slow one", off)
+					}
+				}
+				close(resume)
+				next := int64(2)
+				for rev := range slow {
+					if rev != next {
+						t.Fatalf("slow: got revision %d, want %d", rev, next)
+					}
+					next++
+				}
+				if next != changes+2 {
+					t.Errorf("slow: got revisions up to %d, want %d", next-1, changes+1)
+				}
+				if got := streams(c); got != 1 {
+					t.Errorf("got %d streams, want 1", got)
+				}
+			})
+		})
+	}
+}
+
+// The buffer is bounded in bytes too; a revision that is larger than all of it
+// still passes, whole.
+func TestBufferBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, _, store := single(t, watch.WithBuffer(1000, 100))
+		ch := w.Watch(t.Context(), "", kv.WithPrefix())
+		synctest.Wait()
+		big := strings.Repeat("x", 60)
+		for range 10 {
+			putMany(t, store, big, "a", "b", "c")
+		}
+		synctest.Wait()
+		if events, bytes, off := watch.Buffered(w); events > 3 || bytes > 183 || off != 1 {
+			t.Errorf("got %d events and %d bytes buffered, %d off; want one revision, and the watch off", events, bytes, off)
+		}
+		for rev := int64(2); rev <= 11; rev++ {
+			resp := receive(t, ch)
+			if len(resp.Events) != 3 || resp.Events[0].Kv.ModRevision != rev || resp.Events[2].Kv.ModRevision != rev {
+				t.Fatalf("got %v, want the whole of revision %d", texts(resp.Events), rev)
+			}
+		}
+	})
+}
+
+// What is compacted while a consumer is behind is lost to it, with an error that
+// says what; not before it has had what was buffered.
+func TestCompactedWhileSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, _, store := single(t, watch.WithBuffer(4, 1<<20))
+		ch := w.Watch(t.Context(), "k")
+		synctest.Wait()
+		for range 20 {
+			put(t, store, "k", "v") // 2 to 21
+		}
+		synctest.Wait()
+		compact(t, store, 20)
+		next := int64(2)
+		for {
+			resp := receive(t, ch)
+			if err := resp.Err(); err != nil {
+				var compacted *watch.CompactedError
+				if !errors.As(err, &compacted) || compacted.Revision != next || compacted.CompactRevision != 20 || resp.CompactRevision != 20 {
+					t.Errorf("got %v (%+v), want revision %d compacted at 20", err, resp, next)
+				}
+				wantIs(t, "cause", err, rpctypes.ErrCompacted)
+				break
+			}
+			for _, e := range resp.Events {
+				if e.Kv.ModRevision != next {
+					t.Errorf("got revision %d, want %d", e.Kv.ModRevision, next)
+				}
+				next++
+			}
+		}
+		closed(t, ch)
+		if next < 5 || next > 10 {
+			t.Errorf("got events up to revision %d, want what fits the buffer", next-1)
+		}
+	})
+}
+
+// A last response waits for a slow consumer; the context still ends the watch.
+func TestSlowToTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, _, store := single(t)
+		for range 3 {
+			put(t, store, "k", "v")
+		}
+		compact(t, store, 4)
+		ch := w.Watch(t.Context(), "k", kv.WithRev(2))
+		time.Sleep(time.Minute)
+		wantIs(t, "late", ending(t, ch), rpctypes.ErrCompacted)
+	})
+}
+
+// Ten thousand watches share eight streams, and none of them has a goroutine.
+func TestManyWatchers(t *testing.T) {
+	const n = 10_000
+	synctest.Test(t, func(t *testing.T) {
+		c := fakeetcd.Start(t, 2)
+		store := kv.New(c.Member(1).Conn(t))
+		w := service(t, newRotating(t, c))
+		before := runtime.NumGoroutine()
+		chans := make([]watch.WatchChan, n)
+		for i := range chans {
+			chans[i] = w.Watch(t.Context(), fmt.Sprint("key/", i))
+		}
+		synctest.Wait()
+		if got := streams(c); got != 8 {
+			t.Errorf("got %d streams, want 8", got)
+		}
+		// Per stream: ours, and those of grpc and of the server in this process.
+		if got := runtime.NumGoroutine() - before; got > 100 {
+			t.Errorf("got %d goroutines for %d watches, want at most 100", got, n)
+		}
+		check := func() {
+			t.Helper()
+			for i := 0; i < n; i += 997 {
+				rev := put(t, store, fmt.Sprint("key/", i), "v")
+				if got := receive(t, chans[i]); len(got.Events) != 1 || got.Events[0].Kv.ModRevision != rev {
+					t.Fatalf("watch %d: got %+v, want revision %d", i, got, rev)
+				}
+			}
+		}
+		check()
+		c.Member(0).Kill()
+		check()
+		if got := c.Member(1).Messages(watching); got < n {
+			t.Errorf("the other member got %d requests, want all %d watches", got, n)
+		}
+	})
+}
+
+// Watches that come and go do not leave anything on the server.
+func TestComeAndGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, c, store := single(t)
+		live := make(map[int64]bool)
+		tap(c.Member(0), func(r *pb.WatchRequest) error {
+			if r.GetCancelRequest() != nil {
+				delete(live, r.GetCancelRequest().WatchId)
+			}
+			return nil
+		}, func(r *pb.WatchResponse) error {
+			if r.Created && !r.Canceled {
+				live[r.WatchId] = true
+			}
+			return nil
+		})
+		keep := w.Watch(t.Context(), "k", kv.WithCreatedNotify())
+		created(t, keep)
+		for range 100 {
+			for range w.Responses(t.Context(), "k", kv.WithCreatedNotify()) {
+				break
+			}
+			go func() {
+				for range w.Events(t.Context(), "k", kv.WithRev(1000)) {
+					break
+				}
+			}()
+		}
+		time.Sleep(time.Hour)
+		for range 1000 {
+			put(t, store, "k", "v")
+		}
+		collect(t, keep, 1000)
+		synctest.Wait()
+		if len(live) != 1 {
+			t.Errorf("the server has %d watches, want 1", len(live))
+		}
+	})
+}
