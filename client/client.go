@@ -17,6 +17,7 @@ import (
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
 	"github.com/getcd/getcd/resolver"
+	"github.com/getcd/getcd/watch"
 )
 
 // Client is a client of one etcd cluster. Its methods are those of the services
@@ -25,6 +26,7 @@ import (
 type Client struct {
 	kv.KV
 	lease.Lease
+	watch.Watcher
 
 	conn *Conn
 }
@@ -42,7 +44,7 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{KV: kv.New(conn), Lease: lease.New(conn), conn: conn}, nil
+	return &Client{KV: kv.New(conn), Lease: lease.New(conn), Watcher: watch.New(conn), conn: conn}, nil
 }
 
 // Dial is New followed by WaitReady: it returns a client that is connected, or
@@ -82,7 +84,7 @@ func (c *Client) EndpointsChanged() <-chan struct{} { return c.conn.table.Change
 // The addresses that such an endpoint had before stay in use.
 func (c *Client) ResolverErrors() []error { return c.conn.resolver.Errors() }
 
-// Close ends all requests, streams and keepers, closes the connections, and
+// Close ends all requests, streams, watches and keepers, closes the connections, and
 // returns when all the client's goroutines have ended. Requests under way return
 // ErrClosed. Leases are not revoked. Closing again does nothing. Its error is
 // always nil.
@@ -90,7 +92,8 @@ func (c *Client) Close() error {
 	if c.conn.closed.Swap(true) {
 		return nil
 	}
-	_ = c.Lease.Close() // has no way to fail but to be closed already
+	_ = c.Lease.Close() // they have no way to fail but to be closed already
+	_ = c.Watcher.Close()
 	c.conn.close()
 	return nil
 }

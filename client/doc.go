@@ -5,9 +5,9 @@
 //	defer c.Close()
 //	resp, err := c.Get(ctx, "greeting")
 //
-// A Client embeds the services that are used most, package kv's and package
-// lease's. The others are made on its connection, a Conn, on which etcd's
-// generated stubs work just as well:
+// A Client embeds the services that are used most: those of packages kv, lease and
+// watch. The others are made on its connection, a Conn, on which etcd's generated
+// stubs work just as well:
 //
 //	m, err := lock.NewMutex(c.Conn(), "jobs/nightly")
 //	members, err := pb.NewClusterClient(c.Conn()).MemberList(ctx, &pb.MemberListRequest{})
