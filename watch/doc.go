@@ -1,2 +1,64 @@
-// Package watch speaks etcd's Watch service.
+// Package watch speaks etcd's Watch service (etcdserverpb.Watch): it tells what
+// changes, revision by revision, from any revision that was not compacted.
+//
+//	for e, err := range watch.New(conn).Events(ctx, "config/", kv.WithPrefix()) {
+//		if err != nil {
+//			return err // why the watch ended
+//		}
+//		apply(e)
+//	}
+//
+// Watch has clientv3's shape, a channel; Responses and Events are iterators,
+// which end with an error; Follow reads the present state first and says when it
+// has to be read anew.
+//
+// # Exactly once
+//
+// A watch survives the loss of streams, connections and members. It is resumed
+// after the last revision that was taken into its consumer's buffer, or after
+// the revision of its creation, or up to which the server has told progress, and
+// not after a response's header, which runs ahead while history is replayed. A
+// revision is delivered as a whole: one that arrives in fragments is kept until
+// its last event is there.
+//
+// A watch ends with a cause, which errors.Is and errors.As tell apart:
+//
+//	*CompactedError          its next revision is gone (rpctypes.ErrCompacted)
+//	*ClusterChangedError     the endpoints belong to another cluster
+//	*RevisionRegressedError  the cluster was restored from a backup
+//	*CanceledError           the server refused it, such as rpctypes.ErrPermissionDenied
+//	ErrClosed                Close was called
+//
+// and the context's error, a *kv.UsageError, or that of a closed connection.
+// That a cluster with the same ID has lost revisions is noticed when a member is
+// behind what was seen, in revision or raft term, and a linearizable read agrees.
+// A restored cluster that has passed both before the watch is resumed cannot be
+// told from the one before.
+//
+// # Streams
+//
+// All watches of one Watcher share streams: one for each 1,000 watches, and at
+// most 8, because the server serves a stream with one goroutine and a queue of
+// 128 responses, and watches that find it full wait. One goroutine owns the
+// state of all of them; each stream adds two that receive and send. A watch has
+// no goroutine of its own, unless its channel's consumer is behind.
+//
+// A stream that fails is opened again after 10 ms to 1 s, growing and jittered,
+// on another member where the connection can tell members apart
+// (balancer.Attempt). A stream that has been silent for 5 s is asked for its
+// progress, and for the creation of a watch that sees nothing, since servers do
+// not always answer the former; no answer in 3 s, and it has failed. Connections
+// that die are the connection's business and are found earlier.
+//
+// Progress answers are only right from etcd 3.4.25 and 3.5.8 on; servers before
+// those may give them before the events that they speak of.
+//
+// # Slow consumers
+//
+// Each watch has a buffer of 1,024 events and 4 MiB (WithBuffer). When it is
+// full, the watch alone is cancelled on the server, and created again where it
+// stands when the consumer has taken half of it. The others on its stream do not
+// notice, memory stays flat, and nothing is lost, unless it is compacted
+// meanwhile, which is a *CompactedError. Besides the buffer, a channel holds one
+// response, and a goroutine that waits for it another.
 package watch

@@ -253,14 +253,27 @@ func (s *tapped) SendMsg(msg any) error {
 	return s.ServerStream.SendMsg(msg)
 }
 
-// tap wraps the Watch streams that open at m from now on.
+// tap wraps the Watch streams that open at m from now on. The functions run one
+// at a time.
 func tap(m *fakeetcd.Member, received func(*pb.WatchRequest) error, sending func(*pb.WatchResponse) error) {
+	var mu sync.Mutex
 	m.InterceptStream(func(ss grpc.ServerStream, method string, next func(grpc.ServerStream) error) error {
 		if method != watching {
 			return next(ss)
 		}
-		return next(&tapped{ServerStream: ss, received: received, sending: sending})
+		return next(&tapped{ServerStream: ss, received: oneAtATime(&mu, received), sending: oneAtATime(&mu, sending)})
 	})
+}
+
+func oneAtATime[T any](mu *sync.Mutex, f func(T) error) func(T) error {
+	if f == nil {
+		return nil
+	}
+	return func(msg T) error {
+		mu.Lock()
+		defer mu.Unlock()
+		return f(msg)
+	}
 }
 
 // lag makes creations at m look as if it had not seen what comes after rev. It

@@ -23,7 +23,7 @@ import (
 
 var (
 	modelSeed = flag.Uint64("seed", 0, "run the model test with this seed alone")
-	modelRuns = flag.Int("runs", 20, "how many seeds the model test tries")
+	modelRuns = flag.Int("runs", 8, "how many seeds the model test tries")
 )
 
 // Random writes, kills, cuts, hangs, leader losses and compactions, with watches

@@ -169,6 +169,29 @@ func TestResumeWithoutEvents(t *testing.T) {
 	})
 }
 
+// A watch from now begins after the revision that its creation names, with or
+// without a break: the server may have let an earlier change in.
+func TestBeginsAfterCreation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, c, store := single(t)
+		tap(c.Member(0), nil, func(r *pb.WatchResponse) error {
+			if r.Created {
+				r.Header.Revision++ // as if a change had come between the two
+			}
+			return nil
+		})
+		ch := w.Watch(t.Context(), "k", kv.WithCreatedNotify())
+		if rev := created(t, ch); rev != 2 {
+			t.Fatalf("created at revision %d, want 2", rev)
+		}
+		put(t, store, "k", "2")
+		put(t, store, "k", "3")
+		if got := collect(t, ch, 1); got[0] != "3 modify k=3" {
+			t.Errorf("got %v, want revision 3 first", got)
+		}
+	})
+}
+
 // Progress moves a quiet watch past what is compacted afterwards, by the
 // client's own heartbeat as well as by the server's notification.
 func TestProgressOutrunsCompaction(t *testing.T) {
@@ -190,7 +213,8 @@ func TestProgressOutrunsCompaction(t *testing.T) {
 				}
 				synctest.Wait()
 				c.Member(0).Kill()
-				compact(t, writer, rev)
+				put(t, writer, "loud", "v")
+				compact(t, writer, rev+1) // the first revision that the watch has not seen
 				put(t, writer, "quiet", "v")
 				c.Member(0).Start()
 				for {
@@ -408,6 +432,17 @@ func TestBackoff(t *testing.T) {
 		created(t, ch)
 		if d := time.Since(start); d > time.Second {
 			t.Errorf("resumed %v after recovery, want at most 1s", d)
+		}
+		c.Member(0).Kill() // and the waits are short again
+		c.Member(0).Start()
+		synctest.Wait()
+		time.Sleep(100 * time.Millisecond)
+		synctest.Wait()
+		start = time.Now()
+		put(t, kv.New(c.Member(0).Conn(t)), "k", "v")
+		collect(t, ch, 1)
+		if d := time.Since(start); d > 0 {
+			t.Errorf("resumed %v after a break that was 100ms ago", d)
 		}
 	})
 }

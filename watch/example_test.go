@@ -1,0 +1,139 @@
+package watch_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/kv"
+	"github.com/getcd/getcd/watch"
+)
+
+// The examples run on an etcd in memory; client.Client.Conn is the connection of
+// a real program.
+func connect() (w watch.Watcher, store kv.KV, done func()) {
+	cluster := fakeetcd.NewCluster(1)
+	conn, err := cluster.Dial()
+	if err != nil {
+		panic(err)
+	}
+	w = watch.New(conn)
+	return w, kv.New(conn), func() {
+		_ = w.Close()
+		_ = conn.Close()
+		cluster.Close()
+	}
+}
+
+func Example() {
+	w, store, done := connect()
+	defer done()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+
+	_, _ = store.Put(ctx, "color", "red")
+	_, _ = store.Put(ctx, "color", "blue")
+	_, _ = store.Delete(ctx, "color")
+
+	for e, err := range w.Events(ctx, "color", kv.WithRev(2)) {
+		if err != nil {
+			fmt.Println(err)
+			break
+		}
+		fmt.Println(e.Kv.ModRevision, e.Type, string(e.Kv.Value))
+		if e.Type == watch.EventTypeDelete {
+			break
+		}
+	}
+	// Output:
+	// 2 PUT red
+	// 3 PUT blue
+	// 4 DELETE
+}
+
+// The channel has clientv3's shape. Its last response says why it closes.
+func ExampleWatcher_watch() {
+	w, store, done := connect()
+	defer done()
+	ctx := context.Background()
+
+	ch := w.Watch(ctx, "jobs/", kv.WithPrefix(), kv.WithCreatedNotify())
+	fmt.Println("created:", (<-ch).Created)
+	_, _ = store.Put(ctx, "jobs/1", "sweep")
+	resp := <-ch
+	fmt.Println(string(resp.Events[0].Kv.Key), resp.Events[0].IsCreate())
+
+	_ = w.Close()
+	resp = <-ch
+	fmt.Println(resp.Canceled, resp.Err())
+	_, open := <-ch
+	fmt.Println("open:", open)
+	// Output:
+	// created: true
+	// jobs/1 true
+	// true watch: closed
+	// open: false
+}
+
+// A follower has a copy of some keys, which is right at every revision that it
+// names.
+func ExampleWatcher_follow() {
+	w, store, done := connect()
+	defer done()
+	ctx := context.Background()
+	_, _ = store.Put(ctx, "hosts/a", "10.0.0.1")
+	_, _ = store.Put(ctx, "hosts/b", "10.0.0.2")
+
+	hosts := map[string]string{}
+	for u, err := range w.Follow(ctx, "hosts/", kv.WithPrefix()) {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		if u.Snapshot != nil { // the first, or another when changes were lost
+			clear(hosts)
+			for _, kv := range u.Snapshot.KVs {
+				hosts[string(kv.Key)] = string(kv.Value)
+			}
+		}
+		for _, e := range u.Events {
+			if e.Type == watch.EventTypeDelete {
+				delete(hosts, string(e.Kv.Key))
+			} else {
+				hosts[string(e.Kv.Key)] = string(e.Kv.Value)
+			}
+		}
+		fmt.Println(u.Revision, hosts)
+		if u.Revision == 3 {
+			_, _ = store.Delete(ctx, "hosts/a")
+			continue
+		}
+		break
+	}
+	// Output:
+	// 3 map[hosts/a:10.0.0.1 hosts/b:10.0.0.2]
+	// 4 map[hosts/b:10.0.0.2]
+}
+
+func ExampleCompactedError() {
+	w, store, done := connect()
+	defer done()
+	ctx := context.Background()
+	for range 4 {
+		_, _ = store.Put(ctx, "k", "v")
+	}
+	_, _ = store.Compact(ctx, 4)
+
+	for _, err := range w.Events(ctx, "k", kv.WithRev(2)) {
+		if compacted, ok := errors.AsType[*watch.CompactedError](err); ok {
+			fmt.Println("watch again from", compacted.CompactRevision)
+		}
+		fmt.Println(errors.Is(err, rpctypes.ErrCompacted))
+	}
+	// Output:
+	// watch again from 4
+	// true
+}
