@@ -29,7 +29,7 @@ func TestRun(t *testing.T) {
 	defer cancel()
 	var stdout, stderr bytes.Buffer
 	status := run(ctx, []string{
-		"-clients", "getcd,clientv3", "-faults", "kill,blackhole", "-roles", "leader", "-kinds", "put,get,serializable",
+		"-clients", "getcd,clientv3", "-faults", "kill,blackhole", "-roles", "leader", "-kinds", "put,get,serializable,watch",
 		"-fault-time", "2s", "-warm-up", "500ms", "-recovery", "500ms", "-election-timeout", "500ms",
 		"-json", filepath.Join(dir, "report.json"), "-svg", filepath.Join(dir, "svg"),
 	}, &stdout, &stderr)
@@ -70,20 +70,22 @@ func TestRun(t *testing.T) {
 
 func check(t *testing.T, c *report.Cell) {
 	t.Helper()
-	if len(c.Rows) != 6 {
-		t.Errorf("%s: got %d rows, want 2 clients × 3 kinds", c.Name(), len(c.Rows))
+	if len(c.Rows) != 8 {
+		t.Errorf("%s: got %d rows, want 2 clients × 4 kinds", c.Name(), len(c.Rows))
 	}
 	for _, r := range c.Rows {
-		// A write in flight when the leader was lost may outlast the recovery.
-		want := 4
-		if r.Kind == "put" {
-			want = 1
-		}
-		if r.OK < want {
-			t.Errorf("%s: %s, %s: %d calls succeeded, want %d or more", c.Name(), r.Client, r.Kind, r.OK, want)
+		// clientv3's writes in flight when the leader was lost outlast the rest.
+		if r.OK == 0 && r.Kind != "put" {
+			t.Errorf("%s: %s, %s: no call succeeded", c.Name(), r.Client, r.Kind)
 		}
 		if r.Client == "getcd" && r.Kind != "put" && r.Failed > 0 {
 			t.Errorf("%s: %d reads of getcd failed, want none: %q", c.Name(), r.Failed, r.Errors)
+		}
+		if r.Client == "getcd" && len(r.Wrongs) > 0 {
+			t.Errorf("%s: getcd, %s: %q", c.Name(), r.Kind, r.Wrongs)
+		}
+		if r.Kind == "watch" && len(r.Facts) == 0 {
+			t.Errorf("%s: %s, %s: nothing is said of the events", c.Name(), r.Client, r.Kind)
 		}
 		if got, want := r.Ambiguous != nil, r.Client == "getcd" && r.Kind == "put"; got != want {
 			t.Errorf("%s: %s, %s: ambiguous is known: %v, want %v", c.Name(), r.Client, r.Kind, got, want)

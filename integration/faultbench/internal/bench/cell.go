@@ -45,11 +45,20 @@ const (
 	// placements is how often the leadership may have to be moved until the
 	// first sticky client has stayed where it was for a whole warm-up.
 	placements = 10
+	// lastEvents is how long after the last write a watch may have its event.
+	lastEvents = time.Second
 )
 
 // run measures. It leaves a healthy cluster behind, unless it returns an error.
 func (c *cell) run(ctx context.Context, cl *cluster.Cluster) (_ *report.Cell, err error) {
-	clients, err := c.dial(ctx, cl)
+	s := &stage{cluster: cl, target: target{endpoints: cl.Endpoints()}}
+	defer func() { err = errors.Join(err, c.close(ctx, s)) }()
+	if c.fault.prepare != nil {
+		if err := c.fault.prepare(ctx, s); err != nil {
+			return nil, fmt.Errorf("preparing it: %w", err)
+		}
+	}
+	clients, err := c.dial(ctx, s.target)
 	defer func() {
 		for _, d := range clients {
 			err = errors.Join(err, d.client.Close())
@@ -65,10 +74,12 @@ func (c *cell) run(ctx context.Context, cl *cluster.Cluster) (_ *report.Cell, er
 		return nil, err
 	}
 	defer elected.close(0)
-	work := startLoads(ctx, c.cfg, c.prefix, clients, c.kinds, origin)
+	work, err := startLoads(ctx, c.cfg, c.prefix, s, clients, c.kinds, origin)
+	if err != nil {
+		return nil, err
+	}
 	defer work.end()
 
-	s := &stage{cluster: cl}
 	if s.victim, err = c.settle(ctx, cl, clients); err != nil {
 		return nil, err
 	}
@@ -93,7 +104,17 @@ func (c *cell) run(ctx context.Context, cl *cluster.Cluster) (_ *report.Cell, er
 		return nil, err
 	}
 	stopped := time.Since(origin)
+	if work.quiet() {
+		// Whatever has not come by then is lost.
+		if err := sleep(ctx, lastEvents); err != nil {
+			return nil, err
+		}
+	}
 	work.end()
+	// The last reads go to members as they were before.
+	if err := c.close(ctx, s); err != nil {
+		return nil, err
+	}
 
 	result := &report.Cell{
 		Fault: c.fault.name, Text: c.fault.text, Role: c.role,
@@ -108,21 +129,32 @@ func (c *cell) run(ctx context.Context, cl *cluster.Cluster) (_ *report.Cell, er
 	if s.victim != nil && !c.fault.whole {
 		result.Victim = s.victim.Name()
 	}
-	for _, series := range result.Series {
-		row := report.Summarize(series, stopped-start)
-		row.Misses = result.Misses(series, row)
+	result.Histories, err = work.verdicts(ctx, pb.NewKVClient(cl.Members()[0].Control()), origin)
+	if err != nil {
+		return nil, err
+	}
+	for i := range result.Series {
+		series := &result.Series[i]
+		if series.Remarks, err = work.all[i].remarks(ctx, cl.Members()[0]); err != nil {
+			return nil, err
+		}
+		row := report.Summarize(*series, stopped-start)
+		row.Misses = result.Misses(*series, row)
 		result.Rows = append(result.Rows, row)
 	}
-	if !slices.ContainsFunc(c.kinds, func(k kind) bool { return k.writes }) {
-		return result, nil
-	}
-	result.Histories, err = work.verdicts(ctx, pb.NewKVClient(cl.Members()[0].Control()), origin)
-	return result, err
+	return result, nil
+}
+
+// close undoes what the stage has to undo, also when ctx has ended.
+func (c *cell) close(ctx context.Context, s *stage) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	return s.close(ctx)
 }
 
 // dial connects the clients, and waits until each has read something. When it
 // fails it returns those that are to be closed.
-func (c *cell) dial(ctx context.Context, cl *cluster.Cluster) ([]dialled, error) {
+func (c *cell) dial(ctx context.Context, to target) ([]dialled, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var clients []dialled
@@ -130,7 +162,7 @@ func (c *cell) dial(ctx context.Context, cl *cluster.Cluster) ([]dialled, error)
 		if !slices.Contains(c.cfg.Clients, t.name) {
 			continue
 		}
-		client, err := t.dial(target{endpoints: cl.Endpoints()})
+		client, err := t.dial(to)
 		if err != nil {
 			return clients, fmt.Errorf("dialling %s: %w", t.name, err)
 		}

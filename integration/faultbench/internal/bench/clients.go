@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/kv"
+	"github.com/getcd/getcd/watch"
 )
 
 // Client is what the bench needs of a client of etcd. The empty string stands for
@@ -20,6 +22,13 @@ type Client interface {
 	// Swap writes value if the key holds old, and returns what it holds if not.
 	Swap(ctx context.Context, key, old, value string) (swapped bool, current string, err error)
 	Get(ctx context.Context, key string, serializable bool) (string, error)
+	// Watch calls each for every event of the key from the revision on, until
+	// ctx ends or the watch does, which is an error.
+	Watch(ctx context.Context, key string, from int64, each func(revision, version int64)) error
+	// KeepLease grants a lease of so many seconds and keeps it alive until ctx
+	// ends or the lease does, which is an error. It calls renewed with the
+	// lease's ID for each answer to a renewal.
+	KeepLease(ctx context.Context, ttl int64, renewed func(id int64)) error
 	// Ambiguous says whether a write that returned err may have been applied.
 	Ambiguous(err error) bool
 	Close() error
@@ -57,7 +66,7 @@ func clientTypes() []clientType {
 				if err != nil {
 					return nil, err
 				}
-				return &getcdClient{c}, nil
+				return &getcdClient{c: c, w: watch.New(c.Conn())}, nil
 			},
 		},
 		{
@@ -77,7 +86,10 @@ func clientTypes() []clientType {
 	}
 }
 
-type getcdClient struct{ c *client.Client }
+type getcdClient struct {
+	c *client.Client
+	w watch.Watcher
+}
 
 func (g *getcdClient) active() string {
 	for _, e := range g.c.Endpoints() {
@@ -122,7 +134,32 @@ func (g *getcdClient) Get(ctx context.Context, key string, serializable bool) (s
 
 func (g *getcdClient) Ambiguous(err error) bool { return client.IsAmbiguous(err) }
 
-func (g *getcdClient) Close() error { return g.c.Close() }
+func (g *getcdClient) Watch(ctx context.Context, key string, from int64, each func(revision, version int64)) error {
+	for event, err := range g.w.Events(ctx, key, kv.WithRev(from)) {
+		if err != nil {
+			return err
+		}
+		each(event.Kv.ModRevision, event.Kv.Version)
+	}
+	return errEnded
+}
+
+func (g *getcdClient) KeepLease(ctx context.Context, ttl int64, renewed func(id int64)) error {
+	granted, err := g.c.Grant(ctx, ttl)
+	if err != nil {
+		return err
+	}
+	answers, err := g.c.KeepAlive(ctx, granted.ID)
+	if err != nil {
+		return err
+	}
+	for range answers {
+		renewed(int64(granted.ID))
+	}
+	return errEnded
+}
+
+func (g *getcdClient) Close() error { return errors.Join(g.w.Close(), g.c.Close()) }
 
 type clientv3Client struct{ c *clientv3.Client }
 
@@ -165,6 +202,33 @@ func (v *clientv3Client) Get(ctx context.Context, key string, serializable bool)
 		return "", err
 	}
 	return string(resp.Kvs[0].Value), nil
+}
+
+func (v *clientv3Client) Watch(ctx context.Context, key string, from int64, each func(revision, version int64)) error {
+	for resp := range v.c.Watch(ctx, key, clientv3.WithRev(from)) {
+		if err := resp.Err(); err != nil {
+			return err
+		}
+		for _, event := range resp.Events {
+			each(event.Kv.ModRevision, event.Kv.Version)
+		}
+	}
+	return errEnded
+}
+
+func (v *clientv3Client) KeepLease(ctx context.Context, ttl int64, renewed func(id int64)) error {
+	granted, err := v.c.Grant(ctx, ttl)
+	if err != nil {
+		return err
+	}
+	answers, err := v.c.KeepAlive(ctx, granted.ID)
+	if err != nil {
+		return err
+	}
+	for range answers {
+		renewed(int64(granted.ID))
+	}
+	return errEnded
 }
 
 // Ambiguous is true of all errors, because clientv3 does not tell.

@@ -11,7 +11,8 @@ import (
 
 // Config says what to measure. The zero value is everything.
 type Config struct {
-	// Clients, Faults, Kinds and Roles are names of List. None means all.
+	// Clients, Faults, Kinds and Roles are names of List. None means all that do
+	// not have to be asked for.
 	Clients, Faults, Kinds, Roles []string
 
 	// FaultTime is how long a fault lasts; 0 means 15 s.
@@ -53,6 +54,8 @@ type Choice struct {
 	Name, Text string
 	// Missing says why it cannot be chosen yet; empty when it can.
 	Missing string
+	// Unasked says that it is not among all, but has to be asked for.
+	Unasked bool
 }
 
 // Choices are what the fields of Config with names can hold.
@@ -65,7 +68,7 @@ func List() Choices {
 		c.Clients = append(c.Clients, Choice{Name: t.name, Text: t.text})
 	}
 	for _, f := range faults() {
-		c.Faults = append(c.Faults, Choice{Name: f.name, Text: f.text, Missing: f.missing})
+		c.Faults = append(c.Faults, Choice{Name: f.name, Text: f.text, Missing: f.missing, Unasked: f.unasked})
 	}
 	for _, k := range kinds() {
 		c.Kinds = append(c.Kinds, Choice{Name: k.name, Text: k.text, Missing: k.missing})
@@ -139,16 +142,20 @@ func (cfg Config) withDefaults() (Config, error) {
 	return cfg, errors.Join(errs...)
 }
 
-// choose returns the names, or all that can be chosen, in the order of the list.
+// choose returns the names in the order of the list, or without names those of
+// all.
 func choose(what string, names []string, among []Choice) ([]string, error) {
-	var available []string
+	var available, all []string
 	for _, c := range among {
 		if c.Missing == "" {
 			available = append(available, c.Name)
 		}
+		if c.Missing == "" && !c.Unasked {
+			all = append(all, c.Name)
+		}
 	}
 	if len(names) == 0 {
-		return available, nil
+		return all, nil
 	}
 	var errs []error
 	for _, name := range names {

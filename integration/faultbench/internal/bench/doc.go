@@ -10,8 +10,8 @@
 // # Where things are
 //
 //   - a client: clients.go, behind the interface Client
-//   - a kind of call: kinds.go
-//   - a fault: faults.go
+//   - a kind of call: kinds.go; what lasts, such as a watch: lasting.go
+//   - a fault: faults.go; what goes on until it is healed: ongoing.go
 //   - who is the victim: victim.go
 //   - one fault from warm-up to verdict: cell.go; all of them: run.go
 package bench

@@ -4,15 +4,7 @@ import (
 	"context"
 	"errors"
 	"time"
-
-	"github.com/getcd/getcd/integration/cluster"
 )
-
-// stage is where a fault happens.
-type stage struct {
-	cluster *cluster.Cluster
-	victim  *cluster.Member // nil for faults of the whole cluster
-}
 
 // fault is something that goes wrong, and its repair.
 type fault struct {
@@ -21,8 +13,28 @@ type fault struct {
 	missing string
 	// whole says that it hits the whole cluster, so that roles mean nothing.
 	whole bool
+	// unasked says that it is not among all faults, but has to be asked for.
+	unasked bool
+	// prepare, if not nil, is done before the clients are connected.
+	prepare func(context.Context, *stage) error
 	// begin does it, end undoes it. Either may take its time.
 	begin, end func(context.Context, *stage) error
+}
+
+// single says that the fault is one change of one member, which can be done at
+// any time.
+func (f fault) single() bool {
+	return f.missing == "" && !f.whole && f.prepare == nil
+}
+
+// ongoing makes a fault of something that goes on until it is ended.
+func ongoing(f fault, run func(context.Context, *stage) error) fault {
+	f.begin = func(ctx context.Context, s *stage) error {
+		s.during(ctx, func(ctx context.Context) error { return run(ctx, s) })
+		return nil
+	}
+	f.end = func(_ context.Context, s *stage) error { return s.halt() }
+	return f
 }
 
 // slowness is how much later everything arrives on a slow link, in one of the
@@ -80,8 +92,15 @@ func faults() []fault {
 			},
 			end: func(context.Context, *stage) error { return nil },
 		},
-		{name: "lossy", text: "a link to clients that loses packets", missing: "not built yet"},
-		{name: "defragment", text: "the member defragments its database", missing: "not built yet"},
+		ongoing(fault{
+			name: "lossy", text: "from time to time nothing passes between the member and its clients for 200 or 600 ms, as after lost packets",
+		}, lose),
+		ongoing(fault{
+			name: "defragment", text: "the member defragments a database of 64 MiB, again a second after each time", prepare: ballast,
+		}, defragment),
+		ongoing(fault{
+			name: "random", text: "random faults of random members, one after the other", whole: true, unasked: true,
+		}, mishaps),
 		{name: "move", text: "all members move to other ports, and DNS follows", missing: "not built yet"},
 		{name: "token", text: "the tokens of all users expire on all members", missing: "not built yet"},
 		{name: "disk", text: "the member's disk stalls", missing: "needs a disk that can be stalled without root"},

@@ -5,19 +5,28 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/getcd/getcd/integration/cluster"
 	"github.com/getcd/getcd/integration/faultbench/internal/history"
+	"github.com/getcd/getcd/integration/faultbench/internal/report"
 )
 
-// kind is a kind of call. One that is measured in another way, such as a watch
-// or a held lease, gets its line in kinds and its own load beside work's.
+// kind is a kind of call. It has either call or follow.
 type kind struct {
 	name, text string
 	// missing says why it cannot be chosen yet; empty when it can.
 	missing string
 	// writes says that the calls change data.
 	writes bool
+	// watches says that there must be something to watch.
+	watches bool
 	// call makes a worker's next call.
 	call func(ctx context.Context, w *worker) error
+	// follow is one call for the whole measurement, which takes its samples
+	// itself. It returns when ctx ends, or with an error that ended it before;
+	// it is then called again.
+	follow func(ctx context.Context, w *worker) error
+	// remark, if not nil, says what became of the workers when all is over.
+	remark func(ctx context.Context, m *cluster.Member, workers []*worker) (report.Remarks, error)
 }
 
 func kinds() []kind {
@@ -25,23 +34,37 @@ func kinds() []kind {
 		{name: "put", text: "puts and compare-and-swaps by turns, each worker on its own key", writes: true, call: write},
 		{name: "get", text: "linearizable reads of the keys that put writes", call: read},
 		{name: "serializable", text: "serializable reads of the same keys", call: readSerializable},
-		{name: "watch", text: "the longest silence, and events lost or doubled", missing: "needs getcd's watch"},
-		{name: "lease", text: "whether a lease of 5 s survives", missing: "not built yet"},
+		{name: "watch", text: "watches of a key that is written through all members; a success is an event, and takes as long as the silence before it", watches: true, follow: watchKey, remark: remarkWatch},
+		{name: "lease", text: "leases of 5 s that are kept alive; a success is an answer to a renewal, and takes as long as the time since the one before", follow: keepLease, remark: remarkLease},
 	}
+}
+
+// keyTime is how long a key is used. Checking a history takes more than twice the
+// time for twice the operations, so that long measurements use many keys.
+const keyTime = 10 * time.Second
+
+// currentKey is the key to use now, the same one for all workers with the same
+// number.
+func (w *worker) currentKey() string {
+	return w.key + "/" + strconv.FormatInt(int64(w.now()/keyTime), 10)
 }
 
 // write makes a put, or a swap of the value that the worker knows of last.
 func write(ctx context.Context, w *worker) error {
 	w.calls++
+	key := w.currentKey()
+	if key != w.valueOf {
+		w.valueOf, w.value = key, ""
+	}
 	o := history.Op{Kind: history.Put, Value: strconv.Itoa(w.index) + "." + strconv.Itoa(w.calls)}
 	var err error
 	if w.calls%2 == 1 {
 		o.Call = w.now()
-		err = w.client.Put(ctx, w.key, o.Value)
+		err = w.client.Put(ctx, key, o.Value)
 	} else {
 		o.Kind, o.Expect = history.Swap, w.value
 		o.Call = w.now()
-		o.Swapped, o.Got, err = w.client.Swap(ctx, w.key, w.value, o.Value)
+		o.Swapped, o.Got, err = w.client.Swap(ctx, key, w.value, o.Value)
 	}
 	o.Return = w.now()
 	switch {
@@ -54,23 +77,24 @@ func write(ctx context.Context, w *worker) error {
 	default:
 		w.value = o.Got
 	}
-	w.ops = append(w.ops, o)
+	w.ops[key] = append(w.ops[key], o)
 	return err
 }
 
 func read(ctx context.Context, w *worker) error {
+	key := w.currentKey()
 	o := history.Op{Kind: history.Read, Call: w.now()}
 	var err error
-	o.Got, err = w.client.Get(ctx, w.key, false)
+	o.Got, err = w.client.Get(ctx, key, false)
 	o.Return = w.now()
 	if err == nil {
-		w.ops = append(w.ops, o)
+		w.ops[key] = append(w.ops[key], o)
 	}
 	return err
 }
 
 func readSerializable(ctx context.Context, w *worker) error {
-	_, err := w.client.Get(ctx, w.key, true)
+	_, err := w.client.Get(ctx, w.currentKey(), true)
 	return err
 }
 

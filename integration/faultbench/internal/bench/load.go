@@ -3,12 +3,14 @@ package bench
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	"github.com/getcd/getcd/integration/cluster"
 	"github.com/getcd/getcd/integration/faultbench/internal/history"
 	"github.com/getcd/getcd/integration/faultbench/internal/report"
 )
@@ -18,24 +20,36 @@ import (
 type worker struct {
 	client Client
 	kind   kind
-	key    string
+	key    string // the beginning of its keys
+	shared string // the key that is watched
 	index  int
 	origin time.Time
 
-	calls   int
-	value   string // what the key holds, as far as the worker knows
 	samples []report.Sample
-	ops     []history.Op
 	errors  []string
+
+	// Of calls: how many, what the key holds as far as the worker knows, and
+	// the histories of keys.
+	calls          int
+	valueOf, value string
+	ops            map[string][]history.Op
+
+	// Of a watch: where to watch from, and which versions of the key came.
+	watchFrom int64
+	versions  []int64
+
+	// Of a kept lease: those that were kept, one after the other, and whether
+	// the last one lived at the end, as told by control.
+	control  pb.LeaseClient
+	leases   []int64
+	survived bool
 }
 
 // keptErrors is how many texts of failures a worker keeps.
 const keptErrors = 3
 
-// run makes calls until stop is closed. Those under way are waited for: nothing
-// ends a call but its deadline.
+// run makes calls until stop is closed.
 func (w *worker) run(ctx context.Context, stop <-chan struct{}, pace, deadline time.Duration) {
-	ctx = context.WithoutCancel(ctx)
 	tick := time.NewTicker(pace)
 	defer tick.Stop()
 	for {
@@ -44,22 +58,46 @@ func (w *worker) run(ctx context.Context, stop <-chan struct{}, pace, deadline t
 			return
 		case <-tick.C:
 		}
-		call, cancel := context.WithTimeout(ctx, deadline)
 		start := w.now()
-		err := w.kind.call(call, w)
-		end := w.now()
-		cancel()
-		sample := report.Sample{Start: start, End: end}
+		err := w.once(ctx, stop, deadline)
+		if err == nil && w.kind.follow != nil {
+			continue // has its own samples
+		}
+		sample := report.Sample{Start: start, End: w.now()}
 		if err != nil {
 			sample.Outcome = report.Failed
 			if w.kind.writes && w.client.Ambiguous(err) {
 				sample.Outcome = report.Ambiguous
+			}
+			if w.kind.follow != nil {
+				sample.Start = sample.End // it was well until then
 			}
 			if len(w.errors) < keptErrors {
 				w.errors = append(w.errors, err.Error())
 			}
 		}
 		w.samples = append(w.samples, sample)
+	}
+}
+
+// once makes one call. One that is under way when all stops is waited for:
+// nothing ends it but its deadline. What lasts ends at once.
+func (w *worker) once(ctx context.Context, stop <-chan struct{}, deadline time.Duration) error {
+	if w.kind.follow == nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deadline)
+		defer cancel()
+		return w.kind.call(ctx, w)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- w.kind.follow(ctx, w) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-stop:
+		cancel()
+		return <-ended
 	}
 }
 
@@ -76,21 +114,36 @@ type loads struct {
 	stop chan struct{}
 	once sync.Once // closes stop
 	done sync.WaitGroup
+
+	watched bool               // there are writers
+	cancel  context.CancelFunc // ends them
+	writers sync.WaitGroup
 }
 
 // startLoads begins the work of every client with every kind. Every worker of a kind
 // has a key of its own, and the workers of the other kinds with the same number
 // read or write the same one.
-func startLoads(ctx context.Context, cfg Config, prefix string, clients []dialled, kinds []kind, origin time.Time) *loads {
+func startLoads(ctx context.Context, cfg Config, prefix string, s *stage, clients []dialled, kinds []kind, origin time.Time) (*loads, error) {
+	resp, err := pb.NewKVClient(s.cluster.Members()[0].Control()).Range(ctx, &pb.RangeRequest{Key: []byte(prefix)})
+	if err != nil {
+		return nil, fmt.Errorf("asking for the revision: %w", err)
+	}
 	l := &loads{stop: make(chan struct{})}
+	writing, cancel := context.WithCancel(ctx)
+	l.cancel = cancel
 	for _, c := range clients {
 		for k, kind := range kinds {
 			one := &load{of: c.of, kind: kind}
 			for i := range cfg.Workers {
 				one.workers = append(one.workers, &worker{
 					client: c.client, kind: kind, origin: origin,
-					index: k*cfg.Workers + i,
-					key:   fmt.Sprintf("%s/%s/%d", prefix, c.of.name, i),
+					index:  k*cfg.Workers + i,
+					key:    fmt.Sprintf("%s/%s/%d", prefix, c.of.name, i),
+					shared: prefix + "/watched",
+					ops:    make(map[string][]history.Op),
+
+					control:   pb.NewLeaseClient(s.cluster.Members()[0].Control()),
+					watchFrom: resp.Header.GetRevision() + 1,
 				})
 			}
 			l.all = append(l.all, one)
@@ -101,11 +154,24 @@ func startLoads(ctx context.Context, cfg Config, prefix string, clients []dialle
 			l.done.Go(func() { w.run(ctx, l.stop, cfg.Pace, cfg.Deadline) })
 		}
 	}
-	return l
+	if l.watched = slices.ContainsFunc(kinds, func(k kind) bool { return k.watches }); l.watched {
+		for _, m := range s.cluster.Members() {
+			l.writers.Go(func() { keepWriting(writing, m, prefix+"/watched") })
+		}
+	}
+	return l, nil
+}
+
+// quiet ends the writing for watches, and says whether there was any.
+func (l *loads) quiet() bool {
+	l.cancel()
+	l.writers.Wait()
+	return l.watched
 }
 
 // end stops the work and waits for the calls under way.
 func (l *loads) end() {
+	l.quiet()
 	l.once.Do(func() { close(l.stop) })
 	l.done.Wait()
 }
@@ -136,6 +202,14 @@ func (l *loads) series(fault time.Duration) []report.Series {
 	return all
 }
 
+// remarks says what became of the workers when all is over.
+func (l *load) remarks(ctx context.Context, m *cluster.Member) (report.Remarks, error) {
+	if l.kind.remark == nil {
+		return report.Remarks{}, nil
+	}
+	return l.kind.remark(ctx, m, l.workers)
+}
+
 // checkTime is how long the search for a violation may take for one key.
 const checkTime = 20 * time.Second
 
@@ -149,14 +223,16 @@ func (l *loads) verdicts(ctx context.Context, kv pb.KVClient, origin time.Time) 
 	writers := make(map[string]bool)
 	for _, one := range l.all {
 		for _, w := range one.workers {
-			k := keys[w.key]
-			if k == nil {
-				k = &history.Key{Name: w.key}
-				keys[w.key] = k
-				order = append(order, w.key)
-				owner[w.key] = one.of.name
+			for _, name := range slices.Sorted(maps.Keys(w.ops)) {
+				k := keys[name]
+				if k == nil {
+					k = &history.Key{Name: name}
+					keys[name] = k
+					order = append(order, name)
+					owner[name] = one.of.name
+				}
+				k.Ops = append(k.Ops, w.ops[name]...)
 			}
-			k.Ops = append(k.Ops, w.ops...)
 			writers[one.of.name] = writers[one.of.name] || one.kind.writes
 		}
 	}

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -18,7 +19,9 @@ const (
 // there were calls in flight, each marked ambiguous, and have a gap of at most
 // 1 s. When the leader is the victim, gaps may last for 0.3 s (reads) and 0.5 s
 // (writes) longer than until the new leader was there. Serializable reads need
-// no leader, so no election excuses them. Cells without a victim have no bounds,
+// no leader, so no election excuses them. A watch is a read whose gaps are
+// silence, and of a lease only its survival counts. What is wrong in itself is
+// always a miss. Cells without a victim have no bounds,
 // and neither have clients that are not held to any.
 func (c *Cell) Misses(s Series, r Row) []string {
 	if c.Victim == "" || !s.Held {
@@ -36,7 +39,10 @@ func (c *Cell) Misses(s Series, r Row) []string {
 		allowed = followerWriteAllowed
 	}
 
-	var misses []string
+	misses := slices.Clone(r.Wrongs)
+	if s.Kind == "lease" {
+		return misses // its renewals are seconds apart
+	}
 	if gap := time.Duration(r.Gap); gap > allowed {
 		misses = append(misses, fmt.Sprintf("a gap of %v, at most %v wanted", r.Gap, Seconds(allowed)))
 	}

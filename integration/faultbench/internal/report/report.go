@@ -138,6 +138,9 @@ func (c *Cell) text(b *strings.Builder) {
 
 	c.table(b)
 	for _, r := range c.Rows {
+		for _, fact := range r.Facts {
+			fmt.Fprintf(b, "  %s, %s: %s\n", r.Client, r.Kind, fact)
+		}
 		for _, miss := range r.Misses {
 			fmt.Fprintf(b, "  missed: %s, %s: %s\n", r.Client, r.Kind, miss)
 		}
@@ -159,7 +162,7 @@ func (c *Cell) text(b *strings.Builder) {
 
 // table writes the rows: names to the left, numbers to the right.
 func (c *Cell) table(b *strings.Builder) {
-	names := 0
+	names := len("client")
 	for _, r := range c.Rows {
 		names = max(names, len(r.Client))
 	}

@@ -99,6 +99,8 @@ func TestMisses(t *testing.T) {
 	get := report.Series{Kind: "get", Held: true, Workers: make([][]report.Sample, 4)}
 	serializable := get
 	serializable.Kind = "serializable"
+	watch, lease := get, get
+	watch.Kind, lease.Kind = "watch", "lease"
 	rival := put
 	rival.Held = false
 	gap := func(ms int) report.Row { return report.Row{Gap: report.Seconds(time.Duration(ms) * time.Millisecond)} }
@@ -124,6 +126,10 @@ func TestMisses(t *testing.T) {
 		"the writes in flight":             {leader, put, fails(4, 4), nil},
 		"a write not marked":               {leader, put, fails(4, 3), []string{"1 of 4 failures not marked ambiguous"}},
 		"more writes than in flight":       {leader, put, fails(5, 5), []string{"5 failed, at most the 4 in flight wanted"}},
+		"a watch's silence":                {follower, watch, gap(301), []string{"a gap of 0.301 s, at most 0.300 s wanted"}},
+		"a watch that lost events":         {follower, watch, report.Row{Wrongs: []string{"events lost"}}, []string{"events lost"}},
+		"a lease that survived":            {follower, lease, gap(1700), nil},
+		"a lease that did not":             {follower, lease, report.Row{Wrongs: []string{"4 leases lost"}}, []string{"4 leases lost"}},
 		"the whole cluster":                {report.Cell{}, put, gap(9000), nil},
 		"a client that is held to nothing": {follower, rival, gap(9000), nil},
 	} {
@@ -151,7 +157,7 @@ func sample() *report.Report {
 				Elections: []report.Election{{At: report.Seconds(1234 * time.Millisecond), Leader: "m2", Term: 3}},
 				Rows: []report.Row{
 					{Client: "getcd", Kind: "put", OK: 3000, Failed: 4, Ambiguous: &four, Gap: report.Seconds(1300 * time.Millisecond), P99: report.Seconds(9 * time.Millisecond), Max: report.Seconds(time.Second)},
-					{Client: "clientv3-tuned", Kind: "serializable", OK: 31, Failed: 16, Misses: []string{"much"}},
+					{Client: "clientv3-tuned", Kind: "serializable", OK: 31, Failed: 16, Misses: []string{"much"}, Facts: []string{"a fact"}},
 				},
 				Histories: []report.History{
 					{Client: "getcd", Keys: 4, Ops: 9000, Unknown: 4},
@@ -184,6 +190,7 @@ kill, the leader (m1): a "crash" & <restart>
   client          call            ok  failed  ambiguous      gap      p99      max
   getcd           put           3000       4          4  1.300 s  0.009 s  1.000 s
   clientv3-tuned  serializable    31      16          –  0.000 s  0.000 s  0.000 s
+  clientv3-tuned, serializable: a fact
   missed: clientv3-tuned, serializable: much
   history of getcd: 9000 operations on 4 keys, 4 of unknown outcome: linearizable
   history of clientv3-tuned: 90 operations on 4 keys, 0 of unknown outcome: 1 VIOLATIONS

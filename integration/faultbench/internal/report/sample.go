@@ -41,7 +41,14 @@ type Series struct {
 	Held    bool
 	Workers [][]Sample
 	// Errors are texts of the first failures.
-	Errors []string
+	Errors  []string
+	Remarks Remarks
+}
+
+// Remarks are what was found out about a series when all was over.
+type Remarks struct {
+	// Facts are worth knowing, Wrongs must not be.
+	Facts, Wrongs []string
 }
 
 // Seconds is a duration that is written as seconds, in JSON as a number.
@@ -84,13 +91,17 @@ type Row struct {
 	Max Seconds `json:"max_seconds"`
 	// Misses says which bounds of Cell.Misses the row does not keep.
 	Misses []string `json:"misses,omitempty"`
+	// Facts are worth knowing, such as how many events a watch had; Wrongs must
+	// not be, such as events that it lost.
+	Facts  []string `json:"facts,omitempty"`
+	Wrongs []string `json:"wrongs,omitempty"`
 	// Errors are texts of the first failures.
 	Errors []string `json:"errors,omitempty"`
 }
 
 // Summarize computes the row of a series whose measurement ended at end.
 func Summarize(s Series, end time.Duration) Row {
-	row := Row{Client: s.Client, Kind: s.Kind, Errors: s.Errors}
+	row := Row{Client: s.Client, Kind: s.Kind, Errors: s.Errors, Facts: s.Remarks.Facts, Wrongs: s.Remarks.Wrongs}
 	var took []time.Duration
 	ambiguous := 0
 	for _, calls := range s.Workers {

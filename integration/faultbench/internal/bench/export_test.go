@@ -1,0 +1,17 @@
+package bench
+
+// JudgeVersions is for tests.
+var JudgeVersions = judgeVersions
+
+// Plan names the cells that Run would do.
+func Plan(cfg Config) ([]string, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, c := range cells(cfg) {
+		names = append(names, c.name())
+	}
+	return names, nil
+}

@@ -1,0 +1,120 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+// These faults do not happen once but go on until they are healed.
+
+// The parts of a lossy link's time. 200 ms is the least time after which Linux
+// sends a lost segment again (TCP_RTO_MIN), and a second loss doubles it.
+const (
+	lossRetransmit = 200 * time.Millisecond
+	lossLeastFlow  = 50 * time.Millisecond
+	lossMostFlow   = 400 * time.Millisecond
+)
+
+// lose makes the victim's link to its clients what packet loss makes of TCP: from
+// time to time nothing arrives, until the lost segment was sent again.
+func lose(ctx context.Context, s *stage) error {
+	link := s.victim.ClientLink()
+	for {
+		flow := lossLeastFlow + rand.N(lossMostFlow-lossLeastFlow)
+		if err := sleep(ctx, flow); err != nil {
+			return err
+		}
+		stall := lossRetransmit
+		if rand.N(4) == 0 {
+			stall *= 3 // the segment was lost twice
+		}
+		if err := link.Blackhole(); err != nil {
+			return err
+		}
+		err := sleep(ctx, stall)
+		if err := errors.Join(err, link.Heal()); err != nil {
+			return err
+		}
+	}
+}
+
+const (
+	ballastKey    = "ballast/"
+	ballastPieces = 64
+	ballastSize   = 1 << 20 // of a piece; etcd takes requests of up to 1.5 MiB
+	// defragmentPause is between two defragmentations.
+	defragmentPause = time.Second
+)
+
+// ballast makes the database so large that it takes time to defragment.
+func ballast(ctx context.Context, s *stage) error {
+	kv := pb.NewKVClient(s.cluster.Members()[0].Control())
+	value := make([]byte, ballastSize)
+	for i := range ballastPieces {
+		_, err := kv.Put(ctx, &pb.PutRequest{Key: append([]byte(ballastKey), byte(i)), Value: value})
+		if err != nil {
+			return err
+		}
+	}
+	s.atEnd(func(ctx context.Context) error {
+		_, err := kv.DeleteRange(ctx, &pb.DeleteRangeRequest{Key: []byte(ballastKey), RangeEnd: []byte("ballast0")})
+		return err
+	})
+	return nil
+}
+
+// defragment has the victim defragment its database, during which it answers
+// nothing that needs the database, over and over.
+func defragment(ctx context.Context, s *stage) error {
+	maintenance := pb.NewMaintenanceClient(s.victim.Control())
+	for {
+		// Defragmentation does not end with its caller: waiting for it keeps the
+		// fault within its time.
+		if _, err := maintenance.Defragment(context.WithoutCancel(ctx), &pb.DefragmentRequest{}); err != nil {
+			return err
+		}
+		if err := sleep(ctx, defragmentPause); err != nil {
+			return err
+		}
+	}
+}
+
+// The parts of a time of random faults.
+const (
+	randomLeast = 500 * time.Millisecond
+	randomMost  = 6 * time.Second
+)
+
+// mishaps does one fault after the other, each to a random member, with healthy
+// times between them.
+func mishaps(ctx context.Context, s *stage) error {
+	var among []fault
+	for _, f := range faults() {
+		if f.single() {
+			among = append(among, f)
+		}
+	}
+	members := s.cluster.Members()
+	for {
+		one := among[rand.N(len(among))]
+		at := &stage{cluster: s.cluster, victim: members[rand.N(len(members))]}
+		if err := one.begin(ctx, at); err != nil {
+			return err
+		}
+		err := sleep(ctx, randomLeast+rand.N(randomMost-randomLeast))
+		// It is undone also when the time is over.
+		repair, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+		err = errors.Join(err, one.end(repair, at), at.close(repair), s.cluster.WaitHealthy(repair))
+		cancel()
+		if err != nil {
+			return err
+		}
+		if err := sleep(ctx, randomLeast+rand.N(randomMost-randomLeast)); err != nil {
+			return err
+		}
+	}
+}

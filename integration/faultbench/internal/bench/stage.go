@@ -1,0 +1,53 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/getcd/getcd/integration/cluster"
+)
+
+// stage is where a fault happens. It is used by one goroutine.
+type stage struct {
+	cluster *cluster.Cluster
+	victim  *cluster.Member // the member that the fault hits; set before begin
+	target  target          // what the clients are told; a fault's prepare may change it
+
+	halt func() error // ends what during has begun
+	undo []func(context.Context) error
+}
+
+// atEnd has f called when the measurement is over, the latest first.
+func (s *stage) atEnd(f func(context.Context) error) { s.undo = append(s.undo, f) }
+
+// close undoes what was prepared, and ends what goes on. Calls after the first do
+// nothing.
+func (s *stage) close(ctx context.Context) error {
+	var errs []error
+	for len(s.undo) > 0 {
+		last := len(s.undo) - 1
+		f := s.undo[last]
+		s.undo = s.undo[:last]
+		errs = append(errs, f(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// during runs f beside the measurement, from now until halt is called, or else
+// until close. That waits for f and returns its error, unless f only says that it
+// was ended.
+func (s *stage) during(ctx context.Context, f func(context.Context) error) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- f(ctx) }()
+	s.halt = sync.OnceValue(func() error {
+		cancel()
+		if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+			return fmt.Errorf("beside the measurement: %w", err)
+		}
+		return nil
+	})
+	s.atEnd(func(context.Context) error { return s.halt() })
+}
