@@ -12,8 +12,8 @@ import (
 // Where the server has an error of its own for the same thing, errors.Is finds
 // that too, such as rpctypes.ErrEmptyKey.
 type UsageError struct {
-	// Op is the operation: "Put", "Get", "Delete", "Txn", "Compact" or
-	// "Compare"; inside a transaction with its place, such as
+	// Op is the operation: "Put", "Get", "Delete", "Txn", "Compact", "Compare",
+	// "Watch" or "Follow"; inside a transaction with its place, such as
 	// "Txn: Then[1]: Put".
 	Op string
 	// Option is the option or the argument that is wrong, such as "WithLimit".

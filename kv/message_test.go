@@ -113,6 +113,17 @@ func TestOpAccessors(t *testing.T) {
 		t.Errorf("OpTxn: got %d, %d and %d parts, want 1, 2 and 0", len(cmps), len(thens), len(elses))
 	}
 
+	watch := kv.OpWatch("k", kv.WithRev(2), kv.WithPrevKV(), kv.WithProgressNotify(), kv.WithFilterPut())
+	if !watch.IsWatch() || watch.IsGet() || watch.Rev() != 2 || !watch.IsPrevKV() || !watch.IsProgressNotify() || !watch.IsFilterPut() ||
+		watch.IsCreatedNotify() || watch.IsFilterDelete() || watch.IsFragment() {
+		t.Errorf("OpWatch: got %+v", watch)
+	}
+	watch = kv.OpWatch("k", kv.WithCreatedNotify(), kv.WithFilterDelete(), kv.WithFragment())
+	if watch.IsPrevKV() || watch.IsProgressNotify() || watch.IsFilterPut() ||
+		!watch.IsCreatedNotify() || !watch.IsFilterDelete() || !watch.IsFragment() {
+		t.Errorf("OpWatch: got %+v", watch)
+	}
+
 	opts := []kv.OpOption{kv.WithLimit(1), nil, kv.WithPrefix()}
 	if !kv.IsOptsWithPrefix(opts) || kv.IsOptsWithFromKey(opts) {
 		t.Error("options: want WithPrefix and not WithFromKey")

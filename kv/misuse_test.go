@@ -85,6 +85,13 @@ func TestMisuse(t *testing.T) {
 		{"prefix on put", put("k", "v", kv.WithPrefix()), "Put", "WithPrefix", nil},
 		{"range on put", put("k", "v", kv.WithRange("")), "Put", "WithRange", nil},
 		{"from key on put", put("k", "v", kv.WithFromKey()), "Put", "WithFromKey", nil},
+		{"progress on get", get("k", kv.WithProgressNotify()), "Get", "WithProgressNotify", nil},
+		{"created on put", put("k", "v", kv.WithCreatedNotify()), "Put", "WithCreatedNotify", nil},
+		{"filter on delete", del("k", kv.WithFilterPut()), "Delete", "WithFilterPut", nil},
+		{"other filter on get", get("k", kv.WithFilterDelete()), "Get", "WithFilterDelete", nil},
+		{"fragment on get", get("k", kv.WithFragment()), "Get", "WithFragment", nil},
+		{"watch in Do", do(kv.OpWatch("k")), "Watch", "", nil},
+		{"watch in a transaction", do(kv.OpTxn(nil, []kv.Op{kv.OpWatch("k")}, nil)), "Txn: Then[0]: Watch", "", nil},
 		{"nil option", get("k", kv.WithKeysOnly(), nil), "Get", "option 2", nil},
 		{"nil compact option", compact(1, nil), "Compact", "option 1", nil},
 
@@ -169,6 +176,39 @@ func TestMisuse(t *testing.T) {
 				t.Errorf("sent %s, want nothing sent", conn.method)
 			}
 		})
+	}
+}
+
+// What a watch cannot be about is found before package watch sends anything.
+func TestWatchMisuse(t *testing.T) {
+	for name, tt := range map[string]struct {
+		op     kv.Op
+		option string
+	}{
+		"no key":            {kv.OpWatch(""), "key"},
+		"limit":             {kv.OpWatch("k", kv.WithLimit(1)), "WithLimit"},
+		"serializable":      {kv.OpWatch("k", kv.WithSerializable()), "WithSerializable"},
+		"lease":             {kv.OpWatch("k", kv.WithLease(1)), "WithLease"},
+		"negative revision": {kv.OpWatch("k", kv.WithRev(-1)), "WithRev"},
+		"empty range":       {kv.OpWatch("k", kv.WithRange("k")), "WithRange"},
+		"range backwards":   {kv.OpWatch("k", kv.WithRange("a")), "WithRange"},
+		"two ranges":        {kv.OpWatch("k", kv.WithPrefix(), kv.WithFromKey()), "WithFromKey"},
+		"nil":               {kv.OpWatch("k", nil), "option 1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var usage *kv.UsageError
+			if err := tt.op.Err(); !errors.As(err, &usage) || usage.Op != "Watch" || usage.Option != tt.option {
+				t.Errorf("got %v, want a UsageError of Watch and %s", err, tt.option)
+			}
+		})
+	}
+	for name, op := range map[string]kv.Op{
+		"key": kv.OpWatch("k"), "all": kv.OpWatch("", kv.WithPrefix()), "one": kv.OpWatch("k", kv.WithRange("")),
+		"without an end": kv.OpWatch("k", kv.WithRange("\x00")),
+	} {
+		if err := op.Err(); err != nil {
+			t.Errorf("%s: got %v, want none", name, err)
+		}
 	}
 }
 

@@ -62,9 +62,7 @@ func (s *service) Follow(ctx context.Context, key string, opts ...kv.OpOption) i
 			if !yield(Update{Snapshot: snap, Revision: snap.Header.GetRevision()}, nil) {
 				return
 			}
-			more := true
-			cause, more = s.changes(ctx, op, snap, yield)
-			if !more {
+			if cause = s.changes(ctx, op, snap, yield); cause == nil {
 				return
 			}
 		}
@@ -72,26 +70,26 @@ func (s *service) Follow(ctx context.Context, key string, opts ...kv.OpOption) i
 }
 
 // changes yields what follows a snapshot. It returns why another one is needed,
-// or that the iteration has ended.
-func (s *service) changes(ctx context.Context, op kv.Op, snap *Snapshot, yield func(Update, error) bool) (cause error, more bool) { //nolint:revive // the cause is a result like any other here
+// or nil when the iteration has ended.
+func (s *service) changes(ctx context.Context, op kv.Op, snap *Snapshot, yield func(Update, error) bool) error {
 	kv.WithRev(snap.Header.GetRevision() + 1)(&op)
 	for resp, err := range s.responses(ctx, op, identityOf(snap.Header)) {
 		if err != nil {
 			if resync(err) {
-				return err, true
+				return err
 			}
 			yield(Update{}, err)
-			return nil, false
+			return nil
 		}
 		u := Update{Events: resp.Events, Revision: resp.Header.GetRevision()}
 		if n := len(resp.Events); n > 0 {
 			u.Revision = resp.Events[n-1].Kv.ModRevision
 		}
 		if !yield(u, nil) {
-			return nil, false
+			return nil
 		}
 	}
-	return nil, false
+	return nil
 }
 
 func (s *service) checkFollow(op *kv.Op) error {

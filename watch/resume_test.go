@@ -95,6 +95,7 @@ func TestResumeAtEveryPoint(t *testing.T) {
 }
 
 func resumeOnce(t *testing.T, cut *cutter) {
+	t.Helper()
 	c := fakeetcd.Start(t, 3)
 	c.SetWatchFragment(2)
 	c.SetWatchBatch(2)
@@ -317,6 +318,30 @@ func TestStalledStream(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A client that does nothing but watch leaves a member that is frozen, and not
+// for the same member again.
+func TestFrozenMember(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := fakeetcd.Start(t, 3)
+		w := service(t, dial(t, c).Conn())
+		ch := w.Watch(t.Context(), "k", kv.WithCreatedNotify())
+		created(t, ch)
+		i := slices.IndexFunc(c.Members(), func(m *fakeetcd.Member) bool { return m.Calls(watching) > 0 })
+		time.Sleep(time.Second)
+		c.Member(i).Freeze()
+		defer c.Member(i).Thaw()
+		start := time.Now()
+		put(t, kv.New(c.Member((i+1)%3).Conn(t)), "k", "v")
+		collect(t, ch, 1)
+		if d := time.Since(start); d > 9*time.Second {
+			t.Errorf("resumed after %v, want 8s of heartbeat at most", d)
+		}
+		if got := c.Member(i).Calls(watching); got != 1 {
+			t.Errorf("the frozen member got %d streams, want 1", got)
+		}
+	})
 }
 
 // A watch of a revision to come keeps the server from answering progress

@@ -196,6 +196,7 @@ func TestManyWatchers(t *testing.T) {
 		check()
 		c.Member(0).Kill()
 		check()
+		synctest.Wait()
 		if got := c.Member(1).Messages(watching); got < n {
 			t.Errorf("the other member got %d requests, want all %d watches", got, n)
 		}
@@ -221,11 +222,17 @@ func TestComeAndGo(t *testing.T) {
 		keep := w.Watch(t.Context(), "k", kv.WithCreatedNotify())
 		created(t, keep)
 		for range 100 {
-			for range w.Responses(t.Context(), "k", kv.WithCreatedNotify()) {
+			for _, err := range w.Responses(t.Context(), "k", kv.WithCreatedNotify()) {
+				if err != nil {
+					t.Error(err)
+				}
 				break
 			}
 			go func() {
-				for range w.Events(t.Context(), "k", kv.WithRev(1000)) {
+				for _, err := range w.Events(t.Context(), "k", kv.WithRev(1000)) {
+					if err != nil {
+						t.Error(err)
+					}
 					break
 				}
 			}()

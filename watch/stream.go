@@ -32,7 +32,6 @@ type stream struct {
 	heard    time.Time // when it last said something, or began to be waited for
 	creating []request // in the order of sending, which is that of the answers
 	active   map[int64]*watcher
-	probing  bool // the heartbeat's creation is in creating
 	checking bool // the cluster's identity is being read
 
 	mu     sync.Mutex // a leaf

@@ -153,8 +153,7 @@ func TestMisuse(t *testing.T) {
 		}
 		for _, opt := range []kv.OpOption{kv.WithRev(1), kv.WithCreatedNotify(), kv.WithSerializable()} {
 			for _, err := range w.Follow(t.Context(), "k", opt) {
-				var usage *kv.UsageError
-				if !errors.As(err, &usage) {
+				if _, ok := errors.AsType[*kv.UsageError](err); !ok {
 					t.Errorf("Follow: got %v, want a UsageError", err)
 				}
 			}
@@ -166,7 +165,9 @@ func TestMisuse(t *testing.T) {
 			if err := bad.RequestProgress(t.Context()); err == nil {
 				t.Errorf("%s: got no error", name)
 			}
-			ending(t, bad.Watch(t.Context(), "k"))
+			if err := ending(t, bad.Watch(t.Context(), "k")); err == nil {
+				t.Errorf("%s: got no error", name)
+			}
 		}
 		if got := streams(c); got != 0 {
 			t.Errorf("got %d streams, want none", got)
