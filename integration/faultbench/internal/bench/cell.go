@@ -69,7 +69,7 @@ func (c *cell) run(ctx context.Context, cl *cluster.Cluster) (_ *report.Cell, er
 	}
 
 	origin := time.Now()
-	elected, err := watchElections(ctx, cl, origin)
+	elected, err := watchElections(ctx, s, origin)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +126,7 @@ func (c *cell) run(ctx context.Context, cl *cluster.Cluster) (_ *report.Cell, er
 	if c.cfg.Apart {
 		result.Kind = c.kinds[0].name
 	}
-	if s.victim != nil && !c.fault.whole {
+	if s.victim != nil {
 		result.Victim = s.victim.Name()
 	}
 	result.Histories, err = work.verdicts(ctx, pb.NewKVClient(cl.Members()[0].Control()), origin)
@@ -178,6 +178,9 @@ func (c *cell) dial(ctx context.Context, to target) ([]dialled, error) {
 // for as long as the warm-up takes. Moving the leadership may make a client
 // choose another member, and the victim is to be the one that it uses.
 func (c *cell) settle(ctx context.Context, cl *cluster.Cluster, clients []dialled) (*cluster.Member, error) {
+	if c.fault.whole {
+		return nil, sleep(ctx, c.cfg.WarmUp)
+	}
 	for range placements {
 		wait, cancel := context.WithTimeout(ctx, patience)
 		chosen, err := victim(wait, cl, clients, c.role)

@@ -43,6 +43,10 @@ type sticky interface {
 // target is the cluster as its clients are told of it.
 type target struct {
 	endpoints []string
+	// uri, if not empty, is for clients that can follow DNS.
+	uri string
+	// username, if not empty, and password are whom to authenticate as.
+	username, password string
 }
 
 // clientType is a client with its settings.
@@ -61,29 +65,34 @@ func clientTypes() []clientType {
 	return []clientType{
 		{
 			name: "getcd", text: "getcd with default settings", marks: true, held: true,
-			dial: func(t target) (Client, error) {
-				c, err := client.New(client.Config{Endpoints: t.endpoints})
-				if err != nil {
-					return nil, err
-				}
-				return &getcdClient{c: c, w: watch.New(c.Conn())}, nil
-			},
+			dial: dialGetcd,
 		},
 		{
 			name: "clientv3", text: "etcd's own client with default settings",
-			dial: func(t target) (Client, error) { return dialClientv3(clientv3.Config{Endpoints: t.endpoints}) },
+			dial: func(t target) (Client, error) { return dialClientv3(t, clientv3.Config{}) },
 		},
 		{
 			name: "clientv3-tuned", text: "etcd's own client with DialKeepAliveTime 10 s and DialKeepAliveTimeout 3 s",
 			dial: func(t target) (Client, error) {
-				return dialClientv3(clientv3.Config{
-					Endpoints:            t.endpoints,
+				return dialClientv3(t, clientv3.Config{
 					DialKeepAliveTime:    10 * time.Second,
 					DialKeepAliveTimeout: 3 * time.Second,
 				})
 			},
 		},
 	}
+}
+
+func dialGetcd(t target) (Client, error) {
+	cfg := client.Config{Endpoints: t.endpoints, Username: t.username, Password: t.password}
+	if t.uri != "" {
+		cfg.Endpoints = []string{t.uri}
+	}
+	c, err := client.New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &getcdClient{c: c, w: watch.New(c.Conn())}, nil
 }
 
 type getcdClient struct {
@@ -163,7 +172,9 @@ func (g *getcdClient) Close() error { return errors.Join(g.w.Close(), g.c.Close(
 
 type clientv3Client struct{ c *clientv3.Client }
 
-func dialClientv3(cfg clientv3.Config) (Client, error) {
+func dialClientv3(t target, cfg clientv3.Config) (Client, error) {
+	cfg.Endpoints, cfg.Username, cfg.Password = t.endpoints, t.username, t.password
+	cfg.DialTimeout = patience // of the first authentication
 	cfg.Logger = zap.NewNop()
 	c, err := clientv3.New(cfg)
 	if err != nil {

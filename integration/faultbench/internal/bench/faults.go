@@ -90,7 +90,7 @@ func faults() []fault {
 				}
 				return s.cluster.Restart(ctx)
 			},
-			end: func(context.Context, *stage) error { return nil },
+			end: nothing,
 		},
 		ongoing(fault{
 			name: "lossy", text: "from time to time nothing passes between the member and its clients for 200 or 600 ms, as after lost packets",
@@ -101,11 +101,20 @@ func faults() []fault {
 		ongoing(fault{
 			name: "random", text: "random faults of random members, one after the other", whole: true, unasked: true,
 		}, mishaps),
-		{name: "move", text: "all members move to other ports, and DNS follows", missing: "not built yet"},
-		{name: "token", text: "the tokens of all users expire on all members", missing: "not built yet"},
+		{
+			name: "move", text: "all members move to other ports at once, and DNS follows when they are back; clientv3 has the addresses of its start", whole: true,
+			prepare: publish, begin: move, end: nothing,
+		},
+		{
+			name: "token", text: "all members forget all tokens at once", whole: true,
+			prepare: enableAuth, begin: expireTokens, end: nothing,
+		},
 		{name: "disk", text: "the member's disk stalls", missing: "needs a disk that can be stalled without root"},
 		{name: "learner", text: "a learner is among the endpoints", missing: "needs clusters that can grow"},
 	}
 }
 
 func restartVictim(ctx context.Context, s *stage) error { return s.victim.Restart(ctx) }
+
+// nothing is the end of faults that are over by themselves.
+func nothing(context.Context, *stage) error { return nil }

@@ -82,11 +82,10 @@ const (
 	writerTimeout = 2 * time.Second
 )
 
-// keepWriting writes to the key, through one member, until ctx ends. It does not
+// keepWriting writes to the key, through kv's member, until ctx ends. It does not
 // wait for one write to begin the next: those before may wait for an election, and
 // the first one after it is to be seen at once.
-func keepWriting(ctx context.Context, m *cluster.Member, key string) {
-	kv := pb.NewKVClient(m.Control())
+func keepWriting(ctx context.Context, kv pb.KVClient, key string) {
 	var writes sync.WaitGroup
 	defer writes.Wait()
 	tick := time.NewTicker(writerPace)

@@ -58,6 +58,11 @@ func (w *worker) run(ctx context.Context, stop <-chan struct{}, pace, deadline t
 			return
 		case <-tick.C:
 		}
+		select {
+		case <-stop: // came while the last call took its time
+			return
+		default:
+		}
 		start := w.now()
 		err := w.once(ctx, stop, deadline)
 		if err == nil && w.kind.follow != nil {
@@ -124,11 +129,12 @@ type loads struct {
 // has a key of its own, and the workers of the other kinds with the same number
 // read or write the same one.
 func startLoads(ctx context.Context, cfg Config, prefix string, s *stage, clients []dialled, kinds []kind, origin time.Time) (*loads, error) {
-	resp, err := pb.NewKVClient(s.cluster.Members()[0].Control()).Range(ctx, &pb.RangeRequest{Key: []byte(prefix)})
+	resp, err := pb.NewKVClient(s.control(s.cluster.Members()[0])).Range(ctx, &pb.RangeRequest{Key: []byte(prefix)})
 	if err != nil {
 		return nil, fmt.Errorf("asking for the revision: %w", err)
 	}
 	l := &loads{stop: make(chan struct{})}
+	control := pb.NewLeaseClient(s.control(s.cluster.Members()[0]))
 	writing, cancel := context.WithCancel(ctx)
 	l.cancel = cancel
 	for _, c := range clients {
@@ -142,7 +148,7 @@ func startLoads(ctx context.Context, cfg Config, prefix string, s *stage, client
 					shared: prefix + "/watched",
 					ops:    make(map[string][]history.Op),
 
-					control:   pb.NewLeaseClient(s.cluster.Members()[0].Control()),
+					control:   control,
 					watchFrom: resp.Header.GetRevision() + 1,
 				})
 			}
@@ -156,7 +162,8 @@ func startLoads(ctx context.Context, cfg Config, prefix string, s *stage, client
 	}
 	if l.watched = slices.ContainsFunc(kinds, func(k kind) bool { return k.watches }); l.watched {
 		for _, m := range s.cluster.Members() {
-			l.writers.Go(func() { keepWriting(writing, m, prefix+"/watched") })
+			kv := pb.NewKVClient(s.control(m))
+			l.writers.Go(func() { keepWriting(writing, kv, prefix+"/watched") })
 		}
 	}
 	return l, nil

@@ -7,13 +7,15 @@ import (
 	"sync"
 
 	"github.com/getcd/getcd/integration/cluster"
+	"github.com/getcd/getcd/integration/dnsserver"
 )
 
 // stage is where a fault happens. It is used by one goroutine.
 type stage struct {
 	cluster *cluster.Cluster
-	victim  *cluster.Member // the member that the fault hits; set before begin
-	target  target          // what the clients are told; a fault's prepare may change it
+	victim  *cluster.Member   // the member that the fault hits; nil when it hits all
+	target  target            // what the clients are told; a fault's prepare may change it
+	dns     *dnsserver.Server // which publish started
 
 	halt func() error // ends what during has begun
 	undo []func(context.Context) error

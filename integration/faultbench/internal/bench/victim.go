@@ -62,7 +62,7 @@ func place(ctx context.Context, c *cluster.Cluster, v *cluster.Member, role stri
 	if role != roleLeader {
 		to = another(c, v)
 	}
-	if role == "" || (leader == v) == (role == roleLeader) {
+	if (leader == v) == (role == roleLeader) {
 		return true, nil
 	}
 	if _, err := pb.NewMaintenanceClient(leader.Control()).MoveLeader(ctx, &pb.MoveLeaderRequest{TargetID: to.ID()}); err != nil {
@@ -89,24 +89,25 @@ const (
 
 // watchElections asks every member for its status, until close is called. Only
 // leaders of later terms than the present one count.
-func watchElections(ctx context.Context, c *cluster.Cluster, origin time.Time) (*elections, error) {
+func watchElections(ctx context.Context, st *stage, origin time.Time) (*elections, error) {
 	e := &elections{origin: origin}
-	for _, m := range c.Members() {
-		s, err := pb.NewMaintenanceClient(m.Control()).Status(ctx, &pb.StatusRequest{})
+	members := make(map[string]pb.MaintenanceClient)
+	for _, m := range st.cluster.Members() {
+		members[m.Name()] = pb.NewMaintenanceClient(st.control(m))
+		s, err := members[m.Name()].Status(ctx, &pb.StatusRequest{})
 		if err != nil {
 			return nil, fmt.Errorf("bench: the status of %s: %w", m.Name(), err)
 		}
 		e.term = max(e.term, s.RaftTerm)
 	}
 	ctx, e.cancel = context.WithCancel(ctx)
-	for _, m := range c.Members() {
-		e.done.Go(func() { e.watch(ctx, m) })
+	for name, maintenance := range members {
+		e.done.Go(func() { e.watch(ctx, name, maintenance) })
 	}
 	return e, nil
 }
 
-func (e *elections) watch(ctx context.Context, m *cluster.Member) {
-	maintenance := pb.NewMaintenanceClient(m.Control())
+func (e *elections) watch(ctx context.Context, name string, maintenance pb.MaintenanceClient) {
 	tick := time.NewTicker(statusPace)
 	defer tick.Stop()
 	for {
@@ -119,7 +120,7 @@ func (e *elections) watch(ctx context.Context, m *cluster.Member) {
 		s, err := maintenance.Status(call, &pb.StatusRequest{})
 		cancel()
 		if err == nil && s.Leader == s.Header.GetMemberId() {
-			e.leads(m.Name(), s.RaftTerm)
+			e.leads(name, s.RaftTerm)
 		}
 	}
 }

@@ -1,0 +1,49 @@
+package bench
+
+import (
+	"context"
+	"time"
+
+	"github.com/getcd/getcd/integration/cluster"
+	"github.com/getcd/getcd/integration/dnsserver"
+)
+
+const (
+	domain  = "faultbench.example"
+	service = "_etcd-client._tcp." + domain
+	dnsTTL  = time.Second
+)
+
+// publish serves the members' addresses by DNS, until the stage is closed, to
+// clients that can follow it.
+func publish(_ context.Context, s *stage) error {
+	server, err := dnsserver.Start() //nolint:contextcheck // it outlives this call; close ends it
+	if err != nil {
+		return err
+	}
+	s.atEnd(func(context.Context) error { return server.Close() })
+	s.dns = server
+	s.target.uri = "dns+srv://" + server.Addr() + "/" + domain
+	return record(server, s.cluster)
+}
+
+// record writes the members' present addresses into the zone.
+func record(server *dnsserver.Server, c *cluster.Cluster) error {
+	var services []dnsserver.SRV
+	for _, m := range c.Members() {
+		host := m.Name() + "." + domain + "."
+		if err := server.SetA(host, dnsTTL, "127.0.0.1"); err != nil {
+			return err
+		}
+		services = append(services, dnsserver.SRV{Port: uint16(m.Port()), Target: host})
+	}
+	return server.SetSRV(service, dnsTTL, services...)
+}
+
+// move gives all members new addresses, which DNS knows when all are back.
+func move(ctx context.Context, s *stage) error {
+	if err := s.cluster.Move(ctx); err != nil {
+		return err
+	}
+	return record(s.dns, s.cluster)
+}

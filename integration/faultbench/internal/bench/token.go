@@ -1,0 +1,117 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/getcd/getcd/integration/cluster"
+)
+
+// The user of faults that need one: the only one that may do everything.
+const (
+	rootUser     = "root"
+	rootPassword = "faultbench"
+)
+
+// enableAuth has all clients authenticate themselves, until the stage is closed.
+func enableAuth(ctx context.Context, s *stage) error {
+	first := s.cluster.Members()[0]
+	auth := pb.NewAuthClient(first.Control())
+	if _, err := auth.UserAdd(ctx, &pb.AuthUserAddRequest{Name: rootUser, Password: rootPassword}); err != nil {
+		return fmt.Errorf("adding a user: %w", err)
+	}
+	s.atEnd(func(ctx context.Context) error {
+		_, err := auth.UserDelete(ctx, &pb.AuthUserDeleteRequest{Name: rootUser})
+		return err
+	})
+	if _, err := auth.UserGrantRole(ctx, &pb.AuthUserGrantRoleRequest{User: rootUser, Role: rootUser}); err != nil {
+		return fmt.Errorf("making the user the administrator: %w", err)
+	}
+	if _, err := auth.AuthEnable(ctx, &pb.AuthEnableRequest{}); err != nil {
+		return fmt.Errorf("enabling authentication: %w", err)
+	}
+	s.target.username, s.target.password = rootUser, rootPassword
+	s.atEnd(func(ctx context.Context) error {
+		_, err := pb.NewAuthClient(s.control(first)).AuthDisable(ctx, &pb.AuthDisableRequest{})
+		s.target.username, s.target.password = "", ""
+		return err
+	})
+	return nil
+}
+
+// expireTokens makes all members forget all tokens, which they do when
+// authentication is disabled. In the instant until it is enabled again calls with
+// a forgotten token pass.
+func expireTokens(ctx context.Context, s *stage) error {
+	auth := pb.NewAuthClient(s.control(s.cluster.Members()[0]))
+	if _, err := auth.AuthDisable(ctx, &pb.AuthDisableRequest{}); err != nil {
+		return fmt.Errorf("disabling authentication: %w", err)
+	}
+	if _, err := auth.AuthEnable(ctx, &pb.AuthEnableRequest{}); err != nil {
+		return fmt.Errorf("enabling authentication: %w", err)
+	}
+	return nil
+}
+
+// control is the member's control connection, with authentication while clients
+// need it.
+func (s *stage) control(m *cluster.Member) grpc.ClientConnInterface {
+	if s.target.username == "" {
+		return m.Control()
+	}
+	return &authorized{ClientConnInterface: m.Control()}
+}
+
+// authorized is a connection with root's token, which it renews. Its streams have
+// none.
+type authorized struct {
+	grpc.ClientConnInterface
+
+	mu    sync.Mutex
+	token string
+}
+
+// Invoke implements grpc.ClientConnInterface.
+func (a *authorized) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	for try := 0; ; try++ {
+		token, err := a.get(ctx)
+		if err != nil {
+			return err
+		}
+		with := metadata.AppendToOutgoingContext(ctx, rpctypes.TokenFieldNameGRPC, token)
+		err = a.ClientConnInterface.Invoke(with, method, args, reply, opts...)
+		if try > 0 || !errors.Is(rpctypes.Error(err), rpctypes.ErrInvalidAuthToken) {
+			return err
+		}
+		a.drop(token)
+	}
+}
+
+func (a *authorized) get(ctx context.Context) (string, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.token != "" {
+		return a.token, nil
+	}
+	resp, err := pb.NewAuthClient(a.ClientConnInterface).Authenticate(ctx, &pb.AuthenticateRequest{Name: rootUser, Password: rootPassword})
+	if err != nil {
+		return "", fmt.Errorf("authenticating: %w", err)
+	}
+	a.token = resp.Token
+	return a.token, nil
+}
+
+func (a *authorized) drop(token string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.token == token {
+		a.token = ""
+	}
+}
