@@ -222,6 +222,49 @@ func TestLaggingMember(t *testing.T) {
 	})
 }
 
+// Until the read that tells has been answered, nothing is delivered of a cluster
+// that may have been restored, and the other watches go on.
+func TestHeldUntilVerified(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := fakeetcd.Start(t, 2)
+		store := kv.New(c.Member(1).Conn(t))
+		w := service(t, c.Conn(t))
+		backup := c.Backup()
+		c.Elect(c.Member(1))
+		ch := w.Watch(t.Context(), "k", kv.WithCreatedNotify())
+		created(t, ch)
+		put(t, store, "k", "old")
+		collect(t, ch, 1)
+		c.Member(0).Kill()
+		c.Restore(backup)
+		reads := 0
+		c.Member(0).Intercept(func(_ context.Context, _ string, _ any, next func() (any, error)) (any, error) {
+			if reads++; reads < 10 {
+				return nil, rpctypes.ErrGRPCTimeout
+			}
+			return next()
+		})
+		c.Member(0).Start()
+		other := w.Watch(t.Context(), "other", kv.WithCreatedNotify())
+		created(t, other)
+		put(t, store, "other", "v") // 2 again, which the first watch has seen
+		put(t, store, "k", "new")   // 3, for which it waits
+		collect(t, other, 1)
+		synctest.Wait()
+		select {
+		case resp := <-ch:
+			t.Errorf("got %+v before the cluster's identity was verified", resp)
+		default:
+		}
+		wantIs(t, "watch", ending(t, ch), watch.ErrRevisionRegressed)
+		if reads != 10 {
+			t.Errorf("got %d reads, want them repeated until one is answered", reads)
+		}
+		put(t, store, "other", "v")
+		collect(t, other, 1)
+	})
+}
+
 // Follow waits for a server for as long as its context lives, and no longer than
 // that; what a server refuses ends it.
 func TestFollowEnds(t *testing.T) {

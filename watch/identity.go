@@ -3,6 +3,7 @@ package watch
 import (
 	"context"
 	"errors"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -72,22 +73,36 @@ func (x *machine) identify(st *stream, w *watcher, h *pb.ResponseHeader) bool {
 	}
 	st.checking = true
 	key := w.op.KeyBytes() // which its user may read
-	x.m.wg.Go(func() {
-		ctx, cancel := context.WithTimeout(st.ctx, x.cfg.silence)
-		defer cancel()
-		resp, err := x.m.kv.Range(ctx, &pb.RangeRequest{Key: key, CountOnly: true}, x.cfg.calls...)
-		st.tell(x, message{kind: msgIdentity, head: resp.GetHeader(), err: err})
-	})
+	x.m.wg.Go(func() { st.readIdentity(x, key) })
 	return false
 }
 
-// identified takes the read's answer for those that wait for it.
+// readIdentity tells the machine what a linearizable read says of the cluster.
+// It tries until it has an answer or the stream ends, which meanwhile serves the
+// watchers that have no doubts.
+func (st *stream) readIdentity(x *machine, key []byte) {
+	for try := 0; ; try++ {
+		ctx, cancel := context.WithTimeout(st.ctx, x.cfg.silence)
+		resp, err := x.m.kv.Range(ctx, &pb.RangeRequest{Key: key, CountOnly: true}, x.cfg.calls...)
+		cancel()
+		if err == nil || status.Code(err) == codes.PermissionDenied {
+			st.tell(x, message{kind: msgIdentity, head: resp.GetHeader(), err: err})
+			return
+		}
+		pause := time.NewTimer(backoff(try))
+		select {
+		case <-pause.C:
+		case <-st.ctx.Done():
+			pause.Stop()
+			return
+		}
+	}
+}
+
+// identified takes the read's answer for those that wait for it. An error is
+// that the reader may not read.
 func (x *machine) identified(st *stream, h *pb.ResponseHeader, err error) {
 	st.checking = false
-	if err != nil && status.Code(err) != codes.PermissionDenied {
-		x.giveUp(st) // those that are held have the check again on the next stream
-		return
-	}
 	watchers := append([]*watcher(nil), st.lane.watchers...)
 	for _, w := range watchers {
 		if w.phase != held {
@@ -95,7 +110,7 @@ func (x *machine) identified(st *stream, h *pb.ResponseHeader, err error) {
 		}
 		changed := w.seen.otherCluster(h)
 		switch {
-		case err != nil: // denied: the creation will be, too
+		case err != nil: // the creation will be denied, too
 			w.cleared = st
 			x.create(st, w)
 		case changed != nil:
