@@ -97,6 +97,7 @@ func TestFollowPages(t *testing.T) {
 				t.Fatalf("key %d: got %s, want %s", i, kv.Key, want)
 			}
 		}
+		synctest.Wait()
 		if reads != 2+3 {
 			t.Errorf("got %d reads, want two and then three", reads)
 		}
@@ -212,6 +213,7 @@ func TestLaggingMember(t *testing.T) {
 		c.Member(0).Kill()
 		time.Sleep(time.Minute)
 		c.Member(0).Start()
+		synctest.Wait()
 		if *lagging < 2 {
 			t.Errorf("the member was asked %d times, want a second time when it was found to be behind", *lagging)
 		}
@@ -257,6 +259,7 @@ func TestHeldUntilVerified(t *testing.T) {
 		default:
 		}
 		wantIs(t, "watch", ending(t, ch), watch.ErrRevisionRegressed)
+		synctest.Wait()
 		if reads != 10 {
 			t.Errorf("got %d reads, want them repeated until one is answered", reads)
 		}
