@@ -71,6 +71,25 @@ func (l *link) kind(a *Attempt) *waiting {
 	return &l.reads
 }
 
+// count returns how many requests wait.
+func (l *link) count() (n int) {
+	for i := range l.reads {
+		n += int(l.reads[i].Load() + l.writes[i].Load())
+	}
+	return n
+}
+
+// silence is how long the oldest request has waited, or since when no answer has
+// come if that is shorter.
+func (l *link) silence(now time.Time) time.Duration {
+	slot := l.slotAt(now)
+	since, ok := l.oldest(slot)
+	if !ok {
+		return 0
+	}
+	return time.Duration(slot-max(since, l.heard.Load())) * slotTime
+}
+
 // oldest returns the slot of the oldest request that waits.
 func (l *link) oldest(now int64) (slot int64, ok bool) {
 	r, reads := l.reads.oldest(now)

@@ -26,10 +26,12 @@ import (
 //
 //	is it there?     grpc.health.v1 Check, which etcd answers from memory
 //	does it serve?   a linearizable read, which takes the leader and a quorum
-//	would another?   the same read on the standby
+//	would another?   both, asked of the standby
 //
-// A member that answers neither question is severed: its connection is broken,
-// and what was under way fails at once. One that is there and can't serve, while
+// A member that answers neither question, while the standby answers, is severed:
+// its connection is broken, and what was under way fails at once. When both are
+// silent it may be this process or the whole network that is slow, and it takes
+// a longer silence. One that is there and can't serve, while
 // the standby can, is demoted, and its connection retired. One that serves has
 // slow requests, which are left alone, or has lost a write: lost it is when the
 // raft term has changed since it was sent (its proposal went to a leader that is
@@ -40,6 +42,11 @@ const (
 	maxSuspicion     = time.Second
 	defaultSuspicion = 500 * time.Millisecond // while no latency is known
 	suspicionFactor  = 8                      // times the usual latency
+	// maxSilence is when a member is severed that is as silent as the others, or
+	// the only one.
+	maxSilence = 2 * time.Second
+	// maxQueueing bounds what requests that wait add to the patience.
+	maxQueueing = time.Second
 	// drain is how long a retired connection lives on, for what will still be
 	// answered.
 	drain = 300 * time.Millisecond
@@ -115,13 +122,15 @@ func (p *policy) probeLocked(m *member) {
 	l.probing = true
 	var other *link
 	for _, o := range p.members {
-		if o != m && o.ready() && o.usable(time.Now()) {
+		if o != m && o.ready() && (other == nil || o.usable(time.Now())) {
 			other = o.link
-			break
 		}
 	}
 	p.opts.Logger.Debug("etcd: endpoint suspected", "endpoint", m.name)
-	patience := m.suspicion() // for the answers too
+	// A burst of requests makes a member slow before its latency tells: it gets
+	// the time that it takes to answer all of them one by one.
+	queueing := min(time.Duration(l.count())*time.Duration(m.latency.Load()), maxQueueing)
+	patience := m.suspicion() + queueing
 	p.probes.Go(func() {
 		begun := l.slotAt(time.Now())
 		v := p.probe(l, other, patience)
@@ -144,14 +153,17 @@ func (p *policy) probeLocked(m *member) {
 type verdict struct {
 	there  bool  // some answer came
 	serves error // nil when it served the linearizable read
-	other  bool  // another member served it
+
+	otherThere, otherServes bool // the same of another member
 }
 
 func (p *policy) judgeLocked(m *member, v verdict) {
 	switch {
-	case !v.there:
+	case !v.there && (v.otherThere || m.link.silence(time.Now()) >= maxSilence):
 		p.severLocked(m)
-	case v.serves != nil && v.other:
+	case !v.there:
+		return
+	case v.serves != nil && v.otherServes:
 		p.demoteLocked(m, v.serves)
 		p.retireLocked(m, v.serves)
 	case v.serves != nil:
@@ -205,8 +217,8 @@ func (p *policy) probe(l, other *link, patience time.Duration) verdict {
 		kind int
 		err  error
 	}
-	const health, read, otherRead = 0, 1, 2
-	answers := make(chan answer, 3)
+	const health, read, otherHealth, otherRead = 0, 1, 2, 3
+	answers := make(chan answer, 4)
 	ask := func(kind int, on *link, f func(context.Context, grpc.ClientConnInterface) error) {
 		p.probes.Go(func() {
 			producer, release := on.sc.GetOrBuildProducer(prober{})
@@ -219,8 +231,9 @@ func (p *policy) probe(l, other *link, patience time.Duration) verdict {
 	ask(read, l, func(ctx context.Context, cc grpc.ClientConnInterface) error { return readProbe(ctx, cc, l) })
 	want := 2
 	if other != nil {
+		ask(otherHealth, other, checkHealth)
 		ask(otherRead, other, func(ctx context.Context, cc grpc.ClientConnInterface) error { return readProbe(ctx, cc, other) })
-		want++
+		want += 2
 	}
 	v := verdict{serves: errCantRead}
 	notServing := false
@@ -229,8 +242,10 @@ func (p *policy) probe(l, other *link, patience time.Duration) verdict {
 		answered := a.err == nil || ctx.Err() == nil || status.Code(a.err) != codes.DeadlineExceeded
 		switch {
 		case !answered:
+		case a.kind == otherHealth:
+			v.otherThere = true
 		case a.kind == otherRead:
-			v.other = a.err == nil
+			v.otherThere, v.otherServes = true, a.err == nil
 		case a.kind == read:
 			v.there = true
 			v.serves = a.err

@@ -106,6 +106,29 @@ func TestSlownessIsNoStall(t *testing.T) {
 	})
 }
 
+// When all members are silent together it is this machine that is busy, or the
+// network: for a moment nothing is severed for that.
+func TestSharedSilenceIsNoStall(t *testing.T) {
+	for _, n := range []int{1, 3} {
+		run(t, n, nil, func(r *rig) {
+			t := r.t
+			r.warm()
+			for _, m := range r.cluster.Members() {
+				m.Hang()
+			}
+			put := make(chan error, 1)
+			go func() { put <- r.put(r.timeout(time.Minute), "k", "v") }()
+			time.Sleep(1500 * time.Millisecond) // the bubble's clock
+			for _, m := range r.cluster.Members() {
+				m.Resume()
+			}
+			if err := <-put; err != nil {
+				t.Errorf("%d members: a put through a silence of 1.5 s: %v", n, err)
+			}
+		})
+	}
+}
+
 func TestElectionIsNoStall(t *testing.T) {
 	run(t, 3, nil, func(r *rig) {
 		t := r.t
