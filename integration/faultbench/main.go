@@ -79,6 +79,7 @@ func parse(args []string, stderr io.Writer) (bench.Config, options, error) {
 	flags.DurationVar(&cfg.Recovery, "recovery", 0, "how `long` they work after its repair (default 3s)")
 	flags.DurationVar(&cfg.ElectionTimeout, "election-timeout", 0, "etcd's election `timeout` (default 1s)")
 	flags.IntVar(&cfg.Size, "size", 0, "the `number` of members, 3 to 9 (default 3)")
+	flags.BoolVar(&cfg.Secure, "secure", false, "TLS, and users with passwords")
 	flags.BoolVar(&cfg.Apart, "apart", false, "a fault of its own for each kind of call")
 	flags.BoolVar(&opts.check, "check", false, "fail when getcd does not keep its bounds")
 	flags.BoolVar(&opts.list, "list", false, "list the clients, faults, kinds and roles, and do nothing")

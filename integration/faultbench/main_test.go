@@ -68,6 +68,24 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// TestRunSecurely has clients with certificates and tokens follow members that
+// move.
+func TestRunSecurely(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	var stdout, stderr bytes.Buffer
+	status := run(ctx, []string{
+		"-secure", "-clients", "getcd", "-faults", "move,token", "-kinds", "put,get,watch", "-check",
+		"-fault-time", "1s", "-warm-up", "200ms", "-recovery", "2s", "-election-timeout", "500ms",
+	}, &stdout, &stderr)
+	if status != 0 {
+		t.Fatalf("got the exit status %d, want 0; output:\n%s%s", status, stdout.String(), stderr.String())
+	}
+	if want := "3 members with TLS and authentication"; !strings.Contains(stdout.String(), want) {
+		t.Errorf("got\n%s\nwant %q in it", stdout.String(), want)
+	}
+}
+
 func check(t *testing.T, c *report.Cell) {
 	t.Helper()
 	if len(c.Rows) != 8 {

@@ -50,8 +50,9 @@ const (
 )
 
 // run measures. It leaves a healthy cluster behind, unless it returns an error.
-func (c *cell) run(ctx context.Context, cl *cluster.Cluster) (_ *report.Cell, err error) {
-	s := &stage{cluster: cl, target: target{endpoints: cl.Endpoints()}}
+func (c *cell) run(ctx context.Context, cl *cluster.Cluster, to target) (_ *report.Cell, err error) {
+	to.endpoints = cl.Endpoints()
+	s := &stage{cluster: cl, target: to}
 	defer func() { err = errors.Join(err, c.close(ctx, s)) }()
 	if c.fault.prepare != nil {
 		if err := c.fault.prepare(ctx, s); err != nil {
@@ -80,7 +81,7 @@ func (c *cell) run(ctx context.Context, cl *cluster.Cluster) (_ *report.Cell, er
 	}
 	defer work.end()
 
-	if s.victim, err = c.settle(ctx, cl, clients); err != nil {
+	if s.victim, err = c.settle(ctx, s, clients); err != nil {
 		return nil, err
 	}
 
@@ -129,13 +130,14 @@ func (c *cell) run(ctx context.Context, cl *cluster.Cluster) (_ *report.Cell, er
 	if s.victim != nil {
 		result.Victim = s.victim.Name()
 	}
-	result.Histories, err = work.verdicts(ctx, pb.NewKVClient(cl.Members()[0].Control()), origin)
+	kv := pb.NewKVClient(s.control(cl.Members()[0]))
+	result.Histories, err = work.verdicts(ctx, kv, origin)
 	if err != nil {
 		return nil, err
 	}
 	for i := range result.Series {
 		series := &result.Series[i]
-		if series.Remarks, err = work.all[i].remarks(ctx, cl.Members()[0]); err != nil {
+		if series.Remarks, err = work.all[i].remarks(ctx, kv); err != nil {
 			return nil, err
 		}
 		row := report.Summarize(*series, stopped-start)
@@ -177,15 +179,15 @@ func (c *cell) dial(ctx context.Context, to target) ([]dialled, error) {
 // settle warms the clients up, and returns the victim when it has had its role
 // for as long as the warm-up takes. Moving the leadership may make a client
 // choose another member, and the victim is to be the one that it uses.
-func (c *cell) settle(ctx context.Context, cl *cluster.Cluster, clients []dialled) (*cluster.Member, error) {
+func (c *cell) settle(ctx context.Context, s *stage, clients []dialled) (*cluster.Member, error) {
 	if c.fault.whole {
 		return nil, sleep(ctx, c.cfg.WarmUp)
 	}
 	for range placements {
 		wait, cancel := context.WithTimeout(ctx, patience)
-		chosen, err := victim(wait, cl, clients, c.role)
+		chosen, err := victim(wait, s.cluster, clients, c.role)
 		if err == nil {
-			_, err = place(wait, cl, chosen, c.role)
+			_, err = place(wait, s, chosen, c.role)
 		}
 		cancel()
 		if err != nil {
@@ -195,10 +197,10 @@ func (c *cell) settle(ctx context.Context, cl *cluster.Cluster, clients []dialle
 			return nil, err
 		}
 		wait, cancel = context.WithTimeout(ctx, patience)
-		now, err := victim(wait, cl, clients, c.role)
+		now, err := victim(wait, s.cluster, clients, c.role)
 		there := false
 		if err == nil && now == chosen {
-			there, err = place(wait, cl, now, c.role)
+			there, err = place(wait, s, now, c.role)
 		}
 		cancel()
 		if err != nil {

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"time"
@@ -45,6 +46,8 @@ type target struct {
 	endpoints []string
 	// uri, if not empty, is for clients that can follow DNS.
 	uri string
+	// tls, if not nil, is how to connect.
+	tls *tls.Config
 	// username, if not empty, and password are whom to authenticate as.
 	username, password string
 }
@@ -84,7 +87,7 @@ func clientTypes() []clientType {
 }
 
 func dialGetcd(t target) (Client, error) {
-	cfg := client.Config{Endpoints: t.endpoints, Username: t.username, Password: t.password}
+	cfg := client.Config{Endpoints: t.endpoints, TLS: t.tls, Username: t.username, Password: t.password}
 	if t.uri != "" {
 		cfg.Endpoints = []string{t.uri}
 	}
@@ -173,7 +176,7 @@ func (g *getcdClient) Close() error { return errors.Join(g.w.Close(), g.c.Close(
 type clientv3Client struct{ c *clientv3.Client }
 
 func dialClientv3(t target, cfg clientv3.Config) (Client, error) {
-	cfg.Endpoints, cfg.Username, cfg.Password = t.endpoints, t.username, t.password
+	cfg.Endpoints, cfg.TLS, cfg.Username, cfg.Password = t.endpoints, t.tls, t.username, t.password
 	cfg.DialTimeout = patience // of the first authentication
 	cfg.Logger = zap.NewNop()
 	c, err := clientv3.New(cfg)

@@ -40,6 +40,10 @@ type Config struct {
 	// notice what is wrong.
 	Apart bool
 
+	// Secure has members and clients use TLS, and clients authenticate
+	// themselves with a user and a password.
+	Secure bool
+
 	// Progress gets a line for each step; nil means nobody.
 	Progress io.Writer
 }

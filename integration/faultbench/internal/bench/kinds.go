@@ -5,7 +5,8 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/getcd/getcd/integration/cluster"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
 	"github.com/getcd/getcd/integration/faultbench/internal/history"
 	"github.com/getcd/getcd/integration/faultbench/internal/report"
 )
@@ -26,7 +27,7 @@ type kind struct {
 	// it is then called again.
 	follow func(ctx context.Context, w *worker) error
 	// remark, if not nil, says what became of the workers when all is over.
-	remark func(ctx context.Context, m *cluster.Member, workers []*worker) (report.Remarks, error)
+	remark func(ctx context.Context, kv pb.KVClient, workers []*worker) (report.Remarks, error)
 }
 
 func kinds() []kind {

@@ -10,7 +10,6 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
-	"github.com/getcd/getcd/integration/cluster"
 	"github.com/getcd/getcd/integration/faultbench/internal/report"
 )
 
@@ -39,9 +38,9 @@ func watchKey(ctx context.Context, w *worker) error {
 
 // remarkWatch compares what the workers were told with the key's own count of its
 // changes.
-func remarkWatch(ctx context.Context, m *cluster.Member, workers []*worker) (report.Remarks, error) {
+func remarkWatch(ctx context.Context, kv pb.KVClient, workers []*worker) (report.Remarks, error) {
 	var r report.Remarks
-	resp, err := pb.NewKVClient(m.Control()).Range(ctx, &pb.RangeRequest{Key: []byte(workers[0].shared)})
+	resp, err := kv.Range(ctx, &pb.RangeRequest{Key: []byte(workers[0].shared)})
 	if err != nil {
 		return r, fmt.Errorf("the last read of %s: %w", workers[0].shared, err)
 	}
@@ -133,7 +132,7 @@ func keepLease(ctx context.Context, w *worker) error {
 }
 
 // remarkLease counts the leases that lived at the end.
-func remarkLease(_ context.Context, _ *cluster.Member, workers []*worker) (report.Remarks, error) {
+func remarkLease(_ context.Context, _ pb.KVClient, workers []*worker) (report.Remarks, error) {
 	survived := 0
 	for _, w := range workers {
 		if w.survived {

@@ -10,7 +10,6 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
-	"github.com/getcd/getcd/integration/cluster"
 	"github.com/getcd/getcd/integration/faultbench/internal/history"
 	"github.com/getcd/getcd/integration/faultbench/internal/report"
 )
@@ -210,11 +209,11 @@ func (l *loads) series(fault time.Duration) []report.Series {
 }
 
 // remarks says what became of the workers when all is over.
-func (l *load) remarks(ctx context.Context, m *cluster.Member) (report.Remarks, error) {
+func (l *load) remarks(ctx context.Context, kv pb.KVClient) (report.Remarks, error) {
 	if l.kind.remark == nil {
 		return report.Remarks{}, nil
 	}
-	return l.kind.remark(ctx, m, l.workers)
+	return l.kind.remark(ctx, kv, l.workers)
 }
 
 // checkTime is how long the search for a violation may take for one key.

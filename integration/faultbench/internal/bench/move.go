@@ -4,14 +4,14 @@ import (
 	"context"
 	"time"
 
-	"github.com/getcd/getcd/integration/cluster"
 	"github.com/getcd/getcd/integration/dnsserver"
 )
 
 const (
-	domain  = "faultbench.example"
-	service = "_etcd-client._tcp." + domain
-	dnsTTL  = time.Second
+	domain        = "faultbench.example"
+	service       = "_etcd-client._tcp." + domain
+	secureService = "_etcd-client-ssl._tcp." + domain
+	dnsTTL        = time.Second
 )
 
 // publish serves the members' addresses by DNS, until the stage is closed, to
@@ -24,20 +24,24 @@ func publish(_ context.Context, s *stage) error {
 	s.atEnd(func(context.Context) error { return server.Close() })
 	s.dns = server
 	s.target.uri = "dns+srv://" + server.Addr() + "/" + domain
-	return record(server, s.cluster)
+	return record(s)
 }
 
 // record writes the members' present addresses into the zone.
-func record(server *dnsserver.Server, c *cluster.Cluster) error {
+func record(s *stage) error {
+	name := service
+	if s.target.tls != nil {
+		name = secureService
+	}
 	var services []dnsserver.SRV
-	for _, m := range c.Members() {
+	for _, m := range s.cluster.Members() {
 		host := m.Name() + "." + domain + "."
-		if err := server.SetA(host, dnsTTL, "127.0.0.1"); err != nil {
+		if err := s.dns.SetA(host, dnsTTL, "127.0.0.1"); err != nil {
 			return err
 		}
 		services = append(services, dnsserver.SRV{Port: uint16(m.Port()), Target: host})
 	}
-	return server.SetSRV(service, dnsTTL, services...)
+	return s.dns.SetSRV(name, dnsTTL, services...)
 }
 
 // move gives all members new addresses, which DNS knows when all are back.
@@ -45,5 +49,5 @@ func move(ctx context.Context, s *stage) error {
 	if err := s.cluster.Move(ctx); err != nil {
 		return err
 	}
-	return record(s.dns, s.cluster)
+	return record(s)
 }

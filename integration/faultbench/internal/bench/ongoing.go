@@ -52,7 +52,7 @@ const (
 
 // ballast makes the database so large that it takes time to defragment.
 func ballast(ctx context.Context, s *stage) error {
-	kv := pb.NewKVClient(s.cluster.Members()[0].Control())
+	kv := pb.NewKVClient(s.control(s.cluster.Members()[0]))
 	value := make([]byte, ballastSize)
 	for i := range ballastPieces {
 		_, err := kv.Put(ctx, &pb.PutRequest{Key: append([]byte(ballastKey), byte(i)), Value: value})
@@ -70,7 +70,7 @@ func ballast(ctx context.Context, s *stage) error {
 // defragment has the victim defragment its database, during which it answers
 // nothing that needs the database, over and over.
 func defragment(ctx context.Context, s *stage) error {
-	maintenance := pb.NewMaintenanceClient(s.victim.Control())
+	maintenance := pb.NewMaintenanceClient(s.control(s.victim))
 	for {
 		// Defragmentation does not end with its caller: waiting for it keeps the
 		// fault within its time.
@@ -101,7 +101,7 @@ func mishaps(ctx context.Context, s *stage) error {
 	members := s.cluster.Members()
 	for {
 		one := among[rand.N(len(among))]
-		at := &stage{cluster: s.cluster, victim: members[rand.N(len(members))]}
+		at := &stage{cluster: s.cluster, target: s.target, victim: members[rand.N(len(members))]}
 		if err := one.begin(ctx, at); err != nil {
 			return err
 		}

@@ -22,7 +22,18 @@ func Run(ctx context.Context, cfg Config) (rep *report.Report, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("bench: %w", err)
 	}
+	var to target
+	var files *cluster.TLSFiles
+	if cfg.Secure {
+		secure, err := newSecurity()
+		if err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, secure.close()) }()
+		to.tls, files = secure.clients, secure.members
+	}
 	c, err := cluster.Start(ctx, cluster.Config{
+		ClientTLS:         files,
 		Size:              cfg.Size,
 		Links:             true,
 		ElectionTimeout:   cfg.ElectionTimeout.Truncate(10 * time.Millisecond),
@@ -43,6 +54,7 @@ func Run(ctx context.Context, cfg Config) (rep *report.Report, err error) {
 		System:          runtime.GOOS + "/" + runtime.GOARCH,
 		CPUs:            runtime.NumCPU(),
 		Members:         cfg.Size,
+		Secure:          cfg.Secure,
 		ElectionTimeout: report.Seconds(cfg.ElectionTimeout),
 		FaultTime:       report.Seconds(cfg.FaultTime),
 		Recovery:        report.Seconds(cfg.Recovery),
@@ -50,11 +62,19 @@ func Run(ctx context.Context, cfg Config) (rep *report.Report, err error) {
 		Pace:            report.Seconds(cfg.Pace),
 		Deadline:        report.Seconds(cfg.Deadline),
 	}}
+	if cfg.Secure {
+		// It stays on for as long as the cluster lives.
+		whole := &stage{cluster: c, target: to}
+		if err := enableAuth(ctx, whole); err != nil {
+			return nil, fmt.Errorf("bench: %w", err)
+		}
+		to = whole.target
+	}
 	plan := cells(cfg)
 	for i := range plan {
 		_, _ = fmt.Fprintf(cfg.Progress, "%d of %d: %s\n", i+1, len(plan), plan[i].name())
 		plan[i].prefix = fmt.Sprintf("faultbench/%d", i)
-		result, err := plan[i].run(ctx, c)
+		result, err := plan[i].run(ctx, c, to)
 		if err != nil {
 			return rep, fmt.Errorf("bench: %s: %w", plan[i].name(), err)
 		}

@@ -10,12 +10,16 @@ import (
 	"github.com/getcd/getcd/integration/dnsserver"
 )
 
-// stage is where a fault happens. It is used by one goroutine.
+// stage is where a fault happens. It is used by one goroutine, but for control,
+// which anybody may call.
 type stage struct {
 	cluster *cluster.Cluster
 	victim  *cluster.Member   // the member that the fault hits; nil when it hits all
 	target  target            // what the clients are told; a fault's prepare may change it
 	dns     *dnsserver.Server // which publish started
+
+	mu       sync.Mutex // guards controls
+	controls map[*cluster.Member]*authorized
 
 	halt func() error // ends what during has begun
 	undo []func(context.Context) error

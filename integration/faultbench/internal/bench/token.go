@@ -20,8 +20,12 @@ const (
 	rootPassword = "faultbench"
 )
 
-// enableAuth has all clients authenticate themselves, until the stage is closed.
+// enableAuth has all clients authenticate themselves, until the stage is closed,
+// if they do not have to anyway.
 func enableAuth(ctx context.Context, s *stage) error {
+	if s.target.username != "" {
+		return nil
+	}
 	first := s.cluster.Members()[0]
 	auth := pb.NewAuthClient(first.Control())
 	if _, err := auth.UserAdd(ctx, &pb.AuthUserAddRequest{Name: rootUser, Password: rootPassword}); err != nil {
@@ -66,7 +70,15 @@ func (s *stage) control(m *cluster.Member) grpc.ClientConnInterface {
 	if s.target.username == "" {
 		return m.Control()
 	}
-	return &authorized{ClientConnInterface: m.Control()}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.controls == nil {
+		s.controls = make(map[*cluster.Member]*authorized)
+	}
+	if s.controls[m] == nil {
+		s.controls[m] = &authorized{ClientConnInterface: m.Control()}
+	}
+	return s.controls[m]
 }
 
 // authorized is a connection with root's token, which it renews. Its streams have
@@ -87,11 +99,17 @@ func (a *authorized) Invoke(ctx context.Context, method string, args, reply any,
 		}
 		with := metadata.AppendToOutgoingContext(ctx, rpctypes.TokenFieldNameGRPC, token)
 		err = a.ClientConnInterface.Invoke(with, method, args, reply, opts...)
-		if try > 0 || !errors.Is(rpctypes.Error(err), rpctypes.ErrInvalidAuthToken) {
+		if try > 0 || !refused(err) {
 			return err
 		}
 		a.drop(token)
 	}
+}
+
+// refused says that a new token may help.
+func refused(err error) bool {
+	err = rpctypes.Error(err)
+	return errors.Is(err, rpctypes.ErrInvalidAuthToken) || errors.Is(err, rpctypes.ErrAuthOldRevision)
 }
 
 func (a *authorized) get(ctx context.Context) (string, error) {

@@ -53,19 +53,19 @@ func another(c *cluster.Cluster, m *cluster.Member) *cluster.Member {
 
 // place gives the victim its role, by moving the leadership. It returns false
 // when the leadership had to be moved, which clients may notice.
-func place(ctx context.Context, c *cluster.Cluster, v *cluster.Member, role string) (bool, error) {
-	leader, err := c.Leader(ctx)
+func place(ctx context.Context, s *stage, v *cluster.Member, role string) (bool, error) {
+	leader, err := s.cluster.Leader(ctx)
 	if err != nil {
 		return false, err
 	}
 	to := v
 	if role != roleLeader {
-		to = another(c, v)
+		to = another(s.cluster, v)
 	}
 	if (leader == v) == (role == roleLeader) {
 		return true, nil
 	}
-	if _, err := pb.NewMaintenanceClient(leader.Control()).MoveLeader(ctx, &pb.MoveLeaderRequest{TargetID: to.ID()}); err != nil {
+	if _, err := pb.NewMaintenanceClient(s.control(leader)).MoveLeader(ctx, &pb.MoveLeaderRequest{TargetID: to.ID()}); err != nil {
 		return false, fmt.Errorf("bench: moving the leadership from %s to %s: %w", leader.Name(), to.Name(), err)
 	}
 	return false, nil

@@ -23,6 +23,7 @@ type Setup struct {
 	System          string  `json:"system"`
 	CPUs            int     `json:"cpus"`
 	Members         int     `json:"members"`
+	Secure          bool    `json:"secure"`
 	ElectionTimeout Seconds `json:"election_timeout_seconds"`
 	FaultTime       Seconds `json:"fault_time_seconds"`
 	Recovery        Seconds `json:"recovery_seconds"`
@@ -108,8 +109,12 @@ func (r *Report) WriteJSON(w io.Writer) error {
 func (r *Report) WriteText(w io.Writer) error {
 	var b strings.Builder
 	s := r.Setup
-	fmt.Fprintf(&b, "etcd %s, %d members, election timeout %v; %s, %s, %d CPUs\n",
-		s.Etcd, s.Members, time.Duration(s.ElectionTimeout), s.Go, s.System, s.CPUs)
+	secure := ""
+	if s.Secure {
+		secure = " with TLS and authentication"
+	}
+	fmt.Fprintf(&b, "etcd %s, %d members%s, election timeout %v; %s, %s, %d CPUs\n",
+		s.Etcd, s.Members, secure, time.Duration(s.ElectionTimeout), s.Go, s.System, s.CPUs)
 	fmt.Fprintf(&b, "each client and kind: %d workers, one call every %v, deadline %v; fault for %v, then %v of recovery\n",
 		s.Workers, time.Duration(s.Pace), time.Duration(s.Deadline), time.Duration(s.FaultTime), time.Duration(s.Recovery))
 	for i := range r.Cells {
