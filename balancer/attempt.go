@@ -26,11 +26,19 @@ type Attempt struct {
 	// AnyMember says that members serve the RPC even when they can't serve
 	// others, such as a serializable read: its answer ends no demotion.
 	AnyMember bool
-	// Write says that the RPC writes. It is looked at only when Measure is set.
+	// Write says that the RPC may change something: while no member is known to
+	// have a leader and a quorum it waits, unsent.
 	Write bool
+	// Elsewhere says that the RPC is of no use at an endpoint to be avoided: with
+	// no other connected it fails, with code Unavailable, instead of waiting.
+	Elsewhere bool
+	// Flow says that the RPC is a stream that should leave its member when the
+	// policy does (Life), and whose silence may tell something of the member
+	// (Received, Expect).
+	Flow bool
 
-	member atomic.Pointer[member]
-	link   atomic.Pointer[link]
+	picked atomic.Pointer[connection]
+	flow   atomic.Pointer[flow]
 	sent   atomic.Bool
 	heard  atomic.Bool
 }
@@ -38,8 +46,8 @@ type Attempt struct {
 // Endpoint is the endpoint that the RPC was last sent to; empty when none was
 // picked.
 func (a *Attempt) Endpoint() string {
-	if m := a.member.Load(); m != nil {
-		return m.name
+	if c := a.picked.Load(); c != nil {
+		return c.member.name
 	}
 	return ""
 }
@@ -52,10 +60,44 @@ func (a *Attempt) Sent() bool { return a.sent.Load() }
 // what the RPC returned was made in this process.
 func (a *Attempt) Heard() bool { return a.heard.Load() }
 
+// Life is a context that ends when the policy has left the connection which the
+// RPC was sent on, as stalled, lost or no longer wanted. A stream that can be
+// opened again elsewhere should be, then. It never ends when none was picked.
+func (a *Attempt) Life() context.Context {
+	if c := a.picked.Load(); c != nil {
+		return c.life
+	}
+	return context.Background()
+}
+
+// Received tells of a message on the stream. It is for those with Flow.
+func (a *Attempt) Received() {
+	c, f := a.picked.Load(), a.flow.Load()
+	if c == nil || f == nil {
+		return
+	}
+	now := time.Now()
+	f.hear(int64(now.Sub(c.link.clock.epoch)))
+	c.link.hear(now, false)
+	c.link.policy.watch()
+}
+
+// Expect says that from now on the member owes the stream a message, as the
+// answer to a request on it. When none comes in the usual time the policy looks
+// after the member. It is for those with Flow.
+func (a *Attempt) Expect() {
+	c, f := a.picked.Load(), a.flow.Load()
+	if c == nil || f == nil {
+		return
+	}
+	f.due.CompareAndSwap(0, max(1, int64(time.Since(c.link.clock.epoch))))
+	c.link.policy.watch()
+}
+
 // Reset forgets the results, so that the Attempt can serve the next RPC.
 func (a *Attempt) Reset() {
-	a.member.Store(nil)
-	a.link.Store(nil)
+	a.picked.Store(nil)
+	a.flow.Store(nil)
 	a.sent.Store(false)
 	a.heard.Store(false)
 }
@@ -64,11 +106,15 @@ func (a *Attempt) Reset() {
 // member's ID, for Table's readers, and its raft term, which tells elections.
 // Zeros are ignored.
 func (a *Attempt) Observe(memberID, raftTerm uint64) {
-	if m := a.member.Load(); m != nil && memberID != 0 && m.id.Load() != memberID {
-		m.id.Store(memberID)
+	c := a.picked.Load()
+	if c == nil {
+		return
 	}
-	if l := a.link.Load(); l != nil && raftTerm > l.term.Load() {
-		l.observeTerm(raftTerm, time.Now())
+	if memberID != 0 && c.member.id.Load() != memberID {
+		c.member.id.Store(memberID)
+	}
+	if raftTerm > c.link.clock.term.Load() {
+		c.link.clock.observeTerm(raftTerm, time.Now())
 	}
 }
 

@@ -1,6 +1,7 @@
 package balancer
 
 import (
+	"context"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -12,22 +13,39 @@ import (
 )
 
 // link is one connection to a member: grpc's SubConn for it, the bytes below
-// it, and the requests on it that wait for an answer.
+// it, and what on it waits for an answer.
 type link struct {
-	sc   balancer.SubConn
-	wire wire
-	made time.Time // slot 0 begins
+	sc     balancer.SubConn
+	wire   wire
+	policy *policy
+	clock  *clock // the policy's
 
 	// reads and writes are the requests that wait for an answer.
 	reads, writes waiting
 	// heard and agreed are the slots in which the last answer came, and the last
 	// that took an agreement of the members.
 	heard, agreed atomic.Int64
+	// proof is when the youngest request was begun that took an agreement of the
+	// members and was answered, in nanoseconds of the clock.
+	proof atomic.Int64
+
+	// life ends when streams should no longer be here: the connection is gone,
+	// or doubted. Guarded by policy.mu, as are the others.
+	life    context.Context //nolint:containedctx // the connection's lifecycle
+	end     context.CancelCauseFunc
+	flows   []*flow // the streams that are watched over
+	probing bool
+	doubted bool
+	proving bool
+}
+
+// clock is the time since a policy began, and the cluster's raft term, which
+// dates what members know of each other.
+type clock struct {
+	epoch time.Time // slot 0 begins
 
 	term      atomic.Uint64 // the newest raft term that an answer told
 	termSince atomic.Int64  // when that was first told, as slot number
-
-	probing bool // guarded by policy.mu
 }
 
 const (
@@ -35,10 +53,33 @@ const (
 	slots    = 256 // 6.4 s: a request that is older is taken for a younger one
 )
 
-func newLink() *link { return &link{made: time.Now()} }
+// slotAt is the slot of a moment in the policy's life.
+func (c *clock) slotAt(t time.Time) int64 { return int64(t.Sub(c.epoch) / slotTime) }
 
-// slotAt is the slot of a moment in the link's life.
-func (l *link) slotAt(t time.Time) int64 { return int64(t.Sub(l.made) / slotTime) }
+// since is how long before now slot began.
+func (c *clock) since(slot int64, now time.Time) time.Duration {
+	return time.Duration(c.slotAt(now)-slot) * slotTime
+}
+
+// observeTerm notes the raft term that an answer told, and reports whether it is
+// a new one.
+func (c *clock) observeTerm(term uint64, now time.Time) bool {
+	for old := c.term.Load(); term > old; old = c.term.Load() {
+		if c.term.CompareAndSwap(old, term) {
+			if old != 0 {
+				c.termSince.Store(c.slotAt(now))
+			}
+			return true
+		}
+	}
+	return false
+}
+
+func newLink(p *policy) *link {
+	l := &link{policy: p, clock: &p.clock}
+	l.life, l.end = context.WithCancelCause(p.ctx)
+	return l
+}
 
 // waiting counts requests under way by the time slot in which they were sent, so
 // that the age of the oldest can be told without a lock or a list: a request adds
@@ -58,12 +99,7 @@ func (w *waiting) oldest(now int64) (slot int64, ok bool) {
 	return 0, false
 }
 
-// sent counts a request of a.
-func (l *link) sent(a *Attempt, slot int64) { l.kind(a).add(slot, 1) }
-
-// ended takes away what sent has counted.
-func (l *link) ended(a *Attempt, slot int64) { l.kind(a).add(slot, -1) }
-
+// kind is where a request of a is counted.
 func (l *link) kind(a *Attempt) *waiting {
 	if a.Write {
 		return &l.writes
@@ -82,12 +118,11 @@ func (l *link) count() (n int) {
 // silence is how long the oldest request has waited, or since when no answer has
 // come if that is shorter.
 func (l *link) silence(now time.Time) time.Duration {
-	slot := l.slotAt(now)
-	since, ok := l.oldest(slot)
+	since, ok := l.oldest(l.clock.slotAt(now))
 	if !ok {
 		return 0
 	}
-	return time.Duration(slot-max(since, l.heard.Load())) * slotTime
+	return l.clock.since(max(since, l.heard.Load()), now)
 }
 
 // oldest returns the slot of the oldest request that waits.
@@ -100,16 +135,24 @@ func (l *link) oldest(now int64) (slot int64, ok bool) {
 	return w, writes
 }
 
-// observeTerm notes the raft term that an answer told.
-func (l *link) observeTerm(term uint64, now time.Time) {
-	for old := l.term.Load(); term > old; old = l.term.Load() {
-		if l.term.CompareAndSwap(old, term) {
-			if old != 0 {
-				l.termSince.Store(l.slotAt(now))
-			}
-			return
-		}
+// hear notes an answer to a request that was begun at start; agreement says that
+// it took one of the members.
+func (l *link) hear(start time.Time, agreement bool) {
+	now := l.clock.slotAt(time.Now())
+	l.heard.Store(now)
+	if !agreement {
+		return
 	}
+	l.agreed.Store(now)
+	began := int64(start.Sub(l.clock.epoch))
+	for old := l.proof.Load(); began > old && !l.proof.CompareAndSwap(old, began); old = l.proof.Load() {
+	}
+}
+
+// provenSince reports whether an agreement was reached over a request that was
+// begun after t.
+func (l *link) provenSince(t time.Time) bool {
+	return l.proof.Load() > int64(t.Sub(l.clock.epoch))
 }
 
 // wire is the bytes of one connection, which grpc makes and the policy may

@@ -19,6 +19,7 @@ type member struct {
 	// Written without a lock, by the RPCs that the member serves.
 	id      atomic.Uint64 // etcd's member ID
 	latency atomic.Int64  // moving average in nanoseconds
+	reading atomic.Int64  // the same of reads alone
 	shunned atomic.Bool   // equals demoted != nil; lets a success find out cheaply
 
 	// Guarded by policy.mu.
@@ -54,9 +55,11 @@ func (m *member) place(index int, addr resolver.Address) {
 func (m *member) ready() bool { return m.state == connectivity.Ready }
 
 // usable reports whether m, if connected, may be expected to serve.
-func (m *member) usable(now time.Time) bool {
-	return m.demoted == nil || !now.Before(m.shunTill)
-}
+func (m *member) usable(now time.Time) bool { return !m.shunnedAt(now) && !m.doubted() }
+
+func (m *member) shunnedAt(now time.Time) bool { return m.demoted != nil && now.Before(m.shunTill) }
+
+func (m *member) doubted() bool { return m.link != nil && m.link.doubted }
 
 func (m *member) setState(s connectivity.State) {
 	if m.state != s {
@@ -70,17 +73,25 @@ func (m *member) setRole(r Role) {
 	}
 }
 
-// observe adds one answer's time to the moving average (weight 1/8, as TCP's
-// smoothed round-trip time of RFC 6298). Concurrent updates may lose one
-// another's sample, which an average can bear.
-func (m *member) observe(d time.Duration) {
+// observe takes note of how long an answer took.
+func (m *member) observe(d time.Duration, write bool) {
+	average(&m.latency, d)
+	if !write {
+		average(&m.reading, d)
+	}
+}
+
+// average adds one sample to a moving average (weight 1/8, as TCP's smoothed
+// round-trip time of RFC 6298). Concurrent updates may lose one another's sample,
+// which an average can bear.
+func average(of *atomic.Int64, d time.Duration) {
 	d = max(d, 1) // 0 stands for unknown
-	old := m.latency.Load()
+	old := of.Load()
 	if old == 0 {
-		m.latency.Store(int64(d))
+		of.Store(int64(d))
 		return
 	}
-	m.latency.Store(old + (int64(d)-old)/8)
+	of.Store(old + (int64(d)-old)/8)
 }
 
 // compareServing orders members by who should serve: those still listed, those
@@ -97,6 +108,9 @@ func compareServing(now time.Time) func(a, b *member) int {
 			return c
 		}
 		if !au {
+			if c := falseFirst(a.shunnedAt(now), b.shunnedAt(now)); c != 0 {
+				return c
+			}
 			if c := a.shunTill.Compare(b.shunTill); c != 0 {
 				return c
 			}

@@ -1,53 +1,52 @@
 package balancer
 
 import (
+	"context"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
 
 // picker is an immutable snapshot of who serves.
 type picker struct {
-	policy          *policy
-	active, standby connection
+	policy  *policy
+	members []*connection // those connected, the active one first
+	held    held
 }
 
-// connection is a member's connection as of the snapshot; zero for none.
+// connection is a member's connection as of the snapshot.
 type connection struct {
 	member *member
 	link   *link
+	life   context.Context //nolint:containedctx // the link's, as of the snapshot
 }
 
-func connectionOf(m *member) connection {
-	if m == nil {
-		return connection{}
-	}
-	return connection{m, m.link}
-}
-
-// Pick sends each RPC to the active member, or to the standby when the RPC's
-// Attempt avoids the active one. Without a connected member the RPC waits for
+// Pick sends each RPC to the active member, or to the next one that the RPC's
+// Attempt does not avoid. Without a member that may be asked the RPC waits for
 // the next picker, or for its context's end, whether it is wait-for-ready or
 // not: failing it would only make the caller ask again.
 func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
-	to := p.active
-	if to.link == nil {
+	a := FromContext(info.Ctx)
+	if len(p.members) == 0 || p.holds(a) {
 		return balancer.PickResult{}, balancer.ErrNoSubConnAvailable
 	}
-	a := FromContext(info.Ctx)
-	if p.standby.link != nil && a.avoids(to.member) && !a.avoids(p.standby.member) {
-		to = p.standby
-	}
-	if a != nil {
-		a.member.Store(to.member)
-		a.link.Store(to.link)
+	to := p.choose(a)
+	if to == nil {
+		return balancer.PickResult{}, errNoOther
 	}
 	start := time.Now()
-	if a != nil && a.Measure {
-		to.link.sent(a, to.link.slotAt(start))
-		p.policy.watch()
+	if a != nil {
+		a.picked.Store(to)
+		if a.Measure {
+			to.link.kind(a).add(p.policy.clock.slotAt(start), 1)
+			p.policy.watch()
+		}
+		if a.Flow {
+			p.policy.join(to.link, a)
+		}
 	}
 	return balancer.PickResult{
 		SubConn: to.link.sc,
@@ -55,37 +54,62 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	}, nil
 }
 
+// choose returns nil when a is of no use at any of the members.
+func (p *picker) choose(a *Attempt) *connection {
+	for _, c := range p.members {
+		if !a.avoids(c.member) {
+			return c
+		}
+	}
+	if a.Elsewhere {
+		return nil
+	}
+	return p.members[0]
+}
+
+// errNoOther ends an RPC that no other member can take. Being a status it does
+// not wait for the next picker.
+var errNoOther = status.Error(codes.Unavailable, "no other endpoint is connected")
+
+func (p *picker) holds(a *Attempt) bool {
+	switch p.held {
+	case writes:
+		return a != nil && a.Write
+	case linearizable:
+		return a == nil || !a.AnyMember
+	default:
+		return false
+	}
+}
+
 // done learns from an RPC that has ended.
-func (p *policy) done(c connection, a *Attempt, start time.Time, info balancer.DoneInfo) {
-	m := c.member
-	if a != nil && a.Measure {
-		c.link.ended(a, c.link.slotAt(start))
+func (p *policy) done(c *connection, a *Attempt, start time.Time, info balancer.DoneInfo) {
+	served := info.Err == nil && info.BytesReceived && (a == nil || !a.AnyMember)
+	if a != nil {
+		if a.Measure {
+			c.link.kind(a).add(p.clock.slotAt(start), -1)
+		}
+		if a.Flow {
+			p.leave(c.link, a)
+		}
+		if info.BytesSent {
+			a.sent.Store(true)
+		}
 		if info.BytesReceived {
-			now := c.link.slotAt(time.Now())
-			c.link.heard.Store(now)
-			if !a.AnyMember && info.Err == nil {
-				c.link.agreed.Store(now)
+			a.heard.Store(true)
+		}
+		if a.Measure && info.BytesReceived {
+			c.link.hear(start, served)
+			if info.Err == nil {
+				c.member.observe(time.Since(start), a.Write)
 			}
 		}
 	}
-	if a != nil && info.BytesSent {
-		a.sent.Store(true)
-	}
-	if a != nil && info.BytesReceived {
-		a.heard.Store(true)
-	}
 	switch {
-	case info.Err != nil:
-		if cantServe(info.Err) {
-			p.demote(m, start, info.Err)
-		}
-	case info.BytesReceived:
-		if a != nil && a.Measure {
-			m.observe(time.Since(start))
-		}
-		if m.shunned.Load() && (a == nil || !a.AnyMember) {
-			p.restore(m, start)
-		}
+	case info.Err != nil && cantServe(info.Err):
+		p.demote(c.member, start, info.Err)
+	case served && (c.member.shunned.Load() || p.holding.Load()):
+		p.serves(c.member, c.link, start)
 	}
 }
 

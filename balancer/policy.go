@@ -46,7 +46,10 @@ const (
 	dwell = 50 * time.Millisecond
 )
 
-var errLost = errors.New("connection lost")
+var (
+	errLost = errors.New("connection lost")
+	errLeft = errors.New("connection given up")
+)
 
 // grpc looks policies up by name in a registry of its own; there is no other
 // way to give one to a ClientConn.
@@ -57,7 +60,10 @@ type builder struct{}
 func (builder) Name() string { return Name }
 
 func (builder) Build(cc balancer.ClientConn, _ balancer.BuildOptions) balancer.Balancer {
-	p := &policy{cc: cc, opts: Options{Table: NewTable(), Logger: slog.New(slog.DiscardHandler)}}
+	p := &policy{
+		cc: cc, clock: clock{epoch: time.Now()},
+		opts: Options{Table: NewTable(), Logger: slog.New(slog.DiscardHandler)},
+	}
 	p.timer = time.AfterFunc(time.Hour, p.wake)
 	p.timer.Stop()
 	p.watchdog = time.AfterFunc(time.Hour, p.inspect)
@@ -74,7 +80,8 @@ func (builder) Build(cc balancer.ClientConn, _ balancer.BuildOptions) balancer.B
 // Lock order: policy.mu before Table.mu and before grpc's own locks. grpc calls
 // the policy with none of its connection locks held.
 type policy struct {
-	cc balancer.ClientConn // read-only
+	cc    balancer.ClientConn // read-only
+	clock clock
 
 	mu      sync.Mutex
 	closed  bool
@@ -90,6 +97,12 @@ type policy struct {
 	state   connectivity.State
 	shown   []row // as last published
 	timer   *time.Timer
+
+	// For keeping back what would be lost; see hold.go.
+	troubled  time.Time // when the last trouble began
+	held      held
+	shownHeld held        // as last published
+	holding   atomic.Bool // equals held != nothing; lets an answer find out cheaply
 
 	// For watching over silent connections; see stall.go.
 	watching atomic.Bool // the watchdog is set
@@ -222,9 +235,14 @@ func (p *policy) newRoundsLocked() {
 	}
 }
 
-// dropLocked gives up m's connection. RPCs on it are allowed to complete.
+// dropLocked gives up m's connection. RPCs on it are allowed to complete, though
+// nobody will look after it any more.
 func (p *policy) dropLocked(m *member) {
 	if m.link != nil {
+		if m.ready() && m.link.count() > 0 {
+			time.AfterFunc(lostAfter, m.link.wire.sever)
+		}
+		m.link.end(errLeft)
 		m.link.sc.Shutdown()
 		m.link = nil
 	}
@@ -232,14 +250,21 @@ func (p *policy) dropLocked(m *member) {
 	m.setRole(Idle)
 }
 
+// leaveLocked has streams leave l, which lives on for now.
+func (p *policy) leaveLocked(l *link, cause error) {
+	l.end(cause)
+	l.life, l.end = context.WithCancelCause(p.ctx)
+}
+
 func (p *policy) dialLocked(m *member, now time.Time) {
 	m.tried, m.dialled, p.dialled = true, now, now
-	l := newLink()
+	l := newLink(p)
 	//nolint:staticcheck // SA1019: deprecated for the lists of several addresses that it also takes.
 	sc, err := p.cc.NewSubConn([]resolver.Address{l.wire.address(m.addr)}, balancer.NewSubConnOptions{
 		StateListener: func(s balancer.SubConnState) { p.connectionChanged(m, l, s) },
 	})
 	if err != nil {
+		l.end(err)
 		p.failedLocked(m, err)
 		return
 	}
@@ -277,6 +302,7 @@ func (p *policy) connectionChanged(m *member, l *link, s balancer.SubConnState) 
 	default: // Idle: a connection that was made is gone. Shutdown: likewise.
 		p.failedLocked(m, errLost)
 		if m == p.active {
+			p.troubleLocked(time.Now())
 			p.newRoundsLocked()
 		}
 	}
@@ -287,10 +313,12 @@ func (p *policy) connectionChanged(m *member, l *link, s balancer.SubConnState) 
 func (p *policy) stepLocked() {
 	now := time.Now()
 	p.electLocked(now)
-	next := p.connectLocked(now)
+	p.held = p.holdLocked(now)
+	next := p.overtakenLocked(now)
+	next = earliest(next, p.connectLocked(now))
 	// A demotion that ends may change who should serve.
 	for _, m := range p.members {
-		if m.ready() && !m.usable(now) {
+		if m.ready() && m.shunnedAt(now) {
 			next = earliest(next, m.shunTill)
 		}
 	}
@@ -329,10 +357,10 @@ func (p *policy) electLocked(now time.Time) {
 		case standby == nil && !m.leaving:
 			standby = m
 			m.setRole(Standby)
-		case m.leaving || standby.usable(now):
+		case m.doubted() || !m.leaving && !standby.usable(now):
+			m.setRole(Idle) // kept: a verdict is due, or too few of them can serve
+		default:
 			p.dropLocked(m)
-		default: // kept: of those connected too few can serve
-			m.setRole(Idle)
 		}
 	}
 	if active != p.active {
@@ -456,14 +484,11 @@ func (p *policy) publishLocked() {
 	for i, m := range p.members {
 		rows[i] = row{m, m.role, m.state, m.since, m.shunTill, m.usable(now)}
 	}
-	if state == p.state && slices.Equal(rows, p.shown) {
+	if state == p.state && p.held == p.shownHeld && slices.Equal(rows, p.shown) {
 		return
 	}
-	p.state, p.shown = state, rows
-	p.cc.UpdateState(balancer.State{
-		ConnectivityState: p.state,
-		Picker:            &picker{policy: p, active: connectionOf(p.active), standby: connectionOf(p.standby)},
-	})
+	p.state, p.shownHeld, p.shown = state, p.held, rows
+	p.cc.UpdateState(balancer.State{ConnectivityState: p.state, Picker: p.pickerLocked(now)})
 	status := make([]Status, len(rows))
 	for i, m := range p.members {
 		status[i] = Status{Address: m.name, Role: m.role, State: m.state, Since: m.since, LastError: m.lastErr}
@@ -472,6 +497,22 @@ func (p *policy) publishLocked() {
 		}
 	}
 	p.opts.Table.publish(slices.Clone(p.members), status)
+}
+
+// pickerLocked returns the snapshot for picks.
+func (p *policy) pickerLocked(now time.Time) *picker {
+	serving := slices.DeleteFunc(slices.Clone(p.members), func(m *member) bool { return !m.ready() })
+	slices.SortFunc(serving, compareServing(now))
+	pick := &picker{policy: p, held: p.held}
+	for _, m := range serving {
+		c := &connection{m, m.link, m.link.life}
+		if m == p.active {
+			pick.members = slices.Insert(pick.members, 0, c)
+		} else {
+			pick.members = append(pick.members, c)
+		}
+	}
+	return pick
 }
 
 // demote is called by an RPC begun at start that m has refused for cause.
@@ -493,8 +534,10 @@ func (p *policy) demoteLocked(m *member, cause error) {
 		p.opts.Logger.Warn("etcd: endpoint demoted", "endpoint", m.name, "cause", cause)
 	}
 	if m == p.active {
+		p.troubleLocked(time.Now())
 		p.newRoundsLocked() // others are needed sooner than as a standby
 	}
+	p.leaveLocked(m.link, cause)
 	m.judged = time.Now()
 	m.penalty = min(max(2*m.penalty, minPenalty), maxPenalty)
 	m.demoted, m.lastErr = cause, fmt.Errorf("demoted: %w", cause)
@@ -502,17 +545,10 @@ func (p *policy) demoteLocked(m *member, cause error) {
 	m.shunned.Store(true)
 }
 
-// restore ends the demotion of a member that has served an RPC begun at start.
-func (p *policy) restore(m *member, start time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed || m.demoted == nil || start.Before(m.judged) {
-		return
-	}
+func (p *policy) restoreLocked(m *member) {
 	m.demoted, m.penalty, m.judged = nil, 0, time.Now()
 	m.shunned.Store(false)
 	p.opts.Logger.Info("etcd: endpoint serves again", "endpoint", m.name)
-	p.stepLocked()
 }
 
 // addresses returns one address for each endpoint, in the resolver's order.
@@ -547,8 +583,9 @@ func sameAddress(a, b resolver.Address) bool {
 	return a.Attributes.Equal(b.Attributes)
 }
 
+// earliest returns the earlier of two moments, of which zero is never.
 func earliest(a, b time.Time) time.Time {
-	if a.IsZero() || b.Before(a) {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
 	}
 	return a

@@ -18,30 +18,44 @@ import (
 // A member can fall silent and keep its connections: a stopped process, a link
 // that swallows everything, a disk that hangs, a member that has lost its peers
 // and not noticed yet. HTTP/2's pings find the first two after many seconds, and
-// the others never. So the policy looks after requests that wait too long.
+// the others never. So the policy looks after requests that wait too long, and
+// after streams that fall out of their rhythm.
 //
 // When the oldest request on a connection has waited for longer than the
 // suspicion time, the policy asks the member two questions, on that same
-// connection, and the standby one:
+// connection, and another member too:
 //
 //	is it there?     grpc.health.v1 Check, which etcd answers from memory
 //	does it serve?   a linearizable read, which takes the leader and a quorum
-//	would another?   both, asked of the standby
+//	would another?   both, asked of the other
 //
-// A member that answers neither question, while the standby answers, is severed:
+// What the answers mean comes in two steps, since moving on costs nothing and
+// breaking a connection leaves writes in doubt. After doubtAfter a member that
+// is silent while the other speaks, or can't serve while the other can, is
+// doubted: new requests and the streams go elsewhere; what waits on it may yet
+// be answered. After its whole patience comes the verdict.
+//
+// A member that answers neither question, while the other answers, is severed:
 // its connection is broken, and what was under way fails at once. When both are
 // silent it may be this process or the whole network that is slow, and it takes
-// a longer silence. One that is there and can't serve, while
-// the standby can, is demoted, and its connection retired. One that serves has
+// a longer silence. One that is there and can't serve, while the other can, is
+// demoted, and its connection retired. When neither can, an election is going
+// on, or there is no quorum; hold.go says what then. One that serves has
 // slow requests, which are left alone, or has lost a write: lost it is when the
 // raft term has changed since it was sent (its proposal went to a leader that is
 // no more), or when it waits for longer than slowness explains. Then too the
 // connection is retired.
 const (
-	minSuspicion     = 250 * time.Millisecond
+	minSuspicion     = 100 * time.Millisecond
 	maxSuspicion     = time.Second
 	defaultSuspicion = 500 * time.Millisecond // while no latency is known
 	suspicionFactor  = 8                      // times the usual latency
+	// again is when a member whose requests still wait is asked again.
+	again = 250 * time.Millisecond
+	// doubtAfter is how long after the questions a member is doubted.
+	doubtAfter = 60 * time.Millisecond
+	// minPatience is the least time that a member has to answer them.
+	minPatience = 400 * time.Millisecond
 	// maxSilence is when a member is severed that is as silent as the others, or
 	// the only one.
 	maxSilence = 2 * time.Second
@@ -49,7 +63,7 @@ const (
 	maxQueueing = time.Second
 	// drain is how long a retired connection lives on, for what will still be
 	// answered.
-	drain = 300 * time.Millisecond
+	drain = 200 * time.Millisecond
 	// lostAfter is when a write on a member that serves others is given up, unless
 	// lostFactor times the usual latency is longer. etcd's own limit is 7 s.
 	lostAfter  = 5 * time.Second
@@ -57,10 +71,11 @@ const (
 )
 
 var (
-	errStalled    = errors.New("stalled: requests and probes stay unanswered")
+	errDoubted    = errors.New("doubted: it is slower to answer than another member")
+	errSilent     = errors.New("stalled: requests and probes stay unanswered")
 	errCantRead   = errors.New("stalled: it answers no linearizable read while another member does")
 	errNotServing = errors.New("it reports NOT_SERVING")
-	errLostCall   = errors.New("retired: it serves, but has lost a write")
+	errLostWrite  = errors.New("retired: it serves, but has lost a write")
 )
 
 // suspicion is how long a request on m may wait before it is looked after.
@@ -72,15 +87,16 @@ func (m *member) suspicion() time.Duration {
 	return min(max(suspicionFactor*l, minSuspicion), maxSuspicion)
 }
 
-// watch sets the watchdog if it is not set. Each request calls it.
+// watch sets the watchdog if it is not set. Each request and each message of a
+// stream calls it.
 func (p *policy) watch() {
 	if !p.watching.Load() && p.watching.CompareAndSwap(false, true) {
 		p.watchdog.Reset(minSuspicion)
 	}
 }
 
-// inspect is the watchdog: it looks at every connection's oldest request, and
-// comes again when the next one will have waited for too long.
+// inspect is the watchdog: it looks at every connection's oldest request and its
+// streams, and comes again when the next one will have waited for too long.
 func (p *policy) inspect() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -90,30 +106,47 @@ func (p *policy) inspect() {
 	// Requests from now on set the watchdog again, if this does not.
 	p.watching.Store(false)
 	now := time.Now()
-	next := time.Duration(0)
+	next := time.Duration(-1)
 	for _, m := range p.members {
 		if !m.ready() {
 			continue
 		}
-		slot, ok := m.link.oldest(m.link.slotAt(now))
+		left, ok := m.suspectIn(now)
 		if !ok {
 			continue
 		}
-		left := m.suspicion() - time.Duration(m.link.slotAt(now)-slot)*slotTime
 		if left <= 0 {
 			p.probeLocked(m)
-			left = minSuspicion
+			left = again
 		}
-		if next == 0 || left < next {
+		if next < 0 || left < next {
 			next = left
 		}
 	}
-	if next > 0 && p.watching.CompareAndSwap(false, true) {
+	if next >= 0 && p.watching.CompareAndSwap(false, true) {
 		p.watchdog.Reset(max(next, slotTime))
 	}
 }
 
-// probeLocked asks m, and the standby beside it, in a goroutine.
+// suspectIn is the time from now until something on m's connection will have
+// waited for too long; ok is false when nothing waits.
+func (m *member) suspectIn(now time.Time) (left time.Duration, ok bool) {
+	l, suspicion := m.link, m.suspicion()
+	if slot, waits := l.oldest(l.clock.slotAt(now)); waits {
+		left, ok = suspicion-l.clock.since(slot, now), true
+	}
+	for _, f := range l.flows {
+		if at, waits := f.suspectAt(suspicion); waits {
+			in := time.Duration(at) - now.Sub(l.clock.epoch)
+			if !ok || in < left {
+				left, ok = in, true
+			}
+		}
+	}
+	return left, ok
+}
+
+// probeLocked asks m, and another beside it, in a goroutine.
 func (p *policy) probeLocked(m *member) {
 	l := m.link
 	if l.probing {
@@ -130,22 +163,17 @@ func (p *policy) probeLocked(m *member) {
 	// A burst of requests makes a member slow before its latency tells: it gets
 	// the time that it takes to answer all of them one by one.
 	queueing := min(time.Duration(l.count())*time.Duration(m.latency.Load()), maxQueueing)
-	patience := m.suspicion() + queueing
+	patience := max(m.suspicion(), minPatience) + queueing
 	p.probes.Go(func() {
-		begun := l.slotAt(time.Now())
-		v := p.probe(l, other, patience)
-		// A member that is slow under load answers others meanwhile.
-		v.there = v.there || l.heard.Load() > begun
-		if l.agreed.Load() > begun {
-			v.serves = nil
-		}
+		start := time.Now()
+		v := p.probe(l, other, patience, func(v verdict) { p.doubt(m, l, v, start) })
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		l.probing = false
 		if p.closed || m.link != l {
 			return
 		}
-		p.judgeLocked(m, v)
+		p.judgeLocked(m, v.heard(l, start), start)
 	})
 }
 
@@ -157,22 +185,62 @@ type verdict struct {
 	otherThere, otherServes bool // the same of another member
 }
 
-func (p *policy) judgeLocked(m *member, v verdict) {
+// heard adds what requests have shown since: a member that is slow under load
+// answers others meanwhile.
+func (v verdict) heard(l *link, since time.Time) verdict {
+	slot := l.clock.slotAt(since)
+	v.there = v.there || l.heard.Load() > slot
+	if l.agreed.Load() > slot {
+		v.serves = nil
+	}
+	return v
+}
+
+// worse reports whether the other member is the better one to ask.
+func (v verdict) worse() bool {
+	return v.otherThere && !v.there || v.otherServes && v.serves != nil
+}
+
+// doubt is told what is known after doubtAfter. New requests leave a member that
+// is doubted, and so do streams. The verdict on it ends the doubt.
+func (p *policy) doubt(m *member, l *link, v verdict, start time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed && m.link == l && v.heard(l, start).worse() {
+		p.doubtLocked(m, start)
+		p.stepLocked()
+	}
+}
+
+func (p *policy) doubtLocked(m *member, since time.Time) {
+	p.opts.Logger.Debug("etcd: endpoint doubted", "endpoint", m.name)
+	m.link.doubted = true
+	p.leaveLocked(m.link, errDoubted)
+	if m == p.active {
+		p.troubleLocked(since)
+	}
+}
+
+func (p *policy) judgeLocked(m *member, v verdict, start time.Time) {
+	m.link.doubted = false
 	switch {
 	case !v.there && (v.otherThere || m.link.silence(time.Now()) >= maxSilence):
 		p.severLocked(m)
-	case !v.there:
-		return
 	case v.serves != nil && v.otherServes:
 		p.demoteLocked(m, v.serves)
 		p.retireLocked(m, v.serves)
 	case v.serves != nil:
-		// The cluster is in trouble, not this member: an election, or no quorum.
-		return
+		// The cluster is in trouble, or this process; not this member.
+		if m == p.active {
+			p.troubleLocked(start)
+		}
 	case m.link.lost(time.Now(), time.Duration(m.latency.Load())):
-		p.retireLocked(m, errLostCall)
+		p.retireLocked(m, errLostWrite)
 	default:
-		return
+		for _, f := range m.link.flows {
+			f.due.Store(0)
+			f.asked.Store(f.last.Load())
+		}
 	}
 	p.stepLocked()
 }
@@ -180,21 +248,21 @@ func (p *policy) judgeLocked(m *member, v verdict) {
 // lost reports whether a write on a member that serves others will not be
 // answered any more. Reads are not lost: the server asks again for them.
 func (l *link) lost(now time.Time, latency time.Duration) bool {
-	slot, ok := l.writes.oldest(l.slotAt(now))
+	slot, ok := l.writes.oldest(l.clock.slotAt(now))
 	if !ok {
 		return false
 	}
-	age := time.Duration(l.slotAt(now)-slot) * slotTime
-	return slot < l.termSince.Load() || age > max(lostAfter, lostFactor*latency)
+	return slot < l.clock.termSince.Load() || l.clock.since(slot, now) > max(lostAfter, lostFactor*latency)
 }
 
 // severLocked breaks m's connection: all that is under way on it fails now.
 func (p *policy) severLocked(m *member) {
-	p.opts.Logger.Warn("etcd: endpoint severed", "endpoint", m.name, "cause", errStalled)
+	p.opts.Logger.Warn("etcd: endpoint severed", "endpoint", m.name, "cause", errSilent)
 	l, active := m.link, m == p.active
-	p.failedLocked(m, errStalled)
+	p.failedLocked(m, errSilent)
 	l.wire.sever()
 	if active {
+		p.troubleLocked(time.Now())
 		p.newRoundsLocked()
 	}
 }
@@ -209,44 +277,59 @@ func (p *policy) retireLocked(m *member, cause error) {
 	time.AfterFunc(drain, l.wire.sever)
 }
 
-// probe asks l, and other if there is one, and waits for patience at most.
-func (p *policy) probe(l, other *link, patience time.Duration) verdict {
+// question is what a probe asks, and of whom.
+type question struct {
+	other, read bool
+}
+
+// probe asks l, and other if there is one, and waits for patience at most. It
+// calls doubt with what it knows after doubtAfter, unless it knows all by then.
+func (p *policy) probe(l, other *link, patience time.Duration, doubt func(verdict)) verdict {
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
 	type answer struct {
-		kind int
-		err  error
+		to  question
+		err error
 	}
-	const health, read, otherHealth, otherRead = 0, 1, 2, 3
 	answers := make(chan answer, 4)
-	ask := func(kind int, on *link, f func(context.Context, grpc.ClientConnInterface) error) {
+	want := 0
+	ask := func(to question, on *link) {
+		want++
 		p.probes.Go(func() {
-			producer, release := on.sc.GetOrBuildProducer(prober{})
-			defer release()
-			cc, _ := producer.(grpc.ClientConnInterface)
-			answers <- answer{kind, f(ctx, cc)}
+			if to.read {
+				answers <- answer{to, on.readProbe(ctx)}
+			} else {
+				answers <- answer{to, on.checkHealth(ctx)}
+			}
 		})
 	}
-	ask(health, l, checkHealth)
-	ask(read, l, func(ctx context.Context, cc grpc.ClientConnInterface) error { return readProbe(ctx, cc, l) })
-	want := 2
+	ask(question{}, l)
+	ask(question{read: true}, l)
 	if other != nil {
-		ask(otherHealth, other, checkHealth)
-		ask(otherRead, other, func(ctx context.Context, cc grpc.ClientConnInterface) error { return readProbe(ctx, cc, other) })
-		want += 2
+		ask(question{other: true}, other)
+		ask(question{other: true, read: true}, other)
 	}
 	v := verdict{serves: errCantRead}
 	notServing := false
-	for range want {
-		a := <-answers // each ends with ctx at the latest
+	early := time.NewTimer(doubtAfter)
+	defer early.Stop()
+	for want > 0 {
+		var a answer
+		select {
+		case <-early.C:
+			doubt(v)
+			continue
+		case a = <-answers: // each ends with ctx at the latest
+			want--
+		}
 		answered := a.err == nil || ctx.Err() == nil || status.Code(a.err) != codes.DeadlineExceeded
 		switch {
 		case !answered:
-		case a.kind == otherHealth:
-			v.otherThere = true
-		case a.kind == otherRead:
+		case a.to.other && a.to.read:
 			v.otherThere, v.otherServes = true, a.err == nil
-		case a.kind == read:
+		case a.to.other:
+			v.otherThere = true
+		case a.to.read:
 			v.there = true
 			v.serves = a.err
 		default:
@@ -262,7 +345,9 @@ func (p *policy) probe(l, other *link, patience time.Duration) verdict {
 
 // checkHealth is answered from memory by a member that runs. Any answer shows
 // that it is there, that it does not know the service as well.
-func checkHealth(ctx context.Context, cc grpc.ClientConnInterface) error {
+func (l *link) checkHealth(ctx context.Context) error {
+	cc, release := l.rpcs()
+	defer release()
 	resp, err := healthpb.NewHealthClient(cc).Check(ctx, &healthpb.HealthCheckRequest{})
 	if err == nil && resp.Status == healthpb.HealthCheckResponse_NOT_SERVING {
 		return errNotServing
@@ -273,19 +358,28 @@ func checkHealth(ctx context.Context, cc grpc.ClientConnInterface) error {
 // readProbe is served by a member that has a leader and a quorum. It has no
 // token: a refusal for that comes after the agreement that is asked about, or
 // shows as well that the member works.
-func readProbe(ctx context.Context, cc grpc.ClientConnInterface, l *link) error {
+func (l *link) readProbe(ctx context.Context) error {
+	cc, release := l.rpcs()
+	defer release()
+	start := time.Now()
 	ctx = metadata.AppendToOutgoingContext(ctx, rpctypes.MetadataRequireLeaderKey, rpctypes.MetadataHasLeader)
 	resp, err := pb.NewKVClient(cc).Range(ctx, &pb.RangeRequest{Key: []byte{0}, CountOnly: true})
-	if err == nil {
-		l.observeTerm(resp.GetHeader().GetRaftTerm(), time.Now())
-		return nil
-	}
 	switch status.Code(err) {
+	case codes.OK:
+		l.clock.observeTerm(resp.GetHeader().GetRaftTerm(), time.Now())
 	case codes.InvalidArgument, codes.PermissionDenied, codes.Unauthenticated:
-		return nil
 	default:
 		return err
 	}
+	l.hear(start, true)
+	return nil
+}
+
+// rpcs is the means to send RPCs on the link, until release is called.
+func (l *link) rpcs() (cc grpc.ClientConnInterface, release func()) {
+	producer, release := l.sc.GetOrBuildProducer(prober{})
+	cc, _ = producer.(grpc.ClientConnInterface)
+	return cc, release
 }
 
 // prober is a Producer that hands out the means to send RPCs on one SubConn.

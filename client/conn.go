@@ -65,7 +65,7 @@ func (c *Conn) Invoke(ctx context.Context, method string, req, reply any, opts .
 		}
 		attempt := &balancer.Attempt{
 			Avoid:   t.avoid,
-			Measure: !t.call.waits, AnyMember: t.call.anyMember, Write: t.call.class == write,
+			Measure: !t.call.waits, AnyMember: t.call.anyMember, Write: t.call.class != read,
 		}
 		err = c.cc.Invoke(balancer.NewContext(cred.outgoing(ctx, t.call.anyMember), attempt), method, req, reply, opts...)
 		if err == nil {
@@ -104,15 +104,18 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 		}
 		sctx, attempt := cred.outgoing(ctx, t.call.anyMember), own
 		if attempt == nil {
-			attempt = &balancer.Attempt{Avoid: t.avoid, AnyMember: t.call.anyMember}
+			attempt = &balancer.Attempt{Avoid: t.avoid}
 			sctx = balancer.NewContext(sctx, attempt)
 		} else {
 			attempt.Reset()
 		}
+		attempt.AnyMember, attempt.Flow = t.call.anyMember, flows(method)
+		sctx, cancel := context.WithCancelCause(sctx)
 		s, err := c.cc.NewStream(sctx, desc, method, opts...)
 		if err == nil {
-			return &stream{ClientStream: s, conn: c, ctx: ctx, method: method, attempt: attempt, cred: cred}, nil
+			return newStream(s, t, attempt, cred, sctx, cancel), nil
 		}
+		cancel(nil)
 		if done, err := t.judge(err, attempt, cred); done {
 			return nil, err
 		}

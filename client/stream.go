@@ -9,20 +9,35 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/getcd/getcd/balancer"
 )
 
 // stream explains the errors of a stream, and gives up its token when a server
-// refuses it, so that the next stream has a new one.
+// refuses it, so that the next stream has a new one. A stream that flows ends when
+// its member is left, since it can be opened again on another.
 type stream struct {
 	grpc.ClientStream
 
-	conn    *Conn
-	ctx     context.Context //nolint:containedctx // the stream's own, as grpc keeps it too
-	method  string
+	try     try // what its errors are made of
 	attempt *balancer.Attempt
 	cred    *credential
+	ctx     context.Context //nolint:containedctx // the stream's own, as grpc keeps it too
+	cancel  context.CancelCauseFunc
+}
+
+// errMoved is why a stream that flows ended by itself.
+var errMoved = status.Error(codes.Unavailable, "the endpoint is stalled, or no longer used")
+
+// newStream wraps s, whose context is ctx and ends with cancel.
+func newStream(s grpc.ClientStream, t try, attempt *balancer.Attempt, cred *credential, ctx context.Context, cancel context.CancelCauseFunc) *stream {
+	if attempt.Flow {
+		stay := context.AfterFunc(attempt.Life(), func() { cancel(errMoved) })
+		context.AfterFunc(ctx, func() { stay() })
+	}
+	return &stream{ClientStream: s, try: t, attempt: attempt, cred: cred, ctx: ctx, cancel: cancel}
 }
 
 func (s *stream) SendMsg(m any) error { return s.explain(s.ClientStream.SendMsg(m)) }
@@ -32,36 +47,48 @@ func (s *stream) CloseSend() error { return s.explain(s.ClientStream.CloseSend()
 func (s *stream) RecvMsg(m any) error {
 	err := s.ClientStream.RecvMsg(m)
 	if err == nil {
+		s.attempt.Received()
 		// A watch is refused in a message of its stream, which lives on.
 		if w, ok := m.(*pb.WatchResponse); ok && w.GetCanceled() && refusesToken(w.GetCancelReason()) {
-			s.conn.auth.reject(s.cred)
+			s.try.conn.auth.reject(s.cred)
 		}
 		return nil
 	}
-	return s.explain(err)
+	err = s.explain(err)
+	s.cancel(nil)
+	return err
 }
 
 func (s *stream) explain(err error) error {
 	if err == nil || errors.Is(err, io.EOF) {
 		return err
 	}
-	if refusesToken(rpctypes.ErrorDesc(err)) {
-		s.conn.auth.reject(s.cred)
+	if errors.Is(context.Cause(s.ctx), errMoved) {
+		err = errMoved
 	}
-	settleDeadline(s.ctx, err)
-	t := try{conn: s.conn, ctx: s.ctx, method: s.method}
+	t := s.try
+	if refusesToken(rpctypes.ErrorDesc(err)) {
+		t.conn.auth.reject(s.cred)
+	}
+	settleDeadline(t.ctx, err)
 	if e := s.attempt.Endpoint(); e != "" {
 		t.record(e, err)
 	}
 	if f := fateOf(err, true, true); f != answered {
-		switch ctxErr := s.ctx.Err(); {
-		case s.conn.closed.Load():
+		switch ctxErr := t.ctx.Err(); {
+		case t.conn.closed.Load():
 			err = ErrClosed
 		case ctxErr != nil:
 			err = ctxErr
 		}
 	}
 	return t.failed(err)
+}
+
+// flows reports whether the method's streams can be opened again on another
+// member at any time, and lose nothing by it.
+func flows(method string) bool {
+	return method == pb.Watch_Watch_FullMethodName || method == pb.Lease_LeaseKeepAlive_FullMethodName
 }
 
 // refusesToken takes an etcd error's text, alone or, as a watch's reason comes,

@@ -1,0 +1,77 @@
+package balancer
+
+import (
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// flow is one stream on a link, as far as its silence can tell something: when
+// it spoke last, how regularly it does, and whether an answer is due.
+//
+// A stream that has spoken every few milliseconds and then falls silent is
+// suspect; one that speaks once in a while is not, and says nothing until its
+// user expects an answer (Attempt.Expect).
+type flow struct {
+	last   atomic.Int64 // when the last message came, in nanoseconds of the clock
+	rhythm atomic.Int64 // the longest recent pause between messages, in nanoseconds
+	count  atomic.Int32 // messages, up to minMessages
+	due    atomic.Int64 // since when an answer is expected; 0 when none is
+	asked  atomic.Int64 // the value of last for which the member was probed
+}
+
+const (
+	// minMessages is how many messages make a rhythm.
+	minMessages = 8
+	// rhythmFactor times the rhythm is a suspicious silence.
+	rhythmFactor = 3
+	// maxRhythm is the rhythm from which on silence says nothing.
+	maxRhythm = 500 * time.Millisecond
+)
+
+// hear notes a message.
+func (f *flow) hear(now int64) {
+	f.due.Store(0)
+	last := f.last.Swap(now)
+	if f.count.Load() < minMessages {
+		f.count.Add(1)
+		if f.count.Load() == 1 {
+			return // what came before was no pause
+		}
+	}
+	pause, rhythm := now-last, f.rhythm.Load()
+	if pause < rhythm {
+		pause = rhythm - (rhythm-pause)/16 // forgets slowly, so that bursts keep their pauses
+	}
+	f.rhythm.Store(pause)
+}
+
+// suspectAt returns when the flow's silence becomes suspicious; ok is false when
+// it does not.
+func (f *flow) suspectAt(suspicion time.Duration) (at int64, ok bool) {
+	if due := f.due.Load(); due != 0 {
+		return due + int64(suspicion), true
+	}
+	last, rhythm := f.last.Load(), time.Duration(f.rhythm.Load())
+	if f.count.Load() < minMessages || rhythm > maxRhythm || f.asked.Load() == last {
+		return 0, false
+	}
+	return last + int64(max(rhythmFactor*rhythm, suspicion)), true
+}
+
+// join puts the stream of a under watch on l.
+func (p *policy) join(l *link, a *Attempt) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f := &flow{}
+	l.flows = append(l.flows, f)
+	a.flow.Store(f)
+}
+
+// leave takes it out.
+func (p *policy) leave(l *link, a *Attempt) {
+	f := a.flow.Load()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l.flows = slices.DeleteFunc(l.flows, func(o *flow) bool { return o == f })
+}

@@ -1,0 +1,142 @@
+package balancer
+
+import (
+	"context"
+	"time"
+)
+
+// When the member that served is lost, or can't serve, the one that takes over
+// may not know yet that the leader is gone: it accepts a write, passes it on to
+// nobody, and the write is lost; the client learns seconds later that it may or
+// may not have been applied. Therefore writes wait, unsent, until a member has
+// served a linearizable read that was begun after the trouble: that takes a
+// leader and a quorum. When only a follower was lost this takes a round trip;
+// when the leader was, the election. Requests that wait so are certain not to
+// have been applied.
+//
+// When all connected members say that they have no leader, linearizable reads
+// wait for that proof as well, instead of being refused again and again.
+
+// held says what the picker keeps back.
+type held uint8
+
+const (
+	nothing      held = iota
+	writes            // what writes
+	linearizable      // all that takes an agreement of the members
+)
+
+const (
+	// The pauses between two proofs asked of one member.
+	minProofPause = 20 * time.Millisecond
+	maxProofPause = 250 * time.Millisecond
+	// grace is how much later than another the active member may give its proof.
+	grace = 75 * time.Millisecond
+	// proofTime is how long one of them may take. A member answers when an election
+	// ends, by itself; this is for those that were lost.
+	proofTime = time.Second
+)
+
+// troubleLocked has the active member, whoever it will be, prove that it serves:
+// with a request begun after since.
+func (p *policy) troubleLocked(since time.Time) {
+	if since.After(p.troubled) {
+		p.troubled = since
+	}
+}
+
+// holdLocked says what to keep back, and sees to it that this ends.
+func (p *policy) holdLocked(now time.Time) held {
+	a := p.active
+	held := a != nil && !p.troubled.IsZero() && !a.link.provenSince(p.troubled)
+	p.holding.Store(held)
+	if !held {
+		return nothing
+	}
+	for _, m := range p.members {
+		if l := m.link; m.ready() && !l.proving {
+			l.proving = true
+			p.probes.Go(func() { p.prove(m, l) })
+		}
+	}
+	if a.shunnedAt(now) {
+		return linearizable
+	}
+	return writes
+}
+
+// overtakenLocked looks for a member that has given its proof, when the active one
+// has not. If it does not follow within grace, as members do after an election,
+// it has not noticed yet what is wrong with it; it is doubted, and asked.
+func (p *policy) overtakenLocked(now time.Time) (next time.Time) {
+	if !p.holding.Load() {
+		return time.Time{}
+	}
+	for _, m := range p.members {
+		if m == p.active || !m.ready() || !m.usable(now) || !m.link.provenSince(p.troubled) {
+			continue
+		}
+		if left := grace - p.clock.since(m.link.agreed.Load(), now); left > 0 {
+			next = earliest(next, now.Add(left))
+			continue
+		}
+		a := p.active
+		p.doubtLocked(a, p.troubled)
+		p.probeLocked(a)
+		p.electLocked(now)
+		p.held = p.holdLocked(now)
+		return time.Time{}
+	}
+	return next
+}
+
+// prove asks m for a linearizable read again and again, until it serves one or
+// nothing is held any more.
+func (p *policy) prove(m *member, l *link) {
+	for pause := minProofPause; ; pause = min(pause*5/4, maxProofPause) {
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(p.ctx, proofTime)
+		err := l.readProbe(ctx)
+		cancel()
+		switch {
+		case err == nil:
+			p.serves(m, l, start)
+		case cantServe(err):
+			p.demote(m, start, err)
+		}
+		if p.proved(m, l, err == nil) {
+			return
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-p.ctx.Done():
+		}
+		timer.Stop()
+	}
+}
+
+// proved reports whether m need not prove anything any more, after it has just
+// done so or not.
+func (p *policy) proved(m *member, l *link, serves bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	done := p.closed || m.link != l || !p.holding.Load() ||
+		serves && l.provenSince(p.troubled)
+	l.proving = l.proving && !done
+	return done
+}
+
+// serves is told that m has served a request, begun at start, that takes an
+// agreement of the members: that ends its demotion, and lets go what was held.
+func (p *policy) serves(m *member, l *link, start time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || m.link != l {
+		return
+	}
+	if m.demoted != nil && !start.Before(m.judged) {
+		p.restoreLocked(m)
+	}
+	p.stepLocked()
+}
