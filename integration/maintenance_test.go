@@ -1,0 +1,230 @@
+package integration_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"go.etcd.io/bbolt"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc"
+
+	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/integration/cluster"
+	"github.com/getcd/getcd/kv"
+	"github.com/getcd/getcd/maintenance"
+)
+
+// toEndpoint is a client of one endpoint for one call.
+func toEndpoint(_ context.Context, endpoint string) (grpc.ClientConnInterface, func() error, error) {
+	c, err := client.New(client.Config{Endpoints: []string{endpoint}})
+	if err != nil {
+		return nil, nil, err
+	}
+	return c.Conn(), c.Close, nil
+}
+
+func maintain(cl *client.Client) *maintenance.Service {
+	return maintenance.New(cl.Conn(), maintenance.WithEndpointDialer(toEndpoint))
+}
+
+func leaderOf(t *testing.T, c *cluster.Cluster) *cluster.Member {
+	t.Helper()
+	m, err := c.Leader(timeout(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// A snapshot is saved whole, verified, and a database that has the keys.
+func TestSnapshot(t *testing.T) {
+	c := startCluster(t, cluster.Config{Size: 1})
+	cl := dial(t, client.Config{Endpoints: c.Endpoints()})
+	value := strings.Repeat("v", 4096)
+	const keys = 200
+	var rev int64
+	for i := range keys {
+		resp, err := cl.Put(timeout(t), "key/"+strconv.Itoa(i), value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rev = resp.Header.Revision
+	}
+
+	path := filepath.Join(t.TempDir(), "backup.db")
+	var last maintenance.Progress
+	info, err := maintain(cl).SaveFile(timeout(t), path, maintenance.WithProgress(func(p maintenance.Progress) { last = p }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if int64(len(file)) != info.Size+sha256.Size || info.Size < keys*int64(len(value)) {
+		t.Fatalf("the file has %d bytes and the snapshot %d; want 32 more in the file, and at least the values", len(file), info.Size)
+	}
+	db, digest := file[:info.Size], file[info.Size:]
+	if sum := sha256.Sum256(db); !bytes.Equal(digest, sum[:]) || sum != info.SHA256 {
+		t.Errorf("the digest is %x and %x in the file, want %x", info.SHA256, digest, sum)
+	}
+	if !strings.HasPrefix(info.Version, "3.") {
+		t.Errorf("the version is %q, want the server's", info.Version)
+	}
+	if want := (maintenance.Progress{Received: info.Size}); last != want {
+		t.Errorf("progress ends with %+v, want %+v", last, want)
+	}
+
+	// As etcdutl does it: the digest off, and then it is a database.
+	if err := os.Truncate(path, info.Size); err != nil {
+		t.Fatal(err)
+	}
+	b, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	err = b.View(func(tx *bbolt.Tx) error {
+		for err := range tx.Check() {
+			t.Errorf("the database is damaged: %v", err)
+		}
+		bucket := tx.Bucket([]byte("key"))
+		if bucket == nil {
+			return errors.New("it has no bucket of keys")
+		}
+		// Each revision is a key, and there was one for each put.
+		if n := bucket.Stats().KeyN; n != keys {
+			t.Errorf("it has %d revisions, want %d, up to %d", n, keys, rev)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// Each member answers for itself, and all agree on the keys.
+func TestMembersOneByOne(t *testing.T) {
+	c := startCluster(t, cluster.Config{})
+	cl := dial(t, client.Config{Endpoints: c.Endpoints()})
+	resp, err := cl.Put(timeout(t), "k", "v")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rev := resp.Header.Revision
+	m := maintain(cl)
+	hashes := make(map[uint32]bool)
+	for _, member := range c.Members() {
+		s, err := m.Status(timeout(t), member.Endpoint())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Header.MemberId != member.ID() || s.Version == "" || s.DbSize == 0 {
+			t.Errorf("status of %s: %v; want it to be of member %x", member.Name(), s, member.ID())
+		}
+		eventually(t, member.Name()+" has the revision", func() bool {
+			h, err := m.HashKV(timeout(t), member.Endpoint(), rev)
+			if errors.Is(err, rpctypes.ErrFutureRev) {
+				return false
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			hashes[h.Hash] = true
+			return true
+		})
+		if _, err := m.Defragment(timeout(t), member.Endpoint()); err != nil {
+			t.Errorf("defragmenting %s: %v", member.Name(), err)
+		}
+	}
+	if len(hashes) != 1 {
+		t.Errorf("the members have the hashes %v, want one", hashes)
+	}
+	if _, err := m.HashKV(timeout(t), c.Members()[0].Endpoint(), rev+1000); !errors.Is(err, rpctypes.ErrFutureRev) {
+		t.Errorf("HashKV of a revision to come: got %v, want %v", err, rpctypes.ErrFutureRev)
+	}
+}
+
+func TestMoveLeader(t *testing.T) {
+	c := startCluster(t, cluster.Config{})
+	m := maintain(dial(t, client.Config{Endpoints: c.Endpoints()}))
+	leader := leaderOf(t, c)
+	var other *cluster.Member
+	for _, member := range c.Members() {
+		if member != leader {
+			other = member
+		}
+	}
+	if _, err := m.At(other.Endpoint()).MoveLeader(timeout(t), other.ID()); !errors.Is(err, rpctypes.ErrNotLeader) {
+		t.Errorf("asking a follower: got %v, want %v", err, rpctypes.ErrNotLeader)
+	}
+	if _, err := m.At(leader.Endpoint()).MoveLeader(timeout(t), 1); !errors.Is(err, rpctypes.ErrBadLeaderTransferee) {
+		t.Errorf("moving it to nobody: got %v, want %v", err, rpctypes.ErrBadLeaderTransferee)
+	}
+	if _, err := m.At(leader.Endpoint()).MoveLeader(timeout(t), other.ID()); err != nil {
+		t.Fatal(err)
+	}
+	if now := leaderOf(t, c); now != other {
+		t.Errorf("the leader is %s, want %s", now.Name(), other.Name())
+	}
+}
+
+// An alarm is raised when the quota is passed, listed, and disarmed.
+func TestAlarms(t *testing.T) {
+	c := startCluster(t, cluster.Config{Size: 1, QuotaBytes: 1 << 20})
+	cl := dial(t, client.Config{Endpoints: c.Endpoints()})
+	m := maintain(cl)
+	if list, err := m.AlarmList(timeout(t)); err != nil || len(list.Alarms) > 0 {
+		t.Fatalf("alarms of a new cluster: %v, %v; want none", list, err)
+	}
+	value := strings.Repeat("v", 64<<10)
+	var rev int64
+	eventually(t, "the quota is passed", func() bool {
+		resp, err := cl.Put(timeout(t), "k", value)
+		if err == nil {
+			rev = resp.Header.Revision
+			return false
+		}
+		if !errors.Is(err, rpctypes.ErrNoSpace) {
+			t.Fatal(err)
+		}
+		return true
+	})
+	want := &maintenance.AlarmMember{MemberID: c.Members()[0].ID(), Alarm: pb.AlarmType_NOSPACE}
+	list, err := m.AlarmList(timeout(t))
+	if err != nil || len(list.Alarms) != 1 || list.Alarms[0].MemberID != want.MemberID || list.Alarms[0].Alarm != want.Alarm {
+		t.Fatalf("alarms: %v, %v; want %v", list, err, want)
+	}
+	if _, err := cl.Compact(timeout(t), rev, kv.WithCompactPhysical()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Defragment(timeout(t), c.Members()[0].Endpoint()); err != nil {
+		t.Fatal(err)
+	}
+	done, err := m.AlarmDisarm(timeout(t), &maintenance.AlarmMember{})
+	if err != nil || len(done.Alarms) != 1 || done.Alarms[0].MemberID != want.MemberID {
+		t.Fatalf("disarmed: %v, %v; want %v", done, err, want)
+	}
+	if _, err := cl.Put(timeout(t), "k", "v"); err != nil {
+		t.Errorf("after the alarm: %v", err)
+	}
+}
+
+func TestDowngradeValidate(t *testing.T) {
+	c := startCluster(t, cluster.Config{Size: 1})
+	m := maintain(dial(t, client.Config{Endpoints: c.Endpoints()}))
+	if resp, err := m.Downgrade(timeout(t), maintenance.DowngradeValidate, "3.6"); err != nil || resp.Version == "" {
+		t.Errorf("3.6: got %v, %v; want the cluster's version", resp, err)
+	}
+	if _, err := m.Downgrade(timeout(t), maintenance.DowngradeValidate, "3.1"); !errors.Is(err, rpctypes.ErrInvalidDowngradeTargetVersion) {
+		t.Errorf("3.1: got %v, want %v", err, rpctypes.ErrInvalidDowngradeTargetVersion)
+	}
+}

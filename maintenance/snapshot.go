@@ -1,0 +1,227 @@
+package maintenance
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"sync"
+	"sync/atomic"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+// digestSize is the length of the SHA-256 that ends a snapshot.
+const digestSize = sha256.Size
+
+// Progress is how far the reading of a snapshot has come, in bytes of the
+// database file. The 32 bytes of the digest that follow it are not counted.
+type Progress struct {
+	// Received is how many bytes were read, Remaining how many are still to come.
+	Received, Remaining int64
+}
+
+// SnapshotReader reads a snapshot: the database file, and the 32 bytes of its
+// SHA-256 after it. Make it with Service.OpenSnapshot, and Close it.
+//
+// Read returns io.EOF only after a snapshot whose length and digest are right.
+// Otherwise it returns a *TruncatedError, a *ChecksumError, or what the
+// connection or the context says, and never the digest; so what was written of
+// it is no valid snapshot file.
+//
+// Read is for one goroutine; the other methods are safe for concurrent use.
+type SnapshotReader struct {
+	stream pb.Maintenance_SnapshotClient
+	ctx    context.Context //nolint:containedctx // the stream's, to tell why it ended
+	cancel context.CancelFunc
+	done   func() // closes the member's connection
+	report func(Progress)
+
+	header  *pb.ResponseHeader
+	version string
+	size    int64 // of the content
+
+	read   atomic.Int64 // of the content
+	closed atomic.Bool
+	once   sync.Once
+
+	// Owned by Read.
+	chunk  []byte // received and not read yet
+	sum    hash.Hash
+	digest []byte // received of it, and not read yet
+	sound  bool   // complete and verified: only the digest may be left to read
+	err    error
+}
+
+// OpenSnapshot begins a snapshot and returns when its first message is there.
+// ctx ends the reading too.
+func (s *Service) OpenSnapshot(ctx context.Context, opts ...SnapshotOption) (*SnapshotReader, error) {
+	rpc, done, err := s.member(ctx, "Snapshot", "")
+	if err != nil {
+		return nil, err
+	}
+	r := &SnapshotReader{done: done, sum: sha256.New()}
+	for _, o := range opts {
+		if o != nil {
+			o(r)
+		}
+	}
+	r.ctx, r.cancel = context.WithCancel(ctx)
+	first, err := r.begin(rpc, s)
+	if err != nil {
+		_ = r.Close()
+		return nil, err
+	}
+	r.header, r.version = first.Header, first.Version
+	// The first message says how long the whole is; the digest is not counted.
+	r.size = int64(len(first.Blob)) + int64(first.RemainingBytes)
+	r.chunk = first.Blob
+	r.tell()
+	return r, nil
+}
+
+func (r *SnapshotReader) begin(rpc pb.MaintenanceClient, s *Service) (*pb.SnapshotResponse, error) {
+	var err error
+	if r.stream, err = rpc.Snapshot(r.ctx, &pb.SnapshotRequest{}, s.opts...); err != nil {
+		return nil, r.explain(err)
+	}
+	first, err := r.stream.Recv()
+	if errors.Is(err, io.EOF) {
+		return nil, &TruncatedError{Expected: digestSize}
+	}
+	return first, r.explain(err)
+}
+
+// Header is the first message's, or nil; servers up to 3.7 send none.
+func (r *SnapshotReader) Header() *pb.ResponseHeader { return r.header }
+
+// Version is that of the member's storage, such as "3.7.0"; empty from servers
+// before 3.6.
+func (r *SnapshotReader) Version() string { return r.version }
+
+// Size is the length of the database file in bytes. A complete snapshot is 32
+// bytes longer.
+func (r *SnapshotReader) Size() int64 { return r.size }
+
+// Progress tells how much was read.
+func (r *SnapshotReader) Progress() Progress {
+	n := r.read.Load()
+	return Progress{Received: n, Remaining: r.size - n}
+}
+
+// Read implements io.Reader. After Close it returns io.ErrClosedPipe.
+func (r *SnapshotReader) Read(p []byte) (int, error) {
+	for {
+		switch {
+		case r.closed.Load():
+			return 0, io.ErrClosedPipe
+		case r.sound && len(r.digest) > 0:
+			n := copy(p, r.digest)
+			r.digest = r.digest[n:]
+			return n, nil
+		case r.err != nil:
+			return 0, r.err
+		case len(p) == 0:
+			return 0, nil
+		}
+		if left := r.size - r.read.Load(); len(r.chunk) > 0 && left > 0 {
+			n := copy(p, r.chunk[:min(int64(len(r.chunk)), left)])
+			r.sum.Write(p[:n])
+			r.chunk = r.chunk[n:]
+			r.read.Add(int64(n))
+			if len(r.chunk) == 0 || int64(n) == left {
+				r.tell()
+			}
+			return n, nil
+		}
+		r.digest = append(r.digest, r.chunk...)
+		r.chunk = nil
+		r.err = r.receive()
+		r.sound = errors.Is(r.err, io.EOF)
+	}
+}
+
+// receive gets the next message. At the end of the stream it judges the whole.
+func (r *SnapshotReader) receive() error {
+	if len(r.digest) > digestSize {
+		return r.truncated()
+	}
+	resp, err := r.stream.Recv()
+	switch {
+	case err == nil:
+		// A server that cannot read its database any further sends empty messages
+		// for ever.
+		if len(resp.Blob) == 0 && resp.RemainingBytes > 0 {
+			return r.truncated()
+		}
+		r.chunk = resp.Blob
+		return nil
+	case !errors.Is(err, io.EOF):
+		return r.explain(err)
+	case r.read.Load() != r.size || len(r.digest) != digestSize:
+		return r.truncated()
+	}
+	if got := r.sum.Sum(nil); !bytes.Equal(got, r.digest) {
+		return &ChecksumError{Want: [digestSize]byte(r.digest), Got: [digestSize]byte(got), Size: r.size}
+	}
+	return io.EOF
+}
+
+func (r *SnapshotReader) truncated() error {
+	return &TruncatedError{Received: r.read.Load() + int64(len(r.digest)), Expected: r.size + digestSize}
+}
+
+// explain makes sure that errors.Is finds the context's error in that of a
+// stream which the context has ended, on a plain grpc.ClientConn too.
+func (r *SnapshotReader) explain(err error) error {
+	switch ended := r.ctx.Err(); {
+	case err == nil:
+		return nil
+	case r.closed.Load():
+		return io.ErrClosedPipe
+	case ended != nil && !errors.Is(err, ended):
+		return fmt.Errorf("maintenance: snapshot: %w: %w", ended, err)
+	default:
+		return err
+	}
+}
+
+func (r *SnapshotReader) tell() {
+	if r.report != nil {
+		r.report(r.Progress())
+	}
+}
+
+// Close ends the snapshot, read or not. It may be called more than once, and
+// always returns nil.
+func (r *SnapshotReader) Close() error {
+	r.closed.Store(true)
+	r.once.Do(func() {
+		r.cancel()
+		r.done()
+	})
+	return nil
+}
+
+// SnapshotWithVersion implements Maintenance.
+func (s *Service) SnapshotWithVersion(ctx context.Context) (*SnapshotResponse, error) {
+	r, err := s.OpenSnapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &SnapshotResponse{Header: r.header, Snapshot: r, Version: r.version}, nil
+}
+
+// Snapshot implements Maintenance.
+//
+// Deprecated: use SnapshotWithVersion, OpenSnapshot or Save.
+func (s *Service) Snapshot(ctx context.Context) (io.ReadCloser, error) {
+	r, err := s.OpenSnapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
