@@ -11,6 +11,9 @@
 // elections through connections of its own, and checks with porcupine that what
 // the clients were told of their writes is linearizable.
 //
+// With -random it does random faults instead, one after the other, and -seed does
+// the same ones again; with -secure all of it with TLS and authentication.
+//
 // It needs no root: members are processes of this program, and networks are
 // proxies in it. -list names the clients, faults and kinds of calls.
 //

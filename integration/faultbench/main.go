@@ -79,6 +79,8 @@ func parse(args []string, stderr io.Writer) (bench.Config, options, error) {
 	flags.DurationVar(&cfg.Recovery, "recovery", 0, "how `long` they work after its repair (default 3s)")
 	flags.DurationVar(&cfg.ElectionTimeout, "election-timeout", 0, "etcd's election `timeout` (default 1s)")
 	flags.IntVar(&cfg.Size, "size", 0, "the `number` of members, 3 to 9 (default 3)")
+	flags.DurationVar(&cfg.Random, "random", 0, "do random ones of the faults, one after the other, for so `long`")
+	flags.Uint64Var(&cfg.Seed, "seed", 0, "the `number` that decides what chance decides; a random one unless given")
 	flags.BoolVar(&cfg.Secure, "secure", false, "TLS, and users with passwords")
 	flags.BoolVar(&cfg.Apart, "apart", false, "a fault of its own for each kind of call")
 	flags.BoolVar(&opts.check, "check", false, "fail when getcd does not keep its bounds")

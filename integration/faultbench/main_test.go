@@ -86,6 +86,46 @@ func TestRunSecurely(t *testing.T) {
 	}
 }
 
+// TestRunRandomly does random faults that the seed decides.
+func TestRunRandomly(t *testing.T) {
+	dir := t.TempDir()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	var stdout, stderr bytes.Buffer
+	status := run(ctx, []string{
+		"-random", "8s", "-seed", "3", "-clients", "getcd", "-kinds", "put,get,watch", "-faults", "kill,blackhole,lossy,move",
+		"-warm-up", "200ms", "-recovery", "500ms", "-election-timeout", "500ms", "-json", filepath.Join(dir, "report.json"),
+	}, &stdout, &stderr)
+	if status != 0 {
+		t.Fatalf("got the exit status %d, want 0; output:\n%s%s", status, stdout.String(), stderr.String())
+	}
+	t.Logf("the table:\n%s", stdout.String())
+	for _, want := range []string{"seed 3", "kill, the leader", " of unknown outcome: 0 violations"} {
+		if !strings.Contains(stdout.String(), want) {
+			t.Errorf("want %q in the table", want)
+		}
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "report.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rep report.Report
+	if err := json.Unmarshal(text, &rep); err != nil {
+		t.Fatal(err)
+	}
+	if len(rep.Cells) != 1 || len(rep.Cells[0].Mishaps) < 1 {
+		t.Fatalf("got %+v, want a cell with several faults", rep.Cells)
+	}
+	for _, m := range rep.Cells[0].Mishaps {
+		if m.Fault == "move" {
+			t.Error("a fault was done that can't be one of several")
+		}
+	}
+	if h := rep.Cells[0].Histories; len(h) != 1 || h[0].Keys < 2 || h[0].Ops < 100 {
+		t.Errorf("got the histories %+v, want one of some length on the keys that workers share", h)
+	}
+}
+
 func check(t *testing.T, c *report.Cell) {
 	t.Helper()
 	if len(c.Rows) != 8 {
@@ -135,6 +175,8 @@ func TestBadFlags(t *testing.T) {
 		"unknown flag":   {"-fault kill", []string{"-fault", "-help"}},
 		"not a flag":     {"kill", []string{`"kill" is no flag`, "-faults"}},
 		"not a duration": {"-fault-time 3", []string{`"3"`, "fault-time"}},
+		"nothing random": {"-random 1m -faults move", []string{"none of the faults move can be one of several"}},
+		"random apart":   {"-random 1m -apart", []string{"random faults are for all kinds"}},
 		"several":        {"-size 1 -roles x", []string{"1 members", `no role "x"`}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -20,6 +21,7 @@ type cell struct {
 	role   string // empty when the fault has no victim
 	kinds  []kind
 	prefix string // of the keys
+	seed   uint64 // of what chance decides
 }
 
 // dialled is a client at work.
@@ -52,7 +54,7 @@ const (
 // run measures. It leaves a healthy cluster behind, unless it returns an error.
 func (c *cell) run(ctx context.Context, cl *cluster.Cluster, to target) (_ *report.Cell, err error) {
 	to.endpoints = cl.Endpoints()
-	s := &stage{cluster: cl, target: to}
+	s := &stage{cluster: cl, target: to, rand: rand.New(rand.NewPCG(c.seed, c.seed))}
 	defer func() { err = errors.Join(err, c.close(ctx, s)) }()
 	if c.fault.prepare != nil {
 		if err := c.fault.prepare(ctx, s); err != nil {
@@ -70,6 +72,8 @@ func (c *cell) run(ctx context.Context, cl *cluster.Cluster, to target) (_ *repo
 	}
 
 	origin := time.Now()
+	s.origin = origin
+	s.inUse = func() *cluster.Member { return inUse(cl, clients) }
 	elected, err := watchElections(ctx, s, origin)
 	if err != nil {
 		return nil, err
@@ -89,7 +93,7 @@ func (c *cell) run(ctx context.Context, cl *cluster.Cluster, to target) (_ *repo
 	if err := c.fault.begin(ctx, s); err != nil {
 		return nil, fmt.Errorf("doing it: %w", err)
 	}
-	if err := sleep(ctx, c.cfg.FaultTime-(time.Since(origin)-start)); err != nil {
+	if err := s.wait(ctx, c.cfg.FaultTime-(time.Since(origin)-start)); err != nil {
 		return nil, err
 	}
 	healed := time.Since(origin)
@@ -126,6 +130,10 @@ func (c *cell) run(ctx context.Context, cl *cluster.Cluster, to target) (_ *repo
 	}
 	if c.cfg.Apart {
 		result.Kind = c.kinds[0].name
+	}
+	for _, one := range s.mishaps {
+		one.At, one.Until = one.At-report.Seconds(start), one.Until-report.Seconds(start)
+		result.Mishaps = append(result.Mishaps, one)
 	}
 	if s.victim != nil {
 		result.Victim = s.victim.Name()

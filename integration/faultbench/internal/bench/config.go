@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -39,6 +40,14 @@ type Config struct {
 	// share a fault and a client, whose reads may then help its writes to
 	// notice what is wrong.
 	Apart bool
+
+	// Random, when not 0, does not measure each fault by itself, but does random
+	// ones of Faults to random members, one after the other, for that long; at
+	// most 24 h.
+	Random time.Duration
+	// Seed decides what chance decides. 0 means a random one, which the report
+	// names.
+	Seed uint64
 
 	// Secure has members and clients use TLS, and clients authenticate
 	// themselves with a user and a password.
@@ -139,6 +148,21 @@ func (cfg Config) withDefaults() (Config, error) {
 	}
 	if cfg.Workers < 0 || cfg.Workers > 1000 {
 		errs = append(errs, fmt.Errorf("there are %d workers, want 1 to 1000", cfg.Workers))
+	}
+	if cfg.Random < 0 || cfg.Random > 24*time.Hour {
+		errs = append(errs, fmt.Errorf("there are to be random faults for %v, want up to 24h, or 0 for none", cfg.Random))
+	}
+	if cfg.Random > 0 {
+		if cfg.Apart {
+			errs = append(errs, errors.New("random faults are for all kinds of calls at once, not for each apart"))
+		}
+		if among := random(cfg); len(among) == 0 && errors.Join(errs...) == nil {
+			errs = append(errs, fmt.Errorf("none of the faults %s can be one of several", strings.Join(cfg.Faults, ", ")))
+		}
+		cfg.FaultTime = cfg.Random
+	}
+	if cfg.Seed == 0 {
+		cfg.Seed = 1 + rand.Uint64N(1<<53-1) // what JSON can hold everywhere
 	}
 	if cfg.Progress == nil {
 		cfg.Progress = io.Discard

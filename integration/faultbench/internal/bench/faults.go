@@ -15,16 +15,12 @@ type fault struct {
 	whole bool
 	// unasked says that it is not among all faults, but has to be asked for.
 	unasked bool
+	// lone says that it can't be one of several, one after the other.
+	lone bool
 	// prepare, if not nil, is done before the clients are connected.
 	prepare func(context.Context, *stage) error
 	// begin does it, end undoes it. Either may take its time.
 	begin, end func(context.Context, *stage) error
-}
-
-// single says that the fault is one change of one member, which can be done at
-// any time.
-func (f fault) single() bool {
-	return f.missing == "" && !f.whole && f.prepare == nil
 }
 
 // ongoing makes a fault of something that goes on until it is ended.
@@ -98,11 +94,8 @@ func faults() []fault {
 		ongoing(fault{
 			name: "defragment", text: "the member defragments a database of 64 MiB, again a second after each time", prepare: ballast,
 		}, defragment),
-		ongoing(fault{
-			name: "random", text: "random faults of random members, one after the other", whole: true, unasked: true,
-		}, mishaps),
 		{
-			name: "move", text: "all members move to other ports at once, and DNS follows when they are back; clientv3 has the addresses of its start", whole: true,
+			name: "move", text: "all members move to other ports at once, and DNS follows when they are back; clientv3 has the addresses of its start", whole: true, lone: true,
 			prepare: publish, begin: move, end: nothing,
 		},
 		{

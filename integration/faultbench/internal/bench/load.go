@@ -124,13 +124,21 @@ type loads struct {
 	writers sync.WaitGroup
 }
 
+// contenders is how many workers of a kind share a key in a time of random faults:
+// each finds the others' writes, and has its swaps refused for them.
+const contenders = 2
+
 // startLoads begins the work of every client with every kind. Every worker of a kind
-// has a key of its own, and the workers of the other kinds with the same number
+// has a key of its own, but for contenders, and the workers of the other kinds with the same number
 // read or write the same one.
 func startLoads(ctx context.Context, cfg Config, prefix string, s *stage, clients []dialled, kinds []kind, origin time.Time) (*loads, error) {
 	resp, err := pb.NewKVClient(s.control(s.cluster.Members()[0])).Range(ctx, &pb.RangeRequest{Key: []byte(prefix)})
 	if err != nil {
 		return nil, fmt.Errorf("asking for the revision: %w", err)
+	}
+	sharers := 1
+	if cfg.Random > 0 {
+		sharers = contenders
 	}
 	l := &loads{stop: make(chan struct{})}
 	control := pb.NewLeaseClient(s.control(s.cluster.Members()[0]))
@@ -143,7 +151,7 @@ func startLoads(ctx context.Context, cfg Config, prefix string, s *stage, client
 				one.workers = append(one.workers, &worker{
 					client: c.client, kind: kind, origin: origin,
 					index:  k*cfg.Workers + i,
-					key:    fmt.Sprintf("%s/%s/%d", prefix, c.of.name, i),
+					key:    fmt.Sprintf("%s/%s/%d", prefix, c.of.name, i/sharers),
 					shared: prefix + "/watched",
 					ops:    make(map[string][]history.Op),
 

@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -23,13 +22,14 @@ const (
 // time to time nothing arrives, until the lost segment was sent again.
 func lose(ctx context.Context, s *stage) error {
 	link := s.victim.ClientLink()
+	random := s.rand
 	for {
-		flow := lossLeastFlow + rand.N(lossMostFlow-lossLeastFlow)
+		flow := lossLeastFlow + time.Duration(random.Int64N(int64(lossMostFlow-lossLeastFlow)))
 		if err := sleep(ctx, flow); err != nil {
 			return err
 		}
 		stall := lossRetransmit
-		if rand.N(4) == 0 {
+		if random.IntN(4) == 0 {
 			stall *= 3 // the segment was lost twice
 		}
 		if err := link.Blackhole(); err != nil {
@@ -78,42 +78,6 @@ func defragment(ctx context.Context, s *stage) error {
 			return err
 		}
 		if err := sleep(ctx, defragmentPause); err != nil {
-			return err
-		}
-	}
-}
-
-// The parts of a time of random faults.
-const (
-	randomLeast = 500 * time.Millisecond
-	randomMost  = 6 * time.Second
-)
-
-// mishaps does one fault after the other, each to a random member, with healthy
-// times between them.
-func mishaps(ctx context.Context, s *stage) error {
-	var among []fault
-	for _, f := range faults() {
-		if f.single() {
-			among = append(among, f)
-		}
-	}
-	members := s.cluster.Members()
-	for {
-		one := among[rand.N(len(among))]
-		at := &stage{cluster: s.cluster, target: s.target, victim: members[rand.N(len(members))]}
-		if err := one.begin(ctx, at); err != nil {
-			return err
-		}
-		err := sleep(ctx, randomLeast+rand.N(randomMost-randomLeast))
-		// It is undone also when the time is over.
-		repair, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
-		err = errors.Join(err, one.end(repair, at), at.close(repair), s.cluster.WaitHealthy(repair))
-		cancel()
-		if err != nil {
-			return err
-		}
-		if err := sleep(ctx, randomLeast+rand.N(randomMost-randomLeast)); err != nil {
 			return err
 		}
 	}

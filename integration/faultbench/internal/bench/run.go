@@ -55,6 +55,7 @@ func Run(ctx context.Context, cfg Config) (rep *report.Report, err error) {
 		CPUs:            runtime.NumCPU(),
 		Members:         cfg.Size,
 		Secure:          cfg.Secure,
+		Seed:            cfg.Seed,
 		ElectionTimeout: report.Seconds(cfg.ElectionTimeout),
 		FaultTime:       report.Seconds(cfg.FaultTime),
 		Recovery:        report.Seconds(cfg.Recovery),
@@ -73,6 +74,7 @@ func Run(ctx context.Context, cfg Config) (rep *report.Report, err error) {
 	plan := cells(cfg)
 	for i := range plan {
 		_, _ = fmt.Fprintf(cfg.Progress, "%d of %d: %s\n", i+1, len(plan), plan[i].name())
+		plan[i].seed = cfg.Seed + uint64(i)
 		plan[i].prefix = fmt.Sprintf("faultbench/%d", i)
 		result, err := plan[i].run(ctx, c, to)
 		if err != nil {
@@ -90,6 +92,9 @@ func cells(cfg Config) []cell {
 		if slices.Contains(cfg.Kinds, k.name) {
 			chosen = append(chosen, k)
 		}
+	}
+	if cfg.Random > 0 {
+		return []cell{{cfg: cfg, fault: randomly(random(cfg), cfg.Seed), kinds: chosen}}
 	}
 	groups := [][]kind{chosen}
 	if cfg.Apart {

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
+	"time"
 
 	"github.com/getcd/getcd/integration/cluster"
 	"github.com/getcd/getcd/integration/dnsserver"
+	"github.com/getcd/getcd/integration/faultbench/internal/report"
 )
 
 // stage is where a fault happens. It is used by one goroutine, but for control,
@@ -21,8 +24,14 @@ type stage struct {
 	mu       sync.Mutex // guards controls
 	controls map[*cluster.Member]*authorized
 
-	halt func() error // ends what during has begun
-	undo []func(context.Context) error
+	origin  time.Time
+	rand    *rand.Rand             // what chance decides
+	inUse   func() *cluster.Member // which the first sticky client uses now, nil when there is none
+	mishaps []report.Mishap        // what was done, for who has halted it
+
+	halt   func() error // ends what during has begun
+	broken chan error   // has what ended it before; nil when nothing was begun
+	undo   []func(context.Context) error
 }
 
 // atEnd has f called when the measurement is over, the latest first.
@@ -41,19 +50,40 @@ func (s *stage) close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// wait waits for d, or less when ctx ends or what goes on beside breaks.
+func (s *stage) wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case err := <-s.broken:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // during runs f beside the measurement, from now until halt is called, or else
 // until close. That waits for f and returns its error, unless f only says that it
 // was ended.
 func (s *stage) during(ctx context.Context, f func(context.Context) error) {
 	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan error, 1)
-	go func() { done <- f(ctx) }()
+	done := make(chan struct{})
+	broken := make(chan error, 1)
+	s.broken = broken
+	var ended error
+	go func() {
+		defer close(done)
+		if err := f(ctx); err != nil && !errors.Is(err, context.Canceled) {
+			ended = fmt.Errorf("beside the measurement: %w", err)
+			broken <- ended
+		}
+	}()
 	s.halt = sync.OnceValue(func() error {
 		cancel()
-		if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
-			return fmt.Errorf("beside the measurement: %w", err)
-		}
-		return nil
+		<-done
+		return ended
 	})
 	s.atEnd(func(context.Context) error { return s.halt() })
 }

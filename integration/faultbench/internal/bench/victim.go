@@ -21,15 +21,12 @@ func victim(ctx context.Context, c *cluster.Cluster, clients []dialled, role str
 			continue
 		}
 		for {
-			endpoint := s.active()
-			for _, m := range c.Members() {
-				if m.Endpoint() == endpoint {
-					return m, nil
-				}
+			if m := inUse(c, []dialled{d}); m != nil {
+				return m, nil
 			}
 			// It is between two members.
 			if err := sleep(ctx, statusPace); err != nil {
-				return nil, fmt.Errorf("bench: %s uses %q, which is not a member: %w", d.of.name, endpoint, err)
+				return nil, fmt.Errorf("bench: %s uses %q, which is not a member: %w", d.of.name, s.active(), err)
 			}
 		}
 	}
@@ -38,6 +35,24 @@ func victim(ctx context.Context, c *cluster.Cluster, clients []dialled, role str
 		return leader, err
 	}
 	return another(c, leader), nil
+}
+
+// inUse is the member that the first sticky client uses, nil when there is none.
+func inUse(c *cluster.Cluster, clients []dialled) *cluster.Member {
+	for _, d := range clients {
+		s, ok := d.client.(sticky)
+		if !ok {
+			continue
+		}
+		endpoint := s.active()
+		for _, m := range c.Members() {
+			if m.Endpoint() == endpoint {
+				return m
+			}
+		}
+		return nil
+	}
+	return nil
 }
 
 // another is the member after m.

@@ -21,11 +21,18 @@ const (
 // (writes) longer than until the new leader was there. Serializable reads need
 // no leader, so no election excuses them. A watch is a read whose gaps are
 // silence, and of a lease only its survival counts. What is wrong in itself is
-// always a miss. Cells without a victim have no bounds,
-// and neither have clients that are not held to any.
+// always a miss. Cells without a victim have no other bounds, and leases none at
+// all there: nobody can keep a lease while the whole cluster is gone for longer
+// than it lives. Clients that are not held to any bounds miss none.
 func (c *Cell) Misses(s Series, r Row) []string {
-	if c.Victim == "" || !s.Held {
+	if !s.Held {
 		return nil
+	}
+	if c.Victim == "" {
+		if s.Kind == "lease" {
+			return nil
+		}
+		return slices.Clone(r.Wrongs)
 	}
 	floor, elected := c.Elected()
 	if c.Role != "leader" || s.Kind == "serializable" {

@@ -1,9 +1,11 @@
 package report
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -24,6 +26,7 @@ type Setup struct {
 	CPUs            int     `json:"cpus"`
 	Members         int     `json:"members"`
 	Secure          bool    `json:"secure"`
+	Seed            uint64  `json:"seed"`
 	ElectionTimeout Seconds `json:"election_timeout_seconds"`
 	FaultTime       Seconds `json:"fault_time_seconds"`
 	Recovery        Seconds `json:"recovery_seconds"`
@@ -37,6 +40,17 @@ type Election struct {
 	At     Seconds `json:"at_seconds"`
 	Leader string  `json:"leader"`
 	Term   uint64  `json:"term"`
+}
+
+// Mishap is one of several random faults.
+type Mishap struct {
+	Fault string `json:"fault"`
+	// Role and Member are the victim's; empty when the fault has none.
+	Role   string `json:"role,omitempty"`
+	Member string `json:"member,omitempty"`
+	// At is when it was done, Until when undoing it began.
+	At    Seconds `json:"at_seconds"`
+	Until Seconds `json:"until_seconds"`
 }
 
 // Cell is one fault.
@@ -55,10 +69,20 @@ type Cell struct {
 	End    Seconds `json:"end_seconds"`
 	// Elections are those since the fault's first moment.
 	Elections []Election `json:"elections"`
-	Rows      []Row      `json:"rows"`
-	Histories []History  `json:"histories,omitempty"`
+	// Mishaps are what random faults were.
+	Mishaps   []Mishap  `json:"mishaps,omitempty"`
+	Rows      []Row     `json:"rows"`
+	Histories []History `json:"histories,omitempty"`
 	// Series are the single calls, for the timeline.
 	Series []Series `json:"-"`
+}
+
+// String names the fault and its victim.
+func (m Mishap) String() string {
+	if m.Member == "" {
+		return m.Fault
+	}
+	return m.Fault + ", the " + m.Role + " (" + m.Member + ")"
 }
 
 // History is the verdict on what one client's workers wrote and read.
@@ -71,6 +95,22 @@ type History struct {
 	Violations []string `json:"violations,omitempty"`
 	// Undecided names keys on which the checker ran out of time.
 	Undecided []string `json:"undecided,omitempty"`
+}
+
+// Totals are the verdicts on all histories.
+type Totals struct{ Ops, Unknown, Violations int }
+
+// Totals adds up the histories of all cells.
+func (r *Report) Totals() Totals {
+	var t Totals
+	for i := range r.Cells {
+		for _, h := range r.Cells[i].Histories {
+			t.Ops += h.Ops
+			t.Unknown += h.Unknown
+			t.Violations += len(h.Violations)
+		}
+	}
+	return t
 }
 
 // Name is made of the cell's fault, role and kind, and fit for a file's name.
@@ -115,11 +155,17 @@ func (r *Report) WriteText(w io.Writer) error {
 	}
 	fmt.Fprintf(&b, "etcd %s, %d members%s, election timeout %v; %s, %s, %d CPUs\n",
 		s.Etcd, s.Members, secure, time.Duration(s.ElectionTimeout), s.Go, s.System, s.CPUs)
+	if s.Seed != 0 {
+		fmt.Fprintf(&b, "seed %d\n", s.Seed)
+	}
 	fmt.Fprintf(&b, "each client and kind: %d workers, one call every %v, deadline %v; fault for %v, then %v of recovery\n",
 		s.Workers, time.Duration(s.Pace), time.Duration(s.Deadline), time.Duration(s.FaultTime), time.Duration(s.Recovery))
 	for i := range r.Cells {
 		b.WriteByte('\n')
 		r.Cells[i].text(&b)
+	}
+	if t := r.Totals(); t.Ops > 0 {
+		fmt.Fprintf(&b, "\nin all: %d operations checked, %d of unknown outcome: %d violations\n", t.Ops, t.Unknown, t.Violations)
 	}
 	if _, err := io.WriteString(w, b.String()); err != nil {
 		return fmt.Errorf("report: %w", err)
@@ -133,11 +179,8 @@ func (c *Cell) text(b *strings.Builder) {
 		fmt.Fprintf(b, ", the %s (%s)", c.Role, c.Victim)
 	}
 	fmt.Fprintf(b, ": %s\n", c.Text)
-	for _, e := range c.Elections {
-		fmt.Fprintf(b, "  new leader: %s at %v, term %d\n", e.Leader, e.At, e.Term)
-	}
-	if len(c.Elections) == 0 {
-		b.WriteString("  no election\n")
+	for _, line := range c.events() {
+		fmt.Fprintf(b, "  %s\n", line)
 	}
 	fmt.Fprintf(b, "  healed from %v on\n", c.Healed)
 
@@ -163,6 +206,31 @@ func (c *Cell) text(b *strings.Builder) {
 			fmt.Fprintf(b, "    %s\n", v)
 		}
 	}
+}
+
+// events says in the order of time which leaders were elected, and what random
+// faults were done.
+func (c *Cell) events() []string {
+	type event struct {
+		at   Seconds
+		text string
+	}
+	var all []event
+	for _, e := range c.Elections {
+		all = append(all, event{e.At, fmt.Sprintf("new leader: %s at %v, term %d", e.Leader, e.At, e.Term)})
+	}
+	for _, m := range c.Mishaps {
+		all = append(all, event{m.At, fmt.Sprintf("%s: at %v, for %v", m, m.At, m.Until-m.At)})
+	}
+	slices.SortStableFunc(all, func(a, b event) int { return cmp.Compare(a.at, b.at) })
+	lines := make([]string, 0, len(all)+1)
+	for _, e := range all {
+		lines = append(lines, e.text)
+	}
+	if len(c.Elections) == 0 {
+		lines = append(lines, "no election")
+	}
+	return lines
 }
 
 // table writes the rows: names to the left, numbers to the right.

@@ -1,0 +1,141 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/getcd/getcd/integration/cluster"
+	"github.com/getcd/getcd/integration/faultbench/internal/report"
+)
+
+// The parts of a time of random faults.
+const (
+	randomLeast = 500 * time.Millisecond
+	randomMost  = 6 * time.Second
+)
+
+// randomly makes one fault of many: each is done to a random member, with healthy
+// times between them, all as the seed says.
+func randomly(among []fault, seed uint64) fault {
+	return ongoing(fault{
+		name: "random", text: fmt.Sprintf("random faults of random members, one after the other; seed %d", seed), whole: true,
+		prepare: func(ctx context.Context, s *stage) error {
+			for _, f := range among {
+				if f.prepare == nil {
+					continue
+				}
+				if err := f.prepare(ctx, s); err != nil {
+					return fmt.Errorf("preparing %s: %w", f.name, err)
+				}
+			}
+			return nil
+		},
+	}, func(ctx context.Context, s *stage) error {
+		return mishaps(ctx, s, among, rand.New(rand.NewPCG(seed, seed)))
+	})
+}
+
+// random are the faults that may be among several, and that cfg chooses.
+func random(cfg Config) []fault {
+	return slices.DeleteFunc(faults(), func(f fault) bool {
+		return f.lone || f.missing != "" || !slices.Contains(cfg.Faults, f.name)
+	})
+}
+
+// draw is what chance decides about one mishap. Its parts are drawn whether they
+// are used or not, so that what follows depends on the seed alone.
+type draw struct {
+	fault    fault
+	role     int // an index of roles
+	index    int // the choice of one among several members
+	lasting  time.Duration
+	pause    time.Duration
+	seed     uint64 // of what happens within the fault
+	sequence int
+}
+
+// The roles that a random victim can have.
+const (
+	drawnFollower = iota
+	drawnLeader
+	drawnInUse // by the first sticky client
+	drawnRoles
+)
+
+func newDraw(among []fault, r *rand.Rand, members, sequence int) draw {
+	return draw{
+		fault:    among[r.IntN(len(among))],
+		role:     r.IntN(drawnRoles),
+		index:    r.IntN(members - 1),
+		lasting:  randomLeast + time.Duration(r.Int64N(int64(randomMost-randomLeast))),
+		pause:    randomLeast + time.Duration(r.Int64N(int64(randomMost-randomLeast))),
+		seed:     r.Uint64(),
+		sequence: sequence,
+	}
+}
+
+// victim is the member that the draw means, with its role now.
+func (d draw) victim(ctx context.Context, s *stage) (*cluster.Member, string, error) {
+	leader, err := s.cluster.Leader(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	chosen := leader
+	switch {
+	case d.role == drawnInUse && s.inUse != nil && s.inUse() != nil:
+		chosen = s.inUse()
+	case d.role != drawnLeader:
+		followers := slices.DeleteFunc(s.cluster.Members(), func(m *cluster.Member) bool { return m == leader })
+		chosen = followers[d.index%len(followers)]
+	}
+	if chosen == leader {
+		return chosen, roleLeader, nil
+	}
+	return chosen, roleFollower, nil
+}
+
+// mishaps does one fault after the other until ctx ends.
+func mishaps(ctx context.Context, s *stage, among []fault, r *rand.Rand) error {
+	for i := 0; ; i++ {
+		d := newDraw(among, r, len(s.cluster.Members()), i)
+		one, err := d.do(ctx, s)
+		if one != nil {
+			s.mishaps = append(s.mishaps, *one)
+		}
+		if err != nil {
+			return err
+		}
+		if err := sleep(ctx, d.pause); err != nil {
+			return err
+		}
+	}
+}
+
+// do does one fault, which it undoes also when ctx ends meanwhile.
+func (d draw) do(ctx context.Context, s *stage) (*report.Mishap, error) {
+	at := &stage{cluster: s.cluster, target: s.target, inUse: s.inUse, rand: rand.New(rand.NewPCG(d.seed, d.seed))}
+	one := report.Mishap{Fault: d.fault.name}
+	if !d.fault.whole {
+		var err error
+		if at.victim, one.Role, err = d.victim(ctx, s); err != nil {
+			return nil, err
+		}
+		one.Member = at.victim.Name()
+	}
+	one.At = report.Seconds(time.Since(s.origin))
+	if err := d.fault.begin(ctx, at); err != nil {
+		return nil, fmt.Errorf("random fault %d, %s: %w", d.sequence, d.fault.name, err)
+	}
+	err := sleep(ctx, d.lasting)
+	repair, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	one.Until = report.Seconds(time.Since(s.origin))
+	if failed := errors.Join(d.fault.end(repair, at), at.close(repair), s.cluster.WaitHealthy(repair)); failed != nil {
+		return &one, fmt.Errorf("undoing random fault %d, %s: %w", d.sequence, d.fault.name, failed)
+	}
+	return &one, err
+}
