@@ -19,15 +19,16 @@
 // HTTP/2 as a stopped process is (Freeze, Thaw), made to take requests without
 // answering (Hang, Resume), cut off from its leader (SetNoLeader), made a
 // learner (SetLearner) or not serving (SetServing), or scripted call by call
-// (Intercept, InterceptStream). The Cluster's data can be put back to an earlier
-// state (Backup, Restore) and its ID changed (SetClusterID), and how watches are
-// answered be varied (SetWatchBatch, SetWatchFragment, SetProgressInterval).
-// Faults are set from the test's goroutine and take effect before the method
-// returns, which makes tests deterministic. Calls and Messages count what a
-// member has received.
+// (Intercept, InterceptStream) and message by message (Tap). The Cluster's data
+// can be put back to an earlier state (Backup, Restore) and its ID changed
+// (SetClusterID), and how watches are answered be varied (SetWatchBatch,
+// SetWatchFragment, SetProgressInterval). Faults are set from the test's
+// goroutine and take effect before the method returns, which makes tests
+// deterministic. Calls and Messages count what a member has received.
 //
 // Files: cluster.go and member.go hold the lifecycle, faults.go and backup.go
-// the faults and interceptor.go the place where they act; store.go the
+// the faults, interceptor.go the place where they act and tap.go the hook for
+// messages; rotation.go a simple failover connection; store.go the
 // revisions, and kv.go, txn.go, lease.go, watch.go, lock.go, auth.go and
 // maintenance.go one service each.
 package fakeetcd
