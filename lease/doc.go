@@ -38,12 +38,24 @@
 //
 // All keepers of one client share a few LeaseKeepAlive streams, one for each
 // 1,000 leases and at most 8, because the server renews serially per stream. A
-// lease is renewed a little before every third of its TTL. A renewal that stays
-// unanswered for another third is sent again on a new stream, to another member
-// where the connection can tell members apart (balancer.Attempt), and then to a
-// further one after each ninth. A silent stream may still answer, and its answer
-// counts, from when that renewal was sent. A stream that fails is reopened after an exponential, jittered wait,
-// and what was outstanding on it is sent again at once, most urgent first.
+// lease is renewed a little before every third of its TTL.
+//
+// A member that fails or refuses is left at once for another one, where the
+// connection can tell members apart (balancer.Attempt); when all refuse, as in an
+// election, they are asked at growing, jittered pauses of at most 250 ms. A stream
+// that owes an answer and is silent, for clearly longer than answers usually take
+// and at least a twentieth of the TTL, is left as well, though what it still
+// answers counts, from when that renewal was sent; and after each further
+// fifteenth of the TTL, the next. What was outstanding is sent again, most urgent
+// first. So a lease of 5 s, whose renewal falls due after at most 1.7 s and which
+// is given up after 4.5 s, outlives the loss of its leader when the election takes
+// no more than about 2.5 s; at etcd's defaults it takes 1.1 to 1.6 s, unless votes
+// are split.
+//
+// That the server does not find a lease is final. (It looks where all that was
+// committed has been applied. In the milliseconds before a new leader has
+// committed its first entry it may miss a lease that was granted within the last
+// heartbeat of the old one.)
 //
 // The streams start with the first keeper and end with the last one.
 package lease

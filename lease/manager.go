@@ -1,7 +1,6 @@
 package lease
 
 import (
-	"cmp"
 	"container/heap"
 	"context"
 	"fmt"
@@ -14,9 +13,8 @@ import (
 	"google.golang.org/grpc"
 )
 
-// firstPatience is how long the first renewal, when the TTL is not known yet,
-// may stay unanswered before another member is asked.
-const firstPatience = time.Second
+// idle is how long the manager sleeps when nothing is due.
+const idle = time.Hour
 
 // entry is the renewal schedule of one lease, shared by its keepers. Its fields
 // are guarded by manager.mu.
@@ -31,29 +29,10 @@ type entry struct {
 	deadline time.Time     // zero before the first acknowledged renewal
 	next     time.Time     // when the next renewal is due, unless one is pending
 	pending  bool          // a renewal waits to be sent, or for its answer
-	since    time.Time     // since when it is pending on the lane's current stream
-	moves    int           // how many members in a row were silent about it
 	again    bool          // it was sent again since the last answer
 
 	at    time.Time // when the manager has to look at it
 	index int       // in the heap
-}
-
-// patience is how long a renewal may stay unanswered before it is sent to
-// another member: a third of the TTL. When one member was silent for so long
-// there is time for one more such wait and not for two, but the next member may
-// be the very one whose silence the first was waiting for (a follower passes
-// renewals on to the leader), so from then on it is a third of that. Without a
-// TTL it grows with each try.
-func patience(ttl time.Duration, moves int) time.Duration {
-	switch {
-	case ttl == 0:
-		return firstPatience << min(moves, 5)
-	case moves == 0:
-		return ttl / 3
-	default:
-		return ttl / 9
-	}
 }
 
 // manager renews all leases of one service. One goroutine, run, owns the clock
@@ -175,6 +154,7 @@ func (m *manager) finishLocked(e *entry, cause error) {
 		k.endLocked(cause)
 	}
 	e.keepers = nil
+	e.settle()
 	delete(m.entries, e.id)
 	heap.Remove(&m.due, e.index)
 	e.lane.n--
@@ -234,51 +214,48 @@ func (m *manager) tickLocked(ctx context.Context, now time.Time) time.Time {
 		switch {
 		case m.expireLocked(e, now):
 		case e.pending:
-			m.moveLocked(e.lane, now)
+			m.scheduleLocked(e, now)
 		default:
 			m.dueLocked(e, now)
 		}
 	}
-	next := now.Add(time.Hour)
+	next := now.Add(idle)
 	if len(m.due) > 0 {
 		next = m.due[0].at
 	}
 	for _, l := range m.lanes {
-		if l.current != nil || len(l.waiting) == 0 {
-			continue
+		if at := m.tendLocked(ctx, l, now); !at.IsZero() && at.Before(next) {
+			next = at
 		}
-		if l.reopen.After(now) {
-			if l.reopen.Before(next) {
-				next = l.reopen
-			}
-			continue
-		}
-		m.openLocked(ctx, l)
 	}
 	return next
 }
 
 // dueLocked hands a renewal to the lease's lane.
 func (m *manager) dueLocked(e *entry, now time.Time) {
-	e.pending, e.moves, e.again = true, 0, false
-	e.lane.waiting = append(e.lane.waiting, e)
-	m.pendLocked(e, now)
-	e.lane.signal()
+	e.pending, e.again = true, false
+	e.lane.hand(e, now)
+	m.scheduleLocked(e, now)
 }
 
-// pendLocked starts the patience with a pending renewal.
-func (m *manager) pendLocked(e *entry, now time.Time) {
-	e.since = now
-	m.scheduleLocked(e)
-}
-
-// scheduleLocked puts the lease where it belongs in the heap.
-func (m *manager) scheduleLocked(e *entry) {
-	e.at = e.next
+// settle takes note that no renewal is pending any more.
+func (e *entry) settle() {
 	if e.pending {
-		e.at = e.since.Add(patience(e.ttl, e.moves))
+		e.pending = false
+		e.lane.pending--
 	}
-	if !e.deadline.IsZero() && e.deadline.Before(e.at) {
+}
+
+// scheduleLocked puts the lease where it belongs in the heap: until its next
+// renewal, or while one is pending, which is the lane's business, until it
+// ends.
+func (m *manager) scheduleLocked(e *entry, now time.Time) {
+	switch {
+	case !e.pending:
+		e.at = e.next
+	case e.deadline.IsZero():
+		e.at = now.Add(idle)
+	default:
 		e.at = e.deadline
 	}
 	heap.Fix(&m.due, e.index)
@@ -291,6 +268,7 @@ func (m *manager) scheduleLocked(e *entry) {
 func (m *manager) answered(st *stream, resp *pb.LeaseKeepAliveResponse, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	st.lane.heard(st, now)
 	p, ok := st.sent[ID(resp.ID)]
 	if !ok {
 		return // nobody asked, or nobody waits any more
@@ -302,6 +280,7 @@ func (m *manager) answered(st *stream, resp *pb.LeaseKeepAliveResponse, now time
 	}
 	delete(st.sent, ID(resp.ID))
 	e, l := p.e, st.lane
+	l.latency.add(now.Sub(p.at))
 	if st != l.current && len(st.sent) == 0 {
 		l.cancelRetired(st)
 	}
@@ -318,28 +297,31 @@ func (m *manager) answered(st *stream, resp *pb.LeaseKeepAliveResponse, now time
 			close(e.first)
 		}
 		e.ttl, e.deadline = ttl, deadline
-		for _, k := range e.keepers {
-			if k.sink == nil {
-				continue
-			}
-			select {
-			case k.sink <- &KeepAliveResponse{ResponseHeader: resp.Header, ID: e.id, TTL: resp.TTL}:
-			default: // full: dropped, as documented
-			}
+		if l.ttl == 0 || ttl < l.ttl {
+			l.ttl = ttl
 		}
+		e.tell(resp)
 	}
-	if st != l.current {
-		// It was the answer to an earlier sending, on a stream that was given up
-		// for silent. The later sending is still pending, but members are slow
-		// rather than dead, and more of them would not help.
-		e.moves, e.since = 0, now
-	} else {
-		l.last, l.failures, l.avoid.list = nil, 0, nil
+	if st == l.current {
 		e.next = p.at.Add(interval(ttl, e.again || e.next.IsZero()))
-		e.pending = false
+		e.settle()
 		l.forgetRetired(e)
 	}
-	m.scheduleLocked(e)
+	// Otherwise the later sending, on the current stream, is still pending.
+	m.scheduleLocked(e, now)
+}
+
+// tell sends an answer to the channels of KeepAlive.
+func (e *entry) tell(resp *pb.LeaseKeepAliveResponse) {
+	for _, k := range e.keepers {
+		if k.sink == nil {
+			continue
+		}
+		select {
+		case k.sink <- &KeepAliveResponse{ResponseHeader: resp.Header, ID: e.id, TTL: resp.TTL}:
+		default: // full: dropped, as documented
+		}
+	}
 }
 
 // interval is the time from one renewal to the next: a third of the TTL, a
@@ -353,40 +335,6 @@ func interval(ttl time.Duration, inStep bool) time.Duration {
 		spread = third / 2
 	}
 	return third - rand.N(spread+1)
-}
-
-// dueHeap orders the leases by when they need attention.
-type dueHeap []*entry
-
-// Len, Less, Swap, Push and Pop make it a heap.Interface.
-func (h *dueHeap) Len() int           { return len(*h) }
-func (h *dueHeap) Less(i, j int) bool { return (*h)[i].at.Before((*h)[j].at) }
-
-// Swap keeps the indexes.
-func (h *dueHeap) Swap(i, j int) {
-	q := *h
-	q[i], q[j] = q[j], q[i]
-	q[i].index, q[j].index = i, j
-}
-
-// Push adds a last element.
-func (h *dueHeap) Push(x any) {
-	e := x.(*entry)
-	e.index = len(*h)
-	*h = append(*h, e)
-}
-
-// Pop removes the last element.
-func (h *dueHeap) Pop() any {
-	old := *h
-	e := old[len(old)-1]
-	old[len(old)-1] = nil
-	*h = old[:len(old)-1]
-	return e
-}
-
-func byUrgency(a, b *entry) int {
-	return cmp.Or(a.deadline.Compare(b.deadline), cmp.Compare(a.id, b.id))
 }
 
 func signal(c chan struct{}) {

@@ -2,9 +2,6 @@ package lease_test
 
 import (
 	"bytes"
-	"context"
-	"fmt"
-	"log/slog"
 	"runtime"
 	"sync"
 	"testing"
@@ -12,11 +9,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/resolver"
-	"google.golang.org/grpc/resolver/manual"
 
-	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/internal/fakeetcd"
 	"github.com/getcd/getcd/lease"
 )
@@ -92,19 +86,13 @@ func TestManyLeasesShareFewStreams(t *testing.T) {
 	})
 }
 
-// With the failover policy below, a keeper does not only open another stream: it
+// On a failover connection a keeper does not only open another stream: it
 // opens it elsewhere.
 func TestAvoidsTheSilentMember(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := fakeetcd.Start(t, 3)
 		l := newService(t, failover(t, c))
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		g, err := l.Grant(ctx, 9)
-		if err != nil {
-			t.Fatalf("Grant: %v", err)
-		}
-		k := mustKeep(t, l, g.ID)
+		k := mustKeep(t, l, mustGrant(t, l, 9))
 		for round := range 3 {
 			time.Sleep(time.Minute)
 			active := mostRenewals(c, func() { time.Sleep(10 * time.Second) })
@@ -134,29 +122,17 @@ func mostRenewals(c *fakeetcd.Cluster, f func()) *fakeetcd.Member {
 	return best
 }
 
-func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
-
-func failover(t *testing.T, c *fakeetcd.Cluster) *grpc.ClientConn {
+func failover(t *testing.T, c *fakeetcd.Cluster) grpc.ClientConnInterface {
 	t.Helper()
-	r := manual.NewBuilderWithScheme(fmt.Sprintf("fake%p", c))
-	var state resolver.State
-	for _, addr := range c.Addrs() {
-		a := resolver.Address{Addr: addr}
-		state.Addresses = append(state.Addresses, a)
-		state.Endpoints = append(state.Endpoints, resolver.Endpoint{Addresses: []resolver.Address{a}})
-	}
-	r.InitialState(balancer.Attach(state, balancer.Options{Table: balancer.NewTable(), Logger: discard()}))
-	conn, err := grpc.NewClient(r.Scheme()+":///",
-		grpc.WithResolvers(r),
-		grpc.WithDefaultServiceConfig(balancer.ServiceConfig),
-		grpc.WithContextDialer(c.Dialer()),
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.WaitForReady(true)))
+	cl, err := client.New(client.Config{
+		Endpoints:   c.Addrs(),
+		DialOptions: []grpc.DialOption{grpc.WithContextDialer(c.Dialer())},
+	})
 	if err != nil {
-		t.Fatalf("NewClient: %v", err)
+		t.Fatalf("client.New: %v", err)
 	}
-	t.Cleanup(func() { _ = conn.Close() })
-	return conn
+	t.Cleanup(func() { _ = cl.Close() })
+	return cl.Conn()
 }
 
 // goroutines counts them exactly. runtime.NumGoroutine does not: on a busy

@@ -13,33 +13,9 @@ import (
 	"github.com/getcd/getcd/balancer"
 )
 
-const (
-	// leasesPerLane and maxLanes: a follower forwards each renewal to the leader
-	// over HTTP before it reads the next one of the same stream, so one stream
-	// carries on the order of a thousand renewals a second.
-	leasesPerLane = 1000
-	maxLanes      = 8
-	// maxRetired is how many silent streams per lane may still answer: with
-	// patience as it is, no more than these can be given up before the leases
-	// that wait for them have run out.
-	maxRetired = 3
-	// sendBatch is how many renewals a sender takes at a time. They are stamped
-	// together, before the first is sent: that errs to the safe side.
-	sendBatch = 64
-)
-
-// lane is a share of the leases and the stream that renews them. Its fields are
-// guarded by manager.mu.
-type lane struct {
-	n        int      // leases
-	waiting  []*entry // renewals to be sent; also those of leases that have ended
-	current  *stream  // nil while none is open or opening
-	retired  []*stream
-	avoid    avoidance // endpoints that were silent or failed since the last answer
-	failures int       // streams lost since the last answer
-	reopen   time.Time // not before
-	last     error     // why the last stream was lost; nil after an answer
-}
+// sendBatch is how many renewals a sender takes at a time. They are stamped
+// together, before the first is sent: that errs to the safe side.
+const sendBatch = 64
 
 // pending is a renewal that was sent and not answered. A stream has at most one
 // per lease, so the server's next answer for that lease belongs to it.
@@ -63,72 +39,6 @@ type stream struct {
 	endpoint string // once it is open
 	sent     map[ID]pending
 	orders   uint64
-}
-
-// avoidance collects the endpoints to avoid. When one of them was picked all
-// the same, all members have had their turn, and it starts over.
-type avoidance struct{ list []string }
-
-func (a *avoidance) add(endpoint string) {
-	switch {
-	case endpoint == "":
-	case slices.Contains(a.list, endpoint):
-		a.list = []string{endpoint}
-	default:
-		a.list = append(slices.Clip(a.list), endpoint)
-	}
-}
-
-// laneLocked chooses the lane of a new lease: the emptiest one, or a further one
-// when all are full and there may be more.
-func (m *manager) laneLocked() *lane {
-	var best *lane
-	for _, l := range m.lanes {
-		if best == nil || l.n < best.n {
-			best = l
-		}
-	}
-	if best == nil || best.n >= leasesPerLane && len(m.lanes) < maxLanes {
-		best = &lane{}
-		m.lanes = append(m.lanes, best)
-	}
-	return best
-}
-
-func (m *manager) dropLaneLocked(l *lane) {
-	for _, st := range l.retired {
-		st.cancel()
-	}
-	if l.current != nil {
-		l.current.cancel()
-	}
-	l.current, l.retired, l.waiting = nil, nil, nil
-	m.lanes = slices.DeleteFunc(m.lanes, func(o *lane) bool { return o == l })
-}
-
-func (l *lane) signal() {
-	if l.current != nil {
-		signal(l.current.wake)
-	}
-}
-
-// cancelRetired closes a stream from which nothing more is expected.
-func (l *lane) cancelRetired(st *stream) {
-	st.cancel()
-	l.retired = slices.DeleteFunc(l.retired, func(o *stream) bool { return o == st })
-}
-
-// forgetRetired drops what silent streams owe to a lease that another stream has
-// renewed since.
-func (l *lane) forgetRetired(e *entry) {
-	for _, st := range slices.Clone(l.retired) {
-		if p, ok := st.sent[e.id]; ok && p.e == e {
-			delete(st.sent, e.id)
-			if len(st.sent) == 0 {
-				l.cancelRetired(st)
-			}
-		}
-	}
 }
 
 // openLocked opens the lane's stream, in the background.
@@ -233,32 +143,6 @@ func (m *manager) take(st *stream, batch []ID) int {
 	return n
 }
 
-// moveLocked gives up a silent stream and has another one opened, on another
-// member if there is one. What the silent one still answers counts.
-func (m *manager) moveLocked(l *lane, now time.Time) {
-	st := l.current
-	if st != nil {
-		l.avoid.add(st.endpoint)
-		m.requeueLocked(l, st)
-		l.current = nil
-		if len(st.sent) == 0 {
-			st.cancel() // not even open
-		} else {
-			l.retired = append(l.retired, st)
-		}
-		if len(l.retired) > maxRetired {
-			l.cancelRetired(l.retired[0])
-		}
-	}
-	for _, e := range l.waiting {
-		if !e.ended {
-			e.moves++
-			e.again = true
-			m.pendLocked(e, now)
-		}
-	}
-}
-
 // lost takes note that a stream has ended.
 func (m *manager) lost(st *stream, endpoint string, err error) {
 	m.mu.Lock()
@@ -279,29 +163,10 @@ func (m *manager) lost(st *stream, endpoint string, err error) {
 			return
 		}
 	}
-	m.requeueLocked(l, st)
-	now := time.Now()
-	for _, e := range l.waiting {
-		if !e.ended {
-			e.again = true
-			m.pendLocked(e, now)
-		}
-	}
-	l.current = nil
-	l.reopen = now.Add(backoff(l.failures))
+	l.takeBack()
+	l.reopen = time.Now().Add(pauses.Pause(l.failures))
 	l.failures++
 	signal(m.wake)
-}
-
-// requeueLocked makes what is outstanding on a stream wait for the next one,
-// most urgent first.
-func (m *manager) requeueLocked(l *lane, st *stream) {
-	for _, p := range st.sent {
-		if !p.e.ended {
-			l.waiting = append(l.waiting, p.e)
-		}
-	}
-	slices.SortFunc(l.waiting, byUrgency)
 }
 
 // deniedLocked ends the lease whose renewal the server refused. It answers in

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
-	mathrand "math/rand/v2"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -13,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/internal/backoff"
 )
 
 func (s *service) Grant(ctx context.Context, ttl int64) (*GrantResponse, error) {
@@ -109,7 +109,7 @@ func (s *service) KeepAliveOnce(ctx context.Context, id ID) (*KeepAliveResponse,
 		last  error
 	)
 	for try := 0; ; try++ {
-		resp, endpoint, err := s.renewOnce(ctx, id, avoid.list, patience(0, try))
+		resp, endpoint, err := s.renewOnce(ctx, id, avoid.list, share(ctx, try))
 		if err == nil {
 			out := &KeepAliveResponse{ResponseHeader: resp.Header, ID: ID(resp.ID), TTL: resp.TTL}
 			if resp.TTL <= 0 {
@@ -125,11 +125,24 @@ func (s *service) KeepAliveOnce(ctx context.Context, id ID) (*KeepAliveResponse,
 		}
 		last = err
 		avoid.add(endpoint)
-		if !sleep(ctx, backoff(try)) {
+		if !backoff.Sleep(ctx, pauses.Pause(try)) {
 			return nil, because(fmt.Errorf("lease: renewing %016x: %w", uint64(id), ctx.Err()), last)
 		}
 	}
 }
+
+// share is how long one try of KeepAliveOnce may take: no more than half of the
+// time that is left, so that there is some for another.
+func share(ctx context.Context, try int) time.Duration {
+	wait := blindPatience(try)
+	if end, ok := ctx.Deadline(); ok {
+		wait = min(wait, max(time.Until(end)/2, leastShare))
+	}
+	return wait
+}
+
+// leastShare ends the halving.
+const leastShare = 50 * time.Millisecond
 
 // renewOnce sends one renewal on a stream of its own and waits for its answer,
 // for the given time at most: a silent member must not use up ctx while another
@@ -166,36 +179,4 @@ func final(err error) bool {
 // etcd 3.6 the server checks that the user may write the lease's keys.
 func denied(err error) bool {
 	return status.Code(err) == codes.PermissionDenied
-}
-
-const (
-	backoffBase = 25 * time.Millisecond
-	backoffMax  = 500 * time.Millisecond
-)
-
-// backoff is the wait after the given number of earlier failures in a row:
-// exponential, and jittered over its upper half. The first retry is all but
-// immediate, because losing one member is the common case and another one is
-// there; the cap is low, because leases can have a TTL of a second.
-func backoff(failures int) time.Duration {
-	if failures == 0 {
-		return mathrand.N(5 * time.Millisecond)
-	}
-	d := min(backoffMax, backoffBase<<min(failures-1, 10))
-	return d/2 + mathrand.N(d/2)
-}
-
-// sleep waits for d and reports whether ctx lived through it.
-func sleep(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return ctx.Err() == nil
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -1,0 +1,225 @@
+package lease
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/getcd/getcd/internal/backoff"
+)
+
+const (
+	// leasesPerLane and maxLanes: a follower forwards each renewal to the leader
+	// over HTTP before it reads the next one of the same stream, so one stream
+	// carries on the order of a thousand renewals a second.
+	leasesPerLane = 1000
+	maxLanes      = 8
+	// maxRetired is how many silent streams per lane may still answer. With
+	// patience as it is, no more than these are given up from when a renewal is
+	// due until its lease is.
+	maxRetired = 9
+)
+
+// pauses are those before a stream that failed is opened again. The first is all
+// but none, because losing one member is the common case and another one is
+// there; the longest is short, because leases can have a TTL of two seconds.
+var pauses = backoff.Exponential{First: 5 * time.Millisecond, Max: 250 * time.Millisecond}
+
+// lane is a share of the leases and the stream that renews them. Its fields are
+// guarded by manager.mu.
+type lane struct {
+	n        int      // leases
+	pending  int      // those of them that wait for an answer
+	waiting  []*entry // renewals to be sent; also those of leases that have ended
+	current  *stream  // nil while none is open or opening
+	retired  []*stream
+	avoid    avoidance // endpoints that were silent or failed since the last answer
+	failures int       // streams lost since the last answer
+	reopen   time.Time // not before
+	last     error     // why the last stream was lost; nil after an answer
+
+	ttl     time.Duration // the shortest of its leases' so far; zero before any answer
+	latency latency       // of its answers
+	quiet   time.Time     // since when a pending renewal might have been answered, and none was
+	moves   int           // how many streams in a row were given up for silent
+}
+
+// firstPatience is a quarter of the least TTL that servers grant by default.
+const firstPatience = 500 * time.Millisecond
+
+// blindPatience is how long a renewal may stay unanswered before another member
+// is asked, when no TTL is known, after so many that were silent.
+func blindPatience(moves int) time.Duration { return firstPatience << min(moves, 5) }
+
+// patience is how long the lane's stream may be silent while it owes an answer,
+// before what is pending is sent again to another member. The server answers a
+// stream's renewals in order, so silence means that the first one is stuck.
+//
+// The first member is given what answers usually take, from a twentieth of the
+// TTL to a third of it. Then, with a third gone before the renewal was due, time
+// is short: the next member may be the very one whose silence the first was
+// waiting for (a follower passes renewals on to the leader), and one that waits
+// for a leader that is no more has to be asked again after the election. So each
+// one after that is given a fifteenth.
+func (l *lane) patience() time.Duration {
+	switch {
+	case l.ttl == 0:
+		return blindPatience(l.moves)
+	case l.moves == 0:
+		return min(max(l.latency.bound(), l.ttl/20), l.ttl/3)
+	default:
+		return l.ttl / 15
+	}
+}
+
+// latency is what answers take, estimated as TCP does for round trips (RFC 6298).
+type latency struct{ mean, deviation time.Duration }
+
+func (l *latency) add(d time.Duration) {
+	if l.mean == 0 {
+		l.mean, l.deviation = d, d/2
+		return
+	}
+	l.deviation += ((l.mean - d).Abs() - l.deviation) / 4
+	l.mean += (d - l.mean) / 8
+}
+
+// bound is the time within which all but few answers come.
+func (l *latency) bound() time.Duration { return 2*l.mean + 4*l.deviation }
+
+// avoidance collects the endpoints to avoid. When one of them was picked all
+// the same, all members have had their turn, and it starts over.
+type avoidance struct{ list []string }
+
+func (a *avoidance) add(endpoint string) {
+	switch {
+	case endpoint == "":
+	case slices.Contains(a.list, endpoint):
+		a.list = []string{endpoint}
+	default:
+		a.list = append(slices.Clip(a.list), endpoint)
+	}
+}
+
+// laneLocked chooses the lane of a new lease: the emptiest one, or a further one
+// when all are full and there may be more.
+func (m *manager) laneLocked() *lane {
+	var best *lane
+	for _, l := range m.lanes {
+		if best == nil || l.n < best.n {
+			best = l
+		}
+	}
+	if best == nil || best.n >= leasesPerLane && len(m.lanes) < maxLanes {
+		best = &lane{}
+		m.lanes = append(m.lanes, best)
+	}
+	return best
+}
+
+func (m *manager) dropLaneLocked(l *lane) {
+	for _, st := range l.retired {
+		st.cancel()
+	}
+	if l.current != nil {
+		l.current.cancel()
+	}
+	l.current, l.retired, l.waiting = nil, nil, nil
+	m.lanes = slices.DeleteFunc(m.lanes, func(o *lane) bool { return o == l })
+}
+
+// tendLocked does what is due for a lane, and returns when to look at it again,
+// or zero if nothing is pending.
+func (m *manager) tendLocked(ctx context.Context, l *lane, now time.Time) time.Time {
+	if l.pending == 0 {
+		return time.Time{}
+	}
+	if l.current != nil {
+		if silent := l.quiet.Add(l.patience()); silent.After(now) {
+			return silent
+		}
+		l.move()
+	}
+	if l.reopen.After(now) {
+		return l.reopen
+	}
+	m.openLocked(ctx, l)
+	l.quiet = now
+	return now.Add(l.patience())
+}
+
+// hand takes over a renewal that is due.
+func (l *lane) hand(e *entry, now time.Time) {
+	l.waiting = append(l.waiting, e)
+	l.pending++
+	if l.pending == 1 {
+		l.quiet = now
+	}
+	if l.current != nil {
+		signal(l.current.wake)
+	}
+}
+
+// heard takes note of a sign of life. From a stream that was given up it means
+// that members are slow rather than dead, and more of them would not help.
+func (l *lane) heard(st *stream, now time.Time) {
+	l.quiet, l.moves = now, 0
+	if st == l.current {
+		l.last, l.failures, l.avoid.list = nil, 0, nil
+	}
+}
+
+// move gives up a silent stream, so that another one is opened, on another
+// member if there is one. What the silent one still answers counts.
+func (l *lane) move() {
+	st := l.current
+	l.moves++
+	l.avoid.add(st.endpoint)
+	l.takeBack()
+	if len(st.sent) == 0 {
+		st.cancel() // not even open
+		return
+	}
+	l.retired = append(l.retired, st)
+	if len(l.retired) > maxRetired {
+		l.cancelRetired(l.retired[0])
+	}
+}
+
+// takeBack makes what is outstanding on the current stream wait for the next
+// one, most urgent first.
+func (l *lane) takeBack() {
+	for _, p := range l.current.sent {
+		l.waiting = append(l.waiting, p.e)
+	}
+	l.waiting = slices.DeleteFunc(l.waiting, func(e *entry) bool { return e.ended })
+	slices.SortFunc(l.waiting, byUrgency)
+	for _, e := range l.waiting {
+		e.again = true
+	}
+	l.current = nil
+}
+
+func byUrgency(a, b *entry) int {
+	return cmp.Or(a.deadline.Compare(b.deadline), cmp.Compare(a.id, b.id))
+}
+
+// cancelRetired closes a stream from which nothing more is expected.
+func (l *lane) cancelRetired(st *stream) {
+	st.cancel()
+	l.retired = slices.DeleteFunc(l.retired, func(o *stream) bool { return o == st })
+}
+
+// forgetRetired drops what silent streams owe to a lease that another stream has
+// renewed since.
+func (l *lane) forgetRetired(e *entry) {
+	for _, st := range slices.Clone(l.retired) {
+		if p, ok := st.sent[e.id]; ok && p.e == e {
+			delete(st.sent, e.id)
+			if len(st.sent) == 0 {
+				l.cancelRetired(st)
+			}
+		}
+	}
+}
