@@ -52,10 +52,8 @@
 // no more than about 2.5 s; at etcd's defaults it takes 1.1 to 1.6 s, unless votes
 // are split.
 //
-// That the server does not find a lease is final. (It looks where all that was
-// committed has been applied. In the milliseconds before a new leader has
-// committed its first entry it may miss a lease that was granted within the last
-// heartbeat of the old one.)
+// That the server does not find a lease is final: a new leader renews none before
+// it has applied everything of the terms before its own.
 //
 // The streams start with the first keeper and end with the last one.
 package lease
