@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"github.com/getcd/getcd/internal/backoff"
 	"github.com/getcd/getcd/lease"
 )
 
@@ -20,12 +21,12 @@ const cleanupTime = 3 * time.Second
 func revoke(ctx context.Context, leases lease.Lease, id lease.ID) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 	defer cancel()
-	for failures := 1; ; failures++ {
+	for failures := 0; ; failures++ {
 		_, err := leases.Revoke(ctx, id)
 		if err == nil || isNotFound(err) {
 			return nil
 		}
-		if final(err) || ctx.Err() != nil || !sleep(ctx, backoff(failures)) {
+		if final(err) || ctx.Err() != nil || !backoff.Sleep(ctx, pauses.Pause(failures)) {
 			return fmt.Errorf("lock: revoking lease %016x, which ends by itself when its TTL has passed: %w", uint64(id), err)
 		}
 	}

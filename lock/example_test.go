@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/getcd/getcd/internal/fakeetcd"
 	"github.com/getcd/getcd/kv"
@@ -17,9 +16,7 @@ import (
 // dial connects to a cluster in memory; with a real one, take a client's Conn.
 func dial() (*grpc.ClientConn, func()) {
 	c := fakeetcd.NewCluster(1)
-	conn, err := grpc.NewClient("passthrough:///"+c.Member(0).Addr(),
-		grpc.WithContextDialer(c.Dialer()),
-		grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := c.Dial()
 	if err != nil {
 		panic(err)
 	}

@@ -7,10 +7,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
-	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/internal/backoff"
 	"github.com/getcd/getcd/lease"
 )
 
@@ -109,9 +108,8 @@ func (h *Held) Unlock(ctx context.Context) error {
 	}
 }
 
-// heartbeats is step 4. It goes by time rather than by counting failures:
-// renewals that fail quickly, because a connection is refused, leave room for
-// more of them.
+// heartbeats is step 4. It goes by time rather than by counting failures: it is
+// time after which the cluster lets go.
 func (h *Held) heartbeats(sent time.Time) {
 	cfg := h.l.cfg
 	// A timer of its own, so that giving up waits for no request.
@@ -119,17 +117,15 @@ func (h *Held) heartbeats(sent time.Time) {
 	defer giveUp.Stop()
 
 	next := sent.Add(cfg.Heartbeat)
-	var avoid []string
-	for sleep(h.life, time.Until(next)) {
+	for backoff.Sleep(h.life, time.Until(next)) {
 		sent = time.Now()
-		endpoint, err := h.renewOnce(avoid)
+		err := h.renew()
 		switch {
 		case err == nil:
 			if !giveUp.Stop() {
 				return // given up in the same moment
 			}
 			giveUp.Reset(h.acknowledged(sent))
-			avoid = nil
 			// From the sending, so that a slow answer does not put the next off.
 			next = sent.Add(cfg.Heartbeat)
 		case errors.Is(err, rpctypes.ErrLeaseNotFound):
@@ -137,33 +133,15 @@ func (h *Held) heartbeats(sent time.Time) {
 			return
 		default:
 			h.last.Store(&err)
-			avoid = nil
-			if endpoint != "" {
-				avoid = []string{endpoint}
-			}
 			next = time.Now().Add(cfg.Heartbeat)
 		}
 	}
 }
 
-// renewOnce sends one renewal, on a stream of its own, and waits for its answer
-// for the request timeout. The next one avoids a member that did not answer.
-func (h *Held) renewOnce(avoid []string) (endpoint string, err error) {
+// renew has the request timeout to renew the lease, on whatever member.
+func (h *Held) renew() error {
 	ctx, cancel := context.WithTimeout(h.life, h.l.cfg.RequestTimeout)
 	defer cancel()
-	attempt := &balancer.Attempt{Avoid: avoid}
-	stream, err := h.l.renew.LeaseKeepAlive(balancer.NewContext(ctx, attempt))
-	if err != nil {
-		return attempt.Endpoint(), err
-	}
-	endpoint = attempt.Endpoint()
-	// When Send fails, Recv has the reason.
-	if err := stream.Send(&pb.LeaseKeepAliveRequest{ID: int64(h.id)}); err == nil {
-		_ = stream.CloseSend()
-	}
-	resp, err := stream.Recv()
-	if err == nil && resp.TTL <= 0 {
-		err = rpctypes.ErrLeaseNotFound
-	}
-	return endpoint, err
+	_, err := h.l.leases.KeepAliveOnce(ctx, h.id)
+	return err
 }

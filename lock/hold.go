@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/getcd/getcd/internal/backoff"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
 )
@@ -81,7 +82,7 @@ func (h *hold) acquire(wait bool) error {
 func (h *hold) enqueue() error {
 	owner := kv.OpGet(h.m.prefix, append(kv.WithFirstCreate(), kv.WithKeysOnly())...)
 	own := kv.OpGet(h.key, kv.WithKeysOnly())
-	for failures := 1; ; failures++ {
+	for failures := 0; ; failures++ {
 		resp, err := h.m.kv.Txn(h.life).
 			If(kv.Compare(kv.CreateRevision(h.key), "=", 0)).
 			Then(kv.OpPut(h.key, "", kv.WithLease(h.id)), owner).
@@ -102,7 +103,7 @@ func (h *hold) enqueue() error {
 		if h.life.Err() != nil || final(err) || isNotFound(err) {
 			return err
 		}
-		if !sleep(h.life, backoff(failures)) {
+		if !backoff.Sleep(h.life, pauses.Pause(failures)) {
 			return err
 		}
 		if got, err := h.m.kv.Get(h.life, h.key, kv.WithKeysOnly()); err == nil && len(got.Kvs) > 0 {

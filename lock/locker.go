@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"time"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 
+	"github.com/getcd/getcd/internal/backoff"
 	"github.com/getcd/getcd/lease"
 )
 
@@ -27,8 +27,7 @@ import (
 // not served in order; Mutex does that, and more.
 type Locker struct {
 	cfg    Config
-	leases lease.Lease
-	renew  pb.LeaseClient
+	leases lease.Lease // its requests alone, which need no Close
 	locks  Service
 }
 
@@ -41,8 +40,7 @@ func NewLocker(cc grpc.ClientConnInterface, cfg Config) (*Locker, error) {
 	}
 	return &Locker{
 		cfg:    cfg.withDefaults(),
-		leases: lease.New(cc), // its unary calls alone, which need no Close
-		renew:  pb.NewLeaseClient(cc),
+		leases: lease.New(cc),
 		locks:  New(cc),
 	}, nil
 }
@@ -67,7 +65,7 @@ func (l *Locker) Lock(ctx context.Context, name string) (*Held, error) {
 		if final(err) {
 			return nil, err
 		}
-		if !sleep(ctx, jitter(l.cfg.RetryInterval)) { // step 5
+		if !backoff.Sleep(ctx, backoff.Jitter(l.cfg.RetryInterval)) { // step 5
 			return nil, ended(ctx, name, err)
 		}
 	}

@@ -91,9 +91,7 @@ func TestLockerHolds(t *testing.T) {
 	run(t, 1, func(r *rig) {
 		t := r.t
 		h := r.hold(r.alone(0))
-		if keys := r.keys(); len(keys) != 1 || keys[0] != h.Key() {
-			t.Errorf("keys are %q, want the lock's, %q, alone", keys, h.Key())
-		}
+		r.wantKeys(h.Key())
 		time.Sleep(time.Minute)
 		if err := h.Err(); err != nil || isDone(h.Done()) {
 			t.Errorf("after a minute: error %v, done %v; want none", err, isDone(h.Done()))
@@ -152,51 +150,28 @@ func TestLockerCancelledWaiterLeavesNothing(t *testing.T) {
 		if got := time.Since(begin); got != time.Minute {
 			t.Errorf("Lock returned after %v, want when its context ended, 1m0s", got)
 		}
-		if keys := r.keys(); len(keys) != 1 || keys[0] != h.Key() {
-			t.Errorf("keys are %q, want the holder's, %q, alone", keys, h.Key())
-		}
+		r.wantKeys(h.Key())
 		r.unlock(h)
 		r.wantNothingLeft()
 	})
 }
 
 func TestLockerGivesUpInTime(t *testing.T) {
-	for _, tc := range []struct {
-		name string
-		cut  func(r *rig)
-	}{
-		{"hang", func(r *rig) { r.cluster.Member(0).Hang() }},
-		{"freeze", func(r *rig) { r.cluster.Member(0).Freeze() }},
-		{"kill", func(r *rig) { r.cluster.Member(0).Kill() }},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
+	for name, cut := range cuts() {
+		t.Run(name, func(t *testing.T) {
 			run(t, 2, func(r *rig) {
-				t := r.t
 				a := r.hold(r.alone(0))
 				time.Sleep(10*time.Second + 500*time.Millisecond)
 				begin := time.Now().Add(-500 * time.Millisecond) // the last renewal
-				tc.cut(r)
-				var lostAt, gotAt time.Time
-				var wg sync.WaitGroup
-				wg.Go(func() {
-					<-a.Done()
-					lostAt = time.Now()
-				})
-				var b *lock.Held
-				wg.Go(func() { b = r.hold(r.alone(1)); gotAt = time.Now() })
-				wg.Wait()
+				lostAt, gotAt := r.succession(a,
+					func() { cut(r.cluster.Member(0)) },
+					func() holder { return r.hold(r.alone(1)) })
 				if got, want := lostAt.Sub(begin), (lock.Config{}).GiveUp(); got != want {
-					t.Errorf("gave up %v after the last acknowledged renewal, want %v", got, want)
+					r.t.Errorf("gave up %v after the last acknowledged renewal, want %v", got, want)
 				}
 				if got := gotAt.Sub(begin); got < 8*time.Second {
-					t.Errorf("another got it after %v, want not before the TTL, 8s", got)
+					r.t.Errorf("another got it after %v, want not before the TTL, 8s", got)
 				}
-				wantIs(t, "Err", a.Err(), lock.ErrLost)
-				wantIs(t, "Unlock", a.Unlock(timeout(t, 2*time.Second)), lock.ErrLost)
-				if err := b.Err(); err != nil || !r.exists(b.Key()) {
-					t.Errorf("the stale Unlock hurt the new holder: %v", err)
-				}
-				r.unlock(b)
 			})
 		})
 	}

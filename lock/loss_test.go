@@ -19,57 +19,30 @@ import (
 
 // The holder that is cut off knows it before another one gets the lock.
 func TestDoneBeforeAnotherHolds(t *testing.T) {
-	for _, tc := range []struct {
-		name string
-		cut  func(r *rig)
-	}{
-		{"hang", func(r *rig) { r.cluster.Member(0).Hang() }},
-		{"freeze", func(r *rig) { r.cluster.Member(0).Freeze() }},
-		{"kill", func(r *rig) { r.cluster.Member(0).Kill() }},
-		{"no leader", func(r *rig) { r.cluster.Member(0).SetNoLeader(true) }},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
+	for name, cut := range cuts() {
+		t.Run(name, func(t *testing.T) {
 			run(t, 2, func(r *rig) {
-				t := r.t
-				a := r.locked(r.alone(0))
+				a, b := r.locked(r.alone(0)), r.mutex(r.alone(1))
 				first := a.Token()
-				var lostAt, gotAt time.Time
-				var wg sync.WaitGroup
-				wg.Go(func() {
-					<-a.Done()
-					lostAt = time.Now()
-				})
-				b := r.mutex(r.alone(1))
-				wg.Go(func() {
-					if err := b.Lock(t.Context()); err != nil {
-						t.Errorf("Lock: %v", err)
-					}
-					gotAt = time.Now()
-				})
-				time.Sleep(time.Minute)
-				tc.cut(r)
-				wg.Wait()
-				if !lostAt.Before(gotAt) {
-					t.Errorf("lost %v after another got it, want it before", lostAt.Sub(gotAt))
+				lostAt, gotAt := r.succession(a,
+					func() {
+						time.Sleep(time.Minute)
+						cut(r.cluster.Member(0))
+						<-a.Done()
+						wantIs(r.t, "Err", a.Err(), lease.ErrExpired)
+					},
+					func() holder {
+						if err := b.Lock(r.t.Context()); err != nil {
+							r.t.Errorf("Lock: %v", err)
+						}
+						if b.Token() <= first || a.Token() != first {
+							r.t.Errorf("tokens are %d for the new holder and %d for the old one, want more than %d, and %d", b.Token(), a.Token(), first, first)
+						}
+						return b
+					})
+				if got := gotAt.Sub(lostAt); got <= 0 || got > 2*time.Second {
+					r.t.Errorf("another got it %v after the loss, want about the margin, 1s", got)
 				}
-				if got := gotAt.Sub(lostAt); got > 2*time.Second {
-					t.Errorf("another got it %v after the loss, want about the margin, 1s", got)
-				}
-				wantIs(t, "Err", a.Err(), lock.ErrLost)
-				wantIs(t, "Err", a.Err(), lease.ErrExpired)
-				if b.Token() <= first {
-					t.Errorf("token is %d after %d, want it to grow", b.Token(), first)
-				}
-				if a.Token() != first {
-					t.Errorf("token of the lost lock is %d, want still %d", a.Token(), first)
-				}
-
-				// What the late holder still does is harmless.
-				wantIs(t, "Unlock", a.Unlock(timeout(t, 5*time.Second)), lock.ErrLost)
-				if err := b.Err(); err != nil || !r.exists(b.Key()) {
-					t.Errorf("the stale Unlock hurt the new holder: %v", err)
-				}
-				r.unlock(b)
 			})
 		})
 	}

@@ -3,6 +3,8 @@ package lock_test
 import (
 	"context"
 	"errors"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -77,11 +79,49 @@ func (r *rig) locked(cc grpc.ClientConnInterface, opts ...lock.Option) *lock.Mut
 	return m
 }
 
-func (r *rig) unlock(m interface{ Unlock(context.Context) error }) {
+// holder is what Held and Mutex have in common.
+type holder interface {
+	Key() string
+	Done() <-chan struct{}
+	Err() error
+	Unlock(ctx context.Context) error
+}
+
+func (r *rig) unlock(h holder) {
 	r.t.Helper()
-	if err := m.Unlock(r.t.Context()); err != nil {
+	if err := h.Unlock(r.t.Context()); err != nil {
 		r.t.Errorf("Unlock: %v", err)
 	}
+}
+
+// cuts are the ways to cut a member off from its clients.
+func cuts() map[string]func(*fakeetcd.Member) {
+	return map[string]func(*fakeetcd.Member){
+		"hang":      (*fakeetcd.Member).Hang,
+		"freeze":    (*fakeetcd.Member).Freeze,
+		"kill":      (*fakeetcd.Member).Kill,
+		"no leader": func(m *fakeetcd.Member) { m.SetNoLeader(true) },
+	}
+}
+
+// succession is what happens to a holder when it is cut off: it notices that it
+// has lost the lock, another one gets it, and what the first one still does harms
+// nobody.
+func (r *rig) succession(a holder, cut func(), next func() holder) (lostAt, gotAt time.Time) {
+	r.t.Helper()
+	var b holder
+	var wg sync.WaitGroup
+	wg.Go(func() { <-a.Done(); lostAt = time.Now() })
+	wg.Go(func() { b = next(); gotAt = time.Now() })
+	cut()
+	wg.Wait()
+	wantIs(r.t, "Err", a.Err(), lock.ErrLost)
+	wantIs(r.t, "Unlock", a.Unlock(timeout(r.t, 5*time.Second)), lock.ErrLost)
+	if err := b.Err(); err != nil || !r.exists(b.Key()) {
+		r.t.Errorf("the stale Unlock hurt the new holder: %v", err)
+	}
+	r.unlock(b)
+	return lostAt, gotAt
 }
 
 // keys lists the keys of the lock "job".
@@ -96,6 +136,13 @@ func (r *rig) keys() []string {
 		keys = append(keys, string(kv.Key))
 	}
 	return keys
+}
+
+func (r *rig) wantKeys(want ...string) {
+	r.t.Helper()
+	if got := r.keys(); !slices.Equal(got, want) {
+		r.t.Errorf("keys are %q, want %q", got, want)
+	}
 }
 
 func (r *rig) exists(key string) bool {
@@ -120,9 +167,7 @@ func (r *rig) leases() int {
 func (r *rig) wantNothingLeft() {
 	r.t.Helper()
 	synctest.Wait()
-	if keys := r.keys(); len(keys) > 0 {
-		r.t.Errorf("keys are left: %q", keys)
-	}
+	r.wantKeys()
 	if n := r.leases(); n > 0 {
 		r.t.Errorf("%d leases are left", n)
 	}

@@ -10,6 +10,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 
+	"github.com/getcd/getcd/internal/backoff"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
 )
@@ -98,7 +99,7 @@ func (m *Mutex) lock(ctx context.Context, wait bool) error {
 }
 
 func (m *Mutex) acquire(ctx context.Context, wait bool) (*hold, error) {
-	for failures := 1; ; failures++ {
+	for failures := 0; ; failures++ {
 		h, detach := m.newHold(ctx)
 		err := h.acquire(wait)
 		// The lease's proof is of now, and a ctx that ended meanwhile ends life.
@@ -123,7 +124,7 @@ func (m *Mutex) acquire(ctx context.Context, wait bool) (*hold, error) {
 		default:
 			return nil, err
 		}
-		if !sleep(ctx, backoff(failures)) {
+		if !backoff.Sleep(ctx, pauses.Pause(failures)) {
 			return nil, ended(ctx, m.name, err)
 		}
 	}

@@ -33,9 +33,7 @@ func TestMutexOneClient(t *testing.T) {
 			t.Fatalf("Lock: %v", err)
 		}
 		done := m.Done()
-		if keys := r.keys(); len(keys) != 1 || keys[0] != m.Key() {
-			t.Errorf("keys are %q, want the Mutex's, %q, alone", keys, m.Key())
-		}
+		r.wantKeys(m.Key())
 		if m.Token() <= 0 || isDone(done) || m.Err() != nil {
 			t.Errorf("held: token %d, done %v, error %v; want one above 0, not done, none", m.Token(), isDone(done), m.Err())
 		}
@@ -116,9 +114,7 @@ func TestTryLock(t *testing.T) {
 		if got := time.Since(begin); got > 0 {
 			t.Errorf("TryLock took %v, want no waiting", got)
 		}
-		if keys := r.keys(); len(keys) != 1 || keys[0] != a.Key() {
-			t.Errorf("keys are %q, want the holder's, %q, alone", keys, a.Key())
-		}
+		r.wantKeys(a.Key())
 		r.unlock(a)
 		if err := b.TryLock(t.Context()); err != nil {
 			t.Errorf("TryLock of a free lock: %v", err)
@@ -138,9 +134,7 @@ func TestCancelledWaiterLeavesNothing(t *testing.T) {
 		if got := time.Since(begin); got != time.Minute {
 			t.Errorf("Lock returned after %v, want when its context ended, 1m0s", got)
 		}
-		if keys := r.keys(); len(keys) != 1 || keys[0] != a.Key() {
-			t.Errorf("keys are %q, want the holder's, %q, alone", keys, a.Key())
-		}
+		r.wantKeys(a.Key())
 		r.unlock(a)
 		r.wantNothingLeft()
 	})
@@ -160,9 +154,7 @@ func TestCancelledWaiterWithoutCluster(t *testing.T) {
 			t.Errorf("Lock returned after %v, want at most 3 s after its context, 25s", got)
 		}
 		time.Sleep(10 * time.Second)
-		if keys := r.keys(); len(keys) != 1 || keys[0] != a.Key() {
-			t.Errorf("keys are %q, want the holder's, %q, alone", keys, a.Key())
-		}
+		r.wantKeys(a.Key())
 		r.unlock(a)
 	})
 }
@@ -229,9 +221,7 @@ func TestAmbiguousPut(t *testing.T) {
 				if got := puts.Load(); got != tc.puts {
 					t.Errorf("the put was sent %d times, want %d", got, tc.puts)
 				}
-				if keys := r.keys(); len(keys) != 1 || keys[0] != m.Key() {
-					t.Errorf("keys are %q, want the holder's, %q, alone", keys, m.Key())
-				}
+				r.wantKeys(m.Key())
 				if ok, err := m.Txn(t.Context()).Then(kv.OpPut("x", "1")).Commit(); err != nil || !ok.Succeeded {
 					t.Errorf("Txn: %v, %v; want the token to be right", ok, err)
 				}

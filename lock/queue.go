@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/getcd/getcd/internal/backoff"
 	"github.com/getcd/getcd/kv"
 )
 
@@ -74,7 +75,7 @@ func (h *hold) follow(ctx context.Context, at place, waiting bool) (place, error
 			watched = at.next
 			watch = watchDeletes(ctx, h.m.watch, avoid, at.rev+1, keys...)
 		}
-		recheck.Reset(jitter(h.m.ttl / 2))
+		recheck.Reset(backoff.Jitter(h.m.ttl / 2))
 		select {
 		case err := <-watch.result:
 			endpoint := watch.endpoint
@@ -86,8 +87,8 @@ func (h *hold) follow(ctx context.Context, at place, waiting bool) (place, error
 				if endpoint != "" {
 					avoid = []string{endpoint}
 				}
+				backoff.Sleep(ctx, pauses.Pause(failures))
 				failures++
-				sleep(ctx, backoff(failures))
 			}
 		case <-recheck.C:
 			failures = 0
@@ -103,7 +104,7 @@ func (h *hold) follow(ctx context.Context, at place, waiting bool) (place, error
 
 // lookUntil is look, again after failures until ctx ends.
 func (h *hold) lookUntil(ctx context.Context) (place, error) {
-	for failures := 1; ; failures++ {
+	for failures := 0; ; failures++ {
 		at, err := h.look(ctx)
 		switch {
 		case err == nil:
@@ -113,7 +114,7 @@ func (h *hold) lookUntil(ctx context.Context) (place, error) {
 		case final(err):
 			return place{}, err
 		}
-		if !sleep(ctx, backoff(failures)) {
+		if !backoff.Sleep(ctx, pauses.Pause(failures)) {
 			return place{}, context.Cause(ctx)
 		}
 	}
