@@ -29,10 +29,12 @@
 // Who must be right through that too needs a fencing token (package lock).
 //
 // The proof presumes that the cluster keeps to this, and etcd has a gap there,
-// seen with 3.7.3: a leader that was stopped (SIGSTOP) for longer than a TTL may,
-// when it continues, revoke leases that its successor has renewed meanwhile,
-// before it notices that it leads no more. A keeper learns of that, as of any
-// revocation by others, with its next renewal.
+// seen with 3.7.3: a leader that was stopped (SIGSTOP) for longer than was left of
+// a lease may, when it continues, have it revoked, though its successor has
+// renewed it meanwhile: it proposes the revocation before it notices that it
+// leads no more, and then passes it on to the one that does. No client can
+// prevent that. A keeper learns of it, as of any revocation by others, with its
+// next renewal.
 //
 // # How leases are kept
 //

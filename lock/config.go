@@ -1,6 +1,7 @@
 package lock
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"time"
@@ -33,18 +34,11 @@ type Config struct {
 const NoRetries = -1
 
 func (c Config) withDefaults() Config {
-	set := func(d *time.Duration, def time.Duration) {
-		if *d == 0 {
-			*d = def
-		}
-	}
-	set(&c.TTL, 8*time.Second)
-	set(&c.Heartbeat, time.Second)
-	set(&c.RequestTimeout, time.Second)
-	set(&c.RetryInterval, time.Second)
-	if c.Retries == 0 {
-		c.Retries = 2
-	}
+	c.TTL = cmp.Or(c.TTL, 8*time.Second)
+	c.Heartbeat = cmp.Or(c.Heartbeat, time.Second)
+	c.Retries = cmp.Or(c.Retries, 2)
+	c.RequestTimeout = cmp.Or(c.RequestTimeout, time.Second)
+	c.RetryInterval = cmp.Or(c.RetryInterval, time.Second)
 	return c
 }
 

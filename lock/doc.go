@@ -20,10 +20,10 @@
 // "Must stop" is a promise of the holder, and a holder that is frozen (a paused
 // virtual machine, a suspended laptop) cannot keep it: its clocks stop as well.
 // And the cluster can break its own (package lease tells how a leader that was
-// stopped may revoke a lease too early). What is right even then is to let the resource decide. Mutex.Token grows with
-// every acquisition by anyone, so that a store can refuse a token older than the
-// newest it has seen; and when the store is the same etcd cluster, Mutex.Txn
-// makes each write conditional on the lock.
+// stopped may revoke a lease too early). What is right even then is to let the
+// resource decide. Mutex.Token grows with every acquisition by anyone, so that a
+// store can refuse a token older than the newest it has seen; and when the store
+// is the same etcd cluster, Mutex.Txn makes each write conditional on the lock.
 //
 // # The keys
 //

@@ -74,11 +74,11 @@ func (h *hold) acquire(wait bool) error {
 	return err
 }
 
-// enqueue puts the own key and looks at its place. The
-// transaction puts it once however often it is sent, so after a failure, which
-// leaves open whether it was put, the key is read, and if it is not there the
-// transaction is sent again. A straggler that the cluster still applies finds
-// the key put, or, later, its lease revoked.
+// enqueue puts the own key and looks at its place. The transaction puts it once
+// however often it is sent, so after a failure, which leaves open whether it was
+// put, the key is read, and if it is not there the transaction is sent again. A
+// straggler that the cluster still applies finds the key put, or, later, its
+// lease revoked.
 func (h *hold) enqueue() error {
 	owner := kv.OpGet(h.m.prefix, append(kv.WithFirstCreate(), kv.WithKeysOnly())...)
 	own := kv.OpGet(h.key, kv.WithKeysOnly())
@@ -125,6 +125,17 @@ func (h *hold) guard() {
 		}
 		// Anything else leaves it to the lease: who may renew it holds the lock.
 	})
+}
+
+// cmp holds as long as the key that was put is there.
+func (h *hold) cmp() kv.Cmp { return kv.Compare(kv.CreateRevision(h.key), "=", h.rev) }
+
+// err is why the hold is over, or nil.
+func (h *hold) err() error {
+	if err := h.keeper.Err(); err != nil {
+		h.end(lost(h.m.name, err)) // unless it has ended already
+	}
+	return context.Cause(h.life)
 }
 
 // drop ends the hold for the given reason and frees what it has on the cluster,

@@ -229,13 +229,3 @@ func (m *Mutex) current() *hold {
 	defer m.mu.Unlock()
 	return m.held
 }
-
-func (h *hold) cmp() kv.Cmp { return kv.Compare(kv.CreateRevision(h.key), "=", h.rev) }
-
-// err is why the hold is over, or nil.
-func (h *hold) err() error {
-	if err := h.keeper.Err(); err != nil {
-		h.end(lost(h.m.name, err)) // unless it has ended already
-	}
-	return context.Cause(h.life)
-}

@@ -34,9 +34,10 @@ func (h *hold) look(ctx context.Context) (place, error) {
 }
 
 // follow watches the waiter's own key and, while it waits, the one before it in
-// the queue. It returns the last place that it saw, and nil when a waiter has become the holder, which one that
-// holds already does not wait for; errKeyDeleted when the own key is gone; the
-// server's error when it is final; and the context's cause when that has ended.
+// the queue. It returns the last place that it saw, and nil when a waiter has
+// become the holder, which one that holds already does not wait for;
+// errKeyDeleted when the own key is gone; the server's error when it is final;
+// and the context's cause when that has ended.
 //
 // The watch tells quickly. What makes it certain are the reads: one after every
 // event and every failure, and one in every half TTL, for the member at the
