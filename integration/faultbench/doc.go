@@ -2,6 +2,7 @@
 //
 //	go run ./integration/faultbench
 //	go run ./integration/faultbench -faults kill,sigstop -roles leader -kinds put -svg timelines
+//	go run ./integration/faultbench -svg docs/failover -markdown docs/failover.md
 //
 // It starts a real cluster, lets getcd and etcd's own client work on it side by
 // side, does one fault after the other to the member that getcd uses, and prints

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -29,6 +30,7 @@ func main() {
 type options struct {
 	list, check bool
 	json, svg   string
+	markdown    string
 }
 
 // run is the program; it returns the exit status.
@@ -49,6 +51,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	cfg.Progress = stderr
 	rep, err := bench.Run(ctx, cfg)
 	if rep != nil {
+		rep.Setup.Command = strings.Join(append([]string{"go run ./integration/faultbench"}, args...), " ")
+		rep.Setup.Clientv3 = version("go.etcd.io/etcd/client/v3")
 		err = errors.Join(err, write(rep, opts, stdout), judge(rep, opts.check))
 	}
 	if err != nil {
@@ -86,6 +90,7 @@ func parse(args []string, stderr io.Writer) (bench.Config, options, error) {
 	flags.BoolVar(&opts.check, "check", false, "fail when getcd does not keep its bounds")
 	flags.BoolVar(&opts.list, "list", false, "list the clients, faults, kinds and roles, and do nothing")
 	flags.StringVar(&opts.json, "json", "", "write the results to this `file`, as JSON")
+	flags.StringVar(&opts.markdown, "markdown", "", "write the results to this `file`, as a page that refers to those of -json and -svg")
 	flags.StringVar(&opts.svg, "svg", "", "draw a timeline of each fault into this `directory`")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -141,7 +146,52 @@ func write(rep *report.Report, opts options, stdout io.Writer) error {
 			errs = append(errs, create(filepath.Join(opts.svg, cell.Name()+".svg"), cell.WriteSVG))
 		}
 	}
+	if opts.markdown != "" {
+		page, err := opts.page()
+		errs = append(errs, err, create(opts.markdown, func(w io.Writer) error { return rep.WriteMarkdown(w, page) }))
+	}
 	return errors.Join(errs...)
+}
+
+// page is what the page refers to, from where it is.
+func (o options) page() (report.Page, error) {
+	var p report.Page
+	for _, one := range []struct {
+		name string
+		to   *string
+	}{{o.json, &p.JSON}, {o.svg, &p.Pictures}} {
+		if one.name == "" {
+			continue
+		}
+		from, err := filepath.Abs(filepath.Dir(o.markdown))
+		if err != nil {
+			return p, err
+		}
+		target, err := filepath.Abs(one.name)
+		if err != nil {
+			return p, err
+		}
+		relative, err := filepath.Rel(from, target)
+		if err != nil {
+			return p, fmt.Errorf("-markdown can't refer to %s: %w", one.name, err)
+		}
+		*one.to = filepath.ToSlash(relative)
+	}
+	return p, nil
+}
+
+// version is that of a module in this program; empty when it is not known.
+func version(module string) string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	for _, m := range info.Deps {
+		if m.Path == module {
+			return m.Version
+		}
+	}
+	return ""
 }
 
 func create(name string, write func(io.Writer) error) error {

@@ -25,6 +25,9 @@ func TestMain(m *testing.M) {
 // them however fast the machine is.
 func TestRun(t *testing.T) {
 	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "docs"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	var stdout, stderr bytes.Buffer
@@ -32,6 +35,7 @@ func TestRun(t *testing.T) {
 		"-clients", "getcd,clientv3", "-faults", "kill,blackhole", "-roles", "leader", "-kinds", "put,get,serializable,watch",
 		"-fault-time", "2s", "-warm-up", "500ms", "-recovery", "500ms", "-election-timeout", "500ms",
 		"-json", filepath.Join(dir, "report.json"), "-svg", filepath.Join(dir, "svg"),
+		"-markdown", filepath.Join(dir, "docs", "page.md"),
 	}, &stdout, &stderr)
 	if status != 0 {
 		t.Fatalf("got the exit status %d, want 0; output:\n%s%s", status, stdout.String(), stderr.String())
@@ -61,6 +65,15 @@ func TestRun(t *testing.T) {
 		check(t, &rep.Cells[i])
 		if _, err := os.Stat(filepath.Join(dir, "svg", rep.Cells[i].Name()+".svg")); err != nil {
 			t.Error(err)
+		}
+	}
+	page, err := os.ReadFile(filepath.Join(dir, "docs", "page.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"](../svg/kill-leader.svg)", "](../report.json)", "`go run ./integration/faultbench -clients getcd,clientv3 "} {
+		if !strings.Contains(string(page), want) {
+			t.Errorf("want %q in the page", want)
 		}
 	}
 	if _, elected := rep.Cells[0].Elected(); !elected {

@@ -20,6 +20,10 @@ type Report struct {
 
 // Setup is what the numbers depend on.
 type Setup struct {
+	// Command is how the bench was called; empty when it was not a program.
+	Command string `json:"command,omitempty"`
+	// Clientv3 is the version of etcd's own client; empty when it is not known.
+	Clientv3        string  `json:"clientv3,omitempty"`
 	Etcd            string  `json:"etcd"`
 	Go              string  `json:"go"`
 	System          string  `json:"system"`
@@ -97,6 +101,17 @@ type History struct {
 	Undecided []string `json:"undecided,omitempty"`
 }
 
+func (h History) verdict() string {
+	switch {
+	case len(h.Violations) > 0:
+		return fmt.Sprintf("%d VIOLATIONS", len(h.Violations))
+	case len(h.Undecided) > 0:
+		return fmt.Sprintf("undecided for %d keys, no violation elsewhere", len(h.Undecided))
+	default:
+		return "linearizable"
+	}
+}
+
 // Totals are the verdicts on all histories.
 type Totals struct{ Ops, Unknown, Violations int }
 
@@ -149,17 +164,11 @@ func (r *Report) WriteJSON(w io.Writer) error {
 func (r *Report) WriteText(w io.Writer) error {
 	var b strings.Builder
 	s := r.Setup
-	secure := ""
-	if s.Secure {
-		secure = " with TLS and authentication"
-	}
-	fmt.Fprintf(&b, "etcd %s, %d members%s, election timeout %v; %s, %s, %d CPUs\n",
-		s.Etcd, s.Members, secure, time.Duration(s.ElectionTimeout), s.Go, s.System, s.CPUs)
+	fmt.Fprintf(&b, "%s; %s, %s, %d CPUs\n", s.cluster(), s.Go, s.System, s.CPUs)
 	if s.Seed != 0 {
 		fmt.Fprintf(&b, "seed %d\n", s.Seed)
 	}
-	fmt.Fprintf(&b, "each client and kind: %d workers, one call every %v, deadline %v; fault for %v, then %v of recovery\n",
-		s.Workers, time.Duration(s.Pace), time.Duration(s.Deadline), time.Duration(s.FaultTime), time.Duration(s.Recovery))
+	fmt.Fprintf(&b, "each client and kind: %s\n", s.load())
 	for i := range r.Cells {
 		b.WriteByte('\n')
 		r.Cells[i].text(&b)
@@ -194,14 +203,7 @@ func (c *Cell) text(b *strings.Builder) {
 		}
 	}
 	for _, h := range c.Histories {
-		verdict := "linearizable"
-		switch {
-		case len(h.Violations) > 0:
-			verdict = fmt.Sprintf("%d VIOLATIONS", len(h.Violations))
-		case len(h.Undecided) > 0:
-			verdict = fmt.Sprintf("undecided for %d keys, no violation elsewhere", len(h.Undecided))
-		}
-		fmt.Fprintf(b, "  history of %s: %d operations on %d keys, %d of unknown outcome: %s\n", h.Client, h.Ops, h.Keys, h.Unknown, verdict)
+		fmt.Fprintf(b, "  history of %s: %d operations on %d keys, %d of unknown outcome: %s\n", h.Client, h.Ops, h.Keys, h.Unknown, h.verdict())
 		for _, v := range h.Violations {
 			fmt.Fprintf(b, "    %s\n", v)
 		}

@@ -208,6 +208,46 @@ in all: 9180 operations checked, 4 of unknown outcome: 1 violations
 	}
 }
 
+func TestWriteMarkdown(t *testing.T) {
+	r := sample()
+	r.Setup.Command, r.Setup.Clientv3, r.Setup.Seed = "go run ./bench -x", "v3.7.3", 42
+	r.Cells[0].Mishaps = []report.Mishap{{Fault: "cut", Role: "leader", Member: "m3", At: report.Seconds(time.Second), Until: report.Seconds(3 * time.Second)}}
+	var b strings.Builder
+	if err := r.WriteMarkdown(&b, report.Page{Pictures: "failover", JSON: "failover/all.json"}); err != nil {
+		t.Fatal(err)
+	}
+	page := b.String()
+	for _, want := range []string{
+		"Made by `go run ./bench -x`",
+		"- Cluster: etcd 3.7.3, 3 members, election timeout 1s,",
+		"client/v3 v3.7.3.", "2 CPUs", "decides: 42.", "[JSON](failover/all.json)",
+		"checked 9180 operations, 4 of them of unknown outcome, for linearizability: **1 violations**",
+		"## At a glance: put\n", "| fault | victim | new leader | getcd | clientv3-tuned |\n",
+		"| [kill](#kill) | leader | 1.23 s | 4 / 1.30 s | |\n",
+		"| [kill](#kill) | leader | 1.23 s | | 16 / 0.00 s † |\n",
+		"## kill\n", "### kill, the leader\n", "Victim: m1. Undone from 15.00 s on, measured until 18.00 s.",
+		"- cut, the leader (m3): at 1.000 s, for 2.000 s\n- new leader: m2 at 1.234 s, term 3\n",
+		"![Timeline: kill, the leader](failover/kill-leader.svg)",
+		"| put | getcd | 3000 | 4 | 4 | 1.300 s | 0.009 s | 1.000 s |\n",
+		"- clientv3-tuned, serializable: a fact\n", "- **missed**: clientv3-tuned, serializable: much\n",
+		"- history of clientv3-tuned: 90 operations on 4 keys, 0 of unknown outcome: 1 VIOLATIONS\n",
+		"## restart-all\n\nAll at once.\n", "\n  new leader: m2 at 1.234 s, term 3\n",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("want %q in\n%s", want, page)
+		}
+	}
+	b.Reset()
+	if err := r.WriteMarkdown(&b, report.Page{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, unwanted := range []string{"![", "JSON"} {
+		if strings.Contains(b.String(), unwanted) {
+			t.Errorf("there is %q in a page without pictures and numbers elsewhere:\n%s", unwanted, b.String())
+		}
+	}
+}
+
 func TestWriteJSON(t *testing.T) {
 	var b bytes.Buffer
 	want := sample()
@@ -258,7 +298,7 @@ func TestWriteSVG(t *testing.T) {
 		}
 		want := map[string]int{"svg": 1, "title": 1, ".moment": 2 + len(c.Elections)}
 		if len(c.Series) > 0 {
-			want[".ok"], want[".ambiguous"], want[".failed"] = 1, 1, 1
+			want[".ok"], want[".ambiguous"], want[".failed"] = 2, 2, 2 // one is in the legend
 		}
 		for name, n := range want {
 			if elements[name] != n {
@@ -287,10 +327,36 @@ func TestWriteSVGPlaces(t *testing.T) {
 		t.Fatal(err)
 	}
 	// 1000 pixels for 2 s, beginning at 190.
-	for _, text := range []string{"M690 76H940V81H690Z", "M1190 76v5", `d="M690 38V`} {
+	for _, text := range []string{"M690 79h250", "M1190 79h1", `d="M690 38V`} {
 		if !strings.Contains(b.String(), text) {
 			t.Errorf("want %q in\n%s", text, b.String())
 		}
+	}
+}
+
+// The pictures go into a repository: they have no more in them than can be seen.
+func TestWriteSVGIsSmall(t *testing.T) {
+	c := report.Cell{Fault: "kill", Healed: report.Seconds(15 * time.Second), End: report.Seconds(18 * time.Second)}
+	for i := range 15 {
+		s := report.Series{Client: "c", Kind: "k"}
+		for j := range 4 {
+			var samples [][3]int
+			for at := -2000; at < 18000; at += 10 + ((at+2000)*7919+i*31+j)%180 {
+				samples = append(samples, [3]int{at, 5, ok})
+			}
+			s.Workers = append(s.Workers, calls(samples...))
+		}
+		c.Series = append(c.Series, s)
+	}
+	var b strings.Builder
+	if err := c.WriteSVG(&b); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := b.Len(), 30_000; got >= want {
+		t.Errorf("got %d bytes, want less than %d", got, want)
+	}
+	if !strings.Contains(b.String(), " ms apart") {
+		t.Errorf("the legend doesn't say how coarse it is:\n%s", b.String())
 	}
 }
 

@@ -18,14 +18,27 @@ const (
 	svgBottom = 58
 	svgLane   = 7 // of one worker
 	svgSpace  = 12
+	svgLabel  = 130 // room for a moment's label
+)
+
+// How close successes are drawn as one line, in pixels: as close as the picture's
+// size allows, and what is usual between two events of a watch does not show.
+const (
+	svgLeastJoint = 4
+	svgUsual      = 80 * time.Millisecond
+	svgMostJoint  = 64
+	svgMostBytes  = 30_000
 )
 
 // WriteSVG draws the cell's series over time: a row for each, with a line for
-// each worker. A tick is a success, at its end; a bar is a call that failed, from
-// its beginning to its end.
+// each worker. It is drawn where the worker's calls succeed, one soon after the
+// other, and where they fail, from their beginning to their end. The picture has
+// less than 30 kB, unless there is more to see in it.
 func (c *Cell) WriteSVG(w io.Writer) error {
-	p := newPicture(c)
-	p.draw()
+	p := newPicture(c, svgLeastJoint)
+	for p.draw(); p.b.Len() >= svgMostBytes && p.joint < svgMostJoint; p.draw() {
+		p = newPicture(c, p.joint+1)
+	}
 	if _, err := io.WriteString(w, p.b.String()); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
@@ -36,10 +49,11 @@ type picture struct {
 	cell     *Cell
 	from, to time.Duration
 	bottom   int // of the rows
+	joint    int // how far apart what is drawn as one may be
 	b        strings.Builder
 }
 
-func newPicture(c *Cell) *picture {
+func newPicture(c *Cell, joint int) *picture {
 	p := &picture{cell: c, to: time.Duration(c.End), bottom: svgTop}
 	for _, s := range c.Series {
 		p.bottom += len(s.Workers)*svgLane + svgSpace
@@ -54,7 +68,13 @@ func newPicture(c *Cell) *picture {
 	if p.to <= p.from {
 		p.to = p.from + time.Second
 	}
+	p.joint = max(joint, int(svgWidth*svgUsual/(p.to-p.from)))
 	return p
+}
+
+// perceptible is the least time between two successes that shows.
+func (p *picture) perceptible() time.Duration {
+	return (p.to - p.from) * time.Duration(p.joint+1) / svgWidth
 }
 
 // x is the place of a time, to a quarter of a pixel.
@@ -74,7 +94,9 @@ func (p *picture) draw() {
 	p.printf(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" font-family="sans-serif" font-size="12" role="img">`+"\n", width, height, width, height)
 	p.printf("<title>%s</title>\n", escape(title))
 	p.printf(`<rect width="%d" height="%d" fill="#ffffff"/>`+"\n", width, height)
+	p.printf("<style>path{fill:none}.ok{stroke:#2a9d5c;stroke-width:5}.failed{stroke:#d1495b;stroke-width:5}.ambiguous{stroke:#e9a13b;stroke-width:5}</style>\n")
 	p.text(10, 20, "font-weight=\"bold\"", title+": "+p.cell.Text)
+	p.mishaps()
 	p.axis()
 	y := svgTop
 	for _, s := range p.cell.Series {
@@ -105,37 +127,43 @@ func (p *picture) axis() {
 	}
 }
 
-// series draws one row. Successes of a worker that fall on the same place are
-// one tick.
+// series draws one row.
 func (p *picture) series(s Series, top int) {
 	p.text(svgLeft-10, top+len(s.Workers)*svgLane/2+4, `text-anchor="end"`, s.Client+" "+s.Kind)
-	paths := make(map[Outcome]*strings.Builder)
 	for _, o := range []Outcome{OK, Failed, Ambiguous} {
-		paths[o] = new(strings.Builder)
-	}
-	for i, calls := range s.Workers {
-		y := top + i*svgLane
-		last := -1.0
-		for _, c := range calls {
-			if c.End < p.from {
-				continue
-			}
-			from, to := p.x(c.Start), p.x(c.End)
-			if c.Outcome != OK {
-				fmt.Fprintf(paths[c.Outcome], "M%g %dH%gV%dH%gZ", from, y, max(to, from+1), y+svgLane-2, from)
-				continue
-			}
-			if to-last >= 1 {
-				fmt.Fprintf(paths[OK], "M%g %dv%d", to, y, svgLane-2)
-				last = to
+		var d strings.Builder
+		for i, calls := range s.Workers {
+			for _, r := range p.runs(calls, o) {
+				fmt.Fprintf(&d, "M%d %dh%d", r[0], top+i*svgLane+svgLane/2, max(1, r[1]-r[0]))
 			}
 		}
-	}
-	for _, o := range []Outcome{OK, Failed, Ambiguous} {
-		if d := paths[o].String(); d != "" {
-			p.printf(`<path class="%s" d="%s" %s/>`+"\n", o, d, o.paint())
+		if d.Len() > 0 {
+			p.printf(`<path class="%s" d="%s"/>`+"\n", o, d.String())
 		}
 	}
+}
+
+// runs are the places from and to which a worker's calls had an outcome, each at
+// most joint away from the one before. A success is at its end, a failure lasts
+// from its beginning.
+func (p *picture) runs(calls []Sample, o Outcome) [][2]int {
+	var runs [][2]int
+	for _, c := range calls {
+		if c.Outcome != o || c.End < p.from {
+			continue
+		}
+		to := int(p.x(c.End))
+		from := to
+		if o != OK {
+			from = int(p.x(c.Start))
+		}
+		if last := len(runs) - 1; last >= 0 && from-runs[last][1] <= p.joint {
+			runs[last][1] = max(runs[last][1], to)
+			continue
+		}
+		runs = append(runs, [2]int{from, to})
+	}
+	return runs
 }
 
 // String names the outcome.
@@ -150,16 +178,17 @@ func (o Outcome) String() string {
 	}
 }
 
-func (o Outcome) paint() string {
-	switch o {
-	case OK:
-		return `stroke="#2a9d5c" fill="none"`
-	case Ambiguous:
-		return `fill="#e9a13b"`
-	default:
-		return `fill="#d1495b"`
+// mishaps shades the times of random faults.
+func (p *picture) mishaps() {
+	for _, m := range p.cell.Mishaps {
+		from, to := p.x(time.Duration(m.At)), p.x(time.Duration(m.Until))
+		p.printf(`<rect class="mishap" x="%g" y="%d" width="%g" height="%d" fill="#fbe3e6"><title>%s</title></rect>`+"\n",
+			from, svgTop, max(1, to-from), p.bottom-svgTop, escape(m.String()))
 	}
 }
+
+// svgLabels is how many elections have room for a label.
+const svgLabels = 6
 
 // moments draws when the fault began, when a leader was elected, and when the
 // repair began.
@@ -167,12 +196,22 @@ func (p *picture) moments() {
 	mark := func(at time.Duration, line int, color, text string) {
 		y := svgTop - 30 + 13*line
 		p.printf(`<path class="moment" d="M%g %dV%d" stroke="%s" stroke-width="1.5"/>`+"\n", p.x(at), y-8, p.bottom, color)
-		p.text(p.x(at)+4, y, fmt.Sprintf("fill=%q", color), text)
+		switch x := p.x(at); {
+		case text == "":
+		case x > svgLeft+svgWidth-svgLabel:
+			p.text(x-4, y, fmt.Sprintf(`fill=%q text-anchor="end"`, color), text)
+		default:
+			p.text(x+4, y, fmt.Sprintf("fill=%q", color), text)
+		}
 	}
 	mark(0, 0, "#b00020", "fault")
 	mark(time.Duration(p.cell.Healed), 0, "#1d5fbf", fmt.Sprintf("healed, %v", p.cell.Healed))
 	for i, e := range p.cell.Elections {
-		mark(time.Duration(e.At), 1+i%2, "#6a3d9a", fmt.Sprintf("%s leads, %v", e.Leader, e.At))
+		text := ""
+		if len(p.cell.Elections) <= svgLabels {
+			text = fmt.Sprintf("%s leads, %v", e.Leader, e.At)
+		}
+		mark(time.Duration(e.At), 1+i%2, "#6a3d9a", text)
 	}
 }
 
@@ -182,15 +221,11 @@ func (p *picture) legend(y int) {
 		outcome Outcome
 		text    string
 	}{
-		{OK, "success"},
+		{OK, fmt.Sprintf("successes, less than %d ms apart", p.perceptible().Milliseconds())},
 		{Failed, "failure, from call to return"},
 		{Ambiguous, "failure marked ambiguous: may have been applied"},
 	} {
-		if item.outcome == OK {
-			p.printf(`<path d="M%g %dv10" %s/>`+"\n", x+5, y-9, item.outcome.paint())
-		} else {
-			p.printf(`<path d="M%g %dh10v10h-10Z" %s/>`+"\n", x, y-9, item.outcome.paint())
-		}
+		p.printf(`<path class="%s" d="M%g %dh10"/>`+"\n", item.outcome, x, y-4)
 		p.text(x+16, y, `fill="#333333"`, item.text)
 		x += 60 + 6.5*float64(len(item.text))
 	}

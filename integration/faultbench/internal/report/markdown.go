@@ -1,0 +1,270 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Page says what a page of Markdown refers to, as addresses relative to it.
+type Page struct {
+	// Pictures is the directory with the pictures of Cell.WriteSVG, each under
+	// its cell's name with ".svg" behind. Empty means that there are none.
+	Pictures string
+	// JSON is what WriteJSON wrote; empty when it was not written.
+	JSON string
+}
+
+// WriteMarkdown writes the report as a page: how it was run, a table over all
+// faults for each kind of call, then each fault with its numbers and its picture,
+// and at last what WriteText writes.
+func (r *Report) WriteMarkdown(w io.Writer, page Page) error {
+	var b strings.Builder
+	b.WriteString("# What faults do to etcd's clients\n\n")
+	r.how(&b, page)
+	for _, k := range r.kinds() {
+		r.glance(&b, k)
+	}
+	fault := ""
+	for i := range r.Cells {
+		c := &r.Cells[i]
+		if c.Fault != fault {
+			fault = c.Fault
+			fmt.Fprintf(&b, "## %s\n\n%s.\n\n", c.Fault, sentence(c.Text))
+		}
+		c.markdown(&b, page)
+	}
+	b.WriteString("## Raw output\n\n<details><summary>The tables as text, with all that was noted</summary>\n\n```text\n")
+	if err := r.WriteText(&b); err != nil {
+		return err
+	}
+	b.WriteString("```\n\n</details>\n")
+	if _, err := io.WriteString(w, b.String()); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	return nil
+}
+
+// how says how the numbers came about, and what they mean.
+func (r *Report) how(b *strings.Builder, page Page) {
+	s := r.Setup
+	if s.Command != "" {
+		fmt.Fprintf(b, "Made by `%s`, which does all of this again.\n\n", s.Command)
+	}
+	fmt.Fprintf(b, "- Cluster: %s, each a process of its own.\n", s.cluster())
+	if s.Clientv3 != "" {
+		fmt.Fprintf(b, "- Rival: go.etcd.io/etcd/client/v3 %s.\n", s.Clientv3)
+	}
+	fmt.Fprintf(b, "- Machine: %s, %s, %d CPUs, for the members and all clients together.\n", s.Go, s.System, s.CPUs)
+	if s.Seed != 0 {
+		fmt.Fprintf(b, "- Seed of what chance decides: %d.\n", s.Seed)
+	}
+	fmt.Fprintf(b, "- Load: all clients at once; for each client and kind of call %s.\n", s.load())
+	if t := r.Totals(); t.Ops > 0 {
+		fmt.Fprintf(b, "- Histories: porcupine checked %d operations, %d of them of unknown outcome, for linearizability: **%d violations**.\n", t.Ops, t.Unknown, t.Violations)
+	}
+	if page.JSON != "" {
+		fmt.Fprintf(b, "- All numbers: [JSON](%s).\n", page.JSON)
+	}
+	b.WriteString(`
+The victim is the member that getcd uses when the fault begins. Counted are the
+calls that ended from then on. ` + "`gap`" + ` is the longest time that one worker went
+without a success; ` + "`p99` and `max`" + ` are how long calls took, failed ones too. A call
+that failed is ` + "`ambiguous`" + ` when its client says that it may have been applied; –
+means that the client does not tell. Elections are observed through connections
+past all faults, and counted from the fault's first moment.
+
+`)
+}
+
+// cluster says what the members are.
+func (s Setup) cluster() string {
+	secure := ""
+	if s.Secure {
+		secure = " with TLS and authentication"
+	}
+	return fmt.Sprintf("etcd %s, %d members%s, election timeout %v", s.Etcd, s.Members, secure, time.Duration(s.ElectionTimeout))
+}
+
+// load says what the clients do.
+func (s Setup) load() string {
+	return fmt.Sprintf("%d workers, one call every %v, deadline %v; fault for %v, then %v of recovery",
+		s.Workers, time.Duration(s.Pace), time.Duration(s.Deadline), time.Duration(s.FaultTime), time.Duration(s.Recovery))
+}
+
+// kinds are those of all rows, and clients their clients, in the order in which
+// they come.
+func (r *Report) kinds() []string {
+	return r.distinct(func(row Row) string { return row.Kind })
+}
+
+func (r *Report) clients() []string {
+	return r.distinct(func(row Row) string { return row.Client })
+}
+
+func (r *Report) distinct(of func(Row) string) []string {
+	var all []string
+	seen := make(map[string]bool)
+	for i := range r.Cells {
+		for _, row := range r.Cells[i].Rows {
+			if v := of(row); !seen[v] {
+				seen[v] = true
+				all = append(all, v)
+			}
+		}
+	}
+	return all
+}
+
+// glance writes the table of one kind over all faults.
+func (r *Report) glance(b *strings.Builder, kind string) {
+	clients := r.clients()
+	fmt.Fprintf(b, "## At a glance: %s\n\nFailed calls, and the longest gap", kind)
+	if kind == "watch" || kind == "lease" {
+		b.WriteString(", and what must not be")
+	}
+	b.WriteString(".\n\n| fault | victim | new leader |")
+	for _, c := range clients {
+		fmt.Fprintf(b, " %s |", c)
+	}
+	b.WriteString("\n|---|---|---:|" + strings.Repeat("---:|", len(clients)) + "\n")
+	for i := range r.Cells {
+		c := &r.Cells[i]
+		elected := "–"
+		if at, ok := c.Elected(); ok {
+			elected = short(Seconds(at))
+		}
+		var line strings.Builder
+		has := false
+		for _, name := range clients {
+			row := c.row(name, kind)
+			has = has || row != nil
+			fmt.Fprintf(&line, " %s|", row.glance())
+		}
+		if has {
+			fmt.Fprintf(b, "| [%s](#%s) | %s | %s |%s\n", c.Fault, c.Fault, orDash(c.Role), elected, line.String())
+		}
+	}
+	b.WriteString("\n")
+	if r.missed(kind) {
+		b.WriteString("† outside the bounds that getcd is held to; the fault's own section says which.\n\n")
+	}
+}
+
+// glance is what a table over all faults says of the row; nothing of none.
+func (r *Row) glance() string {
+	if r == nil {
+		return ""
+	}
+	text := fmt.Sprintf("%d / %s", r.Failed, short(r.Gap))
+	for _, wrong := range r.Wrongs {
+		text += "; " + wrong
+	}
+	if len(r.Misses) > 0 {
+		text += " †"
+	}
+	return text + " "
+}
+
+func (r *Report) missed(kind string) bool {
+	for i := range r.Cells {
+		for _, row := range r.Cells[i].Rows {
+			if row.Kind == kind && len(row.Misses) > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (c *Cell) row(client, kind string) *Row {
+	for i := range c.Rows {
+		if c.Rows[i].Client == client && c.Rows[i].Kind == kind {
+			return &c.Rows[i]
+		}
+	}
+	return nil
+}
+
+// markdown writes the section of one cell.
+func (c *Cell) markdown(b *strings.Builder, page Page) {
+	heading := c.Fault
+	if c.Role != "" {
+		heading += ", the " + c.Role
+	}
+	if c.Kind != "" {
+		heading += ", " + c.Kind
+	}
+	if heading != c.Fault {
+		fmt.Fprintf(b, "### %s\n\n", heading)
+	}
+	if c.Victim != "" {
+		fmt.Fprintf(b, "Victim: %s. ", c.Victim)
+	}
+	fmt.Fprintf(b, "Undone from %s on, measured until %s.\n\n", short(c.Healed), short(c.End))
+	for _, line := range c.events() {
+		fmt.Fprintf(b, "- %s\n", line)
+	}
+	b.WriteString("\n")
+	if page.Pictures != "" && len(c.Series) > 0 {
+		fmt.Fprintf(b, "![Timeline: %s](%s)\n\n", heading, path.Join(page.Pictures, c.Name()+".svg"))
+	}
+	b.WriteString("| call | client | ok | failed | ambiguous | gap | p99 | max |\n|---|---|---:|---:|---:|---:|---:|---:|\n")
+	var kinds []string
+	seen := make(map[string]bool)
+	for _, r := range c.Rows {
+		if !seen[r.Kind] {
+			seen[r.Kind] = true
+			kinds = append(kinds, r.Kind)
+		}
+	}
+	for _, kind := range kinds {
+		for _, r := range c.Rows {
+			if r.Kind != kind {
+				continue
+			}
+			ambiguous := "–"
+			if r.Ambiguous != nil {
+				ambiguous = strconv.Itoa(*r.Ambiguous)
+			}
+			fmt.Fprintf(b, "| %s | %s | %d | %d | %s | %v | %v | %v |\n", r.Kind, r.Client, r.OK, r.Failed, ambiguous, r.Gap, r.P99, r.Max)
+		}
+	}
+	b.WriteString("\n")
+	n := b.Len()
+	for _, r := range c.Rows {
+		for _, fact := range r.Facts {
+			fmt.Fprintf(b, "- %s, %s: %s\n", r.Client, r.Kind, fact)
+		}
+		for _, miss := range r.Misses {
+			fmt.Fprintf(b, "- **missed**: %s, %s: %s\n", r.Client, r.Kind, miss)
+		}
+	}
+	for _, h := range c.Histories {
+		fmt.Fprintf(b, "- history of %s: %d operations on %d keys, %d of unknown outcome: %s\n", h.Client, h.Ops, h.Keys, h.Unknown, h.verdict())
+	}
+	if b.Len() > n {
+		b.WriteString("\n")
+	}
+}
+
+// short writes the seconds with two digits, for tables in which many fit.
+func short(s Seconds) string { return fmt.Sprintf("%.2f s", time.Duration(s).Seconds()) }
+
+func orDash(s string) string {
+	if s == "" {
+		return "–"
+	}
+	return s
+}
+
+// sentence is the text with a capital at its beginning, where it has a word.
+func sentence(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}
