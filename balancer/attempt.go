@@ -122,15 +122,17 @@ func (a *Attempt) avoids(m *member) bool {
 	return a != nil && slices.Contains(a.Avoid, m.name)
 }
 
-type attemptKey struct{}
+// AttemptKey is the key under which a context has its *Attempt, for contexts of
+// the caller's own making.
+type AttemptKey struct{}
 
 // NewContext returns a context that carries a to the policy.
 func NewContext(ctx context.Context, a *Attempt) context.Context {
-	return context.WithValue(ctx, attemptKey{}, a)
+	return context.WithValue(ctx, AttemptKey{}, a)
 }
 
 // FromContext returns the Attempt that ctx carries, or nil.
 func FromContext(ctx context.Context) *Attempt {
-	a, _ := ctx.Value(attemptKey{}).(*Attempt)
+	a, _ := ctx.Value(AttemptKey{}).(*Attempt)
 	return a
 }

@@ -145,7 +145,10 @@ func (l *link) hear(start time.Time, agreement bool) {
 	}
 	l.agreed.Store(now)
 	began := int64(start.Sub(l.clock.epoch))
-	for old := l.proof.Load(); began > old && !l.proof.CompareAndSwap(old, began); old = l.proof.Load() {
+	for old := l.proof.Load(); began > old; old = l.proof.Load() {
+		if l.proof.CompareAndSwap(old, began) {
+			return
+		}
 	}
 }
 

@@ -75,6 +75,7 @@ var (
 	errSilent     = errors.New("stalled: requests and probes stay unanswered")
 	errCantRead   = errors.New("stalled: it answers no linearizable read while another member does")
 	errNotServing = errors.New("it reports NOT_SERVING")
+	errOvertaken  = errors.New("stalled: it serves no linearizable read after an election, while another member does")
 	errLostWrite  = errors.New("retired: it serves, but has lost a write")
 )
 
@@ -273,7 +274,7 @@ func (p *policy) retireLocked(m *member, cause error) {
 	p.opts.Logger.Warn("etcd: connection retired", "endpoint", m.name, "cause", cause)
 	l := m.link
 	p.failedLocked(m, cause)
-	m.suspect = errors.Is(cause, errCantRead)
+	m.suspect = !errors.Is(cause, errLostWrite)
 	time.AfterFunc(drain, l.wire.sever)
 }
 

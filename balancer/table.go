@@ -3,6 +3,7 @@ package balancer
 import (
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/attributes"
@@ -63,6 +64,9 @@ type Table struct {
 	members []*member // guarded by mu, in the policy's order
 	status  []Status  // guarded by mu, as of the last change
 	changed chan struct{}
+
+	active atomic.Pointer[member] // nil while none is connected
+	spare  atomic.Bool            // another is connected too
 }
 
 // NewTable returns an empty table.
@@ -83,6 +87,18 @@ func (t *Table) Snapshot() []Status {
 	return out
 }
 
+// ReadLatency returns a moving average of how long the active endpoint's answers
+// to reads took of late; 0 while that is unknown.
+func (t *Table) ReadLatency() time.Duration {
+	if m := t.active.Load(); m != nil {
+		return time.Duration(m.reading.Load())
+	}
+	return 0
+}
+
+// Spare reports whether another endpoint is connected beside the active one.
+func (t *Table) Spare() bool { return t.spare.Load() }
+
 // Changed returns a channel that is closed at the next change of a role, a
 // state or the list of endpoints. To miss none, get the channel before the
 // snapshot. Latencies and member IDs change without it.
@@ -96,6 +112,17 @@ func (t *Table) Changed() <-chan struct{} {
 func (t *Table) publish(members []*member, status []Status) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	var active *member
+	spare := false
+	for i, s := range status {
+		if s.Role == Active {
+			active = members[i]
+		} else if s.State == connectivity.Ready {
+			spare = true
+		}
+	}
+	t.active.Store(active)
+	t.spare.Store(spare)
 	t.members, t.status = members, status
 	close(t.changed)
 	t.changed = make(chan struct{})

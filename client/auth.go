@@ -15,6 +15,8 @@ import (
 type credential struct {
 	withLeader metadata.MD // for requests that must reach a member with a leader
 	anyMember  metadata.MD
+	// contexts that have only these
+	toLeader, toAny context.Context //nolint:containedctx // values, without an end
 }
 
 func newCredential(token string) *credential {
@@ -24,6 +26,8 @@ func newCredential(token string) *credential {
 		c.withLeader.Set(rpctypes.TokenFieldNameGRPC, token)
 		c.anyMember.Set(rpctypes.TokenFieldNameGRPC, token)
 	}
+	c.toLeader = metadata.NewOutgoingContext(context.Background(), c.withLeader)
+	c.toAny = metadata.NewOutgoingContext(context.Background(), c.anyMember)
 	return c
 }
 

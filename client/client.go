@@ -104,6 +104,7 @@ func newConn(cfg Config) (*Conn, error) {
 		return nil, err
 	}
 	c := &Conn{resolver: r, table: balancer.NewTable(), none: newCredential("")}
+	c.hedges.budget.parts.Store(maxHedges * callsPerHedge)
 	secure := cfg.TLS
 	if secure == nil {
 		secure = &tls.Config{MinVersion: tls.VersionTLS12}

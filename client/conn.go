@@ -44,6 +44,7 @@ type Conn struct {
 	table    *balancer.Table
 	auth     *authenticator
 	none     *credential // for Authenticate itself
+	hedges   hedges
 
 	closed atomic.Bool
 }
@@ -54,20 +55,33 @@ var _ grpc.ClientConnInterface = (*Conn)(nil)
 // ctx ends, or, for a write, when its fate can't be learned. The error is an
 // *Error.
 func (c *Conn) Invoke(ctx context.Context, method string, req, reply any, opts ...grpc.CallOption) error {
-	t := try{conn: c, ctx: ctx, method: method, call: classify(method, req)}
+	t := &try{conn: c, ctx: ctx, method: method, call: classify(method, req)}
 	if a := balancer.FromContext(ctx); a != nil {
 		t.avoid = a.Avoid
 	}
+	if t.call.class == read && !t.call.waits {
+		if m, ok := hedgeable(reply, opts); ok {
+			return t.invokeHedged(req, m, opts) //nolint:contextcheck // t has it
+		}
+	}
+	return t.invoke(req, reply, opts) //nolint:contextcheck // t has it
+}
+
+// invoke sends the request until it is answered, or may not be sent again.
+func (t *try) invoke(req, reply any, opts []grpc.CallOption) error {
 	for {
 		cred, err := t.credential()
 		if err != nil {
 			return t.failed(err)
 		}
-		attempt := &balancer.Attempt{
-			Avoid:   t.avoid,
-			Measure: !t.call.waits, AnyMember: t.call.anyMember, Write: t.call.class != read,
+		ctx := newAttempt(t.ctx, cred, t.call.anyMember)
+		attempt := &ctx.attempt
+		attempt.Avoid, attempt.Elsewhere = t.avoid, t.elsewhere
+		attempt.Measure, attempt.AnyMember, attempt.Write = !t.call.waits, t.call.anyMember, t.call.class != read
+		if t.hedge != nil {
+			t.hedge.begin(ctx)
 		}
-		err = c.cc.Invoke(balancer.NewContext(cred.outgoing(ctx, t.call.anyMember), attempt), method, req, reply, opts...)
+		err = t.conn.cc.Invoke(ctx, t.method, req, reply, opts...)
 		if err == nil {
 			if r, ok := reply.(interface{ GetHeader() *pb.ResponseHeader }); ok {
 				h := r.GetHeader()
@@ -75,12 +89,19 @@ func (c *Conn) Invoke(ctx context.Context, method string, req, reply any, opts .
 			}
 			return nil
 		}
+		if t.elsewhere && attempt.Endpoint() == "" {
+			t.alone = true
+			return err
+		}
 		done, err := t.judge(err, attempt, cred)
 		if done {
 			if t.appliedBefore(err, req, reply) {
 				return nil
 			}
 			return err
+		}
+		if t.hedge != nil && t.hedge.joined() {
+			return errHedged
 		}
 		if err := t.pause(); err != nil {
 			return t.failed(err)
@@ -113,7 +134,7 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 		sctx, cancel := context.WithCancelCause(sctx)
 		s, err := c.cc.NewStream(sctx, desc, method, opts...)
 		if err == nil {
-			return newStream(s, t, attempt, cred, sctx, cancel), nil
+			return newStream(sctx, cancel, s, t, attempt, cred), nil
 		}
 		cancel(nil)
 		if done, err := t.judge(err, attempt, cred); done {
@@ -147,6 +168,11 @@ type try struct {
 	avoid    []string       // the endpoint that failed last
 	attempts []AttemptError // each endpoint's last failure
 	applied  bool           // an earlier try may have been applied
+
+	hedge *hedge // sends a second copy when this is slow; nil for none
+	// A second copy goes to none of avoid, which stays as it is; alone is set when
+	// there was nobody else.
+	elsewhere, alone bool
 }
 
 // credential returns what the request is to carry. A login whose time is up does
@@ -184,7 +210,9 @@ func (t *try) judge(err error, attempt *balancer.Attempt, cred *credential) (don
 	t.n++
 	if e := attempt.Endpoint(); e != "" {
 		t.record(e, err)
-		t.avoid = []string{e}
+		if !t.elsewhere {
+			t.avoid = []string{e}
+		}
 	}
 	settleDeadline(t.ctx, err)
 	f := fateOf(err, attempt.Sent(), attempt.Heard())

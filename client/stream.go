@@ -32,9 +32,9 @@ type stream struct {
 var errMoved = status.Error(codes.Unavailable, "the endpoint is stalled, or no longer used")
 
 // newStream wraps s, whose context is ctx and ends with cancel.
-func newStream(s grpc.ClientStream, t try, attempt *balancer.Attempt, cred *credential, ctx context.Context, cancel context.CancelCauseFunc) *stream {
+func newStream(ctx context.Context, cancel context.CancelCauseFunc, s grpc.ClientStream, t try, attempt *balancer.Attempt, cred *credential) *stream {
 	if attempt.Flow {
-		stay := context.AfterFunc(attempt.Life(), func() { cancel(errMoved) })
+		stay := context.AfterFunc(attempt.Life(), func() { cancel(errMoved) }) //nolint:contextcheck // the connection's lifecycle
 		context.AfterFunc(ctx, func() { stay() })
 	}
 	return &stream{ClientStream: s, try: t, attempt: attempt, cred: cred, ctx: ctx, cancel: cancel}

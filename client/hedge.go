@@ -1,0 +1,223 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/getcd/getcd/balancer"
+)
+
+// A read that is not answered in the time that it usually takes, several times
+// over, is sent to a second member as well, and the first answer is taken ("The
+// Tail at Scale", Dean and Barroso, 2013). So a member that has just stalled costs
+// a read that time, not the longer one that it takes to be sure of the stall.
+const (
+	// The delay until the hedge, hedgeFactor times the usual latency of reads.
+	minHedgeDelay     = 50 * time.Millisecond
+	maxHedgeDelay     = 200 * time.Millisecond
+	defaultHedgeDelay = 100 * time.Millisecond // while no latency is known
+	hedgeFactor       = 8
+	// callsPerHedge is how many reads earn a hedge, so that a slow cluster does not
+	// get more than 1 % more requests; maxHedges is how many are saved up, and there
+	// to begin with.
+	callsPerHedge = 100
+	maxHedges     = 500
+)
+
+// budget counts hedges that may be sent, in parts of callsPerHedge.
+type budget struct{ parts atomic.Int64 }
+
+func (b *budget) earn() {
+	if b.parts.Load() < maxHedges*callsPerHedge {
+		b.parts.Add(1)
+	}
+}
+
+func (b *budget) spend() bool {
+	if b.parts.Add(-callsPerHedge) >= 0 {
+		return true
+	}
+	b.parts.Add(callsPerHedge)
+	return false
+}
+
+// hedges is what a Conn keeps for its hedged calls.
+type hedges struct {
+	budget budget
+	pool   sync.Pool // of *hedge that were not cancelled
+}
+
+// hedge is a read's second copy, and the means to cancel the first. It is used
+// for one call after the other until it has cancelled one. The call's own
+// goroutine sends the first copy; the timer's sends the second.
+type hedge struct {
+	ctx    context.Context //nolint:containedctx // of the first copies; ends early when a second one wins
+	cancel context.CancelFunc
+	timer  *time.Timer
+	unhook func() bool // the caller's context ends ctx until it is called; nil when that one has no end
+
+	mu      sync.Mutex
+	call    *try              // nil between calls
+	attempt *balancer.Attempt // of the first copy, now under way
+	delay   time.Duration
+	req     any
+	reply   protoreflect.MessageType
+	opts    []grpc.CallOption
+	second  *second // nil until it is sent
+}
+
+// second is the second copy of one call.
+type second struct {
+	cancel context.CancelFunc
+	done   chan struct{} // closed when it has ended; then the following are set
+	won    bool          // it brought an answer
+	reply  proto.Message
+	err    error
+}
+
+// errHedged ends a first copy when the second has brought an answer.
+var errHedged = errors.New("client: answered elsewhere")
+
+func (c *Conn) newHedge() *hedge {
+	if h, ok := c.hedges.pool.Get().(*hedge); ok {
+		return h
+	}
+	h := &hedge{}
+	h.ctx, h.cancel = context.WithCancel(context.Background())
+	h.timer = time.AfterFunc(time.Hour, h.fire)
+	h.timer.Stop()
+	return h
+}
+
+// invokeHedged is Invoke for a read that may be hedged.
+func (t *try) invokeHedged(req any, reply proto.Message, opts []grpc.CallOption) error {
+	c := t.conn
+	c.hedges.budget.earn()
+	h := c.newHedge()
+	if t.ctx.Done() != nil {
+		h.unhook = context.AfterFunc(t.ctx, h.cancel)
+	}
+	h.mu.Lock()
+	h.call, h.req, h.reply, h.opts = t, req, reply.ProtoReflect().Type(), opts
+	h.delay = hedgeDelay(c.table.ReadLatency())
+	h.mu.Unlock()
+	t.hedge = h
+
+	err := t.invoke(req, reply, opts)
+	s := h.finish()
+	if err != nil && s != nil && s.won {
+		if err = s.err; err == nil {
+			proto.Reset(reply)
+			proto.Merge(reply, s.reply)
+		}
+	}
+	if (h.unhook == nil || h.unhook()) && h.ctx.Err() == nil {
+		h.unhook = nil
+		c.hedges.pool.Put(h)
+	}
+	return err
+}
+
+func hedgeDelay(usual time.Duration) time.Duration {
+	if usual == 0 {
+		return defaultHedgeDelay
+	}
+	return min(max(hedgeFactor*usual, minHedgeDelay), maxHedgeDelay)
+}
+
+// begin is told of each attempt to send the first copy.
+func (h *hedge) begin(a *attemptContext) {
+	a.cancel = h.ctx
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.attempt = &a.attempt
+	if h.second == nil {
+		h.timer.Reset(h.delay)
+	}
+}
+
+// fire sends the second copy.
+func (h *hedge) fire() {
+	h.mu.Lock()
+	t := h.call
+	if t == nil || h.second != nil {
+		h.mu.Unlock()
+		return // of a call that has ended meanwhile
+	}
+	first := h.attempt.Endpoint()
+	if first == "" || !t.conn.table.Spare() {
+		h.timer.Reset(h.delay) // the first is not sent, or there is nobody else
+		h.mu.Unlock()
+		return
+	}
+	if !t.conn.hedges.budget.spend() {
+		h.mu.Unlock()
+		return
+	}
+	s := &second{done: make(chan struct{}), reply: h.reply.New().Interface()}
+	var ctx context.Context
+	ctx, s.cancel = context.WithCancel(t.ctx)
+	h.second = s
+	req, opts := h.req, h.opts
+	copied := try{conn: t.conn, ctx: ctx, method: t.method, call: t.call, avoid: []string{first}, elsewhere: true}
+	h.mu.Unlock()
+
+	defer close(s.done)
+	defer s.cancel()
+	s.err = copied.invoke(req, s.reply, opts)
+	if s.won = s.err == nil || ctx.Err() == nil && !copied.alone; s.won {
+		h.cancel()
+	}
+}
+
+// joined waits for the second copy, when there is one: the first has failed, and
+// is not sent again while another is under way. It reports whether the second
+// brought an answer.
+func (h *hedge) joined() bool {
+	h.mu.Lock()
+	s := h.second
+	h.mu.Unlock()
+	if s == nil {
+		return false
+	}
+	<-s.done
+	return s.won
+}
+
+// finish ends the call, and the second copy if it is still under way.
+func (h *hedge) finish() *second {
+	h.timer.Stop()
+	h.mu.Lock()
+	s := h.second
+	h.call, h.attempt, h.req, h.reply, h.opts, h.second = nil, nil, nil, nil, nil, nil
+	h.mu.Unlock()
+	if s != nil {
+		s.cancel()
+		<-s.done
+	}
+	return s
+}
+
+// hedgeable reports whether two copies of a call can be under way: not when it has
+// options that would be written to by both.
+func hedgeable(reply any, opts []grpc.CallOption) (proto.Message, bool) {
+	m, ok := reply.(proto.Message)
+	if !ok || reflect.ValueOf(reply).IsNil() {
+		return nil, false
+	}
+	for _, o := range opts {
+		switch o.(type) {
+		case grpc.HeaderCallOption, grpc.TrailerCallOption, grpc.PeerCallOption, grpc.OnFinishCallOption:
+			return nil, false
+		}
+	}
+	return m, true
+}

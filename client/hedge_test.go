@@ -1,0 +1,161 @@
+package client_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/getcd/getcd/client"
+)
+
+// ranges counts the ranges that members were asked for, probes included.
+func (r *rig) ranges() (n []int) {
+	for _, m := range r.cluster.Members() {
+		n = append(n, m.Calls(pb.KV_Range_FullMethodName))
+	}
+	return n
+}
+
+// A read on a member that has just stalled is answered by another, with the
+// other's answer, long before the stall is certain.
+func TestReadsAreHedged(t *testing.T) {
+	run(t, 3, nil, func(r *rig) {
+		t := r.t
+		if err := r.put(r.timeout(time.Second), "k", "v"); err != nil {
+			t.Fatal(err)
+		}
+		r.warm()
+		r.cluster.Member(0).Hang()
+		for range 3 {
+			start := time.Now()
+			got, err := r.get(r.timeout(time.Minute))
+			if err != nil || got != "v" {
+				t.Fatalf("got %q and error %v, want v", got, err)
+			}
+			if d := time.Since(start); d > 60*time.Millisecond {
+				t.Errorf("took %v, want the delay of a hedge", d)
+			}
+		}
+		r.cluster.Member(0).Resume()
+		// A refusal is an answer too.
+		_, err := r.kv.Range(r.timeout(time.Minute), &pb.RangeRequest{Key: []byte("k"), Revision: 1000})
+		if got := rpctypes.Error(err).Error(); got == "" || client.IsAmbiguous(err) {
+			t.Errorf("got %v, want a certain refusal", err)
+		}
+	})
+}
+
+// The error of a read that was sent twice is that of the first answer.
+func TestHedgedReadRefused(t *testing.T) {
+	run(t, 3, nil, func(r *rig) {
+		t := r.t
+		r.warm()
+		r.cluster.Member(0).Hang()
+		start := time.Now()
+		_, err := r.kv.Range(r.timeout(time.Minute), &pb.RangeRequest{Key: []byte("k"), Revision: 1000})
+		if rpctypes.Error(err) != nil && time.Since(start) > 60*time.Millisecond || err == nil {
+			t.Errorf("got %v after %v, want a refusal after the delay of a hedge", err, time.Since(start))
+		}
+		r.cluster.Member(0).Resume()
+	})
+}
+
+// Reads that are answered in time, writes, and calls that want to know who
+// answered are sent once.
+func TestWhatIsNotHedged(t *testing.T) {
+	run(t, 3, nil, func(r *rig) {
+		t := r.t
+		r.warm()
+		before := r.ranges()
+		for range 100 {
+			if _, err := r.get(r.timeout(time.Second)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if after := r.ranges(); after[0] != before[0]+100 || after[1] != before[1] || after[2] != before[2] {
+			t.Errorf("100 reads: members had %v ranges before and %v after, want all on the first", before, after)
+		}
+
+		slow := func(_ context.Context, _ string, _ any, next func() (any, error)) (any, error) {
+			time.Sleep(60 * time.Millisecond) // the bubble's clock: more than a hedge's delay, less than a suspicion
+			return next()
+		}
+		r.cluster.Member(0).Intercept(slow)
+		before = r.ranges()
+		var header metadata.MD
+		if _, err := r.kv.Range(r.timeout(time.Second), &pb.RangeRequest{Key: []byte("k")}, grpc.Header(&header)); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.put(r.timeout(time.Second), "k", "v"); err != nil {
+			t.Fatal(err)
+		}
+		if after := r.ranges(); after[0] != before[0]+1 || after[1] != before[1] || after[2] != before[2] {
+			t.Errorf("members had %v ranges before and %v after, want one more on the first", before, after)
+		}
+		if got := r.version(); got != 1 {
+			t.Errorf("the key was written %d times, want once", got)
+		}
+	})
+}
+
+// The caller's context ends a hedged read on both members.
+func TestHedgedReadCancelled(t *testing.T) {
+	run(t, 2, nil, func(r *rig) {
+		t := r.t
+		r.warm()
+		for _, m := range r.cluster.Members() {
+			m.Hang()
+		}
+		ctx, cancel := context.WithCancel(r.timeout(time.Minute))
+		time.AfterFunc(80*time.Millisecond, cancel)
+		start := time.Now()
+		if _, err := r.get(ctx); err == nil || time.Since(start) != 80*time.Millisecond {
+			t.Errorf("got %v after %v, want an error after 80 ms", err, time.Since(start))
+		}
+		start = time.Now()
+		if _, err := r.get(r.timeout(70 * time.Millisecond)); err == nil || time.Since(start) != 70*time.Millisecond {
+			t.Errorf("got %v after %v, want an error after 70 ms", err, time.Since(start))
+		}
+		for _, m := range r.cluster.Members() {
+			m.Resume()
+		}
+		if _, err := r.get(r.timeout(time.Second)); err != nil {
+			t.Errorf("afterwards: %v", err)
+		}
+	})
+}
+
+// A cluster that is slow as a whole does not get twice the reads for it.
+func TestHedgesAreFew(t *testing.T) {
+	run(t, 2, nil, func(r *rig) {
+		t := r.t
+		r.warm()
+		for _, m := range r.cluster.Members() {
+			m.Intercept(func(_ context.Context, _ string, _ any, next func() (any, error)) (any, error) {
+				time.Sleep(210 * time.Millisecond) // the bubble's clock: more than the longest delay
+				return next()
+			})
+		}
+		for range 700 { // spends what was saved up
+			if _, err := r.get(r.timeout(time.Second)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		count := func() int { n := r.ranges(); return n[0] + n[1] }
+		const reads = 1000
+		before := count()
+		for range reads {
+			if _, err := r.get(r.timeout(time.Second)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := count() - before; n > reads*102/100 {
+			t.Errorf("%d reads made %d requests", reads, n)
+		}
+	})
+}
