@@ -1,0 +1,311 @@
+package election
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	"github.com/getcd/getcd/kv"
+	"github.com/getcd/getcd/lease"
+	"github.com/getcd/getcd/watch"
+)
+
+// candidacy is one try to lead, from its lease to its end. An Election makes a
+// new one for each.
+type candidacy struct {
+	e       *Election
+	leases  lease.Lease
+	watcher watch.Watcher
+
+	lease Session  // the one that the key ends with: the Election's, or a keeper of first
+	first lease.ID // made for this candidacy; what the key is put with
+	key   string
+	rev   int64 // the key's create revision: the token
+	at    place // when it began to lead
+
+	// life ends when the leadership can no longer be proven or is given up, with
+	// the reason as its cause. All that the candidacy does, it does in this
+	// context.
+	life context.Context //nolint:containedctx // the candidacy's lifecycle
+	end  context.CancelCauseFunc
+	wg   sync.WaitGroup
+
+	mu      sync.Mutex // guards what follows
+	mod     int64      // the key's last known mod revision; 0 for unknown
+	header  *pb.ResponseHeader
+	spent   bool // first is revoked
+	guarded bool // the key is watched, or need not be any more
+}
+
+// newCandidacy returns a candidacy whose life ends with ctx until it is detached.
+func (e *Election) newCandidacy(ctx context.Context) (c *candidacy, detach func() bool) {
+	c = &candidacy{e: e, leases: e.leases, watcher: e.watcher}
+	if c.leases == nil {
+		c.leases = lease.New(e.cc)
+	}
+	if c.watcher == nil {
+		c.watcher = watch.New(e.cc)
+	}
+	c.life, c.end = context.WithCancelCause(context.WithoutCancel(ctx))
+	return c, context.AfterFunc(ctx, func() { c.end(context.Cause(ctx)) })
+}
+
+// run gets the lease, queues, and waits until the candidate leads. Whatever it
+// returns but nil, drop must be called.
+func (c *candidacy) run(val string) error {
+	c.lease = c.e.session
+	if c.lease != nil {
+		if err := c.lease.Err(); err != nil {
+			c.end(lost(c.e.name, err))
+			return err
+		}
+	}
+	c.first = lease.NewID()
+	if _, err := c.leases.GrantID(c.life, c.first, int64(c.e.ttl/time.Second)); err != nil {
+		return err
+	}
+	if c.lease == nil {
+		keeper, err := c.leases.Keep(c.life, c.first)
+		if err != nil {
+			return err
+		}
+		c.lease = keeper
+	}
+	c.heedSession()
+	c.key = fmt.Sprintf("%s%x", c.e.prefix, int64(c.lease.ID()))
+	if err := c.enqueue(val); err != nil {
+		return err
+	}
+	var err error
+	c.at, err = c.follow(c.life, c.at, true)
+	return err
+}
+
+// heedSession ends the candidacy with its session.
+func (c *candidacy) heedSession() {
+	done := c.lease.Done()
+	if done == nil {
+		return
+	}
+	c.wg.Go(func() {
+		select {
+		case <-done:
+			c.end(lost(c.e.name, c.lease.Err()))
+		case <-c.life.Done():
+		}
+	})
+}
+
+// enqueue puts the own key and looks at its place. The transaction puts it once
+// however often it is sent, so after a failure, which leaves open whether it was
+// put, it is sent again. A straggler that the cluster still applies finds the key
+// put, or, later, its lease revoked.
+func (c *candidacy) enqueue(val string) error {
+	leader := kv.OpGet(c.e.prefix, append(kv.WithFirstCreate(), kv.WithKeysOnly())...)
+	for failures := 1; ; failures++ {
+		resp, err := c.e.kv.Txn(c.life).
+			If(kv.Compare(kv.CreateRevision(c.key), "=", 0)).
+			Then(kv.OpPut(c.key, val, kv.WithLease(c.first)), leader).
+			Else(kv.OpGet(c.key), leader).
+			Commit()
+		if err != nil {
+			if c.life.Err() != nil || final(err) || leaseGone(err) || !sleep(c.life, backoff(failures)) {
+				return err
+			}
+			continue
+		}
+		own := &mvccpb.KeyValue{CreateRevision: resp.Header.Revision, ModRevision: resp.Header.Revision, Lease: int64(c.first)}
+		if !resp.Succeeded {
+			own = resp.Responses[0].GetResponseRange().Kvs[0]
+		}
+		c.rev = own.CreateRevision
+		c.note(own.ModRevision, resp.Header)
+		if err := c.adopt(own, resp.Succeeded, val); err != nil {
+			return err
+		}
+		// Among the keys is the own one at least.
+		if resp.Responses[1].GetResponseRange().Kvs[0].CreateRevision == c.rev {
+			c.at = place{rev: resp.Header.Revision, mine: true}
+			return nil
+		}
+		c.at, err = c.lookUntil(c.life)
+		return err
+	}
+}
+
+// adopt hands the key to the session's lease, with the value, unless that is so
+// already. The request can only change the key that is there, so a straggler
+// cannot bring it back. The first lease has then done its duty; with it goes what
+// may still be under way to put the key.
+func (c *candidacy) adopt(own *mvccpb.KeyValue, put bool, val string) error {
+	adopted := own.Lease == int64(c.lease.ID()) && (put || string(own.Value) == val)
+	for failures := 1; !adopted; failures++ {
+		err := c.put(c.life, val)
+		if adopted = err == nil; adopted {
+			break
+		}
+		if leaseGone(err) && !c.own() {
+			c.end(lost(c.e.name, err))
+		}
+		if c.life.Err() != nil || final(err) || leaseGone(err) || errors.Is(err, errKeyDeleted) || !sleep(c.life, backoff(failures)) {
+			return err
+		}
+	}
+	if !c.own() {
+		c.spend()
+	}
+	return nil
+}
+
+// spend revokes the first lease in the background.
+func (c *candidacy) spend() {
+	c.wg.Go(func() {
+		if revoke(c.life, c.leases, c.first) == nil {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.spent = true
+		}
+	})
+}
+
+// put writes the value, and the session's lease, to the key, which must be the
+// one that this candidacy has, and not have been written since: so a put that
+// comes late cannot undo one that was made after it. errKeyDeleted means that the
+// key is gone.
+func (c *candidacy) put(ctx context.Context, val string) error {
+	for {
+		mod := c.lastMod()
+		resp, err := c.e.kv.Txn(ctx).
+			If(c.cmp(), kv.Compare(kv.ModRevision(c.key), "=", mod)).
+			Then(kv.OpPut(c.key, val, kv.WithLease(c.lease.ID()))).
+			Else(kv.OpGet(c.key)).
+			Commit()
+		if err != nil {
+			return err
+		}
+		if resp.Succeeded {
+			c.note(resp.Header.Revision, resp.Header)
+			return nil
+		}
+		kvs := resp.Responses[0].GetResponseRange().Kvs
+		if len(kvs) == 0 || kvs[0].CreateRevision != c.rev {
+			return errKeyDeleted
+		}
+		c.note(kvs[0].ModRevision, resp.Header)
+		if mod != 0 && string(kvs[0].Value) == val && kvs[0].Lease == int64(c.lease.ID()) {
+			return nil // an earlier try of this put, or another's just now
+		}
+	}
+}
+
+// proclaim is put by a leader.
+func (c *candidacy) proclaim(ctx context.Context, val string) error {
+	if err := c.err(); err != nil {
+		return err
+	}
+	err := c.put(ctx, val)
+	if errors.Is(err, errKeyDeleted) || leaseGone(err) {
+		err = lost(c.e.name, err)
+		c.end(err)
+	}
+	return err
+}
+
+// proclaimAgain is a leader's Campaign. It reports whether the leadership turned
+// out to be lost, and otherwise sets err.
+func (c *candidacy) proclaimAgain(ctx context.Context, val string, err *error) bool {
+	switch *err = c.proclaim(ctx, val); {
+	case *err == nil:
+		return false
+	case errors.Is(*err, ErrNotLeader):
+		return true
+	default:
+		return false
+	}
+}
+
+// resign gives up a leadership.
+func (c *candidacy) resign(ctx context.Context) (*pb.ResponseHeader, error) {
+	c.end(ErrResigned)
+	ctx, cancel := cleanup(ctx)
+	defer cancel()
+	header, err := c.remove(ctx)
+	if c.release(ctx) == nil && c.own() {
+		err = nil // the key went with its lease
+	}
+	return header, err
+}
+
+// drop ends the candidacy for the given reason and frees what it has on the
+// cluster, within cleanupTime. It waits for every goroutine.
+func (c *candidacy) drop(ctx context.Context, cause error) error {
+	c.end(cause)
+	ctx, cancel := cleanup(ctx)
+	defer cancel()
+	var err error
+	if c.rev != 0 && !c.own() { // without a revision the key can only have the first lease
+		_, err = c.remove(ctx)
+	}
+	return errors.Join(err, c.release(ctx))
+}
+
+// release revokes the first lease, if that may still matter, and waits for every
+// goroutine.
+func (c *candidacy) release(ctx context.Context) error {
+	c.mu.Lock()
+	c.guarded = true // nothing is to be added to wg any more
+	revocable := c.first != lease.NoLease && !c.spent
+	c.mu.Unlock()
+	var err error
+	if revocable {
+		err = revoke(ctx, c.leases, c.first)
+	}
+	c.wg.Wait()
+	if c.e.leases == nil {
+		_ = c.leases.Close()
+	}
+	if c.e.watcher == nil {
+		_ = c.watcher.Close()
+	}
+	return err
+}
+
+// own reports whether the key ends with a lease of the candidacy's, rather than
+// with a session's.
+func (c *candidacy) own() bool { return c.e.session == nil }
+
+func (c *candidacy) cmp() kv.Cmp { return kv.Compare(kv.CreateRevision(c.key), "=", c.rev) }
+
+// err is why the candidacy is over, or nil.
+func (c *candidacy) err() error {
+	if err := c.lease.Err(); err != nil {
+		c.end(lost(c.e.name, err)) // unless it has ended already
+	}
+	return context.Cause(c.life)
+}
+
+// note remembers what an answer has told of the key.
+func (c *candidacy) note(mod int64, header *pb.ResponseHeader) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if mod >= c.mod {
+		c.mod, c.header = mod, header
+	}
+}
+
+func (c *candidacy) lastMod() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mod
+}
+
+func (c *candidacy) proposal() *pb.ResponseHeader {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.header
+}

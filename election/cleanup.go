@@ -1,0 +1,61 @@
+package election
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/getcd/getcd/kv"
+	"github.com/getcd/getcd/lease"
+)
+
+// cleanupTime bounds the cleaning up after a candidacy, which goes on when the
+// caller's context has ended: it is then that it is needed.
+const cleanupTime = 3 * time.Second
+
+type cleaning struct{}
+
+// cleanup is a context for cleaning up, whatever has become of ctx. One that is
+// made in another has no more time than that.
+func cleanup(ctx context.Context) (context.Context, context.CancelFunc) {
+	if ctx.Value(cleaning{}) != nil {
+		return context.WithCancel(ctx)
+	}
+	ctx = context.WithValue(context.WithoutCancel(ctx), cleaning{}, true)
+	return context.WithTimeout(ctx, cleanupTime)
+}
+
+// revoke revokes a lease, and what has it, trying again for cleanupTime. A lease
+// that does not exist is what was wanted. When all fails the lease ends by its
+// TTL, since nobody renews it any more.
+func revoke(ctx context.Context, leases lease.Lease, id lease.ID) error {
+	ctx, cancel := cleanup(ctx)
+	defer cancel()
+	for failures := 1; ; failures++ {
+		_, err := leases.Revoke(ctx, id)
+		if err == nil || leaseGone(err) {
+			return nil
+		}
+		if final(err) || ctx.Err() != nil || !sleep(ctx, backoff(failures)) {
+			return fmt.Errorf("election: revoking lease %016x, which ends by itself when its TTL has passed: %w", uint64(id), err)
+		}
+	}
+}
+
+// remove deletes the candidacy's key, and no other's, trying again for
+// cleanupTime. A key that is gone is what was wanted.
+func (c *candidacy) remove(ctx context.Context) (*pb.ResponseHeader, error) {
+	ctx, cancel := cleanup(ctx)
+	defer cancel()
+	for failures := 1; ; failures++ {
+		resp, err := c.e.kv.Txn(ctx).If(c.cmp()).Then(kv.OpDelete(c.key)).Commit()
+		if err == nil {
+			return resp.Header, nil
+		}
+		if final(err) || ctx.Err() != nil || !sleep(ctx, backoff(failures)) {
+			return nil, fmt.Errorf("election: deleting %q, which goes with lease %016x: %w", c.key, uint64(c.lease.ID()), err)
+		}
+	}
+}

@@ -1,0 +1,59 @@
+// Package election elects leaders on an etcd cluster. It has two ways:
+//
+//   - [Service] is etcd's election service (v3electionpb.Election): five RPCs,
+//     request out, response in.
+//   - [Election] needs only the key-value, lease and watch services. It knows
+//     when it no longer leads, has a fencing token and guarded transactions,
+//     and leaves no candidate behind.
+//
+// To lead:
+//
+//	e, err := election.NewElection(conn, "scheduler")
+//	if err := e.Campaign(ctx, "host-1"); err != nil { // waits for its turn
+//		return err
+//	}
+//	defer e.Resign(ctx)
+//	select {
+//	case <-work():
+//	case <-e.Done(): // stop: somebody else may lead from now on
+//	}
+//
+// and to know who leads:
+//
+//	for leader, err := range e.Leaders(ctx) { ... }
+//
+// # What an election can promise
+//
+// A leader in a distributed system has a lease: who does not renew it leads no
+// more, and the next one does. What a leader can have is to know in time. Done
+// closes when leadership can no longer be proven, and before the cluster can
+// give it to another one. Work that is under way then must stop.
+//
+// A leader that is frozen (a paused virtual machine, a suspended laptop) cannot
+// keep to that: its clocks stop as well. What is right even then is to let the
+// resource decide. Election.Rev grows with every leader, so that a store can
+// refuse an order that is older than the newest it has seen; and when the store
+// is the same etcd cluster, Election.Txn makes each write conditional on the
+// leadership.
+//
+// # The keys
+//
+// A candidate of the election NAME owns the key NAME/LEASE, its lease's ID in
+// hexadecimal, whose value is what it proclaims, and the owner of the key with
+// the lowest create revision under NAME/ leads. That is what etcd's election
+// service, etcdctl elect and clientv3's concurrency package do, so all of them
+// take part in the same elections.
+//
+// # Leases
+//
+// Without more ado every campaign has a lease of its own, which ends with it.
+// WithSession uses one that exists, and is kept, anyway, as clientv3's sessions
+// are: the candidate goes when the session does, and candidates of one session in
+// one election are the same one.
+//
+// A candidate that gives up while the outcome of its request is unknown must not
+// come back by itself later, when some member gets round to that request. A lease
+// of its own sees to that by being revoked. A session's lease cannot be, so there
+// the candidate is put with a lease of its own at first, and handed to the session's
+// when it is certain to exist, by a request that cannot create it.
+package election

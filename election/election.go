@@ -1,0 +1,318 @@
+package election
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+
+	"github.com/getcd/getcd/kv"
+	"github.com/getcd/getcd/lease"
+	"github.com/getcd/getcd/watch"
+)
+
+// Election is one candidate's part in an election, or an observer's. Candidates
+// lead in the order in which they came.
+//
+// Its methods are safe for concurrent use, but it stands for one candidate:
+// goroutines that compete need an Election each. After the leadership was lost,
+// Campaign may be called with or without a Resign before.
+type Election struct {
+	name, prefix string
+	ttl          time.Duration
+	cc           grpc.ClientConnInterface
+	kv           kv.KV
+	session      Session       // nil: each candidacy has its own
+	leases       lease.Lease   // nil: likewise
+	watcher      watch.Watcher // nil: likewise
+
+	mu       sync.Mutex // guards what follows
+	busy     chan struct{}
+	withdraw context.CancelCauseFunc // ends the Campaign that is under way
+	led      *candidacy              // what Campaign has won; nil before, and after Resign
+	rev      int64
+	header   *pb.ResponseHeader
+}
+
+// NewElection returns a part in the election called name, which must not be
+// empty. It sends nothing, starts nothing and has nothing to close; who leads has
+// goroutines until Resign or until the leadership is lost. An option that is out
+// of bounds is an error that names them.
+func NewElection(cc grpc.ClientConnInterface, name string, opts ...Option) (*Election, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	e := &Election{name: name, prefix: name + "/", ttl: DefaultTTL, cc: cc, kv: kv.New(cc)}
+	for _, o := range opts {
+		if o != nil {
+			o(e)
+		}
+	}
+	if err := checkTTL(e.ttl); err != nil {
+		return nil, err
+	}
+	if e.session != nil && e.session.ID() == lease.NoLease {
+		return nil, errors.New("election: WithSession: its lease ID is 0, which means no lease")
+	}
+	return e, nil
+}
+
+// Resume returns the part of a leader that is known already, by its key and the
+// key's create revision: as Election.Key and Rev told them, or the election
+// service's LeaderKey. It needs WithSession, with the lease that the key has.
+// Nothing is sent, so what it is told is believed until a Proclaim, a Txn or a
+// look at Done or Err finds out.
+func Resume(cc grpc.ClientConnInterface, name, key string, rev int64, opts ...Option) (*Election, error) {
+	e, err := NewElection(cc, name, opts...)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case e.session == nil:
+		return nil, errors.New("election: Resume: there is no session; give WithSession, with the lease that the leader's key has")
+	case !strings.HasPrefix(key, e.prefix) && strings.HasSuffix(name, "/") && strings.HasPrefix(key, name):
+		e.prefix = name // the name came with its slash
+	case !strings.HasPrefix(key, e.prefix):
+		return nil, fmt.Errorf("election: Resume: the key %q is none of the election %q, whose keys begin with %q", key, name, e.prefix)
+	}
+	if rev <= 0 {
+		return nil, fmt.Errorf("election: Resume: the create revision is %d; it must be that of the leader's key", rev)
+	}
+	c, _ := e.newCandidacy(context.Background())
+	c.lease, c.key, c.rev = e.session, key, rev
+	e.led, e.rev = c, rev
+	return e, nil
+}
+
+// Campaign puts the candidate up with a value and waits until it leads or ctx
+// ends; once it leads, it does not depend on ctx. A candidate that leads already
+// proclaims the value, and leads on. When it loses its place while it waits, it
+// queues again; but when its session ends, Campaign returns ErrLost.
+//
+// After an error the candidate is withdrawn, for which it takes up to 3 s beyond
+// ctx; if the cluster cannot be reached for those either, it goes when its lease
+// ends. The error has the context's and the last failure, or is the server's
+// where trying on would not help. ErrResigned means that Resign was called
+// meanwhile.
+func (e *Election) Campaign(ctx context.Context, val string) error {
+	ctx, withdraw := context.WithCancelCause(ctx)
+	defer withdraw(nil)
+	e.mu.Lock()
+	if e.busy != nil {
+		e.mu.Unlock()
+		return ErrCampaigning
+	}
+	e.busy, e.withdraw = make(chan struct{}), withdraw
+	led := e.led
+	e.mu.Unlock()
+
+	won, err := led, error(nil)
+	if led == nil || led.proclaimAgain(ctx, val, &err) {
+		if led != nil {
+			_ = led.drop(ctx, ErrResigned) // it was lost; failing that, its lease ends it
+			e.settle(nil, nil)
+		}
+		won, err = e.campaign(ctx, val)
+	}
+	if err != nil && errors.Is(context.Cause(ctx), ErrResigned) {
+		err = ErrResigned
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.settleLocked(won, err)
+	close(e.busy)
+	e.busy, e.withdraw = nil, nil
+	return err
+}
+
+func (e *Election) settle(led *candidacy, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.settleLocked(led, err)
+}
+
+func (e *Election) settleLocked(led *candidacy, err error) {
+	e.led = led
+	if led != nil && err == nil {
+		e.rev, e.header = led.rev, led.proposal()
+	}
+}
+
+// campaign leads, in the end, or returns why not. Every candidacy has a new lease
+// to put its key with.
+func (e *Election) campaign(ctx context.Context, val string) (*candidacy, error) {
+	for failures := 1; ; failures++ {
+		c, detach := e.newCandidacy(ctx)
+		err := c.run(val)
+		// What is proven is of now, and a ctx that ended meanwhile ends life.
+		if err == nil && detach() && c.err() == nil {
+			return c, nil
+		}
+		detach()
+		//nolint:contextcheck // it is why the candidacy is over that is asked
+		cause := context.Cause(c.life)
+		_ = c.drop(ctx, ErrResigned) // failing that, its lease ends it
+		switch {
+		case ctx.Err() != nil:
+			return nil, ended(ctx, e.name, err)
+		case errors.Is(cause, ErrLost):
+			if e.session != nil {
+				return nil, cause
+			}
+			err = cause
+		case errors.Is(err, errKeyDeleted), leaseGone(err):
+			// It has lost its place and not its chance.
+		default:
+			return nil, err
+		}
+		if !sleep(ctx, backoff(failures)) {
+			return nil, ended(ctx, e.name, err)
+		}
+	}
+}
+
+// Proclaim replaces the leader's value, and tells all who observe. It is not
+// applied unless the candidate leads: if it does not, that is ErrNotLeader, with
+// ErrLost when it did. Other errors are the connection's: on a client's,
+// client.IsAmbiguous tells of a proclamation that may have been made; one that is
+// made after it cannot be undone by it.
+func (e *Election) Proclaim(ctx context.Context, val string) error {
+	c := e.current()
+	if c == nil {
+		return ErrNotLeader
+	}
+	if err := c.proclaim(ctx, val); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.header = c.proposal()
+	return nil
+}
+
+// Resign gives up the leadership, so that the next candidate leads, or ends the
+// Campaign that is under way, and waits until that has cleaned up. Done closes
+// before anything is sent. The cleaning up has its own 3 s, so that it works even
+// when ctx has ended. To resign without leading, or what was lost, is no error;
+// an error means that the cluster could not be reached, and that the leadership
+// ends with the lease.
+func (e *Election) Resign(ctx context.Context) error {
+	e.mu.Lock()
+	for e.busy != nil {
+		busy, withdraw := e.busy, e.withdraw
+		e.mu.Unlock()
+		withdraw(ErrResigned)
+		select {
+		case <-busy:
+		case <-ctx.Done():
+			return ended(ctx, e.name, nil)
+		}
+		e.mu.Lock()
+	}
+	c := e.led
+	if c == nil {
+		e.mu.Unlock()
+		return nil
+	}
+	e.busy, e.withdraw = make(chan struct{}), func(error) {}
+	e.mu.Unlock()
+
+	header, err := c.resign(ctx)
+
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	close(e.busy)
+	e.busy, e.withdraw, e.led = nil, nil, nil
+	if header != nil {
+		e.header = header
+	}
+	return err
+}
+
+// Leader reads who leads: the one of Kvs is the leader's key and value. Nobody is
+// ErrNoLeader.
+func (e *Election) Leader(ctx context.Context) (*kv.GetResponse, error) {
+	resp, err := e.kv.Get(ctx, e.prefix, kv.WithFirstCreate()...)
+	if err != nil {
+		return nil, err
+	}
+	if len(resp.Kvs) == 0 {
+		return nil, ErrNoLeader
+	}
+	return resp, nil
+}
+
+// Name is the election's name.
+func (e *Election) Name() string { return e.name }
+
+// Key is the leader's key while the candidate leads, as far as is known, and
+// otherwise empty.
+func (e *Election) Key() string {
+	if c := e.current(); c != nil && c.life.Err() == nil {
+		return c.key
+	}
+	return ""
+}
+
+// Rev is the create revision of the leader's key: the fencing token. Whoever
+// leads later, anywhere, has a greater one. After the leadership it keeps its
+// value until the next; it is 0 before the first.
+func (e *Election) Rev() int64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.rev
+}
+
+// Header is the server's for the last Campaign, Proclaim or Resign that
+// succeeded, and nil before the first.
+func (e *Election) Header() *pb.ResponseHeader {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.header
+}
+
+// Done returns a channel that closes the moment the leadership can no longer be
+// proven: its lease is about to run out or is gone, or its key was deleted; and at
+// Resign. Without leadership it is closed already. Each leadership has its own,
+// so get it after Campaign.
+func (e *Election) Done() <-chan struct{} {
+	if c := e.current(); c != nil {
+		c.guard()
+		return c.life.Done()
+	}
+	closed := make(chan struct{})
+	close(closed)
+	return closed
+}
+
+// Err is nil while the candidate leads, ErrLost with the reason when that was
+// lost, and ErrNotLeader otherwise. It looks at the clock, as lease.Keeper.Err
+// does; that the key was deleted it learns in the background.
+func (e *Election) Err() error {
+	if c := e.current(); c != nil {
+		c.guard()
+		return c.err()
+	}
+	return ErrNotLeader
+}
+
+// Guard is the comparison that holds as long as the leadership does, for
+// transactions on the same cluster. Without leadership it is one that never
+// holds.
+func (e *Election) Guard() kv.Cmp {
+	if c := e.current(); c != nil {
+		return c.cmp()
+	}
+	return kv.Compare(kv.CreateRevision(e.prefix), "=", -1)
+}
+
+func (e *Election) current() *candidacy {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.led
+}

@@ -1,0 +1,73 @@
+package election
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+var (
+	// ErrNotLeader is the answer of what only the leader can do, to others. Its
+	// text is that of etcd's election service.
+	ErrNotLeader = errors.New("election: not leader")
+	// ErrNoLeader is Leader's answer when nobody leads. Its text is that of
+	// etcd's election service.
+	ErrNoLeader = errors.New("election: no leader")
+	// ErrLost is the cause when leadership can no longer be proven: the lease was
+	// not renewed in time or is gone, or the key was deleted. errors.Is finds
+	// ErrNotLeader too, and the lease's cause.
+	ErrLost = fmt.Errorf("%w: lost", ErrNotLeader)
+	// ErrResigned is the answer of a Campaign that Resign has ended.
+	ErrResigned = fmt.Errorf("%w: resigned", ErrNotLeader)
+	// ErrCampaigning is the answer of a Campaign while another Campaign or Resign
+	// of the same Election is under way.
+	ErrCampaigning = errors.New("election: another Campaign or Resign of this Election is under way; use one Election per candidate")
+
+	errKeyDeleted = errors.New("its key was deleted by another client")
+)
+
+// lost is ErrLost with its cause.
+func lost(name string, cause error) error {
+	return fmt.Errorf("%w: %q: %w", ErrLost, name, cause)
+}
+
+// ended is the error of a call that its context has ended, with the last failure
+// if that tells more.
+func ended(ctx context.Context, name string, last error) error {
+	err := fmt.Errorf("election: %q: %w", name, ctx.Err())
+	if last == nil || last.Error() == ctx.Err().Error() {
+		return err
+	}
+	return fmt.Errorf("%w (last failure: %w)", err, last)
+}
+
+// code is the error's gRPC code. The text comes first, since some of etcd's
+// errors arrive with the code Unknown.
+func code(err error) codes.Code {
+	if etcd, ok := errors.AsType[rpctypes.EtcdError](err); ok {
+		return etcd.Code()
+	}
+	if etcd, ok := errors.AsType[rpctypes.EtcdError](rpctypes.Error(err)); ok {
+		return etcd.Code()
+	}
+	return status.Code(err)
+}
+
+// final reports whether trying again, on whatever member, would end the same:
+// the request or the user is wrong, or the connection has been closed by its
+// owner (a cancellation that did not come from the call's context).
+func final(err error) bool {
+	switch code(err) {
+	case codes.Canceled, codes.InvalidArgument, codes.PermissionDenied, codes.Unauthenticated, codes.Unimplemented:
+		return true
+	default:
+		return false
+	}
+}
+
+// leaseGone reports the server's answer to a put with a lease that has ended.
+func leaseGone(err error) bool { return code(err) == codes.NotFound }

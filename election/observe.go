@@ -1,0 +1,151 @@
+package election
+
+import (
+	"context"
+	"errors"
+	"iter"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	"github.com/getcd/getcd/kv"
+	"github.com/getcd/getcd/watch"
+)
+
+// Leaders tells who leads, and every change of that: each new leader, each
+// proclamation, and, by a response without Kvs, that nobody leads. They come in
+// order and none is left out, whatever happens to members and connections; when
+// the changes can no longer be learned (package watch says when), it goes on with
+// the present leader. The header's revision is the one of the change.
+//
+// It begins with the loop and ends with it. The last pair, and no other, has an
+// error: the context's, watch.ErrClosed, or one that no other try can mend, such
+// as rpctypes.ErrPermissionDenied.
+func (e *Election) Leaders(ctx context.Context) iter.Seq2[*kv.GetResponse, error] {
+	return func(yield func(*kv.GetResponse, error) bool) {
+		w := e.watcher
+		if w == nil {
+			w = watch.New(e.cc)
+			defer func() { _ = w.Close() }()
+		}
+		v := view{}
+		for u, err := range w.Follow(ctx, e.prefix, kv.WithPrefix()) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for resp := range v.update(u) {
+				if !yield(resp, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Observe is Leaders as a channel, in clientv3's shape: each leader and each
+// proclamation, and nothing while nobody leads. The channel closes when ctx ends,
+// or when Leaders would end with another error, of which it cannot tell.
+func (e *Election) Observe(ctx context.Context) <-chan *kv.GetResponse {
+	out := make(chan *kv.GetResponse)
+	go func() { // ends with ctx, and closes out to say so
+		defer close(out)
+		for resp, err := range e.Leaders(ctx) {
+			if err != nil {
+				return
+			}
+			if len(resp.Kvs) == 0 {
+				continue
+			}
+			select {
+			case out <- resp:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out
+}
+
+// view is an observer's knowledge: the candidates, and who of them it has told of.
+type view struct {
+	candidates map[string]*mvccpb.KeyValue
+	header     *pb.ResponseHeader // of the last snapshot
+	told       bool
+	leader     *mvccpb.KeyValue // that was told; nil for nobody
+}
+
+// update takes a step of the election's history, and returns what it means, one
+// revision after the other.
+func (v *view) update(u watch.Update) iter.Seq[*kv.GetResponse] {
+	return func(yield func(*kv.GetResponse) bool) {
+		if s := u.Snapshot; s != nil {
+			// Revisions of a cluster that was restored are other ones.
+			if s.Cause != nil && !isCompacted(s.Cause) {
+				v.told = false
+			}
+			v.header = s.Header
+			v.candidates = make(map[string]*mvccpb.KeyValue, len(s.KVs))
+			for _, c := range s.KVs {
+				v.candidates[string(c.Key)] = c
+			}
+			if resp := v.change(u.Revision); resp != nil {
+				yield(resp)
+			}
+			return
+		}
+		for i, ev := range u.Events {
+			if ev.Type == mvccpb.Event_DELETE {
+				delete(v.candidates, string(ev.Kv.Key))
+			} else {
+				v.candidates[string(ev.Kv.Key)] = ev.Kv
+			}
+			rev := ev.Kv.ModRevision
+			if i+1 < len(u.Events) && u.Events[i+1].Kv.ModRevision == rev {
+				continue // a revision is one change
+			}
+			if resp := v.change(rev); resp != nil && !yield(resp) {
+				return
+			}
+		}
+	}
+}
+
+// change is what is to be told at a revision, or nil when nothing has changed.
+func (v *view) change(rev int64) *kv.GetResponse {
+	var leader *mvccpb.KeyValue
+	for _, c := range v.candidates {
+		if leader == nil || c.CreateRevision < leader.CreateRevision {
+			leader = c
+		}
+	}
+	if v.told && same(v.leader, leader) {
+		v.leader = leader
+		return nil
+	}
+	v.told, v.leader = true, leader
+	h := &pb.ResponseHeader{
+		ClusterId: v.header.GetClusterId(), MemberId: v.header.GetMemberId(),
+		RaftTerm: v.header.GetRaftTerm(), Revision: rev,
+	}
+	resp := &kv.GetResponse{Header: h}
+	if leader != nil {
+		resp.Kvs, resp.Count = []*mvccpb.KeyValue{leader}, 1
+	}
+	return resp
+}
+
+// same reports whether nothing was proclaimed between a and b. A key that was
+// only handed to another lease says the same as before.
+func same(a, b *mvccpb.KeyValue) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.CreateRevision == b.CreateRevision &&
+		(a.ModRevision == b.ModRevision || a.Lease != b.Lease && string(a.Value) == string(b.Value))
+}
+
+func isCompacted(err error) bool {
+	_, ok := errors.AsType[*watch.CompactedError](err)
+	return ok
+}

@@ -1,0 +1,53 @@
+package election
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/getcd/getcd/lease"
+	"github.com/getcd/getcd/watch"
+)
+
+// DefaultTTL is a campaign's time to live without WithTTL.
+const DefaultTTL = 10 * time.Second
+
+// Option is an option of NewElection and Resume.
+type Option func(*Election)
+
+// WithTTL sets the time to live of a campaign's own lease, in whole seconds from
+// 1 s to lease.MaxTTL; servers lengthen one that is below their minimum, 2 s by
+// default. It is how long an election stays without a leader when its leader
+// dies, and what a leader that is cut off has to notice it in, less a margin
+// (lease.Margin). With a session, its own time to live counts, and this is how
+// long a candidate may remain whose process dies while it is put.
+func WithTTL(ttl time.Duration) Option {
+	return func(e *Election) { e.ttl = ttl }
+}
+
+// WithSession makes the Election use a lease that the caller has, and keeps. It is
+// not revoked. Without the option, or with nil, each Campaign has a lease of its
+// own.
+func WithSession(s Session) Option {
+	return func(e *Election) { e.session = s }
+}
+
+// WithLease makes the Election use a lease service, such as a client's, and its
+// renewal streams, which many can share. Closing it loses the leadership. Without
+// the option, or with nil, each Campaign has its own.
+func WithLease(l lease.Lease) Option {
+	return func(e *Election) { e.leases = l }
+}
+
+// WithWatcher makes the Election use a watch service, such as a client's, and its
+// streams. Without the option, or with nil, each Campaign and each observation
+// has its own, which ends with it.
+func WithWatcher(w watch.Watcher) Option {
+	return func(e *Election) { e.watcher = w }
+}
+
+func checkTTL(ttl time.Duration) error {
+	if ttl < time.Second || ttl%time.Second != 0 || ttl/time.Second > lease.MaxTTL {
+		return fmt.Errorf("election: WithTTL is %v; leases have whole seconds, from 1 s to %d s", ttl, int64(lease.MaxTTL))
+	}
+	return nil
+}
