@@ -8,7 +8,7 @@ import (
 
 // create asks for a watcher on an open stream.
 func (x *machine) create(st *stream, w *watcher) {
-	w.phase = creating
+	w.phase, w.asked = creating, st.progress.asked
 	st.ask(request{w: w}, w.request())
 }
 
@@ -19,6 +19,7 @@ func (st *stream) ask(r request, msg *pb.WatchRequest) {
 	}
 	st.creating = append(st.creating, r)
 	st.send(msg)
+	st.attempt.Expect()
 }
 
 // heartbeat makes a silent server speak. The answer to a progress request tells
@@ -27,6 +28,11 @@ func (st *stream) ask(r request, msg *pb.WatchRequest) {
 // that sees nothing is created as well, which is answered by every server that
 // serves the stream at all, be it with a refusal; then it is cancelled.
 func (x *machine) heartbeat(st *stream) {
+	if l := st.lane; l.asked > 0 {
+		l.asked = 1 // and the answer will be that
+	} else {
+		st.progress.own = true
+	}
 	x.askProgress(st)
 	st.ask(request{heartbeat: true}, &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{
 		CreateRequest: &pb.WatchCreateRequest{
@@ -35,8 +41,6 @@ func (x *machine) heartbeat(st *stream) {
 		},
 	}})
 }
-
-func (x *machine) askProgress(st *stream) { st.send(progressRequest()) }
 
 // receive takes a message of a stream.
 func (x *machine) receive(msg message) {
@@ -47,13 +51,16 @@ func (x *machine) receive(msg message) {
 	}
 	switch msg.kind {
 	case msgOpened:
-		st.opened, st.heard = true, time.Now()
+		st.opened, st.since = true, time.Now()
+		st.heard = st.since
+		st.send(progressRequest()) // before any watch, see progress
 		for _, w := range l.watchers {
 			if w.phase == waiting {
 				x.create(st, w)
 			}
 		}
-		if l.asked {
+		if l.asked > 0 {
+			l.asked = 1
 			x.askProgress(st)
 		}
 	case msgLost:
@@ -83,19 +90,23 @@ func (x *machine) answer(st *stream, resp *pb.WatchResponse) {
 		case len(resp.Events) > 0:
 			x.events(w, resp)
 		case !resp.Fragment && len(w.partial) == 0:
-			x.progress(w, resp.Header, true)
+			x.advance(w, resp.Header, true)
 		}
 	}
 }
 
 // created takes the answer to the oldest creation.
 func (x *machine) created(st *stream, resp *pb.WatchResponse) {
+	st.progress.told = true
 	if len(st.creating) == 0 {
 		return
 	}
 	r := st.creating[0]
 	st.creating[0] = request{}
 	st.creating = st.creating[1:]
+	if st.waiting() {
+		st.attempt.Expect()
+	}
 	w := r.w
 	switch {
 	case w == nil: // a heartbeat, or it has ended or left meanwhile
@@ -111,6 +122,7 @@ func (x *machine) created(st *stream, resp *pb.WatchResponse) {
 	st.lane.good()
 	w.refusals = 0
 	w.phase, w.id = active, resp.WatchId
+	w.since = resp.Header.GetRevision()
 	st.active[w.id] = w
 	if !x.identify(st, w, resp.Header) {
 		return
@@ -128,8 +140,10 @@ func (x *machine) created(st *stream, resp *pb.WatchResponse) {
 func (x *machine) refused(st *stream, w *watcher, resp *pb.WatchResponse) {
 	err := canceled(resp.CancelReason)
 	switch {
-	case resp.CompactRevision != 0 || isCompacted(err):
-		x.end(w, &CompactedError{Revision: w.next, CompactRevision: resp.CompactRevision}, false)
+	case resp.CompactRevision != 0:
+		x.end(w, &CompactedError{Revision: w.next, CompactRevision: resp.CompactRevision, header: resp.Header}, false)
+	case isCompacted(err):
+		x.end(w, &CompactedError{Revision: w.next}, false)
 	case refusesToken(err) && w.refusals < maxRefusals:
 		// The stream has its token for life: another one is needed. The others
 		// are resumed on it too. The member is not to be blamed.
@@ -137,33 +151,6 @@ func (x *machine) refused(st *stream, w *watcher, resp *pb.WatchResponse) {
 		x.giveUp(st)
 	default:
 		x.end(w, err, false)
-	}
-}
-
-// progressAll takes an answer to a progress request: it is true of all watchers
-// that the server had told of as created, whose events have come before it.
-func (x *machine) progressAll(st *stream, resp *pb.WatchResponse) {
-	if len(resp.Events) > 0 || resp.Canceled {
-		return // etcd sends no such thing
-	}
-	st.lane.asked = false
-	for _, w := range st.active {
-		if len(w.partial) == 0 {
-			x.progress(w, resp.Header, x.broadcast)
-		}
-	}
-}
-
-// progress notes that a watcher has been sent everything up to the header's
-// revision.
-func (x *machine) progress(w *watcher, header *pb.ResponseHeader, tell bool) {
-	if header.GetRevision() < w.next-1 {
-		return // of a member that is behind what was delivered
-	}
-	w.next = header.GetRevision() + 1
-	w.seen.advance(header)
-	if tell {
-		w.notify(WatchResponse{Header: header})
 	}
 }
 
@@ -194,6 +181,7 @@ func (x *machine) events(w *watcher, resp *pb.WatchResponse) {
 	n := w.push(resp.Header, events)
 	if n > 0 {
 		w.next = events[n-1].Kv.ModRevision + 1
+		w.tooLarge = 0
 	}
 	if n < len(events) {
 		x.off(w, paused)

@@ -16,16 +16,17 @@
 //
 // A watch survives the loss of streams, connections and members. It is resumed
 // after the last revision that was taken into its consumer's buffer, or after
-// the revision of its creation, or up to which the server has told progress, and
-// not after a response's header, which runs ahead while history is replayed. A
-// revision is delivered as a whole: one that arrives in fragments is kept until
-// its last event is there.
+// the revision of its creation, or up to which the server has told progress in a
+// way that can be believed (see RequestProgress), and not after a response's
+// header, which runs ahead while history is replayed. A revision is delivered as
+// a whole: one that arrives in fragments is kept until its last event is there.
 //
 // A watch ends with a cause, which errors.Is and errors.As tell apart:
 //
 //	*CompactedError          its next revision is gone (rpctypes.ErrCompacted)
 //	*ClusterChangedError     the endpoints belong to another cluster
 //	*RevisionRegressedError  the cluster was restored from a backup
+//	*TooLargeError           a response is above the connection's limit
 //	*CanceledError           the server refused it, such as rpctypes.ErrPermissionDenied
 //	ErrClosed                Close was called
 //
@@ -47,11 +48,15 @@
 // on another member where the connection can tell members apart
 // (balancer.Attempt). A stream that has been silent for 5 s is asked for its
 // progress, and for the creation of a watch that sees nothing, since servers do
-// not always answer the former; no answer in 3 s, and it has failed. Connections
-// that die are the connection's business and are found earlier.
+// not always answer the former. Whenever an answer is due the connection is told
+// (Attempt.Expect), which looks after a member that takes too long; whatever the
+// connection, no answer in 3 s, and the stream has failed. Connections that die
+// are the connection's business and are found earlier.
 //
-// Progress answers are only right from etcd 3.4.25 and 3.5.8 on; servers before
-// those may give them before the events that they speak of.
+// A response above the connection's limit breaks its stream without a word of
+// whose it was. The watches of that stream are then parted in halves, on streams
+// of their own, until the one that cannot be served is alone and ends. The
+// others miss nothing, and share streams again some seconds later.
 //
 // # Slow consumers
 //

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -18,6 +19,8 @@ var (
 	ErrClusterChanged = errors.New("watch: the endpoints belong to another cluster")
 	// ErrRevisionRegressed is what every *RevisionRegressedError is.
 	ErrRevisionRegressed = errors.New("watch: the cluster has lost revisions that were seen")
+	// ErrTooLarge is what every *TooLargeError is.
+	ErrTooLarge = errors.New("watch: a response is larger than the connection accepts")
 )
 
 // CompactedError ends a watch whose next revision has been compacted: there are
@@ -30,6 +33,8 @@ type CompactedError struct {
 	// CompactRevision is the first revision that can still be watched, or 0 if
 	// the server did not say.
 	CompactRevision int64
+
+	header *pb.ResponseHeader // the server's
 }
 
 // Error implements error.
@@ -72,6 +77,47 @@ func (e *RevisionRegressedError) Error() string {
 
 // Unwrap returns ErrRevisionRegressed.
 func (e *RevisionRegressedError) Unwrap() error { return ErrRevisionRegressed }
+
+// TooLargeError ends a watch whose next response is larger than the connection
+// accepts, though it may come in fragments. Of a grpc.ClientConn the limit is
+// grpc.MaxCallRecvMsgSize, 4 MiB when it is not set, which WithCallOptions sets
+// for the watches alone; of a client.Client it is Config.MaxCallRecvMsgSize.
+//
+// An event is never split: with WithPrevKV it has two values, of 1.5 MiB each
+// at the server's default limit. History that the server sends before it has
+// announced the watch is one message, of up to 1,000 revisions.
+type TooLargeError struct {
+	// Revision is where the watch had to continue.
+	Revision int64
+	// Size is the response's, and Limit the connection's, in bytes; 0 if gRPC
+	// did not say.
+	Size, Limit int
+	// Err is gRPC's error.
+	Err error
+}
+
+// Error implements error.
+func (e *TooLargeError) Error() string {
+	var sizes string
+	if e.Limit > 0 {
+		sizes = fmt.Sprintf(" (%d bytes, and at most %d)", e.Size, e.Limit)
+	}
+	return fmt.Sprintf("%v%s, at or after revision %d: raise MaxCallRecvMsgSize; fragments, which WithFragment asks for, are in use already: %v",
+		ErrTooLarge, sizes, e.Revision, e.Err)
+}
+
+// Unwrap returns ErrTooLarge and Err.
+func (e *TooLargeError) Unwrap() []error { return []error{ErrTooLarge, e.Err} }
+
+func newTooLargeError(w *watcher, err error) *TooLargeError {
+	e := &TooLargeError{Revision: w.next, Err: err}
+	if _, sizes, ok := strings.Cut(err.Error(), "larger than max ("); ok {
+		if n, _ := fmt.Sscanf(sizes, "%d vs. %d)", &e.Size, &e.Limit); n != 2 {
+			e.Size, e.Limit = 0, 0
+		}
+	}
+	return e
+}
 
 // CanceledError ends a watch that the server refused or cancelled. errors.Is
 // finds the rpctypes error that the reason stands for, such as

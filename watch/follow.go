@@ -3,6 +3,7 @@ package watch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"time"
 
@@ -126,14 +127,14 @@ func (s *service) snapshot(ctx context.Context, op *kv.Op) (*Snapshot, error) {
 		case !s.transient(err):
 			return nil, err
 		}
-		pause := time.NewTimer(backoff(try))
+		t := time.NewTimer(pause(try))
 		select {
-		case <-pause.C:
+		case <-t.C:
 		case <-ctx.Done():
-			pause.Stop()
+			t.Stop()
 			return nil, contextCause(ctx)
 		case <-s.m.closing:
-			pause.Stop()
+			t.Stop()
 			return nil, ErrClosed
 		}
 	}
@@ -143,8 +144,10 @@ func (s *service) snapshot(ctx context.Context, op *kv.Op) (*Snapshot, error) {
 // the server, or of a snapshot that was compacted while it was read.
 func (s *service) transient(err error) bool {
 	switch status.Code(err) {
-	case codes.Unavailable, codes.DeadlineExceeded, codes.ResourceExhausted, codes.FailedPrecondition, codes.Aborted:
+	case codes.Unavailable, codes.DeadlineExceeded, codes.FailedPrecondition, codes.Aborted:
 		return true
+	case codes.ResourceExhausted:
+		return !tooLarge(err)
 	default:
 		return isCompacted(rpctypes.Error(err)) || isCompacted(err) || refusesToken(err)
 	}
@@ -153,12 +156,20 @@ func (s *service) transient(err error) bool {
 func (s *service) pages(ctx context.Context, op *kv.Op) (*Snapshot, error) {
 	key, end := string(op.KeyBytes()), string(op.RangeBytes())
 	snap := &Snapshot{}
+	page := int64(snapshotPage)
 	for {
-		opts := []kv.OpOption{kv.WithRange(end), kv.WithLimit(snapshotPage)}
+		opts := []kv.OpOption{kv.WithRange(end), kv.WithLimit(page)}
 		if snap.Header != nil {
 			opts = append(opts, kv.WithRev(snap.Header.GetRevision()))
 		}
 		resp, err := s.kv.Get(ctx, key, opts...)
+		if tooLarge(err) && page > 1 {
+			page /= 2
+			continue
+		}
+		if tooLarge(err) {
+			return nil, fmt.Errorf("%w: %w", ErrTooLarge, err)
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -3,12 +3,13 @@ package watch
 import (
 	"context"
 	"errors"
-	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/getcd/getcd/internal/backoff"
 )
 
 // identity is what a watcher knows of its cluster. The zero value knows nothing.
@@ -89,11 +90,7 @@ func (st *stream) readIdentity(x *machine, key []byte) {
 			st.tell(x, message{kind: msgIdentity, head: resp.GetHeader(), err: err})
 			return
 		}
-		pause := time.NewTimer(backoff(try))
-		select {
-		case <-pause.C:
-		case <-st.ctx.Done():
-			pause.Stop()
+		if !backoff.Sleep(st.ctx, pause(try)) {
 			return
 		}
 	}

@@ -1,11 +1,11 @@
 package watch
 
 import (
-	"math/rand/v2"
 	"slices"
 	"time"
 
 	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/internal/backoff"
 )
 
 const (
@@ -30,7 +30,22 @@ type lane struct {
 	failures int       // streams lost since the last good answer
 	denials  int       // of them, in a row, for their tokens
 	reopen   time.Time // not before
-	asked    bool      // RequestProgress waits for its answer
+	asked    int       // calls of RequestProgress that wait for their answers
+	apart    bool      // split off another, to find out whose response is too large
+}
+
+// join takes a watcher in.
+func (l *lane) join(w *watcher) {
+	w.lane, w.index = l, len(l.watchers)
+	l.watchers = append(l.watchers, w)
+}
+
+// leave lets a watcher go that is off the stream.
+func (l *lane) leave(w *watcher) {
+	end := len(l.watchers) - 1
+	l.watchers[w.index], l.watchers[end].index = l.watchers[end], w.index
+	l.watchers[end] = nil
+	l.watchers = l.watchers[:end]
 }
 
 // avoidance collects the endpoints to avoid. When one of them was picked all
@@ -51,12 +66,17 @@ func (a *avoidance) add(endpoint string) {
 // when all are full and there may be more.
 func (x *machine) laneFor() *lane {
 	var best *lane
+	shared := 0
 	for _, l := range x.lanes {
+		if l.apart {
+			continue
+		}
+		shared++
 		if best == nil || len(l.watchers) < len(best.watchers) {
 			best = l
 		}
 	}
-	if best == nil || len(best.watchers) >= watchersPerLane && len(x.lanes) < maxLanes {
+	if best == nil || len(best.watchers) >= watchersPerLane && shared < maxLanes {
 		best = &lane{}
 		x.lanes = append(x.lanes, best)
 	}
@@ -104,16 +124,25 @@ func (x *machine) tick(now time.Time) time.Time {
 		}
 		return len(l.watchers) == 0
 	})
+	apart := x.streamsApart()
 	for _, l := range x.lanes {
 		switch st := l.current; {
 		case st == nil && !slices.ContainsFunc(l.watchers, func(w *watcher) bool { return w.phase == waiting }):
 			// All are paused: their consumers will say when to go on.
 		case st == nil && l.reopen.After(now):
 			sooner(l.reopen)
+		case st == nil && l.apart && apart >= maxApart:
+			// When another one has an end, so that tick runs again.
 		case st == nil:
 			x.open(l)
+			if l.apart {
+				apart++
+			}
 		case !st.opened:
 			// It waits for a connection, which is the connection's business.
+		case l.apart && now.Sub(st.since) >= x.cfg.silence:
+			x.rejoin(l)
+			sooner(now)
 		case st.waiting() && now.Sub(st.heard) >= x.cfg.patience:
 			x.lost(st, errSilent)
 			sooner(l.reopen)
@@ -126,6 +155,9 @@ func (x *machine) tick(now time.Time) time.Time {
 		default:
 			sooner(st.heard.Add(x.cfg.silence))
 		}
+		if st := l.current; l.apart && st != nil && st.opened {
+			sooner(st.since.Add(x.cfg.silence))
+		}
 	}
 	return next
 }
@@ -135,10 +167,13 @@ func (x *machine) lost(st *stream, err error) {
 	l := st.lane
 	x.giveUp(st)
 	var hopeless bool
-	if refusesToken(err) {
+	switch {
+	case refusesToken(err):
 		l.denials++
 		hopeless = l.denials > maxRefusals
-	} else {
+	case tooLarge(err):
+		x.split(l, err) // no member is to be blamed
+	default:
 		l.avoid.add(st.attempt.Endpoint())
 		hopeless = final(err, !st.opened)
 	}
@@ -157,7 +192,7 @@ func (x *machine) giveUp(st *stream) {
 			w.phase, w.partial = waiting, nil
 		}
 	}
-	l.reopen = time.Now().Add(backoff(l.failures))
+	l.reopen = time.Now().Add(pause(l.failures))
 	l.failures++
 }
 
@@ -166,16 +201,9 @@ func (l *lane) good() {
 	l.failures, l.denials, l.avoid.list = 0, 0, nil
 }
 
-const (
-	backoffBase = 10 * time.Millisecond
-	backoffMax  = time.Second
-)
-
-// backoff is the wait after the given number of earlier failures in a row:
-// exponential, and jittered over its upper half.
-func backoff(failures int) time.Duration {
-	d := min(backoffMax, backoffBase<<min(failures, 10))
-	return d/2 + rand.N(d/2)
+// pause is the wait after the given number of earlier failures in a row.
+func pause(failures int) time.Duration {
+	return backoff.Exponential{First: 10 * time.Millisecond, Max: time.Second}.Pause(failures)
 }
 
 // open opens the lane's stream, in the background.

@@ -129,9 +129,8 @@ type machine struct {
 	cancel   context.CancelFunc
 	messages chan message // from the streams; unbuffered, so that what a stream has not handed over waits in its flow control
 
-	lanes     []*lane
-	watchers  int
-	broadcast bool // RequestProgress was called: progress of whole streams is passed on
+	lanes    []*lane
+	watchers int
 }
 
 // message is what a stream, or a read on its behalf, has to tell the machine.
@@ -195,9 +194,7 @@ func (x *machine) command(c command) {
 	switch c.kind {
 	case cmdAdd:
 		x.watchers++
-		l := x.laneFor()
-		c.w.lane, c.w.index = l, len(l.watchers)
-		l.watchers = append(l.watchers, c.w)
+		x.laneFor().join(c.w)
 		x.want(c.w)
 	case cmdEnd:
 		x.end(c.w, c.err, true)
@@ -206,9 +203,8 @@ func (x *machine) command(c command) {
 			x.want(c.w)
 		}
 	case cmdProgress:
-		x.broadcast = true
 		for _, l := range x.lanes {
-			l.asked = true
+			l.asked++
 			if st := l.current; st != nil && st.opened {
 				x.askProgress(st)
 			}
@@ -222,11 +218,7 @@ func (x *machine) end(w *watcher, cause error, drop bool) {
 		return
 	}
 	x.off(w, ended)
-	l := w.lane
-	final := l.watchers[len(l.watchers)-1]
-	l.watchers[w.index], final.index = final, w.index
-	l.watchers[len(l.watchers)-1] = nil
-	l.watchers = l.watchers[:len(l.watchers)-1]
+	w.lane.leave(w)
 	x.watchers--
 	if w.stop() {
 		x.m.wg.Done()

@@ -51,14 +51,15 @@ type model struct {
 	w     watch.Watcher
 	store kv.KV // on a member that nothing happens to
 
-	mu      sync.Mutex
-	log     []change // in the order of revisions
-	rev     int64    // of the last change
-	compact int64    // what was compacted
-	done    bool     // no more changes
-	resyncs int
-	cut     *rand.Rand
-	cutting bool
+	mu       sync.Mutex
+	log      []change // in the order of revisions
+	rev      int64    // of the last change
+	compact  int64    // what was compacted
+	done     bool     // no more changes
+	resyncs  int
+	progress int
+	cut      *rand.Rand
+	cutting  bool
 }
 
 type change struct {
@@ -76,12 +77,31 @@ func newModel(t *testing.T, seed uint64) *model {
 	r := newRotating(t, m.c)
 	r.conns = append(r.conns[:3:3], r.conns[0]) // no stream at the writer's
 	m.w = service(t, r, watch.WithBuffer(1+m.rnd.IntN(12), 1+m.rnd.IntN(200)), watch.WithHeartbeat(time.Second, time.Second))
+	m.c.SetProgressInterval(time.Duration(10+m.rnd.IntN(200)) * time.Millisecond)
 	for _, member := range m.c.Members()[:3] {
+		var early func() *pb.ResponseHeader
+		if m.rnd.IntN(3) == 0 {
+			early = headers(t, m.store)
+		}
 		member.InterceptStream(func(ss grpc.ServerStream, _ string, next func(grpc.ServerStream) error) error {
-			return next(&tapped{ServerStream: ss, sending: func(*pb.WatchResponse) error { return m.chance() }})
+			s := newTwoWays(&tapped{ServerStream: ss, sending: func(*pb.WatchResponse) error { return m.chance() }}, early, nil)
+			s.rules = func(*pb.WatchResponse) bool { return m.holds(s) }
+			defer s.end()
+			return next(s)
 		})
 	}
 	return m
+}
+
+// holds holds a stream's events and progress up now and then, for a while.
+func (m *model) holds(s *twoWays) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.cut.IntN(10) > 0 {
+		return false
+	}
+	time.AfterFunc(time.Duration(m.cut.IntN(100))*time.Millisecond, s.release)
+	return true
 }
 
 // chance cuts a stream at any message now and then.
@@ -126,7 +146,7 @@ func (m *model) run() {
 		m.t.Errorf("the watches did not all see the last change in %v", limit)
 		<-joined
 	}
-	m.t.Logf("%d changes, %d streams, %d resynchronizations", len(m.log), streams(m.c), m.resyncs)
+	m.t.Logf("%d changes, %d streams, %d resynchronizations, %d times progress", len(m.log), streams(m.c), m.resyncs, m.progress)
 }
 
 func (m *model) step() {
@@ -148,6 +168,10 @@ func (m *model) step() {
 		member.Hang()
 	case n < 94:
 		member.SetNoLeader(true)
+	case n < 97:
+		if err := m.w.RequestProgress(m.t.Context()); err != nil {
+			m.t.Errorf("RequestProgress: %v", err)
+		}
 	default:
 		m.mu.Lock()
 		defer m.mu.Unlock()
@@ -217,11 +241,14 @@ func (o *observer) run(ctx context.Context) {
 	if o.rnd.IntN(2) == 0 { // not all keys, but the last change
 		key, opts = []string{"ema", "end"}[o.rnd.IntN(2)], []kv.OpOption{kv.WithFromKey()}
 	}
+	if o.rnd.IntN(2) == 0 {
+		opts = append(opts, kv.WithProgressNotify())
+	}
 	in := func(k string) bool { return k >= key }
 	next := int64(1 + o.rnd.IntN(3))
 	slow := o.rnd.IntN(3) == 0
 	for {
-		err := o.watch(ctx, key, append(opts, kv.WithRev(next)), in, &next, slow)
+		err := o.watch(ctx, key, append(slices.Clip(opts), kv.WithRev(next)), in, &next, slow)
 		var compacted *watch.CompactedError
 		switch {
 		case err == nil || ctx.Err() != nil:
@@ -243,6 +270,12 @@ func (o *observer) run(ctx context.Context) {
 	}
 }
 
+func (m *model) noteProgress() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.progress++
+}
+
 // watch checks one watch, and returns nil when it has seen the last change.
 func (o *observer) watch(ctx context.Context, key string, opts []kv.OpOption, in func(string) bool, next *int64, slow bool) error {
 	ctx, cancel := context.WithCancel(ctx)
@@ -255,6 +288,12 @@ func (o *observer) watch(ctx context.Context, key string, opts []kv.OpOption, in
 			return errors.New("closed without a cause")
 		case resp.Err() != nil:
 			return resp.Err()
+		}
+		if resp.IsProgressNotify() {
+			o.noteProgress()
+			if c, ok := o.after(*next, in, 0); ok && c.rev <= resp.Header.Revision {
+				o.t.Errorf("observer %d: got progress up to %d before %v", o.name, resp.Header.Revision, c)
+			}
 		}
 		at, torn := *next, 0
 		for _, e := range resp.Events {
@@ -289,7 +328,11 @@ func (o *observer) watch(ctx context.Context, key string, opts []kv.OpOption, in
 // names.
 func (m *model) follow(ctx context.Context, rnd *rand.Rand) {
 	state := map[string]string{}
-	for u, err := range m.w.Follow(ctx, "", kv.WithPrefix()) {
+	opts := []kv.OpOption{kv.WithPrefix()}
+	if rnd.IntN(2) == 0 {
+		opts = append(opts, kv.WithProgressNotify())
+	}
+	for u, err := range m.w.Follow(ctx, "", opts...) {
 		if err != nil {
 			if ctx.Err() == nil {
 				m.t.Errorf("Follow: %v", err)

@@ -29,10 +29,12 @@ type stream struct {
 
 	// Owned by the machine.
 	opened   bool
+	since    time.Time // opened
 	heard    time.Time // when it last said something, or began to be waited for
 	creating []request // in the order of sending, which is that of the answers
 	active   map[int64]*watcher
 	checking bool // the cluster's identity is being read
+	progress progress
 
 	mu     sync.Mutex // a leaf
 	outbox []*pb.WatchRequest
@@ -131,11 +133,5 @@ func (st *stream) serve(x *machine) {
 func cancelRequest(id int64) *pb.WatchRequest {
 	return &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CancelRequest{
 		CancelRequest: &pb.WatchCancelRequest{WatchId: id},
-	}}
-}
-
-func progressRequest() *pb.WatchRequest {
-	return &pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{
-		ProgressRequest: &pb.WatchProgressRequest{},
 	}}
 }

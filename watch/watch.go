@@ -28,8 +28,8 @@ type WatchChan <-chan WatchResponse //nolint:revive // clientv3's name
 // created, or in a last one why it ended.
 type WatchResponse struct { //nolint:revive // clientv3's name
 	// Header is the server's. Its revision may be far beyond the events', while
-	// a watch that began in the past catches up. Nil in a last response that
-	// this client has made.
+	// a watch that began in the past catches up. It is never nil, but empty in a
+	// last response that this client has made.
 	Header *pb.ResponseHeader
 	// Events are in the order of revisions, and all that there are of each
 	// revision.
@@ -48,23 +48,29 @@ type WatchResponse struct { //nolint:revive // clientv3's name
 }
 
 // Err is why the watch ended, and nil for a response that is not the last: a
-// *CompactedError, *ClusterChangedError, *RevisionRegressedError or
-// *CanceledError, a *kv.UsageError, ErrClosed, the context's error, or that of a
-// connection that cannot work.
+// *CompactedError, *ClusterChangedError, *RevisionRegressedError, *TooLargeError
+// or *CanceledError, a *kv.UsageError, ErrClosed, the context's error, or that of
+// a connection that cannot work.
 func (wr *WatchResponse) Err() error { return wr.err }
 
-// IsProgressNotify reports a response that says only that there was no event up
-// to its header's revision.
+// IsProgressNotify reports a response that says only how far the watch has come:
+// every event of it up to the header's revision has been delivered before, and
+// none of those to come is of that revision or one below. It says so whatever
+// the server's version, and whatever has happened to streams meanwhile; where an
+// early server (see RequestProgress) cannot be believed, it is not there.
 func (wr *WatchResponse) IsProgressNotify() bool {
 	return len(wr.Events) == 0 && !wr.Canceled && !wr.Created && wr.CompactRevision == 0 && wr.Header.GetRevision() != 0
 }
 
 // last is the response that ends a WatchChan.
 func last(cause error) WatchResponse {
-	wr := WatchResponse{Canceled: true, err: cause}
+	wr := WatchResponse{Header: &pb.ResponseHeader{}, Canceled: true, err: cause}
 	switch e := cause.(type) { //nolint:errorlint // made here, wrapped by nobody
 	case *CompactedError:
 		wr.CompactRevision = e.CompactRevision
+		if e.header != nil {
+			wr.Header = e.header
+		}
 	case *CanceledError:
 		wr.CancelReason = e.Reason
 	}
@@ -111,9 +117,12 @@ type Watcher interface {
 
 	// RequestProgress asks the server for a progress notification of the
 	// watches that are under way, and does not wait for it. The server answers
-	// for all watches of a stream together, and not while one of them is
-	// behind; from the first call on, the answers to this client's own
-	// heartbeats are passed on too.
+	// for all watches of a stream together, and not while one of them is behind
+	// or waits for a revision to come; then the next answer to this client's own
+	// heartbeats is passed on. Servers before etcd 3.4.25, and those from 3.5.0
+	// to 3.5.7, may answer before they have sent the events that the answer
+	// speaks of (etcd issue 15220): their answers are dropped. What they send by
+	// themselves, WithProgressNotify, has always been in order.
 	RequestProgress(ctx context.Context) error
 
 	// Close ends all watches with ErrClosed, closes the streams and waits for

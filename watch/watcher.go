@@ -49,6 +49,9 @@ type watcher struct {
 	cleared  *stream // on which the identity was verified
 	told     bool    // that it was created
 	refusals int     // of tokens, in a row
+	since    int64   // the revision that its creation on the stream has told
+	asked    int64   // progress requests sent on the stream before its creation
+	tooLarge int     // responses, in a row, that came when it was alone on its stream
 
 	mu         sync.Mutex // guards what follows; a leaf
 	queue      []WatchResponse

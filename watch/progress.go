@@ -1,0 +1,86 @@
+package watch
+
+import (
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+// progress is what a stream knows of the answers to its progress requests. An
+// answer is for the whole stream: every change up to its header's revision has
+// been sent to every watch. Two things are needed before that is believed.
+//
+// The server must be one whose answers keep their place among the events. Until
+// etcd 3.4.25 and 3.5.8 they went another way and could overtake events (etcd
+// issue 15220): that of creations, at once, and whether there were watches or
+// not. Later servers have nothing to say of a stream without watches. So a
+// stream begins with a progress request, and an answer that comes before that
+// of the first creation is an early server's. Servers before 3.4, and etcd's
+// gRPC proxy, don't answer at all.
+//
+// And the watch must have been there when the server looked. An answer to a
+// request from before can come after the announcement of a watch whose history
+// has not been sent. It was there if the answer's revision is above the one that
+// its creation has told, or if the answer cannot belong to a request that was
+// sent before its creation: there is at most one answer for each request, in
+// order.
+type progress struct {
+	told     bool  // a creation was answered
+	early    bool  // the answers may overtake events
+	asked    int64 // requests, without the first
+	answered int64
+	own      bool // the last heartbeat's request waits for its answer
+}
+
+func progressRequest() *pb.WatchRequest {
+	return &pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{
+		ProgressRequest: &pb.WatchProgressRequest{},
+	}}
+}
+
+func (x *machine) askProgress(st *stream) {
+	if st.progress.early {
+		return // it would not be believed
+	}
+	st.progress.asked++
+	st.send(progressRequest())
+}
+
+// progressAll takes an answer to a progress request.
+func (x *machine) progressAll(st *stream, resp *pb.WatchResponse) {
+	if len(resp.Events) > 0 || resp.Canceled {
+		return // etcd sends no such thing
+	}
+	p := &st.progress
+	if !p.told {
+		p.early = true
+	}
+	if p.early {
+		return
+	}
+	p.answered++
+	l := st.lane
+	tell := l.asked > 0
+	if p.own {
+		p.own = false // it is this one that is answered first
+	} else if tell {
+		l.asked--
+	}
+	for _, w := range st.active {
+		rev := resp.Header.GetRevision()
+		if len(w.partial) == 0 && (rev < w.next || rev > w.since || p.answered > w.asked) {
+			x.advance(w, resp.Header, tell)
+		}
+	}
+}
+
+// advance notes that a watcher has been sent everything up to the header's
+// revision.
+func (x *machine) advance(w *watcher, header *pb.ResponseHeader, tell bool) {
+	if header.GetRevision() < w.next-1 {
+		return // of a member that is behind what was delivered
+	}
+	w.next = header.GetRevision() + 1
+	w.seen.advance(header)
+	if tell {
+		w.notify(WatchResponse{Header: header})
+	}
+}

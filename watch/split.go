@@ -1,0 +1,81 @@
+package watch
+
+import (
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+const (
+	// maxApart is how many streams may be open besides the shared ones, to find
+	// out whose response is too large.
+	maxApart = 64
+	// maxTooLarge is how often a watch that is alone on its stream may break it:
+	// a server that sends history before it has announced the watch does not
+	// fragment it, which another try may avoid.
+	maxTooLarge = 3
+)
+
+// tooLarge reports gRPC's refusal to receive a message, which breaks the stream
+// and does not tell whose it was.
+func tooLarge(err error) bool {
+	return status.Code(err) == codes.ResourceExhausted && strings.Contains(err.Error(), "larger than max")
+}
+
+// split parts the watchers of a lane whose stream was broken by a response that
+// is too large: one half goes to a lane apart. Since the response comes again,
+// its watcher is soon alone, and then it ends. The others are resumed as after
+// any failure, and go back in time (rejoin).
+func (x *machine) split(l *lane, err error) {
+	var suspects []*watcher
+	for _, w := range l.watchers {
+		if w.phase == waiting {
+			suspects = append(suspects, w)
+		}
+	}
+	if len(suspects) == 1 {
+		w := suspects[0]
+		if w.tooLarge++; w.tooLarge >= maxTooLarge {
+			x.end(w, newTooLargeError(w, err), false)
+		}
+		return
+	}
+	half := &lane{apart: true, reopen: l.reopen, asked: l.asked}
+	for _, w := range suspects[len(suspects)/2:] {
+		x.move(w, half)
+	}
+	x.lanes = append(x.lanes, half)
+}
+
+// rejoin puts the watchers of a lane apart on shared ones: its stream has lived
+// for long enough.
+func (x *machine) rejoin(l *lane) {
+	for len(l.watchers) > 0 {
+		x.move(l.watchers[len(l.watchers)-1], x.laneFor())
+	}
+}
+
+// move takes a watcher to another lane, where it is resumed.
+func (x *machine) move(w *watcher, to *lane) {
+	if w.phase == paused {
+		w.lane.leave(w)
+		to.join(w)
+		return
+	}
+	x.off(w, waiting)
+	w.lane.leave(w)
+	to.join(w)
+	x.want(w)
+}
+
+// streamsApart counts the streams of lanes apart.
+func (x *machine) streamsApart() int {
+	n := 0
+	for _, l := range x.lanes {
+		if l.apart && l.current != nil {
+			n++
+		}
+	}
+	return n
+}
