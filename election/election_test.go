@@ -17,7 +17,8 @@ import (
 )
 
 func TestOneCandidate(t *testing.T) {
-	inBothModes(t, 1, func(t *testing.T, r *rig, options func() []election.Option) {
+	inBothModes(t, 1, func(r *rig, options func() []election.Option) {
+		t := r.t
 		e := r.election(r.alone(0), options()...)
 		before := r.leases()
 		if e.Key() != "" || e.Rev() != 0 || e.Header() != nil || !isDone(e.Done()) {
@@ -81,7 +82,8 @@ func TestOneCandidate(t *testing.T) {
 // Ten candidates on three members, each leads three times, in the order in which
 // they came.
 func TestManyCandidates(t *testing.T) {
-	inBothModes(t, 3, func(t *testing.T, r *rig, options func() []election.Option) {
+	inBothModes(t, 3, func(r *rig, options func() []election.Option) {
+		t := r.t
 		const candidates, rounds = 10, 3
 		var (
 			leaders atomic.Int32
@@ -132,7 +134,8 @@ func TestManyCandidates(t *testing.T) {
 // In a session the key has the session's lease, as clientv3's has, and the
 // candidates of one session are one.
 func TestSession(t *testing.T) {
-	run(t, 1, func(t *testing.T, r *rig) {
+	run(t, 1, func(r *rig) {
+		t := r.t
 		s := r.session()
 		e := r.leader(r.alone(0), "a", election.WithSession(s))
 		synctest.Wait()
@@ -162,7 +165,8 @@ func TestSession(t *testing.T) {
 }
 
 func TestResume(t *testing.T) {
-	run(t, 1, func(t *testing.T, r *rig) {
+	run(t, 1, func(r *rig) {
+		t := r.t
 		s := r.session()
 		e := r.leader(r.alone(0), "a", election.WithSession(s))
 		for _, name := range []string{"job", "job/"} {
@@ -209,7 +213,8 @@ func TestResume(t *testing.T) {
 }
 
 func TestTxn(t *testing.T) {
-	run(t, 1, func(t *testing.T, r *rig) {
+	run(t, 1, func(r *rig) {
+		t := r.t
 		e := r.election(r.alone(0))
 		put := func() error {
 			resp, err := e.Txn(t.Context()).Then(kv.OpPut("x", "1")).Commit()
@@ -245,9 +250,10 @@ func TestTxn(t *testing.T) {
 }
 
 func TestOneCallAtATime(t *testing.T) {
-	run(t, 1, func(t *testing.T, r *rig) {
+	run(t, 1, func(r *rig) {
+		t := r.t
 		a, b := r.leader(r.alone(0), "a"), r.election(r.alone(0))
-		result := r.campaign(t.Context(), b, "b")
+		result := r.campaign(t.Context(), b)
 		r.wantCandidates("a", "b")
 		wantIs(t, "second Campaign", b.Campaign(t.Context(), "b2"), election.ErrCampaigning)
 		wantIs(t, "Proclaim while waiting", b.Proclaim(t.Context(), "b2"), election.ErrNotLeader)
@@ -262,7 +268,8 @@ func TestOneCallAtATime(t *testing.T) {
 
 // The services of a client are shared.
 func TestSharedServices(t *testing.T) {
-	run(t, 1, func(t *testing.T, r *rig) {
+	run(t, 1, func(r *rig) {
+		t := r.t
 		cc := r.alone(0)
 		leases := lease.New(cc)
 		defer func() { _ = leases.Close() }()
@@ -286,42 +293,41 @@ func TestSharedServices(t *testing.T) {
 }
 
 func TestMisuse(t *testing.T) {
-	run(t, 1, func(t *testing.T, r *rig) {
-		for _, tc := range []struct {
-			name string
-			opts []election.Option
-			want string
-		}{
-			{"", nil, "name is empty"},
-			{"job", []election.Option{election.WithTTL(0)}, "from 1 s"},
-			{"job", []election.Option{election.WithTTL(1500 * time.Millisecond)}, "whole seconds"},
-			{"job", []election.Option{election.WithSession(election.Unproven(0))}, "lease ID is 0"},
-		} {
-			if _, err := election.NewElection(nil, tc.name, tc.opts...); err == nil || !strings.Contains(err.Error(), tc.want) {
-				t.Errorf("NewElection(%q): got error %v, want one that says %q", tc.name, err, tc.want)
-			}
+	for _, tc := range []struct {
+		name string
+		opts []election.Option
+		want string
+	}{
+		{"", nil, "name is empty"},
+		{"job", []election.Option{election.WithTTL(0)}, "from 1 s"},
+		{"job", []election.Option{election.WithTTL(1500 * time.Millisecond)}, "whole seconds"},
+		{"job", []election.Option{election.WithSession(election.Unproven(0))}, "lease ID is 0"},
+	} {
+		if _, err := election.NewElection(nil, tc.name, tc.opts...); err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("NewElection(%q): got error %v, want one that says %q", tc.name, err, tc.want)
 		}
-		s := election.WithSession(election.Unproven(5))
-		for _, tc := range []struct {
-			key  string
-			rev  int64
-			opts []election.Option
-			want string
-		}{
-			{"job/5", 7, nil, "no session"},
-			{"other/5", 7, []election.Option{s}, `none of the election "job"`},
-			{"job/5", 0, []election.Option{s}, "create revision is 0"},
-		} {
-			if _, err := election.Resume(nil, "job", tc.key, tc.rev, tc.opts...); err == nil || !strings.Contains(err.Error(), tc.want) {
-				t.Errorf("Resume(%q, %d): got error %v, want one that says %q", tc.key, tc.rev, err, tc.want)
-			}
+	}
+	s := election.WithSession(election.Unproven(5))
+	for _, tc := range []struct {
+		key  string
+		rev  int64
+		opts []election.Option
+		want string
+	}{
+		{"job/5", 7, nil, "no session"},
+		{"other/5", 7, []election.Option{s}, `none of the election "job"`},
+		{"job/5", 0, []election.Option{s}, "create revision is 0"},
+	} {
+		if _, err := election.Resume(nil, "job", tc.key, tc.rev, tc.opts...); err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("Resume(%q, %d): got error %v, want one that says %q", tc.key, tc.rev, err, tc.want)
 		}
-	})
+	}
 }
 
 // A lease that somebody else keeps: nothing is proven, and all the rest works.
 func TestUnprovenSession(t *testing.T) {
-	run(t, 1, func(t *testing.T, r *rig) {
+	run(t, 1, func(r *rig) {
+		t := r.t
 		s := r.session()
 		e := r.leader(r.alone(0), "a", election.WithSession(election.Unproven(s.ID())))
 		done := e.Done()

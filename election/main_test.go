@@ -28,26 +28,26 @@ type rig struct {
 	admin   *grpc.ClientConn // the last member, which the faults of tests leave alone
 }
 
-func run(t *testing.T, members int, test func(t *testing.T, r *rig)) {
+func run(t *testing.T, members int, test func(r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		c := fakeetcd.Start(t, members)
-		test(t, &rig{t: t, cluster: c, admin: c.Member(members - 1).Conn(t)})
+		test(&rig{t: t, cluster: c, admin: c.Member(members - 1).Conn(t)})
 	})
 }
 
 // inBothModes runs a test with campaigns that have leases of their own, and with
 // campaigns in a session.
-func inBothModes(t *testing.T, members int, test func(t *testing.T, r *rig, options func() []election.Option)) {
+func inBothModes(t *testing.T, members int, test func(r *rig, options func() []election.Option)) {
 	t.Helper()
 	t.Run("own lease", func(t *testing.T) {
-		run(t, members, func(t *testing.T, r *rig) {
-			test(t, r, func() []election.Option { return nil })
+		run(t, members, func(r *rig) {
+			test(r, func() []election.Option { return nil })
 		})
 	})
 	t.Run("session", func(t *testing.T) {
-		run(t, members, func(t *testing.T, r *rig) {
-			test(t, r, func() []election.Option { return []election.Option{election.WithSession(r.session())} })
+		run(t, members, func(r *rig) {
+			test(r, func() []election.Option { return []election.Option{election.WithSession(r.session())} })
 		})
 	})
 }
@@ -164,10 +164,10 @@ func (r *rig) delete(key string) {
 	}
 }
 
-// campaign campaigns in the background.
-func (r *rig) campaign(ctx context.Context, e *election.Election, val string) <-chan error {
+// campaign has e, as "b", campaign in the background.
+func (r *rig) campaign(ctx context.Context, e *election.Election) <-chan error {
 	result := make(chan error, 1)
-	go func() { result <- e.Campaign(ctx, val) }()
+	go func() { result <- e.Campaign(ctx, "b") }()
 	return result
 }
 
