@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -32,11 +33,17 @@ var errStopped = errors.New("cluster: the cluster is stopped")
 // concurrent use. Stop it when done.
 type Cluster struct {
 	// Read-only after start.
-	cfg     Config
-	token   string
-	dir     string // data and logs
-	run     string // working directories, with the sockets in them
+	cfg   Config
+	token string
+	dir   string // data and logs
+	run   string // working directories, with the sockets in them
+
+	growing sync.Mutex // serializes changes of the membership; guards named
+	named   int        // members so far
+
+	mu      sync.RWMutex // guards the fields below, and every member's peerLinks
 	members []*Member
+	former  []*Member // those that were removed
 
 	watchers sync.WaitGroup // one goroutine for each life of a member
 
@@ -58,6 +65,11 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 	}
 	if err := cfg.validate(); err != nil {
 		return nil, err
+	}
+	if cfg.Disks {
+		if err := DisksSupported(); err != nil {
+			return nil, err
+		}
 	}
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
@@ -96,18 +108,22 @@ func start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 		}
 	}
 	for i := range cfg.Size {
-		m, err := newMember(c, fmt.Sprintf("m%d", i+1))
+		m, err := newMember(c, fmt.Sprintf("m%d", i+1), 0)
 		if err != nil {
 			return nil, err
 		}
+		before := c.Members()
+		c.mu.Lock()
 		c.members = append(c.members, m)
+		c.mu.Unlock()
+		if err := c.linkMember(m, before); err != nil {
+			return nil, err
+		}
 	}
-	if err := c.link(); err != nil {
-		return nil, err
-	}
+	c.named = cfg.Size
 	// One after another: a new member asks its peers whether it is known to
 	// them, and waits a second for one that listens but does not serve yet.
-	for _, m := range c.members {
+	for _, m := range c.Members() {
 		if err := m.startServing(ctx); err != nil {
 			return nil, err
 		}
@@ -119,11 +135,15 @@ func start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 }
 
 // Members returns the members, in the order of their names: m1, m2 and so on.
-func (c *Cluster) Members() []*Member { return append([]*Member(nil), c.members...) }
+func (c *Cluster) Members() []*Member {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return slices.Clone(c.members)
+}
 
 // Member returns the member with that name, or nil.
 func (c *Cluster) Member(name string) *Member {
-	for _, m := range c.members {
+	for _, m := range c.Members() {
 		if m.name == name {
 			return m
 		}
@@ -133,8 +153,9 @@ func (c *Cluster) Member(name string) *Member {
 
 // Endpoints returns each member's Endpoint, in the order of Members.
 func (c *Cluster) Endpoints() []string {
-	endpoints := make([]string, len(c.members))
-	for i, m := range c.members {
+	members := c.Members()
+	endpoints := make([]string, len(members))
+	for i, m := range members {
 		endpoints[i] = m.Endpoint()
 	}
 	return endpoints
@@ -185,10 +206,18 @@ func (c *Cluster) Stop() error { return c.stop(true) }
 
 func (c *Cluster) stop(reportExits bool) error {
 	c.stopOnce.Do(func() {
+		c.growing.Lock() // a change that is under way is waited for
+		defer c.growing.Unlock()
 		_ = c.each((*Member).close)
+		c.mu.RLock()
+		former := slices.Clone(c.former)
+		c.mu.RUnlock()
+		for _, m := range former {
+			_ = m.close()
+		}
 		c.watchers.Wait()
 		var errs []error
-		for _, m := range c.members {
+		for _, m := range slices.Concat(c.Members(), former) {
 			if err := m.exitedByItself(); err != nil && reportExits {
 				errs = append(errs, err)
 			}
@@ -208,9 +237,10 @@ func (c *Cluster) stop(reportExits bool) error {
 
 // each runs f for every member at the same time, waits, and joins the errors.
 func (c *Cluster) each(f func(*Member) error) error {
-	errs := make([]error, len(c.members))
+	members := c.Members()
+	errs := make([]error, len(members))
 	var wg sync.WaitGroup
-	for i, m := range c.members {
+	for i, m := range members {
 		wg.Go(func() { errs[i] = f(m) })
 	}
 	wg.Wait()
@@ -219,8 +249,9 @@ func (c *Cluster) each(f func(*Member) error) error {
 
 // initialCluster is etcd's --initial-cluster.
 func (c *Cluster) initialCluster() string {
-	parts := make([]string, len(c.members))
-	for i, m := range c.members {
+	members := c.Members()
+	parts := make([]string, len(members))
+	for i, m := range members {
 		parts[i] = m.name + "=" + m.peerURL()
 	}
 	return strings.Join(parts, ",")

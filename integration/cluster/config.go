@@ -49,6 +49,12 @@ type Config struct {
 	// much faster without.
 	Fsync bool
 
+	// Disks puts every member's disk under the cluster's control, so that it can
+	// be stalled (see Member.StallDisk). Members then wait for their disk as with
+	// Fsync, but without Fsync nothing is asked of it: they are told at once that
+	// all is written. Off by default. DisksSupported says where it works.
+	Disks bool
+
 	// Links puts an in-process proxy in front of every member's client port
 	// and in front of every ordered pair of peers, so that links can be
 	// delayed, black-holed and cut (see Member.ClientLink and
@@ -170,11 +176,13 @@ type memberSpec struct {
 	Peer             string   // URL that the other members use
 	ListenPeer       string   // URL
 	InitialCluster   string
+	Joins            bool // the cluster is there already
 	Token            string
 	ElectionMillis   uint
 	HeartbeatMillis  uint
 	QuotaBytes       int64
 	Fsync            bool
+	Disks            bool
 	TLS              *TLSFiles
 	ClientCertAuth   bool
 	AuthToken        string

@@ -24,8 +24,14 @@
 //
 // [Member.Kill] is a crash, [Member.Terminate] a clean shutdown,
 // [Member.Pause] and [Member.Continue] a machine that hangs and recovers.
+// With Config.Disks, [Member.StallDisk] and [Member.HealDisk] are a disk that hangs.
 // [Member.Restart] brings a member back with its data on the same ports,
 // [Member.RestartOn] and [Cluster.Move] on others. None of it needs root.
+//
+// # Members that come and go
+//
+// [Cluster.AddLearner] makes the cluster larger by a member that does not vote,
+// [Member.Promote] lets it vote, and [Member.Remove] takes any member away.
 //
 // # What can be done to the network
 //

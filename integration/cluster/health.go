@@ -79,10 +79,17 @@ func (m *Member) waitHealthy(ctx context.Context) error {
 }
 
 // check asks the member for a linearizable read and for its own entry in the
-// member list.
+// member list, or a learner for what it can do.
 func (m *Member) check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
+	if !m.votes() {
+		_, err := etcdserverpb.NewKVClient(m.control).Range(ctx, &etcdserverpb.RangeRequest{Key: []byte("health"), CountOnly: true, Serializable: true})
+		if needsAuthentication(err) {
+			return nil
+		}
+		return err
+	}
 	ctx = metadata.AppendToOutgoingContext(ctx, rpctypes.MetadataRequireLeaderKey, rpctypes.MetadataHasLeader)
 	read := etcdserverpb.RangeRequest{Key: []byte("health"), CountOnly: true}
 	answer, err := etcdserverpb.NewKVClient(m.control).Range(ctx, &read)
@@ -150,9 +157,10 @@ func (c *Cluster) Leader(ctx context.Context) (*Member, error) {
 func (c *Cluster) leaderNow(ctx context.Context) *Member {
 	ctx, cancel := context.WithTimeout(ctx, 10*checkInterval)
 	defer cancel()
-	states := make([]raftState, len(c.members))
+	members := slices.DeleteFunc(c.Members(), func(m *Member) bool { return !m.votes() })
+	states := make([]raftState, len(members))
 	var wg sync.WaitGroup
-	for i, m := range c.members {
+	for i, m := range members {
 		wg.Go(func() {
 			// A member that does not answer has no vote.
 			if state, err := m.state(ctx); err == nil {
@@ -170,21 +178,37 @@ func (c *Cluster) leaderNow(ctx context.Context) *Member {
 		// Followers believe in a leader that died for an election timeout; its
 		// own answer shows that it is there.
 		if s.Leader != 0 && s.Leader == s.Member && votes[vote{s.Leader, s.Term}] >= c.quorum() {
-			return c.members[i]
+			return members[i]
 		}
 	}
 	return nil
 }
 
-func (c *Cluster) quorum() int { return len(c.members)/2 + 1 }
+// quorum is how many of the members that vote are more than half.
+func (c *Cluster) quorum() int {
+	n := 0
+	for _, m := range c.Members() {
+		if m.votes() {
+			n++
+		}
+	}
+	return n/2 + 1
+}
+
+// votes says that the member is no learner.
+func (m *Member) votes() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return !m.learner
+}
 
 // quorumRuns says whether enough members run, and are not paused, to elect a
 // leader.
 func (c *Cluster) quorumRuns() bool {
 	n := 0
-	for _, m := range c.members {
+	for _, m := range c.Members() {
 		m.mu.Lock()
-		if m.proc != nil && m.proc.running() && !m.paused {
+		if m.proc != nil && m.proc.running() && !m.paused && !m.learner {
 			n++
 		}
 		m.mu.Unlock()

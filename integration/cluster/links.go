@@ -3,7 +3,9 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 
 	"github.com/getcd/getcd/integration/proxy"
 )
@@ -29,28 +31,27 @@ const (
 // peerLinkSocket is, in a member's working directory, the way to another one.
 func peerLinkSocket(to *Member) string { return to.name + peerPort }
 
-// link makes the proxies. Every member exists, and none runs.
-func (c *Cluster) link() error {
+// linkMember makes the proxies between a new member, which does not run yet, and
+// its clients and the others.
+func (c *Cluster) linkMember(m *Member, others []*Member) error {
 	if !c.cfg.Links {
 		return nil
 	}
-	for _, from := range c.members {
-		link, err := proxy.New(proxy.Config{
-			Port:          uint16(from.Port()),
-			TargetNetwork: "unix",
-			Target:        from.socket(clientSocket),
-		})
-		if err != nil {
-			return fmt.Errorf("cluster: %w", err)
-		}
-		from.clientLink = link
-		if err := link.SetTargetAway(true); err != nil {
-			return fmt.Errorf("cluster: %w", err)
-		}
-		for _, to := range c.members {
-			if from == to {
-				continue
-			}
+	link, err := proxy.New(proxy.Config{
+		Port:          uint16(m.Port()),
+		TargetNetwork: "unix",
+		Target:        m.socket(clientSocket),
+	})
+	if err != nil {
+		return fmt.Errorf("cluster: %w", err)
+	}
+	m.clientLink = link
+	if err := link.SetTargetAway(true); err != nil {
+		return fmt.Errorf("cluster: %w", err)
+	}
+	for _, other := range others {
+		for _, ends := range [][2]*Member{{m, other}, {other, m}} {
+			from, to := ends[0], ends[1]
 			link, err := proxy.New(proxy.Config{
 				Network:       "unix",
 				Path:          filepath.Join(from.dir, peerLinkSocket(to)),
@@ -60,10 +61,26 @@ func (c *Cluster) link() error {
 			if err != nil {
 				return fmt.Errorf("cluster: %w", err)
 			}
+			c.mu.Lock()
 			from.peerLinks[to] = link
+			c.mu.Unlock()
 		}
 	}
 	return nil
+}
+
+// unlinkMember closes the proxies that lead to the member.
+func (c *Cluster) unlinkMember(m *Member) error {
+	var errs []error
+	for _, other := range c.Members() {
+		if link := c.PeerLink(other, m); link != nil {
+			errs = append(errs, link.Close())
+		}
+		c.mu.Lock()
+		delete(other.peerLinks, m)
+		c.mu.Unlock()
+	}
+	return errors.Join(errs...)
 }
 
 // ClientLink is the proxy between clients and the member; faults on it do not
@@ -79,6 +96,8 @@ func (m *Member) ClientLink() *proxy.Link { return m.clientLink }
 // connections to the leader carry what the leader sends. To separate two
 // members, put the fault on both of their links, or use CutPeers and its kin.
 func (c *Cluster) PeerLink(from, to *Member) *proxy.Link {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
 	return from.peerLinks[to]
 }
 
@@ -96,7 +115,7 @@ func (m *Member) HealPeers() error { return m.eachPeerLink((*proxy.Link).Heal) }
 // Heal undoes every fault on every link of the cluster.
 func (c *Cluster) Heal() error {
 	return c.each(func(m *Member) error {
-		if len(c.members) == 1 {
+		if len(c.Members()) == 1 {
 			return m.clientLink.Heal()
 		}
 		return errors.Join(m.clientLink.Heal(), m.HealPeers())
@@ -108,9 +127,9 @@ func (m *Member) eachPeerLink(f func(*proxy.Link) error) error {
 		return proxy.ErrNoLink
 	}
 	var errs []error
-	for _, other := range m.c.members {
+	for _, other := range m.c.Members() {
 		if other != m {
-			errs = append(errs, f(m.peerLinks[other]), f(other.peerLinks[m]))
+			errs = append(errs, f(m.c.PeerLink(m, other)), f(m.c.PeerLink(other, m)))
 		}
 	}
 	return errors.Join(errs...)
@@ -122,7 +141,10 @@ func (m *Member) closeLinks() error {
 	if m.clientLink != nil {
 		errs = append(errs, m.clientLink.Close())
 	}
-	for _, link := range m.peerLinks {
+	m.c.mu.RLock()
+	links := slices.Collect(maps.Values(m.peerLinks))
+	m.c.mu.RUnlock()
+	for _, link := range links {
 		errs = append(errs, link.Close())
 	}
 	return errors.Join(errs...)

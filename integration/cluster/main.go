@@ -70,6 +70,15 @@ func runMember(stdin io.Reader) error {
 	if err != nil {
 		return err
 	}
+	if spec.Disks {
+		set, err := startDisk(spec.Fsync)
+		if err != nil {
+			return fmt.Errorf("Config.Disks: %w", err)
+		}
+		if err := serveDisk(set); err != nil {
+			return err
+		}
+	}
 	e, err := embed.StartEtcd(cfg)
 	if err != nil {
 		return err
@@ -98,7 +107,7 @@ func (s *memberSpec) embedConfig() (*embed.Config, error) {
 	cfg.TickMs = s.HeartbeatMillis
 	cfg.ElectionMs = s.ElectionMillis
 	cfg.QuotaBackendBytes = s.QuotaBytes
-	cfg.UnsafeNoFsync = !s.Fsync
+	cfg.UnsafeNoFsync = !s.Fsync && !s.Disks
 	cfg.PreVote = true
 	cfg.AuthToken = s.AuthToken
 	cfg.AuthTokenTTL = s.AuthTokenSeconds
@@ -124,6 +133,9 @@ func (s *memberSpec) embedConfig() (*embed.Config, error) {
 	cfg.InitialCluster = s.InitialCluster
 	cfg.InitialClusterToken = s.Token
 	cfg.ClusterState = embed.ClusterStateFlagNew
+	if s.Joins {
+		cfg.ClusterState = embed.ClusterStateFlagExisting
+	}
 	if s.TLS != nil {
 		cfg.ClientTLSInfo = transport.TLSInfo{
 			CertFile: s.TLS.Cert,

@@ -31,24 +31,29 @@ type Member struct {
 
 	control *grpc.ClientConn
 
-	// Set by Cluster.link before the first life; nil without Config.Links.
+	// Set by Cluster.linkMember before the first life; nil without Config.Links.
 	clientLink *proxy.Link
-	peerLinks  map[*Member]*proxy.Link // by the member at the other end
+	peerLinks  map[*Member]*proxy.Link // by the member at the other end; Cluster.mu guards it
+
+	joins bool // it was added to a cluster that was there; read-only
 
 	// op serializes operations. Lock order: op before mu.
 	op sync.Mutex
 
-	mu     sync.Mutex // guards the fields below
-	closed bool
-	client *loopback.Port
-	id     uint64
-	proc   *process // the latest life; nil before the first
-	ending bool     // the latest life is being ended on purpose
-	paused bool
-	crash  error // why a life ended by itself; the first one
+	mu      sync.Mutex // guards the fields below
+	closed  bool
+	client  *loopback.Port
+	id      uint64
+	proc    *process // the latest life; nil before the first
+	ending  bool     // the latest life is being ended on purpose
+	paused  bool
+	learner bool  // it does not vote
+	crash   error // why a life ended by itself; the first one
 }
 
-func newMember(c *Cluster, name string) (_ *Member, err error) {
+// newMember makes a member that serves its clients on the port, or on any free one
+// when that is 0.
+func newMember(c *Cluster, name string, port uint16) (_ *Member, err error) {
 	m := &Member{
 		c:    c,
 		name: name,
@@ -71,7 +76,7 @@ func newMember(c *Cluster, name string) (_ *Member, err error) {
 	if longest := m.socket(peerSocket); len(longest) > longestSocketPath {
 		return nil, fmt.Errorf("cluster: the path of a UNIX socket, %s, is longer than %d bytes; set TMPDIR to a shorter directory", longest, longestSocketPath)
 	}
-	if m.client, err = loopback.Reserve(); err != nil {
+	if m.client, err = loopback.ReserveNumber(port); err != nil {
 		return nil, fmt.Errorf("cluster: %w", err)
 	}
 	if m.peer, err = loopback.Reserve(); err != nil {

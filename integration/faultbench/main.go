@@ -125,7 +125,7 @@ func list() string {
 		for _, c := range one.choices {
 			missing := ""
 			if c.Missing != "" {
-				missing = " [not there yet: " + c.Missing + "]"
+				missing = " [not here: " + c.Missing + "]"
 			}
 			fmt.Fprintf(&b, "  %-15s %s%s\n", c.Name, c.Text, missing)
 		}

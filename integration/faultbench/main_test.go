@@ -139,6 +139,31 @@ func TestRunRandomly(t *testing.T) {
 	}
 }
 
+// TestRunMembers does what needs the cluster to change, or its members' disks.
+func TestRunMembers(t *testing.T) {
+	faults := "learner,replace"
+	if cluster.DisksSupported() == nil {
+		faults += ",disk"
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	var stdout, stderr bytes.Buffer
+	status := run(ctx, []string{
+		"-faults", faults, "-roles", "leader", "-clients", "getcd", "-kinds", "put,get", "-fault-time", "2s",
+		"-warm-up", "200ms", "-recovery", "500ms", "-election-timeout", "500ms",
+	}, &stdout, &stderr)
+	if status != 0 {
+		t.Fatalf("got the exit status %d, want 0; output:\n%s%s", status, stdout.String(), stderr.String())
+	}
+	t.Logf("the table:\n%s", stdout.String())
+	// The learner is not there any more, and another member took the leader's place.
+	for _, want := range []string{"learner (m4): ", "replace, the leader (m", "new leader: ", ": linearizable"} {
+		if !strings.Contains(stdout.String(), want) {
+			t.Errorf("want %q in the table", want)
+		}
+	}
+}
+
 func check(t *testing.T, c *report.Cell) {
 	t.Helper()
 	if len(c.Rows) != 8 {
@@ -181,7 +206,6 @@ func TestBadFlags(t *testing.T) {
 		"kind":           {"-kinds puts", []string{`no kind "puts"`, "put, get, serializable"}},
 		"role":           {"-roles boss", []string{`no role "boss"`, "follower, leader"}},
 		"empty name":     {"-faults kill,", []string{`no fault ""`}},
-		"not there yet":  {"-faults disk", []string{`"disk" is not there yet`, "there are kill"}},
 		"size":           {"-size 2", []string{"2 members, want 3 to 9"}},
 		"fault time":     {"-fault-time 1ms", []string{"fault time is 1ms, want 100ms to 1h"}},
 		"election":       {"-election-timeout 1ms", []string{"election timeout is 1ms, want 50ms to 50s"}},

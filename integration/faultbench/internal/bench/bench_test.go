@@ -3,6 +3,7 @@ package bench_test
 import (
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -64,6 +65,21 @@ func TestPlan(t *testing.T) {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
+	}
+}
+
+// What this system can't do is not among all, and not to be asked for.
+func TestChooseMissing(t *testing.T) {
+	among := []bench.Choice{{Name: "kill"}, {Name: "disk", Missing: "no such call"}, {Name: "none", Unasked: true}}
+	if got, err := bench.Choose("fault", nil, among); err != nil || !slices.Equal(got, []string{"kill"}) {
+		t.Errorf("all: got %q, %v, want kill", got, err)
+	}
+	if got, err := bench.Choose("fault", []string{"none"}, among); err != nil || !slices.Equal(got, []string{"none"}) {
+		t.Errorf("what is unasked: got %q, %v, want none", got, err)
+	}
+	const want = `"disk" is not to be had here (no such call); there are kill, none`
+	if _, err := bench.Choose("fault", []string{"disk"}, among); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("what is missing: got %v, want %q", err, want)
 	}
 }
 

@@ -54,7 +54,7 @@ const (
 // run measures. It leaves a healthy cluster behind, unless it returns an error.
 func (c *cell) run(ctx context.Context, cl *cluster.Cluster, to target) (_ *report.Cell, err error) {
 	to.endpoints = cl.Endpoints()
-	s := &stage{cluster: cl, target: to, rand: rand.New(rand.NewPCG(c.seed, c.seed))}
+	s := &stage{cluster: cl, target: to, faultTime: c.cfg.FaultTime, rand: rand.New(rand.NewPCG(c.seed, c.seed))}
 	defer func() { err = errors.Join(err, c.close(ctx, s)) }()
 	if c.fault.prepare != nil {
 		if err := c.fault.prepare(ctx, s); err != nil {
@@ -85,8 +85,11 @@ func (c *cell) run(ctx context.Context, cl *cluster.Cluster, to target) (_ *repo
 	}
 	defer work.end()
 
-	if s.victim, err = c.settle(ctx, s, clients); err != nil {
+	switch chosen, err := c.settle(ctx, s, clients); {
+	case err != nil:
 		return nil, err
+	case chosen != nil:
+		s.victim = chosen
 	}
 
 	start := time.Since(origin)

@@ -65,7 +65,7 @@ const (
 // Choice is something that can be chosen by name.
 type Choice struct {
 	Name, Text string
-	// Missing says why it cannot be chosen yet; empty when it can.
+	// Missing says why it cannot be chosen here; empty when it can.
 	Missing string
 	// Unasked says that it is not among all, but has to be asked for.
 	Unasked bool
@@ -192,7 +192,7 @@ func choose(what string, names []string, among []Choice) ([]string, error) {
 		case i < 0:
 			errs = append(errs, fmt.Errorf("there is no %s %q, but there are %s", what, name, strings.Join(available, ", ")))
 		case among[i].Missing != "":
-			errs = append(errs, fmt.Errorf("the %s %q is not there yet (%s); there are %s", what, name, among[i].Missing, strings.Join(available, ", ")))
+			errs = append(errs, fmt.Errorf("the %s %q is not to be had here (%s); there are %s", what, name, among[i].Missing, strings.Join(available, ", ")))
 		}
 	}
 	chosen := slices.DeleteFunc(available, func(name string) bool { return !slices.Contains(names, name) })

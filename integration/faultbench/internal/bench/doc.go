@@ -12,7 +12,7 @@
 //   - a client: clients.go, behind the interface Client
 //   - a kind of call: kinds.go; what lasts, such as a watch: lasting.go
 //   - a fault: faults.go; what goes on until it is healed: ongoing.go; one of many
-//     by chance: random.go
+//     by chance: random.go; members that come and go: members.go
 //   - who is the victim: victim.go
 //   - one fault from warm-up to verdict: cell.go; all of them: run.go
 package bench

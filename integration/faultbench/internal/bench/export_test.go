@@ -3,6 +3,9 @@ package bench
 // JudgeVersions is for tests.
 var JudgeVersions = judgeVersions
 
+// Choose is for tests.
+var Choose = choose
+
 // Plan names the cells that Run would do.
 func Plan(cfg Config) ([]string, error) {
 	cfg, err := cfg.withDefaults()

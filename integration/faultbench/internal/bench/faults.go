@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/getcd/getcd/integration/cluster"
 )
 
 // fault is something that goes wrong, and its repair.
 type fault struct {
 	name, text string
-	// missing says why it cannot be chosen yet; empty when it can.
+	// missing says why it cannot be chosen here; empty when it can.
 	missing string
-	// whole says that it hits the whole cluster, so that roles mean nothing.
+	// whole says that it hits the whole cluster, or what prepare makes the victim,
+	// so that roles mean nothing.
 	whole bool
 	// unasked says that it is not among all faults, but has to be asked for.
 	unasked bool
@@ -102,9 +105,37 @@ func faults() []fault {
 			name: "token", text: "all members forget all tokens at once", whole: true,
 			prepare: enableAuth, begin: expireTokens, end: nothing,
 		},
-		{name: "disk", text: "the member's disk stalls", missing: "needs a disk that can be stalled without root"},
-		{name: "learner", text: "a learner is among the endpoints", missing: "needs clusters that can grow"},
+		{
+			name: "disk", text: "the member's disk stalls: every fsync and fdatasync waits (held by seccomp_unotify(2), which needs no root)",
+			missing: unsupported(cluster.DisksSupported()),
+			begin:   func(ctx context.Context, s *stage) error { return s.victim.StallDisk(ctx) },
+			end:     func(ctx context.Context, s *stage) error { return s.victim.HealDisk(ctx) },
+		},
+		learner(),
+		{
+			name: "replace", text: "the member is removed from the cluster and exits; a new one then takes its place and its endpoint",
+			begin: dismiss, end: replace,
+		},
 	}
+}
+
+// learner ends with the learner's removal.
+func learner() fault {
+	f := ongoing(fault{
+		name:  "learner",
+		text:  "a learner is among the endpoints when the connections to all others break; it is promoted halfway, and removed at the end",
+		whole: true, lone: true, prepare: addLearner,
+	}, promoteLater)
+	f.end = func(ctx context.Context, s *stage) error { return errors.Join(s.halt(), dismiss(ctx, s)) }
+	return f
+}
+
+// unsupported is the text of an error; empty without.
+func unsupported(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }
 
 func restartVictim(ctx context.Context, s *stage) error { return s.victim.Restart(ctx) }

@@ -14,7 +14,7 @@ import (
 // kind is a kind of call. It has either call or follow.
 type kind struct {
 	name, text string
-	// missing says why it cannot be chosen yet; empty when it can.
+	// missing says why it cannot be chosen here; empty when it can.
 	missing string
 	// writes says that the calls change data.
 	writes bool

@@ -117,7 +117,7 @@ func mishaps(ctx context.Context, s *stage, among []fault, r *rand.Rand) error {
 
 // do does one fault, which it undoes also when ctx ends meanwhile.
 func (d draw) do(ctx context.Context, s *stage) (*report.Mishap, error) {
-	at := &stage{cluster: s.cluster, target: s.target, inUse: s.inUse, rand: rand.New(rand.NewPCG(d.seed, d.seed))}
+	at := &stage{cluster: s.cluster, target: s.target, inUse: s.inUse, faultTime: d.lasting, rand: rand.New(rand.NewPCG(d.seed, d.seed))}
 	one := report.Mishap{Fault: d.fault.name}
 	if !d.fault.whole {
 		var err error

@@ -24,10 +24,11 @@ type stage struct {
 	mu       sync.Mutex // guards controls
 	controls map[*cluster.Member]*authorized
 
-	origin  time.Time
-	rand    *rand.Rand             // what chance decides
-	inUse   func() *cluster.Member // which the first sticky client uses now, nil when there is none
-	mishaps []report.Mishap        // what was done, for who has halted it
+	faultTime time.Duration
+	origin    time.Time
+	rand      *rand.Rand             // what chance decides
+	inUse     func() *cluster.Member // which the first sticky client uses now, nil when there is none
+	mishaps   []report.Mishap        // what was done, for who has halted it
 
 	halt   func() error // ends what during has begun
 	broken chan error   // has what ended it before; nil when nothing was begun

@@ -159,10 +159,8 @@ func (r *Row) glance() string {
 	if r == nil {
 		return ""
 	}
-	text := fmt.Sprintf("%d / %s", r.Failed, short(r.Gap))
-	for _, wrong := range r.Wrongs {
-		text += "; " + wrong
-	}
+	numbers := fmt.Sprintf("%d / %s", r.Failed, short(r.Gap))
+	text := strings.Join(append([]string{numbers}, r.Wrongs...), "; ")
 	if len(r.Misses) > 0 {
 		text += " †"
 	}

@@ -140,6 +140,18 @@ func (c *Cell) Name() string {
 	return name
 }
 
+// title names the fault and its victim.
+func (c *Cell) title() string {
+	title := c.Fault
+	if c.Role != "" {
+		title += ", the " + c.Role
+	}
+	if c.Victim != "" {
+		title += " (" + c.Victim + ")"
+	}
+	return title
+}
+
 // Elected is when the first new leader was there that the fault made necessary,
 // and not the recovery from it; false without one.
 func (c *Cell) Elected() (time.Duration, bool) {
@@ -183,11 +195,7 @@ func (r *Report) WriteText(w io.Writer) error {
 }
 
 func (c *Cell) text(b *strings.Builder) {
-	b.WriteString(c.Fault)
-	if c.Victim != "" {
-		fmt.Fprintf(b, ", the %s (%s)", c.Role, c.Victim)
-	}
-	fmt.Fprintf(b, ": %s\n", c.Text)
+	fmt.Fprintf(b, "%s: %s\n", c.title(), c.Text)
 	for _, line := range c.events() {
 		fmt.Fprintf(b, "  %s\n", line)
 	}

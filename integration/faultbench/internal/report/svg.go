@@ -86,10 +86,7 @@ func (p *picture) x(t time.Duration) float64 {
 func (p *picture) printf(format string, args ...any) { fmt.Fprintf(&p.b, format, args...) }
 
 func (p *picture) draw() {
-	title := p.cell.Fault
-	if p.cell.Victim != "" {
-		title += ", the " + p.cell.Role + " (" + p.cell.Victim + ")"
-	}
+	title := p.cell.title()
 	width, height := svgLeft+svgWidth+svgRight, p.bottom+svgBottom
 	p.printf(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" font-family="sans-serif" font-size="12" role="img">`+"\n", width, height, width, height)
 	p.printf("<title>%s</title>\n", escape(title))

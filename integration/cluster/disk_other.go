@@ -1,0 +1,16 @@
+//go:build !linux
+
+package cluster
+
+import (
+	"errors"
+	"runtime"
+)
+
+// DisksSupported returns nil when Config.Disks works on this system, or else why
+// it does not.
+func DisksSupported() error {
+	return errors.New("cluster: disks that can be stalled need seccomp_unotify(2), which " + runtime.GOOS + " has not")
+}
+
+func startDisk(bool) (func(stalled bool), error) { return nil, DisksSupported() }

@@ -1,0 +1,113 @@
+package cluster_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/getcd/getcd/integration/cluster"
+)
+
+// A member comes as a learner, votes, and goes.
+func TestGrow(t *testing.T) {
+	for name, cfg := range map[string]cluster.Config{"direct": fast(), "with links": linked()} {
+		t.Run(name, func(t *testing.T) {
+			c := start(t, cfg)
+			if err := put(t.Context(), dial(t, c.Endpoints()[0]), "key", "value"); err != nil {
+				t.Fatal(err)
+			}
+			m, err := c.AddLearner(within(t, 30*time.Second), nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m.Name() != "m4" || c.Member("m4") != m || len(c.Endpoints()) != 4 {
+				t.Errorf("got %s of the members %v, want m4, the fourth", m.Name(), c.Endpoints())
+			}
+			cc := dial(t, m.Endpoint())
+			refusal := rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner)
+			if err := rpctypes.Error(put(within(t, 5*time.Second), cc, "key", "x")); !errors.Is(err, refusal) {
+				t.Errorf("put through the learner: got %v, want %v", err, refusal)
+			}
+			if err := c.WaitHealthy(within(t, 10*time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			if err := m.Promote(within(t, 30*time.Second), nil); err != nil {
+				t.Fatal(err)
+			}
+			wantValue(t, cc, "key", "value")
+			// It keeps its place over a restart, and so do the others.
+			for _, one := range []*cluster.Member{m, c.Members()[0]} {
+				if err := one.Restart(within(t, 20*time.Second)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			leader, err := c.Leader(within(t, 10*time.Second))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if leader != m {
+				move := &etcdserverpb.MoveLeaderRequest{TargetID: m.ID()}
+				if _, err := etcdserverpb.NewMaintenanceClient(leader.Control()).MoveLeader(within(t, 10*time.Second), move); err != nil {
+					t.Fatal(err)
+				}
+			}
+			endpoint := m.Endpoint()
+			if err := m.Remove(within(t, 30*time.Second), nil); err != nil {
+				t.Fatal(err)
+			}
+			if m.Running() || c.Member("m4") != nil || slices.Contains(c.Endpoints(), endpoint) {
+				t.Errorf("after its removal the member runs: %v, the cluster's are %v", m.Running(), c.Endpoints())
+			}
+			wantRefused(t, endpoint)
+			if err := c.WaitHealthy(within(t, 20*time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			if next, err := c.Leader(within(t, 10*time.Second)); err != nil || next == m {
+				t.Errorf("after the leader's removal: got %v, %v, want another leader", next, err)
+			}
+			list, err := etcdserverpb.NewClusterClient(c.Members()[1].Control()).MemberList(t.Context(), &etcdserverpb.MemberListRequest{})
+			if err != nil || len(list.GetMembers()) != 3 {
+				t.Errorf("the members are %v, %v, want three", list.GetMembers(), err)
+			}
+			if err := put(within(t, 10*time.Second), dial(t, c.Endpoints()[2]), "key", "after"); err != nil {
+				t.Error(err)
+			}
+			// Another one takes its place.
+			m, err = c.AddLearner(within(t, 30*time.Second), nil, uint16(m.Port()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m.Endpoint() != endpoint || m.Name() != "m5" {
+				t.Errorf("got %s on %s, want m5 on %s", m.Name(), m.Endpoint(), endpoint)
+			}
+			if err := m.Promote(within(t, 30*time.Second), nil); err != nil {
+				t.Fatal(err)
+			}
+			wantValue(t, cc, "key", "after")
+		})
+	}
+}
+
+// A learner that can't be added leaves nothing behind.
+func TestAddLearnerEndsWithItsContext(t *testing.T) {
+	c := start(t, linked())
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if m, err := c.AddLearner(ctx, nil, 0); err == nil {
+		t.Errorf("got %v, want an error", m.Name())
+	}
+	if got := len(c.Members()); got != 3 {
+		t.Errorf("got %d members, want 3", got)
+	}
+	if err := c.WaitHealthy(within(t, 10*time.Second)); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.AddLearner(within(t, 30*time.Second), nil, 0); err != nil {
+		t.Error(err)
+	}
+}
