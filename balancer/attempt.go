@@ -114,7 +114,7 @@ func (a *Attempt) Observe(memberID, raftTerm uint64) {
 		c.member.id.Store(memberID)
 	}
 	if raftTerm > c.link.clock.term.Load() {
-		c.link.clock.observeTerm(raftTerm, time.Now())
+		c.link.observeTerm(raftTerm)
 	}
 }
 

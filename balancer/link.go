@@ -20,6 +20,9 @@ type link struct {
 	policy *policy
 	clock  *clock // the policy's
 
+	gone    context.Context //nolint:containedctx // ends with the connection's use
+	abandon context.CancelFunc
+
 	// reads and writes are the requests that wait for an answer.
 	reads, writes waiting
 	// heard and agreed are the slots in which the last answer came, and the last
@@ -34,6 +37,7 @@ type link struct {
 	life    context.Context //nolint:containedctx // the connection's lifecycle
 	end     context.CancelCauseFunc
 	flows   []*flow // the streams that are watched over
+	unwell  bool    // the member says NOT_SERVING
 	probing bool
 	doubted bool
 	proving bool
@@ -75,9 +79,17 @@ func (c *clock) observeTerm(term uint64, now time.Time) bool {
 	return false
 }
 
+// observeTerm notes the raft term that an answer on l told.
+func (l *link) observeTerm(term uint64) {
+	if l.clock.observeTerm(term, time.Now()) {
+		l.policy.termChanged()
+	}
+}
+
 func newLink(p *policy) *link {
 	l := &link{policy: p, clock: &p.clock}
-	l.life, l.end = context.WithCancelCause(p.ctx)
+	l.gone, l.abandon = context.WithCancel(p.ctx)
+	l.life, l.end = context.WithCancelCause(l.gone)
 	return l
 }
 
@@ -153,9 +165,9 @@ func (l *link) hear(start time.Time, agreement bool) {
 }
 
 // provenSince reports whether an agreement was reached over a request that was
-// begun after t.
+// not begun before t.
 func (l *link) provenSince(t time.Time) bool {
-	return l.proof.Load() > int64(t.Sub(l.clock.epoch))
+	return l.proof.Load() >= int64(t.Sub(l.clock.epoch))
 }
 
 // wire is the bytes of one connection, which grpc makes and the policy may

@@ -1,6 +1,7 @@
 package balancer
 
 import (
+	"cmp"
 	"sync/atomic"
 	"time"
 
@@ -23,8 +24,8 @@ type member struct {
 	shunned atomic.Bool   // equals demoted != nil; lets a success find out cheaply
 
 	// Guarded by policy.mu.
-	index    int                // place in the resolver's list
-	tier     uint16             // SRV priority; lower is better
+	index    int // place in the resolver's list
+	tier     tier
 	link     *link              // nil when idle
 	state    connectivity.State // Idle, Connecting or Ready
 	role     Role
@@ -45,17 +46,33 @@ func newMember(addr resolver.Address) *member {
 }
 
 // place takes over where the resolver's newest list puts the member.
-func (m *member) place(index int, addr resolver.Address) {
+func (m *member) place(index int, addr resolver.Address, r Routing) {
 	m.index, m.leaving = index, false
-	if a, ok := getcdresolver.FromGRPC(addr); ok {
-		m.tier = a.Priority
+	if r.Prefer != nil {
+		m.tier.rank = r.Prefer(m.name)
 	}
+	if a, ok := getcdresolver.FromGRPC(addr); ok {
+		m.tier.priority = a.Priority
+	}
+}
+
+// tier is how much an endpoint is preferred, first by its user and then by the
+// priority of its SRV record; less is better.
+type tier struct {
+	rank     int
+	priority uint16
+}
+
+func (t tier) compare(u tier) int {
+	return cmp.Or(cmp.Compare(t.rank, u.rank), cmp.Compare(t.priority, u.priority))
 }
 
 func (m *member) ready() bool { return m.state == connectivity.Ready }
 
 // usable reports whether m, if connected, may be expected to serve.
-func (m *member) usable(now time.Time) bool { return !m.shunnedAt(now) && !m.doubted() }
+func (m *member) usable(now time.Time) bool {
+	return !m.shunnedAt(now) && (m.link == nil || !m.link.doubted && !m.link.unwell)
+}
 
 func (m *member) shunnedAt(now time.Time) bool { return m.demoted != nil && now.Before(m.shunTill) }
 
@@ -115,8 +132,8 @@ func compareServing(now time.Time) func(a, b *member) int {
 				return c
 			}
 		}
-		if a.tier != b.tier {
-			return int(a.tier) - int(b.tier)
+		if c := a.tier.compare(b.tier); c != 0 {
+			return c
 		}
 		if a.role != b.role {
 			return int(b.role) - int(a.role)
@@ -135,8 +152,8 @@ func compareDialling(now time.Time) func(a, b *member) int {
 		if c := falseFirst(a.suspect, b.suspect); c != 0 {
 			return c
 		}
-		if a.tier != b.tier {
-			return int(a.tier) - int(b.tier)
+		if c := a.tier.compare(b.tier); c != 0 {
+			return c
 		}
 		return a.index - b.index
 	}

@@ -2,6 +2,7 @@ package balancer
 
 import (
 	"context"
+	"math/rand/v2"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -14,6 +15,8 @@ import (
 type picker struct {
 	policy  *policy
 	members []*connection // those connected, the active one first
+	spread  int           // over how many of them reads are spread, the first ones
+	leader  *connection   // where writes go; nil for the active one
 	held    held
 }
 
@@ -56,15 +59,25 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 
 // choose returns nil when a is of no use at any of the members.
 func (p *picker) choose(a *Attempt) *connection {
-	for _, c := range p.members {
-		if !a.avoids(c.member) {
+	first := 0
+	switch {
+	case a == nil || a.Flow:
+	case a.Write:
+		if p.leader != nil && !a.avoids(p.leader.member) {
+			return p.leader
+		}
+	case p.spread > 1:
+		first = rand.N(p.spread)
+	}
+	for i := range p.members {
+		if c := p.members[(first+i)%len(p.members)]; !a.avoids(c.member) {
 			return c
 		}
 	}
 	if a.Elsewhere {
 		return nil
 	}
-	return p.members[0]
+	return p.members[first]
 }
 
 // errNoOther ends an RPC that no other member can take. Being a status it does

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -13,9 +12,6 @@ import (
 
 	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/connectivity"
-	"google.golang.org/grpc/resolver"
-
-	getcdresolver "github.com/getcd/getcd/resolver"
 )
 
 // Name is the policy's name in a gRPC service config.
@@ -25,19 +21,6 @@ const Name = "getcd_failover"
 const ServiceConfig = `{"loadBalancingConfig":[{"` + Name + `":{}}]}`
 
 const (
-	// connected is how many members are kept connected: one serves, one waits.
-	connected = 2
-	// stagger is how long a connection attempt may take before the next member
-	// is tried beside it, while there is none to serve (RFC 8305, section 5,
-	// recommends 250 ms).
-	stagger = 250 * time.Millisecond
-	// redial is the shortest time between two attempts at one member, so that
-	// one that accepts and hangs up at once can't be dialled in a loop.
-	redial = 250 * time.Millisecond
-	// The pause after a round in which no member could be connected.
-	minPause        = 100 * time.Millisecond
-	maxPauseServing = 5 * time.Second // one still serves; only the standby is missing
-	maxPauseOutage  = time.Second     // none serves
 	// How long a demotion lasts unless the member serves earlier. It doubles
 	// while the member goes on refusing.
 	minPenalty = 250 * time.Millisecond
@@ -64,6 +47,7 @@ func (builder) Build(cc balancer.ClientConn, _ balancer.BuildOptions) balancer.B
 		cc: cc, clock: clock{epoch: time.Now()},
 		opts: Options{Table: NewTable(), Logger: slog.New(slog.DiscardHandler)},
 	}
+	p.counters = &p.opts.Table.counters
 	p.timer = time.AfterFunc(time.Hour, p.wake)
 	p.timer.Stop()
 	p.watchdog = time.AfterFunc(time.Hour, p.inspect)
@@ -98,11 +82,18 @@ type policy struct {
 	shown   []row // as last published
 	timer   *time.Timer
 
+	counters *counters // the table's
+
 	// For keeping back what would be lost; see hold.go.
 	troubled  time.Time // when the last trouble began
 	held      held
 	shownHeld held        // as last published
 	holding   atomic.Bool // equals held != nothing; lets an answer find out cheaply
+
+	// Who leads, for Routing.WritesToLeader; see leader.go.
+	leader     uint64 // raft's leader by its member ID; 0 while unknown
+	leaderTerm uint64 // the raft term in which it does
+	seeking    bool   // seek runs
 
 	// For watching over silent connections; see stall.go.
 	watching atomic.Bool // the watchdog is set
@@ -121,6 +112,7 @@ type row struct {
 	since    time.Time
 	shunTill time.Time
 	usable   bool
+	leads    bool
 }
 
 // UpdateClientConnState takes the resolver's newest list. Members that are
@@ -133,7 +125,7 @@ func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
 		return nil
 	}
 	if o, ok := s.ResolverState.Attributes.Value(optionsKey{}).(Options); ok {
-		p.opts = o
+		p.opts, p.counters = o, &o.Table.counters
 	}
 	listed := addresses(s.ResolverState)
 	if len(listed) == 0 {
@@ -158,7 +150,7 @@ func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
 				m.dialled = p.lapsed[i].dialled
 			}
 		}
-		m.place(len(p.members), addr)
+		m.place(len(p.members), addr, p.opts.Routing)
 		p.members = append(p.members, m)
 	}
 	for _, m := range old {
@@ -243,6 +235,7 @@ func (p *policy) dropLocked(m *member) {
 			time.AfterFunc(lostAfter, m.link.wire.sever)
 		}
 		m.link.end(errLeft)
+		m.link.abandon()
 		m.link.sc.Shutdown()
 		m.link = nil
 	}
@@ -253,24 +246,7 @@ func (p *policy) dropLocked(m *member) {
 // leaveLocked has streams leave l, which lives on for now.
 func (p *policy) leaveLocked(l *link, cause error) {
 	l.end(cause)
-	l.life, l.end = context.WithCancelCause(p.ctx)
-}
-
-func (p *policy) dialLocked(m *member, now time.Time) {
-	m.tried, m.dialled, p.dialled = true, now, now
-	l := newLink(p)
-	//nolint:staticcheck // SA1019: deprecated for the lists of several addresses that it also takes.
-	sc, err := p.cc.NewSubConn([]resolver.Address{l.wire.address(m.addr)}, balancer.NewSubConnOptions{
-		StateListener: func(s balancer.SubConnState) { p.connectionChanged(m, l, s) },
-	})
-	if err != nil {
-		l.end(err)
-		p.failedLocked(m, err)
-		return
-	}
-	l.sc, m.link = sc, l
-	m.setState(connectivity.Connecting)
-	sc.Connect()
+	l.life, l.end = context.WithCancelCause(l.gone)
 }
 
 func (p *policy) failedLocked(m *member, err error) {
@@ -293,6 +269,10 @@ func (p *policy) connectionChanged(m *member, l *link, s balancer.SubConnState) 
 		m.setState(connectivity.Ready)
 		m.suspect = false
 		p.rounds, p.paused = 0, time.Time{}
+		p.probes.Go(func() { p.heed(m, l) })
+		if p.opts.Routing.WritesToLeader {
+			p.probes.Go(func() { p.meet(m, l) })
+		}
 		p.opts.Logger.Debug("etcd: connected", "endpoint", m.name)
 	case connectivity.TransientFailure:
 		// The next attempt is a new SubConn's: when to dial is decided here, not
@@ -300,11 +280,11 @@ func (p *policy) connectionChanged(m *member, l *link, s balancer.SubConnState) 
 		p.failedLocked(m, s.ConnectionError)
 		p.dialled = time.Time{} // the next member's turn need not wait
 	default: // Idle: a connection that was made is gone. Shutdown: likewise.
-		p.failedLocked(m, errLost)
-		if m == p.active {
+		if p.takesLocked(m) {
 			p.troubleLocked(time.Now())
 			p.newRoundsLocked()
 		}
+		p.failedLocked(m, errLost)
 	}
 	p.stepLocked()
 }
@@ -357,8 +337,8 @@ func (p *policy) electLocked(now time.Time) {
 		case standby == nil && !m.leaving:
 			standby = m
 			m.setRole(Standby)
-		case m.doubted() || !m.leaving && !standby.usable(now):
-			m.setRole(Idle) // kept: a verdict is due, or too few of them can serve
+		case m.doubted() || !m.leaving && (!standby.usable(now) || p.opts.Routing.everyone()):
+			m.setRole(Idle) // kept: a verdict is due, or more are wanted
 		default:
 			p.dropLocked(m)
 		}
@@ -370,6 +350,9 @@ func (p *policy) electLocked(now time.Time) {
 		}
 		if active != nil {
 			to = active.name
+		}
+		if from != "" && to != "" {
+			p.counters.failovers.Add(1)
 		}
 		p.opts.Logger.Info("etcd: active endpoint changed", "from", from, "to", to)
 		p.settled = now
@@ -384,92 +367,6 @@ func (p *policy) electLocked(now time.Time) {
 	})
 }
 
-// connectLocked dials where members are wanting, and returns when to look again
-// if nothing happens; zero for never.
-func (p *policy) connectLocked(now time.Time) (next time.Time) {
-	wanted := p.wantedLocked(now)
-	if len(wanted) == 0 {
-		return time.Time{}
-	}
-	if now.Before(p.paused) {
-		return p.paused
-	}
-	for {
-		connecting := 0
-		var candidates []*member
-		for _, m := range wanted {
-			switch {
-			case m.state == connectivity.Connecting:
-				connecting++
-			case !m.tried:
-				candidates = append(candidates, m)
-			}
-		}
-		if connecting == len(wanted) || connecting > 0 && p.servedLocked(now) {
-			return time.Time{} // its outcome is the next event
-		}
-		if connecting > 0 && now.Before(p.dialled.Add(stagger)) {
-			return p.dialled.Add(stagger)
-		}
-		if len(candidates) == 0 {
-			return p.endRoundLocked(now)
-		}
-		slices.SortFunc(candidates, compareDialling(now))
-		m := candidates[0]
-		if ready := m.dialled.Add(redial); !m.dialled.IsZero() && now.Before(ready) {
-			return ready
-		}
-		p.dialLocked(m, now)
-	}
-}
-
-// wantedLocked returns the members that should be connected and are not: all of
-// them while too few can serve, those of a better tier than the active one's
-// always.
-func (p *policy) wantedLocked(now time.Time) []*member {
-	serving := 0
-	for _, m := range p.members {
-		if m.ready() && m.usable(now) && !m.leaving {
-			serving++
-		}
-	}
-	var wanted []*member
-	for _, m := range p.members {
-		if !m.ready() && !m.leaving && (serving < connected || m.tier < p.active.tier) {
-			wanted = append(wanted, m)
-		}
-	}
-	return wanted
-}
-
-// servedLocked reports whether requests are being served meanwhile, so that there
-// is no haste.
-func (p *policy) servedLocked(now time.Time) bool {
-	return p.active != nil && p.active.usable(now)
-}
-
-// endRoundLocked is reached when each wanted member was tried, and some could not
-// be connected or are still connecting: pause, longer each time, then start over.
-func (p *policy) endRoundLocked(now time.Time) time.Time {
-	longest := maxPauseServing
-	if !p.servedLocked(now) {
-		longest = maxPauseOutage
-		if p.active == nil && p.rounds == 0 {
-			p.opts.Logger.Warn("etcd: no endpoint can be reached", "endpoints", len(p.members))
-		}
-		p.cc.ResolveNow(resolver.ResolveNowOptions{})
-	}
-	pause := minPause << min(p.rounds, 10)
-	pause = min(pause, longest)
-	pause = pause/2 + rand.N(pause/2+1) // equal jitter
-	p.rounds++
-	p.paused = now.Add(pause)
-	for _, m := range p.members {
-		m.tried = false
-	}
-	return p.paused
-}
-
 // publishLocked tells grpc and the readers of the table.
 func (p *policy) publishLocked() {
 	state := connectivity.Connecting
@@ -482,7 +379,7 @@ func (p *policy) publishLocked() {
 	now := time.Now()
 	rows := make([]row, len(p.members))
 	for i, m := range p.members {
-		rows[i] = row{m, m.role, m.state, m.since, m.shunTill, m.usable(now)}
+		rows[i] = row{m, m.role, m.state, m.since, m.shunTill, m.usable(now), p.leadsLocked(m)}
 	}
 	if state == p.state && p.held == p.shownHeld && slices.Equal(rows, p.shown) {
 		return
@@ -491,7 +388,7 @@ func (p *policy) publishLocked() {
 	p.cc.UpdateState(balancer.State{ConnectivityState: p.state, Picker: p.pickerLocked(now)})
 	status := make([]Status, len(rows))
 	for i, m := range p.members {
-		status[i] = Status{Address: m.name, Role: m.role, State: m.state, Since: m.since, LastError: m.lastErr}
+		status[i] = Status{Address: m.name, Role: m.role, State: m.state, Since: m.since, LastError: m.lastErr, Leader: rows[i].leads}
 		if !rows[i].usable {
 			status[i].Demoted = m.demoted
 		}
@@ -502,17 +399,35 @@ func (p *policy) publishLocked() {
 // pickerLocked returns the snapshot for picks.
 func (p *policy) pickerLocked(now time.Time) *picker {
 	serving := slices.DeleteFunc(slices.Clone(p.members), func(m *member) bool { return !m.ready() })
-	slices.SortFunc(serving, compareServing(now))
-	pick := &picker{policy: p, held: p.held}
-	for _, m := range serving {
+	order := compareServing(now)
+	slices.SortFunc(serving, func(a, b *member) int {
+		if c := falseFirst(a != p.active, b != p.active); c != 0 {
+			return c
+		}
+		return order(a, b)
+	})
+	pick := &picker{policy: p, held: p.held, spread: 1}
+	for i, m := range serving {
 		c := &connection{m, m.link, m.link.life}
-		if m == p.active {
-			pick.members = slices.Insert(pick.members, 0, c)
-		} else {
-			pick.members = append(pick.members, c)
+		pick.members = append(pick.members, c)
+		if p.opts.Routing.SpreadReads && i == pick.spread && m.usable(now) && !m.leaving && m.tier == p.active.tier {
+			pick.spread++
+		}
+		if p.leadsLocked(m) && m.usable(now) {
+			pick.leader = c
 		}
 	}
 	return pick
+}
+
+// leadsLocked reports whether m is known as the leader that writes go to.
+func (p *policy) leadsLocked(m *member) bool {
+	return p.opts.Routing.WritesToLeader && p.leader != 0 && m.id.Load() == p.leader
+}
+
+// takesLocked reports whether requests go to m that take the leader and a quorum.
+func (p *policy) takesLocked(m *member) bool {
+	return m == p.active || m.ready() && (p.opts.Routing.SpreadReads || p.leadsLocked(m))
 }
 
 // demote is called by an RPC begun at start that m has refused for cause.
@@ -533,7 +448,8 @@ func (p *policy) demoteLocked(m *member, cause error) {
 	if m.demoted == nil {
 		p.opts.Logger.Warn("etcd: endpoint demoted", "endpoint", m.name, "cause", cause)
 	}
-	if m == p.active {
+	p.counters.demotions.Add(1)
+	if p.takesLocked(m) {
 		p.troubleLocked(time.Now())
 		p.newRoundsLocked() // others are needed sooner than as a standby
 	}
@@ -549,38 +465,6 @@ func (p *policy) restoreLocked(m *member) {
 	m.demoted, m.penalty, m.judged = nil, 0, time.Now()
 	m.shunned.Store(false)
 	p.opts.Logger.Info("etcd: endpoint serves again", "endpoint", m.name)
-}
-
-// addresses returns one address for each endpoint, in the resolver's order.
-func addresses(s resolver.State) []resolver.Address {
-	var out []resolver.Address
-	for _, e := range s.Endpoints {
-		out = append(out, e.Addresses...)
-	}
-	if len(s.Endpoints) == 0 {
-		out = s.Addresses
-	}
-	var unique []resolver.Address
-	for _, a := range out {
-		if !slices.ContainsFunc(unique, func(b resolver.Address) bool { return sameAddress(a, b) }) {
-			unique = append(unique, a)
-		}
-	}
-	return unique
-}
-
-// sameAddress reports whether one connection serves for both. Under which SRV
-// target an address was found makes no difference to it.
-func sameAddress(a, b resolver.Address) bool {
-	if a.Addr != b.Addr || a.ServerName != b.ServerName {
-		return false
-	}
-	x, ok := getcdresolver.FromAttributes(a.Attributes)
-	y, both := getcdresolver.FromAttributes(b.Attributes)
-	if ok && both {
-		return x.TLS == y.TLS
-	}
-	return a.Attributes.Equal(b.Attributes)
 }
 
 // earliest returns the earlier of two moments, of which zero is never.

@@ -154,6 +154,7 @@ func (p *policy) probeLocked(m *member) {
 		return
 	}
 	l.probing = true
+	p.counters.probes.Add(1)
 	var other *link
 	for _, o := range p.members {
 		if o != m && o.ready() && (other == nil || o.usable(time.Now())) {
@@ -215,9 +216,10 @@ func (p *policy) doubt(m *member, l *link, v verdict, start time.Time) {
 
 func (p *policy) doubtLocked(m *member, since time.Time) {
 	p.opts.Logger.Debug("etcd: endpoint doubted", "endpoint", m.name)
+	p.counters.doubts.Add(1)
 	m.link.doubted = true
 	p.leaveLocked(m.link, errDoubted)
-	if m == p.active {
+	if p.takesLocked(m) {
 		p.troubleLocked(since)
 	}
 }
@@ -232,7 +234,7 @@ func (p *policy) judgeLocked(m *member, v verdict, start time.Time) {
 		p.retireLocked(m, v.serves)
 	case v.serves != nil:
 		// The cluster is in trouble, or this process; not this member.
-		if m == p.active {
+		if p.takesLocked(m) {
 			p.troubleLocked(start)
 		}
 	case m.link.lost(time.Now(), time.Duration(m.latency.Load())):
@@ -259,7 +261,8 @@ func (l *link) lost(now time.Time, latency time.Duration) bool {
 // severLocked breaks m's connection: all that is under way on it fails now.
 func (p *policy) severLocked(m *member) {
 	p.opts.Logger.Warn("etcd: endpoint severed", "endpoint", m.name, "cause", errSilent)
-	l, active := m.link, m == p.active
+	p.counters.severed.Add(1)
+	l, active := m.link, p.takesLocked(m)
 	p.failedLocked(m, errSilent)
 	l.wire.sever()
 	if active {
@@ -272,6 +275,7 @@ func (p *policy) severLocked(m *member) {
 // until drain has passed, and fails then.
 func (p *policy) retireLocked(m *member, cause error) {
 	p.opts.Logger.Warn("etcd: connection retired", "endpoint", m.name, "cause", cause)
+	p.counters.retired.Add(1)
 	l := m.link
 	p.failedLocked(m, cause)
 	m.suspect = !errors.Is(cause, errLostWrite)
@@ -367,7 +371,7 @@ func (l *link) readProbe(ctx context.Context) error {
 	resp, err := pb.NewKVClient(cc).Range(ctx, &pb.RangeRequest{Key: []byte{0}, CountOnly: true})
 	switch status.Code(err) {
 	case codes.OK:
-		l.clock.observeTerm(resp.GetHeader().GetRaftTerm(), time.Now())
+		l.observeTerm(resp.GetHeader().GetRaftTerm())
 	case codes.InvalidArgument, codes.PermissionDenied, codes.Unauthenticated:
 	default:
 		return err

@@ -43,6 +43,9 @@ type Status struct {
 	Role Role
 	// State is the state of its connection.
 	State connectivity.State
+	// Leader says that the endpoint is known as raft's leader, which is looked
+	// for with Routing.WritesToLeader only.
+	Leader bool
 	// Since is when Role or State last changed.
 	Since time.Time
 	// Demoted is why the endpoint, though connected, is not to be used: the
@@ -65,8 +68,9 @@ type Table struct {
 	status  []Status  // guarded by mu, as of the last change
 	changed chan struct{}
 
-	active atomic.Pointer[member] // nil while none is connected
-	spare  atomic.Bool            // another is connected too
+	counters counters
+	active   atomic.Pointer[member] // nil while none is connected
+	spare    atomic.Bool            // another is connected too
 }
 
 // NewTable returns an empty table.
@@ -132,6 +136,8 @@ func (t *Table) publish(members []*member, status []Status) {
 type Options struct {
 	Table  *Table       // where to publish; not nil
 	Logger *slog.Logger // not nil; one record per transition, none per call
+
+	Routing Routing
 }
 
 type optionsKey struct{}

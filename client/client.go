@@ -79,6 +79,9 @@ func (c *Client) Endpoints() []balancer.Status { return c.conn.table.Snapshot() 
 // channel before Endpoints.
 func (c *Client) EndpointsChanged() <-chan struct{} { return c.conn.table.Changed() }
 
+// Counters returns what the client has done so far.
+func (c *Client) Counters() Counters { return c.conn.Counters() }
+
 // ResolverErrors returns what is wrong now with each of the configured endpoints
 // that can't be resolved, as *resolver.EndpointError; nothing when all is well.
 // The addresses that such an endpoint had before stay in use.
@@ -110,7 +113,7 @@ func newConn(cfg Config) (*Conn, error) {
 		secure = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
 	opts := []grpc.DialOption{
-		grpc.WithResolvers(builder{r, balancer.Options{Table: c.table, Logger: cfg.Logger}}),
+		grpc.WithResolvers(builder{r, balancer.Options{Table: c.table, Logger: cfg.Logger, Routing: cfg.Routing}}),
 		grpc.WithDefaultServiceConfig(balancer.ServiceConfig),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDisableRetry(), // what may be sent again is decided in Conn

@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/resolver"
 )
 
@@ -66,6 +67,10 @@ type Config struct {
 	// MaxCallRecvMsgSize is the largest response in bytes; 0 means
 	// math.MaxInt32. It must not be less than MaxCallSendMsgSize.
 	MaxCallRecvMsgSize int
+
+	// Routing says which member gets which request. The zero value sends all to
+	// one member until that fails, and then to the next.
+	Routing balancer.Routing
 
 	// Logger gets a record for each change of the connections: none for a call.
 	// Nil means silence.

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/internal/backoff"
 	"github.com/getcd/getcd/resolver"
 )
 
@@ -45,6 +46,7 @@ type Conn struct {
 	auth     *authenticator
 	none     *credential // for Authenticate itself
 	hedges   hedges
+	counters counters
 
 	closed atomic.Bool
 }
@@ -55,6 +57,7 @@ var _ grpc.ClientConnInterface = (*Conn)(nil)
 // ctx ends, or, for a write, when its fate can't be learned. The error is an
 // *Error.
 func (c *Conn) Invoke(ctx context.Context, method string, req, reply any, opts ...grpc.CallOption) error {
+	c.counters.calls.Add(1)
 	t := &try{conn: c, ctx: ctx, method: method, call: classify(method, req)}
 	if a := balancer.FromContext(ctx); a != nil {
 		t.avoid = a.Avoid
@@ -81,6 +84,7 @@ func (t *try) invoke(req, reply any, opts []grpc.CallOption) error {
 		if t.hedge != nil {
 			t.hedge.begin(ctx)
 		}
+		t.conn.counters.attempts.Add(1)
 		err = t.conn.cc.Invoke(ctx, t.method, req, reply, opts...)
 		if err == nil {
 			if r, ok := reply.(interface{ GetHeader() *pb.ResponseHeader }); ok {
@@ -112,6 +116,7 @@ func (t *try) invoke(req, reply any, opts []grpc.CallOption) error {
 // NewStream opens a stream on a member. Its methods' errors are *Error, or io.EOF
 // at the stream's regular end.
 func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	c.counters.calls.Add(1)
 	t := try{conn: c, ctx: ctx, method: method, call: classify(method, nil)}
 	// A stream's opener may want to know where it went: its own Attempt is used.
 	own := balancer.FromContext(ctx)
@@ -132,6 +137,7 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 		}
 		attempt.AnyMember, attempt.Flow = t.call.anyMember, flows(method)
 		sctx, cancel := context.WithCancelCause(sctx)
+		c.counters.attempts.Add(1)
 		s, err := c.cc.NewStream(sctx, desc, method, opts...)
 		if err == nil {
 			return newStream(sctx, cancel, s, t, attempt, cred), nil
@@ -151,6 +157,7 @@ func (c *Conn) login(user, password string, timeout time.Duration) func(context.
 	return func(ctx context.Context) (string, error) {
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
+		c.counters.logins.Add(1)
 		r, err := pb.NewAuthClient(c).Authenticate(ctx, &pb.AuthenticateRequest{Name: user, Password: password})
 		return r.GetToken(), err
 	}
@@ -237,24 +244,17 @@ func (t *try) judge(err error, attempt *balancer.Attempt, cred *credential) (don
 }
 
 // The pauses between tries: none before the second, which goes to the standby.
-const (
-	minPause = 10 * time.Millisecond
-	maxPause = 250 * time.Millisecond
-)
+var pauses = backoff.Exponential{First: 10 * time.Millisecond, Max: 250 * time.Millisecond}
 
 // pause waits before the next try, or until the context ends.
 func (t *try) pause() error {
 	if t.n < 2 {
 		return nil
 	}
-	timer := time.NewTimer(backoff(t.n-2, minPause, maxPause))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-t.ctx.Done():
+	if !backoff.Sleep(t.ctx, pauses.Pause(t.n-2)) {
 		return t.ctx.Err()
 	}
+	return nil
 }
 
 // appliedBefore reports whether the server's refusal of a repeated request shows

@@ -162,6 +162,7 @@ func (h *hedge) fire() {
 		h.mu.Unlock()
 		return
 	}
+	t.conn.counters.hedges.Add(1)
 	s := &second{done: make(chan struct{}), reply: h.reply.New().Interface()}
 	var ctx context.Context
 	ctx, s.cancel = context.WithCancel(t.ctx)

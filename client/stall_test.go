@@ -21,6 +21,7 @@ func (r *rig) warm() {
 			r.t.Fatal(err)
 		}
 	}
+	time.Sleep(time.Millisecond) // what comes then is later; the bubble's clock stands still otherwise
 }
 
 // A member that keeps its connections and answers nothing is severed: reads move

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	grpcresolver "google.golang.org/grpc/resolver"
 )
@@ -28,6 +29,8 @@ type Resolver struct {
 	opts      Options
 	authority string
 	security  verdict // what the configuration says before DNS is asked
+
+	resolutions atomic.Uint64
 
 	mu       sync.Mutex // leaf: nothing is called while it is held
 	building bool       // guarded by mu: what Build returned is not closed yet
@@ -144,6 +147,9 @@ func (r *Resolver) Errors() []error {
 	defer r.mu.Unlock()
 	return slices.Clone(r.failures)
 }
+
+// Resolutions returns how many resolutions of an endpoint were begun so far.
+func (r *Resolver) Resolutions() uint64 { return r.resolutions.Load() }
 
 // Addresses returns the addresses that gRPC was told last, in the order in
 // which they are to be tried. It is empty until something was resolved. The

@@ -165,6 +165,7 @@ func (w *watcher) startDue(ctx context.Context) {
 		}
 		e.running, e.wanted = true, false
 		w.running++
+		w.r.resolutions.Add(1)
 		go w.resolve(ctx, e)
 	}
 }

@@ -1,0 +1,174 @@
+package balancer
+
+import (
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/resolver"
+
+	getcdresolver "github.com/getcd/getcd/resolver"
+)
+
+const (
+	// connected is how many members are kept connected: one serves, one waits.
+	connected = 2
+	// stagger is how long a connection attempt may take before the next member
+	// is tried beside it, while there is none to serve (RFC 8305, section 5,
+	// recommends 250 ms).
+	stagger = 250 * time.Millisecond
+	// redial is the shortest time between two attempts at one member, so that
+	// one that accepts and hangs up at once can't be dialled in a loop.
+	redial = 250 * time.Millisecond
+	// The pause after a round in which no member could be connected.
+	minPause        = 100 * time.Millisecond
+	maxPauseServing = 5 * time.Second // one still serves; only the standby is missing
+	maxPauseOutage  = time.Second     // none serves
+)
+
+// connectLocked dials where members are wanting, and returns when to look again
+// if nothing happens; zero for never.
+func (p *policy) connectLocked(now time.Time) (next time.Time) {
+	wanted := p.wantedLocked(now)
+	if len(wanted) == 0 {
+		return time.Time{}
+	}
+	if now.Before(p.paused) {
+		return p.paused
+	}
+	for {
+		connecting := 0
+		var candidates []*member
+		for _, m := range wanted {
+			switch {
+			case m.state == connectivity.Connecting:
+				connecting++
+			case !m.tried:
+				candidates = append(candidates, m)
+			}
+		}
+		if connecting == len(wanted) || connecting > 0 && p.servedLocked(now) {
+			return time.Time{} // its outcome is the next event
+		}
+		if connecting > 0 && now.Before(p.dialled.Add(stagger)) {
+			return p.dialled.Add(stagger)
+		}
+		if len(candidates) == 0 {
+			return p.endRoundLocked(now)
+		}
+		slices.SortFunc(candidates, compareDialling(now))
+		m := candidates[0]
+		if ready := m.dialled.Add(redial); !m.dialled.IsZero() && now.Before(ready) {
+			return ready
+		}
+		p.dialLocked(m, now)
+	}
+}
+
+// wantedLocked returns the members that should be connected and are not: all of
+// them while too few can serve, those of a better tier than the active one's
+// always.
+func (p *policy) wantedLocked(now time.Time) []*member {
+	serving := 0
+	for _, m := range p.members {
+		if m.ready() && m.usable(now) && !m.leaving {
+			serving++
+		}
+	}
+	var wanted []*member
+	for _, m := range p.members {
+		if !m.ready() && !m.leaving && (serving < p.connectedLocked() || m.tier.compare(p.active.tier) < 0) {
+			wanted = append(wanted, m)
+		}
+	}
+	return wanted
+}
+
+// connectedLocked is how many members should be connected and able to serve.
+func (p *policy) connectedLocked() int {
+	if p.opts.Routing.everyone() {
+		return len(p.members)
+	}
+	return connected
+}
+
+// servedLocked reports whether requests are being served meanwhile, so that there
+// is no haste.
+func (p *policy) servedLocked(now time.Time) bool {
+	return p.active != nil && p.active.usable(now)
+}
+
+// endRoundLocked is reached when each wanted member was tried, and some could not
+// be connected or are still connecting: pause, longer each time, then start over.
+func (p *policy) endRoundLocked(now time.Time) time.Time {
+	longest := maxPauseServing
+	if !p.servedLocked(now) {
+		longest = maxPauseOutage
+		if p.active == nil && p.rounds == 0 {
+			p.opts.Logger.Warn("etcd: no endpoint can be reached", "endpoints", len(p.members))
+		}
+		p.cc.ResolveNow(resolver.ResolveNowOptions{})
+	}
+	pause := minPause << min(p.rounds, 10)
+	pause = min(pause, longest)
+	pause = pause/2 + rand.N(pause/2+1) // equal jitter
+	p.rounds++
+	p.paused = now.Add(pause)
+	for _, m := range p.members {
+		m.tried = false
+	}
+	return p.paused
+}
+
+func (p *policy) dialLocked(m *member, now time.Time) {
+	m.tried, m.dialled, p.dialled = true, now, now
+	p.counters.dials.Add(1)
+	l := newLink(p)
+	//nolint:staticcheck // SA1019: deprecated for the lists of several addresses that it also takes.
+	sc, err := p.cc.NewSubConn([]resolver.Address{l.wire.address(m.addr)}, balancer.NewSubConnOptions{
+		StateListener: func(s balancer.SubConnState) { p.connectionChanged(m, l, s) },
+	})
+	if err != nil {
+		l.end(err)
+		l.abandon()
+		p.failedLocked(m, err)
+		return
+	}
+	l.sc, m.link = sc, l
+	m.setState(connectivity.Connecting)
+	sc.Connect()
+}
+
+// addresses returns one address for each endpoint, in the resolver's order.
+func addresses(s resolver.State) []resolver.Address {
+	var out []resolver.Address
+	for _, e := range s.Endpoints {
+		out = append(out, e.Addresses...)
+	}
+	if len(s.Endpoints) == 0 {
+		out = s.Addresses
+	}
+	var unique []resolver.Address
+	for _, a := range out {
+		if !slices.ContainsFunc(unique, func(b resolver.Address) bool { return sameAddress(a, b) }) {
+			unique = append(unique, a)
+		}
+	}
+	return unique
+}
+
+// sameAddress reports whether one connection serves for both. Under which SRV
+// target an address was found makes no difference to it.
+func sameAddress(a, b resolver.Address) bool {
+	if a.Addr != b.Addr || a.ServerName != b.ServerName {
+		return false
+	}
+	x, ok := getcdresolver.FromAttributes(a.Attributes)
+	y, both := getcdresolver.FromAttributes(b.Attributes)
+	if ok && both {
+		return x.TLS == y.TLS
+	}
+	return a.Attributes.Equal(b.Attributes)
+}

@@ -1,0 +1,71 @@
+package balancer
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+)
+
+// rewatch is the pause before a health watch that a member has ended is begun
+// again.
+const rewatch = time.Second
+
+// heed follows what m says of its own health, for as long as l lives: a member
+// that says NOT_SERVING is demoted, and serves again when it says so (gRPC's
+// health checking protocol; etcd 3.6 and later say NOT_SERVING while they
+// defragment, if told to).
+//
+// The stream also allows HTTP/2's pings on the connection of a standby, which
+// etcd refuses on connections without a stream.
+func (p *policy) heed(m *member, l *link) {
+	for {
+		err := p.heedOnce(m, l)
+		if status.Code(err) == codes.Unimplemented {
+			return // an etcd before 3.3, or something between that does not know it
+		}
+		timer := time.NewTimer(rewatch)
+		select {
+		case <-timer.C:
+		case <-l.gone.Done():
+			timer.Stop()
+			return
+		}
+	}
+}
+
+func (p *policy) heedOnce(m *member, l *link) error {
+	ctx, cancel := context.WithCancel(l.gone)
+	defer cancel()
+	cc, release := l.rpcs()
+	defer release()
+	stream, err := healthpb.NewHealthClient(cc).Watch(ctx, &healthpb.HealthCheckRequest{})
+	for err == nil {
+		var resp *healthpb.HealthCheckResponse
+		if resp, err = stream.Recv(); err != nil {
+			break
+		}
+		p.setHealth(m, l, resp.Status != healthpb.HealthCheckResponse_NOT_SERVING)
+	}
+	return err
+}
+
+// setHealth notes what m says of itself.
+func (p *policy) setHealth(m *member, l *link, serving bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || m.link != l || l.unwell == !serving {
+		return
+	}
+	l.unwell = !serving
+	if serving {
+		if m.demoted == errNotServing { //nolint:errorlint // the very value
+			p.restoreLocked(m)
+		}
+	} else {
+		p.demoteLocked(m, errNotServing)
+	}
+	p.stepLocked()
+}

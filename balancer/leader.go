@@ -1,0 +1,119 @@
+package balancer
+
+import (
+	"context"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+// Routing says which member gets which request. The zero value sends all to one
+// member, the active one, until it fails.
+type Routing struct {
+	// SpreadReads sends each read to one of the members that serve, at random.
+	// All of them are kept connected then. Writes and streams go to the active
+	// member as before.
+	SpreadReads bool
+	// WritesToLeader sends what changes something to raft's leader, which saves
+	// the way from another member to it. The leader is learned from the members
+	// (Status) when they are connected, and anew when an answer tells a new raft
+	// term. All members are kept connected. While the leader is not known, or
+	// not connected, writes go to the active member.
+	WritesToLeader bool
+	// Prefer ranks the endpoints, given as they are dialled ("10.0.0.1:2379"):
+	// those of the least rank serve while one of them can, as with the priorities
+	// of SRV records, which count within a rank. Nil ranks all alike. It must be
+	// quick, and always give the same answer.
+	Prefer func(endpoint string) int
+}
+
+// everyone reports whether all members are wanted connected.
+func (r Routing) everyone() bool { return r.SpreadReads || r.WritesToLeader }
+
+const (
+	// The pauses between two questions after the leader.
+	minSeekPause = 50 * time.Millisecond
+	maxSeekPause = time.Second
+)
+
+// meet asks a member that has just been connected who it is, and who leads.
+func (p *policy) meet(m *member, l *link) {
+	ctx, cancel := context.WithTimeout(l.gone, proofTime)
+	defer cancel()
+	resp, err := l.status(ctx)
+	if err == nil {
+		m.id.Store(resp.GetHeader().GetMemberId())
+		p.learn(resp)
+	}
+}
+
+// status asks the member for its status, which it knows by itself.
+func (l *link) status(ctx context.Context) (*pb.StatusResponse, error) {
+	cc, release := l.rpcs()
+	defer release()
+	return pb.NewMaintenanceClient(cc).Status(ctx, &pb.StatusRequest{})
+}
+
+// learn takes over who leads, unless that is older than what is known.
+func (p *policy) learn(resp *pb.StatusResponse) (known bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || resp.Leader == 0 || resp.RaftTerm < p.leaderTerm {
+		return p.closed
+	}
+	if p.leader != resp.Leader {
+		p.opts.Logger.Info("etcd: leader changed", "member", resp.Leader, "term", resp.RaftTerm)
+	}
+	p.leader, p.leaderTerm = resp.Leader, resp.RaftTerm
+	p.publishLocked() // the member's ID may be news too
+	return resp.RaftTerm >= p.clock.term.Load()
+}
+
+// termChanged is told that an answer has told a new raft term.
+func (p *policy) termChanged() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || !p.opts.Routing.WritesToLeader || p.seeking {
+		return
+	}
+	p.seeking = true
+	p.probes.Go(p.seek)
+}
+
+// seek asks the active member who leads until it knows that of the newest term.
+func (p *policy) seek() {
+	for pause := minSeekPause; ; pause = min(2*pause, maxSeekPause) {
+		p.mu.Lock()
+		var l *link
+		if p.active != nil {
+			l = p.active.link
+		}
+		if p.closed {
+			p.mu.Unlock()
+			return
+		}
+		p.mu.Unlock()
+		if l != nil {
+			ctx, cancel := context.WithTimeout(l.gone, proofTime)
+			resp, err := l.status(ctx)
+			cancel()
+			if err == nil && p.learn(resp) && p.foundLeader() {
+				return
+			}
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-p.ctx.Done():
+		}
+		timer.Stop()
+	}
+}
+
+// foundLeader ends the search, unless the term has changed again.
+func (p *policy) foundLeader() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.seeking = !p.closed && p.leaderTerm < p.clock.term.Load()
+	return !p.seeking
+}
