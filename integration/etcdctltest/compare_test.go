@@ -119,7 +119,7 @@ func (b *bench) wipe(t *testing.T) int64 {
 // rule replaces what inherently differs between two runs.
 type rule func(stdout string) string
 
-var revision = regexp.MustCompile(`("(?:revision|create_revision|mod_revision)":|"(?:Prev)?(?:Revision|CreateRevision|ModRevision)" : |rev=)(\d+)`)
+var revision = regexp.MustCompile(`("(?:revision|create_revision|mod_revision)":|"(?:Prev)?(?:Revision|CreateRevision|ModRevision)" : |rev=|REVISION=|notify: )(\d+)`)
 
 // revisions counts revisions from base. It finds them by the names that go
 // before them; every other number stays as it is.
@@ -128,7 +128,7 @@ func revisions(base int64) rule {
 		return revision.ReplaceAllStringFunc(s, func(found string) string {
 			m := revision.FindStringSubmatch(found)
 			n, err := strconv.ParseInt(m[2], 10, 64)
-			if err != nil {
+			if err != nil || n == 0 { // 0 is none
 				return found
 			}
 			return fmt.Sprintf("%s‹%+d›", m[1], n-base)

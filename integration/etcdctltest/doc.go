@@ -12,4 +12,7 @@
 // by one of three rules: a lease ID that the server or the tool chose becomes
 // ‹lease›, the time that endpoint health measured becomes ‹took›, and a revision
 // is counted from the one that the scenario started at.
+//
+// A watch does not end by itself: a dialogue gives the tool changes and lines of
+// input, waits for what it prints of each, and ends it with a signal.
 package etcdctltest

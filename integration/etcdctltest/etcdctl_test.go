@@ -12,7 +12,9 @@ import (
 
 func TestSameAsEtcdctl(t *testing.T) {
 	tl := buildTools(t)
-	c, err := cluster.Start(t.Context(), cluster.Config{ElectionTimeout: 2 * time.Second})
+	c, err := cluster.Start(t.Context(), cluster.Config{
+		ElectionTimeout: 2 * time.Second, Flags: []string{"--watch-progress-notify-interval=200ms"},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,6 +30,8 @@ func TestSameAsEtcdctl(t *testing.T) {
 	t.Run("transactions", b.transactions)
 	t.Run("leases", b.leases)
 	t.Run("locks", b.locks)
+	t.Run("watches", b.watches)
+	t.Run("interactive watches", b.interactiveWatches)
 	t.Run("cluster", b.clusterCommands)
 	t.Run("mistakes", b.mistakes)
 	t.Run("environment", b.environment)

@@ -127,6 +127,11 @@ func (b *bench) authentication(t *testing.T) {
 		"--user guest:pass:word member list",
 		"--user root:secret member list",
 		"--user root:secret lease list",
+		"--user guest:pass:word watch key02", // which ends
+		"--user guest:pass:word watch key02 -w json",
+		"--user guest:pass:word watch key02 -w fields",
+		"--user guest:pass:word watch key02 -w protobuf",
+		"watch key01",
 	} {
 		b.same(t, at(sh(line)))
 	}

@@ -103,11 +103,8 @@ type result struct {
 	code           int
 }
 
-// run runs the tool at path. Variables in args and env are replaced by vars.
-func run(t *testing.T, path string, i invocation, vars *strings.Replacer) result {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
+// command is the tool at path with its arguments and environment.
+func command(ctx context.Context, path string, i invocation, vars *strings.Replacer) *exec.Cmd {
 	args := make([]string, len(i.args))
 	for n, a := range i.args {
 		args[n] = vars.Replace(a)
@@ -121,6 +118,15 @@ func run(t *testing.T, path string, i invocation, vars *strings.Replacer) result
 	for _, e := range i.env {
 		cmd.Env = append(cmd.Env, vars.Replace(e))
 	}
+	return cmd
+}
+
+// run runs the tool at path. Variables in args and env are replaced by vars.
+func run(t *testing.T, path string, i invocation, vars *strings.Replacer) result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	cmd := command(ctx, path, i, vars)
 	cmd.Stdin = strings.NewReader(vars.Replace(i.stdin))
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

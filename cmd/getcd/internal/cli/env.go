@@ -9,7 +9,12 @@ import (
 	"github.com/spf13/pflag"
 )
 
-const envPrefix = "ETCDCTL_"
+const (
+	envPrefix = "ETCDCTL_"
+	// The two that stand for arguments of watch, not for flags.
+	envWatchKey = envPrefix + "WATCH_KEY"
+	envWatchEnd = envPrefix + "WATCH_RANGE_END"
+)
 
 // envName is the environment variable that stands for a flag:
 // ETCDCTL_DIAL_TIMEOUT for --dial-timeout.
@@ -39,6 +44,8 @@ func applyEnv(fs *pflag.FlagSet, environ []string, warn io.Writer) error {
 	if env["ETCDCTL_API"] == "3" {
 		delete(env, "ETCDCTL_API")
 	}
+	delete(env, envWatchKey)
+	delete(env, envWatchEnd)
 	var err error
 	fs.VisitAll(func(f *pflag.Flag) {
 		name := envName(f.Name)

@@ -27,6 +27,7 @@ func TestEnvironmentSetsFlags(t *testing.T) {
 	f, warnings, err := flagsFrom(t, []string{"--hex"}, []string{
 		"ETCDCTL_ENDPOINTS=a:1,b:2", "ETCDCTL_DIAL_TIMEOUT=7s", "ETCDCTL_INSECURE_SKIP_TLS_VERIFY=true",
 		"ETCDCTL_MAX_RECV_BYTES=9", "ETCDCTL_USER=", "ETCDCTL_API=3", "HOME=/", "ETCDCTL_WRITE_OUT=json", "malformed",
+		"ETCDCTL_WATCH_KEY=k", "ETCDCTL_WATCH_RANGE_END=l",
 	})
 	if err != nil {
 		t.Fatal(err)

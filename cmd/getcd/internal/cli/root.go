@@ -84,7 +84,7 @@ finds the members by any URI that the getcd library knows, such as
 	root.SetHelpCommandGroupID(groupUtility)
 	root.SetCompletionCommandGroupID(groupUtility)
 	root.AddCommand(
-		a.putCommand(), a.getCommand(), a.delCommand(), a.txnCommand(), a.leaseCommand(),
+		a.putCommand(), a.getCommand(), a.delCommand(), a.txnCommand(), a.watchCommand(), a.leaseCommand(),
 		a.memberCommand(), a.endpointCommand(),
 		a.lockCommand(),
 		a.demoCommand(), a.versionCommand(), a.optionsCommand(root),

@@ -16,10 +16,13 @@ const (
 	// BadConnection means that no connection could be made, or that a lease
 	// command failed.
 	BadConnection = 2
-	// InvalidInput means that the transaction on stdin does not parse.
+	// InvalidInput means that what was read from stdin does not parse, or that
+	// the input of an interactive watch has ended.
 	InvalidInput = 3
 	// BadFeature means a known flag with a value that is not supported.
 	BadFeature = 4
+	// Interrupted means that a watch was ended by the server.
+	Interrupted = 5
 	// BadArgs means missing, surplus or contradictory arguments.
 	BadArgs = 128
 )

@@ -53,6 +53,19 @@ func (f *fields) Txn(r *pb.TxnResponse) error {
 	return p.to(f.out)
 }
 
+func (f *fields) Watch(r *pb.WatchResponse) error {
+	var p page
+	f.header(&p, r.GetHeader())
+	for _, e := range r.GetEvents() {
+		p.field("Type", e.GetType())
+		if kv := e.GetPrevKv(); kv != nil {
+			f.pair(&p, "Prev", kv)
+		}
+		f.pair(&p, "", e.GetKv())
+	}
+	return p.to(f.out)
+}
+
 func (f *fields) put(p *page, r *pb.PutResponse) {
 	f.header(p, r.GetHeader())
 	if kv := r.GetPrevKv(); kv != nil {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
 // jsonPrinter prints one JSON object per response and line. The names are the
@@ -64,6 +65,19 @@ func newTxnJSON(r *pb.TxnResponse) *txnJSON {
 		t.Responses = append(t.Responses, o)
 	}
 	return t
+}
+
+// Watch prints the fields of clientv3's type, not those of the message, by that
+// type's names.
+func (j *jsonPrinter) Watch(r *pb.WatchResponse) error {
+	return j.print(struct {
+		Header          *pb.ResponseHeader
+		Events          []*mvccpb.Event
+		CompactRevision int64
+		Canceled        bool
+		Created         bool
+		CancelReason    string
+	}{r.GetHeader(), r.GetEvents(), r.GetCompactRevision(), r.GetCanceled(), r.GetCreated(), ""})
 }
 
 // The lease responses are flat: the header's fields stand beside the lease's.

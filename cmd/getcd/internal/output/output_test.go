@@ -51,6 +51,15 @@ func TestPrinters(t *testing.T) {
 	del := func(p output.Printer) error {
 		return p.Delete(&pb.DeleteRangeResponse{Header: header, Deleted: 2, PrevKvs: []*mvccpb.KeyValue{other}})
 	}
+	events := func(p output.Printer) error {
+		return p.Watch(&pb.WatchResponse{Header: header, WatchId: 7, Events: []*mvccpb.Event{
+			{Kv: pair, PrevKv: other},
+			{Type: mvccpb.Event_DELETE, Kv: other},
+		}, CancelReason: "not shown"})
+	}
+	compacted := func(p output.Printer) error {
+		return p.Watch(&pb.WatchResponse{Header: header, CompactRevision: 5, Canceled: true, Created: true})
+	}
 	inTxn := func(p output.Printer) error { return p.Txn(txn) }
 	grant := func(p output.Printer) error {
 		return p.LeaseGrant(&pb.LeaseGrantResponse{Header: header, ID: 0x1f, TTL: 60})
@@ -107,6 +116,18 @@ func TestPrinters(t *testing.T) {
 		{"txn", json, inTxn, `{` + head + `,"succeeded":true,"responses":[{"Response":{"response_put":{"prev_kv":{"key":"azI="}}}},` +
 			`{"Response":{"response_range":{"kvs":[{"key":"azI="}],"count":1}}},{"Response":{"response_delete_range":{"deleted":1,"prev_kvs":[{"key":"azI="}]}}}]}` + "\n", ""},
 		{"failed txn", simple, func(p output.Printer) error { return p.Txn(&pb.TxnResponse{}) }, "FAILURE\n", ""},
+		{"watch", simple, events, "PUT\nk2\n\nk\n\nv<\xff\nDELETE\nk2\n\n", ""},
+		{"watch", hexSimple, events, "PUT\n\\x6b\\x32\n\n\\x6b\\x0a\n\\x76\\x3c\\xff\nDELETE\n\\x6b\\x32\n\n", ""},
+		{"watch", fields, events, fieldsHead + "\"Type\" : PUT\n" +
+			"\"PrevKey\" : \"k2\"\n\"PrevCreateRevision\" : 0\n\"PrevModRevision\" : 0\n\"PrevVersion\" : 0\n\"PrevValue\" : \"\"\n\"PrevLease\" : 0\n" +
+			"\"Key\" : \"k\\n\"\n\"CreateRevision\" : 3\n\"ModRevision\" : 4\n\"Version\" : 2\n\"Value\" : \"v<\\xff\"\n\"Lease\" : 31\n" +
+			"\"Type\" : DELETE\n\"Key\" : \"k2\"\n\"CreateRevision\" : 0\n\"ModRevision\" : 0\n\"Version\" : 0\n\"Value\" : \"\"\n\"Lease\" : 0\n", ""},
+		{"watch", json, events, `{"Header":{"cluster_id":51966,"member_id":48879,"revision":9,"raft_term":2},"Events":[` +
+			`{"kv":{"key":"awo=","create_revision":3,"mod_revision":4,"version":2,"value":"djz/","lease":31},"prev_kv":{"key":"azI="}},{"type":1,"kv":{"key":"azI="}}],` +
+			`"CompactRevision":0,"Canceled":false,"Created":false,"CancelReason":""}` + "\n", ""},
+		{"compacted watch", simple, compacted, "", ""},
+		{"compacted watch", fields, compacted, fieldsHead, ""},
+		{"compacted watch", json, compacted, `{"Header":{"cluster_id":51966,"member_id":48879,"revision":9,"raft_term":2},"Events":null,"CompactRevision":5,"Canceled":true,"Created":true,"CancelReason":""}` + "\n", ""},
 		{"grant", simple, grant, "lease 000000000000001f granted with TTL(60s)\n", ""},
 		{"grant", json, grant, `{` + flat + `,"ID":31,"TTL":60,"Error":""}` + "\n", ""},
 		{"grant", fields, grant, fieldsHead + "\"ID\" : 31\n\"TTL\" : 60\n", ""},
@@ -187,6 +208,12 @@ func TestProtobuf(t *testing.T) {
 	}{
 		{"txn", func(p output.Printer) error { return p.Txn(txn) }, txn},
 		{"member list", func(p output.Printer) error { return p.MemberList(members) }, members},
+		// The watch is known, and the reason is on stderr.
+		{"watch", func(p output.Printer) error {
+			return p.Watch(&pb.WatchResponse{
+				Header: header, WatchId: 7, Canceled: true, CompactRevision: 5, CancelReason: "r", Events: []*mvccpb.Event{{Kv: pair}},
+			})
+		}, &pb.WatchResponse{Header: header, Canceled: true, CompactRevision: 5, Events: []*mvccpb.Event{{Kv: pair}}}},
 		// etcdctl prints no more of it than the header.
 		{"lease grant", func(p output.Printer) error {
 			return p.LeaseGrant(&pb.LeaseGrantResponse{Header: header, ID: 5, TTL: 9})
@@ -216,6 +243,7 @@ func TestCheckAgreesWithThePrinters(t *testing.T) {
 			func(p output.Printer) error { return p.Get(&pb.RangeResponse{}) },
 			func(p output.Printer) error { return p.Delete(&pb.DeleteRangeResponse{}) },
 			func(p output.Printer) error { return p.Txn(&pb.TxnResponse{}) },
+			func(p output.Printer) error { return p.Watch(&pb.WatchResponse{}) },
 		},
 		output.Leases: {
 			func(p output.Printer) error { return p.LeaseGrant(&pb.LeaseGrantResponse{}) },

@@ -27,7 +27,7 @@ func Formats() []string {
 type Kind int
 
 const (
-	// KeyValues are the answers to put, get, del and txn.
+	// KeyValues are the answers to put, get, del, txn and watch.
 	KeyValues Kind = iota
 	// Leases are the answers to every lease command but revoke.
 	Leases
@@ -46,6 +46,9 @@ type Printer interface {
 	Get(r *pb.RangeResponse) error
 	Delete(r *pb.DeleteRangeResponse) error
 	Txn(r *pb.TxnResponse) error
+	// Watch prints a watch's response. Its ID and reason of cancellation are
+	// left out.
+	Watch(r *pb.WatchResponse) error
 
 	LeaseGrant(r *pb.LeaseGrantResponse) error
 	LeaseRevoke(id int64, r *pb.LeaseRevokeResponse) error
@@ -167,6 +170,7 @@ func (f refusal) Put(*pb.PutResponse) error                        { return f.re
 func (f refusal) Get(*pb.RangeResponse) error                      { return f.refuse() }
 func (f refusal) Delete(*pb.DeleteRangeResponse) error             { return f.refuse() }
 func (f refusal) Txn(*pb.TxnResponse) error                        { return f.refuse() }
+func (f refusal) Watch(*pb.WatchResponse) error                    { return f.refuse() }
 func (f refusal) LeaseGrant(*pb.LeaseGrantResponse) error          { return f.refuse() }
 func (f refusal) LeaseRevoke(int64, *pb.LeaseRevokeResponse) error { return f.refuse() }
 func (f refusal) LeaseKeepAlive(*pb.LeaseKeepAliveResponse) error  { return f.refuse() }

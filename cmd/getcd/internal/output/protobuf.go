@@ -29,6 +29,13 @@ func (p *protobuf) Delete(r *pb.DeleteRangeResponse) error    { return p.print(r
 func (p *protobuf) Txn(r *pb.TxnResponse) error               { return p.print(r) }
 func (p *protobuf) MemberList(r *pb.MemberListResponse) error { return p.print(r) }
 
+func (p *protobuf) Watch(r *pb.WatchResponse) error {
+	return p.print(&pb.WatchResponse{
+		Header: r.GetHeader(), Events: r.GetEvents(), CompactRevision: r.GetCompactRevision(),
+		Canceled: r.GetCanceled(), Created: r.GetCreated(),
+	})
+}
+
 // Of the lease responses etcdctl encodes the header alone, and so does this:
 // a reader that was written for etcdctl decodes a ResponseHeader. Whoever needs
 // the ID takes json or fields.

@@ -57,6 +57,18 @@ func (s *simple) Txn(r *pb.TxnResponse) error {
 	return p.to(s.out)
 }
 
+func (s *simple) Watch(r *pb.WatchResponse) error {
+	var p page
+	for _, e := range r.GetEvents() {
+		p.ln(e.GetType())
+		if kv := e.GetPrevKv(); kv != nil {
+			s.pair(&p, kv)
+		}
+		s.pair(&p, e.GetKv())
+	}
+	return p.to(s.out)
+}
+
 func (s *simple) put(p *page, r *pb.PutResponse) {
 	p.ln("OK")
 	if kv := r.GetPrevKv(); kv != nil {

@@ -181,3 +181,32 @@ func TestMistakes(t *testing.T) {
 		}
 	}
 }
+
+func TestWatch(t *testing.T) {
+	for _, tt := range []struct {
+		args string
+		key  string
+		end  string
+		rev  int64
+		prev bool
+		note bool
+	}{
+		{args: "k", key: "k"},
+		{args: "k l", key: "k", end: "l"},
+		{args: "k --prefix", key: "k", end: "l"},
+		{args: "k --rev=7 --prev-kv --progress-notify", key: "k", rev: 7, prev: true, note: true},
+	} {
+		var w request.Watch
+		key, opts, err := w.Options(parse(t, w.Register, strings.Fields(tt.args)))
+		op := kv.OpWatch(key, opts...)
+		if err != nil || op.Err() != nil || key != tt.key || string(op.RangeBytes()) != tt.end || op.Rev() != tt.rev || op.IsPrevKV() != tt.prev || op.IsProgressNotify() != tt.note {
+			t.Errorf("%s: got %+v, errors %v and %v; want %+v", tt.args, op, err, op.Err(), tt)
+		}
+	}
+	for _, line := range []string{"", "k l m", "k l --prefix"} {
+		var w request.Watch
+		if _, _, err := w.Options(parse(t, w.Register, strings.Fields(line))); exit.Code(err) != exit.BadArgs {
+			t.Errorf("%q: got %v, want exit status %d", line, err, exit.BadArgs)
+		}
+	}
+}
