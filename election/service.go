@@ -126,10 +126,13 @@ func known(err error) error {
 	if err == nil {
 		return nil
 	}
-	text := status.Convert(err).Message()
-	for _, e := range []error{ErrNotLeader, ErrNoLeader} {
-		if text == e.Error() {
-			return fmt.Errorf("%w (%w)", e, err)
+	// A connection that explains its errors has the text further in.
+	for in := err; in != nil; in = errors.Unwrap(in) {
+		text := status.Convert(in).Message()
+		for _, e := range []error{ErrNotLeader, ErrNoLeader} {
+			if text == e.Error() {
+				return fmt.Errorf("%w (%w)", e, err)
+			}
 		}
 	}
 	return err

@@ -158,6 +158,36 @@ func TestServiceRequests(t *testing.T) {
 	}
 }
 
+// explained is an error as client.Conn gives them: with a text of its own.
+type explained struct{ error }
+
+func (e explained) Error() string { return "etcd Leader: " + e.error.Error() + " [member-1:2379]" }
+func (e explained) Unwrap() error { return e.error }
+func (e explained) GRPCStatus() *status.Status {
+	return status.New(status.Code(e.error), e.Error())
+}
+
+type explaining struct {
+	grpc.ClientConnInterface
+
+	err error
+}
+
+func (c explaining) Invoke(context.Context, string, any, any, ...grpc.CallOption) error {
+	return explained{c.err}
+}
+
+func TestServiceErrorsAreFoundBehindOthers(t *testing.T) {
+	s := election.New(explaining{err: status.Error(codes.Unknown, "election: no leader")})
+	if _, err := s.Leader(t.Context(), "job"); !errors.Is(err, election.ErrNoLeader) || !strings.Contains(err.Error(), "member-1") {
+		t.Errorf("got error %v, want %v, and the explanation", err, election.ErrNoLeader)
+	}
+	s = election.New(explaining{err: status.Error(codes.Unavailable, "gone")})
+	if _, err := s.Leader(t.Context(), "job"); errors.Is(err, election.ErrNoLeader) || status.Code(err) != codes.Unavailable {
+		t.Errorf("got error %v, want the connection's", err)
+	}
+}
+
 func TestServiceObserve(t *testing.T) {
 	observe := func(m *member, until int) (got []string, err error) {
 		for resp, e := range serve(t, m).Observe(t.Context(), "job") {
