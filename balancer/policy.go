@@ -307,7 +307,7 @@ func (p *policy) stepLocked() {
 		p.timer.Stop()
 		return
 	}
-	p.timer.Reset(max(0, next.Sub(now)))
+	p.timer.Reset(max(1, next.Sub(now)))
 }
 
 // electLocked chooses the active member and the standby from those connected,

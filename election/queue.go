@@ -89,7 +89,7 @@ func (c *candidacy) follow(ctx context.Context, at place, waiting bool) (place, 
 		}
 	}
 	defer stop()
-	recheck := time.NewTimer(0)
+	recheck := time.NewTimer(time.Hour)
 	defer recheck.Stop()
 	for failures := 0; ; {
 		next := at.next

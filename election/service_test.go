@@ -18,11 +18,11 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
-	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
 
 	"github.com/getcd/getcd/election"
+	"github.com/getcd/getcd/internal/fakeetcd"
 )
 
 // member is an election service that answers with what the test has set, and
@@ -86,7 +86,7 @@ func (m *member) Observe(r *v3electionpb.LeaderRequest, stream v3electionpb.Elec
 
 func serve(t *testing.T, m *member) election.Service {
 	t.Helper()
-	lis := bufconn.Listen(1 << 20)
+	lis := fakeetcd.Listen()
 	s := grpc.NewServer(grpc.WaitForHandlers(true))
 	v3electionpb.RegisterElectionServer(s, m)
 	var wg sync.WaitGroup

@@ -181,7 +181,7 @@ func (m *manager) expireLocked(e *entry, now time.Time) bool {
 func (m *manager) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	timer := time.NewTimer(0)
+	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
 		m.mu.Lock()

@@ -56,7 +56,7 @@ func (h *hold) follow(ctx context.Context, at place, waiting bool) (place, error
 		}
 	}
 	defer stop()
-	recheck := time.NewTimer(0)
+	recheck := time.NewTimer(time.Hour)
 	defer recheck.Stop()
 	for {
 		if !at.mine {

@@ -11,9 +11,9 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/getcd/getcd/internal/fakeetcd"
 	"github.com/getcd/getcd/maintenance"
 )
 
@@ -83,7 +83,7 @@ func (m *member) Snapshot(_ *pb.SnapshotRequest, stream pb.Maintenance_SnapshotS
 // serve runs srv and returns a connection to it.
 func serve(t *testing.T, srv pb.MaintenanceServer) *grpc.ClientConn {
 	t.Helper()
-	lis := bufconn.Listen(1 << 20)
+	lis := fakeetcd.Listen()
 	s := grpc.NewServer(grpc.WaitForHandlers(true))
 	pb.RegisterMaintenanceServer(s, srv)
 	var wg sync.WaitGroup

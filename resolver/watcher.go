@@ -113,7 +113,7 @@ func (w *watcher) run(ctx context.Context) {
 		e.due, e.wanted = start, false
 		w.dirty = w.dirty || len(e.latest) > 0 // of a former Build
 	}
-	timer := time.NewTimer(0)
+	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
 		w.startDue(ctx)
@@ -123,7 +123,7 @@ func (w *watcher) run(ctx context.Context) {
 		if next := w.next(); next.IsZero() {
 			timer.Stop()
 		} else {
-			timer.Reset(time.Until(next))
+			timer.Reset(max(1, time.Until(next)))
 		}
 		select {
 		case <-ctx.Done():

@@ -11,12 +11,7 @@ import (
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
-	"google.golang.org/grpc/test/bufconn"
 )
-
-// connBuffer is how many bytes each direction of a connection holds before its
-// writer blocks.
-const connBuffer = 1 << 20
 
 // Member is one server of a Cluster. It is safe for concurrent use.
 type Member struct {
@@ -30,7 +25,7 @@ type Member struct {
 
 	mu        sync.Mutex // guards what follows
 	addr      string
-	lis       *bufconn.Listener // nil while down
+	lis       *Listener // nil while down
 	srv       *grpc.Server
 	health    *health.Server
 	conns     map[*faultConn]struct{}
@@ -96,7 +91,7 @@ func (m *Member) Start() {
 	healthpb.RegisterHealthServer(srv, m.health)
 	m.setHealthLocked()
 
-	lis := bufconn.Listen(connBuffer)
+	lis := Listen()
 	m.lis, m.srv = lis, srv
 	m.conns = make(map[*faultConn]struct{})
 	m.leaderly = make(map[*serverStream]struct{})
@@ -145,7 +140,7 @@ func (m *Member) close() {
 	m.receivers.Wait()
 }
 
-func (m *Member) listenerAt(addr string) *bufconn.Listener {
+func (m *Member) listenerAt(addr string) *Listener {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.addr != addr {
