@@ -159,7 +159,7 @@ func newMachine(m *manager) *machine {
 
 func (x *machine) run() {
 	defer x.cancel()
-	timer := time.NewTimer(0)
+	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
 		commands, closed, done := x.m.take(x.watchers == 0)
