@@ -34,10 +34,14 @@ const diskTimeout = 5 * time.Second
 // hardly any client, since that locks out reads. It needs Config.Disks. A member that is killed and
 // started again has a healthy disk; one that is to be terminated must be healed
 // first, or else it is killed after a while.
-func (m *Member) StallDisk(ctx context.Context) error { return m.orderDisk(ctx, "stall the disk of", diskStall) }
+func (m *Member) StallDisk(ctx context.Context) error {
+	return m.orderDisk(ctx, "stall the disk of", diskStall)
+}
 
 // HealDisk undoes StallDisk: what waits for the disk goes on.
-func (m *Member) HealDisk(ctx context.Context) error { return m.orderDisk(ctx, "heal the disk of", diskHeal) }
+func (m *Member) HealDisk(ctx context.Context) error {
+	return m.orderDisk(ctx, "heal the disk of", diskHeal)
+}
 
 func (m *Member) orderDisk(ctx context.Context, operation string, order byte) error {
 	if !m.c.cfg.Disks {

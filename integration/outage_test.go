@@ -1,0 +1,290 @@
+package integration_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/integration/cluster"
+)
+
+// TestOneLoginForAll sends a thousand callers through an expired token, and counts
+// the logins where they arrive.
+func TestOneLoginForAll(t *testing.T) {
+	c := startCluster(t, cluster.Config{AuthTokenTTL: time.Second})
+	withAuth(t, c)
+	cl := dial(t, client.Config{Endpoints: c.Endpoints(), Username: "root", Password: "secret"})
+	if _, err := cl.Put(timeout(t), "k", "v"); err != nil {
+		t.Fatal(err)
+	}
+	for round := range 2 {
+		expire(t, c)
+		before, hedges := logins(t, c), cl.Counters().Hedges
+		var wg sync.WaitGroup
+		start := make(chan struct{})
+		for i := range 1000 {
+			wg.Go(func() {
+				<-start
+				if _, err := cl.Put(timeout(t), "k"+strconv.Itoa(i%10), "v"); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		close(start)
+		wg.Wait()
+		// On a machine so busy that it is not answered soon, the one login is sent to
+		// a second member, as every read is; puts never are.
+		hedged := int(cl.Counters().Hedges - hedges)
+		if n := logins(t, c) - before; n < 1 || n > 1+hedged {
+			t.Errorf("round %d: the members counted %d logins for 1,000 callers with an expired token, want 1, and up to %d that were hedged", round, n, hedged)
+		}
+	}
+}
+
+// expire returns when every token is unknown to every member that was not used
+// since it was called.
+func expire(t *testing.T, c *cluster.Cluster) {
+	t.Helper()
+	tokens := make(map[*cluster.Member]string)
+	for _, m := range c.Members() {
+		resp, err := pb.NewAuthClient(m.Control()).Authenticate(timeout(t), &pb.AuthenticateRequest{Name: "root", Password: "secret"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tokens[m] = resp.Token
+	}
+	alive := c.Members()
+	for len(alive) > 0 {
+		// Using a token prolongs its life: it has to be left alone for longer than
+		// that, and than the pause between a server's looks at its tokens, which
+		// are a second each.
+		time.Sleep(2500 * time.Millisecond)
+		alive = slices.DeleteFunc(alive, func(m *cluster.Member) bool {
+			ctx := metadata.AppendToOutgoingContext(timeout(t), rpctypes.TokenFieldNameGRPC, tokens[m])
+			_, err := pb.NewKVClient(m.Control()).Range(ctx, &pb.RangeRequest{Key: []byte("k"), Serializable: true})
+			gone := errors.Is(rpctypes.Error(err), rpctypes.ErrInvalidAuthToken)
+			if err != nil && !gone {
+				t.Fatal(err)
+			}
+			return gone
+		})
+	}
+}
+
+// logins is how many logins the members have counted.
+func logins(t *testing.T, c *cluster.Cluster) int {
+	t.Helper()
+	total := 0
+	for _, m := range c.Members() {
+		req, err := http.NewRequestWithContext(timeout(t), http.MethodGet, m.ClientURL()+"/metrics", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := false
+		lines := bufio.NewScanner(resp.Body)
+		for lines.Scan() {
+			name, value, _ := strings.Cut(lines.Text(), "} ")
+			if strings.HasPrefix(name, "grpc_server_started_total{") && strings.Contains(name, `grpc_method="Authenticate"`) {
+				n, err := strconv.Atoi(value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				total += n
+				found = true
+			}
+		}
+		if err := errors.Join(lines.Err(), resp.Body.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if !found {
+			t.Fatalf("%s does not count logins", m.Name())
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
+	return total
+}
+
+// dials counts a client's attempts to connect.
+type dials struct {
+	mu sync.Mutex
+	at map[string][]time.Time // by address
+}
+
+func (d *dials) option() grpc.DialOption {
+	return grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
+		d.mu.Lock()
+		d.at[address] = append(d.at[address], time.Now())
+		d.mu.Unlock()
+		var dialer net.Dialer
+		return dialer.DialContext(ctx, "tcp", address)
+	})
+}
+
+// between are the attempts at an address in a time.
+func (d *dials) between(address string, from, to time.Time) []time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(d.at[address]), func(at time.Time) bool { return at.Before(from) || at.After(to) })
+}
+
+// busiest is the largest number of attempts in any one second.
+func busiest(attempts []time.Time) int {
+	most, first := 0, 0
+	for i, at := range attempts {
+		for at.Sub(attempts[first]) >= time.Second {
+			first++
+		}
+		most = max(most, i-first+1)
+	}
+	return most
+}
+
+const (
+	// outage is for how long all members are gone.
+	outage = 5 * time.Second
+	// mostDials is how often an endpoint may be dialled in a second.
+	mostDials = 5
+	// lateRecovery is what a machine that is busy with other things may make of
+	// the second that a client has for its first answer.
+	lateRecovery = 5 * time.Second
+)
+
+// TestOutage kills all members, and brings a majority back. Meanwhile the client is
+// busy, but does not storm the endpoints; and it is back soon after the members.
+func TestOutage(t *testing.T) {
+	c := startCluster(t, cluster.Config{})
+	count := &dials{at: make(map[string][]time.Time)}
+	cl := dial(t, client.Config{Endpoints: c.Endpoints(), DialOptions: []grpc.DialOption{count.option()}})
+
+	// Each worker tells when it had an answer; reads wait through it all.
+	ctx, stop := context.WithCancel(t.Context())
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	defer stop()
+	var restarting atomic.Bool
+	first := make(chan time.Time, 1)
+	answered := func() {
+		if restarting.Load() {
+			select {
+			case first <- time.Now():
+			default:
+			}
+		}
+	}
+	for i := range 4 {
+		workers.Go(func() {
+			for pace(ctx) {
+				call, cancel := context.WithTimeout(ctx, writeTimeout)
+				if _, err := cl.Put(call, "put/"+strconv.Itoa(i), "v"); err == nil {
+					answered()
+				}
+				cancel()
+			}
+		})
+		workers.Go(func() {
+			for pace(ctx) {
+				call, cancel := context.WithTimeout(ctx, limit)
+				_, err := cl.Get(call, "put/"+strconv.Itoa(i))
+				cancel()
+				switch {
+				case err == nil:
+					answered()
+				case ctx.Err() == nil:
+					t.Errorf("a read that had the time for it did not wait for the members: %v", err)
+				}
+			}
+		})
+	}
+
+	endpoints := c.Endpoints()
+	if err := c.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	time.Sleep(outage)
+	ended := time.Now()
+	for _, e := range endpoints {
+		attempts := count.between(e, began, ended)
+		t.Logf("%s was dialled %d times in %v, at most %d times in a second", e, len(attempts), outage, busiest(attempts))
+		if n := busiest(attempts); n > mostDials {
+			t.Errorf("%s was dialled %d times in a second, want %d at most", e, n, mostDials)
+		}
+		if late := count.between(e, ended.Add(-outage/2), ended); len(late) == 0 {
+			t.Errorf("%s was not dialled in the last %v of the outage: it was given up", e, outage/2)
+		}
+	}
+
+	restarting.Store(true)
+	healthy, err := returned(timeout(t), c.Members()[:2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case at := <-first:
+		took := at.Sub(healthy)
+		t.Logf("the first answer came %v after the first member was seen to be healthy", took.Round(time.Millisecond))
+		if took > lateRecovery {
+			t.Errorf("the first answer came %v after the members, want a second, and %v on the busiest machine", took, lateRecovery)
+		}
+	case <-timeout(t).Done():
+		t.Fatalf("no answer within %v of the members' return", limit)
+	}
+	for _, e := range endpoints {
+		if n := busiest(count.between(e, ended, time.Now())); n > mostDials {
+			t.Errorf("%s was dialled %d times in a second of the recovery, want %d at most", e, n, mostDials)
+		}
+	}
+}
+
+// returned starts members again, and returns when the first of them answered a
+// linearizable read that went past the client.
+func returned(ctx context.Context, members []*cluster.Member) (time.Time, error) {
+	type result struct {
+		at  time.Time
+		err error
+	}
+	results := make(chan result, len(members))
+	for _, m := range members {
+		go func() {
+			// The first can't be healthy before the others run, and is not waited for.
+			err := m.Restart(ctx)
+			if err == nil {
+				err = m.WaitHealthy(ctx)
+			}
+			if err != nil {
+				err = fmt.Errorf("%s: %w", m.Name(), err)
+			}
+			results <- result{time.Now(), err}
+		}()
+	}
+	var earliest time.Time
+	var errs []error
+	for range members {
+		r := <-results
+		errs = append(errs, r.err)
+		if earliest.IsZero() || r.at.Before(earliest) {
+			earliest = r.at
+		}
+	}
+	return earliest, errors.Join(errs...)
+}
