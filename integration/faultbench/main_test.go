@@ -164,6 +164,42 @@ func TestRunMembers(t *testing.T) {
 	}
 }
 
+// TestRunNothing counts what the clients send for their calls.
+func TestRunNothing(t *testing.T) {
+	dir := t.TempDir()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	var stdout, stderr bytes.Buffer
+	status := run(ctx, []string{
+		"-faults", "none", "-clients", "getcd,clientv3", "-kinds", "put,get,lease", "-fault-time", "2s",
+		"-warm-up", "200ms", "-recovery", "200ms", "-election-timeout", "500ms", "-json", filepath.Join(dir, "report.json"),
+	}, &stdout, &stderr)
+	if status != 0 {
+		t.Fatalf("got the exit status %d, want 0; output:\n%s%s", status, stdout.String(), stderr.String())
+	}
+	t.Logf("the table:\n%s", stdout.String())
+	text, err := os.ReadFile(filepath.Join(dir, "report.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rep report.Report
+	if err := json.Unmarshal(text, &rep); err != nil {
+		t.Fatal(err)
+	}
+	if len(rep.Cells) != 1 || len(rep.Cells[0].Costs) != 2 {
+		t.Fatalf("got %+v, want one cell with the costs of two clients", rep.Cells)
+	}
+	for _, c := range rep.Cells[0].Costs {
+		// A machine that is busy with other things makes hedges and retries.
+		if c.Calls < 100 || c.Sent() < c.Calls || c.Sent() > c.Calls+c.Calls/10+20 {
+			t.Errorf("%s: got %v, want some hundred calls, and hardly more requests", c.Client, c)
+		}
+		if c.Requests["Range"] == 0 || c.Requests["Put"] == 0 || c.Requests["Txn"] == 0 || c.Messages["LeaseKeepAlive"] == 0 {
+			t.Errorf("%s: got %v, want every method counted", c.Client, c)
+		}
+	}
+}
+
 func check(t *testing.T, c *report.Cell) {
 	t.Helper()
 	if len(c.Rows) != 8 {

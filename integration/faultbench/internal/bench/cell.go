@@ -28,6 +28,7 @@ type cell struct {
 type dialled struct {
 	of     clientType
 	client Client
+	count  *tally // nil when nobody counts
 }
 
 func (c *cell) name() string {
@@ -79,6 +80,11 @@ func (c *cell) run(ctx context.Context, cl *cluster.Cluster, to target) (_ *repo
 		return nil, err
 	}
 	defer elected.close(0)
+	for _, d := range clients {
+		if d.count != nil {
+			d.count.reset()
+		}
+	}
 	work, err := startLoads(ctx, c.cfg, c.prefix, s, clients, c.kinds, origin)
 	if err != nil {
 		return nil, err
@@ -141,6 +147,11 @@ func (c *cell) run(ctx context.Context, cl *cluster.Cluster, to target) (_ *repo
 	if s.victim != nil {
 		result.Victim = s.victim.Name()
 	}
+	for _, d := range clients {
+		if d.count != nil {
+			result.Costs = append(result.Costs, d.count.cost(d.of.name, work.calls(d.of.name)))
+		}
+	}
 	kv := pb.NewKVClient(s.control(cl.Members()[0]))
 	result.Histories, err = work.verdicts(ctx, kv, origin)
 	if err != nil {
@@ -175,11 +186,14 @@ func (c *cell) dial(ctx context.Context, to target) ([]dialled, error) {
 		if !slices.Contains(c.cfg.Clients, t.name) {
 			continue
 		}
+		if c.fault.counts {
+			to.count = newTally()
+		}
 		client, err := t.dial(to)
 		if err != nil {
 			return clients, fmt.Errorf("dialling %s: %w", t.name, err)
 		}
-		clients = append(clients, dialled{of: t, client: client})
+		clients = append(clients, dialled{of: t, client: client, count: to.count})
 		if _, err := client.Get(ctx, c.prefix, false); err != nil {
 			return clients, fmt.Errorf("the first read of %s: %w", t.name, err)
 		}

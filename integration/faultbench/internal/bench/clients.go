@@ -9,6 +9,7 @@ import (
 
 	"go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/client"
@@ -46,10 +47,19 @@ type target struct {
 	endpoints []string
 	// uri, if not empty, is for clients that can follow DNS.
 	uri string
+	// count, if not nil, counts what the client sends.
+	count *tally
 	// tls, if not nil, is how to connect.
 	tls *tls.Config
 	// username, if not empty, and password are whom to authenticate as.
 	username, password string
+}
+
+func (t target) dialOptions() []grpc.DialOption {
+	if t.count == nil {
+		return nil
+	}
+	return []grpc.DialOption{grpc.WithStatsHandler(t.count)}
 }
 
 // clientType is a client with its settings.
@@ -91,6 +101,7 @@ func dialGetcd(t target) (Client, error) {
 	if t.uri != "" {
 		cfg.Endpoints = []string{t.uri}
 	}
+	cfg.DialOptions = t.dialOptions()
 	c, err := client.New(cfg)
 	if err != nil {
 		return nil, err
@@ -178,6 +189,7 @@ type clientv3Client struct{ c *clientv3.Client }
 func dialClientv3(t target, cfg clientv3.Config) (Client, error) {
 	cfg.Endpoints, cfg.TLS, cfg.Username, cfg.Password = t.endpoints, t.tls, t.username, t.password
 	cfg.DialTimeout = patience // of the first authentication
+	cfg.DialOptions = t.dialOptions()
 	cfg.Logger = zap.NewNop()
 	c, err := clientv3.New(cfg)
 	if err != nil {

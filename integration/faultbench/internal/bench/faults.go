@@ -20,6 +20,8 @@ type fault struct {
 	unasked bool
 	// lone says that it can't be one of several, one after the other.
 	lone bool
+	// counts says that what the clients send is counted, from the first call on.
+	counts bool
 	// prepare, if not nil, is done before the clients are connected.
 	prepare func(context.Context, *stage) error
 	// begin does it, end undoes it. Either may take its time.
@@ -42,6 +44,10 @@ const slowness = 200 * time.Millisecond
 
 func faults() []fault {
 	return []fault{
+		{
+			name: "none", text: "nothing goes wrong; what the clients send is counted",
+			whole: true, unasked: true, lone: true, counts: true, begin: nothing, end: nothing,
+		},
 		{
 			name: "kill", text: "SIGKILL, and a restart on the same port",
 			begin: func(_ context.Context, s *stage) error { return s.victim.Kill() },

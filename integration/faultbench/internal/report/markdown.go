@@ -241,6 +241,9 @@ func (c *Cell) markdown(b *strings.Builder, page Page) {
 			fmt.Fprintf(b, "- **missed**: %s, %s: %s\n", r.Client, r.Kind, miss)
 		}
 	}
+	for _, cost := range c.Costs {
+		fmt.Fprintf(b, "- cost of %s: %s\n", cost.Client, cost)
+	}
 	for _, h := range c.Histories {
 		fmt.Fprintf(b, "- history of %s: %d operations on %d keys, %d of unknown outcome: %s\n", h.Client, h.Ops, h.Keys, h.Unknown, h.verdict())
 	}

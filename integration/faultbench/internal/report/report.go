@@ -77,6 +77,8 @@ type Cell struct {
 	Mishaps   []Mishap  `json:"mishaps,omitempty"`
 	Rows      []Row     `json:"rows"`
 	Histories []History `json:"histories,omitempty"`
+	// Costs are what the clients sent, where that was counted.
+	Costs []Cost `json:"costs,omitempty"`
 	// Series are the single calls, for the timeline.
 	Series []Series `json:"-"`
 }
@@ -209,6 +211,9 @@ func (c *Cell) text(b *strings.Builder) {
 		for _, miss := range r.Misses {
 			fmt.Fprintf(b, "  missed: %s, %s: %s\n", r.Client, r.Kind, miss)
 		}
+	}
+	for _, cost := range c.Costs {
+		fmt.Fprintf(b, "  cost of %s: %s\n", cost.Client, cost)
 	}
 	for _, h := range c.Histories {
 		fmt.Fprintf(b, "  history of %s: %d operations on %d keys, %d of unknown outcome: %s\n", h.Client, h.Ops, h.Keys, h.Unknown, h.verdict())

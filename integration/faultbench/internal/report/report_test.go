@@ -335,6 +335,21 @@ func TestWriteSVGPlaces(t *testing.T) {
 }
 
 // The pictures go into a repository: they have no more in them than can be seen.
+func TestCost(t *testing.T) {
+	for want, c := range map[string]report.Cost{
+		"1010 requests for 1000 calls (+1.000 %): Put 500, Range 510": {
+			Calls: 1000, Requests: map[string]int{"Range": 510, "Put": 500},
+		},
+		"2 requests for 0 calls: LeaseGrant 1, LeaseKeepAlive 1; messages: LeaseKeepAlive 7": {
+			Requests: map[string]int{"LeaseGrant": 1, "LeaseKeepAlive": 1}, Messages: map[string]int{"LeaseKeepAlive": 7},
+		},
+	} {
+		if got := c.String(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
 func TestWriteSVGIsSmall(t *testing.T) {
 	c := report.Cell{Fault: "kill", Healed: report.Seconds(15 * time.Second), End: report.Seconds(18 * time.Second)}
 	for i := range 15 {
