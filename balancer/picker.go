@@ -3,6 +3,7 @@ package balancer
 import (
 	"context"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -134,7 +135,18 @@ func cantServe(err error) bool {
 	case noLeader, learner, notCapable:
 		return true
 	}
-	return false
+	return NotEtcd(err)
+}
+
+// NotEtcd reports whether err is the answer of something that is no etcd: a gRPC
+// server without etcd's services, or an HTTP/2 server that knows nothing of gRPC
+// and answers 404 (Not Found), which gRPC makes Unimplemented. Then the request
+// was not looked at. A service that is not etcd's own says nothing of the member.
+func NotEtcd(err error) bool {
+	s := status.Convert(err)
+	return s.Code() == codes.Unimplemented &&
+		(strings.HasPrefix(s.Message(), "unknown service etcdserverpb.") ||
+			strings.HasPrefix(s.Message(), "unexpected HTTP status code received from server: "))
 }
 
 var (

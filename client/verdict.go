@@ -7,6 +7,8 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/getcd/getcd/balancer"
 )
 
 // fate is what became of a request that ended in an error.
@@ -87,6 +89,9 @@ func fateOf(err error, sent, heard bool) fate {
 	}
 	if _, ok := errors.AsType[rpctypes.EtcdError](rpctypes.Error(err)); ok {
 		return answered
+	}
+	if balancer.NotEtcd(err) {
+		return refused
 	}
 	switch s.Code() {
 	case codes.Unavailable:
