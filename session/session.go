@@ -1,0 +1,188 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/getcd/getcd/internal/backoff"
+	"github.com/getcd/getcd/lease"
+)
+
+// Session is a lease that is kept alive, and until when that is proven. It is safe
+// for concurrent use.
+type Session struct {
+	leases lease.Lease
+	keeper *lease.Keeper
+	parent context.Context //nolint:containedctx // WithContext's: its end abandons the lease
+
+	// life ends with the session, with the reason as its cause.
+	life context.Context //nolint:containedctx // the session's lifecycle
+	end  context.CancelCauseFunc
+	wg   sync.WaitGroup
+
+	closing  sync.Once
+	closeErr error
+}
+
+// New makes a session: it grants a lease and renews it once. It returns when that
+// is acknowledged, or with the reason why it is not, such as the context's error;
+// then it has revoked the lease, for which it takes up to 3 s beyond ctx. Once
+// made, the session does not depend on ctx (see WithContext), but its Context has
+// ctx's values.
+//
+// leases is a lease service, such as a client; closing it ends the session with
+// ErrLost. An option that is out of bounds is an error that names them.
+func New(ctx context.Context, leases lease.Lease, opts ...Option) (*Session, error) {
+	cfg, err := newConfig(opts)
+	if err != nil {
+		return nil, err
+	}
+	s := &Session{leases: leases, parent: cfg.ctx}
+	if s.parent == nil {
+		s.parent = context.WithoutCancel(ctx)
+	}
+	s.life, s.end = context.WithCancelCause(s.parent)
+	detach := context.AfterFunc(ctx, func() { s.end(context.Cause(ctx)) })
+	err = s.begin(cfg)
+	// A ctx that ended meanwhile has ended life, too.
+	if err == nil && detach() {
+		return s, nil
+	}
+	detach()
+	if s.life.Err() != nil {
+		err = because(context.Cause(s.life), err) //nolint:contextcheck // it is why the session is over that is asked
+	}
+	s.end(err)
+	s.wg.Wait()
+	return nil, fmt.Errorf("session: %w", err)
+}
+
+// begin gets the lease and has it kept.
+func (s *Session) begin(cfg config) error {
+	id := cfg.id
+	if id == lease.NoLease {
+		// Of one's own choosing, so that it can be revoked when the answer is lost.
+		id = lease.NewID()
+		if _, err := s.leases.GrantID(s.life, id, int64(cfg.ttl/time.Second)); err != nil {
+			_ = s.revoke(s.life, id)
+			return err
+		}
+	}
+	keeper, err := s.leases.Keep(s.life, id)
+	if err != nil {
+		if cfg.id == lease.NoLease {
+			_ = s.revoke(s.life, id) // failing that, its TTL ends it
+		}
+		return err
+	}
+	s.keeper = keeper
+	s.wg.Go(func() {
+		select {
+		case <-keeper.Done():
+			s.settle()
+		case <-s.life.Done():
+		}
+	})
+	return nil
+}
+
+// settle ends the session if its lease is no longer proven to live. A context that
+// has ended ends the keeper too, and is the cause.
+func (s *Session) settle() {
+	if err := s.keeper.Err(); err != nil && s.life.Err() == nil {
+		s.end(lost(err))
+	}
+}
+
+// ID is the session's lease, for the keys that are to go with it.
+func (s *Session) ID() lease.ID { return s.keeper.ID() }
+
+// TTL is the lease's time to live, as the server told it last.
+func (s *Session) TTL() time.Duration { return s.keeper.TTL() }
+
+// Deadline is the moment until which the lease is proven to live; every renewal
+// moves it (lease.Keeper.Deadline).
+func (s *Session) Deadline() time.Time { return s.keeper.Deadline() }
+
+// Done closes when the session has ended: the lease can no longer be proven to
+// live or is gone, Close or Orphan was called, or WithContext's context has ended.
+// In the first case it closes before the server can let the lease expire.
+func (s *Session) Done() <-chan struct{} { return s.life.Done() }
+
+// Err is nil while the session lasts, and then the cause: ErrLost with the lease's,
+// ErrClosed, ErrOrphaned, or that of WithContext's context. It looks at the clock,
+// so that it is right even if this process has just been frozen and what closes
+// Done is late.
+func (s *Session) Err() error {
+	s.settle()
+	return context.Cause(s.life)
+}
+
+// Context is a context that ends with the session; its cause is Err. What must
+// not go on without the session is done in it.
+func (s *Session) Context() context.Context { return s.life }
+
+// Orphan ends the session, and leaves the lease to whoever renews it, or to expire.
+// It returns when nothing of the session runs any more.
+func (s *Session) Orphan() {
+	s.end(ErrOrphaned)
+	s.keeper.Close()
+	s.wg.Wait()
+}
+
+// Close ends the session and revokes its lease, with which its keys go. Done closes
+// before anything is sent. The revocation has its own 3 s, so that the keys go even
+// when ctx has ended; an error means that the cluster could not be reached, and the
+// keys go when the time to live has passed. A lease that is gone already is no
+// error. When WithContext's context ends, it gives up at once. A second Close waits
+// for the first and returns the same.
+func (s *Session) Close(ctx context.Context) error {
+	s.closing.Do(func() {
+		s.end(ErrClosed)
+		s.keeper.Close()
+		s.wg.Wait()
+		s.closeErr = s.revoke(ctx, s.ID())
+	})
+	return s.closeErr
+}
+
+// cleanupTime bounds the revocation of a lease that is no longer wanted, which goes
+// on when the caller's context has ended: it is then that it is needed.
+const cleanupTime = 3 * time.Second
+
+var pauses = backoff.Exponential{First: 20 * time.Millisecond, Max: time.Second}
+
+// revoke revokes the lease, whatever has become of ctx, for as long as the parent
+// lives. One that does not exist is what was wanted.
+func (s *Session) revoke(ctx context.Context, id lease.ID) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
+	defer cancel()
+	stop := context.AfterFunc(s.parent, cancel) //nolint:contextcheck // its end gives up
+	defer stop()
+	if err := s.parent.Err(); err != nil { // AfterFunc takes a moment
+		return fmt.Errorf("session: lease %016x is left to expire: %w", uint64(id), err)
+	}
+	for failures := 0; ; failures++ {
+		_, err := s.leases.Revoke(ctx, id)
+		if err == nil || leaseGone(err) {
+			return nil
+		}
+		if final(err) || !backoff.Sleep(ctx, pauses.Pause(failures)) {
+			return fmt.Errorf("session: revoking lease %016x, which ends by itself when its TTL has passed: %w", uint64(id), err)
+		}
+	}
+}
+
+// because adds the last failure to a cause, if it tells more.
+func because(cause, last error) error {
+	if last == nil {
+		return cause
+	}
+	if errors.Is(last, cause) {
+		return last
+	}
+	return fmt.Errorf("%w (last failure: %w)", cause, last)
+}
