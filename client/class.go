@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3election/v3electionpb"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3lock/v3lockpb"
 )
 
@@ -28,11 +29,20 @@ type call struct {
 	anyMember bool
 	// waits is set when the answer's time tells nothing of the member.
 	waits bool
+	// proposes is set when the members have to agree on something new for it. It
+	// is so for whatever is not a read, and for a login.
+	proposes bool
 }
 
 // classify looks at the method and, where that does not decide it, at the
 // request. Methods that it does not know are writes.
 func classify(method string, req any) call {
+	c := classOf(method, req)
+	c.proposes = c.class != read || method == pb.Auth_Authenticate_FullMethodName
+	return c
+}
+
+func classOf(method string, req any) call {
 	switch method {
 	case pb.KV_Range_FullMethodName:
 		r, _ := req.(*pb.RangeRequest)
@@ -55,6 +65,19 @@ func classify(method string, req any) call {
 			return call{class: repeatable, waits: true}
 		}
 		return call{class: write, waits: true}
+	// An election's keys are like a lock's: named after the lease. Who campaigns
+	// again with the same lease is the same candidate.
+	case v3electionpb.Election_Campaign_FullMethodName:
+		if r, ok := req.(*v3electionpb.CampaignRequest); ok && r.GetLease() != 0 {
+			return call{class: repeatable, waits: true}
+		}
+		return call{class: write, waits: true}
+	case v3electionpb.Election_Resign_FullMethodName:
+		return call{class: repeatable}
+	case v3electionpb.Election_Leader_FullMethodName:
+		return call{class: read}
+	case v3electionpb.Election_Observe_FullMethodName:
+		return call{class: read, waits: true}
 	case pb.KV_Compact_FullMethodName:
 		return call{class: repeatable, waits: true}
 	case pb.Maintenance_Defragment_FullMethodName:

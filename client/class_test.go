@@ -6,6 +6,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3election/v3electionpb"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3lock/v3lockpb"
 	"google.golang.org/protobuf/types/known/emptypb"
 
@@ -54,6 +55,11 @@ func TestEveryRequestWhoseAnswerIsLost(t *testing.T) {
 		{v3lockpb.Lock_Lock_FullMethodName, &v3lockpb.LockRequest{Lease: 7}, repeatable},
 		{v3lockpb.Lock_Lock_FullMethodName, &v3lockpb.LockRequest{}, write},
 		{v3lockpb.Lock_Unlock_FullMethodName, &v3lockpb.UnlockRequest{}, repeatable},
+		{v3electionpb.Election_Campaign_FullMethodName, &v3electionpb.CampaignRequest{Lease: 7}, repeatable},
+		{v3electionpb.Election_Campaign_FullMethodName, &v3electionpb.CampaignRequest{}, write},
+		{v3electionpb.Election_Proclaim_FullMethodName, &v3electionpb.ProclaimRequest{}, write},
+		{v3electionpb.Election_Resign_FullMethodName, &v3electionpb.ResignRequest{}, repeatable},
+		{v3electionpb.Election_Leader_FullMethodName, &v3electionpb.LeaderRequest{}, read},
 		{pb.Cluster_MemberAdd_FullMethodName, &pb.MemberAddRequest{}, write},
 		{pb.Cluster_MemberRemove_FullMethodName, &pb.MemberRemoveRequest{}, write},
 		{pb.Cluster_MemberUpdate_FullMethodName, &pb.MemberUpdateRequest{}, write},

@@ -13,21 +13,29 @@ import (
 	"google.golang.org/grpc/keepalive"
 	grpcresolver "google.golang.org/grpc/resolver"
 
+	"github.com/getcd/getcd/auth"
 	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/cluster"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
+	"github.com/getcd/getcd/maintenance"
 	"github.com/getcd/getcd/resolver"
 	"github.com/getcd/getcd/watch"
 )
 
 // Client is a client of one etcd cluster. Its methods are those of the services
-// that it embeds; services that it does not embed are made on its Conn. It is
+// that it embeds; services that it does not embed (lock, election) are made on its
+// Conn. It is
 // safe for concurrent use.
 type Client struct {
 	kv.KV
 	lease.Lease
 	watch.Watcher
+	auth.Auth
+	cluster.Cluster
+	maintenance.Maintenance
 
+	cfg  Config
 	conn *Conn
 }
 
@@ -44,7 +52,12 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{KV: kv.New(conn), Lease: lease.New(conn), Watcher: watch.New(conn), conn: conn}, nil
+	c := &Client{
+		KV: kv.New(conn), Lease: lease.New(conn), Watcher: watch.New(conn), Auth: auth.New(conn), Cluster: cluster.New(conn),
+		cfg: cfg, conn: conn,
+	}
+	c.Maintenance = maintenance.New(conn, maintenance.WithEndpointDialer(c.dialEndpoint))
+	return c, nil
 }
 
 // Dial is New followed by WaitReady: it returns a client that is connected, or

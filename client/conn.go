@@ -62,7 +62,7 @@ func (c *Conn) Invoke(ctx context.Context, method string, req, reply any, opts .
 	if a := balancer.FromContext(ctx); a != nil {
 		t.avoid = a.Avoid
 	}
-	if t.call.class == read && !t.call.waits {
+	if t.call.class == read && !t.call.waits && !t.call.proposes {
 		if m, ok := hedgeable(reply, opts); ok {
 			return t.invokeHedged(req, m, opts) //nolint:contextcheck // t has it
 		}
@@ -80,7 +80,7 @@ func (t *try) invoke(req, reply any, opts []grpc.CallOption) error {
 		ctx := newAttempt(t.ctx, cred, t.call.anyMember)
 		attempt := &ctx.attempt
 		attempt.Avoid, attempt.Elsewhere = t.avoid, t.elsewhere
-		attempt.Measure, attempt.AnyMember, attempt.Write = !t.call.waits, t.call.anyMember, t.call.class != read
+		attempt.Measure, attempt.AnyMember, attempt.Write = !t.call.waits, t.call.anyMember, t.call.proposes
 		if t.hedge != nil {
 			t.hedge.begin(ctx)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -68,6 +69,7 @@ type hedge struct {
 	call    *try              // nil between calls
 	attempt *balancer.Attempt // of the first copy, now under way
 	delay   time.Duration
+	avoid   []string // what the caller would rather avoid
 	req     any
 	reply   protoreflect.MessageType
 	opts    []grpc.CallOption
@@ -106,7 +108,7 @@ func (t *try) invokeHedged(req any, reply proto.Message, opts []grpc.CallOption)
 		h.unhook = context.AfterFunc(t.ctx, h.cancel)
 	}
 	h.mu.Lock()
-	h.call, h.req, h.reply, h.opts = t, req, reply.ProtoReflect().Type(), opts
+	h.call, h.avoid, h.req, h.reply, h.opts = t, t.avoid, req, reply.ProtoReflect().Type(), opts
 	h.delay = hedgeDelay(c.table.ReadLatency())
 	h.mu.Unlock()
 	t.hedge = h
@@ -168,7 +170,7 @@ func (h *hedge) fire() {
 	ctx, s.cancel = context.WithCancel(t.ctx)
 	h.second = s
 	req, opts := h.req, h.opts
-	copied := try{conn: t.conn, ctx: ctx, method: t.method, call: t.call, avoid: []string{first}, elsewhere: true}
+	copied := try{conn: t.conn, ctx: ctx, method: t.method, call: t.call, avoid: append(slices.Clip(h.avoid), first), elsewhere: true}
 	h.mu.Unlock()
 
 	defer close(s.done)
@@ -198,7 +200,7 @@ func (h *hedge) finish() *second {
 	h.timer.Stop()
 	h.mu.Lock()
 	s := h.second
-	h.call, h.attempt, h.req, h.reply, h.opts, h.second = nil, nil, nil, nil, nil, nil
+	h.call, h.attempt, h.avoid, h.req, h.reply, h.opts, h.second = nil, nil, nil, nil, nil, nil, nil
 	h.mu.Unlock()
 	if s != nil {
 		s.cancel()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3election/v3electionpb"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3lock/v3lockpb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
@@ -87,6 +88,7 @@ func (m *Member) Start() {
 	pb.RegisterClusterServer(srv, &clusterServer{m: m})
 	pb.RegisterMaintenanceServer(srv, &maintenanceServer{m: m})
 	v3lockpb.RegisterLockServer(srv, &lockServer{m: m})
+	v3electionpb.RegisterElectionServer(srv, v3electionpb.UnimplementedElectionServer{}) // for Intercept
 	m.health = health.NewServer()
 	healthpb.RegisterHealthServer(srv, m.health)
 	m.setHealthLocked()

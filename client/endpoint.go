@@ -1,0 +1,43 @@
+package client
+
+import (
+	"context"
+	"crypto/tls"
+	"slices"
+	"strings"
+
+	"google.golang.org/grpc"
+
+	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/resolver"
+)
+
+// dialEndpoint returns a connection to one member, for the calls of package
+// maintenance that name one. It has the client's configuration, and a token of
+// its own.
+func (c *Client) dialEndpoint(_ context.Context, endpoint string) (grpc.ClientConnInterface, func() error, error) {
+	cfg := c.cfg
+	cfg.Endpoints, cfg.Routing = []string{endpoint}, balancer.Routing{}
+	known := c.conn.resolver.Addresses()
+	// An endpoint as Endpoints tells it does not say how it is secured.
+	if i := slices.IndexFunc(known, func(a resolver.Address) bool { return a.String() == endpoint }); i >= 0 && known[i].TLS {
+		if cfg.TLS == nil {
+			cfg.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+		}
+		if cfg.TLS.ServerName == "" {
+			cfg.TLS = cfg.TLS.Clone()
+			cfg.TLS.ServerName = known[i].ServerName
+		}
+		if !strings.Contains(endpoint, "://") {
+			cfg.Endpoints = []string{"https://" + endpoint}
+		}
+	}
+	if err := cfg.validate(); err != nil {
+		return nil, nil, err
+	}
+	conn, err := newConn(cfg.withDefaults())
+	if err != nil {
+		return nil, nil, err
+	}
+	return conn, func() error { conn.close(); return nil }, nil
+}

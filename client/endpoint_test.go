@@ -1,0 +1,34 @@
+package client_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+// A call that names an endpoint goes to that one, whoever is active, and fails when
+// it is not there.
+func TestCallsToOneEndpoint(t *testing.T) {
+	run(t, 3, nil, func(r *rig) {
+		t := r.t
+		for i, m := range r.cluster.Members() {
+			resp, err := r.Status(r.timeout(time.Second), m.Addr())
+			if err != nil || resp.Header.MemberId != m.ID() {
+				t.Errorf("status of %s: got member %x and error %v, want %x", m.Addr(), resp.Header.GetMemberId(), err, m.ID())
+			}
+			if n := m.Calls(pb.Maintenance_Status_FullMethodName); n != 1 {
+				t.Errorf("member %d was asked %d times, want once", i, n)
+			}
+		}
+		r.cluster.Member(2).Kill()
+		if _, err := r.Status(r.timeout(time.Second), m3); err == nil {
+			t.Error("status of a dead member: got no error")
+		}
+		var nonsense error
+		if _, nonsense = r.Status(r.timeout(time.Second), "http://"); nonsense == nil || errors.Is(nonsense, r.t.Context().Err()) {
+			t.Errorf("status of nothing: got %v, want what is wrong with the endpoint", nonsense)
+		}
+	})
+}

@@ -1,0 +1,202 @@
+package client_test
+
+import (
+	"context"
+	"encoding/json"
+	"expvar"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/stats"
+
+	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/resolver"
+)
+
+// exampleConfig is how to reach a fake cluster, its members in their order.
+func exampleConfig(cluster *fakeetcd.Cluster) client.Config {
+	return client.Config{
+		Endpoints:   cluster.Addrs(),
+		Resolver:    resolver.Options{KeepOrder: true},
+		DialOptions: []grpc.DialOption{grpc.WithContextDialer(cluster.Dialer())},
+	}
+}
+
+// The counters become JSON under /debug/vars.
+func ExampleClient_Counters() {
+	cluster := fakeetcd.NewCluster(3)
+	defer cluster.Close()
+	c, err := client.New(exampleConfig(cluster))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = c.Close() }()
+
+	expvar.Publish("etcd", expvar.Func(func() any { return c.Counters() }))
+
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	for range 3 {
+		if _, err := c.Get(ctx, "greeting"); err != nil {
+			fmt.Println(err)
+		}
+	}
+	var vars map[string]uint64
+	if err := json.Unmarshal([]byte(expvar.Get("etcd").String()), &vars); err != nil {
+		fmt.Println(err)
+	}
+	fmt.Println(vars["Calls"], "calls,", vars["Failovers"], "failovers")
+	// Output: 3 calls, 0 failovers
+}
+
+// follow tells of each change until ctx ends.
+func follow(ctx context.Context, c *client.Client, tell func([]balancer.Status)) {
+	for {
+		changed := c.EndpointsChanged() // before Endpoints, to miss nothing
+		tell(c.Endpoints())
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func ExampleClient_EndpointsChanged() {
+	cluster := fakeetcd.NewCluster(3)
+	defer cluster.Close()
+	c, err := client.New(exampleConfig(cluster))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = c.Close() }()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+
+	last := ""
+	follow(ctx, c, func(endpoints []balancer.Status) {
+		for _, s := range endpoints {
+			if s.Role != balancer.Active || s.Address == last {
+				continue
+			}
+			fmt.Println("active:", s.Address)
+			if last != "" {
+				cancel() // that was enough
+			}
+			last = s.Address
+			cluster.Member(0).Kill()
+		}
+	})
+	// Output:
+	// active: member-1:2379
+	// active: member-2:2379
+}
+
+// Records go where the program's own go.
+func ExampleConfig_logger() {
+	cluster := fakeetcd.NewCluster(1)
+	defer cluster.Close()
+	cfg := exampleConfig(cluster)
+	cfg.Logger = slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
+		Level: slog.LevelInfo,
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey {
+				return slog.Attr{} // or else the output would never be the same
+			}
+			return a
+		},
+	}))
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	c, err := client.Dial(ctx, cfg)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_ = c.Close()
+	// Output:
+	// level=INFO msg="addresses changed" addresses=[member-1:2379]
+	// level=INFO msg="etcd: active endpoint changed" from="" to=member-1:2379
+}
+
+// meter is a stats handler that counts attempts by method, and how they ended.
+type meter struct {
+	mu            sync.Mutex
+	began, failed map[string]int
+}
+
+type methodKey struct{}
+
+func newMeter() *meter { return &meter{began: make(map[string]int), failed: make(map[string]int)} }
+
+func (m *meter) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.Context {
+	return context.WithValue(ctx, methodKey{}, info.FullMethodName)
+}
+
+func (m *meter) HandleRPC(ctx context.Context, s stats.RPCStats) {
+	method, _ := ctx.Value(methodKey{}).(string)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch s := s.(type) {
+	case *stats.Begin:
+		m.began[method]++
+	case *stats.End:
+		if s.Error != nil {
+			m.failed[method]++
+		}
+	}
+}
+
+func (m *meter) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+
+func (m *meter) HandleConn(context.Context, stats.ConnStats) {}
+
+// count returns how many attempts of the method began, and how many failed.
+func (m *meter) count(method string) (began, failed int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.began[method], m.failed[method]
+}
+
+// total returns how many attempts began.
+func (m *meter) total() (n uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, began := range m.began {
+		n += uint64(began)
+	}
+	return n
+}
+
+// gRPC's stats handlers see each attempt, on whatever member.
+func ExampleConfig_dialOptions() {
+	cluster := fakeetcd.NewCluster(3)
+	defer cluster.Close()
+	cfg := exampleConfig(cluster)
+	meter := newMeter()
+	cfg.DialOptions = append(cfg.DialOptions, grpc.WithStatsHandler(meter))
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	c, err := client.Dial(ctx, cfg)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = c.Close() }()
+
+	cluster.Member(0).SetNoLeader(true) // it refuses, and the next one answers
+	if _, err := c.Get(ctx, "greeting"); err != nil {
+		fmt.Println(err)
+	}
+	began, failed := meter.count("/etcdserverpb.KV/Range")
+	fmt.Println(began, "attempts,", failed, "failed")
+	// Output: 2 attempts, 1 failed
+}
