@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -184,10 +186,10 @@ func TestWatchProgress(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.RequestProgress(ctx); err != nil {
-		t.Fatal(err)
-	}
-	for range 5 { // the first may be of before the put; the heartbeats bring more
+	for range 5 { // the first answer may be one of before the put
+		if err := w.RequestProgress(ctx); err != nil {
+			t.Fatal(err)
+		}
 		if r := <-ch; !r.IsProgressNotify() {
 			t.Fatalf("got %+v, want progress", r)
 		} else if r.Header.Revision == resp.Header.Revision {
@@ -195,4 +197,169 @@ func TestWatchProgress(t *testing.T) {
 		}
 	}
 	t.Errorf("no progress up to revision %d", resp.Header.Revision)
+}
+
+// TestWatchProgressIsTrue begins watches of history, on a stream that others
+// share, while progress is asked for all the time and told by the server itself:
+// whatever is told, no event of up to that revision comes later, or is missing.
+func TestWatchProgressIsTrue(t *testing.T) {
+	const history, watches = 2000, 40
+	c := startCluster(t, cluster.Config{Size: 1, Flags: []string{"--watch-progress-notify-interval=20ms"}})
+	cl := dial(t, client.Config{Endpoints: c.Endpoints()})
+	ctx := timeout(t)
+	for range history {
+		if _, err := cl.Put(ctx, "p", "v"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	last := int64(1 + history)
+	asking, stop := context.WithCancel(ctx)
+	asked := make(chan struct{})
+	go func() {
+		defer close(asked)
+		for asking.Err() == nil {
+			if err := cl.RequestProgress(asking); err != nil && asking.Err() == nil {
+				t.Errorf("RequestProgress: %v", err)
+			}
+			time.Sleep(time.Millisecond) // requests, not a flood
+		}
+	}()
+	quiet := cl.Watch(ctx, "quiet", kv.WithCreatedNotify())
+	if resp := <-quiet; !resp.Created {
+		t.Fatalf("got %+v, want the watch created", resp)
+	}
+	told := 0
+	for i := range watches {
+		opts := []kv.OpOption{kv.WithRev(2)}
+		if i%2 == 0 {
+			opts = append(opts, kv.WithProgressNotify())
+		}
+		next := int64(2)
+		for resp, err := range cl.Responses(ctx, "p", opts...) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range resp.Events {
+				if e.Kv.ModRevision != next {
+					t.Fatalf("watch %d: got revision %d, want %d", i, e.Kv.ModRevision, next)
+				}
+				next++
+			}
+			if resp.IsProgressNotify() {
+				told++
+				if resp.Header.Revision >= next {
+					t.Fatalf("watch %d: got progress up to %d before revision %d", i, resp.Header.Revision, next)
+				}
+				if next > last {
+					break
+				}
+			}
+		}
+	}
+	stop()
+	<-asked
+	t.Logf("progress was told %d times", told)
+}
+
+// TestWatchSlowConsumerMemory lets fifty times the buffer pass by a watch
+// that nobody reads.
+func TestWatchSlowConsumerMemory(t *testing.T) {
+	const size, changes = 64 << 10, 800 // 50 MiB
+	c := startCluster(t, cluster.Config{Size: 1})
+	cl := dial(t, client.Config{Endpoints: c.Endpoints()})
+	w := watch.New(cl.Conn(), watch.WithBuffer(1024, 1<<20))
+	t.Cleanup(func() { _ = w.Close() })
+	ctx := timeout(t)
+	slow, quick := w.Watch(ctx, "k", kv.WithCreatedNotify()), w.Watch(ctx, "k", kv.WithCreatedNotify())
+	<-slow
+	<-quick
+	value := strings.Repeat("v", size)
+	heap := func() int64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before, most := heap(), int64(0)
+	for i := range changes {
+		if _, err := cl.Put(ctx, "k", value); err != nil {
+			t.Fatal(err)
+		}
+		if resp := <-quick; len(resp.Events) != 1 {
+			t.Fatalf("got %+v, want one event", resp)
+		}
+		if i%100 == 99 {
+			most = max(most, heap()-before)
+		}
+	}
+	// The buffer, a response in the channel, one at its goroutine and one on the
+	// way, and what connections keep.
+	if limit := int64(10 << 20); most > limit {
+		t.Errorf("the heap grew by up to %d bytes, want at most %d", most, limit)
+	}
+	t.Logf("the heap grew by up to %d KiB", most>>10)
+	for rev := int64(2); rev < 2+changes; {
+		resp := <-slow
+		if resp.Err() != nil {
+			t.Fatalf("at revision %d: %v", rev, resp.Err())
+		}
+		for _, e := range resp.Events {
+			if e.Kv.ModRevision != rev {
+				t.Fatalf("got revision %d, want %d", e.Kv.ModRevision, rev)
+			}
+			rev++
+		}
+	}
+}
+
+// TestWatchTooLarge has a response above the connection's limit among watches
+// that share its stream.
+func TestWatchTooLarge(t *testing.T) {
+	const limit, others = 64 << 10, 50
+	c := startCluster(t, cluster.Config{})
+	cl := dial(t, client.Config{Endpoints: c.Endpoints()})
+	small := dial(t, client.Config{Endpoints: c.Endpoints(), MaxCallSendMsgSize: limit, MaxCallRecvMsgSize: limit})
+	ctx := timeout(t)
+	var chans []watch.WatchChan
+	for i := range others {
+		chans = append(chans, small.Watch(ctx, fmt.Sprint("other/", i), kv.WithRev(2)))
+	}
+	large := small.Watch(ctx, "large", kv.WithRev(2))
+	var revs []int64
+	put := func(key, value string) {
+		t.Helper()
+		resp, err := cl.Put(ctx, key, value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		revs = append(revs, resp.Header.Revision)
+	}
+	for i := range others {
+		put(fmt.Sprint("other/", i), "before")
+	}
+	put("large", strings.Repeat("v", 2*limit))
+	for i := range others {
+		put(fmt.Sprint("other/", i), "after")
+	}
+	for resp := range large {
+		var tooLarge *watch.TooLargeError
+		if !errors.As(resp.Err(), &tooLarge) || tooLarge.Limit != limit {
+			t.Errorf("got %+v, want the limit of %d in an error", resp, limit)
+		}
+	}
+	for i, ch := range chans {
+		var got []int64
+		for len(got) < 2 {
+			resp := <-ch
+			if resp.Err() != nil {
+				t.Fatalf("watch %d: %v", i, resp.Err())
+			}
+			for _, e := range resp.Events {
+				got = append(got, e.Kv.ModRevision)
+			}
+		}
+		if want := []int64{revs[i], revs[others+1+i]}; !slices.Equal(got, want) {
+			t.Errorf("watch %d: got revisions %v, want %v", i, got, want)
+		}
+	}
 }

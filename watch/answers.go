@@ -28,12 +28,10 @@ func (st *stream) ask(r request, msg *pb.WatchRequest) {
 // that sees nothing is created as well, which is answered by every server that
 // serves the stream at all, be it with a refusal; then it is cancelled.
 func (x *machine) heartbeat(st *stream) {
-	if l := st.lane; l.asked > 0 {
-		l.asked = 1 // and the answer will be that
-	} else {
-		st.progress.own = true
+	if l := st.lane; x.askProgress(st) {
+		st.progress.own = l.asked == 0
+		l.asked = min(l.asked, 1) // the answer will be theirs who wait for one
 	}
-	x.askProgress(st)
 	st.ask(request{heartbeat: true}, &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{
 		CreateRequest: &pb.WatchCreateRequest{
 			Key:     st.lane.watchers[0].op.KeyBytes(), // which its user may read
@@ -58,10 +56,6 @@ func (x *machine) receive(msg message) {
 			if w.phase == waiting {
 				x.create(st, w)
 			}
-		}
-		if l.asked > 0 {
-			l.asked = 1
-			x.askProgress(st)
 		}
 	case msgLost:
 		x.lost(st, msg.err)
@@ -97,7 +91,7 @@ func (x *machine) answer(st *stream, resp *pb.WatchResponse) {
 
 // created takes the answer to the oldest creation.
 func (x *machine) created(st *stream, resp *pb.WatchResponse) {
-	st.progress.told = true
+	x.announced(st)
 	if len(st.creating) == 0 {
 		return
 	}

@@ -85,7 +85,7 @@ func newModel(t *testing.T, seed uint64) *model {
 		}
 		member.InterceptStream(func(ss grpc.ServerStream, _ string, next func(grpc.ServerStream) error) error {
 			s := newTwoWays(&tapped{ServerStream: ss, sending: func(*pb.WatchResponse) error { return m.chance() }}, early, nil)
-			s.rules = func(*pb.WatchResponse) bool { return m.holds(s) }
+			s.holds = func(control bool) bool { return m.holds(s, control) }
 			defer s.end()
 			return next(s)
 		})
@@ -93,14 +93,14 @@ func newModel(t *testing.T, seed uint64) *model {
 	return m
 }
 
-// holds holds a stream's events and progress up now and then, for a while.
-func (m *model) holds(s *twoWays) bool {
+// holds holds one way of a stream up now and then, for a while.
+func (m *model) holds(s *twoWays, control bool) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.cut.IntN(10) > 0 {
 		return false
 	}
-	time.AfterFunc(time.Duration(m.cut.IntN(100))*time.Millisecond, s.release)
+	time.AfterFunc(time.Duration(m.cut.IntN(100))*time.Millisecond, func() { s.release(control) })
 	return true
 }
 

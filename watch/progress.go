@@ -12,9 +12,9 @@ import (
 // etcd 3.4.25 and 3.5.8 they went another way and could overtake events (etcd
 // issue 15220): that of creations, at once, and whether there were watches or
 // not. Later servers have nothing to say of a stream without watches. So a
-// stream begins with a progress request, and an answer that comes before that
-// of the first creation is an early server's. Servers before 3.4, and etcd's
-// gRPC proxy, don't answer at all.
+// stream begins with a progress request, the next one waits until a creation was
+// answered, and an answer before that is an early server's. Servers before 3.4,
+// and etcd's gRPC proxy, don't answer at all.
 //
 // And the watch must have been there when the server looked. An answer to a
 // request from before can come after the announcement of a watch whose history
@@ -23,7 +23,7 @@ import (
 // sent before its creation: there is at most one answer for each request, in
 // order.
 type progress struct {
-	told     bool  // a creation was answered
+	told     bool  // a creation was answered, so that it is known whether they are early
 	early    bool  // the answers may overtake events
 	asked    int64 // requests, without the first
 	answered int64
@@ -36,12 +36,28 @@ func progressRequest() *pb.WatchRequest {
 	}}
 }
 
-func (x *machine) askProgress(st *stream) {
-	if st.progress.early {
-		return // it would not be believed
+// askProgress asks, unless the answer could not be believed. It reports whether
+// it did.
+func (x *machine) askProgress(st *stream) bool {
+	if !st.progress.told || st.progress.early {
+		return false
 	}
 	st.progress.asked++
 	st.send(progressRequest())
+	return true
+}
+
+// announced takes note that a creation was answered. Before the first, nobody
+// could ask for progress.
+func (x *machine) announced(st *stream) {
+	if st.progress.told {
+		return
+	}
+	st.progress.told = true
+	if l := st.lane; l.asked > 0 {
+		l.asked = 1
+		x.askProgress(st)
+	}
 }
 
 // progressAll takes an answer to a progress request.

@@ -17,20 +17,26 @@ import (
 )
 
 // twoWays is a stream of a server that sends creations and cancellations one
-// way, and events and progress another, which may be held up: as etcd does, in
-// all versions. An early one answers progress requests the first way, at once.
+// way, and events and progress another, as etcd does in all versions: either may
+// be held up. An early server answers progress requests the first way, at once.
 type twoWays struct {
 	grpc.ServerStream
 	early func() *pb.ResponseHeader // nil for a server that is not
-	rules func(*pb.WatchResponse) bool
+	holds func(control bool) bool
 
-	mu   chan struct{} // a mutex to wait for which does not stop a bubble's time
-	held []*pb.WatchResponse
-	over bool
+	mu        chan struct{} // a mutex to wait for which does not stop a bubble's time
+	control   []*pb.WatchResponse
+	data      []*pb.WatchResponse
+	announced map[int64]bool
+	pending   map[int64][]*pb.WatchResponse // of watches that were not announced
+	over      bool
 }
 
-func newTwoWays(ss grpc.ServerStream, early func() *pb.ResponseHeader, rules func(*pb.WatchResponse) bool) *twoWays {
-	return &twoWays{ServerStream: ss, early: early, rules: rules, mu: make(chan struct{}, 1)}
+func newTwoWays(ss grpc.ServerStream, early func() *pb.ResponseHeader, holds func(control bool) bool) *twoWays {
+	return &twoWays{
+		ServerStream: ss, early: early, holds: holds, mu: make(chan struct{}, 1),
+		announced: make(map[int64]bool), pending: make(map[int64][]*pb.WatchResponse),
+	}
 }
 
 func (s *twoWays) lock() { s.mu <- struct{}{} }
@@ -48,9 +54,9 @@ func (s *twoWays) RecvMsg(msg any) error {
 		if !ok || req.GetProgressRequest() == nil || s.early == nil {
 			return nil
 		}
-		header := s.early()
+		answer := &pb.WatchResponse{Header: s.early(), WatchId: -1}
 		s.lock()
-		err := s.ServerStream.SendMsg(&pb.WatchResponse{Header: header, WatchId: -1})
+		err := s.sendLocked(answer, true)
 		s.unlock()
 		if err != nil {
 			return err
@@ -60,29 +66,63 @@ func (s *twoWays) RecvMsg(msg any) error {
 
 func (s *twoWays) SendMsg(msg any) error {
 	resp, ok := msg.(*pb.WatchResponse)
+	if !ok {
+		return s.ServerStream.SendMsg(msg)
+	}
 	s.lock()
 	defer s.unlock()
+	return s.sendLocked(resp, resp.Created || resp.Canceled && resp.CompactRevision == 0)
+}
+
+func (s *twoWays) sendLocked(resp *pb.WatchResponse, control bool) error {
 	if s.over {
 		return errBroken
 	}
-	if ok && !resp.Created && !resp.Canceled && (len(s.held) > 0 || s.rules(resp)) {
-		s.held = append(s.held, resp)
+	way := &s.data
+	if control {
+		way = &s.control
+	}
+	if len(*way) > 0 || s.holds(control) {
+		*way = append(*way, resp)
 		return nil
 	}
-	return s.ServerStream.SendMsg(msg)
+	return s.passLocked(resp, control)
 }
 
-// release lets what was held go, in order.
-func (s *twoWays) release() {
+func (s *twoWays) passLocked(resp *pb.WatchResponse, control bool) error {
+	id := resp.WatchId
+	if !control && id >= 0 && !s.announced[id] {
+		s.pending[id] = append(s.pending[id], resp)
+		return nil
+	}
+	err := s.ServerStream.SendMsg(resp)
+	if control && id >= 0 {
+		s.announced[id] = !resp.Canceled
+		for _, r := range s.pending[id] {
+			if err == nil {
+				err = s.ServerStream.SendMsg(r)
+			}
+		}
+		delete(s.pending, id)
+	}
+	return err
+}
+
+// release lets what was held go, in each way in its order.
+func (s *twoWays) release(control bool) {
 	s.lock()
 	defer s.unlock()
-	for _, resp := range s.held {
-		if s.over || s.ServerStream.SendMsg(resp) != nil {
+	way := &s.data
+	if control {
+		way = &s.control
+	}
+	for _, resp := range *way {
+		if s.over || s.passLocked(resp, control) != nil {
 			s.over = true
 			break
 		}
 	}
-	s.held = nil
+	*way = nil
 }
 
 // end makes the handler return with its next message.
@@ -93,13 +133,13 @@ func (s *twoWays) end() {
 }
 
 // inTwoWays puts every stream that opens at m in two ways, and collects them.
-func inTwoWays(m *fakeetcd.Member, early func() *pb.ResponseHeader, rules func(*pb.WatchResponse) bool) *[]*twoWays {
+func inTwoWays(m *fakeetcd.Member, early func() *pb.ResponseHeader, holds func(control bool) bool) *[]*twoWays {
 	streams := new([]*twoWays)
 	m.InterceptStream(func(ss grpc.ServerStream, method string, next func(grpc.ServerStream) error) error {
 		if method != watching {
 			return next(ss)
 		}
-		s := newTwoWays(ss, early, rules)
+		s := newTwoWays(ss, early, holds)
 		*streams = append(*streams, s)
 		defer s.end()
 		return next(s)
@@ -142,7 +182,7 @@ func TestEarlyServer(t *testing.T) {
 				c.SetProgressInterval(time.Minute)
 				store := kv.New(c.Conn(t))
 				holding := true
-				streams := inTwoWays(c.Member(0), headers(t, store), func(*pb.WatchResponse) bool { return holding })
+				streams := inTwoWays(c.Member(0), headers(t, store), func(control bool) bool { return holding && !control })
 				w := service(t, c.Conn(t))
 				plain := w.Watch(t.Context(), "k", kv.WithCreatedNotify())
 				notified := w.Watch(t.Context(), "k", kv.WithCreatedNotify(), kv.WithProgressNotify())
@@ -165,7 +205,7 @@ func TestEarlyServer(t *testing.T) {
 					put(t, store, "k", "v") // the stream ends with this one
 				} else {
 					holding = false
-					(*streams)[0].release()
+					(*streams)[0].release(false)
 				}
 				want := fmt.Sprintf("%d create k=v", rev)
 				for _, ch := range []watch.WatchChan{plain, notified} {
@@ -197,7 +237,7 @@ func TestProgressFromBefore(t *testing.T) {
 				store := kv.New(c.Conn(t))
 				rev := put(t, store, "h", "v")
 				holding := true
-				streams := inTwoWays(c.Member(0), nil, func(*pb.WatchResponse) bool { return holding })
+				streams := inTwoWays(c.Member(0), nil, func(control bool) bool { return holding && !control })
 				w := service(t, c.Conn(t))
 				first := w.Watch(t.Context(), "k", kv.WithCreatedNotify())
 				created(t, first)
@@ -210,13 +250,13 @@ func TestProgressFromBefore(t *testing.T) {
 				synctest.Wait()
 				st := (*streams)[0]
 				st.lock()
-				if len(st.held) != 2 || st.held[0].WatchId != -1 || len(st.held[1].Events) != 1 {
-					t.Errorf("the server holds %v, want the answer and the history", st.held)
+				if len(st.data) != 2 || st.data[0].WatchId != -1 || len(st.data[1].Events) != 1 {
+					t.Errorf("the server holds %v, want the answer and the history", st.data)
 				}
-				history := st.held[1:]
-				st.held = st.held[:1]
+				history := st.data[1:]
+				st.data = st.data[:1]
 				st.unlock()
-				st.release()
+				st.release(false)
 				if resp := receive(t, first); !resp.IsProgressNotify() || resp.Header.Revision != rev {
 					t.Errorf("first: got %+v, want progress up to %d", resp, rev)
 				}
@@ -228,9 +268,9 @@ func TestProgressFromBefore(t *testing.T) {
 					collect(t, first, 1)
 				} else {
 					st.lock()
-					st.held = history
+					st.data = history
 					st.unlock()
-					st.release()
+					st.release(false)
 				}
 				if got, want := collect(t, second, 1), fmt.Sprintf("%d create h=v", rev); got[0] != want {
 					t.Errorf("second: got %v, want %s", got, want)
@@ -245,6 +285,36 @@ func TestProgressFromBefore(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An answer may overtake the announcement of the watch that made the server
+// answer. That does not make it an early one.
+func TestProgressBeforeAnnouncement(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := fakeetcd.Start(t, 1)
+		store := kv.New(c.Conn(t))
+		holding := true
+		streams := inTwoWays(c.Member(0), nil, func(control bool) bool { return holding && control })
+		w := service(t, c.Conn(t))
+		ch := w.Watch(t.Context(), "k", kv.WithCreatedNotify())
+		if err := w.RequestProgress(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		holding = false
+		(*streams)[0].release(true)
+		created(t, ch)
+		if resp := receive(t, ch); !resp.IsProgressNotify() || resp.Header.Revision != 1 {
+			t.Errorf("got %+v, want progress up to 1", resp)
+		}
+		rev := put(t, store, "other", "v")
+		if err := w.RequestProgress(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if resp := receive(t, ch); !resp.IsProgressNotify() || resp.Header.Revision != rev {
+			t.Errorf("got %+v, want progress up to %d", resp, rev)
+		}
+	})
 }
 
 // Each call is answered once, and heartbeats are nobody's business.

@@ -32,7 +32,10 @@ type gauge struct {
 }
 
 func (g *gauge) install(m *fakeetcd.Member) {
-	m.InterceptStream(func(ss grpc.ServerStream, _ string, next func(grpc.ServerStream) error) error {
+	m.InterceptStream(func(ss grpc.ServerStream, method string, next func(grpc.ServerStream) error) error {
+		if method != watching {
+			return next(ss)
+		}
 		g.mu.Lock()
 		g.open++
 		g.top = max(g.top, g.open)
