@@ -140,7 +140,7 @@ func (p *policy) serves(m *member, l *link, start time.Time) {
 	if p.closed || m.link != l {
 		return
 	}
-	if m.demoted != nil && !start.Before(m.judged) {
+	if m.demoted != nil && !l.unwell && !start.Before(m.judged) { // an unwell one says itself when it serves
 		p.restoreLocked(m)
 	}
 	p.stepLocked()
