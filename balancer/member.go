@@ -39,6 +39,7 @@ type member struct {
 	judged   time.Time // when it was last demoted or restored
 	shunTill time.Time // when the demotion ends by itself
 	penalty  time.Duration
+	muteTill time.Time // it is passed over until then, for it was as silent as the one beside it
 }
 
 func newMember(addr resolver.Address) *member {
@@ -71,7 +72,7 @@ func (m *member) ready() bool { return m.state == connectivity.Ready }
 
 // usable reports whether m, if connected, may be expected to serve.
 func (m *member) usable(now time.Time) bool {
-	return !m.shunnedAt(now) && (m.link == nil || !m.link.doubted && !m.link.unwell)
+	return !m.shunnedAt(now) && !now.Before(m.muteTill) && (m.link == nil || !m.link.doubted && !m.link.unwell)
 }
 
 func (m *member) shunnedAt(now time.Time) bool { return m.demoted != nil && now.Before(m.shunTill) }

@@ -301,6 +301,9 @@ func (p *policy) stepLocked() {
 		if m.ready() && m.shunnedAt(now) {
 			next = earliest(next, m.shunTill)
 		}
+		if m.ready() && now.Before(m.muteTill) {
+			next = earliest(next, m.muteTill)
+		}
 	}
 	p.publishLocked()
 	if next.IsZero() {

@@ -59,6 +59,9 @@ const (
 	// maxSilence is when a member is severed that is as silent as the others, or
 	// the only one.
 	maxSilence = 2 * time.Second
+	// muteTime is for how long two members that are silent together are passed over
+	// for others.
+	muteTime = time.Second
 	// maxQueueing bounds what requests that wait add to the patience.
 	maxQueueing = time.Second
 	// drain is how long a retired connection lives on, for what will still be
@@ -155,10 +158,11 @@ func (p *policy) probeLocked(m *member) {
 	}
 	l.probing = true
 	p.counters.probes.Add(1)
+	var beside *member
 	var other *link
 	for _, o := range p.members {
 		if o != m && o.ready() && (other == nil || o.usable(time.Now())) {
-			other = o.link
+			beside, other = o, o.link
 		}
 	}
 	p.opts.Logger.Debug("etcd: endpoint suspected", "endpoint", m.name)
@@ -175,7 +179,7 @@ func (p *policy) probeLocked(m *member) {
 		if p.closed || m.link != l {
 			return
 		}
-		p.judgeLocked(m, v.heard(l, start), start)
+		p.judgeLocked(m, beside, v.heard(l, start), start)
 	})
 }
 
@@ -224,7 +228,7 @@ func (p *policy) doubtLocked(m *member, since time.Time) {
 	}
 }
 
-func (p *policy) judgeLocked(m *member, v verdict, start time.Time) {
+func (p *policy) judgeLocked(m, beside *member, v verdict, start time.Time) {
 	m.link.doubted = false
 	switch {
 	case !v.there && (v.otherThere || m.link.silence(time.Now()) >= maxSilence):
@@ -233,7 +237,12 @@ func (p *policy) judgeLocked(m *member, v verdict, start time.Time) {
 		p.demoteLocked(m, v.serves)
 		p.retireLocked(m, v.serves)
 	case v.serves != nil:
-		// The cluster is in trouble, or this process; not this member.
+		// The cluster is in trouble, or this process; not this member. But if both
+		// are silent a third is worth a try.
+		if !v.there && beside != nil {
+			m.muteTill = time.Now().Add(muteTime)
+			beside.muteTill = m.muteTill
+		}
 		if p.takesLocked(m) {
 			p.troubleLocked(start)
 		}

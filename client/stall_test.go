@@ -87,6 +87,29 @@ func TestMemberWithoutItsLeader(t *testing.T) {
 	})
 }
 
+// When the member in use and the one beside it fall silent together, the third
+// takes over before it is certain what is wrong with them.
+func TestTwoSilentMembers(t *testing.T) {
+	run(t, 3, nil, func(r *rig) {
+		t := r.t
+		r.warm()
+		r.cluster.Member(0).Hang()
+		r.cluster.Member(1).Hang()
+		start := time.Now()
+		if _, err := r.get(r.timeout(time.Minute)); err != nil {
+			t.Errorf("get: %v", err)
+		}
+		if d := time.Since(start); d > 1200*time.Millisecond {
+			t.Errorf("took %v, want a suspicion, a probe, and what it takes to be certain then", d)
+		}
+		if got := r.active(); got != m3 {
+			t.Errorf("active: got %q, want %q", got, m3)
+		}
+		r.cluster.Member(0).Resume()
+		r.cluster.Member(1).Resume()
+	})
+}
+
 // A slow request on a member that serves is left alone, and so is everything
 // while no member serves.
 func TestSlownessIsNoStall(t *testing.T) {
