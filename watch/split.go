@@ -26,7 +26,7 @@ func tooLarge(err error) bool {
 // split parts the watchers of a lane whose stream was broken by a response that
 // is too large: one half goes to a lane apart. Since the response comes again,
 // its watcher is soon alone, and then it ends. The others are resumed as after
-// any failure, and go back in time (rejoin).
+// any failure, and share streams again some seconds later (rejoin).
 func (x *machine) split(l *lane, err error) {
 	var suspects []*watcher
 	for _, w := range l.watchers {
