@@ -1,0 +1,386 @@
+package integration_test
+
+import (
+	"bufio"
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/otel/metric"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+
+	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/integration/cluster"
+	"github.com/getcd/getcd/kv"
+)
+
+// counter is one of a client's counters, named for a monitoring system.
+type counter struct {
+	name, help string
+	value      func(client.Counters) uint64
+}
+
+func counters() []counter {
+	return []counter{
+		{"calls", "Requests and streams that were asked of the client.", func(c client.Counters) uint64 { return c.Calls }},
+		{"attempts", "Requests and streams that it made of them.", func(c client.Counters) uint64 { return c.Attempts }},
+		{"hedges", "Reads sent to a second member because the first was late.", func(c client.Counters) uint64 { return c.Hedges }},
+		{"logins", "Tokens that were asked for.", func(c client.Counters) uint64 { return c.Logins }},
+		{"resolutions", "Resolutions of the configured endpoints.", func(c client.Counters) uint64 { return c.Resolutions }},
+		{"dials", "Connections that were attempted.", func(c client.Counters) uint64 { return c.Dials }},
+		{"failovers", "Changes of the active endpoint.", func(c client.Counters) uint64 { return c.Failovers }},
+		{"probes", "Times that a late endpoint was looked after.", func(c client.Counters) uint64 { return c.Probes }},
+		{"doubts", "Times that new requests left a late endpoint.", func(c client.Counters) uint64 { return c.Doubts }},
+		{"demotions", "Times that an endpoint was found unable to serve.", func(c client.Counters) uint64 { return c.Demotions }},
+		{"severed", "Connections broken because their member was silent.", func(c client.Counters) uint64 { return c.Severed }},
+		{"retired", "Connections given up because what waited on them was lost.", func(c client.Counters) uint64 { return c.Retired }},
+	}
+}
+
+// collector gives a client's counters to Prometheus.
+type collector struct{ client *client.Client }
+
+func (counter) desc(name, help string) *prometheus.Desc {
+	return prometheus.NewDesc("etcd_client_"+name+"_total", help, nil, nil)
+}
+
+func (x collector) Describe(descs chan<- *prometheus.Desc) {
+	for _, c := range counters() {
+		descs <- c.desc(c.name, c.help)
+	}
+}
+
+func (x collector) Collect(metrics chan<- prometheus.Metric) {
+	now := x.client.Counters()
+	for _, c := range counters() {
+		metrics <- prometheus.MustNewConstMetric(c.desc(c.name, c.help), prometheus.CounterValue, float64(c.value(now)))
+	}
+}
+
+// observe gives a client's counters to OpenTelemetry, until the registration
+// ends.
+func observe(meter metric.Meter, cl *client.Client) (metric.Registration, error) {
+	var all []metric.Int64Observable
+	for _, c := range counters() {
+		o, err := meter.Int64ObservableCounter("etcd.client."+c.name, metric.WithDescription(c.help))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, o)
+	}
+	observables := make([]metric.Observable, len(all))
+	for i, o := range all {
+		observables[i] = o
+	}
+	return meter.RegisterCallback(func(_ context.Context, to metric.Observer) error {
+		now := cl.Counters()
+		for i, c := range counters() {
+			to.ObserveInt64(all[i], int64(c.value(now)))
+		}
+		return nil
+	}, observables...)
+}
+
+// idleClient is one that has worked a little and is idle, so that its counters stand
+// still.
+func idleClient(t *testing.T) *client.Client {
+	t.Helper()
+	cl := dial(t, client.Config{Endpoints: startCluster(t, cluster.Config{}).Endpoints()})
+	eventually(t, "an active endpoint and a standby", func() bool {
+		roles := map[balancer.Role]int{}
+		for _, s := range cl.Endpoints() {
+			roles[s.Role]++
+		}
+		return roles[balancer.Active] == 1 && roles[balancer.Standby] == 1
+	})
+	for range 10 {
+		if _, err := cl.Get(timeout(t), "k"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c := cl.Counters(); c.Calls != 10 || c.Dials < 2 {
+		t.Fatalf("got %+v, want 10 calls and at least 2 dials", c)
+	}
+	return cl
+}
+
+// What Prometheus scrapes and OpenTelemetry reads is what the client counts.
+func TestCountersAreExported(t *testing.T) {
+	cl := idleClient(t)
+	want := make(map[string]uint64)
+	for _, c := range counters() {
+		want[c.name] = c.value(cl.Counters())
+	}
+	compare := func(t *testing.T, got map[string]uint64) {
+		t.Helper()
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	}
+	t.Run("Prometheus", func(t *testing.T) {
+		registry := prometheus.NewPedanticRegistry()
+		if err := registry.Register(collector{cl}); err != nil {
+			t.Fatal(err)
+		}
+		server := httptest.NewServer(promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+		defer server.Close()
+		got := make(map[string]uint64)
+		for name, v := range scrape(t, server.URL) {
+			name, ok := strings.CutPrefix(strings.TrimSuffix(name, "_total"), "etcd_client_")
+			if !ok {
+				t.Errorf("%q has another prefix", name)
+			}
+			got[name] = v
+		}
+		compare(t, got)
+	})
+	t.Run("OpenTelemetry", func(t *testing.T) {
+		reader := sdkmetric.NewManualReader()
+		provider := sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))
+		defer func() { _ = provider.Shutdown(context.WithoutCancel(t.Context())) }()
+		registration, err := observe(provider.Meter("example"), cl)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = registration.Unregister() }()
+		var collected metricdata.ResourceMetrics
+		if err := reader.Collect(t.Context(), &collected); err != nil {
+			t.Fatal(err)
+		}
+		got := make(map[string]uint64)
+		for _, scope := range collected.ScopeMetrics {
+			for _, m := range scope.Metrics {
+				sum, ok := m.Data.(metricdata.Sum[int64])
+				if !ok || !sum.IsMonotonic || len(sum.DataPoints) != 1 {
+					t.Fatalf("%s is %+v, want a monotonic sum of one value", m.Name, m.Data)
+				}
+				got[strings.TrimPrefix(m.Name, "etcd.client.")] = uint64(sum.DataPoints[0].Value)
+			}
+		}
+		compare(t, got)
+	})
+}
+
+// counters() has each field of client.Counters once.
+func TestEveryCounterIsExported(t *testing.T) {
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[client.Counters]()) {
+		if field.Anonymous {
+			continue
+		}
+		var c client.Counters
+		reflect.ValueOf(&c).Elem().FieldByIndex(field.Index).SetUint(1)
+		var found []string
+		for _, x := range counters() {
+			if x.value(c) == 1 {
+				found = append(found, x.name)
+			}
+		}
+		if len(found) != 1 || found[0] != strings.ToLower(field.Name) {
+			t.Errorf("%s is exported as %q, want it once, by its name", field.Name, found)
+		}
+	}
+}
+
+// scrape returns the metrics at url, those of one name added up.
+func scrape(tb testing.TB, url string) map[string]uint64 {
+	tb.Helper()
+	req, err := http.NewRequestWithContext(timeout(tb), http.MethodGet, url, nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	metrics := make(map[string]uint64)
+	lines := bufio.NewScanner(resp.Body)
+	for lines.Scan() {
+		line := lines.Text()
+		i := strings.LastIndexByte(line, ' ')
+		if i < 0 || strings.HasPrefix(line, "#") {
+			continue
+		}
+		v, err := strconv.ParseFloat(line[i+1:], 64)
+		if err != nil {
+			tb.Fatalf("%q: %v", line, err)
+		}
+		name, _, _ := strings.Cut(line[:i], "{")
+		metrics[name] += uint64(v)
+	}
+	if err := lines.Err(); err != nil {
+		tb.Fatal(err)
+	}
+	return metrics
+}
+
+// since is what was counted from before to after.
+func since(before, after client.Counters) client.Counters {
+	var d client.Counters
+	for _, f := range reflect.VisibleFields(reflect.TypeOf(d)) {
+		if !f.Anonymous {
+			n := reflect.ValueOf(after).FieldByIndex(f.Index).Uint() - reflect.ValueOf(before).FieldByIndex(f.Index).Uint()
+			reflect.ValueOf(&d).Elem().FieldByIndex(f.Index).SetUint(n)
+		}
+	}
+	return d
+}
+
+// requests is how many RPCs the members say that they were asked.
+func requests(tb testing.TB, c *cluster.Cluster) (n uint64) {
+	tb.Helper()
+	for _, m := range c.Members() {
+		started, ok := scrape(tb, m.ClientURL()+"/metrics")["grpc_server_started_total"]
+		if !ok {
+			tb.Fatalf("%s does not tell how many RPCs it has started", m.Name())
+		}
+		n += started
+	}
+	return n
+}
+
+// Without faults, hedging, probing and the rest cost less than 1 % more requests:
+// as the client counts them, and as the members do. What costs more is calls that
+// are late, as they are on a machine that has too much to do; where they are many,
+// the test only checks that there were not more hedges than late calls.
+func TestCostWithoutFaults(t *testing.T) {
+	const (
+		workers, each = 4, 1500
+		late          = 50 * time.Millisecond // the least delay of a hedge
+		most          = workers * each * 101 / 100
+	)
+	c := startCluster(t, cluster.Config{})
+	cl := dial(t, client.Config{Endpoints: c.Endpoints()})
+	operations := []func(context.Context) error{
+		func(ctx context.Context) error { _, err := cl.Get(ctx, "k"); return err },
+		func(ctx context.Context) error { _, err := cl.Put(ctx, "k", "v"); return err },
+		func(ctx context.Context) error { _, err := cl.Get(ctx, "k", kv.WithSerializable()); return err },
+	}
+	var delayed atomic.Uint64
+	var all sync.WaitGroup
+	before, asked, start := cl.Counters(), requests(t, c), time.Now()
+	for range workers {
+		all.Go(func() {
+			for i := range each {
+				start := time.Now()
+				if err := operations[i%len(operations)](timeout(t)); err != nil {
+					t.Error(err)
+				}
+				if time.Since(start) >= late {
+					delayed.Add(1)
+				}
+			}
+		})
+	}
+	all.Wait()
+	took := time.Since(start)
+	d, got := since(before, cl.Counters()), requests(t, c)-asked
+	t.Logf("%d calls in %v: %d attempts, %d hedges, %d probes; %d calls took %v or longer; the members were asked for %d",
+		d.Calls, took.Round(time.Millisecond), d.Attempts, d.Hedges, d.Probes, delayed.Load(), late, got)
+	if d.Calls != workers*each {
+		t.Errorf("%d calls, want %d", d.Calls, workers*each)
+	}
+	if d.Hedges > delayed.Load() || d.Attempts != d.Calls+d.Hedges {
+		t.Errorf("%d calls, %d of them late, made %d attempts with %d hedges: want one each, and a hedge for the late ones",
+			d.Calls, delayed.Load(), d.Attempts, d.Hedges)
+	}
+	if delayed.Load() > most/400 {
+		t.Skipf("the machine is too busy: %d calls were late", delayed.Load())
+	}
+	if n := d.Attempts + 4*d.Probes; n > most {
+		t.Errorf("%d attempts and %d probes of up to 4 requests: want %d requests at most", d.Attempts, d.Probes, most)
+	}
+	if got < d.Calls || got > most {
+		t.Errorf("the members were asked for %d requests, want %d to %d", got, d.Calls, most)
+	}
+}
+
+// The counters tell what has happened when the active member is lost, or silent.
+func TestCountersUnderFaults(t *testing.T) {
+	faults := map[string]struct {
+		breakIt, heal func(*testing.T, *cluster.Member) error
+		stall         bool
+	}{
+		"killed": {
+			func(_ *testing.T, m *cluster.Member) error { return m.Kill() },
+			func(t *testing.T, m *cluster.Member) error { t.Helper(); return m.Restart(timeout(t)) },
+			false,
+		},
+		"stopped": {
+			func(_ *testing.T, m *cluster.Member) error { return m.Pause() },
+			func(_ *testing.T, m *cluster.Member) error { return m.Continue() },
+			true,
+		},
+	}
+	c := startCluster(t, cluster.Config{})
+	for name, fault := range faults {
+		for _, role := range []string{"follower", "leader"} {
+			t.Run(name+", "+role, func(t *testing.T) {
+				if err := c.WaitHealthy(timeout(t)); err != nil {
+					t.Fatal(err)
+				}
+				cl, victim := dialTo(t, c, role == "leader")
+				load := newLoad(cl)
+				load.prefix = "counters/" + name + role + "/"
+				ctx, stop := context.WithCancel(t.Context())
+				var workers sync.WaitGroup
+				for i := range 4 {
+					workers.Go(func() { load.put(ctx, i) })
+					workers.Go(func() { load.get(ctx) })
+				}
+				defer workers.Wait()
+				defer stop()
+				load.awaitProgress(t)
+
+				before, start := cl.Counters(), time.Now()
+				if err := fault.breakIt(t, victim); err != nil {
+					t.Fatal(err)
+				}
+				load.awaitProgress(t)
+				eventually(t, "the verdict", func() bool {
+					d := since(before, cl.Counters())
+					return d.Failovers > 0 && (!fault.stall || d.Severed+d.Retired > 0)
+				})
+				load.awaitProgress(t)
+				d, took := since(before, cl.Counters()), time.Since(start)
+				if err := fault.heal(t, victim); err != nil {
+					t.Fatal(err)
+				}
+				stop()
+				workers.Wait()
+				t.Logf("in %v: %+v; %d ambiguous writes", took.Round(time.Millisecond), d, load.doubts.Load())
+
+				// One member was lost, so one or, in an election, a few changes of it.
+				if d.Failovers < 1 || d.Failovers > 5 {
+					t.Errorf("%d failovers, want one or a few", d.Failovers)
+				}
+				if fault.stall && d.Probes == 0 {
+					t.Error("no probes, though it was silent")
+				}
+				if !fault.stall && role == "follower" && d.Severed+d.Retired > 0 {
+					t.Errorf("%d connections severed and %d retired, want none: it was the member that closed them", d.Severed, d.Retired)
+				}
+				// Four a second for each endpoint, at the very most.
+				if most := uint64(3*4*(took.Seconds()+1)) + 3; d.Dials == 0 || d.Dials > most {
+					t.Errorf("%d dials in %v, want some, %d at most", d.Dials, took, most)
+				}
+				if d.Attempts < d.Calls-8 || d.Attempts < d.Hedges { // 8 calls may be waiting for their attempt
+					t.Errorf("%d attempts of %d calls with %d hedges", d.Attempts, d.Calls, d.Hedges)
+				}
+			})
+		}
+	}
+}
+
