@@ -2,16 +2,19 @@ package client_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/kv"
 )
 
 // An endpoint that is no etcd is left for one that is, whatever is asked, and
@@ -39,6 +42,37 @@ func TestLeavesWhatIsNotEtcd(t *testing.T) {
 						r.t.Errorf("%+v, want the first demoted and the second active", s)
 					}
 				}
+			})
+		})
+	}
+}
+
+// Streams leave it too: a watch and a lease go on elsewhere.
+func TestStreamsLeaveWhatIsNotEtcd(t *testing.T) {
+	for name, test := range map[string]func(r *rig){
+		"watch": func(r *rig) {
+			events := r.Watch(r.timeout(time.Minute), "k", kv.WithCreatedNotify())
+			if resp, ok := <-events; !ok || !resp.Created {
+				r.t.Errorf("the watch got %+v, want that it was created", resp)
+			}
+		},
+		"lease": func(r *rig) {
+			granted, err := r.Grant(r.timeout(time.Minute), 60)
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			if resp, err := r.KeepAliveOnce(r.timeout(time.Minute), granted.ID); err != nil || resp.TTL != 60 {
+				r.t.Errorf("the renewal: %+v and error %v, want a TTL of 60", resp, err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, 2, nil, func(r *rig) {
+				r.cluster.Member(0).InterceptStream(func(_ grpc.ServerStream, method string, _ func(grpc.ServerStream) error) error {
+					service, _, _ := strings.Cut(method[1:], "/")
+					return status.Errorf(codes.Unimplemented, "unknown service %s", service)
+				})
+				test(r)
 			})
 		})
 	}

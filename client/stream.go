@@ -66,6 +66,10 @@ func (s *stream) explain(err error) error {
 	if errors.Is(context.Cause(s.ctx), errMoved) {
 		err = errMoved
 	}
+	if balancer.NotEtcd(err) {
+		// Another endpoint may be one: not a reason to give up.
+		err = status.Error(codes.Unavailable, status.Convert(err).Message())
+	}
 	t := s.try
 	if refusesToken(rpctypes.ErrorDesc(err)) {
 		t.conn.auth.reject(s.cred)
