@@ -1,0 +1,22 @@
+// Package namespace gives a program a part of the keys for its own: those that
+// begin with a prefix, which it neither has to write nor gets to see.
+//
+//	jobs := namespace.NewKV(store, "jobs/")
+//	_, err := jobs.Put(ctx, "nightly", "…")              // puts jobs/nightly
+//	resp, err := jobs.Get(ctx, "", kv.WithPrefix())      // gets all of jobs/, without it
+//
+// NewKV, NewWatcher and NewLease wrap the services of those names. They prefix the
+// keys of requests, in transactions and in the transactions inside them, in
+// comparisons as in operations, and take the prefix off those of responses and
+// events. What has no bound in the namespace (kv.WithFromKey, a prefix of "", a
+// range end of "\x00") ends where the namespace does, and one of the whole store is
+// the namespace's.
+//
+// Revisions, leases, compaction and progress are the cluster's, which has one of
+// each. The key that is the prefix itself is in no namespace, since a key is never
+// empty. What means nothing, such as a Put without a key, is the *kv.UsageError
+// that it would be without a namespace, and is about the keys that were given.
+//
+// It is a convenience, and no protection: for that, give the user a role for the
+// prefix.
+package namespace
