@@ -3,8 +3,13 @@ package integration_test
 import (
 	"bufio"
 	"context"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strconv"
 	"strings"
@@ -384,3 +389,94 @@ func TestCountersUnderFaults(t *testing.T) {
 	}
 }
 
+// The page's programs are those of the tests, and its tables name all records,
+// counters and fields that there are.
+func TestInsightPage(t *testing.T) {
+	page := readFile(t, "../docs/insight.md")
+	tested := readFile(t, "../client/example_insight_test.go") + readFile(t, "insight_test.go")
+	_, rest, found := strings.Cut(page, "```go\n")
+	for found {
+		var program string
+		program, rest, _ = strings.Cut(rest, "```")
+		if !strings.Contains(tested, program) {
+			t.Errorf("no test has this program of the page:\n%s", program)
+		}
+		_, rest, found = strings.Cut(rest, "```go\n")
+	}
+
+	seen := 0
+	for _, dir := range []string{"balancer", "client", "election", "lease", "lock", "resolver", "watch"} {
+		files, err := filepath.Glob("../" + dir + "/*.go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			for _, row := range recordsOf(t, file) {
+				seen++
+				if !strings.Contains(page, row) {
+					t.Errorf("%s has a record that the page has not:\n%s", file, row)
+				}
+			}
+		}
+	}
+	if n := strings.Count(page, "\n| Debug |") + strings.Count(page, "\n| Info |") + strings.Count(page, "\n| Warn |"); n != seen {
+		t.Errorf("the page has %d records, want the %d that there are", n, seen)
+	}
+	for _, of := range []reflect.Type{reflect.TypeFor[client.Counters](), reflect.TypeFor[balancer.Status]()} {
+		for _, f := range reflect.VisibleFields(of) {
+			if !f.Anonymous && !strings.Contains(page, "\n| `"+f.Name+"` |") {
+				t.Errorf("the page does not tell of %s", f.Name)
+			}
+		}
+	}
+}
+
+// recordsOf returns the beginnings of the page's rows for the records that a file
+// logs.
+func recordsOf(t *testing.T, file string) (rows []string) {
+	t.Helper()
+	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ast.Inspect(parsed, func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		if !ok {
+			return true
+		}
+		method, ok := call.Fun.(*ast.SelectorExpr)
+		if !ok {
+			return true
+		}
+		logger, ok := method.X.(*ast.SelectorExpr)
+		if !ok || !strings.EqualFold(logger.Sel.Name, "logger") {
+			return true
+		}
+		var fields []string
+		for i := 1; i < len(call.Args); i += 2 {
+			if key, ok := call.Args[i].(*ast.BasicLit); ok {
+				fields = append(fields, strings.Trim(key.Value, `"`))
+			}
+		}
+		message, ok := call.Args[0].(*ast.BasicLit)
+		if !ok || len(fields) != len(call.Args)/2 {
+			t.Errorf("%s: a record whose message or fields are no literals", file)
+			return true
+		}
+		rows = append(rows, "\n| "+method.Sel.Name+" | `"+strings.Trim(message.Value, `"`)+"` | `"+strings.Join(fields, "`, `")+"` |")
+		return true
+	})
+	return rows
+}
+
+func readFile(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
