@@ -37,10 +37,11 @@ type Attempt struct {
 	// (Received, Expect).
 	Flow bool
 
-	picked atomic.Pointer[connection]
-	flow   atomic.Pointer[flow]
-	sent   atomic.Bool
-	heard  atomic.Bool
+	picked   atomic.Pointer[connection]
+	flow     atomic.Pointer[flow]
+	sent     atomic.Bool
+	heard    atomic.Bool
+	forsaken atomic.Bool
 }
 
 // Endpoint is the endpoint that the RPC was last sent to; empty when none was
@@ -94,12 +95,18 @@ func (a *Attempt) Expect() {
 	c.link.policy.watch()
 }
 
+// Forsake says that the RPC, which is late, may be cancelled for another's answer.
+// Its member is waited for all the same: an answer that nobody wants any more is
+// still owed.
+func (a *Attempt) Forsake() { a.forsaken.Store(true) }
+
 // Reset forgets the results, so that the Attempt can serve the next RPC.
 func (a *Attempt) Reset() {
 	a.picked.Store(nil)
 	a.flow.Store(nil)
 	a.sent.Store(false)
 	a.heard.Store(false)
+	a.forsaken.Store(false)
 }
 
 // Observe records what the picked endpoint has told in a response's header: the

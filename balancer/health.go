@@ -7,6 +7,8 @@ import (
 	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
+
+	"github.com/getcd/getcd/internal/backoff"
 )
 
 // rewatch is the pause before a health watch that a member has ended is begun
@@ -26,11 +28,7 @@ func (p *policy) heed(m *member, l *link) {
 		if status.Code(err) == codes.Unimplemented {
 			return // an etcd before 3.3, or something between that does not know it
 		}
-		timer := time.NewTimer(rewatch)
-		select {
-		case <-timer.C:
-		case <-l.gone.Done():
-			timer.Stop()
+		if !backoff.Sleep(l.gone, rewatch) {
 			return
 		}
 	}

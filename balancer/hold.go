@@ -3,6 +3,8 @@ package balancer
 import (
 	"context"
 	"time"
+
+	"github.com/getcd/getcd/internal/backoff"
 )
 
 // When the member that served is lost, or can't serve, the one that takes over
@@ -27,11 +29,12 @@ const (
 )
 
 const (
-	// The pauses between two proofs asked of one member.
+	// The pauses between two proofs asked of one member; in between a twentieth of
+	// the time that it took so far.
 	minProofPause = 20 * time.Millisecond
 	maxProofPause = 250 * time.Millisecond
 	// grace is how much later than another the active member may give its proof.
-	grace = 75 * time.Millisecond
+	grace = 50 * time.Millisecond
 	// proofTime is how long one of them may take. A member answers when an election
 	// ends, by itself; this is for those that were lost.
 	proofTime = time.Second
@@ -98,7 +101,7 @@ func (p *policy) overtakenLocked(now time.Time) (next time.Time) {
 // prove asks m for a linearizable read again and again, until it serves one or
 // nothing is held any more.
 func (p *policy) prove(m *member, l *link) {
-	for pause := minProofPause; ; pause = min(pause*5/4, maxProofPause) {
+	for begun := time.Now(); ; {
 		start := time.Now()
 		ctx, cancel := context.WithTimeout(p.ctx, proofTime)
 		err := l.readProbe(ctx)
@@ -112,12 +115,7 @@ func (p *policy) prove(m *member, l *link) {
 		if p.proved(m, l, err == nil) {
 			return
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-p.ctx.Done():
-		}
-		timer.Stop()
+		backoff.Sleep(p.ctx, min(max(time.Since(begun)/20, minProofPause), maxProofPause))
 	}
 }
 

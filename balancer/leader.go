@@ -5,6 +5,8 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/getcd/getcd/internal/backoff"
 )
 
 // Routing says which member gets which request. The zero value sends all to one
@@ -101,12 +103,7 @@ func (p *policy) seek() {
 				return
 			}
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-p.ctx.Done():
-		}
-		timer.Stop()
+		backoff.Sleep(p.ctx, pause)
 	}
 }
 

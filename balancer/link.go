@@ -25,6 +25,10 @@ type link struct {
 
 	// reads and writes are the requests that wait for an answer.
 	reads, writes waiting
+	// owed are the slots of the oldest requests that were forsaken, of those that
+	// take an agreement of the members and of the others; they count as waiting
+	// until an answer of that kind comes.
+	owed [2]atomic.Int64
 	// heard and agreed are the slots in which the last answer came, and the last
 	// that took an agreement of the members.
 	heard, agreed atomic.Int64
@@ -139,12 +143,29 @@ func (l *link) silence(now time.Time) time.Duration {
 
 // oldest returns the slot of the oldest request that waits.
 func (l *link) oldest(now int64) (slot int64, ok bool) {
-	r, reads := l.reads.oldest(now)
-	w, writes := l.writes.oldest(now)
-	if reads && (!writes || r < w) {
-		return r, true
+	slot = now + 1
+	for _, w := range []*waiting{&l.reads, &l.writes} {
+		if s, waits := w.oldest(now); waits && s < slot {
+			slot, ok = s, true
+		}
 	}
-	return w, writes
+	for i, answered := range []*atomic.Int64{&l.agreed, &l.heard} {
+		if s := l.owed[i].Load(); s > answered.Load() && s < slot {
+			slot, ok = s, true
+		}
+	}
+	return slot, ok
+}
+
+// owe notes a request of a that was begun in slot, and forsaken.
+func (l *link) owe(a *Attempt, slot int64) {
+	owed, answered := &l.owed[0], &l.agreed
+	if a.AnyMember {
+		owed, answered = &l.owed[1], &l.heard
+	}
+	if old := owed.Load(); old <= answered.Load() {
+		owed.CompareAndSwap(old, slot) // a younger one need not be noted
+	}
 }
 
 // hear notes an answer to a request that was begun at start; agreement says that

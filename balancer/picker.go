@@ -101,7 +101,12 @@ func (p *policy) done(c *connection, a *Attempt, start time.Time, info balancer.
 	served := info.Err == nil && info.BytesReceived && (a == nil || !a.AnyMember)
 	if a != nil {
 		if a.Measure {
-			c.link.kind(a).add(p.clock.slotAt(start), -1)
+			slot := p.clock.slotAt(start)
+			c.link.kind(a).add(slot, -1)
+			if !info.BytesReceived && a.forsaken.Load() {
+				c.link.owe(a, slot)
+				p.watch()
+			}
 		}
 		if a.Flow {
 			p.leave(c.link, a)

@@ -249,6 +249,8 @@ func (p *policy) judgeLocked(m, beside *member, v verdict, start time.Time) {
 	case m.link.lost(time.Now(), time.Duration(m.latency.Load())):
 		p.retireLocked(m, errLostWrite)
 	default:
+		m.link.owed[0].Store(0)
+		m.link.owed[1].Store(0)
 		for _, f := range m.link.flows {
 			f.due.Store(0)
 			f.asked.Store(f.last.Load())

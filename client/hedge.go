@@ -169,6 +169,7 @@ func (h *hedge) fire() {
 	var ctx context.Context
 	ctx, s.cancel = context.WithCancel(t.ctx)
 	h.second = s
+	h.attempt.Forsake()
 	req, opts := h.req, h.opts
 	copied := try{conn: t.conn, ctx: ctx, method: t.method, call: t.call, avoid: append(slices.Clip(h.avoid), first), elsewhere: true}
 	h.mu.Unlock()

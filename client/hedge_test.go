@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/internal/fakeetcd"
 )
 
 // ranges counts the ranges that members were asked for, probes included.
@@ -48,6 +49,38 @@ func TestReadsAreHedged(t *testing.T) {
 			t.Errorf("got %v, want a certain refusal", err)
 		}
 	})
+}
+
+// A client that does nothing but read leaves a silent member, although each of its
+// reads is answered by another, and waits for none.
+func TestHedgesRaiseSuspicion(t *testing.T) {
+	for name, silence := range map[string]fakeetcd.UnaryHook{
+		"silent":          hangAllBut("nothing"),
+		"lost its leader": hangLinearizable,
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, 3, nil, func(r *rig) {
+				t := r.t
+				r.warm()
+				r.cluster.Member(0).Intercept(silence)
+				for range 8 {
+					if _, err := r.get(r.timeout(time.Minute)); err != nil {
+						t.Fatal(err)
+					}
+					if name == "lost its leader" { // it answers what it knows by itself
+						if _, err := r.kv.Range(r.timeout(time.Second), &pb.RangeRequest{Key: []byte("k"), Serializable: true}); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+				if got := r.active(); got != m2 {
+					t.Errorf("active: got %q, want %q", got, m2)
+				}
+				time.Sleep(time.Second) // until the verdict; the bubble's clock
+				r.cluster.Member(0).Intercept(nil)
+			})
+		})
+	}
 }
 
 // The error of a read that was sent twice is that of the first answer.
