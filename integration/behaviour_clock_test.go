@@ -1,0 +1,177 @@
+package integration_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/integration/cluster"
+	"github.com/getcd/getcd/lease"
+)
+
+// suspendedClient, in the environment of a process, names the endpoints for which it
+// is the client of TestClientSuspended.
+const suspendedClient = "GETCD_TEST_SUSPENDED_CLIENT"
+
+// suspension is what that client has to tell.
+type suspension struct {
+	Slept   time.Duration // the longest time in which nothing ran
+	Expired bool          // the keeper of 2 s said so at the first look after that
+	Kept    bool          // the keeper of 60 s lives at the end
+	Wrong   []string
+
+	Reads, Writes, Events int64
+	Severed, Retired      uint64
+}
+
+// The client's own process stands still for 3 s, as under a debugger or in a container
+// that is frozen: to its clock it is a jump, and it has missed nothing but time. What was under way is answered when it wakes, no connection is broken, and
+// a lease that may have expired meanwhile is not believed in for a moment.
+func TestClientSuspended(t *testing.T) {
+	if endpoints := os.Getenv(suspendedClient); endpoints != "" {
+		beSuspended(t, strings.Split(endpoints, ","))
+		return
+	}
+	if runtime.GOOS == "windows" {
+		t.Skip("no SIGSTOP")
+	}
+	c := startCluster(t, cluster.Config{})
+	child := exec.CommandContext(timeout(t), os.Args[0], "-test.run=^TestClientSuspended$")
+	child.Env = append(os.Environ(), suspendedClient+"="+strings.Join(c.Endpoints(), ","))
+	child.Stderr = os.Stderr
+	to, err := child.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	signal := func(name string) {
+		t.Helper()
+		if out, err := exec.CommandContext(timeout(t), "kill", "-"+name, strconv.Itoa(child.Process.Pid)).CombinedOutput(); err != nil {
+			t.Fatalf("kill -%s: %v: %s", name, err, out)
+		}
+	}
+	lines := bufio.NewReader(from)
+	if line, err := lines.ReadString('\n'); err != nil || line != "ready\n" {
+		t.Fatalf("the client says %q, error %v", line, err)
+	}
+	const pause = 3 * time.Second
+	signal("STOP")
+	<-time.After(pause)
+	signal("CONT")
+	var got suspension
+	line, err := lines.ReadString('\n')
+	if err == nil {
+		err = json.Unmarshal([]byte(line), &got)
+	}
+	if err != nil {
+		t.Fatalf("the client says %q, error %v", line, err)
+	}
+	_ = to.Close()
+	if _, err := io.Copy(io.Discard, lines); err != nil {
+		t.Error(err)
+	}
+	if err := child.Wait(); err != nil {
+		t.Errorf("the client: %v", err)
+	}
+	t.Logf("%+v", got)
+	if got.Slept < pause-100*time.Millisecond {
+		t.Fatalf("the client stood still for %v, want %v", got.Slept, pause)
+	}
+	for _, w := range got.Wrong {
+		t.Error(w)
+	}
+	if !got.Expired {
+		t.Errorf("after %v a lease of 2 s is still believed in", got.Slept)
+	}
+	if !got.Kept {
+		t.Error("a lease of 60 s was given up")
+	}
+	if got.Severed != 0 || got.Retired != 0 {
+		t.Errorf("%d connections were severed and %d retired, want none: every member answered", got.Severed, got.Retired)
+	}
+}
+
+// beSuspended is the client. It works, says "ready", notices that it has slept, goes
+// on working, and tells.
+func beSuspended(t *testing.T, endpoints []string) {
+	t.Helper()
+	cl := dial(t, client.Config{Endpoints: endpoints})
+	w := &witness{load: newLoad(cl), delivered: make(map[string]int64)}
+	w.prefix = "suspended/"
+	var told suspension
+	keep := func(ttl int64) *lease.Keeper {
+		granted, err := cl.Grant(timeout(t), ttl)
+		if err != nil {
+			t.Fatal(err)
+		}
+		k, err := cl.Keep(timeout(t), granted.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	short, long := keep(2), keep(60)
+	defer short.Close()
+	defer long.Close()
+	first, err := cl.Put(timeout(t), w.prefix, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	w.watched.Go(func() { w.watch(ctx, first.Header.Revision) })
+	for range 2 {
+		w.workers.Go(func() { w.get(ctx) })
+	}
+	w.workers.Go(func() {
+		for pace(ctx) {
+			// Without a deadline, which would pass while it sleeps.
+			if _, err := cl.Put(context.WithoutCancel(ctx), w.prefix, ""); err != nil {
+				w.fault("a write: %v", err)
+			}
+			w.writes.Add(1)
+		}
+	})
+	w.awaitProgress(t)
+	fmt.Println("ready") //nolint:forbidigo // to TestClientSuspended
+	for told.Slept < time.Second {
+		before := time.Now()
+		if !pace(ctx) {
+			t.Fatal(ctx.Err())
+		}
+		if told.Slept = time.Since(before); told.Slept >= time.Second {
+			told.Expired = errors.Is(short.Err(), lease.ErrExpired)
+		}
+	}
+	w.awaitProgress(t)
+	stop()
+	w.workers.Wait()
+	w.watched.Wait()
+	told.Kept = long.Err() == nil
+	counters := cl.Counters()
+	told.Wrong, told.Reads, told.Writes, told.Events = w.wrong, w.reads.Load(), w.writes.Load(), w.events.Load()
+	told.Severed, told.Retired = counters.Severed, counters.Retired
+	line, err := json.Marshal(told)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Println(string(line)) //nolint:forbidigo // to TestClientSuspended
+	_, _ = io.Copy(io.Discard, os.Stdin)
+}

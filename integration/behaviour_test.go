@@ -1,0 +1,490 @@
+package integration_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/integration/cluster"
+	"github.com/getcd/getcd/kv"
+	"github.com/getcd/getcd/lease"
+	"github.com/getcd/getcd/maintenance"
+	"github.com/getcd/getcd/resolver"
+)
+
+// The tests of this file and of behaviour_dns_test.go are the decisions in
+// docs/behaviour.md, one after the other.
+
+// witness has reads, writes, a watch and a lease go on through whatever a test
+// does, and knows what may not happen to them: a read fails, a write fails and is
+// not marked ambiguous, an event is lost or doubled, the lease is given up.
+type witness struct {
+	*load
+
+	stop    context.CancelFunc
+	workers sync.WaitGroup
+	keeper  *lease.Keeper
+	unwatch context.CancelFunc
+	watched sync.WaitGroup
+
+	events    atomic.Int64
+	mu        sync.Mutex
+	delivered map[string]int64 // the version of each key's last event
+}
+
+// keptTTL is the time to live, in seconds, of the witness's lease.
+const keptTTL = 5
+
+func startWitness(t *testing.T, cl *client.Client, prefix string) *witness {
+	t.Helper()
+	w := &witness{load: newLoad(cl), delivered: make(map[string]int64)}
+	w.prefix = prefix
+	granted, err := cl.Grant(timeout(t), keptTTL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.keeper, err = cl.Keep(timeout(t), granted.ID); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.keeper.Close)
+	first, err := cl.Put(timeout(t), prefix, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var watching context.Context
+	watching, w.unwatch = context.WithCancel(t.Context())
+	w.watched.Go(func() { w.watch(watching, first.Header.Revision) })
+	var ctx context.Context
+	ctx, w.stop = context.WithCancel(t.Context())
+	for i := range 2 {
+		w.workers.Go(func() { w.count(ctx, i) })
+		w.workers.Go(func() { w.put(ctx, i) })
+		w.workers.Go(func() { w.get(ctx) })
+	}
+	t.Cleanup(func() {
+		w.stop()
+		w.unwatch()
+		w.workers.Wait()
+		w.watched.Wait()
+	})
+	w.awaitProgress(t)
+	return w
+}
+
+// watch checks that each key's versions come one after the other.
+func (w *witness) watch(ctx context.Context, rev int64) {
+	for e, err := range w.cl.Events(ctx, w.prefix, kv.WithPrefix(), kv.WithRev(rev)) {
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			w.fault("the watch ended: %v", err)
+			return
+		}
+		w.mu.Lock()
+		key := string(e.Kv.Key)
+		if got, want := e.Kv.Version, w.delivered[key]+1; got != want {
+			w.fault("event of %s: version %d, want %d", key, got, want)
+		}
+		w.delivered[key] = e.Kv.Version
+		w.mu.Unlock()
+		w.events.Add(1)
+	}
+}
+
+// awaitProgress waits until all that goes on has gone on.
+func (w *witness) awaitProgress(t *testing.T) {
+	t.Helper()
+	const some = 20
+	w.load.awaitProgress(t)
+	events := w.events.Load() + some
+	eventually(t, "events of the watch", func() bool { return w.events.Load() >= events })
+}
+
+// finish ends it all and says what went wrong.
+func (w *witness) finish(t *testing.T) {
+	t.Helper()
+	w.awaitProgress(t)
+	w.stop()
+	w.workers.Wait()
+	if err := w.keeper.Err(); err != nil {
+		t.Errorf("the lease: %v, want it kept", err)
+	}
+	resp, err := w.cl.Get(timeout(t), w.prefix, kv.WithPrefix(), kv.WithKeysOnly())
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the last event of each key", func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for _, one := range resp.Kvs {
+			if w.delivered[string(one.Key)] < one.Version {
+				return false
+			}
+		}
+		return true
+	})
+	w.unwatch()
+	w.watched.Wait()
+	w.check(t)
+	t.Logf("%d reads; %d writes applied, %d ambiguous; %d events; %+v",
+		w.reads.Load(), w.writes.Load(), w.doubts.Load(), w.events.Load(), w.cl.Counters())
+}
+
+// activeMember is the member that the client uses.
+func activeMember(t *testing.T, cl *client.Client, c *cluster.Cluster) *cluster.Member {
+	t.Helper()
+	var found *cluster.Member
+	eventually(t, "the client has an active member", func() bool {
+		for _, s := range cl.Endpoints() {
+			for _, m := range c.Members() {
+				if s.Role == balancer.Active && s.Address == m.Endpoint() {
+					found = m
+				}
+			}
+		}
+		return found != nil
+	})
+	return found
+}
+
+func endpointStatus(cl *client.Client, endpoint string) (balancer.Status, bool) {
+	all := cl.Endpoints()
+	i := slices.IndexFunc(all, func(s balancer.Status) bool { return s.Address == endpoint })
+	if i < 0 {
+		return balancer.Status{}, false
+	}
+	return all[i], true
+}
+
+// The leader dies with a write on it: that one is ambiguous, and returns when the
+// connection breaks, not when an election timeout or its deadline has passed. A
+// write that is asked for afterwards waits for the next leader and is applied, and
+// a read that was under way is answered by another member.
+func TestLeaderKilledWithRequestsUnderWay(t *testing.T) {
+	c := startCluster(t, cluster.Config{Links: true})
+	cl, leader := dialTo(t, c, true)
+	if _, err := cl.Put(timeout(t), "k", "before"); err != nil {
+		t.Fatal(err)
+	}
+	// It takes requests and answers none, so that they are under way for certain.
+	if err := leader.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	value := strings.Repeat("v", 16<<10)
+	passed := leader.ClientLink().Stats().ToTarget
+	type result struct {
+		err  error
+		took time.Duration
+	}
+	write, read := make(chan result, 1), make(chan result, 1)
+	var killed atomic.Pointer[time.Time]
+	report := func(to chan<- result, call func() error) {
+		err := call()
+		at := killed.Load()
+		if at == nil {
+			to <- result{err: fmt.Errorf("before the member was killed: %w", err)}
+			return
+		}
+		to <- result{err, time.Since(*at)}
+	}
+	go report(write, func() error { _, err := cl.Put(timeout(t), "k", value); return err })
+	eventually(t, "the write has left", func() bool {
+		return leader.ClientLink().Stats().ToTarget-passed >= int64(len(value))
+	})
+	go report(read, func() error { _, err := cl.Get(timeout(t), "k"); return err })
+	now := time.Now()
+	killed.Store(&now)
+	if err := leader.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cl.Put(timeout(t), "k", "after"); err != nil {
+		t.Errorf("a write after the leader's death: %v, want it to wait and succeed", err)
+	}
+	if r := <-read; r.err != nil {
+		t.Errorf("the read under way: %v", r.err)
+	}
+	r := <-write
+	if !client.IsAmbiguous(r.err) || errors.Is(r.err, context.DeadlineExceeded) {
+		t.Errorf("the write under way: %v, want an ambiguous error that is not the deadline's", r.err)
+	}
+	if r.took > 2*time.Second {
+		t.Errorf("the write under way returned %v after its member's death", r.took)
+	}
+}
+
+// The leader hands its office over, again and again.
+func TestLeaderTransferred(t *testing.T) {
+	c := startCluster(t, cluster.Config{})
+	cl, _ := dialTo(t, c, true)
+	w := startWitness(t, cl, "transfer/")
+	for range 5 {
+		leader := leaderOf(t, c)
+		members := c.Members()
+		next := members[(slices.Index(members, leader)+1)%len(members)]
+		if _, err := maintain(cl).At(leader.Endpoint()).MoveLeader(timeout(t), next.ID()); err != nil {
+			t.Fatal(err)
+		}
+		if now := leaderOf(t, c); now != next {
+			t.Errorf("the leader is %s, want %s", now.Name(), next.Name())
+		}
+		w.awaitProgress(t)
+	}
+	w.finish(t)
+	if n := cl.Counters().Severed; n > 0 {
+		t.Errorf("%d connections were severed, want none: every member answered", n)
+	}
+}
+
+// A learner in the endpoint list is no use for what takes an agreement, and is
+// left for a member that votes; when it is promoted it serves like any other; when
+// it is removed the client goes on without it.
+func TestLearnerPromotedAndRemoved(t *testing.T) {
+	c := startCluster(t, cluster.Config{})
+	learner, err := c.AddLearner(timeout(t), nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	voter := c.Members()[0]
+	cl := dial(t, client.Config{
+		Endpoints: []string{learner.Endpoint(), voter.Endpoint()},
+		Resolver:  resolver.Options{KeepOrder: true},
+	})
+	w := startWitness(t, cl, "learner/")
+	// Time and again it is tried whether it serves.
+	eventually(t, "the learner is demoted", func() bool {
+		s, ok := endpointStatus(cl, learner.Endpoint())
+		return ok && s.Role != balancer.Active && s.Demoted != nil
+	})
+
+	if err := learner.Promote(timeout(t), nil); err != nil {
+		t.Fatal(err)
+	}
+	// The only other endpoint dies: what was the learner must do.
+	if err := voter.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	w.awaitProgress(t)
+	eventually(t, "the promoted member serves", func() bool {
+		s, _ := endpointStatus(cl, learner.Endpoint())
+		return s.Role == balancer.Active && s.Demoted == nil
+	})
+	if err := voter.Restart(timeout(t)); err != nil {
+		t.Fatal(err)
+	}
+
+	// It is still the active one.
+	if m := activeMember(t, cl, c); m != learner {
+		t.Fatalf("the active member is %s, want %s", m.Name(), learner.Name())
+	}
+	if err := learner.Remove(timeout(t), voter.Control()); err != nil {
+		t.Fatal(err)
+	}
+	if m := activeMember(t, cl, c); m != voter {
+		t.Errorf("the active member is %s, want %s", m.Name(), voter.Name())
+	}
+	w.finish(t)
+}
+
+// A disk that hangs stops a member's writes, and soon its reads, while its process
+// and connections live.
+func TestStalledDisk(t *testing.T) {
+	if err := cluster.DisksSupported(); err != nil {
+		t.Skip(err)
+	}
+	c := startCluster(t, cluster.Config{Disks: true})
+	for _, role := range []string{"follower", "leader"} {
+		t.Run(role, func(t *testing.T) {
+			if err := c.WaitHealthy(timeout(t)); err != nil {
+				t.Fatal(err)
+			}
+			cl, victim := dialTo(t, c, role == "leader")
+			w := startWitness(t, cl, "disk/"+role+"/")
+			if err := victim.StallDisk(timeout(t)); err != nil {
+				t.Fatal(err)
+			}
+			start := time.Now()
+			w.awaitProgress(t)
+			t.Logf("reads, writes and events went on %v after the fault", time.Since(start).Round(time.Millisecond))
+			if m := activeMember(t, cl, c); m == victim {
+				t.Errorf("the active member is still %s, whose disk hangs", m.Name())
+			}
+			if err := victim.HealDisk(timeout(t)); err != nil {
+				t.Fatal(err)
+			}
+			w.finish(t)
+		})
+	}
+}
+
+// Defragmentation stops a member for as long as it takes to copy its database.
+func TestDefragmentActiveMember(t *testing.T) {
+	for name, flags := range map[string][]string{
+		"silent":             nil,
+		"saying NOT_SERVING": {"--feature-gates=StopGRPCServiceOnDefrag=true"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := startCluster(t, cluster.Config{Flags: flags})
+			cl := dial(t, client.Config{Endpoints: c.Endpoints()})
+			const size, count = 1 << 20, 16
+			value := strings.Repeat("v", size)
+			for i := range count {
+				if _, err := cl.Put(timeout(t), "big/"+strconv.Itoa(i), value); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w := startWitness(t, cl, "defragment/")
+			for range 2 {
+				m := activeMember(t, cl, c)
+				start := time.Now()
+				if _, err := maintain(cl).Defragment(timeout(t), m.Endpoint()); err != nil {
+					t.Fatal(err)
+				}
+				t.Logf("defragmenting %s took %v", m.Name(), time.Since(start).Round(time.Millisecond))
+				w.awaitProgress(t)
+			}
+			w.finish(t)
+		})
+	}
+}
+
+// A full database refuses writes and serves all else. A refused write is one
+// request, since another member would say the same, and it is ambiguous, since the
+// write that raises the alarm gets the same answer though it is applied.
+func TestNoSpace(t *testing.T) {
+	c := startCluster(t, cluster.Config{QuotaBytes: 1 << 20})
+	cl := dial(t, client.Config{Endpoints: c.Endpoints()})
+	granted, err := cl.Grant(timeout(t), keptTTL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keeper, err := cl.Keep(timeout(t), granted.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer keeper.Close()
+	value := strings.Repeat("v", 64<<10)
+	eventually(t, "the quota is passed", func() bool {
+		_, err := cl.Put(timeout(t), "k", value)
+		if err != nil && !errors.Is(err, rpctypes.ErrNoSpace) {
+			t.Fatal(err)
+		}
+		return err != nil
+	})
+	eventually(t, "every member has the alarm", func() bool {
+		for _, m := range c.Members() {
+			_, err := pb.NewKVClient(m.Control()).Put(timeout(t), &pb.PutRequest{Key: []byte("probe")})
+			if !errors.Is(rpctypes.Error(err), rpctypes.ErrNoSpace) {
+				return false
+			}
+		}
+		return true
+	})
+
+	events := cl.Watch(timeout(t), "k", kv.WithCreatedNotify())
+	if resp := <-events; !resp.Created {
+		t.Fatalf("the watch got %+v, want that it was created", resp)
+	}
+	before := cl.Counters()
+	const writes = 20
+	refused := map[string]func() error{
+		"put":   func() error { _, err := cl.Put(timeout(t), "k", "v"); return err },
+		"txn":   func() error { _, err := cl.Txn(timeout(t)).Then(kv.OpPut("k", "v")).Commit(); return err },
+		"lease": func() error { _, err := cl.Grant(timeout(t), keptTTL); return err },
+	}
+	for name, write := range refused {
+		for range writes {
+			if err := write(); !errors.Is(err, rpctypes.ErrNoSpace) || !client.IsAmbiguous(err) {
+				t.Fatalf("%s: %v, want %v, and that to be ambiguous", name, err, rpctypes.ErrNoSpace)
+			}
+		}
+	}
+	after := cl.Counters()
+	if calls, attempts := after.Calls-before.Calls, after.Attempts-before.Attempts-(after.Hedges-before.Hedges); attempts != calls {
+		t.Errorf("%d calls took %d attempts, want one each", calls, attempts)
+	}
+	if after.Demotions != before.Demotions || after.Failovers != before.Failovers {
+		t.Errorf("the client has changed members: %+v, and before %+v", after, before)
+	}
+
+	// What needs no space goes on.
+	for name, opts := range map[string][]kv.OpOption{"linearizable": nil, "serializable": {kv.WithSerializable()}} {
+		if resp, err := cl.Get(timeout(t), "k", opts...); err != nil || len(resp.Kvs) != 1 || string(resp.Kvs[0].Value) != value {
+			t.Errorf("%s read: %d keys and error %v, want the value before the alarm", name, len(resp.Kvs), err)
+		}
+	}
+	deleted, err := cl.Delete(timeout(t), "k")
+	if err != nil || deleted.Deleted != 1 {
+		t.Fatalf("delete: %v and error %v, want one", deleted, err)
+	}
+	if resp := <-events; resp.Err() != nil || len(resp.Events) != 1 || resp.Events[0].Kv.ModRevision != deleted.Header.Revision {
+		t.Errorf("the watch got %+v, want the deletion", resp)
+	}
+
+	// The way back.
+	if _, err := cl.Compact(timeout(t), deleted.Header.Revision, kv.WithCompactPhysical()); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range c.Members() {
+		if _, err := maintain(cl).Defragment(timeout(t), m.Endpoint()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := maintain(cl).AlarmDisarm(timeout(t), &maintenance.AlarmMember{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cl.Put(timeout(t), "k", "v"); err != nil {
+		t.Errorf("a write when the alarm is off: %v", err)
+	}
+	if err := keeper.Err(); err != nil {
+		t.Errorf("the lease: %v, want it kept through the alarm", err)
+	}
+}
+
+// A cluster that has found its members to differ refuses writes. That refusal is
+// certain: all members apply the alarm at one place in the log.
+func TestCorruptAlarm(t *testing.T) {
+	c := startCluster(t, cluster.Config{})
+	cl := dial(t, client.Config{Endpoints: c.Endpoints()})
+	if _, err := cl.Put(timeout(t), "k", "v"); err != nil {
+		t.Fatal(err)
+	}
+	alarm := pb.AlarmRequest{Action: pb.AlarmRequest_ACTIVATE, MemberID: c.Members()[0].ID(), Alarm: pb.AlarmType_CORRUPT}
+	alarms := pb.NewMaintenanceClient(cl.Conn())
+	if _, err := alarms.Alarm(timeout(t), &alarm); err != nil {
+		t.Fatal(err)
+	}
+	before := cl.Counters()
+	if _, err := cl.Put(timeout(t), "k", "w"); !errors.Is(err, rpctypes.ErrCorrupt) || client.IsAmbiguous(err) {
+		t.Errorf("a write: %v, want %v, and that not to be ambiguous", err, rpctypes.ErrCorrupt)
+	}
+	if _, err := cl.Delete(timeout(t), "k"); !errors.Is(err, rpctypes.ErrCorrupt) || client.IsAmbiguous(err) {
+		t.Errorf("a deletion: %v, want %v, and that not to be ambiguous", err, rpctypes.ErrCorrupt)
+	}
+	after := cl.Counters()
+	if calls, attempts := after.Calls-before.Calls, after.Attempts-before.Attempts; attempts != calls {
+		t.Errorf("%d calls took %d attempts, want one each", calls, attempts)
+	}
+	if resp, err := cl.Get(timeout(t), "k"); err != nil || len(resp.Kvs) != 1 || string(resp.Kvs[0].Value) != "v" {
+		t.Errorf("a read: %v and error %v, want the value before the alarm", resp, err)
+	}
+	alarm.Action = pb.AlarmRequest_DEACTIVATE
+	if _, err := alarms.Alarm(timeout(t), &alarm); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cl.Put(timeout(t), "k", "w"); err != nil {
+		t.Errorf("a write when the alarm is off: %v", err)
+	}
+}
