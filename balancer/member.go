@@ -77,6 +77,25 @@ func (m *member) usable(now time.Time) bool {
 
 func (m *member) shunnedAt(now time.Time) bool { return m.demoted != nil && now.Before(m.shunTill) }
 
+// fault is why m is not to serve; nil when it could, and of no member.
+func (m *member) fault(now time.Time) error {
+	switch {
+	case m == nil:
+		return nil
+	case m.doubted():
+		return errDoubted
+	case m.shunnedAt(now):
+		return m.demoted
+	case m.link != nil && m.link.unwell:
+		return errNotServing
+	case now.Before(m.muteTill):
+		return errSilent
+	case !m.ready():
+		return m.lastErr
+	}
+	return nil
+}
+
 func (m *member) doubted() bool { return m.link != nil && m.link.doubted }
 
 func (m *member) setState(s connectivity.State) {

@@ -357,7 +357,7 @@ func (p *policy) electLocked(now time.Time) {
 		if from != "" && to != "" {
 			p.counters.failovers.Add(1)
 		}
-		p.opts.Logger.Info("etcd: active endpoint changed", "from", from, "to", to)
+		p.opts.Logger.Info("etcd: active endpoint changed", "from", from, "to", to, "cause", p.active.fault(now))
 		p.settled = now
 	}
 	p.active, p.standby = active, standby
@@ -393,7 +393,7 @@ func (p *policy) publishLocked() {
 	for i, m := range p.members {
 		status[i] = Status{Address: m.name, Role: m.role, State: m.state, Since: m.since, LastError: m.lastErr, Leader: rows[i].leads}
 		if !rows[i].usable {
-			status[i].Demoted = m.demoted
+			status[i].Demoted = m.fault(now)
 		}
 	}
 	p.opts.Table.publish(slices.Clone(p.members), status)

@@ -49,7 +49,8 @@ type Status struct {
 	// Since is when Role or State last changed.
 	Since time.Time
 	// Demoted is why the endpoint, though connected, is not to be used: the
-	// answer by which it said that it can't serve. Nil when it may be used.
+	// answer by which it said that it can't serve, or that it is slower to answer
+	// than another. Nil when it may be used.
 	Demoted error
 	// LastError is the last failure of its connection or the reason of its last
 	// demotion; nil when there was none. It outlives the recovery.

@@ -124,7 +124,7 @@ func ExampleConfig_logger() {
 	_ = c.Close()
 	// Output:
 	// level=INFO msg="addresses changed" addresses=[member-1:2379]
-	// level=INFO msg="etcd: active endpoint changed" from="" to=member-1:2379
+	// level=INFO msg="etcd: active endpoint changed" from="" to=member-1:2379 cause=<nil>
 }
 
 // meter is a stats handler that counts attempts by method, and how they ended.
