@@ -122,7 +122,7 @@ func ExampleConfig_logger() {
 		return
 	}
 	_ = c.Close()
-	// Output:
+	// Unordered output:
 	// level=INFO msg="addresses changed" addresses=[member-1:2379]
 	// level=INFO msg="etcd: active endpoint changed" from="" to=member-1:2379 cause=<nil>
 }
