@@ -101,6 +101,14 @@ func forget(ctx context.Context, members etcdserverpb.ClusterClient, peerURL str
 	return nil
 }
 
+// Learner says that the member does not vote: it came by AddLearner, and was not
+// promoted.
+func (m *Member) Learner() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.learner
+}
+
 // Promote makes a learner a voting member, and returns when it is one, which takes
 // until it has caught up with the leader. About via see AddLearner.
 func (m *Member) Promote(ctx context.Context, via grpc.ClientConnInterface) error {

@@ -28,6 +28,9 @@ func TestGrow(t *testing.T) {
 			if m.Name() != "m4" || c.Member("m4") != m || len(c.Endpoints()) != 4 {
 				t.Errorf("got %s of the members %v, want m4, the fourth", m.Name(), c.Endpoints())
 			}
+			if !m.Learner() || c.Members()[0].Learner() {
+				t.Errorf("the new member is a learner: %v, the first is one: %v", m.Learner(), c.Members()[0].Learner())
+			}
 			cc := dial(t, m.Endpoint())
 			refusal := rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner)
 			if err := rpctypes.Error(put(within(t, 5*time.Second), cc, "key", "x")); !errors.Is(err, refusal) {
@@ -38,6 +41,9 @@ func TestGrow(t *testing.T) {
 			}
 			if err := m.Promote(within(t, 30*time.Second), nil); err != nil {
 				t.Fatal(err)
+			}
+			if m.Learner() {
+				t.Error("the member is a learner after its promotion")
 			}
 			wantValue(t, cc, "key", "value")
 			// It keeps its place over a restart, and so do the others.

@@ -83,7 +83,7 @@ func (m *Member) waitHealthy(ctx context.Context) error {
 func (m *Member) check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	if !m.votes() {
+	if m.Learner() {
 		_, err := etcdserverpb.NewKVClient(m.control).Range(ctx, &etcdserverpb.RangeRequest{Key: []byte("health"), CountOnly: true, Serializable: true})
 		if needsAuthentication(err) {
 			return nil
@@ -157,7 +157,7 @@ func (c *Cluster) Leader(ctx context.Context) (*Member, error) {
 func (c *Cluster) leaderNow(ctx context.Context) *Member {
 	ctx, cancel := context.WithTimeout(ctx, 10*checkInterval)
 	defer cancel()
-	members := slices.DeleteFunc(c.Members(), func(m *Member) bool { return !m.votes() })
+	members := slices.DeleteFunc(c.Members(), func(m *Member) bool { return m.Learner() })
 	states := make([]raftState, len(members))
 	var wg sync.WaitGroup
 	for i, m := range members {
@@ -188,18 +188,11 @@ func (c *Cluster) leaderNow(ctx context.Context) *Member {
 func (c *Cluster) quorum() int {
 	n := 0
 	for _, m := range c.Members() {
-		if m.votes() {
+		if !m.Learner() {
 			n++
 		}
 	}
 	return n/2 + 1
-}
-
-// votes says that the member is no learner.
-func (m *Member) votes() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return !m.learner
 }
 
 // quorumRuns says whether enough members run, and are not paused, to elect a

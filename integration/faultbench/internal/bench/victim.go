@@ -109,6 +109,9 @@ func watchElections(ctx context.Context, st *stage, origin time.Time) (*election
 	members := make(map[string]pb.MaintenanceClient)
 	for _, m := range st.cluster.Members() {
 		members[m.Name()] = pb.NewMaintenanceClient(st.control(m))
+		if m.Learner() {
+			continue // nobody can log in there
+		}
 		s, err := members[m.Name()].Status(ctx, &pb.StatusRequest{})
 		if err != nil {
 			return nil, fmt.Errorf("bench: the status of %s: %w", m.Name(), err)
