@@ -1,0 +1,266 @@
+package clientv3
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"google.golang.org/grpc"
+
+	"github.com/getcd/getcd/client"
+)
+
+// Client is a client of one etcd cluster. Its services are interfaces, so that a
+// program can put others in their place (package namespace does). It is safe for
+// concurrent use; its fields must not be changed meanwhile.
+type Client struct {
+	Cluster
+	KV
+	Lease
+	Watcher
+	Auth
+	Maintenance
+
+	// Username is the configured user. To change it changes nothing.
+	Username string
+	// Password is the user's.
+	Password string
+	// Token is the configured token.
+	Token string
+
+	cfg    Config
+	native *client.Client   // nil: NewCtxClient
+	active *grpc.ClientConn // nil: likewise
+
+	ctx    context.Context //nolint:containedctx // Ctx returns it
+	cancel context.CancelFunc
+	logger atomic.Pointer[slog.Logger]
+
+	endpoints []string // read-only
+
+	closing sync.Mutex
+	closed  bool // guarded by closing
+}
+
+// Option is an option of NewCtxClient.
+type Option func(*Client)
+
+// New returns a client for the cluster that cfg describes. With a user it waits
+// until that is logged in, and with RejectOldCluster until the members have told
+// their versions; otherwise it does not block. Close must be called.
+func New(cfg Config) (*Client, error) {
+	switch {
+	case len(cfg.Endpoints) == 0:
+		return nil, ErrNoAvailableEndpoints
+	case cfg.Token != "" && (cfg.Username != "" || cfg.Password != ""):
+		return nil, ErrMutuallyExclusiveCfg
+	}
+	base := cfg.Context
+	if base == nil {
+		base = context.Background()
+	}
+	n := cfg.native()
+	native, err := client.New(n)
+	if err != nil {
+		return nil, err
+	}
+	c := NewCtxClient(base, WithZapLogger(n.Logger))
+	c.cfg, c.native = cfg, native
+	c.Username, c.Password, c.Token = n.Username, n.Password, n.Token
+	c.endpoints = slices.Clone(cfg.Endpoints)
+	c.Cluster, c.KV, c.Auth, c.Maintenance = NewCluster(c), NewKV(c), NewAuth(c), NewMaintenance(c)
+	c.Lease, c.Watcher = FromLease(native.Lease), native.Watcher // which native closes
+	if err := c.start(); err != nil {
+		_ = c.Close() // the first error is the one that tells
+		return nil, err
+	}
+	return c, nil
+}
+
+// start does what New waits for.
+func (c *Client) start() error {
+	var err error
+	if c.active, err = clientConn(c.native.Conn(), nil); err != nil {
+		return err
+	}
+	ctx := c.ctx
+	if c.cfg.DialTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.cfg.DialTimeout)
+		defer cancel()
+	}
+	if c.Username != "" {
+		if err := c.native.WaitReady(ctx); err != nil {
+			return plain(err)
+		}
+	}
+	if c.cfg.RejectOldCluster {
+		return c.checkVersions(ctx)
+	}
+	return nil
+}
+
+// checkVersions asks all members at once.
+func (c *Client) checkVersions(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	results := make(chan error, len(c.endpoints))
+	for _, e := range c.endpoints {
+		go func() {
+			resp, err := c.Status(ctx, e)
+			if err == nil && older(resp.Version) {
+				err = ErrOldCluster
+			}
+			results <- err
+		}()
+	}
+	var first error
+	for range c.endpoints {
+		if err := <-results; err != nil && first == nil {
+			first = err
+			cancel()
+		}
+	}
+	return first
+}
+
+// older reports whether a version is below 3.6, the one before this client's.
+func older(version string) bool {
+	var major, minor int
+	if _, err := fmt.Sscanf(version, "%d.%d", &major, &minor); err != nil {
+		return true
+	}
+	return major < 3 || major == 3 && minor < 6
+}
+
+// NewCtxClient returns a client without a connection, for services that are put in
+// afterwards. Close ends its context, which comes from ctx.
+func NewCtxClient(ctx context.Context, opts ...Option) *Client {
+	c := &Client{}
+	c.ctx, c.cancel = context.WithCancel(ctx)
+	c.logger.Store(slog.New(slog.DiscardHandler))
+	for _, o := range opts {
+		o(c)
+	}
+	return c
+}
+
+// NewFromURL is New with one endpoint.
+func NewFromURL(url string) (*Client, error) { return New(Config{Endpoints: []string{url}}) }
+
+// NewFromURLs is New with endpoints alone.
+func NewFromURLs(urls []string) (*Client, error) { return New(Config{Endpoints: urls}) }
+
+// WithZapLogger sets what GetLogger returns. The logger is slog's, in spite of the
+// name.
+func WithZapLogger(lg *slog.Logger) Option { return func(c *Client) { c.logger.Store(lg) } }
+
+// WithLogger sets what GetLogger returns, and returns the client.
+//
+// Deprecated: use Config.Logger, which is also where the client logs to.
+func (c *Client) WithLogger(lg *slog.Logger) *Client {
+	c.logger.Store(lg)
+	return c
+}
+
+// GetLogger returns the logger, which is nil only if it was set to that.
+func (c *Client) GetLogger() *slog.Logger { return c.logger.Load() }
+
+// Ctx is a context that ends with the client.
+func (c *Client) Ctx() context.Context { return c.ctx }
+
+// Native is the client below, which clientv3 does not have: its errors say more, and
+// so do its endpoints and counters. It is nil for a client without a connection, and
+// it must not be closed.
+func (c *Client) Native() *client.Client { return c.native }
+
+// Endpoints returns the endpoints as configured. Native knows which members they
+// lead to.
+func (c *Client) Endpoints() []string { return slices.Clone(c.endpoints) }
+
+// ActiveConnection returns a connection on which generated stubs work as the
+// client's services do: each call goes to a member that serves. It has no
+// connections of its own, so that its state tells nothing, and closing it ends
+// nothing. It is nil for a client without a connection.
+func (c *Client) ActiveConnection() *grpc.ClientConn { return c.active }
+
+// Dial connects to one endpoint with the client's configuration, and a login of its
+// own. It does not block. The connection's state tells nothing; closing it ends its
+// requests, and soon its goroutines.
+func (c *Client) Dial(ep string) (*grpc.ClientConn, error) {
+	n, err := c.single(ep)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := clientConn(n.Conn(), func() { _ = n.Close() }) // it has no way to fail
+	if err != nil {
+		_ = n.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// single returns a client of one endpoint.
+func (c *Client) single(endpoint string) (*client.Client, error) {
+	if c.native == nil {
+		return nil, ErrNoAvailableEndpoints
+	}
+	cfg := c.cfg
+	secure, _ := adapt(c.cfg.Endpoints, cfg.TLS) // as all the others
+	cfg.Endpoints, cfg.TLS = []string{endpoint}, secure
+	return client.New(cfg.native())
+}
+
+// dialEndpoint is Dial for package maintenance.
+func (c *Client) dialEndpoint(_ context.Context, endpoint string) (grpc.ClientConnInterface, func() error, error) {
+	n, err := c.single(endpoint)
+	if err != nil {
+		return nil, nil, err
+	}
+	return plainConn{n.Conn()}, n.Close, nil
+}
+
+// conn is what the services are made on.
+func (c *Client) conn() grpc.ClientConnInterface {
+	if c == nil || c.native == nil {
+		return unconnected{}
+	}
+	return c.native.Conn()
+}
+
+// Close ends all requests, watches and keepers, closes the connections, and returns
+// when the client's goroutines have ended. Services that were put in place of the
+// client's own are closed, too. Closing again, or a client without a connection, is
+// the error of its context.
+func (c *Client) Close() error {
+	if c.cancel == nil {
+		return nil // made without a constructor
+	}
+	c.closing.Lock()
+	defer c.closing.Unlock()
+	c.cancel()
+	if c.closed {
+		return c.ctx.Err()
+	}
+	c.closed = true
+	var first error
+	if c.Watcher != nil {
+		first = c.Watcher.Close()
+	}
+	if c.Lease != nil {
+		if err := c.Lease.Close(); first == nil {
+			first = err
+		}
+	}
+	if c.native == nil {
+		return c.ctx.Err()
+	}
+	if c.active != nil {
+		_ = c.active.Close() // fails only when closed already
+	}
+	_ = c.native.Close() // it has no way to fail
+	return first
+}

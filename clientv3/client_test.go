@@ -1,0 +1,235 @@
+package clientv3_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+
+	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/clientv3"
+	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/kv"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// newClient returns a client of a fake cluster.
+func newClient(t *testing.T, cfg clientv3.Config) (*clientv3.Client, *fakeetcd.Cluster) {
+	t.Helper()
+	c := fakeetcd.Start(t, 1)
+	cfg.Endpoints = c.Addrs()
+	cfg.DialOptions = append(cfg.DialOptions, grpc.WithContextDialer(c.Dialer()))
+	cli, err := clientv3.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cli.Close(); err != nil && !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
+	return cli, c
+}
+
+// Callers of clientv3 compare its errors with ==.
+func TestErrorsAreBare(t *testing.T) {
+	cli, _ := newClient(t, clientv3.Config{})
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	late, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer cancel()
+	tests := []struct {
+		name string
+		err  func() error
+		want error
+	}{
+		{"empty key", func() error { _, err := cli.Put(t.Context(), "", ""); return err }, rpctypes.ErrEmptyKey},
+		{"future revision", func() error { _, err := cli.Get(t.Context(), "k", clientv3.WithRev(1<<40)); return err }, rpctypes.ErrFutureRev},
+		{"compaction to come", func() error { _, err := cli.Compact(t.Context(), 1<<40); return err }, rpctypes.ErrFutureRev},
+		{"ended put", func() error { _, err := cli.Put(ended, "k", "v"); return err }, context.Canceled},
+		{"late get", func() error { _, err := cli.Get(late, "k"); return err }, context.DeadlineExceeded},
+		{"ended transaction", func() error { _, err := cli.Txn(ended).Then(clientv3.OpPut("k", "v")).Commit(); return err }, context.Canceled},
+		{"late delete", func() error { _, err := cli.Do(late, clientv3.OpDelete("k")); return err }, context.DeadlineExceeded},
+		{"no lease", func() error { _, err := cli.Revoke(t.Context(), 4711); return err }, rpctypes.ErrLeaseNotFound},
+		{"ended members", func() error { _, err := cli.MemberList(ended); return err }, context.Canceled},
+		{"ended user", func() error { _, err := cli.UserList(ended); return err }, context.Canceled},
+		{"ended alarms", func() error { _, err := cli.AlarmList(ended); return err }, context.Canceled},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if err := tt.err(); err != tt.want { //nolint:errorlint // it is what is tested
+				t.Errorf("%T %v, want %v and nothing else", err, err, tt.want)
+			}
+		})
+	}
+	if _, err := cli.Native().Put(ended, "k", "v"); err == nil || errors.Is(err, error(nil)) {
+		t.Error("the native client says nothing")
+	} else if _, ok := errors.AsType[*client.Error](err); !ok {
+		t.Errorf("the native client's error is a %T, want *client.Error", err)
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	if _, err := clientv3.New(clientv3.Config{}); err != clientv3.ErrNoAvailableEndpoints { //nolint:errorlint // as callers do
+		t.Errorf("without endpoints: %v, want %v", err, clientv3.ErrNoAvailableEndpoints)
+	}
+	_, err := clientv3.New(clientv3.Config{Endpoints: []string{"127.0.0.1:1"}, Token: "t", Password: "p"})
+	if err != clientv3.ErrMutuallyExclusiveCfg { //nolint:errorlint // as callers do
+		t.Errorf("with a token and a password: %v, want %v", err, clientv3.ErrMutuallyExclusiveCfg)
+	}
+}
+
+// What package client refuses and clientv3 does not is adapted.
+func TestNewAdapts(t *testing.T) {
+	for _, cfg := range []clientv3.Config{
+		{DialKeepAliveTime: time.Second, DialKeepAliveTimeout: time.Second},
+		{DialKeepAliveTime: -1, PermitWithoutStream: true},
+		{Username: "u"},
+		{Password: "p"},
+		{MaxCallRecvMsgSize: 1 << 20},
+		{MaxUnaryRetries: 3, BackoffWaitBetween: time.Second, BackoffJitterFraction: .5},
+	} {
+		cli, _ := newClient(t, cfg)
+		if _, err := cli.Put(t.Context(), "k", "v"); err != nil {
+			t.Errorf("%+v: %v", cfg, err)
+		}
+	}
+}
+
+// Calls on the connections that a client hands out go where its own go.
+func TestConnections(t *testing.T) {
+	cli, c := newClient(t, clientv3.Config{})
+	if _, err := cli.Put(t.Context(), "k", "v"); err != nil {
+		t.Fatal(err)
+	}
+	dialed, err := cli.Dial(c.Addrs()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, conn := range map[string]*grpc.ClientConn{"active": cli.ActiveConnection(), "dialed": dialed} {
+		resp, err := pb.NewKVClient(conn).Range(t.Context(), &pb.RangeRequest{Key: []byte("k")})
+		if err != nil || len(resp.GetKvs()) != 1 {
+			t.Errorf("%s: %v, %v; want the key", name, resp, err)
+		}
+		stream, err := pb.NewWatchClient(conn).Watch(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := stream.CloseSend(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := dialed.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A client without a connection works with what is put in.
+func TestCtxClient(t *testing.T) {
+	cli := clientv3.NewCtxClient(t.Context())
+	if _, err := clientv3.NewKV(cli).Get(t.Context(), "k"); err != clientv3.ErrNoAvailableEndpoints { //nolint:errorlint // as callers do
+		t.Errorf("%v, want %v", err, clientv3.ErrNoAvailableEndpoints)
+	}
+	full, _ := newClient(t, clientv3.Config{})
+	cli.KV = full.KV
+	if _, err := cli.Put(t.Context(), "k", "v"); err != nil {
+		t.Error(err)
+	}
+	if err := cli.Close(); !errors.Is(err, context.Canceled) {
+		t.Errorf("Close: %v, want %v", err, context.Canceled)
+	}
+	if cli.Ctx().Err() == nil {
+		t.Error("the context did not end")
+	}
+	if cli.ActiveConnection() != nil || cli.Native() != nil || len(cli.Endpoints()) != 0 {
+		t.Error("it has a connection")
+	}
+}
+
+// Each service runs on a generated stub, too.
+func TestStubs(t *testing.T) {
+	cli, _ := newClient(t, clientv3.Config{})
+	ctx, conn := t.Context(), cli.ActiveConnection()
+
+	store := clientv3.NewKVFromKVClient(pb.NewKVClient(conn), nil)
+	if _, err := store.Put(ctx, "k", "v"); err != nil {
+		t.Fatal(err)
+	}
+	stream, err := store.GetStream(ctx, "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp, err := clientv3.GetStreamToGetResponse(stream); err != nil || len(resp.Kvs) != 1 {
+		t.Errorf("GetStream: %v, %v; want the key", resp, err)
+	}
+	if resp, err := store.Txn(ctx).Then(clientv3.OpDelete("k")).Commit(); err != nil || !resp.Succeeded {
+		t.Errorf("Txn: %v, %v", resp, err)
+	}
+
+	leases := clientv3.NewLeaseFromLeaseClient(pb.NewLeaseClient(conn), nil, time.Second)
+	grant, err := leases.Grant(ctx, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answers, err := leases.KeepAlive(ctx, grant.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := <-answers; a == nil || a.ID != grant.ID {
+		t.Errorf("KeepAlive: %v, want a renewal", a)
+	}
+	if err := leases.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := leases.KeepAlive(ctx, grant.ID); !errors.As(err, &clientv3.ErrKeepAliveHalted{}) {
+		t.Errorf("KeepAlive after Close: %v, want an ErrKeepAliveHalted", err)
+	}
+
+	watcher := clientv3.NewWatchFromWatchClient(pb.NewWatchClient(conn), nil)
+	events := watcher.Watch(ctx, "w", clientv3.WithCreatedNotify(), clientv3.WithWatchBufLog())
+	if r := <-events; !r.Created {
+		t.Errorf("the first response is %+v, want its creation", r)
+	}
+	if _, err := store.Put(ctx, "w", "v"); err != nil {
+		t.Fatal(err)
+	}
+	if r := <-events; len(r.Events) != 1 || r.Events[0].Type != clientv3.EventTypePut {
+		t.Errorf("the second response is %+v, want a PUT", r)
+	}
+	if err := watcher.Close(); err != nil {
+		t.Error(err)
+	}
+
+	members, err := clientv3.NewClusterFromClusterClient(pb.NewClusterClient(conn), nil).MemberList(ctx)
+	if err != nil || len(members.Members) != 1 {
+		t.Errorf("MemberList: %v, %v; want one", members, err)
+	}
+	m := clientv3.NewMaintenanceFromMaintenanceClient(pb.NewMaintenanceClient(conn), nil)
+	if _, err := m.Status(ctx, "any"); err != nil {
+		t.Errorf("Status: %v", err)
+	}
+	_, err = clientv3.NewAuthFromAuthClient(pb.NewAuthClient(conn), nil).Authenticate(ctx, "u", "p")
+	if err != rpctypes.ErrAuthNotEnabled { //nolint:errorlint // as callers do
+		t.Errorf("Authenticate: %v, want %v", err, rpctypes.ErrAuthNotEnabled)
+	}
+}
+
+// A KV of the façade is one of getcd's, whose errors say more.
+func TestUnwrap(t *testing.T) {
+	cli, _ := newClient(t, clientv3.Config{})
+	var store kv.KV = cli.KV
+	u, ok := store.(interface{ Unwrap() kv.KV })
+	if !ok {
+		t.Fatalf("%T has no Unwrap", store)
+	}
+	_, err := u.Unwrap().Put(t.Context(), "", "")
+	if _, ok := errors.AsType[*kv.UsageError](err); !ok {
+		t.Errorf("%T, want a *kv.UsageError", err)
+	}
+}

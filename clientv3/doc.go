@@ -1,0 +1,38 @@
+// Package clientv3 has the names of go.etcd.io/etcd/client/v3, so that a program
+// gets getcd's connection by changing its import paths:
+//
+//	import clientv3 "github.com/getcd/getcd/clientv3"
+//
+//	cli, err := clientv3.New(clientv3.Config{Endpoints: []string{"10.0.0.1:2379", "10.0.0.2:2379"}})
+//	...
+//	defer cli.Close()
+//	_, err = cli.Put(ctx, "greeting", "hello")
+//
+// Its packages are aliases of getcd's own, and thin forwards to them; what a call
+// does is told there. docs/dropin.md lists which names are here. New programs are
+// better off with package client, whose errors say more. Native leads there.
+//
+// # Errors
+//
+// Errors are clientv3's, so that they can be compared with ==: rpctypes' errors and
+// the context's come as they are. They do not tell whether a write may have been
+// applied; those of the native client do (client.IsAmbiguous):
+//
+//	_, err := cli.Native().Put(ctx, "greeting", "hello")
+//
+// # What is different
+//
+//   - Loggers are slog's. A zap user has go.uber.org/zap/exp/zapslog:
+//     Logger: slog.New(zapslog.NewHandler(logger.Core())).
+//     Without one, and unless ETCD_CLIENT_DEBUG is set, nothing is logged.
+//   - What makes clientv3 panic (contradicting options, a transaction assembled in
+//     the wrong order) is an error of the call, a *kv.UsageError; so is an option
+//     that does not apply, which clientv3 ignores.
+//   - Every request asks for a member with a leader, as if its context were
+//     WithRequireLeader's, unless any member can answer it.
+//   - Requests that may be repeated are, until their context ends. MaxUnaryRetries,
+//     BackoffWaitBetween and BackoffJitterFraction are there, and change nothing.
+//   - The cause of a watch's end is one of package watch's: use errors.Is.
+//   - A connection is pinged after 10 s even if DialKeepAliveTime is 0. A negative
+//     value means never.
+package clientv3

@@ -1,0 +1,86 @@
+package clientv3
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+var (
+	// ErrNoAvailableEndpoints is New's error without endpoints, and that of calls on
+	// a client that was made without a connection.
+	ErrNoAvailableEndpoints = errors.New("etcdclient: no available endpoints")
+	// ErrOldCluster is New's error with RejectOldCluster when a member is too old.
+	ErrOldCluster = errors.New("etcdclient: old cluster version")
+	// ErrMutuallyExclusiveCfg is New's error with both a token and a user.
+	ErrMutuallyExclusiveCfg = errors.New("Username/Password and Token configurations are mutually exclusive")
+)
+
+// ErrKeepAliveHalted is KeepAlive's error after the lease service was closed.
+//
+//nolint:errname // clientv3's name
+type ErrKeepAliveHalted struct {
+	Reason error
+}
+
+// Error implements error.
+func (e ErrKeepAliveHalted) Error() string {
+	s := "etcdclient: leases keep alive halted"
+	if e.Reason != nil {
+		s += ": " + e.Reason.Error()
+	}
+	return s
+}
+
+// Unwrap returns the reason.
+func (e ErrKeepAliveHalted) Unwrap() error { return e.Reason }
+
+// plain takes an error as getcd's packages give it, and returns what clientv3 would:
+// callers of that compare with ==.
+func plain(err error) error {
+	if err == nil {
+		return nil
+	}
+	for _, end := range []error{context.DeadlineExceeded, context.Canceled} {
+		if errors.Is(err, end) {
+			return end
+		}
+	}
+	if e, ok := errors.AsType[rpctypes.EtcdError](err); ok {
+		return e
+	}
+	return err
+}
+
+// ContextError returns the rpctypes error that err stands for, or else the context's
+// error if that is why err came to be, or else err.
+func ContextError(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if e, ok := errors.AsType[rpctypes.EtcdError](rpctypes.Error(err)); ok {
+		return e
+	}
+	if s, ok := status.FromError(err); ok && ctx.Err() != nil {
+		if s.Code() == codes.DeadlineExceeded || s.Code() == codes.Canceled {
+			return ctx.Err()
+		}
+	}
+	return err
+}
+
+// IsConnCanceled reports whether err says that the connection was closed, or the
+// request cancelled.
+func IsConnCanceled(err error) bool {
+	if err == nil {
+		return false
+	}
+	if s, ok := status.FromError(err); ok {
+		return s.Code() == codes.Canceled || s.Message() == "transport is closing"
+	}
+	return errors.Is(err, context.Canceled) || strings.Contains(err.Error(), "grpc: the client connection is closing")
+}

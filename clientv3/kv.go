@@ -1,0 +1,168 @@
+package clientv3
+
+import (
+	"context"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+
+	"github.com/getcd/getcd/kv"
+)
+
+// What follows is package kv's; see there.
+type (
+	// Cmp is one comparison of a transaction.
+	Cmp = kv.Cmp
+	// CompareTarget is what a comparison looks at.
+	CompareTarget = kv.CompareTarget
+	// CompareResult is the operator of a comparison.
+	CompareResult = kv.CompareResult
+	// CompactOp is a compaction.
+	CompactOp = kv.CompactOp
+	// CompactOption is an option of Compact.
+	CompactOption = kv.CompactOption
+	// CompactResponse is the answer to Compact.
+	CompactResponse = kv.CompactResponse
+	// DeleteResponse is the answer to Delete.
+	DeleteResponse = kv.DeleteResponse
+	// GetResponse is the answer to Get.
+	GetResponse = kv.GetResponse
+	// GetStreamChan is what GetStream returns.
+	GetStreamChan = kv.GetStreamChan
+	// RangeStreamResponse is a part of a range.
+	RangeStreamResponse = kv.RangeStreamResponse
+	// Op is one operation.
+	Op = kv.Op
+	// OpOption is an option of an operation.
+	OpOption = kv.OpOption
+	// OpResponse is the answer to Do.
+	OpResponse = kv.OpResponse
+	// PutResponse is the answer to Put.
+	PutResponse = kv.PutResponse
+	// SortOption is a target and an order.
+	SortOption = kv.SortOption
+	// SortOrder is the direction in which WithSort sorts.
+	SortOrder = kv.SortOrder
+	// SortTarget is what WithSort sorts by.
+	SortTarget = kv.SortTarget
+	// Txn assembles a transaction.
+	Txn = kv.Txn
+	// TxnResponse is the answer to a transaction.
+	TxnResponse = kv.TxnResponse
+)
+
+// The compare targets.
+const (
+	CompareVersion  = kv.CompareVersion
+	CompareCreated  = kv.CompareCreated
+	CompareModified = kv.CompareModified
+	CompareValue    = kv.CompareValue
+)
+
+// The sort orders.
+const (
+	SortNone    = kv.SortNone
+	SortAscend  = kv.SortAscend
+	SortDescend = kv.SortDescend
+)
+
+// The sort targets.
+const (
+	SortByKey            = kv.SortByKey
+	SortByVersion        = kv.SortByVersion
+	SortByCreateRevision = kv.SortByCreateRevision
+	SortByModRevision    = kv.SortByModRevision
+	SortByValue          = kv.SortByValue
+)
+
+// KV is etcd's key-value store: package kv's interface, and its Streamer's method.
+// Errors are clientv3's (see the package comment).
+type KV interface {
+	// Put sets a key's value.
+	Put(ctx context.Context, key, val string, opts ...OpOption) (*PutResponse, error)
+
+	// Get reads a key or a range of keys.
+	Get(ctx context.Context, key string, opts ...OpOption) (*GetResponse, error)
+
+	// GetStream reads a range of keys in parts. ctx must end unless the channel is
+	// read to its end.
+	GetStream(ctx context.Context, key string, opts ...OpOption) (GetStreamChan, error)
+
+	// Delete removes a key or a range of keys.
+	Delete(ctx context.Context, key string, opts ...OpOption) (*DeleteResponse, error)
+
+	// Compact gives up the history before rev.
+	Compact(ctx context.Context, rev int64, opts ...CompactOption) (*CompactResponse, error)
+
+	// Do runs an operation that was made before.
+	Do(ctx context.Context, op Op) (OpResponse, error)
+
+	// Txn begins a transaction.
+	Txn(ctx context.Context) Txn
+}
+
+// NewKV returns the key-value service on the client's connection.
+func NewKV(c *Client) KV { return newKV(c.conn()) }
+
+// NewKVFromKVClient returns the key-value service on a generated stub, such as an
+// in-process server's. What repeats requests, and when, is then the stub's business.
+// The client is not used, and may be nil.
+func NewKVFromKVClient(remote pb.KVClient, _ *Client) KV { return newKV(stub{kv: remote}) }
+
+func newKV(cc grpc.ClientConnInterface) KV { return FromKV(kv.New(cc), kv.NewStreamer(cc)) }
+
+// FromKV makes a KV of getcd's own services, which clientv3 does not have. Its
+// Unwrap method returns the first of them.
+func FromKV(store kv.KV, streamer kv.Streamer) KV { return keyValues{store, streamer} }
+
+// keyValues has clientv3's errors.
+type keyValues struct {
+	store    kv.KV
+	streamer kv.Streamer
+}
+
+// Unwrap is the service below, whose errors say more.
+func (k keyValues) Unwrap() kv.KV { return k.store }
+
+func (k keyValues) Put(ctx context.Context, key, val string, opts ...OpOption) (*PutResponse, error) {
+	resp, err := k.store.Put(ctx, key, val, opts...)
+	return resp, plain(err)
+}
+
+func (k keyValues) Get(ctx context.Context, key string, opts ...OpOption) (*GetResponse, error) {
+	resp, err := k.store.Get(ctx, key, opts...)
+	return resp, plain(err)
+}
+
+func (k keyValues) GetStream(ctx context.Context, key string, opts ...OpOption) (GetStreamChan, error) {
+	stream, err := k.streamer.GetStream(ctx, key, opts...)
+	return stream, plain(err)
+}
+
+func (k keyValues) Delete(ctx context.Context, key string, opts ...OpOption) (*DeleteResponse, error) {
+	resp, err := k.store.Delete(ctx, key, opts...)
+	return resp, plain(err)
+}
+
+func (k keyValues) Compact(ctx context.Context, rev int64, opts ...CompactOption) (*CompactResponse, error) {
+	resp, err := k.store.Compact(ctx, rev, opts...)
+	return resp, plain(err)
+}
+
+func (k keyValues) Do(ctx context.Context, op Op) (OpResponse, error) {
+	resp, err := k.store.Do(ctx, op)
+	return resp, plain(err)
+}
+
+func (k keyValues) Txn(ctx context.Context) Txn { return txn{k.store.Txn(ctx)} }
+
+type txn struct{ of Txn }
+
+func (t txn) If(cs ...Cmp) Txn   { return txn{t.of.If(cs...)} }
+func (t txn) Then(ops ...Op) Txn { return txn{t.of.Then(ops...)} }
+func (t txn) Else(ops ...Op) Txn { return txn{t.of.Else(ops...)} }
+
+func (t txn) Commit() (*TxnResponse, error) {
+	resp, err := t.of.Commit()
+	return resp, plain(err)
+}

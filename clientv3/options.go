@@ -1,0 +1,150 @@
+package clientv3
+
+import (
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/getcd/getcd/kv"
+)
+
+// GetPrefixRangeEnd returns the end of the range of keys that begin with prefix. See kv.GetPrefixRangeEnd.
+func GetPrefixRangeEnd(prefix string) string { return kv.GetPrefixRangeEnd(prefix) }
+
+// IsOptsWithFromKey reports whether WithFromKey is among opts. See kv.IsOptsWithFromKey.
+func IsOptsWithFromKey(opts []OpOption) bool { return kv.IsOptsWithFromKey(opts) }
+
+// IsOptsWithPrefix reports whether WithPrefix is among opts. See kv.IsOptsWithPrefix.
+func IsOptsWithPrefix(opts []OpOption) bool { return kv.IsOptsWithPrefix(opts) }
+
+// Compare completes a comparison. See kv.Compare.
+func Compare(cmp Cmp, result string, v any) Cmp { return kv.Compare(cmp, result, v) }
+
+// CreateRevision compares the revision at which the key was created. See kv.CreateRevision.
+func CreateRevision(key string) Cmp { return kv.CreateRevision(key) }
+
+// FromCompare makes a Cmp of a protocol message. See kv.FromCompare.
+func FromCompare(c *pb.Compare) Cmp { return kv.FromCompare(c) }
+
+// LeaseValue compares the key's lease. See kv.LeaseValue.
+func LeaseValue(key string) Cmp { return kv.LeaseValue(key) }
+
+// ModRevision compares the revision at which the key was last changed. See kv.ModRevision.
+func ModRevision(key string) Cmp { return kv.ModRevision(key) }
+
+// Value compares the key's value. See kv.Value.
+func Value(key string) Cmp { return kv.Value(key) }
+
+// Version compares how many times the key was changed. See kv.Version.
+func Version(key string) Cmp { return kv.Version(key) }
+
+// OpCompact is the operation of Compact. See kv.OpCompact.
+func OpCompact(rev int64, opts ...CompactOption) CompactOp { return kv.OpCompact(rev, opts...) }
+
+// WithCompactPhysical makes Compact return when the history is removed from storage. See kv.WithCompactPhysical.
+func WithCompactPhysical() CompactOption { return kv.WithCompactPhysical() }
+
+// GetStreamToGetResponse reads a stream to its end, and returns what Get would have. See kv.GetStreamToGetResponse.
+func GetStreamToGetResponse(stream GetStreamChan) (*GetResponse, error) {
+	return kv.GetStreamToGetResponse(stream)
+}
+
+// NewOp returns an Op without an operation. See kv.NewOp.
+func NewOp() *Op { return kv.NewOp() }
+
+// OpDelete is the operation of Delete. See kv.OpDelete.
+func OpDelete(key string, opts ...OpOption) Op { return kv.OpDelete(key, opts...) }
+
+// OpGet is the operation of Get. See kv.OpGet.
+func OpGet(key string, opts ...OpOption) Op { return kv.OpGet(key, opts...) }
+
+// OpPut is the operation of Put. See kv.OpPut.
+func OpPut(key, val string, opts ...OpOption) Op { return kv.OpPut(key, val, opts...) }
+
+// OpTxn is a whole transaction as one operation. See kv.OpTxn.
+func OpTxn(cmps []Cmp, thenOps []Op, elseOps []Op) Op { return kv.OpTxn(cmps, thenOps, elseOps) }
+
+// OpWatch is what Watch watches. See kv.OpWatch.
+func OpWatch(key string, opts ...OpOption) Op { return kv.OpWatch(key, opts...) }
+
+// WithCountOnly makes Get return the number of keys alone. See kv.WithCountOnly.
+func WithCountOnly() OpOption { return kv.WithCountOnly() }
+
+// WithCreatedNotify makes the first response of a watch say that the server has made it. See kv.WithCreatedNotify.
+func WithCreatedNotify() OpOption { return kv.WithCreatedNotify() }
+
+// WithFilterDelete leaves out a watch's DELETE events. See kv.WithFilterDelete.
+func WithFilterDelete() OpOption { return kv.WithFilterDelete() }
+
+// WithFilterPut leaves out a watch's PUT events. See kv.WithFilterPut.
+func WithFilterPut() OpOption { return kv.WithFilterPut() }
+
+// WithFirstCreate makes Get return the key that was created first. See kv.WithFirstCreate.
+func WithFirstCreate() []OpOption { return kv.WithFirstCreate() }
+
+// WithFirstKey makes Get return the first key by name. See kv.WithFirstKey.
+func WithFirstKey() []OpOption { return kv.WithFirstKey() }
+
+// WithFirstRev makes Get return the key whose last change is the oldest. See kv.WithFirstRev.
+func WithFirstRev() []OpOption { return kv.WithFirstRev() }
+
+// WithFragment lets the server split large responses. Watches put revisions together again. See kv.WithFragment.
+func WithFragment() OpOption { return kv.WithFragment() }
+
+// WithFromKey is all keys from key on. See kv.WithFromKey.
+func WithFromKey() OpOption { return kv.WithFromKey() }
+
+// WithIgnoreLease makes Put keep the key's lease. See kv.WithIgnoreLease.
+func WithIgnoreLease() OpOption { return kv.WithIgnoreLease() }
+
+// WithIgnoreValue makes Put keep the key's value. See kv.WithIgnoreValue.
+func WithIgnoreValue() OpOption { return kv.WithIgnoreValue() }
+
+// WithKeysOnly makes Get leave the values out. See kv.WithKeysOnly.
+func WithKeysOnly() OpOption { return kv.WithKeysOnly() }
+
+// WithLastCreate makes Get return the key that was created last. See kv.WithLastCreate.
+func WithLastCreate() []OpOption { return kv.WithLastCreate() }
+
+// WithLastKey makes Get return the last key by name. See kv.WithLastKey.
+func WithLastKey() []OpOption { return kv.WithLastKey() }
+
+// WithLastRev makes Get return the key that was changed last. See kv.WithLastRev.
+func WithLastRev() []OpOption { return kv.WithLastRev() }
+
+// WithLease attaches the key of a Put to a lease. See kv.WithLease.
+func WithLease(leaseID LeaseID) OpOption { return kv.WithLease(leaseID) }
+
+// WithLimit makes Get return at most n keys. 0 means no limit. See kv.WithLimit.
+func WithLimit(n int64) OpOption { return kv.WithLimit(n) }
+
+// WithMaxCreateRev leaves out keys that were created after rev. See kv.WithMaxCreateRev.
+func WithMaxCreateRev(rev int64) OpOption { return kv.WithMaxCreateRev(rev) }
+
+// WithMaxModRev leaves out keys that were last changed after rev. See kv.WithMaxModRev.
+func WithMaxModRev(rev int64) OpOption { return kv.WithMaxModRev(rev) }
+
+// WithMinCreateRev leaves out keys that were created before rev. See kv.WithMinCreateRev.
+func WithMinCreateRev(rev int64) OpOption { return kv.WithMinCreateRev(rev) }
+
+// WithMinModRev leaves out keys that were last changed before rev. See kv.WithMinModRev.
+func WithMinModRev(rev int64) OpOption { return kv.WithMinModRev(rev) }
+
+// WithPrefix is all keys that begin with key. See kv.WithPrefix.
+func WithPrefix() OpOption { return kv.WithPrefix() }
+
+// WithPrevKV asks for what was there before. See kv.WithPrevKV.
+func WithPrevKV() OpOption { return kv.WithPrevKV() }
+
+// WithProgressNotify makes the server tell how far a quiet watch has come. See kv.WithProgressNotify.
+func WithProgressNotify() OpOption { return kv.WithProgressNotify() }
+
+// WithRange is the keys in [key, endKey). See kv.WithRange.
+func WithRange(endKey string) OpOption { return kv.WithRange(endKey) }
+
+// WithRev is the revision to read at, or to watch from. See kv.WithRev.
+func WithRev(rev int64) OpOption { return kv.WithRev(rev) }
+
+// WithSerializable lets the member answer from its own state. See kv.WithSerializable.
+func WithSerializable() OpOption { return kv.WithSerializable() }
+
+// WithSort sets the order in which Get returns keys. See kv.WithSort.
+func WithSort(target SortTarget, order SortOrder) OpOption { return kv.WithSort(target, order) }

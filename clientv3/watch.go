@@ -1,0 +1,58 @@
+package clientv3
+
+import (
+	"context"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/getcd/getcd/watch"
+)
+
+// What follows is package watch's; see there.
+type (
+	// Event is one change of a key.
+	Event = watch.Event
+	// WatchChan is what Watch returns.
+	WatchChan = watch.WatchChan
+	// WatchResponse is what a watch has to say.
+	WatchResponse = watch.WatchResponse
+)
+
+// Kinds of events.
+const (
+	EventTypeDelete = watch.EventTypeDelete
+	EventTypePut    = watch.EventTypePut
+)
+
+// IDs of watches in the protocol, for programs that speak it.
+const (
+	// AutoWatchID has the server choose.
+	AutoWatchID = 0
+	// InvalidWatchID is no watch's.
+	InvalidWatchID = -1
+)
+
+// Watcher is etcd's watch service.
+type Watcher interface {
+	// Watch watches a key or a range until ctx ends, and never blocks. The channel
+	// closes then, or after a last response with Canceled set and the cause in Err.
+	Watch(ctx context.Context, key string, opts ...OpOption) WatchChan
+
+	// RequestProgress asks the server for a progress notification.
+	RequestProgress(ctx context.Context) error
+
+	// Close ends all watches.
+	Close() error
+}
+
+// WithWatchBufLog is accepted, and changes nothing: a watch's buffer is bounded, so
+// that there is nothing to report of it.
+func WithWatchBufLog() OpOption { return func(*Op) {} }
+
+// NewWatcher returns the watch service on the client's connection. The client does
+// not close it.
+func NewWatcher(c *Client) Watcher { return watch.New(c.conn()) }
+
+// NewWatchFromWatchClient returns the watch service on a generated stub. The client
+// is not used, and may be nil.
+func NewWatchFromWatchClient(wc pb.WatchClient, _ *Client) Watcher { return watch.New(stub{watch: wc}) }
