@@ -55,9 +55,9 @@ func (e *Election) newCandidacy(ctx context.Context) (c *candidacy, detach func(
 	return c, context.AfterFunc(ctx, func() { c.end(context.Cause(ctx)) })
 }
 
-// run gets the lease, queues, and waits until the candidate leads. Whatever it
-// returns but nil, drop must be called.
-func (c *candidacy) run(val string) error {
+// run gets the lease, queues, and waits until the candidate leads, if it is to wait.
+// Whatever it returns but nil, drop must be called.
+func (c *candidacy) run(val string, wait bool) error {
 	c.lease = c.e.session
 	if c.lease != nil {
 		if err := c.lease.Err(); err != nil {
@@ -80,6 +80,9 @@ func (c *candidacy) run(val string) error {
 	c.key = fmt.Sprintf("%s%x", c.e.prefix, int64(c.lease.ID()))
 	if err := c.enqueue(val); err != nil {
 		return err
+	}
+	if !wait && c.at.next != "" {
+		return ErrContended
 	}
 	var err error
 	c.at, err = c.follow(c.life, c.at, true)

@@ -100,6 +100,16 @@ func Resume(cc grpc.ClientConnInterface, name, key string, rev int64, opts ...Op
 // where trying on would not help. ErrResigned means that Resign was called
 // meanwhile.
 func (e *Election) Campaign(ctx context.Context, val string) error {
+	return e.stand(ctx, val, true)
+}
+
+// TryCampaign is Campaign that does not wait for other candidates: when there is one
+// who came before, it withdraws and returns ErrContended.
+func (e *Election) TryCampaign(ctx context.Context, val string) error {
+	return e.stand(ctx, val, false)
+}
+
+func (e *Election) stand(ctx context.Context, val string, wait bool) error {
 	ctx, withdraw := context.WithCancelCause(ctx)
 	defer withdraw(nil)
 	e.mu.Lock()
@@ -117,7 +127,7 @@ func (e *Election) Campaign(ctx context.Context, val string) error {
 			_ = led.drop(ctx, ErrResigned) // it was lost; failing that, its lease ends it
 			e.settle(nil, nil)
 		}
-		won, err = e.campaign(ctx, val)
+		won, err = e.campaign(ctx, val, wait)
 	}
 	if err != nil && errors.Is(context.Cause(ctx), ErrResigned) {
 		err = ErrResigned
@@ -145,10 +155,10 @@ func (e *Election) settleLocked(led *candidacy, err error) {
 
 // campaign leads, in the end, or returns why not. Every candidacy has a new lease
 // to put its key with.
-func (e *Election) campaign(ctx context.Context, val string) (*candidacy, error) {
+func (e *Election) campaign(ctx context.Context, val string, wait bool) (*candidacy, error) {
 	for failures := 1; ; failures++ {
 		c, detach := e.newCandidacy(ctx)
-		err := c.run(val)
+		err := c.run(val, wait)
 		// What is proven is of now, and a ctx that ended meanwhile ends life.
 		if err == nil && detach() && c.err() == nil {
 			return c, nil

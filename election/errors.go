@@ -26,6 +26,9 @@ var (
 	// ErrCampaigning is the answer of a Campaign while another Campaign or Resign
 	// of the same Election is under way.
 	ErrCampaigning = errors.New("election: another Campaign or Resign of this Election is under way; use one Election per candidate")
+	// ErrContended is TryCampaign's answer when there is another candidate who came
+	// before.
+	ErrContended = errors.New("election: another candidate came before")
 
 	errKeyDeleted = errors.New("its key was deleted by another client")
 )

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
 	"github.com/getcd/getcd/watch"
 )
@@ -43,6 +44,17 @@ func WithLease(l lease.Lease) Option {
 // has its own, which ends with it.
 func WithWatcher(w watch.Watcher) Option {
 	return func(e *Election) { e.watcher = w }
+}
+
+// WithKV makes the Election use a key-value service, such as one of package
+// namespace; then its lease and watch services should be of the same, too. Without
+// the option, or with nil, it is the connection's.
+func WithKV(store kv.KV) Option {
+	return func(e *Election) {
+		if store != nil {
+			e.kv = store
+		}
+	}
 }
 
 func checkTTL(ttl time.Duration) error {
