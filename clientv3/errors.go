@@ -8,6 +8,8 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/getcd/getcd/clientv3/internal/bare"
 )
 
 var (
@@ -39,22 +41,8 @@ func (e ErrKeepAliveHalted) Error() string {
 // Unwrap returns the reason.
 func (e ErrKeepAliveHalted) Unwrap() error { return e.Reason }
 
-// plain takes an error as getcd's packages give it, and returns what clientv3 would:
-// callers of that compare with ==.
-func plain(err error) error {
-	if err == nil {
-		return nil
-	}
-	for _, end := range []error{context.DeadlineExceeded, context.Canceled} {
-		if errors.Is(err, end) {
-			return end
-		}
-	}
-	if e, ok := errors.AsType[rpctypes.EtcdError](err); ok {
-		return e
-	}
-	return err
-}
+// plain takes an error as getcd's packages give it, and returns what clientv3 would.
+func plain(err error) error { return bare.Error(err) }
 
 // ContextError returns the rpctypes error that err stands for, or else the context's
 // error if that is why err came to be, or else err.
