@@ -109,11 +109,11 @@ func NewKV(c *Client) KV { return newKV(c.conn()) }
 // The client is not used, and may be nil.
 func NewKVFromKVClient(remote pb.KVClient, _ *Client) KV { return newKV(stub{kv: remote}) }
 
-func newKV(cc grpc.ClientConnInterface) KV { return FromKV(kv.New(cc), kv.NewStreamer(cc)) }
+func newKV(cc grpc.ClientConnInterface) KV { return keyValues{kv.New(cc), kv.NewStreamer(cc)} }
 
-// FromKV makes a KV of getcd's own services, which clientv3 does not have. Its
-// Unwrap method returns the first of them.
-func FromKV(store kv.KV, streamer kv.Streamer) KV { return keyValues{store, streamer} }
+// FromKV makes a KV of getcd's own service, or of a wrapper of one, which clientv3
+// does not have. Its Unwrap method returns that.
+func FromKV(store kv.KV) KV { return keyValues{store, kv.StreamerOf(store)} }
 
 // keyValues has clientv3's errors.
 type keyValues struct {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"slices"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
@@ -64,18 +65,33 @@ func GetStreamToGetResponse(stream GetStreamChan) (*GetResponse, error) {
 // NewStreamer returns a Streamer on a connection, with opts for each call. It starts
 // nothing, and has nothing to close.
 func NewStreamer(cc grpc.ClientConnInterface, opts ...grpc.CallOption) Streamer {
-	return &streamer{rpc: pb.NewKVClient(cc), opts: opts}
+	return streamer{func(ctx context.Context, op Op) iter.Seq2[*GetResponse, error] {
+		return stream(ctx, pb.NewKVClient(cc), op, New(cc, opts...), opts)
+	}}
 }
 
+// StreamerOf returns a Streamer that asks a KV, such as one of package namespace,
+// for one page after the other.
+func StreamerOf(store KV) Streamer {
+	return streamer{func(ctx context.Context, op Op) iter.Seq2[*GetResponse, error] {
+		return pages(ctx, store, op)
+	}}
+}
+
+// streamer reads the parts of an operation that was checked.
 type streamer struct {
-	rpc  pb.KVClient
-	opts []grpc.CallOption
+	parts func(ctx context.Context, op Op) iter.Seq2[*GetResponse, error]
 }
 
-// pageSize is how many keys are asked of a server that does not stream at once.
-const pageSize = 1000
+func (s streamer) Parts(ctx context.Context, key string, opts ...OpOption) iter.Seq2[*GetResponse, error] {
+	op := OpGet(key, opts...)
+	if err := op.check(); err != nil {
+		return func(yield func(*GetResponse, error) bool) { yield(nil, err) }
+	}
+	return s.parts(ctx, op)
+}
 
-func (s *streamer) GetStream(ctx context.Context, key string, opts ...OpOption) (GetStreamChan, error) {
+func (s streamer) GetStream(ctx context.Context, key string, opts ...OpOption) (GetStreamChan, error) {
 	op := OpGet(key, opts...)
 	if err := op.check(); err != nil {
 		return nil, err
@@ -83,7 +99,7 @@ func (s *streamer) GetStream(ctx context.Context, key string, opts ...OpOption) 
 	out := make(chan RangeStreamResponse, 1)
 	go func() {
 		defer close(out)
-		for part, err := range s.parts(ctx, op.rangeRequest()) {
+		for part, err := range s.parts(ctx, op) {
 			select {
 			case out <- RangeStreamResponse{RangeResponse: (*pb.RangeResponse)(part), err: err}:
 			case <-ctx.Done():
@@ -99,34 +115,25 @@ func (s *streamer) GetStream(ctx context.Context, key string, opts ...OpOption) 
 	return out, nil
 }
 
-func (s *streamer) Parts(ctx context.Context, key string, opts ...OpOption) iter.Seq2[*GetResponse, error] {
-	op := OpGet(key, opts...)
-	if err := op.check(); err != nil {
-		return func(yield func(*GetResponse, error) bool) { yield(nil, err) }
+// stream has the server stream, if it can; if not, it asks store for pages.
+func stream(ctx context.Context, rpc pb.KVClient, op Op, store KV, opts []grpc.CallOption) iter.Seq2[*GetResponse, error] {
+	if !op.inOrder() {
+		return pages(ctx, store, op)
 	}
-	return s.parts(ctx, op.rangeRequest())
-}
-
-func (s *streamer) parts(ctx context.Context, req *pb.RangeRequest) iter.Seq2[*GetResponse, error] {
 	return func(yield func(*GetResponse, error) bool) {
-		if !streams(req) {
-			resp, err := s.rpc.Range(ctx, req, s.opts...)
-			yield((*GetResponse)(resp), err)
-			return
-		}
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		stream, err := s.rpc.RangeStream(ctx, req, s.opts...)
+		in, err := rpc.RangeStream(ctx, op.rangeRequest(), opts...)
 		for first := true; ; first = false {
 			var part *pb.RangeStreamResponse
 			if err == nil {
-				part, err = stream.Recv()
+				part, err = in.Recv()
 			}
 			switch {
 			case errors.Is(err, io.EOF):
 				return
 			case err != nil && first && status.Code(err) == codes.Unimplemented:
-				s.pages(ctx, req, yield)
+				pages(ctx, store, op)(yield)
 				return
 			case err != nil:
 				yield(nil, err)
@@ -139,48 +146,55 @@ func (s *streamer) parts(ctx context.Context, req *pb.RangeRequest) iter.Seq2[*G
 	}
 }
 
-// streams reports whether servers stream what r asks for (v3rpc/key.go).
-func streams(r *pb.RangeRequest) bool {
-	sorted := r.GetSortTarget() != pb.RangeRequest_KEY || r.GetSortOrder() == pb.RangeRequest_DESCEND
-	filtered := r.GetMinModRevision()|r.GetMaxModRevision()|r.GetMinCreateRevision()|r.GetMaxCreateRevision() != 0
+// inOrder reports whether a Get is of all keys of a range in their order. Servers
+// stream nothing else (v3rpc/key.go), and nothing else can be had page by page.
+func (op *Op) inOrder() bool {
+	sorted := op.sort.Target != SortByKey || op.sort.Order == SortDescend
+	filtered := op.minModRev|op.maxModRev|op.minCreateRev|op.maxCreateRev != 0
 	return !sorted && !filtered
 }
 
+// pageSize is how many keys are asked of a server that does not stream at once.
+const pageSize = 1000
+
 // pages asks for one page after the other: all of the revision of the first.
-func (s *streamer) pages(ctx context.Context, req *pb.RangeRequest, yield func(*GetResponse, error) bool) {
-	req = proto.CloneOf(req)
-	limit := req.GetLimit() // 0 means none
-	if req.GetRangeEnd() == nil || req.GetCountOnly() {
-		resp, err := s.rpc.Range(ctx, req, s.opts...)
-		yield((*GetResponse)(resp), err)
-		return
-	}
-	var first *pb.RangeResponse
-	for got := int64(0); ; {
-		req.Limit = pageSize
-		if limit > 0 {
-			req.Limit = min(limit-got, pageSize)
-		}
-		resp, err := s.rpc.Range(ctx, req, s.opts...)
-		if err != nil {
-			yield(nil, err)
+func pages(ctx context.Context, store KV, op Op) iter.Seq2[*GetResponse, error] {
+	return func(yield func(*GetResponse, error) bool) {
+		if !op.inOrder() || len(op.end) == 0 || op.countOnly {
+			resp, err := store.Do(ctx, op)
+			yield(resp.Get(), err)
 			return
 		}
-		if first == nil {
-			first = &pb.RangeResponse{Header: resp.GetHeader(), Count: resp.GetCount()}
-			if req.GetRevision() == 0 {
-				req.Revision = resp.GetHeader().GetRevision()
+		op, limit := op, op.limit // 0 means none
+		var first *GetResponse
+		for got := int64(0); ; {
+			op.limit = pageSize
+			if limit > 0 {
+				op.limit = min(limit-got, pageSize)
 			}
+			do, err := store.Do(ctx, op)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			resp := do.Get()
+			if first == nil {
+				first = resp
+				if op.rev == 0 {
+					op.rev = resp.Header.GetRevision()
+				}
+			}
+			n := len(resp.Kvs)
+			got += int64(n)
+			if !resp.More || n == 0 || got == limit {
+				yield(&GetResponse{Header: first.Header, Kvs: resp.Kvs, Count: first.Count, More: resp.More}, nil)
+				return
+			}
+			last := resp.Kvs[n-1].GetKey()
+			if !yield(&GetResponse{Kvs: resp.Kvs}, nil) {
+				return
+			}
+			op.key = append(slices.Clip(last), 0)
 		}
-		n := len(resp.GetKvs())
-		got += int64(n)
-		if !resp.GetMore() || n == 0 || got == limit {
-			yield(&GetResponse{Header: first.GetHeader(), Kvs: resp.GetKvs(), Count: first.GetCount(), More: resp.GetMore()}, nil)
-			return
-		}
-		if !yield(&GetResponse{Kvs: resp.GetKvs()}, nil) {
-			return
-		}
-		req.Key = append(resp.GetKvs()[n-1].GetKey(), 0)
 	}
 }

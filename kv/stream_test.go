@@ -64,8 +64,10 @@ func TestStream(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for name, cc := range map[string]grpc.ClientConnInterface{"new": conn, "old": &old{ClientConnInterface: conn}} {
-				stream, err := kv.NewStreamer(cc).GetStream(t.Context(), tt.key, tt.opts...)
+			for name, s := range map[string]kv.Streamer{
+				"new": kv.NewStreamer(conn), "old": kv.NewStreamer(&old{ClientConnInterface: conn}), "pages": kv.StreamerOf(store),
+			} {
+				stream, err := s.GetStream(t.Context(), tt.key, tt.opts...)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -46,9 +46,9 @@ func ResumeElection(s *Session, pfx string, leaderKey string, leaderRev int64) *
 func options(s *Session) []election.Option {
 	return []election.Option{
 		election.WithSession(s.native),
-		election.WithKV(below.KV(s.client)),
-		election.WithLease(below.Lease(s.client)),
-		election.WithWatcher(below.Watcher(s.client)),
+		election.WithKV(below.KV(s.client.KV)),
+		election.WithLease(below.Lease(s.client.Lease)),
+		election.WithWatcher(below.Watcher(s.client.Watcher)),
 	}
 }
 

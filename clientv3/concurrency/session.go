@@ -60,7 +60,7 @@ func NewSession(client *clientv3.Client, opts ...SessionOption) (*Session, error
 	for _, opt := range opts {
 		opt(o, client.GetLogger())
 	}
-	s, err := session.New(o.ctx, below.Lease(client),
+	s, err := session.New(o.ctx, below.Lease(client.Lease),
 		session.WithTTL(time.Duration(o.ttl)*time.Second), session.WithLease(o.id), session.WithContext(o.ctx))
 	if err != nil {
 		return nil, bare.Error(err)

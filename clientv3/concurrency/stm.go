@@ -55,7 +55,7 @@ func NewSTM(c *clientv3.Client, apply func(STM) error, so ...STMOption) (*client
 		opt(o)
 	}
 	var own error
-	resp, err := stm.Run(o.ctx, below.KV(c), func(tx STM) error {
+	resp, err := stm.Run(o.ctx, below.KV(c.KV), func(tx STM) error {
 		own = apply(tx)
 		return own
 	}, o.opts...)

@@ -13,31 +13,30 @@ import (
 	"github.com/getcd/getcd/watch"
 )
 
-// KV is the client's key-value service, with errors that say all if it has one of
-// getcd's.
-func KV(c *clientv3.Client) kv.KV {
-	if u, ok := c.KV.(interface{ Unwrap() kv.KV }); ok {
+// KV is a key-value service with errors that say all, if it has one of getcd's.
+func KV(store clientv3.KV) kv.KV {
+	if u, ok := store.(interface{ Unwrap() kv.KV }); ok {
 		return u.Unwrap()
 	}
-	return c.KV
+	return store
 }
 
-// Watcher is the client's watch service. One that is not getcd's has Watch alone;
-// the rest is an error.
-func Watcher(c *clientv3.Client) watch.Watcher {
-	if w, ok := c.Watcher.(watch.Watcher); ok {
+// Watcher is a watch service. One that is not getcd's has Watch alone; the rest is an
+// error.
+func Watcher(w clientv3.Watcher) watch.Watcher {
+	if w, ok := w.(watch.Watcher); ok {
 		return w
 	}
-	return watcher{c.Watcher}
+	return watcher{w}
 }
 
-// Lease is the client's lease service. One that is not getcd's has clientv3's
-// methods alone; the rest is an error.
-func Lease(c *clientv3.Client) lease.Lease {
-	if l, ok := c.Lease.(lease.Lease); ok {
+// Lease is a lease service. One that is not getcd's has clientv3's methods alone; the
+// rest is an error.
+func Lease(l clientv3.Lease) lease.Lease {
+	if l, ok := l.(lease.Lease); ok {
 		return l
 	}
-	return leases{c.Lease}
+	return leases{l}
 }
 
 func unfit(what string, service any) error {

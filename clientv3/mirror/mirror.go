@@ -1,0 +1,74 @@
+// Package mirror has the names of go.etcd.io/etcd/client/v3/mirror: the present state
+// of a cluster's keys, and then each change of them. Watcher.Follow of package watch
+// does both, also after a compaction.
+package mirror
+
+import (
+	"context"
+
+	"github.com/getcd/getcd/clientv3"
+	"github.com/getcd/getcd/clientv3/internal/bare"
+	"github.com/getcd/getcd/clientv3/internal/below"
+	"github.com/getcd/getcd/kv"
+)
+
+// Syncer reads the state of the keys, and then their changes.
+type Syncer interface {
+	// SyncBase reads the state, in parts. Both channels are closed when it was read;
+	// if it was not, the second has the reason. ctx must end unless both are read to
+	// their end.
+	SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, chan error)
+
+	// SyncUpdates watches the changes since the state until ctx ends. Before SyncBase
+	// they are all changes since the revision that NewSyncer was given.
+	SyncUpdates(ctx context.Context) clientv3.WatchChan
+}
+
+// NewSyncer returns a Syncer of the keys that begin with prefix, or of all, as they
+// were at revision rev. 0 means those of the revision at which SyncBase begins.
+func NewSyncer(c *clientv3.Client, prefix string, rev int64) Syncer {
+	return &syncer{c: c, prefix: prefix, rev: rev}
+}
+
+type syncer struct {
+	c      *clientv3.Client
+	prefix string
+	rev    int64 // written by SyncBase before it returns
+}
+
+func (s *syncer) SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, chan error) {
+	parts, errs := make(chan *clientv3.GetResponse, 1), make(chan error, 1)
+	if s.rev == 0 {
+		// Any key tells the revision.
+		resp, err := s.c.Get(ctx, s.prefix+"\x00", clientv3.WithCountOnly())
+		if err != nil {
+			errs <- err
+			close(errs)
+			close(parts)
+			return parts, errs
+		}
+		s.rev = resp.Header.GetRevision()
+	}
+	go func() { // ends with ctx, or when it has read everything
+		defer close(errs)
+		defer close(parts)
+		store := kv.StreamerOf(below.KV(s.c.KV))
+		for part, err := range store.Parts(ctx, s.prefix, clientv3.WithPrefix(), clientv3.WithRev(s.rev)) {
+			if err != nil {
+				errs <- bare.Error(err)
+				return
+			}
+			select {
+			case parts <- part:
+			case <-ctx.Done():
+				errs <- ctx.Err()
+				return
+			}
+		}
+	}()
+	return parts, errs
+}
+
+func (s *syncer) SyncUpdates(ctx context.Context) clientv3.WatchChan {
+	return s.c.Watch(ctx, s.prefix, clientv3.WithPrefix(), clientv3.WithRev(s.rev+1))
+}

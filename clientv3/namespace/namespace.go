@@ -1,0 +1,32 @@
+// Package namespace has the names of go.etcd.io/etcd/client/v3/namespace: services
+// whose keys all begin with a prefix.
+//
+//	cli.KV = namespace.NewKV(cli.KV, "jobs/")
+//	cli.Watcher = namespace.NewWatcher(cli.Watcher, "jobs/")
+//	cli.Lease = namespace.NewLease(cli.Lease, "jobs/")
+//
+// It is getcd's package of that name, on clientv3's interfaces.
+package namespace
+
+import (
+	"github.com/getcd/getcd/clientv3"
+	"github.com/getcd/getcd/clientv3/internal/below"
+	"github.com/getcd/getcd/namespace"
+)
+
+// NewKV returns the part of a key-value service whose keys begin with prefix.
+func NewKV(kv clientv3.KV, prefix string) clientv3.KV {
+	return clientv3.FromKV(namespace.NewKV(below.KV(kv), prefix))
+}
+
+// NewLease returns a lease service whose TimeToLive lists the attached keys that
+// begin with prefix, without it.
+func NewLease(l clientv3.Lease, prefix string) clientv3.Lease {
+	return clientv3.FromLease(namespace.NewLease(below.Lease(l), prefix))
+}
+
+// NewWatcher returns the part of a watch service that watches keys that begin with
+// prefix.
+func NewWatcher(w clientv3.Watcher, prefix string) clientv3.Watcher {
+	return namespace.NewWatcher(below.Watcher(w), prefix)
+}
