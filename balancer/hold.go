@@ -70,8 +70,7 @@ func (p *policy) holdLocked(now time.Time) held {
 
 // overtakenLocked looks for a member that has given its proof, when the active one
 // has not. If it does not follow within grace, as members do after an election,
-// it has not noticed yet what is wrong with it. When the other is in a newer raft
-// term, all that waits on it is lost; otherwise it is doubted, and asked.
+// it has not noticed yet what is wrong with it; it is doubted, and asked.
 func (p *policy) overtakenLocked(now time.Time) (next time.Time) {
 	if !p.holding.Load() {
 		return time.Time{}
@@ -84,13 +83,9 @@ func (p *policy) overtakenLocked(now time.Time) (next time.Time) {
 			next = earliest(next, now.Add(left))
 			continue
 		}
-		if a := p.active; p.clock.termSince.Load() >= p.clock.slotAt(p.troubled) {
-			p.demoteLocked(a, errOvertaken)
-			p.retireLocked(a, errOvertaken)
-		} else {
-			p.doubtLocked(a, p.troubled)
-			p.probeLocked(a)
-		}
+		a := p.active
+		p.doubtLocked(a, p.troubled)
+		p.probeLocked(a)
 		p.electLocked(now)
 		p.held = p.holdLocked(now)
 		return time.Time{}

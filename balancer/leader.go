@@ -75,7 +75,11 @@ func (p *policy) learn(resp *pb.StatusResponse) (known bool) {
 func (p *policy) termChanged() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || !p.opts.Routing.WritesToLeader || p.seeking {
+	if p.closed {
+		return
+	}
+	p.reviewLocked()
+	if !p.opts.Routing.WritesToLeader || p.seeking {
 		return
 	}
 	p.seeking = true

@@ -38,13 +38,17 @@ type link struct {
 
 	// life ends when streams should no longer be here: the connection is gone,
 	// or doubted. Guarded by policy.mu, as are the others.
-	life    context.Context //nolint:containedctx // the connection's lifecycle
-	end     context.CancelCauseFunc
-	flows   []*flow // the streams that are watched over
-	unwell  bool    // the member says NOT_SERVING
-	probing bool
-	doubted bool
-	proving bool
+	life   context.Context //nolint:containedctx // the connection's lifecycle
+	end    context.CancelCauseFunc
+	flows  []*flow // the streams that are watched over
+	unwell bool    // the member says NOT_SERVING
+	// probing is set while the member is probed; askAnew ends that, and outdated has
+	// it asked again then.
+	probing  bool
+	askAnew  context.CancelFunc
+	outdated bool
+	doubted  bool
+	proving  bool
 }
 
 // clock is the time since a policy began, and the cluster's raft term, which

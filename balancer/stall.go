@@ -170,13 +170,21 @@ func (p *policy) probeLocked(m *member) {
 	// the time that it takes to answer all of them one by one.
 	queueing := min(time.Duration(l.count())*time.Duration(m.latency.Load()), maxQueueing)
 	patience := max(m.suspicion(), minPatience) + queueing
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	l.askAnew = cancel
 	p.probes.Go(func() {
+		defer cancel()
 		start := time.Now()
-		v := p.probe(l, other, patience, func(v verdict) { p.doubt(m, l, v, start) })
+		v := p.probe(ctx, l, other, func(v verdict) { p.doubt(m, l, v, start) })
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		l.probing = false
-		if p.closed || m.link != l {
+		switch {
+		case p.closed || m.link != l:
+			return
+		case l.outdated:
+			l.outdated = false
+			p.probeLocked(m)
 			return
 		}
 		p.judgeLocked(m, beside, v.heard(l, start), start)
@@ -212,9 +220,43 @@ func (v verdict) worse() bool {
 func (p *policy) doubt(m *member, l *link, v verdict, start time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.closed && m.link == l && v.heard(l, start).worse() {
+	v = v.heard(l, start)
+	if p.closed || m.link != l || l.outdated || !v.worse() {
+		return
+	}
+	if v.otherServes && m.superseded(time.Now()) {
+		// What it was sent is lost, and it knows less than the other.
+		p.demoteLocked(m, errOvertaken)
+		p.retireLocked(m, errOvertaken)
+	} else {
 		p.doubtLocked(m, start)
-		p.stepLocked()
+	}
+	p.stepLocked()
+}
+
+// superseded reports whether a write waits on m, for a suspiciously long time,
+// that was sent before the newest raft term was known. Its proposal went to a
+// leader that is no more. (Younger ones may have been sent in the new term.)
+func (m *member) superseded(now time.Time) bool {
+	l := m.link
+	slot, ok := l.writes.oldest(l.clock.slotAt(now))
+	return ok && slot < l.clock.termSince.Load() && l.clock.since(slot, now) >= m.suspicion()
+}
+
+// reviewLocked looks, after an election, at the members on which writes wait from
+// before it. What they were asked already may have been answered from before it,
+// too.
+func (p *policy) reviewLocked() {
+	for _, m := range p.members {
+		if !m.ready() || !m.superseded(time.Now()) {
+			continue
+		}
+		if m.link.probing {
+			m.link.outdated = true
+			m.link.askAnew()
+		} else {
+			p.probeLocked(m)
+		}
 	}
 }
 
@@ -246,7 +288,7 @@ func (p *policy) judgeLocked(m, beside *member, v verdict, start time.Time) {
 		if p.takesLocked(m) {
 			p.troubleLocked(start)
 		}
-	case m.link.lost(time.Now(), time.Duration(m.latency.Load())):
+	case m.lostWrite(time.Now()):
 		p.retireLocked(m, errLostWrite)
 	default:
 		m.link.owed[0].Store(0)
@@ -259,14 +301,12 @@ func (p *policy) judgeLocked(m, beside *member, v verdict, start time.Time) {
 	p.stepLocked()
 }
 
-// lost reports whether a write on a member that serves others will not be
+// lostWrite reports whether a write on m, which serves others, will not be
 // answered any more. Reads are not lost: the server asks again for them.
-func (l *link) lost(now time.Time, latency time.Duration) bool {
-	slot, ok := l.writes.oldest(l.clock.slotAt(now))
-	if !ok {
-		return false
-	}
-	return slot < l.clock.termSince.Load() || l.clock.since(slot, now) > max(lostAfter, lostFactor*latency)
+func (m *member) lostWrite(now time.Time) bool {
+	slot, ok := m.link.writes.oldest(m.link.clock.slotAt(now))
+	tooLong := max(lostAfter, lostFactor*time.Duration(m.latency.Load()))
+	return ok && (m.superseded(now) || m.link.clock.since(slot, now) > tooLong)
 }
 
 // severLocked breaks m's connection: all that is under way on it fails now.
@@ -298,11 +338,9 @@ type question struct {
 	other, read bool
 }
 
-// probe asks l, and other if there is one, and waits for patience at most. It
-// calls doubt with what it knows after doubtAfter, unless it knows all by then.
-func (p *policy) probe(l, other *link, patience time.Duration, doubt func(verdict)) verdict {
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
-	defer cancel()
+// probe asks l, and other if there is one, until ctx ends at the latest. It calls
+// doubt with what it knows after doubtAfter, unless it knows all by then.
+func (p *policy) probe(ctx context.Context, l, other *link, doubt func(verdict)) verdict {
 	type answer struct {
 		to  question
 		err error
@@ -338,7 +376,7 @@ func (p *policy) probe(l, other *link, patience time.Duration, doubt func(verdic
 		case a = <-answers: // each ends with ctx at the latest
 			want--
 		}
-		answered := a.err == nil || ctx.Err() == nil || status.Code(a.err) != codes.DeadlineExceeded
+		answered := a.err == nil || ctx.Err() == nil || status.Code(a.err) != codes.DeadlineExceeded && status.Code(a.err) != codes.Canceled
 		switch {
 		case !answered:
 		case a.to.other && a.to.read:
