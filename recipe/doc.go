@@ -1,0 +1,46 @@
+// Package recipe has the classic ways of working together through a store with
+// transactions and watches: barriers, queues and a lock for readers and writers.
+//
+//		q := recipe.NewQueue(c, "jobs") // c is a client
+//		err := q.Enqueue(ctx, "resize 4711.png")
+//		job, err := q.Dequeue(ctx) // waits until there is one
+//
+//	  - Barrier holds others until it is released.
+//	  - DoubleBarrier lets a group begin together, and end together.
+//	  - Queue and PriorityQueue hand each item to one consumer.
+//	  - RWMutex is a lock that readers share. For one holder at a time there is
+//	    package lock, which can do more.
+//
+// All waiting ends with its context. What is bound to a session (package session)
+// ends with it as well, with ErrSession and the session's own reason, and its keys
+// go with the session's lease. The keys are laid out as by clientv3's recipes, so
+// that programs with either can take part together; a clientv3 program does not
+// give the guarantees that follow.
+//
+// # When an answer is lost
+//
+// A request of which the answer is lost may have been applied, or may yet be, by a
+// member that gets round to it late. The recipes do not leave it at that:
+//
+//   - What gives up a key that it may have put, because its context has ended,
+//     deletes it, and changes a second key, the fence, on which all such requests
+//     depend: the one that is late is refused then. That takes up to 3 s beyond the
+//     context. So a waiter that was cancelled does not come back as a ghost. The
+//     fence is NAME.fence for barriers and locks. It stays, as one key without a
+//     value.
+//   - Who dequeues writes a unique claim into a key of the queue, in the same
+//     transaction that deletes the item. When the answer is lost, the transaction
+//     is sent again, which can take the item once only, and if the item is gone,
+//     the history of that key tells who has taken it.
+//   - Who enqueues, and does not learn whether the item is there, fences the
+//     request off, and then looks for the item, and among the claims.
+//
+// What cannot be found out in that time, or any more, because the history was
+// compacted, is an *UnsettledError, of which client.IsAmbiguous is true. A Queue
+// remembers a claim that is unsettled: its next Dequeue settles it, and returns
+// the item if it is its own. So an item is lost only when its consumer, or the
+// process, gives up in the midst of that; and none is handed out twice.
+//
+// The keys of a queue besides its items are __NAME/claim and __NAME/fence, and
+// __NAME/PRIORITY: with authorization, users need a role for them, too.
+package recipe

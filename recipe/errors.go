@@ -1,0 +1,107 @@
+package recipe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/getcd/getcd/kv"
+)
+
+var (
+	// ErrKeyExists is Hold's answer when the barrier is held already.
+	ErrKeyExists = errors.New("recipe: the key exists already")
+	// ErrTooManyClients is Enter's answer when the group is complete.
+	ErrTooManyClients = errors.New("recipe: too many clients")
+	// ErrSession is the cause when a session has ended; errors.Is finds the
+	// session's own as well.
+	ErrSession = errors.New("recipe: the session has ended")
+	// ErrLost is the cause when somebody has deleted the key that stands for a
+	// lock, or for a place in a queue or a barrier.
+	ErrLost = errors.New("recipe: the key was deleted by another client")
+	// ErrHeld is the answer of an RWMutex that is locked already, or being locked,
+	// and of a DoubleBarrier that was entered already.
+	ErrHeld = errors.New("recipe: held already, or about to be; use one for each holder")
+	// ErrNotHeld is the answer of what needs a lock that is held, or a
+	// DoubleBarrier that was entered.
+	ErrNotHeld = errors.New("recipe: not held")
+)
+
+// UnsettledError is an operation of which it could not be found out whether it was
+// applied. It unwraps to the last failure.
+type UnsettledError struct {
+	// Op is the operation, such as "Dequeue", and Key the key that it was about.
+	Op, Key string
+	Err     error
+}
+
+// Error implements error.
+func (e *UnsettledError) Error() string {
+	return fmt.Sprintf("recipe: %s: whether it was applied to %q could not be found out: %v", e.Op, e.Key, e.Err)
+}
+
+// Unwrap returns Err.
+func (e *UnsettledError) Unwrap() error { return e.Err }
+
+// Ambiguous is true: the operation may have been applied. client.IsAmbiguous finds
+// it.
+func (e *UnsettledError) Ambiguous() bool { return true }
+
+// code is the error's gRPC code, by etcd's own error where there is one.
+func code(err error) codes.Code {
+	if etcd, ok := errors.AsType[rpctypes.EtcdError](err); ok {
+		return etcd.Code()
+	}
+	if etcd, ok := errors.AsType[rpctypes.EtcdError](rpctypes.Error(err)); ok {
+		return etcd.Code()
+	}
+	return status.Code(err)
+}
+
+// refused reports whether a write that ended in err was certainly not applied. A
+// client's error says so itself; of a plain connection's, only what the server has
+// certainly refused was not.
+func refused(err error) bool {
+	if e, ok := errors.AsType[interface {
+		error
+		Ambiguous() bool
+	}](err); ok {
+		return !e.Ambiguous()
+	}
+	return final(err) && code(err) != codes.Canceled
+}
+
+// final reports whether trying again would end the same: the request or the user is
+// wrong, or the connection has been closed by its owner.
+func final(err error) bool {
+	if _, ok := errors.AsType[*kv.UsageError](err); ok {
+		return true
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return false // its context tells
+	}
+	switch code(err) {
+	case codes.Canceled, codes.InvalidArgument, codes.PermissionDenied, codes.Unauthenticated, codes.Unimplemented, codes.NotFound:
+		return true
+	default:
+		return false
+	}
+}
+
+func compacted(err error) bool { return errors.Is(err, rpctypes.ErrCompacted) }
+
+// notApplied is the error of an operation that has failed, and is now known not to
+// have been applied, whatever the failure says of that.
+func notApplied(ctx context.Context, name string, err error) error {
+	if refused(err) {
+		return err
+	}
+	if ctx.Err() != nil {
+		return ended(ctx, name)
+	}
+	return fmt.Errorf("recipe: %q: not applied: %s", name, err) //nolint:errorlint // what it wraps would be called ambiguous
+}

@@ -1,0 +1,90 @@
+package recipe
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/getcd/getcd/internal/backoff"
+	"github.com/getcd/getcd/kv"
+	"github.com/getcd/getcd/lease"
+)
+
+// maker puts keys that were not there, so that one that is given up stays away.
+// Every such request depends on the fence not having changed since a revision that
+// its maker has seen; to change the fence refuses all that are under way.
+type maker struct {
+	c     Client
+	fence string
+	seen  atomic.Int64 // a revision of the store; the fence was not newer than it
+}
+
+func newMaker(c Client, name string) *maker { return &maker{c: c, fence: name + ".fence"} }
+
+// open is the comparison that a request depends on.
+func (m *maker) open(seen int64) kv.Cmp {
+	return kv.Compare(kv.ModRevision(m.fence), "<", seen+1)
+}
+
+// put puts a key and returns its create revision; ErrKeyExists, if there is one
+// with another value. After any error the key is not there, and will not be, unless
+// the cluster could not be reached for cleanupTime.
+func (m *maker) put(ctx context.Context, key, val string, id lease.ID) (int64, error) {
+	doubt := false // a request may have been applied, or may yet be
+	for failures := 0; ; failures++ {
+		seen := m.seen.Load()
+		resp, err := m.c.Txn(ctx).
+			If(kv.Compare(kv.CreateRevision(key), "=", 0), m.open(seen)).
+			Then(kv.OpPut(key, val, kv.WithLease(id))).
+			Else(kv.OpGet(key)).
+			Commit()
+		if err == nil {
+			if resp.Succeeded {
+				return resp.Header.Revision, nil
+			}
+			if kvs := resp.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
+				if string(kvs[0].Value) == val {
+					return kvs[0].CreateRevision, nil // put by an earlier try
+				}
+				return 0, fmt.Errorf("%w: %q", ErrKeyExists, key)
+			}
+			// The fence was changed, and all earlier tries are refused.
+			m.seen.Store(resp.Header.Revision)
+			doubt = false
+			continue
+		}
+		doubt = doubt || !refused(err)
+		if ctx.Err() == nil && !final(err) && backoff.Sleep(ctx, pauses.Pause(failures)) {
+			continue
+		}
+		if doubt {
+			m.withdraw(ctx, key, val)
+		}
+		if ctx.Err() != nil {
+			return 0, ended(ctx, key)
+		}
+		return 0, err
+	}
+}
+
+// withdraw deletes a key, if it was put, and refuses what may be under way to put
+// it.
+func (m *maker) withdraw(ctx context.Context, key, val string) {
+	ctx, cancel := cleanup(ctx)
+	defer cancel()
+	fence := kv.OpPut(m.fence, "")
+	_, _ = commit(ctx, m.c, []kv.Cmp{kv.Compare(kv.Value(key), "=", val)},
+		[]kv.Op{kv.OpDelete(key), fence}, []kv.Op{fence})
+}
+
+// remove deletes a key that was put, and no other of that name, for which it has
+// cleanupTime, whatever has become of ctx. It reports whether it was there.
+func remove(ctx context.Context, c Client, key string, rev int64) (bool, error) {
+	ctx, cancel := cleanup(ctx)
+	defer cancel()
+	resp, err := commit(ctx, c, []kv.Cmp{kv.Compare(kv.CreateRevision(key), "=", rev)}, []kv.Op{kv.OpDelete(key)}, nil)
+	if err != nil {
+		return false, fmt.Errorf("recipe: deleting %q: %w", key, err)
+	}
+	return resp.Succeeded, nil
+}

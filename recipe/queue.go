@@ -1,0 +1,117 @@
+package recipe
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/getcd/getcd/kv"
+)
+
+// Queue hands each item to one consumer, in the order in which they were enqueued.
+// It is safe for concurrent use, by any number of producers and consumers.
+type Queue struct {
+	items
+	name string
+	seen atomic.Int64 // a revision of the store; the fence was not newer than it
+}
+
+// NewQueue returns the queue called name, whose items are keys under name/.
+func NewQueue(c Client, name string) *Queue {
+	q := &Queue{name: name}
+	q.c, q.prefix, q.first, q.trace = c, name+"/", kv.WithFirstCreate(), "__"+name+"/claim"
+	return q
+}
+
+// Enqueue adds an item, once. An *UnsettledError means that it may have been added;
+// after any other error it was not, and will not be. To find that out it takes up
+// to 3 s beyond ctx.
+func (q *Queue) Enqueue(ctx context.Context, val string) error {
+	key, fence := q.prefix+unique(), "__"+q.name+"/fence"
+	if q.seen.Load() == 0 {
+		resp, err := q.c.Get(ctx, fence, kv.WithKeysOnly())
+		if err != nil {
+			return err
+		}
+		q.seen.Store(resp.Header.Revision)
+	}
+	for failures := 0; ; {
+		seen := q.seen.Load()
+		resp, err := q.c.Txn(ctx).
+			If(kv.Compare(kv.ModRevision(fence), "<", seen+1)).
+			Then(kv.OpPut(key, val)).
+			Commit()
+		if err == nil {
+			q.seen.Store(resp.Header.Revision)
+			if resp.Succeeded {
+				return nil
+			}
+			continue // the fence was changed since
+		}
+		if again, err := q.afterFailure(ctx, err, key, seen, fence, &failures); !again {
+			return err
+		}
+	}
+}
+
+// PriorityQueue hands each item to one consumer, those with the lowest number first,
+// and among those the one that was enqueued first. It is safe for concurrent use, by
+// any number of producers and consumers.
+type PriorityQueue struct {
+	items
+}
+
+// NewPriorityQueue returns the queue called name, whose items are keys under name/.
+func NewPriorityQueue(c Client, name string) *PriorityQueue {
+	q := &PriorityQueue{}
+	q.c, q.prefix, q.first, q.trace = c, name+"/", kv.WithFirstKey(), "__"+name+"/claim"
+	return q
+}
+
+// Enqueue adds an item with a priority, of which 0 comes first, as Queue.Enqueue
+// does.
+//
+// The items of one priority are numbered. Each enqueueing changes a key of the
+// priority, on which the others depend that are under way: they take another
+// number then.
+func (q *PriorityQueue) Enqueue(ctx context.Context, val string, priority uint16) error {
+	prefix := fmt.Sprintf("%s%05d", q.prefix, priority)
+	base := "__" + prefix
+	for failures := 0; ; {
+		last, err := q.c.Get(ctx, prefix+"/", append(kv.WithLastKey(), kv.WithKeysOnly())...)
+		if err != nil {
+			return err
+		}
+		n := int64(0)
+		if len(last.Kvs) > 0 {
+			if n, err = sequence(string(last.Kvs[0].Key)); err != nil {
+				return err
+			}
+			n++
+		}
+		// The number is unique as long as the item is there, the rest always.
+		key, seen := fmt.Sprintf("%s/%016d-%s", prefix, n, unique()), last.Header.Revision
+		resp, err := q.c.Txn(ctx).
+			If(kv.Compare(kv.ModRevision(base), "<", seen+1)).
+			Then(kv.OpPut(base, ""), kv.OpPut(key, val)).
+			Commit()
+		if err == nil {
+			if resp.Succeeded {
+				return nil
+			}
+			continue // somebody else was first
+		}
+		if again, err := q.afterFailure(ctx, err, key, seen, base, &failures); !again {
+			return err
+		}
+	}
+}
+
+// Dequeue takes the next item, and waits until there is one. An *UnsettledError
+// means that it may have taken one; the next Dequeue of the same Queue finds that
+// out, and returns it then. After any other error none was taken. To find that out
+// it takes up to 3 s beyond ctx; if it has taken one, it returns it.
+func (q *Queue) Dequeue(ctx context.Context) (string, error) { return q.dequeue(ctx) }
+
+// Dequeue is as Queue.Dequeue.
+func (q *PriorityQueue) Dequeue(ctx context.Context) (string, error) { return q.dequeue(ctx) }

@@ -1,0 +1,130 @@
+package recipe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	"github.com/getcd/getcd/internal/backoff"
+	"github.com/getcd/getcd/kv"
+	"github.com/getcd/getcd/lease"
+	"github.com/getcd/getcd/watch"
+)
+
+// Client is what the recipes need: a *client.Client is one. NewClient makes one of
+// services.
+type Client interface {
+	kv.KV
+	watch.Watcher
+}
+
+// NewClient returns a Client of two services, such as those of package namespace.
+// Its Close is the watcher's.
+func NewClient(store kv.KV, w watch.Watcher) Client {
+	return struct {
+		kv.KV
+		watch.Watcher
+	}{store, w}
+}
+
+// Session is a lease that is kept alive, and until when that is proven: a
+// *session.Session, or a *lease.Keeper.
+type Session interface {
+	// ID is the lease.
+	ID() lease.ID
+	// Done is closed when the lease can no longer be proven to live.
+	Done() <-chan struct{}
+	// Err is nil while the lease is proven to live, and then why it is not.
+	Err() error
+}
+
+// cleanupTime bounds what has to be done after a context has ended.
+const cleanupTime = 3 * time.Second
+
+// pauses are those between tries of what may succeed yet.
+var pauses = backoff.Exponential{First: 20 * time.Millisecond, Max: time.Second}
+
+func cleanup(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
+}
+
+// within returns a context that ends with ctx, or with the session. The function
+// frees what it needs, and must be called.
+func within(ctx context.Context, s Session) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	if err := s.Err(); err != nil {
+		cancel(fmt.Errorf("%w: %w", ErrSession, err))
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		select {
+		case <-s.Done():
+			cancel(fmt.Errorf("%w: %w", ErrSession, s.Err()))
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil); <-ended }
+}
+
+// ended is the error of a call that its context, or its session, has ended.
+func ended(ctx context.Context, name string) error {
+	return fmt.Errorf("recipe: %q: %w", name, context.Cause(ctx))
+}
+
+// unique makes the last part of a key that nobody else has.
+func unique() string { return fmt.Sprintf("%016x", rand.Uint64()) }
+
+// WaitEvents watches a key from revision rev on (0 is from now) until it has seen
+// events of the given kinds, in that order, others in between, and returns the last
+// of them. It takes the options of a watch, such as kv.WithPrefix. The error is the
+// watch's, or the context's.
+func WaitEvents(ctx context.Context, w watch.Watcher, key string, rev int64, kinds []mvccpb.Event_EventType, opts ...kv.OpOption) (*watch.Event, error) {
+	if len(kinds) == 0 {
+		return nil, errors.New("recipe: WaitEvents: there are no kinds of events to wait for")
+	}
+	next := 0
+	for e, err := range w.Events(ctx, key, append([]kv.OpOption{kv.WithRev(rev)}, opts...)...) {
+		if err != nil {
+			return nil, err
+		}
+		if e.Type != kinds[next] {
+			continue
+		}
+		if next++; next == len(kinds) {
+			return e, nil
+		}
+	}
+	return nil, ctx.Err() // not reached: the last pair has an error
+}
+
+// waitChange waits for an event after revision rev. When what has happened since
+// is compacted, something has, most likely: the caller looks again either way.
+func waitChange(ctx context.Context, c Client, key string, rev int64, kind mvccpb.Event_EventType, opts ...kv.OpOption) error {
+	_, err := WaitEvents(ctx, c, key, rev+1, []mvccpb.Event_EventType{kind}, opts...)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if compacted(err) {
+		return nil
+	}
+	return err
+}
+
+// commit sends a transaction that may be sent any number of times, until it is
+// answered, or ctx ends, or it is refused for good.
+func commit(ctx context.Context, c Client, cmps []kv.Cmp, thenOps, elseOps []kv.Op) (*kv.TxnResponse, error) {
+	for failures := 0; ; failures++ {
+		resp, err := c.Txn(ctx).If(cmps...).Then(thenOps...).Else(elseOps...).Commit()
+		if err == nil {
+			return resp, nil
+		}
+		if final(err) || !backoff.Sleep(ctx, pauses.Pause(failures)) {
+			return nil, err
+		}
+	}
+}
