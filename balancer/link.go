@@ -45,7 +45,7 @@ type link struct {
 	// probing is set while the member is probed; askAnew ends that, and outdated has
 	// it asked again then.
 	probing  bool
-	askAnew  context.CancelFunc
+	askAnew  chan<- struct{} // capacity 1
 	outdated bool
 	doubted  bool
 	proving  bool

@@ -170,12 +170,11 @@ func (p *policy) probeLocked(m *member) {
 	// the time that it takes to answer all of them one by one.
 	queueing := min(time.Duration(l.count())*time.Duration(m.latency.Load()), maxQueueing)
 	patience := max(m.suspicion(), minPatience) + queueing
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
-	l.askAnew = cancel
+	stop := make(chan struct{}, 1)
+	l.askAnew = stop
 	p.probes.Go(func() {
-		defer cancel()
 		start := time.Now()
-		v := p.probe(ctx, l, other, func(v verdict) { p.doubt(m, l, v, start) })
+		v := p.probe(l, other, patience, stop, func(v verdict) { p.doubt(m, l, v, start) })
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		l.probing = false
@@ -253,7 +252,10 @@ func (p *policy) reviewLocked() {
 		}
 		if m.link.probing {
 			m.link.outdated = true
-			m.link.askAnew()
+			select {
+			case m.link.askAnew <- struct{}{}:
+			default:
+			}
 		} else {
 			p.probeLocked(m)
 		}
@@ -338,9 +340,12 @@ type question struct {
 	other, read bool
 }
 
-// probe asks l, and other if there is one, until ctx ends at the latest. It calls
-// doubt with what it knows after doubtAfter, unless it knows all by then.
-func (p *policy) probe(ctx context.Context, l, other *link, doubt func(verdict)) verdict {
+// probe asks l, and other if there is one, and waits for patience at most, or
+// until it is stopped. It calls doubt with what it knows after doubtAfter, unless
+// it knows all by then.
+func (p *policy) probe(l, other *link, patience time.Duration, stop <-chan struct{}, doubt func(verdict)) verdict {
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
 	type answer struct {
 		to  question
 		err error
@@ -373,10 +378,12 @@ func (p *policy) probe(ctx context.Context, l, other *link, doubt func(verdict))
 		case <-early.C:
 			doubt(v)
 			continue
+		case <-stop:
+			return v
 		case a = <-answers: // each ends with ctx at the latest
 			want--
 		}
-		answered := a.err == nil || ctx.Err() == nil || status.Code(a.err) != codes.DeadlineExceeded && status.Code(a.err) != codes.Canceled
+		answered := a.err == nil || ctx.Err() == nil || status.Code(a.err) != codes.DeadlineExceeded
 		switch {
 		case !answered:
 		case a.to.other && a.to.read:
@@ -420,7 +427,7 @@ func (l *link) readProbe(ctx context.Context) error {
 	resp, err := pb.NewKVClient(cc).Range(ctx, &pb.RangeRequest{Key: []byte{0}, CountOnly: true})
 	switch status.Code(err) {
 	case codes.OK:
-		l.observeTerm(resp.GetHeader().GetRaftTerm())
+		l.observeTerm(resp.GetHeader().GetRaftTerm()) //nolint:contextcheck // what follows is the policy's
 	case codes.InvalidArgument, codes.PermissionDenied, codes.Unauthenticated:
 	default:
 		return err
