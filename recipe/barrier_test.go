@@ -275,3 +275,19 @@ func TestWaitEvents(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+// What a group has left behind does not open the barrier to the next.
+func TestDoubleBarrierStale(t *testing.T) {
+	run(t, func(r *rig) {
+		t := r.t
+		if _, err := r.admin.Put(t.Context(), "d/ready", ""); err != nil {
+			t.Fatalf("Put: %v", err)
+		}
+		a, b := recipe.NewDoubleBarrier(r.client(), r.session(), "d", 2), recipe.NewDoubleBarrier(r.client(), r.session(), "d", 2)
+		first := later(func() error { return a.Enter(t.Context()) })
+		wantWaiting(t, "Enter", first)
+		second := later(func() error { return b.Enter(t.Context()) })
+		wantDone(t, "Enter", first)
+		wantDone(t, "Enter", second)
+	})
+}
