@@ -56,8 +56,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	c := report.Count(all, "*")
-	fmt.Fprintf(out, "%d of %d names\n", c.Same(), c.Total())
-	return f.Close()
+	if err := f.Close(); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "%d of %d names\n", c.Same(), c.Total())
+	return err
 }
 
 // goList asks the go command about a module, as dir sees it.
