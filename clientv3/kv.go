@@ -6,6 +6,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 
+	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/kv"
 )
 
@@ -102,24 +103,43 @@ type KV interface {
 }
 
 // NewKV returns the key-value service on the client's connection.
-func NewKV(c *Client) KV { return newKV(c.conn()) }
+func NewKV(c *Client) KV {
+	k := newKV(c.conn())
+	if c != nil {
+		k.native = c.native
+	}
+	return k
+}
 
 // NewKVFromKVClient returns the key-value service on a generated stub, such as an
 // in-process server's. What repeats requests, and when, is then the stub's business.
 // The client is not used, and may be nil.
 func NewKVFromKVClient(remote pb.KVClient, _ *Client) KV { return newKV(stub{kv: remote}) }
 
-func newKV(cc grpc.ClientConnInterface) KV { return keyValues{kv.New(cc), kv.NewStreamer(cc)} }
+func newKV(cc grpc.ClientConnInterface) keyValues {
+	return keyValues{store: kv.New(cc), streamer: kv.NewStreamer(cc)}
+}
 
 // FromKV makes a KV of getcd's own service, or of a wrapper of one, which clientv3
-// does not have. Its Unwrap method returns that.
-func FromKV(store kv.KV) KV { return keyValues{store, kv.StreamerOf(store)} }
+// does not have. Its Unwrap method returns that. If it wraps a KV of this package,
+// that is the second argument, which may be nil.
+func FromKV(store kv.KV, wraps KV) KV {
+	k := keyValues{store: store, streamer: kv.StreamerOf(store)}
+	if w, ok := wraps.(keyValues); ok {
+		k.native = w.native
+	}
+	return k
+}
 
 // keyValues has clientv3's errors.
 type keyValues struct {
 	store    kv.KV
 	streamer kv.Streamer
+	native   *client.Client // whose connection it is on; nil for another
 }
+
+// Native is the client on whose connection the service is, or nil.
+func (k keyValues) Native() *client.Client { return k.native }
 
 // Unwrap is the service below, whose errors say more.
 func (k keyValues) Unwrap() kv.KV { return k.store }

@@ -16,7 +16,7 @@ import (
 
 // NewKV returns the part of a key-value service whose keys begin with prefix.
 func NewKV(kv clientv3.KV, prefix string) clientv3.KV {
-	return clientv3.FromKV(namespace.NewKV(below.KV(kv), prefix))
+	return clientv3.FromKV(namespace.NewKV(below.KV(kv), prefix), kv)
 }
 
 // NewLease returns a lease service whose TimeToLive lists the attached keys that

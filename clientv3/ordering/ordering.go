@@ -1,0 +1,51 @@
+// Package ordering has the names of go.etcd.io/etcd/client/v3/ordering: reads that do
+// not go back in time. It is getcd's package of that name, on clientv3's interfaces.
+package ordering
+
+import (
+	"errors"
+	"sync"
+
+	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/clientv3"
+	"github.com/getcd/getcd/clientv3/internal/below"
+	"github.com/getcd/getcd/ordering"
+)
+
+// ErrNoGreaterRev is the answer when no member has the revision that was seen.
+var ErrNoGreaterRev = errors.New("etcdclient: no cluster members have a revision higher than the previously received revision")
+
+// OrderViolationFunc decides about an answer that is behind the revision seen: nil to
+// ask again, or the error that the call returns.
+type OrderViolationFunc func(op clientv3.Op, resp clientv3.OpResponse, prevRev int64) error
+
+// NewKV returns a key-value service whose reads do not go back in time. To ask again
+// is to ask another member, if the service is on a client's connection.
+func NewKV(kv clientv3.KV, orderViolationFunc OrderViolationFunc) clientv3.KV {
+	opts := []ordering.Option{ordering.WithViolation(ordering.ViolationFunc(orderViolationFunc))}
+	if n, ok := kv.(interface{ Native() *client.Client }); ok && n.Native() != nil {
+		opts = append(opts, ordering.WithRetry(n.Native()))
+	}
+	return clientv3.FromKV(ordering.NewKV(below.KV(kv), opts...), kv)
+}
+
+// NewOrderViolationSwitchEndpointClosure asks again until that was done five times
+// for each endpoint without an answer of the revision seen; then it is
+// ErrNoGreaterRev.
+func NewOrderViolationSwitchEndpointClosure(c *clientv3.Client) OrderViolationFunc {
+	var mu sync.Mutex
+	var seen int64
+	var asked int
+	return func(_ clientv3.Op, _ clientv3.OpResponse, prevRev int64) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if prevRev != seen {
+			seen, asked = prevRev, 0
+		}
+		if asked > 5*len(c.Endpoints()) {
+			return ErrNoGreaterRev
+		}
+		asked++
+		return nil
+	}
+}
