@@ -40,6 +40,10 @@ func run(t *testing.T, test func(r *rig)) {
 			t.Fatalf("client.New: %v", err)
 		}
 		defer c.Close()
+		if err := c.WaitReady(t.Context()); err != nil {
+			t.Fatalf("WaitReady: %v", err)
+		}
+		time.Sleep(time.Second) // for the standby, too
 		test(&rig{t: t, cluster: cluster, client: c})
 	})
 }
