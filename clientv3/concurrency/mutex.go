@@ -30,6 +30,7 @@ type Mutex struct {
 	native *election.Election
 	err    error // of what cannot be: the answer of every call
 	held   atomic.Bool
+	header atomic.Pointer[pb.ResponseHeader]
 }
 
 // NewMutex returns the session's mutex on the given prefix.
@@ -58,6 +59,7 @@ func (m *Mutex) TryLock(ctx context.Context) error {
 func (m *Mutex) locked(err error) error {
 	switch {
 	case err == nil:
+		m.header.Store(m.native.Header())
 		m.held.Store(true)
 		return nil
 	case errors.Is(err, election.ErrContended):
@@ -97,13 +99,10 @@ func (m *Mutex) Key() string {
 	return m.native.Key()
 }
 
-// Header is the server's when the mutex was locked.
-func (m *Mutex) Header() *pb.ResponseHeader {
-	if m.err != nil {
-		return nil
-	}
-	return m.native.Header()
-}
+// Header is the server's of the request by which the mutex was locked, or had its
+// place in the queue: its revision grows from one holder to the next. It stays after
+// Unlock, and is nil before the first Lock.
+func (m *Mutex) Header() *pb.ResponseHeader { return m.header.Load() }
 
 // NewLocker returns a sync.Locker. Since that has no errors, its methods panic when
 // they fail, as clientv3's do.

@@ -1,0 +1,86 @@
+// Programs is a collection of small programs against clientv3, one for each thing
+// that its documentation shows. A test compiles them twice, as they are and with the
+// import paths of getcd's clientv3 in place of etcd's, and compares what they print.
+//
+//	programs -endpoints http://127.0.0.1:2379 NAME
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// program does something with a cluster without keys, and prints what a reader should
+// see: nothing that differs between two runs.
+type program func(ctx context.Context, cli *clientv3.Client, out io.Writer) error
+
+func all() map[string]program {
+	every := make(map[string]program)
+	for _, some := range []map[string]program{kvPrograms(), leasePrograms(), watchPrograms(), clusterPrograms(), concurrencyPrograms(), wrapperPrograms()} {
+		maps.Copy(every, some)
+	}
+	return every
+}
+
+func main() {
+	if err := run(os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("programs", flag.ContinueOnError)
+	endpoints := flags.String("endpoints", "", "the members' `URLs`, separated by commas")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.Arg(0) == "list" {
+		_, err := fmt.Fprintln(out, strings.Join(slices.Sorted(maps.Keys(all())), "\n"))
+		return err
+	}
+	p, ok := all()[flags.Arg(0)]
+	if !ok {
+		return fmt.Errorf("there is no program %q", flags.Arg(0))
+	}
+	cli, err := clientv3.New(clientv3.Config{
+		Endpoints:   strings.Split(*endpoints, ","),
+		DialTimeout: 5 * time.Second,
+	})
+	if err != nil {
+		return err
+	}
+	defer cli.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	return p(ctx, cli, out)
+}
+
+// printer prints lines, and remembers the first error.
+type printer struct {
+	out io.Writer
+	err error
+}
+
+func (p *printer) line(format string, args ...any) {
+	if p.err == nil {
+		_, p.err = fmt.Fprintf(p.out, format+"\n", args...)
+	}
+}
+
+// pairs prints keys and values.
+func (p *printer) pairs(resp *clientv3.GetResponse) {
+	for _, kv := range resp.Kvs {
+		p.line("%s = %s (version %d)", kv.Key, kv.Value, kv.Version)
+	}
+	p.line("%d of %d, more: %v", len(resp.Kvs), resp.Count, resp.More)
+}

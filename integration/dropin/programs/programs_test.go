@@ -1,0 +1,114 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/integration/cluster"
+	"github.com/getcd/getcd/integration/dropin/internal/report"
+	"github.com/getcd/getcd/kv"
+)
+
+func TestMain(m *testing.M) {
+	cluster.Main()
+	goleak.VerifyTestMain(m)
+}
+
+// Each program does and prints the same with getcd as with clientv3.
+func TestProgramsAgree(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	theirs, ours := build(ctx, t, false), build(ctx, t, true)
+	c, err := cluster.Start(ctx, cluster.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := c.Stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	admin, err := client.Dial(ctx, client.Config{Endpoints: c.Endpoints()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer admin.Close()
+	for name := range all() {
+		t.Run(name, func(t *testing.T) {
+			var outputs []string
+			for _, program := range []string{theirs, ours} {
+				if _, err := admin.Delete(ctx, "\x00", kv.WithFromKey()); err != nil {
+					t.Fatal(err)
+				}
+				cmd := exec.CommandContext(ctx, program, "-endpoints", strings.Join(c.Endpoints(), ","), name)
+				var stderr bytes.Buffer
+				cmd.Stderr = &stderr
+				out, err := cmd.Output()
+				if err != nil {
+					t.Errorf("%s: %v\n%s%s", filepath.Base(program), err, out, stderr.Bytes())
+				}
+				outputs = append(outputs, string(out))
+			}
+			if outputs[0] != outputs[1] {
+				t.Errorf("clientv3 prints\n%s\nand getcd\n%s", outputs[0], outputs[1])
+			}
+			if outputs[0] == "" {
+				t.Error("it prints nothing")
+			}
+		})
+	}
+}
+
+// build compiles the programs as they are, or with getcd's import paths in the
+// place of clientv3's, and nothing else.
+func build(ctx context.Context, t *testing.T, replace bool) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, tmp := "with-clientv3", t.TempDir()
+	var overlay struct{ Replace map[string]string }
+	overlay.Replace = make(map[string]string)
+	if replace {
+		name = "with-getcd"
+		files, err := filepath.Glob("*.go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			source, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			changed := filepath.Join(tmp, file)
+			if err := os.WriteFile(changed, bytes.ReplaceAll(source, []byte(`"`+report.Theirs), []byte(`"`+report.Ours)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			overlay.Replace[filepath.Join(dir, file)] = changed
+		}
+	}
+	described, err := json.Marshal(overlay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(tmp, "overlay.json")
+	if err := os.WriteFile(file, described, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	binary := filepath.Join(tmp, name)
+	if out, err := exec.CommandContext(ctx, "go", "build", "-overlay", file, "-o", binary, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", name, err, out)
+	}
+	return binary
+}
