@@ -125,7 +125,7 @@ func keepLease(ctx context.Context, w *worker) error {
 	if len(w.leases) == 1 { // otherwise the first was lost
 		ask, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
-		resp, err := w.control.LeaseTimeToLive(ask, &pb.LeaseTimeToLiveRequest{ID: w.leases[0]})
+		resp, err := w.control().LeaseTimeToLive(ask, &pb.LeaseTimeToLiveRequest{ID: w.leases[0]})
 		w.survived = err == nil && resp.TTL > 0
 	}
 	return nil

@@ -39,7 +39,7 @@ type worker struct {
 
 	// Of a kept lease: those that were kept, one after the other, and whether
 	// the last one lived at the end, as told by control.
-	control  pb.LeaseClient
+	control  func() pb.LeaseClient
 	leases   []int64
 	survived bool
 }
@@ -141,7 +141,8 @@ func startLoads(ctx context.Context, cfg Config, prefix string, s *stage, client
 		sharers = contenders
 	}
 	l := &loads{stop: make(chan struct{})}
-	control := pb.NewLeaseClient(s.control(s.cluster.Members()[0]))
+	// At the end the first member need not be the one that it is now.
+	control := func() pb.LeaseClient { return pb.NewLeaseClient(s.control(s.cluster.Members()[0])) }
 	writing, cancel := context.WithCancel(ctx)
 	l.cancel = cancel
 	for _, c := range clients {
