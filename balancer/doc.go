@@ -20,10 +20,24 @@
 // # Stalls
 //
 // A member that keeps its connection and does not answer is suspected when a
-// request has waited for several times the usual latency, and asked. One that
-// stays silent is severed: its connection is broken, so that what is under way
-// on it fails over at once. One that is there but can't serve, while another
-// can, is demoted. See stall.go for the rules.
+// request has waited for several times the usual latency, or a stream has fallen
+// out of its rhythm, and asked. One that is slower to answer than another is
+// doubted: new requests and streams leave it. One that stays silent is severed:
+// its connection is broken, so that what is under way on it fails over at once. One
+// that is there but can't serve, while another can, is demoted. See stall.go for
+// the rules. A member that says NOT_SERVING is demoted for as long as it does.
+//
+// # Holding writes
+//
+// After such trouble writes wait, unsent, until a member has served a linearizable
+// read that was begun afterwards: a member that has not noticed yet that the leader
+// is gone would take them and lose them. See hold.go.
+//
+// # Routing
+//
+// By Routing reads are spread over all members that serve, writes go to the leader,
+// or some members are preferred to others. It is the same policy, with more members
+// connected.
 //
 // # Rounds
 //

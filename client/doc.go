@@ -5,12 +5,12 @@
 //	defer c.Close()
 //	resp, err := c.Get(ctx, "greeting")
 //
-// A Client embeds the services that are used most: those of packages kv, lease and
-// watch. The others are made on its connection, a Conn, on which etcd's generated
-// stubs work just as well:
+// A Client embeds etcd's services: those of packages kv, lease, watch, auth, cluster
+// and maintenance. What is built on them is made on its connection, a Conn, on which
+// etcd's generated stubs work just as well:
 //
 //	m, err := lock.NewMutex(c.Conn(), "jobs/nightly")
-//	members, err := pb.NewClusterClient(c.Conn()).MemberList(ctx, &pb.MemberListRequest{})
+//	alarms, err := pb.NewMaintenanceClient(c.Conn()).Alarm(ctx, &pb.AlarmRequest{})
 //
 // # What a call does
 //
@@ -26,7 +26,12 @@
 //
 // A call that may be sent again is, until it is answered or its context ends, the
 // first time at once and to the standby, then with growing pauses. So calls
-// without a deadline wait for as long as the cluster is away.
+// without a deadline wait for as long as the cluster is away. A read that takes
+// several times as long as usual is sent to a second member meanwhile, and the first
+// answer is taken; one read in a hundred at most, but for 500 that are saved up.
+//
+// While no member is known to have a leader and a quorum, what would change something
+// waits, unsent, and so certain not to have been applied.
 //
 // # What an error means
 //
