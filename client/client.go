@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 	"strings"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -35,8 +36,9 @@ type Client struct {
 	cluster.Cluster
 	maintenance.Maintenance
 
-	cfg  Config
-	conn *Conn
+	cfg     Config
+	conn    *Conn
+	closing sync.Once
 }
 
 // New returns a client for the cluster that cfg describes. It does not block:
@@ -102,15 +104,15 @@ func (c *Client) ResolverErrors() []error { return c.conn.resolver.Errors() }
 
 // Close ends all requests, streams, watches and keepers, closes the connections, and
 // returns when all the client's goroutines have ended. Requests under way return
-// ErrClosed. Leases are not revoked. Closing again does nothing. Its error is
-// always nil.
+// ErrClosed. Leases are not revoked. Closing again does nothing but wait for the
+// same. Its error is always nil.
 func (c *Client) Close() error {
-	if c.conn.closed.Swap(true) {
-		return nil
-	}
-	_ = c.Lease.Close() // they have no way to fail but to be closed already
-	_ = c.Watcher.Close()
-	c.conn.close()
+	c.conn.closed.Store(true)
+	c.closing.Do(func() {
+		_ = c.Lease.Close() // they have no way to fail but to be closed already
+		_ = c.Watcher.Close()
+		c.conn.close()
+	})
 	return nil
 }
 
