@@ -67,7 +67,7 @@ func connections(ctx context.Context, cli *clientv3.Client, out io.Writer) error
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	if _, err := pb.NewKVClient(conn).Put(ctx, &pb.PutRequest{Key: []byte("colour"), Value: []byte("green")}); err != nil {
 		return err
 	}
@@ -139,17 +139,17 @@ func saveSnapshot(ctx context.Context, cli *clientv3.Client, out io.Writer) erro
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	resp, err := cli.SnapshotWithVersion(ctx)
 	if err != nil {
 		return err
 	}
-	defer resp.Snapshot.Close()
+	defer func() { _ = resp.Snapshot.Close() }()
 	f, err := os.Create(filepath.Join(dir, "backup.db"))
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	n, err := io.Copy(f, resp.Snapshot)
 	if err != nil {
 		return err
@@ -197,7 +197,7 @@ func usersAndRoles(ctx context.Context, cli *clientv3.Client, out io.Writer) (er
 	if err != nil {
 		return err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	defer func() {
 		_, disabled := root.AuthDisable(ctx)
 		err = errors.Join(err, disabled)
@@ -216,7 +216,7 @@ func usersAndRoles(ctx context.Context, cli *clientv3.Client, out io.Writer) (er
 	if err != nil {
 		return err
 	}
-	defer ann.Close()
+	defer func() { _ = ann.Close() }()
 	_, err = ann.Put(ctx, "fruit/apple", "red")
 	p.line("may: %v", err)
 	_, err = ann.Put(ctx, "colour", "red")

@@ -150,16 +150,14 @@ func aLocker(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	count := 0
 	var wg sync.WaitGroup
 	for _, one := range s {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
+		wg.Go(func() {
 			l := concurrency.NewLocker(one, "lock")
 			for range 5 {
 				l.Lock()
 				count++
 				l.Unlock()
 			}
-		}()
+		})
 	}
 	wg.Wait()
 	p.line("%d, in time: %v", count, ctx.Err() == nil)
@@ -226,9 +224,7 @@ func transfers(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 		var wg sync.WaitGroup
 		errs := make(chan error, accounts)
 		for i := range accounts {
-			wg.Add(1)
-			go func() {
-				defer wg.Done()
+			wg.Go(func() {
 				from, to := fmt.Sprintf("account/%d", i), fmt.Sprintf("account/%d", (i+1)%accounts)
 				_, err := concurrency.NewSTM(cli, func(stm concurrency.STM) error {
 					var a, b int
@@ -243,7 +239,7 @@ func transfers(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 					return nil
 				}, concurrency.WithIsolation(level), concurrency.WithAbortContext(ctx), concurrency.WithPrefetch(from, to))
 				errs <- err
-			}()
+			})
 		}
 		wg.Wait()
 		close(errs)

@@ -149,7 +149,7 @@ func forKubernetes(ctx context.Context, cli *clientv3.Client, out io.Writer) err
 	if err != nil {
 		return err
 	}
-	defer k.Close()
+	defer func() { _ = k.Close() }()
 	made, err := k.Kubernetes.OptimisticPut(ctx, "pods/a", []byte("1"), 0, kubernetes.PutOptions{})
 	if err != nil {
 		return err
