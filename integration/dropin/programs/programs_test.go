@@ -14,6 +14,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/clientv3"
+	"github.com/getcd/getcd/clientv3/snapshot"
 	"github.com/getcd/getcd/integration/cluster"
 	"github.com/getcd/getcd/integration/dropin/internal/report"
 	"github.com/getcd/getcd/kv"
@@ -66,6 +68,30 @@ func TestProgramsAgree(t *testing.T) {
 				t.Error("it prints nothing")
 			}
 		})
+	}
+}
+
+// What cannot be a program of both, since it is given a logger.
+func TestSaveSnapshot(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	c, err := cluster.Start(ctx, cluster.Config{Size: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := c.Stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	file := filepath.Join(t.TempDir(), "backup.db")
+	version, err := snapshot.SaveWithVersion(ctx, nil, clientv3.Config{Endpoints: c.Endpoints()}, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(file)
+	if err != nil || info.Size()%512 != 32 || version == "" {
+		t.Errorf("%v, %v, of version %q; want a file with a checksum, and a version", info, err, version)
 	}
 }
 
