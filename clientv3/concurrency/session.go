@@ -33,11 +33,11 @@ type SessionOption func(*sessionOptions, *slog.Logger)
 // WithTTL sets the time to live in seconds; without it, it is 60. One that is not
 // positive is logged and changes nothing.
 func WithTTL(ttl int) SessionOption {
-	return func(o *sessionOptions, log *slog.Logger) {
+	return func(o *sessionOptions, lg *slog.Logger) {
 		if ttl > 0 {
 			o.ttl = ttl
-		} else if log != nil {
-			log.Warn("a session's TTL must be positive", "ttl", ttl, "used", o.ttl)
+		} else if lg != nil {
+			lg.Warn("a session's TTL must be positive", "ttl", ttl, "used", o.ttl)
 		}
 	}
 }

@@ -25,7 +25,7 @@ func SaveWithVersion(ctx context.Context, lg *slog.Logger, cfg clientv3.Config, 
 		lg = slog.New(slog.DiscardHandler)
 	}
 	cfg.Logger = lg
-	cli, err := clientv3.New(cfg)
+	cli, err := clientv3.New(cfg) //nolint:contextcheck // the client has its own; ctx ends the call
 	if err != nil {
 		return "", err
 	}

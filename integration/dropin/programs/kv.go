@@ -105,8 +105,7 @@ func bareErrors(ctx context.Context, cli *clientv3.Client, out io.Writer) error 
 	p.line("too late: %v", err == context.DeadlineExceeded) //nolint:errorlint // as users of clientv3 do
 	_, err = cli.Get(ctx, "colour", clientv3.WithRev(1<<40))
 	p.line("not yet: %v %v", err == rpctypes.ErrFutureRev, errors.Is(err, rpctypes.ErrFutureRev)) //nolint:errorlint // as users of clientv3 do
-	var etcd rpctypes.EtcdError
-	if errors.As(err, &etcd) {
+	if etcd, ok := errors.AsType[rpctypes.EtcdError](err); ok {
 		p.line("of code %v: %v", etcd.Code(), etcd)
 	}
 	p.line("the connection is fine: %v", !clientv3.IsConnCanceled(err))
