@@ -34,6 +34,11 @@ func told(err error) error {
 	if _, ok := errors.AsType[*recipe.UnsettledError](err); ok {
 		return err
 	}
+	for _, end := range []error{ErrKeyExists, ErrTooManyClients} {
+		if errors.Is(err, end) {
+			return end
+		}
+	}
 	return bare.Error(err)
 }
 
