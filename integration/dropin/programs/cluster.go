@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -40,7 +41,10 @@ func listMembers(ctx context.Context, cli *clientv3.Client, out io.Writer) error
 
 func addLearner(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
-	added, err := cli.MemberAddAsLearner(ctx, []string{"http://127.0.0.1:1"})
+	// A member's ID is made of its URLs and the second of its addition, and is never
+	// used again.
+	peer := "http://127.0.0.1:" + strconv.Itoa(1024+os.Getpid()%60000)
+	added, err := cli.MemberAddAsLearner(ctx, []string{peer})
 	if err != nil {
 		return err
 	}

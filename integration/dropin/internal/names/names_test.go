@@ -48,7 +48,7 @@ func TestVerdicts(t *testing.T) {
 		{"own types", "type T struct{ a int }\nfunc F(*T) map[string][]T { return nil }", "type X struct{ b string }\ntype T = X\nfunc F(*X) map[string][]X { return nil }", map[string]names.Verdict{"T": same, "F": same}},
 		{"another of its types", "type A struct{ a int }\ntype B struct{ a int }\nfunc F(A) {}", "type A struct{ a int }\ntype B struct{ a int }\nfunc F(B) {}", map[string]names.Verdict{"A": same, "B": same, "F": differs}},
 		{"methods", "type T struct{ a int }\nfunc (T) V() {}\nfunc (*T) P() {}\nfunc (T) Q() {}", "type T struct{ a int }\nfunc (T) V() {}\nfunc (T) P() {}\nfunc (*T) Q() {}\nfunc (T) More() {}", map[string]names.Verdict{"T": same, "T.V": same, "T.P": same, "T.Q": differs}},
-		{"fields", "type T struct{ A int; B, C string; d int }", "type T struct{ A int; More int; B []byte; d int }", map[string]names.Verdict{"T": same, "T.A": same, "T.B": differs, "T.C": missing}},
+		{"fields", "type T struct{ A int; B, C string; d int }", "type T struct{ A int; More int; B int; d int }", map[string]names.Verdict{"T": same, "T.A": same, "T.B": differs, "T.C": missing}},
 		{"fields, all exported", "type T struct{ A int }", "type T struct{ A int; B int }", map[string]names.Verdict{"T": differs, "T.A": same}},
 		{"fields, another order", "type T struct{ A int; B int }", "type T struct{ B int; A int }", map[string]names.Verdict{"T": differs, "T.A": same, "T.B": same}},
 		{"tags", "type T struct{ A int `json:\"a\"` }", "type T struct{ A int }", map[string]names.Verdict{"T": differs, "T.A": same}},
