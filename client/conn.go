@@ -62,6 +62,9 @@ func (c *Conn) Invoke(ctx context.Context, method string, req, reply any, opts .
 	if a := balancer.FromContext(ctx); a != nil {
 		t.avoid = a.Avoid
 	}
+	if err := ctx.Err(); err != nil {
+		return t.failed(err) // an answer might be quicker to come than the context's end to be noticed
+	}
 	if t.call.class == read && !t.call.waits && !t.call.proposes {
 		if m, ok := hedgeable(reply, opts); ok {
 			return t.invokeHedged(req, m, opts) //nolint:contextcheck // t has it

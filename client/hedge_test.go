@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -159,6 +160,26 @@ func TestHedgedReadCancelled(t *testing.T) {
 		}
 		if _, err := r.get(r.timeout(time.Second)); err != nil {
 			t.Errorf("afterwards: %v", err)
+		}
+	})
+}
+
+// A context that has ended already ends a call before it begins.
+func TestEndedContext(t *testing.T) {
+	run(t, 2, nil, func(r *rig) {
+		t := r.t
+		r.warm()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		before := r.Counters().Attempts
+		for range 100 {
+			_, err := r.get(ctx)
+			if put := r.put(ctx, "k", "v"); !errors.Is(err, context.Canceled) || !errors.Is(put, context.Canceled) || client.IsAmbiguous(put) {
+				t.Fatalf("got %v and %v, want that the context was cancelled, and certainty", err, put)
+			}
+		}
+		if n := r.Counters().Attempts - before; n != 0 {
+			t.Errorf("%d attempts, want none", n)
 		}
 	})
 }
