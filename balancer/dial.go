@@ -1,7 +1,6 @@
 package balancer
 
 import (
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -9,6 +8,7 @@ import (
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/resolver"
 
+	"github.com/getcd/getcd/internal/backoff"
 	getcdresolver "github.com/getcd/getcd/resolver"
 )
 
@@ -111,11 +111,9 @@ func (p *policy) endRoundLocked(now time.Time) time.Time {
 		}
 		p.cc.ResolveNow(resolver.ResolveNowOptions{})
 	}
-	pause := minPause << min(p.rounds, 10)
-	pause = min(pause, longest)
-	pause = pause/2 + rand.N(pause/2+1) // equal jitter
+	pauses := backoff.Exponential{First: minPause, Max: longest}
+	p.paused = now.Add(pauses.Pause(p.rounds))
 	p.rounds++
-	p.paused = now.Add(pause)
 	for _, m := range p.members {
 		m.tried = false
 	}

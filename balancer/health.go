@@ -17,8 +17,7 @@ const rewatch = time.Second
 
 // heed follows what m says of its own health, for as long as l lives: a member
 // that says NOT_SERVING is demoted, and serves again when it says so (gRPC's
-// health checking protocol; etcd 3.6 and later say NOT_SERVING while they
-// defragment, if told to).
+// health checking protocol; etcd says NOT_SERVING while it defragments, if told to).
 //
 // The stream also allows HTTP/2's pings on the connection of a standby, which
 // etcd refuses on connections without a stream.
@@ -26,7 +25,7 @@ func (p *policy) heed(m *member, l *link) {
 	for {
 		err := p.heedOnce(m, l)
 		if status.Code(err) == codes.Unimplemented {
-			return // an etcd before 3.3, or something between that does not know it
+			return // something between does not know the service
 		}
 		if !backoff.Sleep(l.gone, rewatch) {
 			return

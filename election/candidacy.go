@@ -10,6 +10,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
+	"github.com/getcd/getcd/internal/backoff"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
 	"github.com/getcd/getcd/watch"
@@ -110,14 +111,14 @@ func (c *candidacy) heedSession() {
 // put, or, later, its lease revoked.
 func (c *candidacy) enqueue(val string) error {
 	leader := kv.OpGet(c.e.prefix, append(kv.WithFirstCreate(), kv.WithKeysOnly())...)
-	for failures := 1; ; failures++ {
+	for failures := 0; ; failures++ {
 		resp, err := c.e.kv.Txn(c.life).
 			If(kv.Compare(kv.CreateRevision(c.key), "=", 0)).
 			Then(kv.OpPut(c.key, val, kv.WithLease(c.first)), leader).
 			Else(kv.OpGet(c.key), leader).
 			Commit()
 		if err != nil {
-			if c.life.Err() != nil || final(err) || leaseGone(err) || !sleep(c.life, backoff(failures)) {
+			if c.life.Err() != nil || final(err) || leaseGone(err) || !backoff.Sleep(c.life, pauses.Pause(failures)) {
 				return err
 			}
 			continue
@@ -147,7 +148,7 @@ func (c *candidacy) enqueue(val string) error {
 // may still be under way to put the key.
 func (c *candidacy) adopt(own *mvccpb.KeyValue, put bool, val string) error {
 	adopted := own.Lease == int64(c.lease.ID()) && (put || string(own.Value) == val)
-	for failures := 1; !adopted; failures++ {
+	for failures := 0; !adopted; failures++ {
 		err := c.put(c.life, val)
 		if adopted = err == nil; adopted {
 			break
@@ -155,7 +156,7 @@ func (c *candidacy) adopt(own *mvccpb.KeyValue, put bool, val string) error {
 		if leaseGone(err) && !c.own() {
 			c.end(lost(c.e.name, err))
 		}
-		if c.life.Err() != nil || final(err) || leaseGone(err) || errors.Is(err, errKeyDeleted) || !sleep(c.life, backoff(failures)) {
+		if c.life.Err() != nil || final(err) || leaseGone(err) || errors.Is(err, errKeyDeleted) || !backoff.Sleep(c.life, pauses.Pause(failures)) {
 			return err
 		}
 	}

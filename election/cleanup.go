@@ -7,6 +7,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	"github.com/getcd/getcd/internal/backoff"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
 )
@@ -33,12 +34,12 @@ func cleanup(ctx context.Context) (context.Context, context.CancelFunc) {
 func revoke(ctx context.Context, leases lease.Lease, id lease.ID) error {
 	ctx, cancel := cleanup(ctx)
 	defer cancel()
-	for failures := 1; ; failures++ {
+	for failures := 0; ; failures++ {
 		_, err := leases.Revoke(ctx, id)
 		if err == nil || leaseGone(err) {
 			return nil
 		}
-		if final(err) || ctx.Err() != nil || !sleep(ctx, backoff(failures)) {
+		if final(err) || ctx.Err() != nil || !backoff.Sleep(ctx, pauses.Pause(failures)) {
 			return fmt.Errorf("election: revoking lease %016x, which ends by itself when its TTL has passed: %w", uint64(id), err)
 		}
 	}
@@ -49,12 +50,12 @@ func revoke(ctx context.Context, leases lease.Lease, id lease.ID) error {
 func (c *candidacy) remove(ctx context.Context) (*pb.ResponseHeader, error) {
 	ctx, cancel := cleanup(ctx)
 	defer cancel()
-	for failures := 1; ; failures++ {
+	for failures := 0; ; failures++ {
 		resp, err := c.e.kv.Txn(ctx).If(c.cmp()).Then(kv.OpDelete(c.key)).Commit()
 		if err == nil {
 			return resp.Header, nil
 		}
-		if final(err) || ctx.Err() != nil || !sleep(ctx, backoff(failures)) {
+		if final(err) || ctx.Err() != nil || !backoff.Sleep(ctx, pauses.Pause(failures)) {
 			return nil, fmt.Errorf("election: deleting %q, which goes with lease %016x: %w", c.key, uint64(c.lease.ID()), err)
 		}
 	}

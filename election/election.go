@@ -11,6 +11,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 
+	"github.com/getcd/getcd/internal/backoff"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
 	"github.com/getcd/getcd/watch"
@@ -156,7 +157,7 @@ func (e *Election) settleLocked(led *candidacy, err error) {
 // campaign leads, in the end, or returns why not. Every candidacy has a new lease
 // to put its key with.
 func (e *Election) campaign(ctx context.Context, val string, wait bool) (*candidacy, error) {
-	for failures := 1; ; failures++ {
+	for failures := 0; ; failures++ {
 		c, detach := e.newCandidacy(ctx)
 		err := c.run(val, wait)
 		// What is proven is of now, and a ctx that ended meanwhile ends life.
@@ -180,7 +181,7 @@ func (e *Election) campaign(ctx context.Context, val string, wait bool) (*candid
 		default:
 			return nil, err
 		}
-		if !sleep(ctx, backoff(failures)) {
+		if !backoff.Sleep(ctx, pauses.Pause(failures)) {
 			return nil, ended(ctx, e.name, err)
 		}
 	}

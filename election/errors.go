@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/getcd/getcd/internal/backoff"
 )
 
 var (
@@ -74,3 +77,6 @@ func final(err error) bool {
 
 // leaseGone reports the server's answer to a put with a lease that has ended.
 func leaseGone(err error) bool { return code(err) == codes.NotFound }
+
+// pauses are those between tries of what is not final.
+var pauses = backoff.Exponential{First: 20 * time.Millisecond, Max: time.Second}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/getcd/getcd/internal/backoff"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/watch"
 )
@@ -36,7 +37,7 @@ func (c *candidacy) look(ctx context.Context) (place, error) {
 
 // lookUntil is look, again after failures until ctx ends.
 func (c *candidacy) lookUntil(ctx context.Context) (place, error) {
-	for failures := 1; ; failures++ {
+	for failures := 0; ; failures++ {
 		at, err := c.look(ctx)
 		switch {
 		case err == nil:
@@ -46,7 +47,7 @@ func (c *candidacy) lookUntil(ctx context.Context) (place, error) {
 		case final(err):
 			return place{}, err
 		}
-		if !sleep(ctx, backoff(failures)) {
+		if !backoff.Sleep(ctx, pauses.Pause(failures)) {
 			return place{}, context.Cause(ctx)
 		}
 	}
@@ -107,7 +108,7 @@ func (c *candidacy) follow(ctx context.Context, at place, waiting bool) (place, 
 		if d == nil {
 			d = c.watchDeletions(ctx, at.rev+1, next)
 		}
-		recheck.Reset(jitter(c.e.ttl / 2))
+		recheck.Reset(backoff.Jitter(c.e.ttl / 2))
 		var resp watch.WatchResponse
 		open := true
 		select {
@@ -119,8 +120,8 @@ func (c *candidacy) follow(ctx context.Context, at place, waiting bool) (place, 
 		}
 		if !open || resp.Err() != nil {
 			stop()
+			backoff.Sleep(ctx, pauses.Pause(failures))
 			failures++
-			sleep(ctx, backoff(failures))
 		} else {
 			failures = 0
 		}

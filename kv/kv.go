@@ -149,7 +149,7 @@ func (c *client) Compact(ctx context.Context, rev int64, opts ...CompactOption) 
 }
 
 func (c *client) Txn(ctx context.Context) Txn {
-	return &txn{kv: c, ctx: ctx, op: Op{kind: opTxn}}
+	return NewTxn(func(op Op) (*TxnResponse, error) { return c.txn(ctx, &op) })
 }
 
 func (c *client) Do(ctx context.Context, op Op) (OpResponse, error) {

@@ -1,9 +1,6 @@
 package kv
 
-import (
-	"context"
-	"sync"
-)
+import "sync"
 
 // Txn assembles a transaction:
 //
@@ -36,9 +33,14 @@ const (
 	stepCommit
 )
 
+// NewTxn returns a Txn for those who send transactions in a way of their own: its
+// Commit calls commit, once, with what was assembled, unless that was done wrongly.
+func NewTxn(commit func(Op) (*TxnResponse, error)) Txn {
+	return &txn{commit: commit, op: Op{kind: opTxn}}
+}
+
 type txn struct {
-	kv  *client
-	ctx context.Context //nolint:containedctx // clientv3's shape: Commit takes none
+	commit func(Op) (*TxnResponse, error)
 
 	mu   sync.Mutex // guards what follows
 	next int        // the first step that may still come
@@ -88,7 +90,7 @@ func (t *txn) Commit() (*TxnResponse, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t.kv.txn(t.ctx, &op)
+	return t.commit(op)
 }
 
 func (t *txn) finish() (Op, error) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/internal/backoff"
 )
 
@@ -34,10 +35,10 @@ type lane struct {
 	waiting  []*entry // renewals to be sent; also those of leases that have ended
 	current  *stream  // nil while none is open or opening
 	retired  []*stream
-	avoid    avoidance // endpoints that were silent or failed since the last answer
-	failures int       // streams lost since the last answer
-	reopen   time.Time // not before
-	last     error     // why the last stream was lost; nil after an answer
+	avoid    balancer.Avoidance // endpoints that were silent or failed since the last answer
+	failures int                // streams lost since the last answer
+	reopen   time.Time          // not before
+	last     error              // why the last stream was lost; nil after an answer
 
 	ttl     time.Duration // the shortest of its leases' so far; zero before any answer
 	latency latency       // of its answers
@@ -87,20 +88,6 @@ func (l *latency) add(d time.Duration) {
 
 // bound is the time within which all but few answers come.
 func (l *latency) bound() time.Duration { return 2*l.mean + 4*l.deviation }
-
-// avoidance collects the endpoints to avoid. When one of them was picked all
-// the same, all members have had their turn, and it starts over.
-type avoidance struct{ list []string }
-
-func (a *avoidance) add(endpoint string) {
-	switch {
-	case endpoint == "":
-	case slices.Contains(a.list, endpoint):
-		a.list = []string{endpoint}
-	default:
-		a.list = append(slices.Clip(a.list), endpoint)
-	}
-}
 
 // laneLocked chooses the lane of a new lease: the emptiest one, or a further one
 // when all are full and there may be more.
@@ -166,7 +153,7 @@ func (l *lane) hand(e *entry, now time.Time) {
 func (l *lane) heard(st *stream, now time.Time) {
 	l.quiet, l.moves = now, 0
 	if st == l.current {
-		l.last, l.failures, l.avoid.list = nil, 0, nil
+		l.last, l.failures, l.avoid = nil, 0, nil
 	}
 }
 
@@ -175,7 +162,7 @@ func (l *lane) heard(st *stream, now time.Time) {
 func (l *lane) move() {
 	st := l.current
 	l.moves++
-	l.avoid.add(st.endpoint)
+	l.avoid.Add(st.endpoint)
 	l.takeBack()
 	if len(st.sent) == 0 {
 		st.cancel() // not even open

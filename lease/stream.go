@@ -47,7 +47,7 @@ func (m *manager) openLocked(ctx context.Context, l *lane) {
 	st := &stream{lane: l, cancel: cancel, wake: make(chan struct{}, 1), sent: make(map[ID]pending)}
 	signal(st.wake)
 	l.current = st
-	attempt := &balancer.Attempt{Avoid: l.avoid.list}
+	attempt := &balancer.Attempt{Avoid: l.avoid}
 	m.wg.Go(func() {
 		defer cancel()
 		m.serve(balancer.NewContext(ctx, attempt), st, attempt)
@@ -156,7 +156,7 @@ func (m *manager) lost(st *stream, endpoint string, err error) {
 		err = errors.New("the server ended the keep-alive stream")
 	}
 	l.last = err
-	l.avoid.add(endpoint)
+	l.avoid.Add(endpoint)
 	if denied(err) {
 		m.deniedLocked(st, err)
 		if l.n == 0 {

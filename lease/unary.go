@@ -105,11 +105,11 @@ func (s *service) KeepAliveOnce(ctx context.Context, id ID) (*KeepAliveResponse,
 		return nil, errNoLease("KeepAliveOnce")
 	}
 	var (
-		avoid avoidance
+		avoid balancer.Avoidance
 		last  error
 	)
 	for try := 0; ; try++ {
-		resp, endpoint, err := s.renewOnce(ctx, id, avoid.list, share(ctx, try))
+		resp, endpoint, err := s.renewOnce(ctx, id, avoid, share(ctx, try))
 		if err == nil {
 			out := &KeepAliveResponse{ResponseHeader: resp.Header, ID: ID(resp.ID), TTL: resp.TTL}
 			if resp.TTL <= 0 {
@@ -124,7 +124,7 @@ func (s *service) KeepAliveOnce(ctx context.Context, id ID) (*KeepAliveResponse,
 			return nil, err
 		}
 		last = err
-		avoid.add(endpoint)
+		avoid.Add(endpoint)
 		if !backoff.Sleep(ctx, pauses.Pause(try)) {
 			return nil, because(fmt.Errorf("lease: renewing %016x: %w", uint64(id), ctx.Err()), last)
 		}

@@ -2,8 +2,6 @@ package lock
 
 import (
 	"context"
-	"slices"
-	"sync"
 
 	"github.com/getcd/getcd/kv"
 )
@@ -15,79 +13,28 @@ import (
 // Commit returns ErrLost when the lock was lost, and ErrNotHeld without one, and
 // then nothing was applied.
 func (m *Mutex) Txn(ctx context.Context) kv.Txn {
-	return &txn{m: m, h: m.current(), ctx: ctx}
+	h := m.current()
+	return kv.NewTxn(func(inner kv.Op) (*kv.TxnResponse, error) { return m.commit(ctx, h, inner) })
 }
 
-type txn struct {
-	m   *Mutex
-	h   *hold
-	ctx context.Context //nolint:containedctx // kv.Txn's shape: Commit takes none
-
-	mu           sync.Mutex // guards what follows
-	cmps         []kv.Cmp
-	then, orElse []kv.Op
-	done         string // the last part that was given
-	err          error
-}
-
-// part notes which part comes; before lists those that may have come.
-func (t *txn) part(name string, before ...string) {
-	if slices.Contains(before, t.done) {
-		t.done = name
-		return
-	}
-	if t.err == nil {
-		t.err = &kv.UsageError{Op: "Txn", Option: name, Reason: "it comes after " + t.done + "; the order is If, Then, Else, Commit, each once"}
-	}
-}
-
-func (t *txn) If(cs ...kv.Cmp) kv.Txn {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.part("If", "")
-	t.cmps = append(t.cmps, cs...)
-	return t
-}
-
-func (t *txn) Then(ops ...kv.Op) kv.Txn {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.part("Then", "", "If")
-	t.then = append(t.then, ops...)
-	return t
-}
-
-func (t *txn) Else(ops ...kv.Op) kv.Txn {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.part("Else", "", "If", "Then")
-	t.orElse = append(t.orElse, ops...)
-	return t
-}
-
-func (t *txn) Commit() (*kv.TxnResponse, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.part("Commit", "", "If", "Then", "Else")
-	if t.err != nil {
-		return nil, t.err
-	}
-	if t.h == nil {
+// commit sends a transaction if h, which is nil without a lock, is held still.
+func (m *Mutex) commit(ctx context.Context, h *hold, inner kv.Op) (*kv.TxnResponse, error) {
+	if h == nil {
 		return nil, ErrNotHeld
 	}
-	if err := t.h.err(); err != nil {
+	if err := h.err(); err != nil {
 		return nil, err
 	}
-	resp, err := t.m.kv.Txn(t.ctx).If(t.h.cmp()).Then(kv.OpTxn(t.cmps, t.then, t.orElse)).Commit()
+	resp, err := m.kv.Txn(ctx).If(h.cmp()).Then(inner).Commit()
 	if err != nil {
 		return nil, err
 	}
 	if !resp.Succeeded {
-		err := lost(t.m.name, errKeyDeleted)
-		t.h.end(err)
+		err := lost(m.name, errKeyDeleted)
+		h.end(err)
 		return nil, err
 	}
-	inner := (*kv.TxnResponse)(resp.Responses[0].GetResponseTxn())
-	inner.Header = resp.Header // the server fills the outer one alone
-	return inner, nil
+	answer := (*kv.TxnResponse)(resp.Responses[0].GetResponseTxn())
+	answer.Header = resp.Header // the server fills the outer one alone
+	return answer, nil
 }

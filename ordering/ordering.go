@@ -116,23 +116,22 @@ func (o *ordered) Delete(ctx context.Context, key string, opts ...kv.OpOption) (
 	return r.Del(), err
 }
 
-func (o *ordered) Do(ctx context.Context, op kv.Op) (kv.OpResponse, error) {
-	return o.do(ctx, op, func(ctx context.Context) (kv.OpResponse, error) { return o.KV.Do(ctx, op) })
-}
-
 func (o *ordered) Txn(ctx context.Context) kv.Txn {
-	return &txn{o: o, ctx: ctx, first: o.KV.Txn(ctx)}
+	return kv.NewTxn(func(op kv.Op) (*kv.TxnResponse, error) {
+		r, err := o.Do(ctx, op)
+		return r.Txn(), err
+	})
 }
 
 // pauses are those between rounds over the members.
 var pauses = backoff.Exponential{First: 10 * time.Millisecond, Max: 250 * time.Millisecond}
 
-// do calls until the answer is not behind.
-func (o *ordered) do(ctx context.Context, op kv.Op, call func(context.Context) (kv.OpResponse, error)) (kv.OpResponse, error) {
+// Do asks until the answer is not behind.
+func (o *ordered) Do(ctx context.Context, op kv.Op) (kv.OpResponse, error) {
 	seen := o.floor.Revision()
 	var avoid []string
 	for rounds := 0; ; {
-		resp, err := call(avoiding(ctx, avoid))
+		resp, err := o.KV.Do(avoiding(ctx, avoid), op)
 		if err != nil {
 			return resp, err
 		}

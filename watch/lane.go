@@ -26,7 +26,7 @@ const (
 type lane struct {
 	watchers []*watcher
 	current  *stream // nil while none is open or opening
-	avoid    avoidance
+	avoid    balancer.Avoidance
 	failures int       // streams lost since the last good answer
 	denials  int       // of them, in a row, for their tokens
 	reopen   time.Time // not before
@@ -46,20 +46,6 @@ func (l *lane) leave(w *watcher) {
 	l.watchers[w.index], l.watchers[end].index = l.watchers[end], w.index
 	l.watchers[end] = nil
 	l.watchers = l.watchers[:end]
-}
-
-// avoidance collects the endpoints to avoid. When one of them was picked all
-// the same, all members have had their turn, and it starts over.
-type avoidance struct{ list []string }
-
-func (a *avoidance) add(endpoint string) {
-	switch {
-	case endpoint == "":
-	case slices.Contains(a.list, endpoint):
-		a.list = []string{endpoint}
-	default:
-		a.list = append(slices.Clip(a.list), endpoint)
-	}
 }
 
 // laneFor chooses the lane of a new watcher: the emptiest one, or a further one
@@ -174,7 +160,7 @@ func (x *machine) lost(st *stream, err error) {
 	case tooLarge(err):
 		x.split(l, err) // no member is to be blamed
 	default:
-		l.avoid.add(st.attempt.Endpoint())
+		l.avoid.Add(st.attempt.Endpoint())
 		hopeless = final(err, !st.opened)
 	}
 	if hopeless {
@@ -198,7 +184,7 @@ func (x *machine) giveUp(st *stream) {
 
 // good takes note that the lane's stream works.
 func (l *lane) good() {
-	l.failures, l.denials, l.avoid.list = 0, 0, nil
+	l.failures, l.denials, l.avoid = 0, 0, nil
 }
 
 // pause is the wait after the given number of earlier failures in a row.
@@ -209,7 +195,7 @@ func pause(failures int) time.Duration {
 // open opens the lane's stream, in the background.
 func (x *machine) open(l *lane) {
 	st := newStream(x.ctx, l)
-	st.attempt = &balancer.Attempt{Avoid: l.avoid.list}
+	st.attempt = &balancer.Attempt{Avoid: l.avoid}
 	l.current = st
 	x.m.wg.Go(func() { st.serve(x) })
 }

@@ -26,13 +26,14 @@ func enableAuth(ctx context.Context, s *stage) error {
 	if s.target.username != "" {
 		return nil
 	}
-	first := s.cluster.Members()[0]
-	auth := pb.NewAuthClient(first.Control())
+	// By the end the first member may be another than now.
+	control := func() pb.AuthClient { return pb.NewAuthClient(s.control(s.cluster.Members()[0])) }
+	auth := control()
 	if _, err := auth.UserAdd(ctx, &pb.AuthUserAddRequest{Name: rootUser, Password: rootPassword}); err != nil {
 		return fmt.Errorf("adding a user: %w", err)
 	}
 	s.atEnd(func(ctx context.Context) error {
-		_, err := auth.UserDelete(ctx, &pb.AuthUserDeleteRequest{Name: rootUser})
+		_, err := control().UserDelete(ctx, &pb.AuthUserDeleteRequest{Name: rootUser})
 		return err
 	})
 	if _, err := auth.UserGrantRole(ctx, &pb.AuthUserGrantRoleRequest{User: rootUser, Role: rootUser}); err != nil {
@@ -43,7 +44,7 @@ func enableAuth(ctx context.Context, s *stage) error {
 	}
 	s.target.username, s.target.password = rootUser, rootPassword
 	s.atEnd(func(ctx context.Context) error {
-		_, err := pb.NewAuthClient(s.control(first)).AuthDisable(ctx, &pb.AuthDisableRequest{})
+		_, err := control().AuthDisable(ctx, &pb.AuthDisableRequest{})
 		s.target.username, s.target.password = "", ""
 		return err
 	})
