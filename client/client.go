@@ -94,6 +94,14 @@ func (c *Client) Endpoints() []balancer.Status { return c.conn.table.Snapshot() 
 // channel before Endpoints.
 func (c *Client) EndpointsChanged() <-chan struct{} { return c.conn.table.Changed() }
 
+// SetEndpoints replaces the configured endpoints. An error says what is wrong with
+// the new ones, and changes nothing. It does not wait until they are resolved, and
+// calls under way are not disturbed: members that are no longer among the addresses
+// serve until another one is connected.
+func (c *Client) SetEndpoints(endpoints ...string) error {
+	return c.conn.resolver.SetEndpoints(endpoints)
+}
+
 // Counters returns what the client has done so far.
 func (c *Client) Counters() Counters { return c.conn.Counters() }
 

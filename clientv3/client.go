@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -35,11 +36,17 @@ type Client struct {
 	native *client.Client   // nil: NewCtxClient
 	active *grpc.ClientConn // nil: likewise
 
+	watcher Watcher // New's, whatever Watcher is now
+
 	ctx    context.Context //nolint:containedctx // Ctx returns it
 	cancel context.CancelFunc
 	logger atomic.Pointer[slog.Logger]
 
-	endpoints []string // read-only
+	secure bool           // read-only
+	syncs  sync.WaitGroup // the goroutine of AutoSyncInterval
+
+	mu        sync.Mutex // leaf
+	endpoints []string   // guarded by mu; never modified
 
 	closing sync.Mutex
 	closed  bool // guarded by closing
@@ -70,9 +77,11 @@ func New(cfg Config) (*Client, error) {
 	c := NewCtxClient(base, WithZapLogger(n.Logger))
 	c.cfg, c.native = cfg, native
 	c.Username, c.Password, c.Token = n.Username, n.Password, n.Token
-	c.endpoints = slices.Clone(cfg.Endpoints)
+	c.secure, c.endpoints = n.TLS != nil, slices.Clone(cfg.Endpoints)
 	c.Cluster, c.KV, c.Auth, c.Maintenance = NewCluster(c), NewKV(c), NewAuth(c), NewMaintenance(c)
-	c.Lease, c.Watcher = FromLease(native.Lease), native.Watcher // which native closes
+	c.Lease = FromLease(native.Lease) // which native closes
+	c.watcher = NewWatcher(c)
+	c.Watcher = c.watcher
 	if err := c.start(); err != nil {
 		_ = c.Close() // the first error is the one that tells
 		return nil, err
@@ -98,8 +107,75 @@ func (c *Client) start() error {
 		}
 	}
 	if c.cfg.RejectOldCluster {
-		return c.checkVersions(ctx)
+		if err := c.checkVersions(ctx); err != nil {
+			return err
+		}
 	}
+	if c.cfg.AutoSyncInterval > 0 {
+		c.syncs.Go(c.autoSync)
+	}
+	return nil
+}
+
+// autoSync is Sync at intervals, until the client is closed.
+func (c *Client) autoSync() {
+	tick := time.NewTicker(c.cfg.AutoSyncInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-c.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		ctx, cancel := context.WithTimeout(c.ctx, syncTimeout)
+		if err := c.Sync(ctx); err != nil && c.ctx.Err() == nil {
+			c.GetLogger().Info("the endpoints could not be synchronized", "error", err)
+		}
+		cancel()
+	}
+}
+
+// syncTimeout bounds one synchronization by itself.
+const syncTimeout = 5 * time.Second
+
+// Sync replaces the endpoints by the client URLs of the members that have started and
+// vote.
+func (c *Client) Sync(ctx context.Context) error {
+	members, err := c.MemberList(ctx)
+	if err != nil {
+		return err
+	}
+	var eps []string
+	for _, m := range members.Members {
+		if m.GetName() != "" && !m.GetIsLearner() {
+			eps = append(eps, m.GetClientURLs()...)
+		}
+	}
+	return c.setEndpoints(eps)
+}
+
+// SetEndpoints replaces the endpoints. What cannot be an endpoint is logged, and
+// changes nothing. Requests under way are not disturbed.
+func (c *Client) SetEndpoints(eps ...string) {
+	if err := c.setEndpoints(eps); err != nil {
+		c.GetLogger().Warn("the endpoints cannot be used", "endpoints", eps, "error", err)
+	}
+}
+
+func (c *Client) setEndpoints(eps []string) error {
+	if c.native == nil {
+		return ErrNoAvailableEndpoints
+	}
+	adapted := make([]string, len(eps))
+	for i, e := range eps {
+		adapted[i] = adaptEndpoint(e, c.secure)
+	}
+	if err := c.native.SetEndpoints(adapted...); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.endpoints = slices.Clone(eps)
 	return nil
 }
 
@@ -107,8 +183,9 @@ func (c *Client) start() error {
 func (c *Client) checkVersions(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	results := make(chan error, len(c.endpoints))
-	for _, e := range c.endpoints {
+	endpoints := c.Endpoints()
+	results := make(chan error, len(endpoints))
+	for _, e := range endpoints {
 		go func() {
 			resp, err := c.Status(ctx, e)
 			if err == nil && older(resp.Version) {
@@ -118,7 +195,7 @@ func (c *Client) checkVersions(ctx context.Context) error {
 		}()
 	}
 	var first error
-	for range c.endpoints {
+	for range endpoints {
 		if err := <-results; err != nil && first == nil {
 			first = err
 			cancel()
@@ -177,9 +254,13 @@ func (c *Client) Ctx() context.Context { return c.ctx }
 // it must not be closed.
 func (c *Client) Native() *client.Client { return c.native }
 
-// Endpoints returns the endpoints as configured. Native knows which members they
-// lead to.
-func (c *Client) Endpoints() []string { return slices.Clone(c.endpoints) }
+// Endpoints returns the endpoints as configured, or set since. Native knows which
+// members they lead to.
+func (c *Client) Endpoints() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.endpoints)
+}
 
 // ActiveConnection returns a connection on which generated stubs work as the
 // client's services do: each call goes to a member that serves. It has no
@@ -246,6 +327,7 @@ func (c *Client) Close() error {
 		return c.ctx.Err()
 	}
 	c.closed = true
+	c.syncs.Wait()
 	var first error
 	if c.Watcher != nil {
 		first = c.Watcher.Close()
@@ -258,6 +340,7 @@ func (c *Client) Close() error {
 	if c.native == nil {
 		return c.ctx.Err()
 	}
+	_ = c.watcher.Close() // it has no way to fail
 	if c.active != nil {
 		_ = c.active.Close() // fails only when closed already
 	}

@@ -3,6 +3,7 @@ package clientv3_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -231,5 +232,88 @@ func TestUnwrap(t *testing.T) {
 	_, err := u.Unwrap().Put(t.Context(), "", "")
 	if _, ok := errors.AsType[*kv.UsageError](err); !ok {
 		t.Errorf("%T, want a *kv.UsageError", err)
+	}
+}
+
+// The end of a watch is told as clientv3 does.
+func TestWatchEnds(t *testing.T) {
+	cli, _ := newClient(t, clientv3.Config{})
+	first, err := cli.Put(t.Context(), "k", "1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	last, err := cli.Put(t.Context(), "k", "2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cli.Compact(t.Context(), last.Header.Revision); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for r := range cli.Watch(t.Context(), "k", clientv3.WithRev(first.Header.Revision)) {
+		n++
+		if r.Err() != rpctypes.ErrCompacted || r.CompactRevision != last.Header.Revision || !r.Canceled { //nolint:errorlint // as callers do
+			t.Errorf("the response is %+v with %v, want %v", r, r.Err(), rpctypes.ErrCompacted)
+		}
+	}
+	if n != 1 {
+		t.Errorf("%d responses of a compacted watch, want 1", n)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	events := cli.Watch(ctx, "k", clientv3.WithCreatedNotify())
+	<-events
+	cancel()
+	if r, ok := <-events; ok || r.Err() != nil {
+		t.Errorf("after its context has ended: %+v with %v, want the channel closed", r, r.Err())
+	}
+	if r, ok := <-cli.Watch(ctx, "k"); ok {
+		t.Errorf("begun after that: %+v, want the channel closed", r)
+	}
+}
+
+// Endpoints can be replaced, by hand or by the members' own.
+func TestSetEndpoints(t *testing.T) {
+	c := fakeetcd.Start(t, 3)
+	cli, err := clientv3.New(clientv3.Config{
+		Endpoints:   c.Addrs()[:1],
+		DialOptions: []grpc.DialOption{grpc.WithContextDialer(c.Dialer())},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cli.Close()
+	if _, err := cli.Put(t.Context(), "k", "v"); err != nil {
+		t.Fatal(err)
+	}
+	cli.SetEndpoints(c.Addrs()[1])
+	if got := cli.Endpoints(); !slices.Equal(got, c.Addrs()[1:2]) {
+		t.Errorf("the endpoints are %q, want %q", got, c.Addrs()[1:2])
+	}
+	if err := cli.Native().WaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(time.Minute)
+	for len(cli.Native().Endpoints()) != 1 || cli.Native().Endpoints()[0].Address != c.Addrs()[1] {
+		if time.Now().After(deadline) {
+			t.Fatalf("the client uses %v, want %q alone", cli.Native().Endpoints(), c.Addrs()[1])
+		}
+		changed := cli.Native().EndpointsChanged()
+		select {
+		case <-changed:
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	if _, err := cli.Get(t.Context(), "k"); err != nil {
+		t.Error(err)
+	}
+	cli.SetEndpoints("nonsense://x")
+	if got := cli.Endpoints(); !slices.Equal(got, c.Addrs()[1:2]) {
+		t.Errorf("after endpoints that cannot be, they are %q, want %q", got, c.Addrs()[1:2])
+	}
+	if err := cli.Sync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := cli.Endpoints(); len(got) != 3 {
+		t.Errorf("after Sync the endpoints are %q, want those of all members", got)
 	}
 }

@@ -22,8 +22,8 @@ type Config struct {
 	// either it is TLS that decides.
 	Endpoints []string `json:"endpoints"`
 
-	// AutoSyncInterval is not used yet: endpoints stay as they are. To follow the
-	// members, give a DNS name.
+	// AutoSyncInterval is how often the endpoints are replaced by the members' own
+	// (Client.Sync); 0 means never.
 	AutoSyncInterval time.Duration `json:"auto-sync-interval"`
 
 	// DialTimeout bounds what New waits for: the first login, and with

@@ -32,7 +32,6 @@
 //     WithRequireLeader's, unless any member can answer it.
 //   - Requests that may be repeated are, until their context ends. MaxUnaryRetries,
 //     BackoffWaitBetween and BackoffJitterFraction are there, and change nothing.
-//   - The cause of a watch's end is one of package watch's: use errors.Is.
 //   - A connection is pinged after 10 s even if DialKeepAliveTime is 0. A negative
 //     value means never.
 package clientv3

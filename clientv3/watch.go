@@ -2,8 +2,10 @@ package clientv3
 
 import (
 	"context"
+	"errors"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/watch"
 )
@@ -51,8 +53,20 @@ func WithWatchBufLog() OpOption { return func(*Op) {} }
 
 // NewWatcher returns the watch service on the client's connection. The client does
 // not close it.
-func NewWatcher(c *Client) Watcher { return watch.New(c.conn()) }
+func NewWatcher(c *Client) Watcher { return newWatcher(c.conn()) }
+
+func newWatcher(cc grpc.ClientConnInterface) Watcher {
+	return watch.New(cc, watch.WithCauses(func(err error) error {
+		// The end of the context closes the channel without a word.
+		if err = plain(err); errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+			return nil
+		}
+		return err
+	}))
+}
 
 // NewWatchFromWatchClient returns the watch service on a generated stub. The client
 // is not used, and may be nil.
-func NewWatchFromWatchClient(wc pb.WatchClient, _ *Client) Watcher { return watch.New(stub{watch: wc}) }
+func NewWatchFromWatchClient(wc pb.WatchClient, _ *Client) Watcher {
+	return newWatcher(stub{watch: wc})
+}

@@ -37,8 +37,10 @@ type Resolver struct {
 	failures []error    // guarded by mu: in the order of the endpoints; never modified
 	current  []Address  // guarded by mu: what gRPC was told last; never modified
 
-	// endpoints is read-only after New; the state in it belongs to the one
-	// watcher that is open.
+	changed chan struct{} // capacity 1: next was set
+	next    []*endpoint   // guarded by mu: SetEndpoints'; nil when the watcher has taken it
+
+	// endpoints, and the state in it, belongs to the one watcher that is open.
 	endpoints []*endpoint
 	// settled belongs to the open watcher, like the state of the endpoints.
 	settled verdict
@@ -65,20 +67,44 @@ var (
 func New(endpoints []string, o Options) (*Resolver, error) {
 	failed := []error{o.validate()}
 	o = o.withDefaults()
-	r := &Resolver{opts: o}
+	r := &Resolver{opts: o, changed: make(chan struct{}, 1)}
 	if o.TLS {
 		r.security = verdict{SecurityTLS, "the client's TLS configuration"}
 	}
+	l, errs := r.parse(endpoints)
+	if err := errors.Join(append(failed, errs...)...); err != nil {
+		return nil, err
+	}
+	r.endpoints, r.authority, r.security = l.endpoints, l.authority, l.security
+	if r.authority == "" {
+		r.authority = "etcd" // no source has a name to offer
+	}
+	r.settled = r.security
+	return r, nil
+}
+
+// list is what a list of endpoints says before anything is resolved.
+type list struct {
+	endpoints []*endpoint
+	authority string
+	security  verdict
+}
+
+// parse returns all that is wrong with endpoints, of which TLS must agree with what
+// the resolver has settled on when it was made.
+func (r *Resolver) parse(endpoints []string) (list, []error) {
+	var failed []error
+	l := list{security: r.security}
 	if len(endpoints) == 0 {
 		failed = append(failed, errors.New("resolver: the list of endpoints is empty; give at least one, such as 127.0.0.1:2379 or dns+srv:///example.com"))
 	}
 	so := SourceOptions{
-		TLS: o.TLS, VerifyTargetNames: o.VerifyTargetNames,
-		ResolvConf: o.ResolvConf, Timeout: o.Timeout, Logger: o.Logger,
+		TLS: r.opts.TLS, VerifyTargetNames: r.opts.VerifyTargetNames,
+		ResolvConf: r.opts.ResolvConf, Timeout: r.opts.Timeout, Logger: r.opts.Logger,
 	}
 	for _, raw := range endpoints {
 		uri := redact(raw)
-		source, err := newSource(raw, o.Registry, so)
+		source, err := newSource(raw, r.opts.Registry, so)
 		if err != nil {
 			failed = append(failed, &EndpointError{Endpoint: uri, Err: err})
 			continue
@@ -87,22 +113,44 @@ func New(endpoints []string, o Options) (*Resolver, error) {
 		if h, ok := source.(Hinter); ok {
 			hint = h.Hint()
 		}
-		if err := r.security.admit(hint.Security, uri); err != nil {
+		if err := l.security.admit(hint.Security, uri); err != nil {
 			failed = append(failed, &EndpointError{Endpoint: uri, Err: err})
 		}
-		if r.authority == "" {
-			r.authority = hint.Authority
+		if l.authority == "" {
+			l.authority = hint.Authority
 		}
-		r.endpoints = append(r.endpoints, &endpoint{uri: uri, source: source})
+		l.endpoints = append(l.endpoints, &endpoint{raw: raw, uri: uri, source: source})
 	}
-	if err := errors.Join(failed...); err != nil {
-		return nil, err
+	return l, failed
+}
+
+// SetEndpoints replaces the endpoints by others, which are validated as New does and
+// must agree with the former ones on TLS; an error changes nothing. It does not wait:
+// the others are resolved in the background, endpoints that are in both lists keep
+// what is known of them, and the former addresses stay in use until some of the
+// others' are known.
+func (r *Resolver) SetEndpoints(endpoints []string) error {
+	l, errs := r.parse(endpoints)
+	if err := errors.Join(errs...); err != nil {
+		return err
 	}
-	if r.authority == "" {
-		r.authority = "etcd" // no source has a name to offer
+	r.mu.Lock()
+	r.next = l.endpoints
+	r.mu.Unlock()
+	select {
+	case r.changed <- struct{}{}:
+	default:
 	}
-	r.settled = r.security
-	return r, nil
+	return nil
+}
+
+// takeNext returns what SetEndpoints was given last, once.
+func (r *Resolver) takeNext() []*endpoint {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	next := r.next
+	r.next = nil
+	return next
 }
 
 // admit settles v on s when it is open, and refuses an s that contradicts it.

@@ -23,10 +23,11 @@ const (
 	gatherDelay = 50 * time.Millisecond
 )
 
-// endpoint is one endpoint and what is known of it. Apart from uri and source,
-// it belongs to the watcher's goroutine.
+// endpoint is one endpoint and what is known of it. Apart from raw, uri and
+// source, it belongs to the watcher's goroutine.
 type endpoint struct {
-	uri    string
+	raw    string // as it was configured
+	uri    string // without credentials
 	source Source
 
 	latest   []Address // the last answer that had any
@@ -59,7 +60,7 @@ type watcher struct {
 	done   chan struct{} // closed when run has returned
 	once   sync.Once
 
-	outcomes chan outcome // capacity for all endpoints: no sender blocks
+	outcomes chan outcome // run takes them until nothing runs, so that no sender blocks for long
 
 	// Owned by run.
 
@@ -108,6 +109,7 @@ func (w *watcher) run(ctx context.Context) {
 			o.endpoint.running = false
 		}
 	}()
+	w.replace()
 	start := time.Now()
 	for _, e := range w.r.endpoints {
 		e.due, e.wanted = start, false
@@ -130,11 +132,33 @@ func (w *watcher) run(ctx context.Context) {
 			return
 		case <-w.now:
 			w.want()
+		case <-w.r.changed:
+			w.replace()
 		case o := <-w.outcomes:
 			w.finish(o)
 		case <-timer.C:
 		}
 	}
+}
+
+// replace takes up SetEndpoints' list. What runs for an endpoint that is not in it is
+// waited for, and its outcome dropped.
+func (w *watcher) replace() {
+	next := w.r.takeNext()
+	if next == nil {
+		return
+	}
+	now := time.Now()
+	for i, e := range next {
+		old := slices.IndexFunc(w.r.endpoints, func(o *endpoint) bool { return o.raw == e.raw })
+		if old >= 0 {
+			next[i] = w.r.endpoints[old]
+		} else {
+			e.due = now
+		}
+	}
+	w.r.endpoints = next
+	w.dirty, w.reportAt = true, now.Add(gatherDelay)
 }
 
 // want asks for a resolution of every endpoint: now, when the one that runs has
@@ -185,6 +209,9 @@ func (w *watcher) finish(o outcome) {
 	e := o.endpoint
 	w.running--
 	e.running, e.ended = false, now
+	if !slices.Contains(w.r.endpoints, e) {
+		return // it was replaced meanwhile
+	}
 	if !w.dirty {
 		w.dirty, w.reportAt = true, now.Add(gatherDelay)
 	}

@@ -17,6 +17,7 @@ type config struct {
 	maxBytes  int
 	silence   time.Duration
 	patience  time.Duration
+	causes    func(error) error // nil: they stay as they are
 	err       error
 }
 
@@ -61,6 +62,22 @@ func WithHeartbeat(silence, patience time.Duration) Option {
 		}
 		c.silence, c.patience = silence, patience
 	}
+}
+
+// WithCauses has f say what Err returns of the last response on the channels that
+// Watch returns: f is given the cause, and nil means that the channel closes without
+// a last response. f must not block. Iterators end with the cause as it is.
+func WithCauses(f func(error) error) Option {
+	return func(c *config) { c.causes = f }
+}
+
+// last is a channel's last response, and whether there is to be one.
+func (c *config) last(cause error) (WatchResponse, bool) {
+	resp := last(cause)
+	if c.causes != nil {
+		resp.err = c.causes(cause)
+	}
+	return resp, resp.err != nil
 }
 
 // fail keeps the first mistake, which every call then returns.

@@ -151,7 +151,9 @@ func New(cc grpc.ClientConnInterface, opts ...Option) Watcher {
 func (s *service) Watch(ctx context.Context, key string, opts ...kv.OpOption) WatchChan {
 	out := make(chan WatchResponse, 1)
 	if _, err := s.begin(ctx, kv.OpWatch(key, opts...), out, identity{}); err != nil {
-		out <- last(err)
+		if resp, told := s.cfg.last(err); told {
+			out <- resp
+		}
 		close(out)
 	}
 	return out

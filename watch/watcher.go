@@ -183,13 +183,16 @@ func (w *watcher) finish(cause error, drop bool) {
 	if w.pumping {
 		return // the pump does the rest
 	}
-	select {
-	case w.out <- last(cause):
-		close(w.out)
-		return
-	default:
+	resp, told := w.m.cfg.last(cause)
+	if told {
+		select {
+		case w.out <- resp:
+			close(w.out)
+			return
+		default:
+		}
 	}
-	if drop {
+	if drop || !told {
 		close(w.out)
 		return
 	}
@@ -233,6 +236,13 @@ func (w *watcher) pump() {
 		if !ok {
 			return
 		}
+		if final {
+			told := false
+			if resp, told = w.m.cfg.last(resp.err); !told {
+				close(w.out)
+				return
+			}
+		}
 		select {
 		case w.out <- resp:
 			if final {
@@ -258,9 +268,11 @@ func (w *watcher) abandon(cause error) {
 		w.err = cause
 	}
 	w.queue = nil
-	select {
-	case w.out <- last(w.err):
-	default: // the consumer is behind; it sees the channel close
+	if resp, told := w.m.cfg.last(w.err); told {
+		select {
+		case w.out <- resp:
+		default: // the consumer is behind; it sees the channel close
+		}
 	}
 	close(w.out)
 }

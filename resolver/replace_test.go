@@ -1,0 +1,101 @@
+package resolver_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/getcd/getcd/resolver"
+)
+
+// addrs is what gRPC was told last.
+func addrs(cc *clientConn) []string {
+	var out []string
+	for _, e := range cc.last().Endpoints {
+		out = append(out, e.Addresses[0].Addr)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func TestSetEndpoints(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, err := resolver.New([]string{"http://10.0.0.1:2379"}, resolver.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		set := func(endpoints ...string) {
+			t.Helper()
+			if err := r.SetEndpoints(endpoints); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cc := newClientConn()
+		want := func(want ...string) {
+			t.Helper()
+			time.Sleep(time.Second)
+			if got := addrs(cc); !slices.Equal(got, want) {
+				t.Errorf("the addresses are %q, want %q", got, want)
+			}
+		}
+		set("10.0.0.9:2379") // before it is built: the last list counts
+		set("10.0.0.1:2379")
+		w := build(t, r, cc)
+		want("10.0.0.1:2379")
+		set("10.0.0.2:2379", "10.0.0.1:2379", "10.0.0.2:2379")
+		want("10.0.0.1:2379", "10.0.0.2:2379")
+		set("http://10.0.0.3:2379")
+		want("10.0.0.3:2379")
+
+		if err := r.SetEndpoints(nil); err == nil {
+			t.Error("an empty list is no error")
+		}
+		var bad *resolver.EndpointError
+		if err := r.SetEndpoints([]string{"10.0.0.4:2379", "nonsense://x"}); !errors.As(err, &bad) {
+			t.Errorf("an unknown scheme: %v, want an *EndpointError", err)
+		}
+		if err := r.SetEndpoints([]string{"https://10.0.0.4:2379"}); !errors.Is(err, resolver.ErrMixedTLS) {
+			t.Errorf("TLS for a plain client: %v, want %v", err, resolver.ErrMixedTLS)
+		}
+		want("10.0.0.3:2379")
+		states, _ := cc.counts()
+		set("10.0.0.3:2379")
+		want("10.0.0.3:2379")
+		if after, _ := cc.counts(); after != states {
+			t.Errorf("%d more states for the same addresses, want none", after-states)
+		}
+
+		w.Close()
+		set("10.0.0.5:2379")
+		w = build(t, r, cc)
+		want("10.0.0.5:2379")
+		w.Close()
+	})
+}
+
+// Former addresses stay until others are known, and what was asked for a former
+// endpoint changes nothing any more.
+func TestSetEndpointsKeeps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := &fakeSource{resolve: func(context.Context) (resolver.Result, error) {
+			time.Sleep(5 * time.Second)
+			return found(0, "slow"), nil
+		}}
+		o := resolver.Options{}
+		r := newResolver(t, o, slow)
+		cc := newClientConn()
+		w := build(t, r, cc)
+		defer w.Close()
+		time.Sleep(time.Second)
+		if err := r.SetEndpoints([]string{"10.0.0.1:2379"}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		if got := addrs(cc); !slices.Equal(got, []string{"10.0.0.1:2379"}) {
+			t.Errorf("the addresses are %q, want those of the new list alone", got)
+		}
+	})
+}
