@@ -237,7 +237,7 @@ func (w *watcher) pump() {
 			return
 		}
 		if final {
-			told := false
+			var told bool
 			if resp, told = w.m.cfg.last(resp.err); !told {
 				close(w.out)
 				return
