@@ -113,7 +113,9 @@ func (l leases) Leases(ctx context.Context) (*LeaseLeasesResponse, error) {
 func (l leases) KeepAlive(ctx context.Context, id LeaseID) (<-chan *LeaseKeepAliveResponse, error) {
 	answers, err := l.Lease.KeepAlive(ctx, id)
 	if errors.Is(err, lease.ErrClosed) {
-		return nil, ErrKeepAliveHalted{Reason: err}
+		closed := make(chan *LeaseKeepAliveResponse)
+		close(closed)
+		return closed, ErrKeepAliveHalted{Reason: err}
 	}
 	return answers, plain(err)
 }

@@ -36,8 +36,10 @@ const (
 
 // Watcher is etcd's watch service.
 type Watcher interface {
-	// Watch watches a key or a range until ctx ends, and never blocks. The channel
-	// closes then, or after a last response with Canceled set and the cause in Err.
+	// Watch watches a key or a range until ctx ends. It returns when the server has
+	// made the watch, so that each change made afterwards is seen, or when ctx has
+	// ended. The channel closes with ctx, or after a last response with Canceled set
+	// and the cause in Err.
 	Watch(ctx context.Context, key string, opts ...OpOption) WatchChan
 
 	// RequestProgress asks the server for a progress notification.
@@ -56,7 +58,7 @@ func WithWatchBufLog() OpOption { return func(*Op) {} }
 func NewWatcher(c *Client) Watcher { return newWatcher(c.conn()) }
 
 func newWatcher(cc grpc.ClientConnInterface) Watcher {
-	return watch.New(cc, watch.WithCauses(func(err error) error {
+	return watch.New(cc, watch.WithWait(), watch.WithCauses(func(err error) error {
 		// The end of the context closes the channel without a word.
 		if err = plain(err); errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 			return nil

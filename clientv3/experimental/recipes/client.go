@@ -23,11 +23,6 @@ var (
 	ErrNoWatcher = errors.New("no watcher channel")
 )
 
-// services are what package recipe works on.
-func services(c *clientv3.Client) recipe.Client {
-	return recipe.NewClient(below.KV(c.KV), below.Watcher(c.Watcher))
-}
-
 // told is an error that clientv3's callers compare with ==, unless it tells that the
 // operation may have been applied, which nothing else does.
 func told(err error) error {

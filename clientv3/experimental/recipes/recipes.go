@@ -5,6 +5,7 @@ import (
 
 	"github.com/getcd/getcd/clientv3"
 	"github.com/getcd/getcd/clientv3/concurrency"
+	"github.com/getcd/getcd/clientv3/internal/below"
 	"github.com/getcd/getcd/recipe"
 )
 
@@ -16,7 +17,7 @@ type Barrier struct {
 
 // NewBarrier returns the barrier that is the given key.
 func NewBarrier(client *clientv3.Client, key string) *Barrier {
-	return &Barrier{recipe.NewBarrier(services(client), key), client.Ctx()}
+	return &Barrier{recipe.NewBarrier(below.Client(client), key), client.Ctx()}
 }
 
 // Hold makes the barrier. One that is there already is ErrKeyExists.
@@ -37,7 +38,7 @@ type DoubleBarrier struct {
 // NewDoubleBarrier returns the session's part in a barrier for count sessions.
 func NewDoubleBarrier(s *concurrency.Session, key string, count int) *DoubleBarrier {
 	c := s.Client()
-	return &DoubleBarrier{recipe.NewDoubleBarrier(services(c), s.Native(), key, count), c.Ctx()}
+	return &DoubleBarrier{recipe.NewDoubleBarrier(below.Client(c), s.Native(), key, count), c.Ctx()}
 }
 
 // Enter waits until count sessions have entered.
@@ -54,7 +55,7 @@ type Queue struct {
 
 // NewQueue returns the queue called keyPrefix.
 func NewQueue(client *clientv3.Client, keyPrefix string) *Queue {
-	return &Queue{recipe.NewQueue(services(client), keyPrefix), client.Ctx()}
+	return &Queue{recipe.NewQueue(below.Client(client), keyPrefix), client.Ctx()}
 }
 
 // Enqueue adds an item.
@@ -74,7 +75,7 @@ type PriorityQueue struct {
 
 // NewPriorityQueue returns the queue called key.
 func NewPriorityQueue(client *clientv3.Client, key string) *PriorityQueue {
-	return &PriorityQueue{recipe.NewPriorityQueue(services(client), key), client.Ctx()}
+	return &PriorityQueue{recipe.NewPriorityQueue(below.Client(client), key), client.Ctx()}
 }
 
 // Enqueue adds an item with a priority, of which 0 comes first.
@@ -97,7 +98,7 @@ type RWMutex struct {
 // NewRWMutex returns the lock called prefix, to be held with a session.
 func NewRWMutex(s *concurrency.Session, prefix string) *RWMutex {
 	c := s.Client()
-	return &RWMutex{recipe.NewRWMutex(services(c), s.Native(), prefix), c.Ctx()}
+	return &RWMutex{recipe.NewRWMutex(below.Client(c), s.Native(), prefix), c.Ctx()}
 }
 
 // Lock waits until nobody else holds the lock, and takes it for writing.

@@ -10,6 +10,7 @@ import (
 	"github.com/getcd/getcd/clientv3"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
+	"github.com/getcd/getcd/recipe"
 	"github.com/getcd/getcd/watch"
 )
 
@@ -20,6 +21,9 @@ func KV(store clientv3.KV) kv.KV {
 	}
 	return store
 }
+
+// Client is a client's key-value and watch services in one. Its Close is the watcher's.
+func Client(c *clientv3.Client) recipe.Client { return recipe.NewClient(KV(c.KV), Watcher(c.Watcher)) }
 
 // Watcher is a watch service. One that is not getcd's has Watch alone; the rest is an
 // error.

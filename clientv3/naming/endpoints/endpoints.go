@@ -6,35 +6,25 @@ import (
 	"context"
 
 	"github.com/getcd/getcd/clientv3"
+	"github.com/getcd/getcd/naming"
 )
 
-// Endpoint is an address of a service.
-type Endpoint struct {
-	// Addr is what is dialled, such as "10.0.0.1:80".
-	Addr string
-
-	// Metadata is whatever JSON can have besides; nil for none. Read again, it is
-	// what encoding/json makes of that.
-	Metadata any
-}
-
-// Operation is what is done to an endpoint.
-type Operation uint8
+// What follows is package naming's; see there.
+type (
+	// Endpoint is an address of a service.
+	Endpoint = naming.Endpoint
+	// Operation is what is done to an endpoint.
+	Operation = naming.Operation
+	// Update is a change of an endpoint.
+	Update = naming.Update
+)
 
 const (
 	// Add adds an endpoint, or replaces it.
-	Add Operation = iota
+	Add = naming.Add
 	// Delete deletes an endpoint.
-	Delete
+	Delete = naming.Delete
 )
-
-// Update is a change of an endpoint.
-type Update struct {
-	// Op is Add or Delete.
-	Op       Operation
-	Key      string
-	Endpoint Endpoint
-}
 
 // UpdateWithOpts is a change with the options of the Put or Delete that makes it,
 // such as clientv3.WithLease.

@@ -2,11 +2,7 @@ package endpoints
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"maps"
-	"slices"
-	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -14,50 +10,35 @@ import (
 	"github.com/getcd/getcd/clientv3"
 	"github.com/getcd/getcd/clientv3/internal/bare"
 	"github.com/getcd/getcd/clientv3/internal/below"
-	"github.com/getcd/getcd/watch"
+	"github.com/getcd/getcd/naming"
 )
 
 // NewManager returns the endpoints of the service called target, which must not be
 // empty. It sends nothing.
 func NewManager(client *clientv3.Client, target string) (Manager, error) {
-	switch {
-	case client == nil:
+	if client == nil {
 		return nil, errors.New("clientv3/naming: the client is nil")
-	case target == "":
-		return nil, errors.New("clientv3/naming: the service's name is empty")
 	}
-	return &manager{client, target + "/"}, nil
+	s, err := naming.New(below.Client(client), target, naming.WithLogger(client.GetLogger()))
+	if err != nil {
+		return nil, err
+	}
+	return &manager{client, s}, nil
 }
 
 type manager struct {
-	client *clientv3.Client
-	prefix string
-}
-
-// record is an endpoint's value on the cluster.
-type record struct {
-	Op       Operation
-	Addr     string
-	Metadata any
+	client  *clientv3.Client
+	service *naming.Service
 }
 
 func (m *manager) Update(ctx context.Context, updates []*UpdateWithOpts) error {
 	ops := make([]clientv3.Op, 0, len(updates))
 	for _, u := range updates {
-		switch {
-		case !strings.HasPrefix(u.Key, m.prefix):
-			return status.Errorf(codes.InvalidArgument, "clientv3/naming: the key %q is none of the service's, which begin with %q", u.Key, m.prefix)
-		case u.Op == Add:
-			value, err := json.Marshal(record{Add, u.Endpoint.Addr, u.Endpoint.Metadata})
-			if err != nil {
-				return status.Errorf(codes.InvalidArgument, "clientv3/naming: the endpoint %s: %v", u.Key, err)
-			}
-			ops = append(ops, clientv3.OpPut(u.Key, string(value), u.Opts...))
-		case u.Op == Delete:
-			ops = append(ops, clientv3.OpDelete(u.Key, u.Opts...))
-		default:
-			return status.Errorf(codes.InvalidArgument, "clientv3/naming: the operation is %d: use Add or Delete", u.Op)
+		op, err := m.service.Op(u.Update, u.Opts...)
+		if err != nil {
+			return status.Error(codes.InvalidArgument, err.Error())
 		}
+		ops = append(ops, op)
 	}
 	_, err := m.client.Txn(ctx).Then(ops...).Commit()
 	return err
@@ -72,23 +53,8 @@ func (m *manager) DeleteEndpoint(ctx context.Context, key string, opts ...client
 }
 
 func (m *manager) List(ctx context.Context) (Key2EndpointMap, error) {
-	resp, err := m.client.Get(ctx, m.prefix, clientv3.WithPrefix(), clientv3.WithSerializable())
-	if err != nil {
-		return nil, err
-	}
-	all := make(Key2EndpointMap)
-	for _, pair := range resp.Kvs {
-		if e, ok := parse(pair.GetValue()); ok {
-			all[string(pair.GetKey())] = e
-		}
-	}
-	return all, nil
-}
-
-func parse(value []byte) (Endpoint, bool) {
-	var r record
-	err := json.Unmarshal(value, &r)
-	return Endpoint{r.Addr, r.Metadata}, err == nil
+	all, err := m.service.List(ctx, clientv3.WithSerializable())
+	return all, bare.Error(err)
 }
 
 func (m *manager) NewWatchChannel(ctx context.Context) (WatchChannel, error) {
@@ -97,7 +63,7 @@ func (m *manager) NewWatchChannel(ctx context.Context) (WatchChannel, error) {
 		defer close(out)
 		err := m.follow(ctx, out, begun)
 		if ctx.Err() == nil {
-			m.client.GetLogger().Warn("the endpoints of a service are not watched any more", "service", m.prefix, "error", err)
+			m.client.GetLogger().Warn("the endpoints of a service are not watched any more", "error", err)
 		}
 		select {
 		case begun <- err:
@@ -113,16 +79,18 @@ func (m *manager) NewWatchChannel(ctx context.Context) (WatchChannel, error) {
 // follow tells the endpoints and their changes to out, and says in begun when the
 // first have been read.
 func (m *manager) follow(ctx context.Context, out chan<- []*Update, begun chan<- error) error {
-	known := make(map[string]bool)
 	first := true
-	for u, err := range below.Watcher(m.client.Watcher).Follow(ctx, m.prefix, clientv3.WithPrefix()) {
+	for updates, err := range m.service.Follow(ctx) {
 		if err != nil {
 			return err
 		}
-		updates := m.updates(u, known)
 		if len(updates) > 0 {
+			told := make([]*Update, len(updates))
+			for i := range updates {
+				told[i] = &updates[i]
+			}
 			select {
-			case out <- updates:
+			case out <- told:
 			case <-ctx.Done():
 				return ctx.Err()
 			}
@@ -133,41 +101,4 @@ func (m *manager) follow(ctx context.Context, out chan<- []*Update, begun chan<-
 		}
 	}
 	return ctx.Err()
-}
-
-// updates puts a step of the keys' history into updates, and keeps account of the
-// keys that are known.
-func (m *manager) updates(u watch.Update, known map[string]bool) []*Update {
-	var out []*Update
-	add := func(key string, value []byte) {
-		e, ok := parse(value)
-		if !ok {
-			m.client.GetLogger().Warn("a value is no endpoint", "key", key)
-			return
-		}
-		known[key] = true
-		out = append(out, &Update{Op: Add, Key: key, Endpoint: e})
-	}
-	remove := func(key string) {
-		delete(known, key)
-		out = append(out, &Update{Op: Delete, Key: key})
-	}
-	if u.Snapshot != nil { // the first, or after changes that nobody can learn any more
-		gone := maps.Clone(known)
-		for _, pair := range u.Snapshot.KVs {
-			delete(gone, string(pair.GetKey()))
-			add(string(pair.GetKey()), pair.GetValue())
-		}
-		for _, key := range slices.Sorted(maps.Keys(gone)) {
-			remove(key)
-		}
-	}
-	for _, e := range u.Events {
-		if key := string(e.GetKv().GetKey()); e.GetType() == clientv3.EventTypeDelete {
-			remove(key)
-		} else {
-			add(key, e.GetKv().GetValue())
-		}
-	}
-	return out
 }

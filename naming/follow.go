@@ -1,0 +1,72 @@
+package naming
+
+import (
+	"context"
+	"iter"
+	"maps"
+	"slices"
+
+	"github.com/getcd/getcd/kv"
+	"github.com/getcd/getcd/watch"
+)
+
+// Follow tells the endpoints that there are, in the first step, which is empty when
+// there are none, and then each change of them, exactly once and in order. What one
+// transaction has changed comes in one step. Where changes can't be learned any more,
+// because the history was compacted, a step tells what is different now. It ends with
+// ctx, or with an error that no other try can mend.
+func (s *Service) Follow(ctx context.Context) iter.Seq2[[]Update, error] {
+	return func(yield func([]Update, error) bool) {
+		known, first := make(map[string]bool), true
+		for u, err := range s.client.Follow(ctx, s.prefix, kv.WithPrefix()) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			updates := s.updates(u, known)
+			if (first || len(updates) > 0) && !yield(updates, nil) {
+				return
+			}
+			first = false
+		}
+	}
+}
+
+// updates puts a step of the keys' history into updates, and keeps account of the
+// keys that are known.
+func (s *Service) updates(u watch.Update, known map[string]bool) []Update {
+	var out []Update
+	remove := func(key string) {
+		if known[key] {
+			delete(known, key)
+			out = append(out, Update{Op: Delete, Key: key})
+		}
+	}
+	put := func(key, value []byte) {
+		e, ok := s.endpoint(key, value)
+		if !ok {
+			remove(string(key)) // what it was before, it is no more
+			return
+		}
+		known[string(key)] = true
+		out = append(out, Update{Op: Add, Key: string(key), Endpoint: e})
+	}
+	if u.Snapshot != nil { // the first, or after changes that nobody can learn any more
+		gone := maps.Clone(known)
+		for _, pair := range u.Snapshot.KVs {
+			delete(gone, string(pair.GetKey()))
+			put(pair.GetKey(), pair.GetValue())
+		}
+		for _, key := range slices.Sorted(maps.Keys(gone)) {
+			remove(key)
+		}
+	}
+	for _, e := range u.Events {
+		if e.GetType() == watch.EventTypeDelete {
+			remove(string(e.GetKv().GetKey()))
+		} else {
+			put(e.GetKv().GetKey(), e.GetKv().GetValue())
+		}
+	}
+	return out
+}

@@ -1,0 +1,119 @@
+package naming
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	grpcresolver "google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/status"
+
+	"github.com/getcd/getcd/internal/backoff"
+)
+
+// Scheme is the scheme of the gRPC targets that NewBuilder's resolvers serve:
+// etcd:///SERVICE.
+const Scheme = "etcd"
+
+// NewBuilder returns a resolver of gRPC (grpc.WithResolvers) for targets such as
+// etcd:///web. It tells gRPC all endpoints of the service, none included, and each change as it
+// happens. When they cannot be learned, gRPC is told why and keeps what it has, and they are
+// asked for again. A connection has one goroutine here, which ends with it. The client
+// must outlive the connections.
+func NewBuilder(c Client, opts ...Option) (grpcresolver.Builder, error) {
+	if c == nil {
+		return nil, errors.New("naming: the client is nil")
+	}
+	return builder{c, opts}, nil
+}
+
+type builder struct {
+	client Client
+	opts   []Option
+}
+
+func (builder) Scheme() string { return Scheme }
+
+func (b builder) Build(target grpcresolver.Target, cc grpcresolver.ClientConn, _ grpcresolver.BuildOptions) (grpcresolver.Resolver, error) {
+	name := target.URL.Path
+	if name == "" {
+		name = target.URL.Opaque
+	}
+	s, err := New(b.client, strings.TrimPrefix(name, "/"), b.opts...)
+	if err != nil {
+		return nil, status.Error(codes.InvalidArgument, fmt.Sprintf("the target %s: %v", target.String(), err))
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	f := &follower{service: s, cc: cc, cancel: cancel}
+	f.wg.Go(func() { f.run(ctx) })
+	return f, nil
+}
+
+// follower tells one connection the addresses of one service.
+type follower struct {
+	service *Service
+	cc      grpcresolver.ClientConn
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
+}
+
+// pauses are those between two tries to learn the addresses. What a try can mend, the
+// client has tried by itself.
+var pauses = backoff.Exponential{First: time.Second, Max: 30 * time.Second}
+
+func (f *follower) run(ctx context.Context) {
+	for failures := 0; ; failures++ {
+		learned, err := f.follow(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if learned {
+			failures = 0
+		}
+		f.service.logger.Warn("naming: the endpoints of a service are not followed", "service", f.service.prefix, "error", err)
+		f.cc.ReportError(status.Error(codes.Unavailable, err.Error()))
+		if !backoff.Sleep(ctx, pauses.Pause(failures)) {
+			return
+		}
+	}
+}
+
+// follow tells the endpoints and their changes until they can't be learned, and says
+// whether they could at first.
+func (f *follower) follow(ctx context.Context) (learned bool, err error) {
+	all := make(map[string]grpcresolver.Endpoint)
+	for updates, err := range f.service.Follow(ctx) {
+		if err != nil {
+			return learned, err
+		}
+		learned = true
+		for _, u := range updates {
+			if u.Op == Delete {
+				delete(all, u.Key)
+				continue
+			}
+			all[u.Key] = grpcresolver.Endpoint{Addresses: []grpcresolver.Address{{Addr: u.Endpoint.Addr}}}
+		}
+		var state grpcresolver.State
+		for _, key := range slices.Sorted(maps.Keys(all)) {
+			state.Endpoints = append(state.Endpoints, all[key])
+		}
+		_ = f.cc.UpdateState(state) // what gRPC can't use now, the next change replaces
+	}
+	return learned, errors.New("naming: the watch has ended")
+}
+
+// ResolveNow does nothing: changes are told as they happen.
+func (*follower) ResolveNow(grpcresolver.ResolveNowOptions) {}
+
+// Close ends the goroutine, and waits for it.
+func (f *follower) Close() {
+	f.cancel()
+	f.wg.Wait()
+}

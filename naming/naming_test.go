@@ -1,0 +1,225 @@
+package naming_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/kv"
+	"github.com/getcd/getcd/naming"
+	"github.com/getcd/getcd/recipe"
+	"github.com/getcd/getcd/watch"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var _ naming.Client = (*client.Client)(nil)
+
+// rig is a fake cluster in a synctest bubble; the client uses its first member.
+type rig struct {
+	t       *testing.T
+	cluster *fakeetcd.Cluster
+	client  recipe.Client
+	log     strings.Builder
+}
+
+func run(t *testing.T, test func(r *rig)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		c := fakeetcd.Start(t, 2)
+		conn := c.Member(0).Conn(t)
+		w := watch.New(conn)
+		t.Cleanup(func() { _ = w.Close() })
+		test(&rig{t: t, cluster: c, client: recipe.NewClient(kv.New(conn), w)})
+	})
+}
+
+func (r *rig) service(name string) *naming.Service {
+	r.t.Helper()
+	s, err := naming.New(r.client, name, naming.WithLogger(slog.New(slog.NewTextHandler(&r.log, nil))))
+	if err != nil {
+		r.t.Fatalf("New(%q): %v", name, err)
+	}
+	return s
+}
+
+func (r *rig) put(key, value string) {
+	r.t.Helper()
+	if _, err := r.client.Put(r.t.Context(), key, value); err != nil {
+		r.t.Fatalf("Put(%q): %v", key, err)
+	}
+}
+
+func (r *rig) do(err error) {
+	r.t.Helper()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func add(key, addr string) naming.Update {
+	return naming.Update{Op: naming.Add, Key: key, Endpoint: naming.Endpoint{Addr: addr}}
+}
+
+func TestEndpointsAreListed(t *testing.T) {
+	run(t, func(r *rig) {
+		web := r.service("web")
+		ctx := r.t.Context()
+		r.do(web.Add(ctx, "web/a", naming.Endpoint{Addr: "10.0.0.1:80", Metadata: map[string]any{"zone": "x"}}))
+		r.do(web.Add(ctx, "web/b", naming.Endpoint{Addr: "10.0.0.2:80"}))
+		r.do(web.Add(ctx, "web/c", naming.Endpoint{Addr: "10.0.0.3:80"}))
+		r.do(web.Delete(ctx, "web/b"))
+		r.do(web.Delete(ctx, "web/never"))
+		r.put("web/c", "no JSON")
+		r.put("website/a", `{"Op":0,"Addr":"10.0.0.9:80"}`)
+
+		got, err := web.List(ctx, kv.WithSerializable())
+		want := map[string]naming.Endpoint{"web/a": {Addr: "10.0.0.1:80", Metadata: map[string]any{"zone": "x"}}}
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			r.t.Errorf("List (-want +got):\n%s%v", diff, err)
+		}
+		if !strings.Contains(r.log.String(), "key=web/c") {
+			r.t.Errorf("the value that is no endpoint was not logged: %q", r.log.String())
+		}
+		resp, err := r.client.Get(ctx, "web/a")
+		if want := `{"Op":0,"Addr":"10.0.0.1:80","Metadata":{"zone":"x"}}`; err != nil || string(resp.Kvs[0].GetValue()) != want {
+			r.t.Errorf("the value is %v, %v; want clientv3's layout %s", resp, err, want)
+		}
+	})
+}
+
+// next takes one step, or fails after a while of the bubble's time.
+func next(t *testing.T, steps <-chan []naming.Update) []naming.Update {
+	t.Helper()
+	select {
+	case u := <-steps:
+		return u
+	case <-time.After(time.Minute):
+		t.Fatal("there is no step")
+		return nil
+	}
+}
+
+// follow passes on the steps until the test ends.
+func (r *rig) follow(s *naming.Service) <-chan []naming.Update {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(r.t.Context()))
+	steps, done := make(chan []naming.Update), make(chan struct{})
+	go func() {
+		defer close(done)
+		for u, err := range s.Follow(ctx) {
+			if err != nil {
+				if !errors.Is(err, context.Canceled) {
+					r.t.Errorf("Follow: %v", err)
+				}
+				return
+			}
+			select {
+			case steps <- u:
+			case <-ctx.Done():
+			}
+		}
+	}()
+	r.t.Cleanup(func() { cancel(); <-done })
+	return steps
+}
+
+func TestChangesAreFollowed(t *testing.T) {
+	run(t, func(r *rig) {
+		web := r.service("web")
+		ctx := r.t.Context()
+		steps := r.follow(web)
+		if got := next(r.t, steps); len(got) != 0 {
+			r.t.Errorf("the first step is %v, want an empty one: there are no endpoints", got)
+		}
+		step := func(want ...naming.Update) {
+			r.t.Helper()
+			if diff := cmp.Diff(want, next(r.t, steps)); diff != "" {
+				r.t.Errorf("step (-want +got):\n%s", diff)
+			}
+		}
+		r.do(web.Add(ctx, "web/a", naming.Endpoint{Addr: "10.0.0.1:80"}))
+		step(add("web/a", "10.0.0.1:80"))
+
+		var ops []kv.Op // two changes in one transaction, with another's
+		for _, u := range []naming.Update{add("web/b", "10.0.0.2:80"), {Op: naming.Delete, Key: "web/a"}} {
+			op, err := web.Op(u)
+			r.do(err)
+			ops = append(ops, op)
+		}
+		_, err := r.client.Txn(ctx).Then(append(ops, kv.OpPut("other", ""))...).Commit()
+		r.do(err)
+		step(add("web/b", "10.0.0.2:80"), naming.Update{Op: naming.Delete, Key: "web/a"})
+
+		r.put("web/junk", "no JSON") // no step
+		r.put("web/b", "no JSON")    // no endpoint any more
+		step(naming.Update{Op: naming.Delete, Key: "web/b"})
+		r.do(web.Delete(ctx, "web/b")) // nor is this a change
+		r.do(web.Add(ctx, "web/c", naming.Endpoint{Addr: "10.0.0.3:80"}))
+		step(add("web/c", "10.0.0.3:80"))
+	})
+}
+
+func TestChangesThatWereCompactedAreMadeGood(t *testing.T) {
+	run(t, func(r *rig) {
+		web := r.service("web")
+		ctx := r.t.Context()
+		r.do(web.Add(ctx, "web/a", naming.Endpoint{Addr: "10.0.0.1:80"}))
+		r.do(web.Add(ctx, "web/b", naming.Endpoint{Addr: "10.0.0.2:80"}))
+		steps := r.follow(web)
+		next(r.t, steps)
+
+		other := kv.New(r.cluster.Member(1).Conn(r.t))
+		r.cluster.Member(0).Kill()
+		_, err := other.Delete(ctx, "web/b")
+		r.do(err)
+		resp, err := other.Put(ctx, "other", "")
+		r.do(err)
+		_, err = other.Compact(ctx, resp.Header.GetRevision())
+		r.do(err)
+		r.cluster.Member(0).Start()
+		want := []naming.Update{add("web/a", "10.0.0.1:80"), {Op: naming.Delete, Key: "web/b"}}
+		if diff := cmp.Diff(want, next(r.t, steps)); diff != "" {
+			r.t.Errorf("step (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestMisuse(t *testing.T) {
+	run(t, func(r *rig) {
+		if _, err := naming.New(nil, "web"); err == nil {
+			r.t.Error("New without a client: no error")
+		}
+		if _, err := naming.New(r.client, ""); err == nil {
+			r.t.Error("New without a name: no error")
+		}
+		if _, err := naming.NewBuilder(nil); err == nil {
+			r.t.Error("NewBuilder without a client: no error")
+		}
+		web := r.service("web")
+		for _, test := range []struct {
+			update naming.Update
+			want   string
+		}{
+			{add("web", "10.0.0.1:80"), `"web/"`},
+			{add("site/a", "10.0.0.1:80"), `"web/"`},
+			{naming.Update{Op: 7, Key: "web/a"}, "is 7; use Add or Delete"},
+			{naming.Update{Key: "web/a", Endpoint: naming.Endpoint{Metadata: func() {}}}, "web/a"},
+		} {
+			if _, err := web.Op(test.update); err == nil || !strings.Contains(err.Error(), test.want) {
+				r.t.Errorf("Op(%v): %v; want an error with %s", test.update, err, test.want)
+			}
+		}
+		if err := web.Add(r.t.Context(), "site/a", naming.Endpoint{}); err == nil {
+			r.t.Error("Add of another service's key: no error")
+		}
+	})
+}
