@@ -26,8 +26,8 @@
 //     Logger: slog.New(zapslog.NewHandler(logger.Core())).
 //     Without one, and unless ETCD_CLIENT_DEBUG is set, nothing is logged.
 //   - What makes clientv3 panic (contradicting options, a transaction assembled in
-//     the wrong order) is an error of the call, a *kv.UsageError; so is an option
-//     that does not apply, which clientv3 ignores.
+//     the wrong order) is an error of the call, a *kv.UsageError. So are a range that
+//     ends before it begins and other numbers that cannot be.
 //   - Every request asks for a member with a leader, as if its context were
 //     WithRequireLeader's, unless any member can answer it.
 //   - Requests that may be repeated are, until their context ends. MaxUnaryRetries,

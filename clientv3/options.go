@@ -1,10 +1,45 @@
 package clientv3
 
 import (
+	"slices"
+
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"github.com/getcd/getcd/kv"
 )
+
+// Programs keep one list of options for a Get and the Watch that follows it. Package
+// kv refuses options that say nothing of an operation; where clientv3 ignores such an
+// option, so do those here.
+type is = func(Op) bool
+
+// notBy leaves an option out of the operations that ignore it.
+func notBy(opt OpOption, ignored ...is) OpOption {
+	return func(op *Op) {
+		if !slices.ContainsFunc(ignored, func(f is) bool { return f(*op) }) {
+			opt(op)
+		}
+	}
+}
+
+// amount is an option whose zero the ignored operations ignore. Of a Get less than
+// zero is zero, which is what it means to the server where that is a limit or a
+// revision.
+func amount(opt func(int64) OpOption, n int64, ignored ...is) OpOption {
+	switch {
+	case n == 0:
+		return notBy(opt(0), ignored...)
+	case n > 0:
+		return opt(n)
+	}
+	return func(op *Op) {
+		if op.IsGet() {
+			opt(0)(op)
+		} else {
+			opt(n)(op) // which refuses it
+		}
+	}
+}
 
 // GetPrefixRangeEnd returns the end of the range of keys that begin with prefix. See kv.GetPrefixRangeEnd.
 func GetPrefixRangeEnd(prefix string) string { return kv.GetPrefixRangeEnd(prefix) }
@@ -69,13 +104,13 @@ func OpWatch(key string, opts ...OpOption) Op { return kv.OpWatch(key, opts...) 
 func WithCountOnly() OpOption { return kv.WithCountOnly() }
 
 // WithCreatedNotify makes the first response of a watch say that the server has made it. See kv.WithCreatedNotify.
-func WithCreatedNotify() OpOption { return kv.WithCreatedNotify() }
+func WithCreatedNotify() OpOption { return notBy(kv.WithCreatedNotify(), Op.IsGet) }
 
 // WithFilterDelete leaves out a watch's DELETE events. See kv.WithFilterDelete.
-func WithFilterDelete() OpOption { return kv.WithFilterDelete() }
+func WithFilterDelete() OpOption { return notBy(kv.WithFilterDelete(), Op.IsGet) }
 
 // WithFilterPut leaves out a watch's PUT events. See kv.WithFilterPut.
-func WithFilterPut() OpOption { return kv.WithFilterPut() }
+func WithFilterPut() OpOption { return notBy(kv.WithFilterPut(), Op.IsGet) }
 
 // WithFirstCreate makes Get return the key that was created first. See kv.WithFirstCreate.
 func WithFirstCreate() []OpOption { return kv.WithFirstCreate() }
@@ -87,19 +122,19 @@ func WithFirstKey() []OpOption { return kv.WithFirstKey() }
 func WithFirstRev() []OpOption { return kv.WithFirstRev() }
 
 // WithFragment lets the server split large responses. Watches put revisions together again. See kv.WithFragment.
-func WithFragment() OpOption { return kv.WithFragment() }
+func WithFragment() OpOption { return notBy(kv.WithFragment(), Op.IsGet, Op.IsPut, Op.IsDelete) }
 
 // WithFromKey is all keys from key on. See kv.WithFromKey.
 func WithFromKey() OpOption { return kv.WithFromKey() }
 
 // WithIgnoreLease makes Put keep the key's lease. See kv.WithIgnoreLease.
-func WithIgnoreLease() OpOption { return kv.WithIgnoreLease() }
+func WithIgnoreLease() OpOption { return notBy(kv.WithIgnoreLease(), Op.IsGet, Op.IsDelete, Op.IsWatch) }
 
 // WithIgnoreValue makes Put keep the key's value. See kv.WithIgnoreValue.
-func WithIgnoreValue() OpOption { return kv.WithIgnoreValue() }
+func WithIgnoreValue() OpOption { return notBy(kv.WithIgnoreValue(), Op.IsGet, Op.IsDelete, Op.IsWatch) }
 
 // WithKeysOnly makes Get leave the values out. See kv.WithKeysOnly.
-func WithKeysOnly() OpOption { return kv.WithKeysOnly() }
+func WithKeysOnly() OpOption { return notBy(kv.WithKeysOnly(), Op.IsPut, Op.IsDelete, Op.IsWatch) }
 
 // WithLastCreate makes Get return the key that was created last. See kv.WithLastCreate.
 func WithLastCreate() []OpOption { return kv.WithLastCreate() }
@@ -111,37 +146,52 @@ func WithLastKey() []OpOption { return kv.WithLastKey() }
 func WithLastRev() []OpOption { return kv.WithLastRev() }
 
 // WithLease attaches the key of a Put to a lease. See kv.WithLease.
-func WithLease(leaseID LeaseID) OpOption { return kv.WithLease(leaseID) }
+func WithLease(leaseID LeaseID) OpOption {
+	if leaseID == NoLease {
+		return notBy(kv.WithLease(NoLease), Op.IsGet, Op.IsDelete, Op.IsWatch)
+	}
+	return notBy(kv.WithLease(leaseID), Op.IsGet)
+}
 
 // WithLimit makes Get return at most n keys. 0 means no limit. See kv.WithLimit.
-func WithLimit(n int64) OpOption { return kv.WithLimit(n) }
+func WithLimit(n int64) OpOption { return amount(kv.WithLimit, n, Op.IsPut, Op.IsDelete, Op.IsWatch) }
 
 // WithMaxCreateRev leaves out keys that were created after rev. See kv.WithMaxCreateRev.
-func WithMaxCreateRev(rev int64) OpOption { return kv.WithMaxCreateRev(rev) }
+func WithMaxCreateRev(rev int64) OpOption { return amount(kv.WithMaxCreateRev, rev, Op.IsPut, Op.IsDelete, Op.IsWatch) }
 
 // WithMaxModRev leaves out keys that were last changed after rev. See kv.WithMaxModRev.
-func WithMaxModRev(rev int64) OpOption { return kv.WithMaxModRev(rev) }
+func WithMaxModRev(rev int64) OpOption { return amount(kv.WithMaxModRev, rev, Op.IsPut, Op.IsDelete, Op.IsWatch) }
 
 // WithMinCreateRev leaves out keys that were created before rev. See kv.WithMinCreateRev.
-func WithMinCreateRev(rev int64) OpOption { return kv.WithMinCreateRev(rev) }
+func WithMinCreateRev(rev int64) OpOption { return amount(kv.WithMinCreateRev, rev, Op.IsPut, Op.IsDelete, Op.IsWatch) }
 
 // WithMinModRev leaves out keys that were last changed before rev. See kv.WithMinModRev.
-func WithMinModRev(rev int64) OpOption { return kv.WithMinModRev(rev) }
+func WithMinModRev(rev int64) OpOption { return amount(kv.WithMinModRev, rev, Op.IsPut, Op.IsDelete, Op.IsWatch) }
 
 // WithPrefix is all keys that begin with key. See kv.WithPrefix.
 func WithPrefix() OpOption { return kv.WithPrefix() }
 
 // WithPrevKV asks for what was there before. See kv.WithPrevKV.
-func WithPrevKV() OpOption { return kv.WithPrevKV() }
+func WithPrevKV() OpOption { return notBy(kv.WithPrevKV(), Op.IsGet) }
 
 // WithProgressNotify makes the server tell how far a quiet watch has come. See kv.WithProgressNotify.
-func WithProgressNotify() OpOption { return kv.WithProgressNotify() }
+func WithProgressNotify() OpOption { return notBy(kv.WithProgressNotify(), Op.IsGet, Op.IsPut, Op.IsDelete) }
 
-// WithRange is the keys in [key, endKey). See kv.WithRange.
-func WithRange(endKey string) OpOption { return kv.WithRange(endKey) }
+// WithRange is the keys in [key, endKey). Of two options that give a range the later
+// one counts, but for WithPrefix and WithFromKey, which exclude each other. See
+// kv.WithRange.
+func WithRange(endKey string) OpOption {
+	return func(op *Op) {
+		if op.IsPut() || op.IsTxn() {
+			kv.WithRange(endKey)(op) // which refuses it
+			return
+		}
+		op.WithRangeBytes([]byte(endKey))
+	}
+}
 
 // WithRev is the revision to read at, or to watch from. See kv.WithRev.
-func WithRev(rev int64) OpOption { return kv.WithRev(rev) }
+func WithRev(rev int64) OpOption { return amount(kv.WithRev, rev, Op.IsPut, Op.IsDelete) }
 
 // WithSerializable lets the member answer from its own state. See kv.WithSerializable.
 func WithSerializable() OpOption { return kv.WithSerializable() }

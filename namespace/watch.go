@@ -35,14 +35,20 @@ func (w *watcher) options(opts []kv.OpOption) []kv.OpOption {
 
 func (w *watcher) Watch(ctx context.Context, key string, opts ...kv.OpOption) watch.WatchChan {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	if w.closed {
+		w.mu.Unlock()
 		_ = w.Watcher.Close() // Close may not have come so far
 		return w.Watcher.Watch(ctx, key, w.options(opts)...)
 	}
-	in := w.Watcher.Watch(ctx, key, w.options(opts)...) // does not block
+	w.pumps.Add(1)
+	w.mu.Unlock()
+	// It may wait for the server (watch.WithWait); Close of what is below ends that.
+	in := w.Watcher.Watch(ctx, key, w.options(opts)...)
 	out := make(chan watch.WatchResponse, 1)
-	w.pumps.Go(func() { w.pump(ctx, in, out) })
+	go func() {
+		defer w.pumps.Done()
+		w.pump(ctx, in, out)
+	}()
 	return out
 }
 

@@ -128,6 +128,7 @@ func (x *machine) created(st *stream, resp *pb.WatchResponse) {
 		w.told = true
 		w.notify(WatchResponse{Header: resp.Header, Created: true})
 	}
+	w.settled()
 }
 
 // refused takes a creation's refusal, or the server's cancellation.

@@ -224,6 +224,7 @@ func (x *machine) end(w *watcher, cause error, drop bool) {
 		x.m.wg.Done()
 	}
 	w.finish(cause, drop)
+	w.settled()
 }
 
 func (x *machine) endAll(cause error) {

@@ -18,6 +18,7 @@ type config struct {
 	silence   time.Duration
 	patience  time.Duration
 	causes    func(error) error // nil: they stay as they are
+	wait      bool
 	err       error
 }
 
@@ -69,6 +70,14 @@ func WithHeartbeat(silence, patience time.Duration) Option {
 // a last response. f must not block. Iterators end with the cause as it is.
 func WithCauses(f func(error) error) Option {
 	return func(c *config) { c.causes = f }
+}
+
+// WithWait makes Watch wait until the server has made the watch, so that each change
+// made after Watch has returned is seen without WithRev too. It returns earlier when
+// the watch has ended, with its ctx or for another cause; while no member can be
+// reached that is not before ctx ends. Iterators begin with their loop as ever.
+func WithWait() Option {
+	return func(c *config) { c.wait = true }
 }
 
 // last is a channel's last response, and whether there is to be one.

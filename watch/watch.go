@@ -95,7 +95,7 @@ type Watcher interface {
 	//
 	// Since Watch does not wait for the server, a change made right after it
 	// may come before a watch without WithRev; WithCreatedNotify tells when the
-	// server has it.
+	// server has it, and with WithWait Watch does wait.
 	Watch(ctx context.Context, key string, opts ...kv.OpOption) WatchChan
 
 	// Responses is Watch as an iterator: the watch begins with the loop and
@@ -150,11 +150,20 @@ func New(cc grpc.ClientConnInterface, opts ...Option) Watcher {
 
 func (s *service) Watch(ctx context.Context, key string, opts ...kv.OpOption) WatchChan {
 	out := make(chan WatchResponse, 1)
-	if _, err := s.begin(ctx, kv.OpWatch(key, opts...), out, identity{}); err != nil {
+	w, err := s.begin(ctx, kv.OpWatch(key, opts...), out, identity{})
+	if err != nil {
 		if resp, told := s.cfg.last(err); told {
 			out <- resp
 		}
 		close(out)
+		return out
+	}
+	if s.cfg.wait {
+		select {
+		case <-w.made:
+		case <-ctx.Done():
+		case <-s.m.closing:
+		}
 	}
 	return out
 }

@@ -36,6 +36,7 @@ type watcher struct {
 	op    kv.Op
 	out   chan WatchResponse // Watch's channel, of capacity 1; nil for an iterator
 	ready chan struct{}      // capacity 1: there is something for an iterator
+	made  chan struct{}      // closed when the server has made it, or it has ended
 	stop  func() bool        // of the context's AfterFunc
 
 	// Owned by the machine.
@@ -47,6 +48,7 @@ type watcher struct {
 	partial  []*Event
 	seen     identity
 	cleared  *stream // on which the identity was verified
+	known    bool    // made is closed
 	told     bool    // that it was created
 	refusals int     // of tokens, in a row
 	since    int64   // the revision that its creation on the stream has told
@@ -63,7 +65,15 @@ type watcher struct {
 }
 
 func newWatcher(ctx context.Context, m *manager, op kv.Op, out chan WatchResponse) *watcher {
-	return &watcher{m: m, ctx: ctx, op: op, out: out, next: op.Rev(), ready: make(chan struct{}, 1)}
+	return &watcher{m: m, ctx: ctx, op: op, out: out, next: op.Rev(), ready: make(chan struct{}, 1), made: make(chan struct{})}
+}
+
+// settled lets whoever waits for the watch's creation go on.
+func (w *watcher) settled() {
+	if !w.known {
+		w.known = true
+		close(w.made)
+	}
 }
 
 // request is the creation of the watch where it has to continue. Fragments are
