@@ -72,14 +72,20 @@ func (a *app) openLock(cmd *cobra.Command, runs bool) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	// To wait for a lock may take for ever. To wait for a cluster should not.
-	ctx, cancel := c.timeout(cmd.Context())
-	defer cancel()
-	if err := c.WaitReady(ctx); err != nil {
+	if err := c.reach(cmd.Context()); err != nil {
 		c.close()
 		return nil, err
 	}
 	return c, nil
+}
+
+// reach waits for a connection within the command's time, for commands that go on
+// for as long as it takes: to wait for a lock may take for ever, to wait for a
+// cluster should not.
+func (s *session) reach(ctx context.Context) error {
+	ctx, cancel := s.timeout(ctx)
+	defer cancel()
+	return s.WaitReady(ctx)
 }
 
 // runLocked acquires m, runs command or waits for a signal, and releases m.
