@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
@@ -27,8 +28,23 @@ func (a *app) endpointCommand() *cobra.Command {
 		GroupID: groupCluster,
 	}
 	var cluster bool
-	cmd.PersistentFlags().BoolVar(&cluster, "cluster", false, "ask all members of the cluster, at the addresses in the member list")
+	clusterFlag(cmd.PersistentFlags(), &cluster)
+	var revision int64
+	hashkv := &cobra.Command{
+		Use:   "hashkv",
+		Short: "Show a hash of the endpoints' keys and their history",
+		Long: `Show a hash of the endpoints' keys and their history.
+
+Members that were compacted at the same revision have the same hash at the same
+revision. In the simple format the columns are endpoint, hash, and the revision
+up to which it was made.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.endpointHashKV(cmd, &cluster, &revision)
+		},
+	}
+	hashkv.PersistentFlags().Int64Var(&revision, "rev", 0, "revision to hash up to; 0 means the latest")
 	cmd.AddCommand(
+		hashkv,
 		&cobra.Command{
 			Use:   "health",
 			Short: "Check that the endpoints answer and can reach the leader",
@@ -53,8 +69,12 @@ version, and whether a downgrade is enabled.`,
 	return cmd
 }
 
+func clusterFlag(fs *pflag.FlagSet, cluster *bool) {
+	fs.BoolVar(cluster, "cluster", false, "ask all members of the cluster, at the addresses in the member list")
+}
+
 func (a *app) endpointHealth(cmd *cobra.Command, cluster *bool) error {
-	s, p, err := a.endpointSettings(cmd)
+	s, p, err := a.endpointSettings(cmd, output.Endpoints)
 	if err != nil {
 		return err
 	}
@@ -116,7 +136,7 @@ func health(ctx context.Context, c *client.Client) output.EndpointHealth {
 }
 
 func (a *app) endpointStatus(cmd *cobra.Command, cluster *bool) error {
-	s, p, err := a.endpointSettings(cmd)
+	s, p, err := a.endpointSettings(cmd, output.Endpoints)
 	if err != nil {
 		return err
 	}
@@ -144,12 +164,41 @@ func (a *app) endpointStatus(cmd *cobra.Command, cluster *bool) error {
 	return nil
 }
 
-func (a *app) endpointSettings(cmd *cobra.Command) (*settings, output.Printer, error) {
+func (a *app) endpointHashKV(cmd *cobra.Command, cluster *bool, revision *int64) error {
+	s, p, err := a.endpointSettings(cmd, output.Endpoints)
+	if err != nil {
+		return err
+	}
+	probes, err := s.probes(cmd.Context(), *cluster)
+	if err != nil {
+		return err
+	}
+	found := ask(cmd.Context(), s, probes, func(ctx context.Context, c *client.Client) (*pb.HashKVResponse, error) {
+		return pb.NewMaintenanceClient(c.Conn()).HashKV(ctx, &pb.HashKVRequest{Revision: *revision})
+	})
+	var all []output.EndpointHashKV
+	for i, f := range found {
+		if f.err != nil {
+			say(a.Err, "Failed to get the hash of endpoint %s (%v)\n", probes[i].name, f.err)
+			continue
+		}
+		all = append(all, output.EndpointHashKV{Endpoint: probes[i].name, HashKV: f.value})
+	}
+	if err := p.EndpointHashKV(all); err != nil {
+		return err
+	}
+	if len(all) < len(found) {
+		return &exit.Error{Code: exit.Failure} // each failure has been told
+	}
+	return nil
+}
+
+func (a *app) endpointSettings(cmd *cobra.Command, k output.Kind) (*settings, output.Printer, error) {
 	s, err := a.settings(cmd)
 	if err != nil {
 		return nil, nil, err
 	}
-	p, err := s.printer(output.Endpoints, false)
+	p, err := s.printer(k, false)
 	return s, p, err
 }
 
@@ -252,16 +301,8 @@ func ask[T any](ctx context.Context, s *settings, probes []probe, question func(
 	found := make([]finding[T], len(probes))
 	var wg sync.WaitGroup
 	for i, p := range probes {
-		if p.err != nil {
-			found[i].err = p.err
-			continue
-		}
-		var opts []grpc.DialOption
-		if p.only != "" {
-			opts = append(opts, grpc.WithContextDialer(dialOnly(p.only)))
-		}
 		// One after the other, as the first may ask for the password.
-		c, err := s.dial(ctx, []string{p.target}, opts...)
+		c, err := s.dialProbe(ctx, p)
 		if err != nil {
 			found[i].err = err
 			continue
@@ -275,6 +316,18 @@ func ask[T any](ctx context.Context, s *settings, probes []probe, question func(
 	}
 	wg.Wait()
 	return found
+}
+
+// dialProbe makes a client of the probe's endpoint alone.
+func (s *settings) dialProbe(ctx context.Context, p probe) (*client.Client, error) {
+	if p.err != nil {
+		return nil, p.err
+	}
+	var opts []grpc.DialOption
+	if p.only != "" {
+		opts = append(opts, grpc.WithContextDialer(dialOnly(p.only)))
+	}
+	return s.dial(ctx, []string{p.target}, opts...)
 }
 
 // dialOnly connects to addr and to nothing else, so that a client that knows of

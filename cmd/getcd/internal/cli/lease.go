@@ -39,7 +39,7 @@ func (a *app) leaseGrantCommand() *cobra.Command {
 			if err != nil {
 				return exit.Errorf(exit.BadArgs, "bad TTL %q: want a number of seconds", args[0])
 			}
-			return a.lease(cmd, output.Leases, func(ctx context.Context, s *session) error {
+			return a.once(cmd, output.Leases, func(ctx context.Context, s *session) error {
 				r, err := s.Grant(ctx, ttl)
 				if err != nil {
 					return fmt.Errorf("failed to grant a lease: %w", err)
@@ -61,7 +61,7 @@ func (a *app) leaseRevokeCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.lease(cmd, output.LeaseRevocation, func(ctx context.Context, s *session) error {
+			return a.once(cmd, output.LeaseRevocation, func(ctx context.Context, s *session) error {
 				r, err := s.Revoke(ctx, id)
 				if err != nil {
 					return fmt.Errorf("failed to revoke lease %016x: %w", int64(id), err)
@@ -86,7 +86,7 @@ func (a *app) leaseTimeToLiveCommand() *cobra.Command {
 			if keys {
 				opts = append(opts, lease.WithAttachedKeys())
 			}
-			return a.lease(cmd, output.Leases, func(ctx context.Context, s *session) error {
+			return a.once(cmd, output.Leases, func(ctx context.Context, s *session) error {
 				r, err := s.TimeToLive(ctx, id, opts...)
 				if err != nil {
 					return exit.With(exit.BadConnection, err)
@@ -106,7 +106,7 @@ func (a *app) leaseListCommand() *cobra.Command {
 		Use:   "list",
 		Short: "List the leases that are alive",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.lease(cmd, output.Leases, func(ctx context.Context, s *session) error {
+			return a.once(cmd, output.Leases, func(ctx context.Context, s *session) error {
 				r, err := s.Leases(ctx)
 				if err != nil {
 					return exit.With(exit.BadConnection, err)
@@ -179,18 +179,6 @@ func (s *session) keepAlive(ctx context.Context, id lease.ID) error {
 
 func (s *session) printKeepAlive(r *lease.KeepAliveResponse) error {
 	return s.print.LeaseKeepAlive(&pb.LeaseKeepAliveResponse{Header: r.ResponseHeader, ID: int64(r.ID), TTL: r.TTL})
-}
-
-// lease runs a lease command that is done with one answer.
-func (a *app) lease(cmd *cobra.Command, k output.Kind, run func(context.Context, *session) error) error {
-	s, err := a.open(cmd, k)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	ctx, cancel := s.timeout(cmd.Context())
-	defer cancel()
-	return run(ctx, s)
 }
 
 func leaseArg(command string, args []string) (lease.ID, error) {

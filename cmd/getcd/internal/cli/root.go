@@ -54,7 +54,10 @@ const (
 	groupKV          = "kv"
 	groupCluster     = "cluster"
 	groupConcurrency = "concurrency"
-	groupUtility     = "utility"
+
+	groupAuthentication = "authentication"
+
+	groupUtility = "utility"
 )
 
 func (a *app) root() *cobra.Command {
@@ -79,17 +82,19 @@ finds the members by any URI that the getcd library knows, such as
 		&cobra.Group{ID: groupKV, Title: "Key-value commands"},
 		&cobra.Group{ID: groupCluster, Title: "Cluster maintenance commands"},
 		&cobra.Group{ID: groupConcurrency, Title: "Concurrency commands"},
+		&cobra.Group{ID: groupAuthentication, Title: "Authentication commands"},
 		&cobra.Group{ID: groupUtility, Title: "Utility commands"},
 	)
 	root.SetHelpCommandGroupID(groupUtility)
+	root.SetCompletionCommandGroupID(groupUtility)
 	root.AddCommand(
 		a.putCommand(), a.getCommand(), a.delCommand(), a.txnCommand(), a.watchCommand(), a.leaseCommand(),
-		a.memberCommand(), a.endpointCommand(), a.snapshotCommand(),
-		a.lockCommand(), a.electCommand(),
-		a.makeMirrorCommand(), a.completionCommand(),
+		a.compactionCommand(), a.alarmCommand(), a.defragCommand(), a.moveLeaderCommand(), a.downgradeCommand(),
+		a.authCommand(), a.userCommand(), a.roleCommand(),
+		a.memberCommand(), a.endpointCommand(),
+		a.lockCommand(),
 		a.demoCommand(), a.versionCommand(), a.optionsCommand(root),
 	)
-	completeGlobalFlags(root)
 	hideGlobalFlags(root)
 	return root
 }

@@ -106,6 +106,19 @@ func (a *app) open(cmd *cobra.Command, k output.Kind) (*session, error) {
 	return s.connect(cmd.Context(), p)
 }
 
+// once runs a command that is done with one answer, of kind k, within the
+// command's time.
+func (a *app) once(cmd *cobra.Command, k output.Kind, run func(context.Context, *session) error) error {
+	s, err := a.open(cmd, k)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	ctx, cancel := s.timeout(cmd.Context())
+	defer cancel()
+	return run(ctx, s)
+}
+
 func (s *settings) connect(ctx context.Context, p output.Printer) (*session, error) {
 	c, err := s.dial(ctx, s.flags.targets())
 	if err != nil {

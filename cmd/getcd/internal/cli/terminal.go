@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -25,8 +26,36 @@ func askPassword(prompt io.Writer) (_ string, err error) {
 	}
 	say(prompt, "Password: ")
 	defer say(prompt, "\n")
-	b, err := term.ReadPassword(fd)
-	return string(b), err
+	return readHidden(fd)
+}
+
+// readHidden reads a line from a terminal without showing what is typed. A
+// signal that ends it leaves the terminal as it was.
+func readHidden(fd int) (string, error) {
+	before, err := term.GetState(fd)
+	if err != nil {
+		return "", err
+	}
+	ctx, stop := untilSignal(context.Background())
+	defer stop(nil)
+	type typed struct {
+		line []byte
+		err  error
+	}
+	// A read of a terminal cannot be broken off: after a signal this goroutine
+	// stays, for the moment that the process still has.
+	answer := make(chan typed, 1)
+	go func() {
+		b, err := term.ReadPassword(fd)
+		answer <- typed{b, err}
+	}()
+	select {
+	case t := <-answer:
+		return string(t.line), t.err
+	case <-ctx.Done():
+		_ = term.Restore(fd, before) // there is nothing else to try
+		return "", outcome(ctx, context.Cause(ctx))
+	}
 }
 
 // say writes a message to the user. Where it cannot be written, there is nobody

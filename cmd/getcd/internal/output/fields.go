@@ -12,6 +12,7 @@ import (
 // fields prints one `"Name" : value` per line: for awk, and for eyes that look
 // for one number.
 type fields struct {
+	refusal
 	out io.Writer
 	hex bool
 }

@@ -7,6 +7,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	"google.golang.org/protobuf/proto"
 )
 
 // jsonPrinter prints one JSON object per response and line. The names are the
@@ -130,47 +131,77 @@ func (j *jsonPrinter) LeaseEnded(int64) error { return nil }
 
 func (j *jsonPrinter) EndpointHealth(hs []EndpointHealth) error { return j.print(hs) }
 func (j *jsonPrinter) EndpointStatus(ss []EndpointStatus) error { return j.print(ss) }
+func (j *jsonPrinter) EndpointHashKV(hs []EndpointHashKV) error { return j.print(hs) }
 
-// MemberList is the one response that --hex changes: 64-bit IDs do not survive
-// JavaScript's numbers, and people compare them in hexadecimal anyway.
-func (j *jsonPrinter) MemberList(r *pb.MemberListResponse) error {
+func (j *jsonPrinter) Alarm(r *pb.AlarmResponse) error                { return j.print(r) }
+func (j *jsonPrinter) AuthStatus(r *pb.AuthStatusResponse) error      { return j.print(r) }
+func (j *jsonPrinter) Role(_ string, r *pb.AuthRoleGetResponse) error { return j.print(r) }
+func (j *jsonPrinter) RoleList(r *pb.AuthRoleListResponse) error      { return j.print(r) }
+func (j *jsonPrinter) User(_ string, r *pb.AuthUserGetResponse) error { return j.print(r) }
+func (j *jsonPrinter) UserList(r *pb.AuthUserListResponse) error      { return j.print(r) }
+func (j *jsonPrinter) Done(_ string, r Acknowledgement) error         { return j.print(r) }
+func (j *jsonPrinter) Report(_ string, r proto.Message) error         { return j.print(r) }
+
+// The answers with members are those that --hex changes: 64-bit IDs do not
+// survive JavaScript's numbers, and people compare them in hexadecimal anyway.
+
+func (j *jsonPrinter) MemberList(r *pb.MemberListResponse) error { return j.members(r, nil) }
+
+func (j *jsonPrinter) MemberAdd(_, _ string, r *pb.MemberAddResponse) error {
+	return j.members(r, newHexMember(r.GetMember()))
+}
+
+func (j *jsonPrinter) MemberChange(_ string, r MemberChange) error { return j.members(r, nil) }
+
+// members prints an answer with members; added is the one that was added, or
+// nil.
+func (j *jsonPrinter) members(r MemberChange, added *hexMember) error {
 	if !j.hex {
 		return j.print(r)
 	}
-	type header struct {
-		ClusterID string `json:"cluster_id"`
-		MemberID  string `json:"member_id"`
-		Revision  int64  `json:"revision,omitempty"`
-		RaftTerm  uint64 `json:"raft_term,omitempty"`
-	}
-	type member struct {
-		ID         string   `json:"ID"`
-		Name       string   `json:"name,omitempty"`
-		PeerURLs   []string `json:"peerURLs,omitempty"`
-		ClientURLs []string `json:"clientURLs,omitempty"`
-		IsLearner  bool     `json:"isLearner,omitempty"`
-	}
 	h := r.GetHeader()
 	v := struct {
-		Header  header   `json:"header"`
-		Members []member `json:"members"`
+		Header  hexHeader    `json:"header"`
+		Member  *hexMember   `json:"member,omitempty"`
+		Members []*hexMember `json:"members"`
 	}{
-		Header: header{
+		Header: hexHeader{
 			ClusterID: strconv.FormatUint(h.GetClusterId(), 16),
 			MemberID:  strconv.FormatUint(h.GetMemberId(), 16),
 			Revision:  h.GetRevision(),
 			RaftTerm:  h.GetRaftTerm(),
 		},
-		Members: make([]member, 0, len(r.GetMembers())),
+		Member: added,
+		// Never nil: no members are [], not null.
+		Members: make([]*hexMember, 0, len(r.GetMembers())),
 	}
 	for _, m := range r.GetMembers() {
-		v.Members = append(v.Members, member{
-			ID:         strconv.FormatUint(m.GetID(), 16),
-			Name:       m.GetName(),
-			PeerURLs:   m.GetPeerURLs(),
-			ClientURLs: m.GetClientURLs(),
-			IsLearner:  m.GetIsLearner(),
-		})
+		v.Members = append(v.Members, newHexMember(m))
 	}
 	return j.print(v)
+}
+
+type hexHeader struct {
+	ClusterID string `json:"cluster_id"`
+	MemberID  string `json:"member_id"`
+	Revision  int64  `json:"revision,omitempty"`
+	RaftTerm  uint64 `json:"raft_term,omitempty"`
+}
+
+type hexMember struct {
+	ID         string   `json:"ID"`
+	Name       string   `json:"name,omitempty"`
+	PeerURLs   []string `json:"peerURLs,omitempty"`
+	ClientURLs []string `json:"clientURLs,omitempty"`
+	IsLearner  bool     `json:"isLearner,omitempty"`
+}
+
+func newHexMember(m *pb.Member) *hexMember {
+	return &hexMember{
+		ID:         strconv.FormatUint(m.GetID(), 16),
+		Name:       m.GetName(),
+		PeerURLs:   m.GetPeerURLs(),
+		ClientURLs: m.GetClientURLs(),
+		IsLearner:  m.GetIsLearner(),
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/proto"
 )
 
 // The formats, as --write-out names them.
@@ -35,8 +36,18 @@ const (
 	LeaseRevocation
 	// Members is the answer to member list.
 	Members
-	// Endpoints are the findings of endpoint status and endpoint health.
+	// Endpoints are the findings of endpoint status, health and hashkv.
 	Endpoints
+	// Administration are the answers to the role commands, to changes of users,
+	// and to alarms.
+	Administration
+	// Operations are the answers that etcdctl's fields format has no words for:
+	// to changes of the membership, move-leader, downgrade, user get, user list
+	// and auth status.
+	Operations
+	// Sentences are the answers that are the same in every format: to auth
+	// enable, auth disable, compaction and defrag.
+	Sentences
 )
 
 // Printer prints responses. Its methods return the error of writing, or an
@@ -62,9 +73,43 @@ type Printer interface {
 	LeaseEnded(id int64) error
 
 	MemberList(r *pb.MemberListResponse) error
+	// MemberAdd prints the addition of a member that will be called name and was
+	// announced with peerURLs, as the user wrote them. The simple format goes on
+	// with the environment to start the member in.
+	MemberAdd(name, peerURLs string, r *pb.MemberAddResponse) error
+	// MemberChange prints any other change of the membership; the simple format
+	// prints sentence.
+	MemberChange(sentence string, r MemberChange) error
 
 	EndpointHealth(hs []EndpointHealth) error
 	EndpointStatus(ss []EndpointStatus) error
+	EndpointHashKV(hs []EndpointHashKV) error
+
+	Alarm(r *pb.AlarmResponse) error
+	AuthStatus(r *pb.AuthStatusResponse) error
+	Role(name string, r *pb.AuthRoleGetResponse) error
+	RoleList(r *pb.AuthRoleListResponse) error
+	User(name string, r *pb.AuthUserGetResponse) error
+	UserList(r *pb.AuthUserListResponse) error
+
+	// Done prints an answer that has nothing to tell but that it is one; the
+	// simple format prints sentence. It is for answers of kind [Administration].
+	Done(sentence string, r Acknowledgement) error
+	// Report is Done for answers of kind [Operations].
+	Report(sentence string, r proto.Message) error
+}
+
+// Acknowledgement is an answer with a header.
+type Acknowledgement interface {
+	proto.Message
+	GetHeader() *pb.ResponseHeader
+}
+
+// MemberChange is the answer to a change of the membership: the members that
+// there are now.
+type MemberChange interface {
+	Acknowledgement
+	GetMembers() []*pb.Member
 }
 
 // EndpointHealth is what endpoint health found out about one endpoint.
@@ -81,6 +126,12 @@ type EndpointHealth struct {
 type EndpointStatus struct {
 	Endpoint string             `json:"Endpoint"`
 	Status   *pb.StatusResponse `json:"Status"`
+}
+
+// EndpointHashKV is one endpoint's answer to the HashKV RPC.
+type EndpointHashKV struct {
+	Endpoint string             `json:"Endpoint"`
+	HashKV   *pb.HashKVResponse `json:"HashKV"`
 }
 
 // Options says how to print.
@@ -105,7 +156,7 @@ func New(o Options) (Printer, error) {
 	case FormatSimple:
 		return &simple{out: o.Out, err: o.Err, hex: o.Hex, valueOnly: o.ValueOnly}, nil
 	case FormatFields:
-		return &fields{out: o.Out, hex: o.Hex}, nil
+		return &fields{refusal: refusal{FormatFields}, out: o.Out, hex: o.Hex}, nil
 	case FormatJSON:
 		return &jsonPrinter{out: o.Out, hex: o.Hex}, nil
 	case FormatTable:
@@ -123,10 +174,12 @@ func Check(format string, k Kind) error {
 	var ok bool
 	switch format {
 	case FormatTable:
-		ok = k == Members || k == Endpoints
+		ok = k == Members || k == Endpoints || k == Sentences
 	case FormatProtobuf:
-		ok = k == KeyValues || k == Leases || k == Members
-	case FormatSimple, FormatFields, FormatJSON:
+		ok = k != LeaseRevocation && k != Endpoints
+	case FormatFields:
+		ok = k != Operations
+	case FormatSimple, FormatJSON:
 		ok = true
 	default:
 		return &UnknownFormatError{Format: format}
@@ -182,6 +235,18 @@ func (f refusal) LeaseEnded(int64) error                  { return nil }
 func (f refusal) MemberList(*pb.MemberListResponse) error { return f.refuse() }
 func (f refusal) EndpointHealth([]EndpointHealth) error   { return f.refuse() }
 func (f refusal) EndpointStatus([]EndpointStatus) error   { return f.refuse() }
+func (f refusal) EndpointHashKV([]EndpointHashKV) error   { return f.refuse() }
+
+func (f refusal) MemberAdd(string, string, *pb.MemberAddResponse) error { return f.refuse() }
+func (f refusal) MemberChange(string, MemberChange) error               { return f.refuse() }
+func (f refusal) Alarm(*pb.AlarmResponse) error                         { return f.refuse() }
+func (f refusal) AuthStatus(*pb.AuthStatusResponse) error               { return f.refuse() }
+func (f refusal) Role(string, *pb.AuthRoleGetResponse) error            { return f.refuse() }
+func (f refusal) RoleList(*pb.AuthRoleListResponse) error               { return f.refuse() }
+func (f refusal) User(string, *pb.AuthUserGetResponse) error            { return f.refuse() }
+func (f refusal) UserList(*pb.AuthUserListResponse) error               { return f.refuse() }
+func (f refusal) Done(string, Acknowledgement) error                    { return f.refuse() }
+func (f refusal) Report(string, proto.Message) error                    { return f.refuse() }
 
 // page collects what one response prints, to be written at once.
 type page struct{ bytes.Buffer }

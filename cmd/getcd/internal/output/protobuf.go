@@ -50,3 +50,14 @@ func (p *protobuf) LeaseTimeToLive(r *pb.LeaseTimeToLiveResponse, _ bool) error 
 	return p.print(r.GetHeader())
 }
 func (p *protobuf) LeaseList(r *pb.LeaseLeasesResponse) error { return p.print(r.GetHeader()) }
+
+func (p *protobuf) MemberAdd(_, _ string, r *pb.MemberAddResponse) error { return p.print(r) }
+func (p *protobuf) MemberChange(_ string, r MemberChange) error          { return p.print(r) }
+func (p *protobuf) Alarm(r *pb.AlarmResponse) error                      { return p.print(r) }
+func (p *protobuf) AuthStatus(r *pb.AuthStatusResponse) error            { return p.print(r) }
+func (p *protobuf) Role(_ string, r *pb.AuthRoleGetResponse) error       { return p.print(r) }
+func (p *protobuf) RoleList(r *pb.AuthRoleListResponse) error            { return p.print(r) }
+func (p *protobuf) User(_ string, r *pb.AuthUserGetResponse) error       { return p.print(r) }
+func (p *protobuf) UserList(r *pb.AuthUserListResponse) error            { return p.print(r) }
+func (p *protobuf) Done(_ string, r Acknowledgement) error               { return p.print(r) }
+func (p *protobuf) Report(_ string, r proto.Message) error               { return p.print(r) }

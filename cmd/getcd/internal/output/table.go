@@ -29,6 +29,8 @@ func (t *table) EndpointHealth(hs []EndpointHealth) error {
 	return t.draw([]string{"endpoint", "health", "took", "error"}, rows)
 }
 
+func (t *table) EndpointHashKV(hs []EndpointHashKV) error { return t.draw(hashRows(hs)) }
+
 func (t *table) draw(header []string, rows [][]string) error {
 	var p page
 	cfg := tablewriter.NewConfigBuilder().WithRowAlignment(tw.AlignRight).Build()
@@ -93,6 +95,18 @@ func statusRows(ss []EndpointStatus) (header []string, rows [][]string) {
 		"raft index", "raft applied index", "errors", "downgrade target version",
 		"downgrade enabled",
 	}, rows
+}
+
+// hashRows is endpoint hashkv as cells, for the simple and the table format.
+func hashRows(hs []EndpointHashKV) (header []string, rows [][]string) {
+	for _, h := range hs {
+		rows = append(rows, []string{
+			h.Endpoint,
+			strconv.FormatUint(uint64(h.HashKV.GetHash()), 10),
+			strconv.FormatInt(h.HashKV.GetHashRevision(), 10),
+		})
+	}
+	return []string{"endpoint", "hash", "hash_revision"}, rows
 }
 
 func size(bytes int64) string { return humanize.Bytes(uint64(bytes)) }
