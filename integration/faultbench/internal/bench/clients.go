@@ -4,15 +4,14 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"time"
 
-	"go.etcd.io/etcd/client/v3"
-	"go.uber.org/zap"
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/integration/faultbench/internal/dropin"
+	"github.com/getcd/getcd/integration/faultbench/internal/etcdclient"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/watch"
 )
@@ -62,6 +61,14 @@ func (t target) dialOptions() []grpc.DialOption {
 	return []grpc.DialOption{grpc.WithStatsHandler(t.count)}
 }
 
+// settings are those of the clients that know nothing of getcd.
+func (t target) settings() etcdclient.Settings {
+	return etcdclient.Settings{
+		Endpoints: t.endpoints, TLS: t.tls, Username: t.username, Password: t.password,
+		LoginTimeout: patience, DialOptions: t.dialOptions(),
+	}
+}
+
 // clientType is a client with its settings.
 type clientType struct {
 	name, text string
@@ -82,15 +89,21 @@ func clientTypes() []clientType {
 		},
 		{
 			name: "clientv3", text: "etcd's own client with default settings",
-			dial: func(t target) (Client, error) { return dialClientv3(t, clientv3.Config{}) },
+			dial: func(t target) (Client, error) { return etcdclient.Dial(t.settings()) },
 		},
 		{
 			name: "clientv3-tuned", text: "etcd's own client with DialKeepAliveTime 10 s and DialKeepAliveTimeout 3 s",
 			dial: func(t target) (Client, error) {
-				return dialClientv3(t, clientv3.Config{
-					DialKeepAliveTime:    10 * time.Second,
-					DialKeepAliveTimeout: 3 * time.Second,
-				})
+				s := t.settings()
+				s.KeepAliveTime, s.KeepAliveTimeout = 10*time.Second, 3*time.Second
+				return etcdclient.Dial(s)
+			},
+		},
+		{
+			name: "dropin", text: "the program of clientv3 with one import path changed, to getcd's package clientv3",
+			dial: func(t target) (Client, error) {
+				c, err := dropin.Dial(t.settings())
+				return dropinClient{c}, err
 			},
 		},
 	}
@@ -184,80 +197,6 @@ func (g *getcdClient) KeepLease(ctx context.Context, ttl int64, renewed func(id 
 
 func (g *getcdClient) Close() error { return errors.Join(g.w.Close(), g.c.Close()) }
 
-type clientv3Client struct{ c *clientv3.Client }
+type dropinClient struct{ *dropin.Client }
 
-func dialClientv3(t target, cfg clientv3.Config) (Client, error) {
-	cfg.Endpoints, cfg.TLS, cfg.Username, cfg.Password = t.endpoints, t.tls, t.username, t.password
-	cfg.DialTimeout = patience // of the first authentication
-	cfg.DialOptions = t.dialOptions()
-	cfg.Logger = zap.NewNop()
-	c, err := clientv3.New(cfg)
-	if err != nil {
-		return nil, fmt.Errorf("clientv3: %w", err)
-	}
-	return &clientv3Client{c}, nil
-}
-
-func (v *clientv3Client) Put(ctx context.Context, key, value string) error {
-	_, err := v.c.Put(ctx, key, value)
-	return err
-}
-
-func (v *clientv3Client) Swap(ctx context.Context, key, old, value string) (bool, string, error) {
-	holds := clientv3.Compare(clientv3.Value(key), "=", old)
-	if old == "" {
-		holds = clientv3.Compare(clientv3.Version(key), "=", 0)
-	}
-	resp, err := v.c.Txn(ctx).If(holds).Then(clientv3.OpPut(key, value)).Else(clientv3.OpGet(key)).Commit()
-	if err != nil || resp.Succeeded {
-		return err == nil, "", err
-	}
-	if kvs := resp.Responses[0].GetResponseRange().GetKvs(); len(kvs) > 0 {
-		return false, string(kvs[0].Value), nil
-	}
-	return false, "", nil
-}
-
-func (v *clientv3Client) Get(ctx context.Context, key string, serializable bool) (string, error) {
-	var opts []clientv3.OpOption
-	if serializable {
-		opts = append(opts, clientv3.WithSerializable())
-	}
-	resp, err := v.c.Get(ctx, key, opts...)
-	if err != nil || len(resp.Kvs) == 0 {
-		return "", err
-	}
-	return string(resp.Kvs[0].Value), nil
-}
-
-func (v *clientv3Client) Watch(ctx context.Context, key string, from int64, each func(revision, version int64)) error {
-	for resp := range v.c.Watch(ctx, key, clientv3.WithRev(from)) {
-		if err := resp.Err(); err != nil {
-			return err
-		}
-		for _, event := range resp.Events {
-			each(event.Kv.ModRevision, event.Kv.Version)
-		}
-	}
-	return errEnded
-}
-
-func (v *clientv3Client) KeepLease(ctx context.Context, ttl int64, renewed func(id int64)) error {
-	granted, err := v.c.Grant(ctx, ttl)
-	if err != nil {
-		return err
-	}
-	answers, err := v.c.KeepAlive(ctx, granted.ID)
-	if err != nil {
-		return err
-	}
-	for range answers {
-		renewed(int64(granted.ID))
-	}
-	return errEnded
-}
-
-// Ambiguous is true of all errors, because clientv3 does not tell.
-func (v *clientv3Client) Ambiguous(error) bool { return true }
-
-func (v *clientv3Client) Close() error { return v.c.Close() }
+func (d dropinClient) active() string { return d.Active() }

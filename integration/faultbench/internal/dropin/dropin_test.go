@@ -1,0 +1,37 @@
+package dropin_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// What the bench says of a program that has changed one import path is true of the
+// very same program only.
+func TestOnlyTheImportPathDiffers(t *testing.T) {
+	read := func(file string) []string {
+		t.Helper()
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(string(text), "\n")
+		for i, l := range lines {
+			if strings.HasPrefix(l, "package ") {
+				return lines[i+1:]
+			}
+		}
+		t.Fatalf("%s has no package clause", file)
+		return nil
+	}
+	const etcd, getcd = `clientv3 "go.etcd.io/etcd/client/v3"`, `clientv3 "github.com/getcd/getcd/clientv3"`
+	want := read("../etcdclient/client.go")
+	for i, l := range want {
+		want[i] = strings.Replace(l, etcd, getcd, 1)
+	}
+	if diff := cmp.Diff(want, read("client.go")); diff != "" {
+		t.Errorf("go generate was not run (-want +got):\n%s", diff)
+	}
+}
