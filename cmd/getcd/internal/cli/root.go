@@ -86,15 +86,16 @@ finds the members by any URI that the getcd library knows, such as
 		&cobra.Group{ID: groupUtility, Title: "Utility commands"},
 	)
 	root.SetHelpCommandGroupID(groupUtility)
-	root.SetCompletionCommandGroupID(groupUtility)
 	root.AddCommand(
 		a.putCommand(), a.getCommand(), a.delCommand(), a.txnCommand(), a.watchCommand(), a.leaseCommand(),
 		a.compactionCommand(), a.alarmCommand(), a.defragCommand(), a.moveLeaderCommand(), a.downgradeCommand(),
 		a.authCommand(), a.userCommand(), a.roleCommand(),
-		a.memberCommand(), a.endpointCommand(),
-		a.lockCommand(),
+		a.memberCommand(), a.endpointCommand(), a.snapshotCommand(),
+		a.lockCommand(), a.electCommand(),
+		a.makeMirrorCommand(), a.checkCommand(), a.completionCommand(),
 		a.demoCommand(), a.versionCommand(), a.optionsCommand(root),
 	)
+	completeGlobalFlags(root)
 	hideGlobalFlags(root)
 	return root
 }
