@@ -5,12 +5,13 @@
 //	_, err := jobs.Put(ctx, "nightly", "…")              // puts jobs/nightly
 //	resp, err := jobs.Get(ctx, "", kv.WithPrefix())      // gets all of jobs/, without it
 //
-// NewKV, NewWatcher and NewLease wrap the services of those names. They prefix the
+// NewConn does it for all that is made on a connection: services, locks, elections,
+// generated stubs. NewKV, NewWatcher and NewLease wrap single services. They prefix the
 // keys of requests, in transactions and in the transactions inside them, in
 // comparisons as in operations, and take the prefix off those of responses and
 // events. What has no bound in the namespace (kv.WithFromKey, a prefix of "", a
-// range end of "\x00") ends where the namespace does, and one of the whole store is
-// the namespace's.
+// range end of "\x00") ends where the namespace does, and a range over the whole store
+// is one over the namespace.
 //
 // Revisions, leases, compaction and progress are the cluster's, which has one of
 // each. The key that is the prefix itself is in no namespace, since a key is never

@@ -1,9 +1,7 @@
 package namespace
 
 import (
-	"bytes"
 	"context"
-	"slices"
 
 	"github.com/getcd/getcd/lease"
 )
@@ -25,9 +23,6 @@ func (l *prefixedLease) TimeToLive(ctx context.Context, id lease.ID, opts ...lea
 	if err != nil {
 		return nil, err
 	}
-	resp.Keys = slices.DeleteFunc(resp.Keys, func(key []byte) bool { return !bytes.HasPrefix(key, []byte(l.p)) })
-	for i, key := range resp.Keys {
-		resp.Keys[i] = l.p.strip(key)
-	}
+	resp.Keys = l.p.stripKeys(resp.Keys)
 	return resp, nil
 }

@@ -21,18 +21,48 @@ import (
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
 	"github.com/getcd/getcd/namespace"
+	"github.com/getcd/getcd/watch"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// rig is a fake cluster in a synctest bubble, with one of the two ways into a
+// namespace: services of the connection that are wrapped, or a wrapped connection.
 type rig struct {
-	t    *testing.T
-	conn *grpc.ClientConn
+	t       *testing.T
+	conn    *grpc.ClientConn
+	wrapped bool
 }
 
+// run tests both ways.
 func run(t *testing.T, test func(r rig)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) { test(rig{t, fakeetcd.Start(t, 1).Conn(t)}) })
+	for name, wrapped := range map[string]bool{"services": false, "connection": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { test(rig{t, fakeetcd.Start(t, 1).Conn(t), wrapped}) })
+		})
+	}
+}
+
+func (r rig) store(prefix string) kv.KV {
+	if r.wrapped {
+		return kv.New(namespace.NewConn(r.conn, prefix))
+	}
+	return namespace.NewKV(kv.New(r.conn), prefix)
+}
+
+func (r rig) watcher(prefix string) watch.Watcher {
+	if r.wrapped {
+		return watch.New(namespace.NewConn(r.conn, prefix))
+	}
+	return namespace.NewWatcher(watch.New(r.conn), prefix)
+}
+
+func (r rig) leases(prefix string) lease.Lease {
+	if r.wrapped {
+		return lease.New(namespace.NewConn(r.conn, prefix))
+	}
+	return namespace.NewLease(lease.New(r.conn), prefix)
 }
 
 func put(t *testing.T, store kv.KV, pairs ...string) {
@@ -62,7 +92,7 @@ func TestRanges(t *testing.T) {
 			run(t, func(r rig) {
 				t, conn := r.t, r.conn
 				outer := kv.New(conn)
-				store := namespace.NewKV(outer, p)
+				store := r.store(p)
 				for _, key := range inside {
 					put(t, store, key, "v")
 				}
@@ -120,7 +150,7 @@ func TestLikeAStoreOfItsOwn(t *testing.T) {
 		t, conn := r.t, r.conn
 		alone := kv.New(fakeetcd.Start(t, 1).Conn(t))
 		outer := kv.New(conn)
-		store := namespace.NewKV(outer, "p/")
+		store := r.store("p/")
 		neighbours := []string{"p.", "1", "p/", "2", "p", "3", "p0", "4", "\xff", "5", "a", "6"}
 		put(t, outer, neighbours...)
 		rng := rand.New(rand.NewPCG(1, 2))
@@ -245,8 +275,8 @@ func neutral(m protoreflect.Message) {
 
 func TestMisuse(t *testing.T) {
 	run(t, func(r rig) {
-		t, conn := r.t, r.conn
-		store := namespace.NewKV(kv.New(conn), "p/")
+		t := r.t
+		store := r.store("p/")
 		ctx := t.Context()
 		for name, call := range map[string]func() error{
 			"Put":         func() error { _, err := store.Put(ctx, "", "v"); return err },
@@ -276,8 +306,8 @@ func TestMisuse(t *testing.T) {
 
 func TestCompactIsOfTheStore(t *testing.T) {
 	run(t, func(r rig) {
-		t, conn := r.t, r.conn
-		store := namespace.NewKV(kv.New(conn), "p/")
+		t := r.t
+		store := r.store("p/")
 		put(t, store, "a", "1", "a", "2")
 		if _, err := store.Compact(t.Context(), 3); err != nil {
 			t.Errorf("Compact: %v", err)
@@ -293,7 +323,7 @@ func TestNested(t *testing.T) {
 	run(t, func(r rig) {
 		t, conn := r.t, r.conn
 		outer := kv.New(conn)
-		store := namespace.NewKV(namespace.NewKV(outer, "p/"), "q/")
+		store := namespace.NewKV(r.store("p/"), "q/")
 		put(t, store, "a", "1")
 		got, err := store.Get(t.Context(), "", kv.WithFromKey())
 		if err != nil || !slices.Equal(keys(got.Kvs), []string{"a"}) {
@@ -309,8 +339,8 @@ func TestLease(t *testing.T) {
 	run(t, func(r rig) {
 		t, conn := r.t, r.conn
 		outer := kv.New(conn)
-		store := namespace.NewKV(outer, "p/")
-		leases := namespace.NewLease(lease.New(conn), "p/")
+		store := r.store("p/")
+		leases := r.leases("p/")
 		g, err := leases.Grant(t.Context(), 60)
 		if err != nil {
 			t.Fatalf("Grant: %v", err)

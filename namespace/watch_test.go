@@ -8,10 +8,7 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"google.golang.org/grpc"
-
 	"github.com/getcd/getcd/kv"
-	"github.com/getcd/getcd/namespace"
 	"github.com/getcd/getcd/watch"
 )
 
@@ -24,10 +21,10 @@ func describe(e *watch.Event) string {
 	return s
 }
 
-func history(t *testing.T, conn *grpc.ClientConn) (kv.KV, watch.Watcher) {
+func history(r rig) (kv.KV, watch.Watcher) {
+	t := r.t
 	t.Helper()
-	outer := kv.New(conn)
-	store := namespace.NewKV(outer, "p/")
+	outer, store := kv.New(r.conn), r.store("p/")
 	put(t, outer, "p.", "x", "p0", "x", "p/", "x")
 	put(t, store, "a", "1", "a", "2")
 	if _, err := store.Delete(t.Context(), "a"); err != nil {
@@ -35,15 +32,15 @@ func history(t *testing.T, conn *grpc.ClientConn) (kv.KV, watch.Watcher) {
 	}
 	put(t, store, "b", "3")
 	put(t, outer, "q", "x")
-	return store, namespace.NewWatcher(watch.New(conn), "p/")
+	return store, r.watcher("p/")
 }
 
 var wantHistory = []string{"PUT a=1", "PUT a=2 was a=1", "DELETE a= was a=2", "PUT b=3"}
 
 func TestWatch(t *testing.T) {
 	run(t, func(r rig) {
-		t, conn := r.t, r.conn
-		_, w := history(t, conn)
+		t := r.t
+		_, w := history(r)
 		defer w.Close()
 		opts := []kv.OpOption{kv.WithPrefix(), kv.WithRev(1), kv.WithPrevKV()}
 
@@ -95,8 +92,8 @@ func TestWatch(t *testing.T) {
 
 func TestFollow(t *testing.T) {
 	run(t, func(r rig) {
-		t, conn := r.t, r.conn
-		store, w := history(t, conn)
+		t := r.t
+		store, w := history(r)
 		defer w.Close()
 		for u, err := range w.Follow(t.Context(), "", kv.WithFromKey()) {
 			switch {
@@ -118,8 +115,8 @@ func TestFollow(t *testing.T) {
 
 func TestWatchMisuse(t *testing.T) {
 	run(t, func(r rig) {
-		t, conn := r.t, r.conn
-		w := namespace.NewWatcher(watch.New(conn), "p/")
+		t := r.t
+		w := r.watcher("p/")
 		defer w.Close()
 		resp := <-w.Watch(t.Context(), "")
 		if _, ok := errors.AsType[*kv.UsageError](resp.Err()); !ok || !resp.Canceled {
@@ -135,8 +132,8 @@ func TestWatchMisuse(t *testing.T) {
 // Channels that nobody receives from hold up neither Close nor the end of a context.
 func TestClose(t *testing.T) {
 	run(t, func(r rig) {
-		t, conn := r.t, r.conn
-		store, w := history(t, conn)
+		t := r.t
+		store, w := history(r)
 		ctx, cancel := context.WithCancel(t.Context())
 		abandoned := w.Watch(ctx, "", kv.WithPrefix(), kv.WithRev(1))
 		open := w.Watch(t.Context(), "", kv.WithPrefix(), kv.WithRev(1))
@@ -162,8 +159,8 @@ func TestClose(t *testing.T) {
 
 func TestRequestProgress(t *testing.T) {
 	run(t, func(r rig) {
-		t, conn := r.t, r.conn
-		w := namespace.NewWatcher(watch.New(conn), "p/")
+		t := r.t
+		w := r.watcher("p/")
 		defer w.Close()
 		ch := w.Watch(t.Context(), "a", kv.WithCreatedNotify())
 		if resp := <-ch; !resp.Created {

@@ -1,0 +1,75 @@
+package integration_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/election"
+	"github.com/getcd/getcd/integration/cluster"
+	"github.com/getcd/getcd/kv"
+	"github.com/getcd/getcd/lock"
+	"github.com/getcd/getcd/namespace"
+)
+
+// The server makes the keys of its own locks and elections: in the namespace, too.
+func TestNamespaceOfTheServersLocksAndElections(t *testing.T) {
+	c := startCluster(t, cluster.Config{Size: 1})
+	cl := dial(t, client.Config{Endpoints: c.Endpoints()})
+	cc, ctx := namespace.NewConn(cl.Conn(), "app/"), timeout(t)
+	all := func(want ...string) {
+		t.Helper()
+		resp, err := cl.Get(ctx, "", kv.WithPrefix())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, pair := range resp.Kvs {
+			got = append(got, string(pair.GetKey()))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("the keys are %q, want %q", got, want)
+		}
+	}
+	granted, err := cl.Grant(ctx, 60)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	e := election.New(cc)
+	leader, err := e.Campaign(ctx, "job", granted.ID, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all("app/" + string(leader.Leader.GetKey()))
+	if name := string(leader.Leader.GetName()); name != "job" {
+		t.Errorf("the election is %q, want job", name)
+	}
+	if _, err := e.Proclaim(ctx, leader.Leader, "b"); err != nil {
+		t.Errorf("Proclaim: %v", err)
+	}
+	for resp, err := range e.Observe(ctx, "job") {
+		if err != nil || string(resp.Kv.GetValue()) != "b" || string(resp.Kv.GetKey()) != string(leader.Leader.GetKey()) {
+			t.Errorf("observed %v, %v; want b at %s", resp, err, leader.Leader.GetKey())
+		}
+		break
+	}
+	if resp, err := e.Leader(ctx, "job"); err != nil || string(resp.Kv.GetKey()) != string(leader.Leader.GetKey()) {
+		t.Errorf("the leader is %v, %v; want that at %s", resp, err, leader.Leader.GetKey())
+	}
+	if _, err := e.Resign(ctx, leader.Leader); err != nil {
+		t.Errorf("Resign: %v", err)
+	}
+	all()
+
+	locks := lock.New(cc)
+	held, err := locks.Lock(ctx, "l", granted.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all("app/" + string(held.Key))
+	if _, err := locks.Unlock(ctx, string(held.Key)); err != nil {
+		t.Errorf("Unlock: %v", err)
+	}
+	all()
+}

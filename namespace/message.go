@@ -1,0 +1,170 @@
+package namespace
+
+import (
+	"bytes"
+	"slices"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3election/v3electionpb"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3lock/v3lockpb"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// shallow returns a copy of m that shares what m refers to: requests are the caller's,
+// and their values may be large.
+func shallow[M proto.Message](m M) M {
+	from := m.ProtoReflect()
+	to := from.New()
+	from.Range(func(field protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		to.Set(field, v)
+		return true
+	})
+	to.SetUnknown(from.GetUnknown())
+	return to.Interface().(M)
+}
+
+// bounds takes a key and a range end. No key and no end stays the server's to refuse.
+func (p space) bounds(key, end *[]byte) {
+	if len(*key) == 0 && len(*end) == 0 {
+		return
+	}
+	*key, *end = p.key(*key), p.end(*end)
+}
+
+// name takes what etcd makes keys of. An empty one stays as it is.
+func (p space) name(name *[]byte) {
+	if len(*name) > 0 {
+		*name = p.key(*name)
+	}
+}
+
+// request takes a request of any of etcd's services. It changes nothing of m.
+func (p space) request(m any) any {
+	switch m := m.(type) {
+	case *pb.RangeRequest:
+		r := shallow(m)
+		p.bounds(&r.Key, &r.RangeEnd)
+		return r
+	case *pb.PutRequest:
+		r := shallow(m)
+		p.name(&r.Key)
+		return r
+	case *pb.DeleteRangeRequest:
+		r := shallow(m)
+		p.bounds(&r.Key, &r.RangeEnd)
+		return r
+	case *pb.TxnRequest:
+		return p.txn(m)
+	case *pb.WatchRequest:
+		if m.GetCreateRequest() == nil {
+			return m
+		}
+		r := shallow(m.GetCreateRequest())
+		p.bounds(&r.Key, &r.RangeEnd)
+		return &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: r}}
+	case *v3lockpb.LockRequest:
+		r := shallow(m)
+		p.name(&r.Name)
+		return r
+	case *v3lockpb.UnlockRequest:
+		r := shallow(m)
+		p.name(&r.Key)
+		return r
+	case *v3electionpb.CampaignRequest:
+		r := shallow(m)
+		p.name(&r.Name)
+		return r
+	case *v3electionpb.LeaderRequest: // Observe's, too
+		r := shallow(m)
+		p.name(&r.Name)
+		return r
+	case *v3electionpb.ProclaimRequest:
+		r := shallow(m)
+		r.Leader = p.leader(r.GetLeader())
+		return r
+	case *v3electionpb.ResignRequest:
+		r := shallow(m)
+		r.Leader = p.leader(r.GetLeader())
+		return r
+	}
+	return m
+}
+
+func (p space) leader(m *v3electionpb.LeaderKey) *v3electionpb.LeaderKey {
+	if m == nil {
+		return nil
+	}
+	r := shallow(m)
+	p.name(&r.Name)
+	p.name(&r.Key)
+	return r
+}
+
+func (p space) txn(m *pb.TxnRequest) *pb.TxnRequest {
+	r := shallow(m)
+	r.Compare = slices.Clone(m.GetCompare())
+	for i, c := range r.GetCompare() {
+		c = shallow(c)
+		p.bounds(&c.Key, &c.RangeEnd)
+		r.Compare[i] = c
+	}
+	r.Success, r.Failure = p.branch(m.GetSuccess()), p.branch(m.GetFailure())
+	return r
+}
+
+func (p space) branch(ops []*pb.RequestOp) []*pb.RequestOp {
+	out := make([]*pb.RequestOp, len(ops))
+	for i, op := range ops {
+		switch op := op.GetRequest().(type) {
+		case *pb.RequestOp_RequestRange:
+			out[i] = &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: p.request(op.RequestRange).(*pb.RangeRequest)}}
+		case *pb.RequestOp_RequestPut:
+			out[i] = &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: p.request(op.RequestPut).(*pb.PutRequest)}}
+		case *pb.RequestOp_RequestDeleteRange:
+			out[i] = &pb.RequestOp{Request: &pb.RequestOp_RequestDeleteRange{RequestDeleteRange: p.request(op.RequestDeleteRange).(*pb.DeleteRangeRequest)}}
+		case *pb.RequestOp_RequestTxn:
+			out[i] = &pb.RequestOp{Request: &pb.RequestOp_RequestTxn{RequestTxn: p.txn(op.RequestTxn)}}
+		default:
+			out[i] = ops[i] // empty, which the server refuses
+		}
+	}
+	return out
+}
+
+// stripResponse takes the prefix off the keys of a response of any service.
+func (p space) stripResponse(m any) {
+	switch m := m.(type) {
+	case *pb.RangeResponse:
+		p.stripKVs(m.GetKvs())
+	case *pb.RangeStreamResponse:
+		p.stripKVs(m.GetRangeResponse().GetKvs())
+	case *pb.PutResponse:
+		p.stripKV(m.GetPrevKv())
+	case *pb.DeleteRangeResponse:
+		p.stripKVs(m.GetPrevKvs())
+	case *pb.TxnResponse:
+		p.stripTxn(m)
+	case *pb.WatchResponse:
+		p.stripEvents(m.GetEvents())
+	case *pb.LeaseTimeToLiveResponse:
+		m.Keys = p.stripKeys(m.GetKeys())
+	case *v3lockpb.LockResponse:
+		m.Key = p.strip(m.GetKey())
+	case *v3electionpb.CampaignResponse:
+		if l := m.GetLeader(); l != nil {
+			l.Name, l.Key = p.strip(l.GetName()), p.strip(l.GetKey())
+		}
+	case *v3electionpb.LeaderResponse:
+		p.stripKV(m.GetKv())
+	}
+}
+
+// stripKeys leaves out what is not in the namespace.
+func (p space) stripKeys(keys [][]byte) [][]byte {
+	keys = slices.DeleteFunc(keys, func(key []byte) bool { return !bytes.HasPrefix(key, []byte(p)) })
+	for i, key := range keys {
+		keys[i] = p.strip(key)
+	}
+	return keys
+}
