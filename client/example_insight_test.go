@@ -123,7 +123,7 @@ func ExampleConfig_logger() {
 	}
 	_ = c.Close()
 	// Unordered output:
-	// level=INFO msg="addresses changed" addresses=[member-1:2379]
+	// level=INFO msg="etcd: addresses changed" addresses=[member-1:2379]
 	// level=INFO msg="etcd: active endpoint changed" from="" to=member-1:2379 cause=<nil>
 }
 

@@ -76,7 +76,7 @@ func (f *follower) run(ctx context.Context) {
 		if learned {
 			failures = 0
 		}
-		f.service.logger.Warn("naming: the endpoints of a service are not followed", "service", f.service.prefix, "error", err)
+		f.service.logger.Warn("etcd: the endpoints of a service are not followed", "service", f.service.prefix, "cause", err)
 		f.cc.ReportError(status.Error(codes.Unavailable, err.Error()))
 		if !backoff.Sleep(ctx, pauses.Pause(failures)) {
 			return

@@ -161,7 +161,7 @@ func (s *Service) List(ctx context.Context, opts ...kv.OpOption) (map[string]End
 func (s *Service) endpoint(key, value []byte) (Endpoint, bool) {
 	e, err := parse(value)
 	if err != nil {
-		s.logger.Warn("naming: a value is no endpoint", "key", string(key), "error", err)
+		s.logger.Warn("etcd: a value is no endpoint", "key", string(key), "cause", err)
 	}
 	return e, err == nil
 }

@@ -125,7 +125,7 @@ func (s *srvSource) discover(ctx context.Context, c *dnsClient, domain string) (
 		if ignored := plain.err == nil; ignored != s.plainIgnored {
 			s.plainIgnored = ignored
 			if ignored {
-				s.logger.Warn("both TLS and plain SRV records exist; the plain ones are ignored",
+				s.logger.Warn("etcd: both TLS and plain SRV records exist; the plain ones are ignored",
 					"domain", s.domain, "ignored", plainService+domain)
 			}
 		}
@@ -289,7 +289,7 @@ func (s *srvSource) sorted(records []*dns.SRV) []*dns.SRV {
 	}
 	if !s.cut {
 		s.cut = true
-		s.logger.Warn("too many SRV records; those with the highest priority values are ignored",
+		s.logger.Warn("etcd: too many SRV records; those with the highest priority values are ignored",
 			"domain", s.domain, "records", len(records), "used", maxAddresses)
 	}
 	return records[:maxAddresses]

@@ -309,7 +309,7 @@ func (w *watcher) report() {
 	if found := len(addrs); found > maxAddresses {
 		addrs = addrs[:maxAddresses]
 		if !w.cut {
-			w.r.opts.Logger.Warn("too many addresses; the last ones are ignored", "addresses", found, "used", maxAddresses)
+			w.r.opts.Logger.Warn("etcd: too many addresses; the last ones are ignored", "addresses", found, "used", maxAddresses)
 		}
 		w.cut = true
 	} else {
@@ -338,13 +338,13 @@ func (w *watcher) report() {
 		// pauses. The state is the same whatever DNS says, so it is the report
 		// that is repeated.
 		if w.refused == 0 {
-			w.r.opts.Logger.Warn("gRPC refused the addresses", "error", err)
+			w.r.opts.Logger.Warn("etcd: gRPC refused the addresses", "cause", err)
 		}
 		w.dirty, w.reportAt = true, time.Now().Add(backoff(w.refused))
 		w.refused++
 		return
 	}
-	w.r.opts.Logger.Info("addresses changed", "addresses", addrs)
+	w.r.opts.Logger.Info("etcd: addresses changed", "addresses", addrs)
 	w.reported, w.refused = addrs, 0
 }
 
@@ -405,9 +405,9 @@ func (w *watcher) endpointErrors() []error {
 		switch text {
 		case e.logged:
 		case "":
-			w.r.opts.Logger.Info("endpoint resolves again", "endpoint", e.uri)
+			w.r.opts.Logger.Info("etcd: endpoint resolves again", "endpoint", e.uri)
 		default:
-			w.r.opts.Logger.Warn("endpoint does not resolve", "endpoint", e.uri, "error", err, "keeping", len(e.addrs))
+			w.r.opts.Logger.Warn("etcd: endpoint does not resolve", "endpoint", e.uri, "cause", err, "keeping", len(e.addrs))
 		}
 		e.logged = text
 	}

@@ -63,7 +63,7 @@ func (m *manager) NewWatchChannel(ctx context.Context) (WatchChannel, error) {
 		defer close(out)
 		err := m.follow(ctx, out, begun)
 		if ctx.Err() == nil {
-			m.client.GetLogger().Warn("the endpoints of a service are not watched any more", "error", err)
+			m.client.GetLogger().Warn("etcd: the endpoints of a service are not watched any more", "cause", err)
 		}
 		select {
 		case begun <- err:
