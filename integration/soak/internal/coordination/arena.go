@@ -1,0 +1,414 @@
+package coordination
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/getcd/getcd/kv"
+	"github.com/getcd/getcd/lease"
+)
+
+// The times of a contender. None holds or waits for longer, so that an old key in the
+// queue is an orphan (inspector).
+const (
+	patience  = 8 * time.Second  // how long it waits
+	section   = 8 * time.Second  // how long it holds
+	stubborn  = 6 * time.Second  // how long a stale one waits to be succeeded
+	finishing = 10 * time.Second // how long its unlocking may take
+	removing  = 15 * time.Second // how long a key may stay whose owner gave up in an outage
+	ttl       = 3 * time.Second  // of leases
+)
+
+// arena is one thing that many contend for, and what it guards.
+type arena struct {
+	s        *soak
+	figures  func(*Report) *Holds
+	prefix   string // of the contenders' keys
+	resource string // the key that is guarded
+	first    []kv.OpOption
+	// before is the prefix of the keys of which none may be older than a holder's:
+	// all, or the writers' for a shared one.
+	before func(shared bool) string
+
+	mu      sync.Mutex // guards what follows
+	newest  int64      // token that was acquired
+	holding map[*hold]bool
+	lastGot time.Time
+	said    []mark // proclamations that were certainly made, by revision
+}
+
+func newArena(s *soak, name string, figures func(*Report) *Holds) *arena {
+	a := &arena{
+		s: s, figures: figures, prefix: s.cfg.Prefix + name + "/", resource: s.cfg.Prefix + "guarded-by-" + name,
+		first: append(kv.WithFirstCreate(), kv.WithKeysOnly()), holding: make(map[*hold]bool), lastGot: time.Now(),
+	}
+	a.before = func(bool) string { return a.prefix }
+	s.orphans.watch(a)
+	return a
+}
+
+func (a *arena) count(f func(*Holds)) { a.s.count(func(r *Report) { f(a.figures(r)) }) }
+
+// contend acquires and gives up, again and again, until ctx ends.
+func (a *arena) contend(ctx context.Context, who string, c contender, rng *rand.Rand) {
+	defer c.close()
+	for ctx.Err() == nil {
+		h := a.acquire(ctx, who, c, rng)
+		if h != nil {
+			a.hold(ctx, h, rng)
+		}
+		pause(ctx, between(rng, 0, 40*time.Millisecond))
+	}
+}
+
+// acquire waits with some patience, seldom with little.
+func (a *arena) acquire(ctx context.Context, who string, c contender, rng *rand.Rand) *hold {
+	wait := patience
+	if rng.IntN(3) == 0 {
+		wait = between(rng, 5*time.Millisecond, 600*time.Millisecond)
+	}
+	wctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	h, err := c.acquire(wctx)
+	if err == nil {
+		h.who = who
+		return h
+	}
+	if wctx.Err() == nil {
+		a.count(func(h *Holds) { h.Failed++ })
+		a.s.cfg.Log("coordination: %s: %v", who, err)
+		return nil
+	}
+	var beyond time.Duration
+	if deadline, _ := wctx.Deadline(); ctx.Err() == nil {
+		beyond = time.Since(deadline)
+	}
+	a.count(func(h *Holds) { h.GivenUp++; h.Beyond = max(h.Beyond, beyond) })
+	if beyond > cleanupTime+slack {
+		a.s.violate("%s gave up waiting %v after its context had ended: %v", who, beyond, err)
+	}
+	a.mustLeaveNothing(ctx, who, c.session())
+	return nil
+}
+
+const (
+	// cleanupTime is what the packages say that cleaning up may take.
+	cleanupTime = 3 * time.Second
+	// slack is for a machine that is busy.
+	slack = 3 * time.Second
+)
+
+// mustLeaveNothing checks that who gave up has no key in its session, or not for
+// longer than the cluster cannot be reached.
+func (a *arena) mustLeaveNothing(ctx context.Context, who string, session lease.ID) {
+	if session == lease.NoLease {
+		return // a lease that is made for each acquisition ends by itself
+	}
+	octx, cancel := within(ctx, removing)
+	defer cancel()
+	for first := true; ; first = false {
+		lives, _, keys, err := a.s.outside.lives(octx, session, "")
+		if err != nil || !lives || len(keys) == 0 {
+			return
+		}
+		if first {
+			a.count(func(h *Holds) { h.LeftBehind++ })
+		}
+		if !pause(octx, 100*time.Millisecond) {
+			a.s.violate("%s gave up waiting, and %q is there still %v later", who, keys, removing)
+			return
+		}
+	}
+}
+
+// hold is the critical section.
+func (a *arena) hold(ctx context.Context, h *hold, rng *rand.Rand) {
+	a.enter(h)
+	hctx, cancel := within(ctx, section)
+	for seq := range 1 + rng.IntN(5) {
+		if !a.write(hctx, h, seq) || hctx.Err() != nil {
+			break
+		}
+		if h.proclaim != nil && rng.IntN(2) == 0 {
+			a.proclaim(hctx, h, seq)
+		}
+		pause(ctx, between(rng, 0, 15*time.Millisecond))
+	}
+	cancel()
+	if h.token != 0 && rng.IntN(12) == 0 && ctx.Err() == nil {
+		a.beStale(ctx, h)
+	}
+	a.leave(ctx, h)
+}
+
+func (a *arena) enter(h *hold) {
+	a.mu.Lock()
+	var others []*hold
+	for o := range a.holding {
+		if !(o.shared && h.shared) && !o.revoked.Load() && o.token < h.token && o.believes() {
+			others = append(others, o)
+		}
+	}
+	late := h.token != 0 && h.token < a.newest
+	gap := time.Since(a.lastGot)
+	a.newest, a.lastGot = max(a.newest, h.token), time.Now()
+	a.holding[h] = true
+	a.mu.Unlock()
+	a.count(func(f *Holds) {
+		f.Acquired++
+		f.Gap = max(f.Gap, gap)
+		f.Overlaps += len(others)
+		if late {
+			f.Superseded++
+		}
+	})
+	for _, o := range others {
+		a.s.cfg.Log("coordination: %v acquired it while %v believes to hold it", h, o)
+	}
+}
+
+// write writes to the resource, and reports whether it is held still.
+func (a *arena) write(ctx context.Context, h *hold, seq int) bool {
+	if h.commit == nil {
+		return h.believes()
+	}
+	if h.shared {
+		return a.read(ctx, h)
+	}
+	wctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	own := mark{h.token, seq, h.who}
+	resp, held, err := h.commit(wctx, kv.OpPut(a.resource, own.String(), kv.WithPrevKV()), kv.OpGet(a.before(h.shared), a.first...))
+	switch {
+	case err != nil:
+		a.count(func(f *Holds) { f.Ambiguous++ })
+		return h.believes()
+	case !held:
+		a.refused(ctx, h)
+		return false
+	}
+	a.count(func(f *Holds) { f.Writes++ })
+	if prev := resp.Responses[0].GetResponsePut().GetPrevKv(); prev != nil {
+		switch before := parseMark(prev.Value); {
+		case before.token > own.token:
+			a.s.violate("%v wrote, and was accepted, after %q had written with a greater token", h, before)
+		case before.token == own.token && before.seq >= own.seq:
+			a.s.violate("%v: its write %d was applied after, or as well as, %q", h, own.seq, before)
+		}
+	}
+	a.checkFirst(h, resp.Responses[1].GetResponseRange().GetKvs()[0].GetCreateRevision(), resp.Header.Revision)
+	return true
+}
+
+// read is what a shared holder does: the resource must not change meanwhile.
+func (a *arena) read(ctx context.Context, h *hold) bool {
+	rctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	var seen int64 = -1
+	for range 2 {
+		resp, held, err := h.commit(rctx, kv.OpGet(a.resource), kv.OpGet(a.before(true), a.first...))
+		switch {
+		case err != nil:
+			a.count(func(f *Holds) { f.Ambiguous++ })
+			return h.believes()
+		case !held:
+			a.refused(ctx, h)
+			return false
+		}
+		var mod int64
+		if kvs := resp.Responses[0].GetResponseRange().GetKvs(); len(kvs) > 0 {
+			mod = kvs[0].ModRevision
+		}
+		if seen >= 0 && mod != seen {
+			a.s.violate("%v: the resource was written at revision %d while it was held for reading", h, mod)
+		}
+		seen = mod
+		if kvs := resp.Responses[1].GetResponseRange().GetKvs(); len(kvs) > 0 {
+			if kvs[0].CreateRevision < h.token {
+				a.s.violate("%v reads while a writer (%d) came before", h, kvs[0].CreateRevision)
+			}
+		}
+		a.count(func(f *Holds) { f.Writes++ })
+	}
+	return true
+}
+
+// checkFirst checks that a holder is the first in the queue.
+func (a *arena) checkFirst(h *hold, first, rev int64) {
+	if !h.shared && first != h.token {
+		a.s.violate("two holders: %v wrote at revision %d, when the first in the queue was %d", h, rev, first)
+	}
+}
+
+// refused is called when the server has told a holder that it holds nothing.
+func (a *arena) refused(ctx context.Context, h *hold) {
+	a.count(func(f *Holds) { f.Refused++; f.Lost++ })
+	if !h.revoked.Load() {
+		octx, cancel := within(ctx, finishing)
+		defer cancel()
+		// Looked at twice: the member that refused may have been ahead of the leader.
+		for range 2 {
+			lives, attached, _, err := a.s.outside.lives(octx, h.lease, h.key)
+			if err != nil || !lives || attached || h.revoked.Load() {
+				break
+			}
+			if !pause(octx, 700*time.Millisecond) {
+				return
+			}
+			if lives, attached, _, err = a.s.outside.lives(octx, h.lease, h.key); err == nil && lives && !attached && !h.revoked.Load() {
+				a.s.violate("%v was lost while its lease lives: somebody has deleted its key", h)
+				break
+			}
+		}
+	}
+	a.mustBeTold(ctx, h)
+}
+
+// mustBeTold checks that who has lost it is told, before its lease could have ended.
+func (a *arena) mustBeTold(ctx context.Context, h *hold) {
+	began := time.Now()
+	limit := time.NewTimer(ttl + slack)
+	defer limit.Stop()
+	select {
+	case <-h.done:
+		if h.err() == nil {
+			a.s.violate("%v: Done is closed, and Err is nil", h)
+		}
+		a.count(func(f *Holds) { f.Told = max(f.Told, time.Since(began)) })
+	case <-limit.C:
+		a.s.violate("%v was lost, and was not told of it within %v", h, ttl+slack)
+	}
+}
+
+// leave gives it up, held or lost.
+func (a *arena) leave(ctx context.Context, h *hold) {
+	a.mu.Lock()
+	delete(a.holding, h)
+	a.mu.Unlock()
+	uctx, cancel := within(ctx, finishing)
+	defer cancel()
+	if err := h.unlock(uctx); err != nil && !h.knows(err) {
+		a.s.cfg.Log("coordination: %s: giving it up: %v", h.who, err)
+	}
+}
+
+// beStale loses it, waits until somebody else has it, gives it up only then, and
+// checks that the other's was left alone.
+func (a *arena) beStale(ctx context.Context, h *hold) {
+	rctx, cancel := within(ctx, stubborn)
+	defer cancel()
+	h.revoked.Store(true)
+	if _, err := a.s.outside.revoke(rctx, h.lease); err != nil {
+		return
+	}
+	a.s.count(func(r *Report) { r.Revoked++ })
+	a.mustBeTold(ctx, h)
+	next := a.successor(rctx, h.token)
+	if next == nil {
+		return
+	}
+	a.mu.Lock()
+	delete(a.holding, h)
+	a.mu.Unlock()
+	if h.proclaim != nil {
+		a.proclaimStale(rctx, h)
+	}
+	if _, held, err := h.commit(rctx, kv.OpPut(a.resource, mark{h.token, 1 << 20, h.who}.String())); err == nil && held {
+		a.s.violate("%v wrote after %v had taken over", h, next)
+	}
+	uctx, cancel := within(ctx, finishing)
+	defer cancel()
+	err := h.unlock(uctx)
+	if err == nil && h.knows(nil) || err != nil && h.knows(err) {
+		a.count(func(f *Holds) { f.Stale++ })
+	} else if err == nil {
+		a.s.violate("%v was lost, and its Unlock says that all is well", h)
+	}
+	// Whether the successor was harmed its own next write tells (refused); this looks
+	// at once.
+	if !a.holds(next) || next.revoked.Load() {
+		return
+	}
+	octx, cancel := within(ctx, perMember)
+	defer cancel()
+	lives, attached, _, err := a.s.outside.lives(octx, next.lease, next.key)
+	if err == nil && lives && !attached && a.holds(next) && !next.revoked.Load() {
+		a.s.violate("%v was freed by the stale Unlock of %v", next, h)
+	}
+	h.unlock = func(context.Context) error { return nil }
+}
+
+// successor waits for somebody with a greater token.
+func (a *arena) successor(ctx context.Context, token int64) *hold {
+	for {
+		a.mu.Lock()
+		for h := range a.holding {
+			if h.token > token {
+				a.mu.Unlock()
+				return h
+			}
+		}
+		a.mu.Unlock()
+		if !pause(ctx, 2*time.Millisecond) {
+			return nil
+		}
+	}
+}
+
+func (a *arena) holds(h *hold) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.holding[h]
+}
+
+// present returns one who holds it, or nil.
+func (a *arena) present() *hold {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for h := range a.holding {
+		if h.lease != lease.NoLease {
+			return h
+		}
+	}
+	return nil
+}
+
+func (a *arena) proclaim(ctx context.Context, h *hold, seq int) {
+	pctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	own := mark{h.token, seq, h.who}
+	err := h.proclaim(pctx, own.String())
+	if err != nil {
+		if h.denied(err) {
+			a.refused(ctx, h)
+		}
+		return
+	}
+	a.s.count(func(r *Report) { r.Proclaimed++ })
+	a.mu.Lock()
+	a.said = append(a.said, own)
+	a.mu.Unlock()
+}
+
+// proclaimStale proclaims as one who leads no more, until it is told so.
+func (a *arena) proclaimStale(ctx context.Context, h *hold) {
+	var last error
+	for ctx.Err() == nil {
+		err := h.proclaim(ctx, "a stale leader's")
+		if err == nil {
+			a.s.violate("%v does not lead any more, and was allowed to proclaim", h)
+			return
+		}
+		if h.denied(err) {
+			return
+		}
+		last = err
+		pause(ctx, 50*time.Millisecond)
+	}
+	if last != nil {
+		a.s.cfg.Log("coordination: %s", fmt.Errorf("%v: a stale proclamation was not answered: %w", h, last))
+	}
+}

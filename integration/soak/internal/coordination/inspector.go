@@ -1,0 +1,93 @@
+package coordination
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/getcd/getcd/kv"
+)
+
+// oldest is how old a key in a queue can be: its owner waits, holds, is stale and gives
+// up, and if it cannot, its lease ends.
+const oldest = patience + section + stubborn + finishing + removing + 2*ttl
+
+// inspector looks at the queues from outside for keys that nobody can own any more.
+type inspector struct {
+	mu     sync.Mutex // guards what follows
+	arenas []*arena
+}
+
+func (i *inspector) watch(a *arena) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.arenas = append(i.arenas, a)
+}
+
+func (i *inspector) watched() []*arena {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return append([]*arena(nil), i.arenas...)
+}
+
+// run looks until ctx ends.
+func (i *inspector) run(ctx context.Context, s *soak) {
+	type id struct {
+		key string
+		rev int64
+	}
+	since := make(map[id]time.Time)
+	for pause(ctx, time.Second) {
+		seen := make(map[id]bool)
+		complete := true
+		for _, a := range i.watched() {
+			octx, cancel := context.WithTimeout(ctx, 5*time.Second)
+			resp, err := s.outside.get(octx, a.prefix, kv.WithPrefix(), kv.WithKeysOnly())
+			cancel()
+			if err != nil {
+				complete = false
+				continue
+			}
+			for _, k := range resp.Kvs {
+				key := id{string(k.Key), k.CreateRevision}
+				seen[key] = true
+				if since[key].IsZero() {
+					since[key] = time.Now()
+				}
+				if age := time.Since(since[key]); age > oldest {
+					s.violate("the key %q of revision %d is in the queue for longer than any of its owners could live (%v)", k.Key, k.CreateRevision, oldest)
+				}
+			}
+		}
+		for key := range since {
+			if complete && !seen[key] {
+				delete(since, key)
+			}
+		}
+	}
+}
+
+// revokeAtRandom revokes the leases of those who hold something, behind their backs,
+// and checks that they are told.
+func (s *soak) revokeAtRandom(ctx context.Context) {
+	rng := s.random("revoker", 0)
+	var told sync.WaitGroup
+	defer told.Wait()
+	for pause(ctx, between(rng, 300*time.Millisecond, 3*time.Second)) {
+		arenas := s.orphans.watched()
+		if len(arenas) == 0 {
+			continue
+		}
+		a := arenas[rng.IntN(len(arenas))]
+		h := a.present()
+		if h == nil || h.revoked.Swap(true) {
+			continue
+		}
+		was, err := s.outside.revoke(ctx, h.lease)
+		if err != nil || !was {
+			continue
+		}
+		s.count(func(r *Report) { r.Revoked++ })
+		told.Go(func() { a.mustBeTold(ctx, h) })
+	}
+}

@@ -1,0 +1,170 @@
+package coordination
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/clientv3/concurrency"
+	"github.com/getcd/getcd/kv"
+	"github.com/getcd/getcd/lease"
+	"github.com/getcd/getcd/lock"
+)
+
+// contenders of one kind in an arena.
+type kind struct {
+	name string
+	n    int
+	make func(i int, rng *rand.Rand) (contender, error)
+}
+
+// run has all contend until ctx ends.
+func (a *arena) run(ctx context.Context, name string, kinds []kind) {
+	var wg sync.WaitGroup
+	for _, k := range kinds {
+		for i := range k.n {
+			who := fmt.Sprintf("%s %s %d", name, k.name, i)
+			rng := a.s.random(who, i)
+			c, err := k.make(i, rng)
+			if err != nil {
+				a.s.violate("%s: %v", who, err)
+				continue
+			}
+			wg.Go(func() { a.contend(ctx, who, c, rng) })
+		}
+	}
+	wg.Wait()
+}
+
+// locks has mutexes, lockers and clientv3's mutexes contend for one lock.
+func locks(ctx context.Context, s *soak) {
+	a := newArena(s, "lock", func(r *Report) *Holds { return &r.Locks })
+	name := strings.TrimSuffix(a.prefix, "/")
+	a.run(ctx, "lock", []kind{
+		{"mutex", 4, func(i int, rng *rand.Rand) (contender, error) {
+			c := s.clients[i%len(s.clients)]
+			opts := []lock.Option{lock.WithTTL(ttl)}
+			if i%2 == 0 {
+				opts = append(opts, lock.WithLease(c))
+			}
+			m, err := lock.NewMutex(c.Conn(), name, opts...)
+			return &mutex{m: m, rng: rng}, err
+		}},
+		{"locker", 2, func(i int, _ *rand.Rand) (contender, error) {
+			c := s.clients[i%len(s.clients)]
+			l, err := lock.NewLocker(c.Conn(), lock.Config{
+				TTL: 5 * time.Second, Heartbeat: 500 * time.Millisecond, Retries: 1, RequestTimeout: time.Second, RetryInterval: 100 * time.Millisecond,
+			})
+			return &locker{c: c, l: l, name: name}, err
+		}},
+		{"facade", 3, func(i int, rng *rand.Rand) (contender, error) {
+			return &facadeMutex{name: name, sessions: facadeSessions{c: s.facades[i%len(s.facades)], rng: rng}}, nil
+		}},
+	})
+}
+
+// mutex contends by package lock's Mutex.
+type mutex struct {
+	m   *lock.Mutex
+	rng *rand.Rand
+}
+
+func (c *mutex) session() lease.ID { return lease.NoLease }
+func (c *mutex) close()            {}
+
+func (c *mutex) acquire(ctx context.Context) (*hold, error) {
+	err := lock.ErrLocked
+	if c.rng.IntN(4) == 0 {
+		err = c.m.TryLock(ctx)
+	}
+	if errors.Is(err, lock.ErrLocked) {
+		err = c.m.Lock(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &hold{
+		key: c.m.Key(), token: c.m.Token(), lease: leaseOf(c.m.Key()),
+		commit: func(ctx context.Context, ops ...kv.Op) (*kv.TxnResponse, bool, error) {
+			resp, err := c.m.Txn(ctx).Then(ops...).Commit()
+			if errors.Is(err, lock.ErrLost) {
+				return nil, false, nil
+			}
+			return resp, err == nil, err
+		},
+		done: c.m.Done(), err: c.m.Err, unlock: c.m.Unlock,
+		knows: func(err error) bool { return errors.Is(err, lock.ErrLost) },
+	}, nil
+}
+
+// locker contends by package lock's Locker, on etcd's lock service.
+type locker struct {
+	c    *client.Client
+	l    *lock.Locker
+	name string
+}
+
+func (c *locker) session() lease.ID { return lease.NoLease }
+func (c *locker) close()            {}
+
+func (c *locker) acquire(ctx context.Context) (*hold, error) {
+	held, err := c.l.Lock(ctx, c.name)
+	if err != nil {
+		return nil, err
+	}
+	h := &hold{
+		key: held.Key(), lease: leaseOf(held.Key()), done: held.Done(), err: held.Err, unlock: held.Unlock,
+		knows: func(err error) bool { return errors.Is(err, lock.ErrLost) },
+	}
+	// The service does not tell the token: it is the key's create revision.
+	resp, err := c.c.Get(ctx, held.Key(), kv.WithKeysOnly())
+	switch {
+	case err != nil:
+		uctx, cancel := within(ctx, finishing)
+		defer cancel()
+		_ = held.Unlock(uctx) // failing that, its TTL ends it
+		return nil, err
+	case len(resp.Kvs) == 0: // lost already; no token is smaller
+		h.token = -1
+	default:
+		h.token = resp.Kvs[0].CreateRevision
+	}
+	h.commit = guarded(c.c, kv.Compare(kv.CreateRevision(h.key), "=", h.token))
+	return h, nil
+}
+
+// facadeMutex contends by clientv3's Mutex.
+type facadeMutex struct {
+	name     string
+	sessions facadeSessions
+	m        *concurrency.Mutex
+}
+
+func (c *facadeMutex) session() lease.ID { return c.sessions.id() }
+func (c *facadeMutex) close()            { c.sessions.close() }
+
+func (c *facadeMutex) acquire(ctx context.Context) (*hold, error) {
+	s, fresh, err := c.sessions.get()
+	if err != nil {
+		return nil, err
+	}
+	if fresh || c.m == nil {
+		c.m = concurrency.NewMutex(s, c.name)
+	}
+	m := c.m
+	if err := m.Lock(ctx); err != nil {
+		return nil, err
+	}
+	// The token is the key's create revision, which the guard compares with.
+	guard := m.IsOwner()
+	return &hold{
+		key: m.Key(), token: guard.GetCompare().GetCreateRevision(), lease: s.Lease(),
+		commit: guarded(s.Client(), guard), done: s.Done(), err: s.Native().Err, unlock: m.Unlock,
+		knows: func(error) bool { return true }, // clientv3's says nothing of a loss
+	}, nil
+}

@@ -1,0 +1,33 @@
+package coordination_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/getcd/getcd/integration/cluster"
+)
+
+func TestMain(m *testing.M) {
+	cluster.Main()
+	goleak.VerifyTestMain(m)
+}
+
+// startCluster runs a cluster for the test.
+func startCluster(tb testing.TB, cfg cluster.Config) *cluster.Cluster {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), time.Minute)
+	defer cancel()
+	c, err := cluster.Start(ctx, cfg)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := c.Stop(); err != nil {
+			tb.Errorf("stopping the cluster: %v", err)
+		}
+	})
+	return c
+}

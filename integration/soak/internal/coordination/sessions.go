@@ -1,0 +1,91 @@
+package coordination
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/clientv3"
+	"github.com/getcd/getcd/clientv3/concurrency"
+	"github.com/getcd/getcd/lease"
+	"github.com/getcd/getcd/session"
+)
+
+// uses is how often a session is used before it is replaced.
+const uses = 20
+
+// sessions gives a worker its session, and another when that has ended or was used
+// often enough.
+type sessions struct {
+	c    *client.Client
+	rng  *rand.Rand
+	now  *session.Session
+	left int
+}
+
+// get returns the session, and whether it is another one than before.
+func (k *sessions) get(ctx context.Context) (s *session.Session, fresh bool, err error) {
+	if k.now != nil && k.now.Err() == nil && k.left > 0 {
+		k.left--
+		return k.now, false, nil
+	}
+	k.close()
+	if k.now, err = session.New(ctx, k.c, session.WithTTL(ttl)); err != nil {
+		k.now = nil
+		return nil, false, err
+	}
+	k.left = 1 + k.rng.IntN(uses)
+	return k.now, true, nil
+}
+
+func (k *sessions) id() lease.ID {
+	if k.now == nil || k.now.Err() != nil {
+		return lease.NoLease
+	}
+	return k.now.ID()
+}
+
+func (k *sessions) close() {
+	if k.now != nil {
+		_ = k.now.Close(context.Background()) // failing that, its TTL ends it
+		k.now = nil
+	}
+}
+
+// facadeSessions is sessions of clientv3's kind.
+type facadeSessions struct {
+	c    *clientv3.Client
+	rng  *rand.Rand
+	now  *concurrency.Session
+	left int
+}
+
+func (k *facadeSessions) get() (s *concurrency.Session, fresh bool, err error) {
+	if k.now != nil && k.now.Native().Err() == nil && k.left > 0 {
+		k.left--
+		return k.now, false, nil
+	}
+	k.close()
+	// NewSession has no context: its client's is without end.
+	if k.now, err = concurrency.NewSession(k.c, concurrency.WithTTL(int(ttl/time.Second))); err != nil {
+		k.now = nil
+		return nil, false, err
+	}
+	k.left = 1 + k.rng.IntN(uses)
+	return k.now, true, nil
+}
+
+func (k *facadeSessions) id() lease.ID {
+	if k.now == nil || k.now.Native().Err() != nil {
+		return lease.NoLease
+	}
+	return k.now.Lease()
+}
+
+func (k *facadeSessions) close() {
+	if k.now != nil {
+		_ = k.now.Close() // failing that, its TTL ends it
+		k.now = nil
+	}
+}
