@@ -56,16 +56,24 @@ func WithContext(ctx context.Context) SessionOption {
 // NewSession makes a session of the client. It returns when the lease was renewed
 // once, or with the reason why it was not.
 func NewSession(client *clientv3.Client, opts ...SessionOption) (*Session, error) {
+	ctx, native := NativeOptions(client, opts...)
+	s, err := session.New(ctx, below.Lease(client.Lease), native...)
+	if err != nil {
+		return nil, bare.Error(err)
+	}
+	return &Session{client, s, ctx}, nil
+}
+
+// NativeOptions are options as package session has them, and the context that a
+// session with them has, which clientv3 does not have.
+func NativeOptions(client *clientv3.Client, opts ...SessionOption) (context.Context, []session.Option) {
 	o := &sessionOptions{ttl: defaultTTL, ctx: client.Ctx()}
 	for _, opt := range opts {
 		opt(o, client.GetLogger())
 	}
-	s, err := session.New(o.ctx, below.Lease(client.Lease),
-		session.WithTTL(time.Duration(o.ttl)*time.Second), session.WithLease(o.id), session.WithContext(o.ctx))
-	if err != nil {
-		return nil, bare.Error(err)
+	return o.ctx, []session.Option{
+		session.WithTTL(time.Duration(o.ttl) * time.Second), session.WithLease(o.id), session.WithContext(o.ctx),
 	}
-	return &Session{client, s, o.ctx}, nil
 }
 
 // Client is the client that the session was made with.

@@ -1,0 +1,33 @@
+// Package leasing has the names of go.etcd.io/etcd/client/v3/leasing: linearizable
+// reads of single keys from memory. It is getcd's package of that name, on clientv3's
+// interfaces.
+package leasing
+
+import (
+	"context"
+
+	"github.com/getcd/getcd/clientv3"
+	"github.com/getcd/getcd/clientv3/concurrency"
+	"github.com/getcd/getcd/clientv3/internal/bare"
+	"github.com/getcd/getcd/clientv3/internal/below"
+	"github.com/getcd/getcd/leasing"
+)
+
+// NewKV returns a key-value service with reads from memory, whose leasing keys begin
+// with pfx, and what closes it: that gives up what is owned, where clientv3 leaves it
+// to the end of the client. It returns when it has a session, or with the reason why
+// it has none, such as an empty pfx. The end of the client, or of the session's
+// context, closes the service too.
+func NewKV(cl *clientv3.Client, pfx string, opts ...concurrency.SessionOption) (clientv3.KV, func(), error) {
+	ctx, native := concurrency.NativeOptions(cl, opts...)
+	l, err := leasing.New(ctx, below.KV(cl.KV), below.Watcher(cl.Watcher), below.Lease(cl.Lease), pfx, native...)
+	if err != nil {
+		return nil, func() {}, bare.Error(err)
+	}
+	closing := context.WithoutCancel(ctx)
+	stop := context.AfterFunc(ctx, func() { _ = l.Close(closing) })
+	return clientv3.FromKV(l, cl.KV), func() {
+		stop()
+		_ = l.Close(closing) // failing that, the session's lease ends by itself
+	}, nil
+}
