@@ -58,19 +58,11 @@ func classOf(method string, req any) call {
 			return call{class: repeatable}
 		}
 		return call{class: write}
-	case v3lockpb.Lock_Lock_FullMethodName:
-		// With a lease the lock's key is name/lease, the same each time; without
-		// one the server grants a lease of its own for each request.
-		if r, ok := req.(*v3lockpb.LockRequest); ok && r.GetLease() != 0 {
-			return call{class: repeatable, waits: true}
-		}
-		return call{class: write, waits: true}
-	// An election's keys are like a lock's: named after the lease. Who campaigns
-	// again with the same lease is the same candidate.
-	case v3electionpb.Election_Campaign_FullMethodName:
-		if r, ok := req.(*v3electionpb.CampaignRequest); ok && r.GetLease() != 0 {
-			return call{class: repeatable, waits: true}
-		}
+	// The key of a lock's waiter, and of a candidate, is named after the lease, the same
+	// each time; but a member whose client has left deletes it, whenever it gets round
+	// to that (concurrency.Mutex.Lock and Election.Campaign, which the services call).
+	// To ask a second member with the same lease is to hold what the first takes away.
+	case v3lockpb.Lock_Lock_FullMethodName, v3electionpb.Election_Campaign_FullMethodName:
 		return call{class: write, waits: true}
 	case v3electionpb.Election_Resign_FullMethodName:
 		return call{class: repeatable}

@@ -22,8 +22,15 @@ type Service interface {
 	// Campaign waits until the candidate leads the election called name, with
 	// value as its proclamation and with a lease that the caller keeps alive: when
 	// the lease ends, so does the leadership. The answer's Leader stands for it.
-	// With the same lease it may be repeated. When ctx ends the server withdraws
-	// the candidate, unless it cannot at that moment: revoke the lease.
+	// When ctx ends the server withdraws the candidate, unless it cannot at that
+	// moment: revoke the lease.
+	//
+	// After any error take another lease, too. A member whose client has left
+	// withdraws the candidate, which is named after the lease, and may do so late:
+	// it would withdraw that of a second Campaign with the same lease, by which it
+	// leads meanwhile, and nobody would be told. For the same reason a client's
+	// connection does not send a Campaign to a second member, unless the first has
+	// certainly not seen it.
 	//
 	// name must not be empty, and id not NoLease. Without a lease the server grants
 	// one of 60 s that nobody knows and nobody renews (v3election/election.go): the

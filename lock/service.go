@@ -17,10 +17,15 @@ import (
 type Service interface {
 	// Lock waits until the lock called name is free and takes it for a lease,
 	// which the caller keeps alive: when the lease ends, so does the lock. The
-	// answer has the key that stands for it. With the same lease it may be
-	// repeated; it then answers with the same key. When ctx ends the server
-	// stops waiting, but it may have taken the lock before it noticed: revoke
-	// the lease.
+	// answer has the key that stands for it. When ctx ends the server stops
+	// waiting, but it may have taken the lock before it noticed: revoke the lease.
+	//
+	// After any error take another lease, too. A member whose client has left
+	// deletes the waiter's key, which is named after the lease, and may do so
+	// late: it would delete that of a second Lock with the same lease, by which
+	// the lock is held meanwhile, and nobody would be told. For the same reason a
+	// client's connection does not send a Lock to a second member, unless the
+	// first has certainly not seen it.
 	//
 	// name must not be empty, and id not NoLease. Without a lease the server
 	// grants one of 60 s that nobody knows and nobody renews (v3lock/lock.go):
