@@ -64,6 +64,9 @@ func New(cfg Config) (*Client, error) {
 		return nil, ErrNoAvailableEndpoints
 	case cfg.Token != "" && (cfg.Username != "" || cfg.Password != ""):
 		return nil, ErrMutuallyExclusiveCfg
+	case cfg.MaxCallRecvMsgSize > 0 && cfg.MaxCallSendMsgSize > cfg.MaxCallRecvMsgSize:
+		return nil, fmt.Errorf("clientv3: MaxCallSendMsgSize is %d, MaxCallRecvMsgSize %d: requests must not be larger than responses may be",
+			cfg.MaxCallSendMsgSize, cfg.MaxCallRecvMsgSize)
 	}
 	base := cfg.Context
 	if base == nil {
@@ -129,7 +132,7 @@ func (c *Client) autoSync() {
 		}
 		ctx, cancel := context.WithTimeout(c.ctx, syncTimeout)
 		if err := c.Sync(ctx); err != nil && c.ctx.Err() == nil {
-			c.GetLogger().Info("the endpoints could not be synchronized", "error", err)
+			c.GetLogger().Info("etcd: the endpoints could not be synchronized", "cause", err)
 		}
 		cancel()
 	}
@@ -158,7 +161,7 @@ func (c *Client) Sync(ctx context.Context) error {
 // changes nothing. Requests under way are not disturbed.
 func (c *Client) SetEndpoints(eps ...string) {
 	if err := c.setEndpoints(eps); err != nil {
-		c.GetLogger().Warn("the endpoints cannot be used", "endpoints", eps, "error", err)
+		c.GetLogger().Warn("etcd: the endpoints cannot be used", "endpoints", eps, "cause", err)
 	}
 }
 

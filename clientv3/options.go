@@ -128,10 +128,14 @@ func WithFragment() OpOption { return notBy(kv.WithFragment(), Op.IsGet, Op.IsPu
 func WithFromKey() OpOption { return kv.WithFromKey() }
 
 // WithIgnoreLease makes Put keep the key's lease. See kv.WithIgnoreLease.
-func WithIgnoreLease() OpOption { return notBy(kv.WithIgnoreLease(), Op.IsGet, Op.IsDelete, Op.IsWatch) }
+func WithIgnoreLease() OpOption {
+	return notBy(kv.WithIgnoreLease(), Op.IsGet, Op.IsDelete, Op.IsWatch)
+}
 
 // WithIgnoreValue makes Put keep the key's value. See kv.WithIgnoreValue.
-func WithIgnoreValue() OpOption { return notBy(kv.WithIgnoreValue(), Op.IsGet, Op.IsDelete, Op.IsWatch) }
+func WithIgnoreValue() OpOption {
+	return notBy(kv.WithIgnoreValue(), Op.IsGet, Op.IsDelete, Op.IsWatch)
+}
 
 // WithKeysOnly makes Get leave the values out. See kv.WithKeysOnly.
 func WithKeysOnly() OpOption { return notBy(kv.WithKeysOnly(), Op.IsPut, Op.IsDelete, Op.IsWatch) }
@@ -157,16 +161,24 @@ func WithLease(leaseID LeaseID) OpOption {
 func WithLimit(n int64) OpOption { return amount(kv.WithLimit, n, Op.IsPut, Op.IsDelete, Op.IsWatch) }
 
 // WithMaxCreateRev leaves out keys that were created after rev. See kv.WithMaxCreateRev.
-func WithMaxCreateRev(rev int64) OpOption { return amount(kv.WithMaxCreateRev, rev, Op.IsPut, Op.IsDelete, Op.IsWatch) }
+func WithMaxCreateRev(rev int64) OpOption {
+	return amount(kv.WithMaxCreateRev, rev, Op.IsPut, Op.IsDelete, Op.IsWatch)
+}
 
 // WithMaxModRev leaves out keys that were last changed after rev. See kv.WithMaxModRev.
-func WithMaxModRev(rev int64) OpOption { return amount(kv.WithMaxModRev, rev, Op.IsPut, Op.IsDelete, Op.IsWatch) }
+func WithMaxModRev(rev int64) OpOption {
+	return amount(kv.WithMaxModRev, rev, Op.IsPut, Op.IsDelete, Op.IsWatch)
+}
 
 // WithMinCreateRev leaves out keys that were created before rev. See kv.WithMinCreateRev.
-func WithMinCreateRev(rev int64) OpOption { return amount(kv.WithMinCreateRev, rev, Op.IsPut, Op.IsDelete, Op.IsWatch) }
+func WithMinCreateRev(rev int64) OpOption {
+	return amount(kv.WithMinCreateRev, rev, Op.IsPut, Op.IsDelete, Op.IsWatch)
+}
 
 // WithMinModRev leaves out keys that were last changed before rev. See kv.WithMinModRev.
-func WithMinModRev(rev int64) OpOption { return amount(kv.WithMinModRev, rev, Op.IsPut, Op.IsDelete, Op.IsWatch) }
+func WithMinModRev(rev int64) OpOption {
+	return amount(kv.WithMinModRev, rev, Op.IsPut, Op.IsDelete, Op.IsWatch)
+}
 
 // WithPrefix is all keys that begin with key. See kv.WithPrefix.
 func WithPrefix() OpOption { return kv.WithPrefix() }
@@ -175,7 +187,9 @@ func WithPrefix() OpOption { return kv.WithPrefix() }
 func WithPrevKV() OpOption { return notBy(kv.WithPrevKV(), Op.IsGet) }
 
 // WithProgressNotify makes the server tell how far a quiet watch has come. See kv.WithProgressNotify.
-func WithProgressNotify() OpOption { return notBy(kv.WithProgressNotify(), Op.IsGet, Op.IsPut, Op.IsDelete) }
+func WithProgressNotify() OpOption {
+	return notBy(kv.WithProgressNotify(), Op.IsGet, Op.IsPut, Op.IsDelete)
+}
 
 // WithRange is the keys in [key, endKey). Of two options that give a range the later
 // one counts, but for WithPrefix and WithFromKey, which exclude each other. See

@@ -7,6 +7,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 
+	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/watch"
 )
 
@@ -59,11 +60,13 @@ func NewWatcher(c *Client) Watcher { return newWatcher(c.conn()) }
 
 func newWatcher(cc grpc.ClientConnInterface) Watcher {
 	return watch.New(cc, watch.WithWait(), watch.WithCauses(func(err error) error {
-		// The end of the context closes the channel without a word.
-		if err = plain(err); errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-			return nil
+		// The end of the context, or of the client, closes the channel without a word.
+		for _, silent := range []error{context.Canceled, context.DeadlineExceeded, watch.ErrClosed, client.ErrClosed} {
+			if errors.Is(err, silent) {
+				return nil
+			}
 		}
-		return err
+		return plain(err)
 	}))
 }
 

@@ -20,12 +20,15 @@ var (
 )
 
 func errNoLease(call string) error {
-	return fmt.Errorf("lease: %s: the lease ID is 0, which means no lease; use the ID of a granted one", call)
+	return fmt.Errorf("lease: %s: the lease ID is 0, which means no lease; use the ID of a granted one: %w", call, rpctypes.ErrLeaseNotFound)
 }
 
 func checkTTL(call string, ttl int64) error {
-	if ttl < 1 || ttl > MaxTTL {
+	switch {
+	case ttl < 1:
 		return fmt.Errorf("lease: %s: the TTL is %d s; it must be from 1 s to %d s", call, ttl, int64(MaxTTL))
+	case ttl > MaxTTL:
+		return fmt.Errorf("lease: %s: the TTL is %d s; it must be from 1 s to %d s: %w", call, ttl, int64(MaxTTL), rpctypes.ErrLeaseTTLTooLarge)
 	}
 	return nil
 }

@@ -109,7 +109,7 @@ func (s *service) KeepAliveOnce(ctx context.Context, id ID) (*KeepAliveResponse,
 		last  error
 	)
 	for try := 0; ; try++ {
-		resp, endpoint, err := s.renewOnce(ctx, id, avoid, share(ctx, try))
+		resp, endpoint, over, err := s.renewOnce(ctx, id, avoid, share(ctx, try))
 		if err == nil {
 			out := &KeepAliveResponse{ResponseHeader: resp.Header, ID: ID(resp.ID), TTL: resp.TTL}
 			if resp.TTL <= 0 {
@@ -120,7 +120,7 @@ func (s *service) KeepAliveOnce(ctx context.Context, id ID) (*KeepAliveResponse,
 		if ctx.Err() != nil {
 			return nil, because(fmt.Errorf("lease: renewing %016x: %w", uint64(id), ctx.Err()), last)
 		}
-		if final(err) {
+		if over || final(err) {
 			return nil, err
 		}
 		last = err
@@ -146,14 +146,15 @@ const leastShare = 50 * time.Millisecond
 
 // renewOnce sends one renewal on a stream of its own and waits for its answer,
 // for the given time at most: a silent member must not use up ctx while another
-// could be asked.
-func (s *service) renewOnce(ctx context.Context, id ID, avoid []string, wait time.Duration) (resp *pb.LeaseKeepAliveResponse, endpoint string, err error) {
+// could be asked. over says that no other try can do better, since the connection
+// is closed: no member was asked, and nobody's context has ended.
+func (s *service) renewOnce(ctx context.Context, id ID, avoid []string, wait time.Duration) (resp *pb.LeaseKeepAliveResponse, endpoint string, over bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	attempt := &balancer.Attempt{Avoid: avoid}
 	stream, err := s.rpc.LeaseKeepAlive(balancer.NewContext(ctx, attempt), s.opts...)
 	if err != nil {
-		return nil, attempt.Endpoint(), err
+		return nil, attempt.Endpoint(), status.Code(err) == codes.Canceled, err
 	}
 	endpoint = attempt.Endpoint()
 	// When Send fails, Recv has the reason.
@@ -161,7 +162,7 @@ func (s *service) renewOnce(ctx context.Context, id ID, avoid []string, wait tim
 		_ = stream.CloseSend()
 	}
 	resp, err = stream.Recv()
-	return resp, endpoint, err
+	return resp, endpoint, false, err
 }
 
 // final reports whether another try, on whatever member, would get the same

@@ -114,6 +114,10 @@ func TestMisuse(t *testing.T) {
 			t.Errorf("%s: got error %v, want one that says %q", tc.name, err, tc.want)
 		}
 	}
+	_, err := l.Revoke(ctx, lease.NoLease)
+	wantIs(t, "no lease", err, rpctypes.ErrLeaseNotFound)
+	_, err = l.Grant(ctx, lease.MaxTTL+1)
+	wantIs(t, "too long", err, rpctypes.ErrLeaseTTLTooLarge)
 	for _, method := range []string{pb.Lease_LeaseGrant_FullMethodName, pb.Lease_LeaseRevoke_FullMethodName, keepAlive} {
 		if n := c.Member(0).Calls(method); n != 0 {
 			t.Errorf("%s was called %d times, want never", method, n)
@@ -233,6 +237,22 @@ func TestKeepAliveOnceDenied(t *testing.T) {
 	})
 	if _, err := l.KeepAliveOnce(t.Context(), id); status.Code(err) != codes.PermissionDenied {
 		t.Errorf("KeepAliveOnce: got %v, want code PermissionDenied at once", err)
+	}
+}
+
+// Nothing comes of a connection that is closed, however long one waits.
+func TestKeepAliveOnceClosedConnection(t *testing.T) {
+	_, c := service(t, 1)
+	conn, err := c.Dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l := newService(t, conn)
+	if _, err := l.KeepAliveOnce(t.Context(), 7); status.Code(err) != codes.Canceled {
+		t.Errorf("KeepAliveOnce: got %v, want code Canceled at once", err)
 	}
 }
 
