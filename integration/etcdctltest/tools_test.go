@@ -9,12 +9,24 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
 
 // tools are the two programs.
 type tools struct{ etcdctl, getcd string }
+
+// builds is where the tools are, once the first test has built them. TestMain
+// removes it.
+type builds struct {
+	once  sync.Once
+	dir   string
+	tools tools
+	err   error
+}
+
+var built builds // linking them takes longer than most tests
 
 // buildTools builds both from the sources that this module depends on.
 func buildTools(t *testing.T) tools {
@@ -28,22 +40,29 @@ func buildTools(t *testing.T) tools {
 	if w := strings.TrimSpace(string(work)); w == "" || w == "off" {
 		t.Skip("SKIPPED, NOTHING WAS COMPARED: go.work is off, and without it this module cannot build github.com/getcd/getcd/cmd/getcd")
 	}
-	dir := t.TempDir()
-	return tools{
-		etcdctl: build(t, dir, "etcdctl", "go.etcd.io/etcd/etcdctl/v3"),
-		getcd:   build(t, dir, "getcd", "github.com/getcd/getcd/cmd/getcd"),
+	built.once.Do(func() { built.err = built.build(t.Context()) })
+	if built.err != nil {
+		t.Fatal(built.err)
 	}
+	return built.tools
 }
 
-func build(t *testing.T, dir, name, pkg string) string {
-	t.Helper()
-	path := filepath.Join(dir, name)
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, pkg).CombinedOutput()
-	if err != nil {
-		t.Fatalf("go build %s: %v\n%s", pkg, err, out)
+func (b *builds) build(ctx context.Context) (err error) {
+	if b.dir, err = os.MkdirTemp("", "etcdctltest"); err != nil {
+		return err
 	}
-	return path
+	b.tools = tools{etcdctl: filepath.Join(b.dir, "etcdctl"), getcd: filepath.Join(b.dir, "getcd")}
+	for path, pkg := range map[string]string{
+		b.tools.etcdctl: "go.etcd.io/etcd/etcdctl/v3", b.tools.getcd: "github.com/getcd/getcd/cmd/getcd",
+	} {
+		if out, err := exec.CommandContext(ctx, "go", "build", "-o", path, pkg).CombinedOutput(); err != nil {
+			return fmt.Errorf("go build %s: %w\n%s", pkg, err, out)
+		}
+	}
+	return nil
 }
+
+func (b *builds) remove() { _ = os.RemoveAll(b.dir) } // nothing, unless a test has built them
 
 // invocation is one run of a tool.
 type invocation struct {

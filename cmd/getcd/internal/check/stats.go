@@ -66,7 +66,7 @@ const (
 
 // Perf writes what the stats say about a cluster that should take want puts in a
 // second, and reports whether it does, in etcdctl's words.
-func (s Stats) Perf(w io.Writer, want int) (ok bool, err error) {
+func (s *Stats) Perf(w io.Writer, want int) (ok bool, err error) {
 	text, ok := s.failures()
 	say := func(good bool, pass, fail string) {
 		if good {
@@ -97,7 +97,7 @@ func (s Stats) Perf(w io.Writer, want int) (ok bool, err error) {
 
 // Scale writes what the stats and the growth of the server's memory, in bytes, say,
 // and reports whether every put succeeded, in etcdctl's words.
-func (s Stats) Scale(w io.Writer, grown float64) (ok bool, err error) {
+func (s *Stats) Scale(w io.Writer, grown float64) (ok bool, err error) {
 	text, ok := s.failures()
 	if ok {
 		text = fmt.Sprintf("PASS: Approximate system memory used : %.2f MB.\n", grown/(1<<20))
@@ -107,7 +107,7 @@ func (s Stats) Scale(w io.Writer, grown float64) (ok bool, err error) {
 }
 
 // failures lists the errors.
-func (s Stats) failures() (text string, none bool) {
+func (s *Stats) failures() (text string, none bool) {
 	if len(s.Errors) == 0 {
 		return "", true
 	}

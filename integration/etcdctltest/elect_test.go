@@ -1,0 +1,156 @@
+package etcdctltest
+
+import (
+	"context"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/getcd/getcd/integration/cluster"
+)
+
+func TestElect(t *testing.T) {
+	tl := buildTools(t)
+	c, err := cluster.Start(t.Context(), cluster.Config{Size: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	b := newBench(t, tl, c)
+	t.Run("lead", b.lead)
+	t.Run("listen", b.listen)
+	t.Run("mistakes", b.electMistakes)
+}
+
+// elected has each tool go through a dialogue, from an empty key space, and
+// compares what they print and how many candidates are left in the end.
+func (b *bench) elected(t *testing.T, remain int64, d dialogue) {
+	t.Helper()
+	var results []result
+	for _, path := range []string{b.etcdctl, b.getcd} {
+		base := b.wipe(t)
+		r := hold(t, path, d, strings.NewReplacer(b.vars...))
+		r.stdout = lockLease(revisions(base)(r.stdout))
+		results = append(results, r)
+		if n := b.candidates(t); n != remain {
+			t.Errorf("%s %v: %d candidates are left, want %d", path, d.invocation, n, remain)
+		}
+	}
+	diff(t, d.invocation, results[1], results[0])
+}
+
+func (b *bench) candidates(t *testing.T) int64 {
+	t.Helper()
+	r, err := b.kv.Range(t.Context(), &pb.RangeRequest{Key: []byte("resource/"), RangeEnd: []byte("resource0"), CountOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.GetCount()
+}
+
+// until waits until n candidates stand.
+func (b *bench) until(t *testing.T, n int64) func() {
+	t.Helper()
+	return func() {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		for b.candidates(t) != n {
+			select {
+			case <-ctx.Done():
+				t.Errorf("there are %d candidates, want %d", b.candidates(t), n)
+				return
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+	}
+}
+
+// shownPair is what comes, one after the other, when a format shows one pair.
+func shownPair(value, format string) []string {
+	if format == "fields" {
+		return []string{value, `"Count" : `, "\n"}
+	}
+	return []string{value, "\n"}
+}
+
+func (b *bench) lead(t *testing.T) {
+	for _, format := range []string{"simple", "json", "fields"} {
+		end := shownPair("proposal", format)
+		d := dialogue{
+			invocation: at(words("elect", "resource", "proposal", "-w="+format)),
+			steps:      []step{{await: end}},
+		}
+		b.elected(t, 0, d)
+		d.end = syscall.SIGTERM
+		b.elected(t, 0, d)
+		if format != "simple" {
+			continue
+		}
+		// Who waits leads when the one before has gone.
+		d.steps = []step{
+			{do: b.put(t, "resource/1", "first")},
+			{do: b.until(t, 2)},
+			{do: b.del(t, "resource/1"), await: end},
+		}
+		b.elected(t, 0, d)
+		// Who gives up waiting leaves nothing behind.
+		d.steps = []step{{do: b.put(t, "resource/1", "first")}, {do: b.until(t, 2)}}
+		b.elected(t, 1, d)
+	}
+	// Who loses the lease leads no more, and says so; etcdctl does too, but it takes
+	// a third of the lease's life to find out.
+	b.wipe(t)
+	r := hold(t, b.getcd, dialogue{
+		invocation: at(words("elect", "resource", "proposal")), ends: true,
+		steps: []step{{await: []string{"proposal\n"}}, {do: func() { b.wipe(t) }}},
+	}, strings.NewReplacer(b.vars...))
+	if r.code != 1 || !strings.Contains(r.stderr, "lost") {
+		t.Errorf("got exit status %d, stderr %q, want 1, and that the leadership was lost", r.code, r.stderr)
+	}
+}
+
+func (b *bench) listen(t *testing.T) {
+	for _, format := range []string{"simple", "json", "fields"} {
+		end := func(value string) []string { return shownPair(value, format) }
+		for _, flag := range []string{"-l", "--listen"} {
+			b.elected(t, 1, dialogue{
+				invocation: at(words("elect", "resource", flag, "-w="+format)),
+				steps: []step{
+					{do: b.put(t, "resource/1", "the first"), await: end("the first")},
+					{do: b.put(t, "resource/1", "once more"), await: end("once more")},
+					{do: b.put(t, "resource/2", "the second")}, // who waits
+					{do: b.put(t, "resource/1", "and again"), await: end("and again")},
+					{do: b.del(t, "resource/1"), await: end("the second")},
+					{do: b.del(t, "resource/2")},
+					{do: b.put(t, "resource/3", "the third"), await: end("the third")},
+				},
+			})
+		}
+	}
+}
+
+func (b *bench) electMistakes(t *testing.T) {
+	b.wipe(t)
+	for _, line := range []string{
+		"elect", "elect resource", "elect resource a b", "elect resource a -l", "elect -l", "elect resource a -w xml",
+		"elect resource a --nonsense", "elect resource a --cert=nosuchfile",
+	} {
+		b.same(t, at(sh(line)))
+	}
+	// etcdctl leaves a candidate behind that it could not show.
+	r := b.getcdRun(t, at(sh("elect resource a -w table")))
+	if n := b.candidates(t); r.code != 4 || n != 0 {
+		t.Errorf("got exit status %d and %d candidates, want 4 and none", r.code, n)
+	}
+	r = b.getcdRun(t, words("--endpoints", "127.0.0.1:1", "--command-timeout=200ms", "elect", "resource", "a"))
+	if want := "127.0.0.1:1"; r.code != 1 || !strings.Contains(r.stderr, want) {
+		t.Errorf("got exit status %d, stderr %q, want 1 and %q in it", r.code, r.stderr, want)
+	}
+}

@@ -1,0 +1,135 @@
+package etcdctltest
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.etcd.io/bbolt"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/server/v3/lease"
+	"go.etcd.io/etcd/server/v3/storage/backend"
+	"go.etcd.io/etcd/server/v3/storage/mvcc"
+	"go.uber.org/zap"
+
+	"github.com/getcd/getcd/integration/cluster"
+)
+
+func TestSnapshot(t *testing.T) {
+	tl := buildTools(t)
+	c, err := cluster.Start(t.Context(), cluster.Config{Size: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	b := newBench(t, tl, c)
+	b.pairs(t, 50)
+	for i := range 40 { // some MiB, so that it comes in several parts
+		b.put(t, fmt.Sprintf("large/%d", i), strings.Repeat("x", 100<<10))()
+	}
+
+	// Both go to one path, so that the second replaces the first.
+	path := filepath.Join(t.TempDir(), "backup.db")
+	dumps := make(map[string]string)
+	results := make(map[string]result)
+	for _, tool := range []string{b.etcdctl, b.getcd} {
+		results[tool] = run(t, tool, at(words("snapshot", "save", path)), strings.NewReplacer(b.vars...))
+		dumps[tool] = b.readSnapshot(t, path)
+	}
+	diff(t, sh("snapshot save"), results[b.getcd], results[b.etcdctl])
+	if want := fmt.Sprintf("Snapshot saved at %s\n", path); !strings.HasPrefix(results[b.getcd].stdout, want) {
+		t.Errorf("got stdout %q, want %q first", results[b.getcd].stdout, want)
+	}
+	if dumps[b.getcd] != dumps[b.etcdctl] {
+		t.Errorf("the keys in getcd's snapshot are not those in etcdctl's")
+	}
+	files, err := filepath.Glob(path + "*")
+	if err != nil || len(files) != 1 {
+		t.Errorf("got files %v, %v, want the snapshot alone", files, err)
+	}
+	if s, err := os.Stat(path); err != nil || s.Mode() != 0o600 {
+		t.Errorf("got mode %v, %v, want 0600", s.Mode(), err)
+	}
+
+	dir := t.TempDir()
+	short := []string{"--command-timeout=500ms"}
+	for _, i := range []invocation{
+		at(sh("snapshot save")), at(sh("snapshot save a b")),
+		at(words("snapshot", "save", filepath.Join(dir, "no", "such", "directory.db"))),
+		at(words("snapshot", "save", filepath.Join(dir, "xml.db"), "-w", "xml")),
+		at(words("snapshot", "save", filepath.Join(dir, "cert.db"), "--cert=nosuchfile", "--key=nosuchfile")),
+		at(words("snapshot", "save", filepath.Join(dir, "json.db"), "-w", "json")),
+		at(words("snapshot", "save", filepath.Join(dir, "limit.db"), "--command-timeout=20s")),
+		words("--endpoints", "‹ep0›,‹ep0›", "snapshot", "save", filepath.Join(dir, "two.db")),
+		words(append(short, "--endpoints", "127.0.0.1:1", "snapshot", "save", filepath.Join(dir, "none.db"))...),
+		words(append(short, "--endpoints", "‹ep0›", "--user", "root:wrong", "snapshot", "save", filepath.Join(dir, "user.db"))...),
+	} {
+		b.same(t, i)
+	}
+}
+
+// readSnapshot checks a snapshot as etcdutl does before it restores one, and that
+// etcd reads from it what the member has; and returns its keys with their history.
+func (b *bench) readSnapshot(t *testing.T, path string) string {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, digest := content[:len(content)-sha256.Size], content[len(content)-sha256.Size:]
+	if sum := sha256.Sum256(db); !bytes.Equal(sum[:], digest) {
+		t.Errorf("got digest %x, want %x", digest, sum)
+	}
+	file := filepath.Join(t.TempDir(), "db")
+	if err := os.WriteFile(file, db, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	var dump strings.Builder
+	bolt, err := bbolt.Open(file, 0o600, &bbolt.Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = bolt.View(func(tx *bbolt.Tx) error {
+		return tx.Bucket([]byte("key")).ForEach(func(k, v []byte) error {
+			fmt.Fprintf(&dump, "%x %x\n", k, v)
+			return nil
+		})
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if err := bolt.Close(); err != nil {
+		t.Error(err)
+	}
+
+	be := backend.NewDefaultBackend(zap.NewNop(), file)
+	store := mvcc.NewStore(zap.NewNop(), be, &lease.FakeLessor{}, mvcc.StoreConfig{})
+	got, _, err := store.HashStorage().HashByRev(0)
+	if err != nil {
+		t.Error(err)
+	}
+	if err := store.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := be.Close(); err != nil {
+		t.Error(err)
+	}
+	want, err := pb.NewMaintenanceClient(b.cluster.Members()[0].Control()).HashKV(t.Context(), &pb.HashKVRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rev := want.GetHashRevision() // servers before 3.6 do not tell
+	if got.Hash != want.GetHash() || rev != 0 && got.Revision != rev {
+		t.Errorf("got hash %x at revision %d of what was saved, want the member's, %x at %d", got.Hash, got.Revision, want.GetHash(), rev)
+	}
+	return dump.String()
+}
