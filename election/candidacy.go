@@ -147,7 +147,9 @@ func (c *candidacy) enqueue(val string) error {
 // cannot bring it back. The first lease has then done its duty; with it goes what
 // may still be under way to put the key.
 func (c *candidacy) adopt(own *mvccpb.KeyValue, put bool, val string) error {
-	adopted := own.Lease == int64(c.lease.ID()) && (put || string(own.Value) == val)
+	// One that was there is always written, if it may be another candidacy's of the
+	// same session: what still wants to delete that one's depends on it.
+	adopted := own.Lease == int64(c.lease.ID()) && (put || c.own() && string(own.Value) == val)
 	for failures := 0; !adopted; failures++ {
 		err := c.put(c.life, val)
 		if adopted = err == nil; adopted {

@@ -45,8 +45,8 @@ func revoke(ctx context.Context, leases lease.Lease, id lease.ID) error {
 	}
 }
 
-// remove deletes the candidacy's key, and no other's, trying again for
-// cleanupTime. A key that is gone is what was wanted.
+// remove deletes the candidacy's key, and no other's, trying again for cleanupTime, and
+// then in the background. A key that is gone is what was wanted.
 func (c *candidacy) remove(ctx context.Context) (*pb.ResponseHeader, error) {
 	ctx, cancel := cleanup(ctx)
 	defer cancel()
@@ -56,7 +56,41 @@ func (c *candidacy) remove(ctx context.Context) (*pb.ResponseHeader, error) {
 			return resp.Header, nil
 		}
 		if final(err) || ctx.Err() != nil || !backoff.Sleep(ctx, pauses.Pause(failures)) {
+			if !final(err) || ctx.Err() != nil {
+				c.removeLater(ctx)
+			}
 			return nil, fmt.Errorf("election: deleting %q, which goes with lease %016x: %w", c.key, uint64(c.lease.ID()), err)
 		}
 	}
+}
+
+// removeLater goes on with what remove could not do in its time, in the background and
+// for as long as the session lives: otherwise the key would stay, in the way of the
+// other candidates, for as long. Meanwhile the session may stand again, and take the
+// key on, which changes it (adopt): then it is left alone.
+func (c *candidacy) removeLater(ctx context.Context) {
+	if c.own() || c.lease.Done() == nil || c.lease.Err() != nil {
+		return
+	}
+	own := []kv.Cmp{c.cmp()}
+	if mod := c.lastMod(); mod != 0 {
+		own = append(own, kv.Compare(kv.ModRevision(c.key), "=", mod))
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	go func() { // ends with the next
+		defer cancel()
+		select {
+		case <-c.lease.Done():
+		case <-ctx.Done():
+		}
+	}()
+	go func() { // ends with the session, if not before
+		defer cancel()
+		for failures := 0; ; failures++ {
+			_, err := c.e.kv.Txn(ctx).If(own...).Then(kv.OpDelete(c.key)).Commit()
+			if err == nil || final(err) || !backoff.Sleep(ctx, pauses.Pause(failures)) {
+				return
+			}
+		}
+	}()
 }

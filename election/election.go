@@ -97,7 +97,7 @@ func Resume(cc grpc.ClientConnInterface, name, key string, rev int64, opts ...Op
 //
 // After an error the candidate is withdrawn, for which it takes up to 3 s beyond
 // ctx; if the cluster cannot be reached for those either, it goes when its lease
-// ends. The error has the context's and the last failure, or is the server's
+// ends, or before, as soon as the cluster can be reached. The error has the context's and the last failure, or is the server's
 // where trying on would not help. ErrResigned means that Resign was called
 // meanwhile.
 func (e *Election) Campaign(ctx context.Context, val string) error {
@@ -211,7 +211,7 @@ func (e *Election) Proclaim(ctx context.Context, val string) error {
 // before anything is sent. The cleaning up has its own 3 s, so that it works even
 // when ctx has ended. To resign without leading, or what was lost, is no error;
 // an error means that the cluster could not be reached, and that the leadership
-// ends with the lease.
+// ends with the lease, or before, as soon as the cluster can be reached.
 func (e *Election) Resign(ctx context.Context) error {
 	e.mu.Lock()
 	for e.busy != nil {

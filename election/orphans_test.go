@@ -253,3 +253,54 @@ func TestResignWithoutTime(t *testing.T) {
 		r.cluster.Member(0).Thaw()
 	})
 }
+
+// Who gives up, or resigns, while the cluster cannot be reached is gone soon after it
+// can, though its session lives on.
+func TestGivenUpInAnOutage(t *testing.T) {
+	t.Run("waiting", func(t *testing.T) {
+		run(t, 2, func(r *rig) {
+			t := r.t
+			a, b := r.leader(r.alone(1), "a"), r.election(r.alone(0), election.WithSession(r.session()))
+			time.AfterFunc(time.Second, r.cluster.Member(0).Freeze)
+			wantIs(t, "Campaign", b.Campaign(timeout(t, 2*time.Second), "b"), context.DeadlineExceeded)
+			r.wantCandidates("a", "b")
+			r.cluster.Member(0).Thaw()
+			time.Sleep(2 * time.Second)
+			r.wantCandidates("a")
+			r.resign(a)
+		})
+	})
+	t.Run("leading", func(t *testing.T) {
+		run(t, 2, func(r *rig) {
+			e := r.leader(r.alone(0), "a", election.WithSession(r.session()))
+			r.cluster.Member(0).Freeze()
+			if err := e.Resign(r.t.Context()); err == nil {
+				r.t.Error("Resign: got no error while the cluster could not be reached")
+			}
+			r.wantCandidates("a")
+			r.cluster.Member(0).Thaw()
+			time.Sleep(2 * time.Second)
+			r.wantCandidates()
+		})
+	})
+	t.Run("standing again", func(t *testing.T) {
+		run(t, 2, func(r *rig) {
+			t := r.t
+			session := r.session()
+			e := r.leader(r.alone(0), "a", election.WithSession(session))
+			r.cluster.Member(0).Freeze()
+			if err := e.Resign(t.Context()); err == nil {
+				t.Error("Resign: got no error while the cluster could not be reached")
+			}
+			// By another way to the cluster, the session is a candidate again.
+			again := r.leader(r.alone(1), "a", election.WithSession(session))
+			r.cluster.Member(0).Thaw()
+			time.Sleep(2 * time.Second)
+			r.wantCandidates("a")
+			if err := again.Proclaim(t.Context(), "b"); err != nil {
+				t.Errorf("Proclaim: %v", err)
+			}
+			r.resign(again)
+		})
+	})
+}

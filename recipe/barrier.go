@@ -18,7 +18,7 @@ type Barrier struct {
 
 // NewBarrier returns the barrier that is the given key.
 func NewBarrier(c Client, key string) *Barrier {
-	return &Barrier{c: c, key: key, mk: newMaker(c, key)}
+	return &Barrier{c: c, key: key, mk: newMaker(c, nil, key)}
 }
 
 // Hold makes the barrier: from then on Wait waits. A barrier that is there already

@@ -33,7 +33,7 @@ type DoubleBarrier struct {
 // NewDoubleBarrier returns a member's part in the barrier called key, for count
 // members, which must be 1 or more.
 func NewDoubleBarrier(c Client, s Session, key string, count int) *DoubleBarrier {
-	return &DoubleBarrier{c: c, s: s, key: key, count: count, mk: newMaker(c, key)}
+	return &DoubleBarrier{c: c, s: s, key: key, count: count, mk: newMaker(c, s, key)}
 }
 
 func (b *DoubleBarrier) waiters() string { return b.key + "/waiters" }
@@ -91,7 +91,8 @@ func (b *DoubleBarrier) end(own string, rev int64) {
 
 // Enter waits until count members have entered. ErrTooManyClients means that they
 // have, without this one. After an error the member has not entered, and its key is
-// deleted, for which it takes up to 3 s beyond ctx.
+// deleted, for which it takes up to 3 s beyond ctx; if the cluster cannot be reached
+// for those, in the background, as soon as it can.
 func (b *DoubleBarrier) Enter(ctx context.Context) error {
 	if err := b.begin(false); err != nil {
 		return err
@@ -105,7 +106,7 @@ func (b *DoubleBarrier) Enter(ctx context.Context) error {
 		return nil
 	}
 	if b.own != "" {
-		_, _ = remove(outer, b.c, b.own, b.rev) // failing that, it goes with the session
+		_, _ = b.mk.remove(outer, b.own, b.rev) // failing that, it goes with the session
 	}
 	b.end("", 0)
 	if ctx.Err() != nil {
@@ -178,7 +179,7 @@ func (b *DoubleBarrier) Leave(ctx context.Context) error {
 		return nil
 	case b.s.Err() != nil:
 		// Its key goes with the session; without one there is nothing to wait for.
-		_, _ = remove(outer, b.c, b.own, b.rev)
+		_, _ = b.mk.remove(outer, b.own, b.rev)
 		b.end("", 0)
 	default:
 		b.end(b.own, b.rev)

@@ -15,11 +15,14 @@ import (
 // its maker has seen; to change the fence refuses all that are under way.
 type maker struct {
 	c     Client
+	s     Session // whose lease the keys have; nil for keys that stay
 	fence string
 	seen  atomic.Int64 // a revision of the store; the fence was not newer than it
 }
 
-func newMaker(c Client, name string) *maker { return &maker{c: c, fence: name + ".fence"} }
+func newMaker(c Client, s Session, name string) *maker {
+	return &maker{c: c, s: s, fence: name + ".fence"}
+}
 
 // open is the comparison that a request depends on.
 func (m *maker) open(seen int64) kv.Cmp {
@@ -28,7 +31,7 @@ func (m *maker) open(seen int64) kv.Cmp {
 
 // put puts a key and returns its create revision; ErrKeyExists, if there is one
 // with another value. After any error the key is not there, and will not be, unless
-// the cluster could not be reached for cleanupTime.
+// the cluster could not be reached for cleanupTime (see free).
 func (m *maker) put(ctx context.Context, key, val string, id lease.ID) (int64, error) {
 	doubt := false // a request may have been applied, or may yet be
 	for failures := 0; ; failures++ {
@@ -70,21 +73,46 @@ func (m *maker) put(ctx context.Context, key, val string, id lease.ID) (int64, e
 // withdraw deletes a key, if it was put, and refuses what may be under way to put
 // it.
 func (m *maker) withdraw(ctx context.Context, key, val string) {
-	ctx, cancel := cleanup(ctx)
-	defer cancel()
 	fence := kv.OpPut(m.fence, "")
-	_, _ = commit(ctx, m.c, []kv.Cmp{kv.Compare(kv.Value(key), "=", val)},
-		[]kv.Op{kv.OpDelete(key), fence}, []kv.Op{fence})
+	_ = m.free(ctx, func(ctx context.Context) error {
+		_, err := commit(ctx, m.c, []kv.Cmp{kv.Compare(kv.Value(key), "=", val)},
+			[]kv.Op{kv.OpDelete(key), fence}, []kv.Op{fence})
+		return err
+	})
 }
 
-// remove deletes a key that was put, and no other of that name, for which it has
-// cleanupTime, whatever has become of ctx. It reports whether it was there.
-func remove(ctx context.Context, c Client, key string, rev int64) (bool, error) {
-	ctx, cancel := cleanup(ctx)
-	defer cancel()
-	resp, err := commit(ctx, c, []kv.Cmp{kv.Compare(kv.CreateRevision(key), "=", rev)}, []kv.Op{kv.OpDelete(key)}, nil)
+// remove deletes a key that was put, and no other of that name. It reports whether it
+// was there.
+func (m *maker) remove(ctx context.Context, key string, rev int64) (there bool, err error) {
+	own := []kv.Cmp{kv.Compare(kv.CreateRevision(key), "=", rev)}
+	err = m.free(ctx, func(ctx context.Context) error {
+		resp, err := commit(ctx, m.c, own, []kv.Op{kv.OpDelete(key)}, nil)
+		if err == nil {
+			there = resp.Succeeded
+		}
+		return err
+	})
 	if err != nil {
 		return false, fmt.Errorf("recipe: deleting %q: %w", key, err)
 	}
-	return resp.Succeeded, nil
+	return there, nil
+}
+
+// free does what frees a key, for which it has cleanupTime, whatever has become of
+// ctx. When the cluster cannot be reached for that long, it returns the error and goes
+// on in the background, for as long as the session lives: otherwise the key would
+// stay, in the way of everybody, for as long.
+func (m *maker) free(ctx context.Context, do func(context.Context) error) error {
+	cctx, cancel := cleanup(ctx)
+	defer cancel()
+	err := do(cctx)
+	if err == nil || m.s == nil || final(err) {
+		return err
+	}
+	go func() { // ends with the session, if not before
+		ctx, done := within(context.WithoutCancel(ctx), m.s)
+		defer done()
+		_ = do(ctx)
+	}()
+	return err
 }

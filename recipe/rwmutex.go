@@ -37,13 +37,15 @@ type holding struct {
 
 // NewRWMutex returns the lock called name, to be held with a session.
 func NewRWMutex(c Client, s Session, name string) *RWMutex {
-	return &RWMutex{c: c, s: s, name: name, mk: newMaker(c, name)}
+	return &RWMutex{c: c, s: s, name: name, mk: newMaker(c, s, name)}
 }
 
 // Lock waits until nobody else holds the lock and takes it for writing, or returns
 // why it could not: the context's error, ErrSession, ErrLost when its place in the
 // queue was taken away, ErrHeld on an RWMutex that is locked. After an error nothing
-// of it is left on the cluster, for which it takes up to 3 s beyond ctx.
+// of it is left on the cluster, for which it takes up to 3 s beyond ctx; if the
+// cluster cannot be reached for those, its key is deleted in the background, as soon
+// as it can.
 func (m *RWMutex) Lock(ctx context.Context) error { return m.lock(ctx, true) }
 
 // RLock is Lock for reading: it waits for writers alone, those that came before.
@@ -51,7 +53,7 @@ func (m *RWMutex) RLock(ctx context.Context) error { return m.lock(ctx, false) }
 
 // Unlock frees a lock that Lock has taken. It has 3 s for that, whatever has become
 // of ctx; an error means that the cluster could not be reached, and the lock is free
-// when the session's lease has ended. ErrLost means that it was not held any more,
+// as soon as it can, or when the session's lease has ended. ErrLost means that it was not held any more,
 // ErrNotHeld that it never was.
 func (m *RWMutex) Unlock(ctx context.Context) error { return m.unlock(ctx, true) }
 
@@ -112,7 +114,7 @@ func (m *RWMutex) acquire(ctx context.Context, write bool) (*holding, error) {
 	if err = m.wait(ctx, h); err == nil {
 		return h, nil
 	}
-	_, _ = remove(outer, m.c, h.key, h.rev) // failing that, it goes with the session
+	_, _ = m.mk.remove(outer, h.key, h.rev) // failing that, it goes with the session
 	if ctx.Err() != nil {
 		err = ended(ctx, m.name)
 	}
@@ -157,7 +159,7 @@ func (m *RWMutex) unlock(ctx context.Context, write bool) error {
 	m.busy, m.held = true, nil
 	m.mu.Unlock()
 
-	there, err := remove(ctx, m.c, h.key, h.rev)
+	there, err := m.mk.remove(ctx, h.key, h.rev)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.busy = false

@@ -165,3 +165,39 @@ func TestRWMutexNoGhost(t *testing.T) {
 		})
 	}
 }
+
+// Who gives up, or unlocks, while the cluster cannot be reached is gone soon after it
+// can, though its session lives on.
+func TestRWMutexGivenUpInAnOutage(t *testing.T) {
+	for name, giveUp := range map[string]func(r *rig, m *recipe.RWMutex) error{
+		"waiting": func(r *rig, m *recipe.RWMutex) error {
+			holder := recipe.NewRWMutex(recipe.NewClient(r.admin, nil), r.session(), "l")
+			r.do("Lock", holder.Lock(r.t.Context()))
+			ctx, cancel := context.WithTimeout(r.t.Context(), 2*time.Second)
+			defer cancel()
+			time.AfterFunc(time.Second, r.faulty().Freeze)
+			err := m.RLock(ctx)
+			wantIs(r.t, "RLock", err, context.DeadlineExceeded)
+			r.do("Unlock", holder.Unlock(r.t.Context()))
+			return err
+		},
+		"unlocking": func(r *rig, m *recipe.RWMutex) error {
+			r.do("Lock", m.Lock(r.t.Context()))
+			r.faulty().Freeze()
+			return m.Unlock(r.t.Context())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, func(r *rig) {
+				m := r.rwmutex()
+				if err := giveUp(r, m); err == nil {
+					t.Error("got no error while the cluster could not be reached")
+				}
+				r.wantKeys("l/", 1)
+				r.faulty().Thaw()
+				time.Sleep(2 * time.Second)
+				r.wantKeys("l/", 0)
+			})
+		})
+	}
+}
