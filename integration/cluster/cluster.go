@@ -33,10 +33,11 @@ var errStopped = errors.New("cluster: the cluster is stopped")
 // concurrent use. Stop it when done.
 type Cluster struct {
 	// Read-only after start.
-	cfg   Config
-	token string
-	dir   string // data and logs
-	run   string // working directories, with the sockets in them
+	cfg    Config
+	server server
+	token  string
+	dir    string // data and logs
+	run    string // working directories, with the sockets in them
 
 	growing sync.Mutex // serializes changes of the membership; guards named
 	named   int        // members so far
@@ -53,8 +54,9 @@ type Cluster struct {
 
 // Start starts a cluster and returns it when every member answers a
 // linearizable read. When it fails, or ctx ends before that, it leaves nothing
-// behind, and the error has the tail of the members' logs. A ctx without a
-// deadline gets one minute. Ending ctx later does not stop the cluster.
+// behind, and the error has the tail of the members' logs; it is an
+// errors.ErrUnsupported when Config.Server can't do what cfg asks for. A ctx
+// without a deadline gets one minute. Ending ctx later does not stop the cluster.
 func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 	if !mainCalled.Load() {
 		return nil, ErrMainNotCalled
@@ -71,13 +73,17 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 			return nil, err
 		}
 	}
+	srv, err := findServer(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, startTimeout)
 		defer cancel()
 	}
 	for attempt := 1; ; attempt++ {
-		c, err := start(ctx, cfg)
+		c, err := start(ctx, cfg, srv)
 		if err == nil {
 			return c, nil
 		}
@@ -88,8 +94,8 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 	}
 }
 
-func start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
-	c := &Cluster{cfg: cfg, token: rand.Text()}
+func start(ctx context.Context, cfg Config, srv server) (_ *Cluster, err error) {
+	c := &Cluster{cfg: cfg, server: srv, token: rand.Text()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, c.stop(false))

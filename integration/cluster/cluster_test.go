@@ -30,6 +30,9 @@ func start(t *testing.T, cfg cluster.Config) *cluster.Cluster {
 	t.Helper()
 	began := time.Now()
 	c, err := cluster.Start(t.Context(), cfg)
+	if errors.Is(err, errors.ErrUnsupported) {
+		t.Skip(err)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

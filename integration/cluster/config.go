@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -29,6 +30,13 @@ type TLSFiles struct {
 type Config struct {
 	// Size is the number of members, 1 to 9. Zero means 3.
 	Size int
+
+	// Server is the etcd binary that members run: a path, or a name to look for
+	// in PATH. It works on Linux, and without Disks. Flags are then those of the
+	// binary, but for names that were "experimental-" once. Empty means what the
+	// environment variable GETCD_ETCD (ServerEnv) names, and without that the
+	// etcd built into this program.
+	Server string
 
 	// Dir is where data and logs go, in a new directory below it for each
 	// cluster. Empty means the system's directory for temporary files.
@@ -113,6 +121,16 @@ func (cfg Config) populated() (Config, error) {
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Server == "" {
+		cfg.Server = os.Getenv(ServerEnv)
+	}
+	if cfg.Server != "" {
+		abs, err := absolute(cfg.Server)
+		if err != nil {
+			return cfg, fmt.Errorf("cluster: Config.Server or %s: %w", ServerEnv, err)
+		}
+		cfg.Server = abs
 	}
 	if cfg.Dir != "" {
 		abs, err := filepath.Abs(cfg.Dir)

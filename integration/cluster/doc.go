@@ -20,6 +20,12 @@
 //		...
 //	}
 //
+// # Other versions of etcd
+//
+// Config.Server, or the environment variable GETCD_ETCD, names an etcd binary that
+// members run instead of the built-in server. All of the below can be done to them
+// too, but for stalling their disks. Etcd 3.4 and later were tried.
+//
 // # What can be done to a member
 //
 // [Member.Kill] is a crash, [Member.Terminate] a clean shutdown,
@@ -53,9 +59,9 @@
 // # No member outlives its program
 //
 // A member exits when its standard input, a pipe from the program, ends, which
-// it does however the program dies. A paused member cannot notice that; on
-// Linux the kernel kills it (Pdeathsig), on other systems it stays until
-// somebody continues it.
+// it does however the program dies. A paused member cannot notice that, nor can
+// one that is another binary; on Linux the kernel kills it (Pdeathsig), on other
+// systems a paused one stays until somebody continues it.
 //
 // # Ports
 //

@@ -20,12 +20,12 @@ import (
 
 const (
 	// peerPort makes a socket's name a valid host and port, which etcd's HTTP
-	// client wants; 2380 is etcd's port for peers.
+	// client wants, and etcd 3.4 of all URLs; 2380 is etcd's port for peers.
 	peerPort = ":2380"
 	// peerSocket is where a member listens for its peers.
 	peerSocket = "peer" + peerPort
 	// clientSocket is where a member listens for its clients.
-	clientSocket = "client"
+	clientSocket = "client:2379"
 )
 
 // peerLinkSocket is, in a member's working directory, the way to another one.

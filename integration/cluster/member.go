@@ -276,7 +276,7 @@ func (m *Member) startLocked() error {
 	if m.proc != nil && m.proc.running() {
 		return fmt.Errorf("cluster: %s runs already", m.name)
 	}
-	p, err := startProcess(spec, m.dir, m.log)
+	p, err := startProcess(spec, m.c.server.path, m.dir, m.log)
 	if err != nil {
 		return fmt.Errorf("cluster: starting %s: %w", m.name, err)
 	}
@@ -309,6 +309,13 @@ func (m *Member) startServing(ctx context.Context) error {
 // and remembers an end that nobody asked for.
 func (m *Member) watch(p *process) {
 	defer close(p.watched)
+	ctx, cancel := context.WithCancel(context.Background())
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	defer cancel()
+	if m.c.server.path != "" {
+		asking.Go(func() { m.awaitServing(ctx, p) })
+	}
 	select {
 	case <-p.serving:
 		m.setAway(false)

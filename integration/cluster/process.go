@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -47,10 +48,11 @@ func (o *output) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// startProcess starts this program again as the member that spec describes,
-// with its working directory in dir and its output appended to logPath. Its
-// goroutine ends with the process; exited is the join.
-func startProcess(spec *memberSpec, dir, logPath string) (*process, error) {
+// startProcess starts the member that spec describes, with its working directory
+// in dir and its output appended to logPath: the etcd binary, or this program
+// again when that is empty. Its goroutine ends with the process; exited is the
+// join.
+func startProcess(spec *memberSpec, binary, dir, logPath string) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("finding this program: %w", err)
@@ -59,13 +61,26 @@ func startProcess(spec *memberSpec, dir, logPath string) (*process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("describing the member: %w", err)
 	}
+	// The member's last life may have left its sockets behind; etcd 3.4 does not
+	// remove those.
+	for _, name := range []string{controlSocket, clientSocket, peerSocket} {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, err
+		}
+	}
 	logFile, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(self) //nolint:noctx // a member outlives the call that starts it; process.kill ends it
-	cmd.Args = []string{"etcd-" + spec.Name}
-	cmd.Env = memberEnvironment(spec.Name)
+	var cmd *exec.Cmd
+	if binary != "" {
+		cmd = spec.command(binary)
+		cmd.Env = memberEnvironment()
+	} else {
+		cmd = exec.Command(self) //nolint:noctx // a member outlives the call that starts it; process.kill ends it
+		cmd.Args = []string{"etcd-" + spec.Name}
+		cmd.Env = append(memberEnvironment(), memberEnv+"="+spec.Name)
+	}
 	cmd.Dir = dir
 	p := &process{
 		cmd:     cmd,
@@ -83,6 +98,9 @@ func startProcess(spec *memberSpec, dir, logPath string) (*process, error) {
 	}
 	if err != nil {
 		return nil, errors.Join(err, logFile.Close())
+	}
+	if binary != "" {
+		return p, nil
 	}
 	// The description fits a pipe's buffer; should the child die meanwhile,
 	// its exit tells more than this error.
@@ -132,8 +150,8 @@ func (p *process) running() bool {
 // memberEnvironment is this program's environment without the proxies that
 // would carry one member's messages to another elsewhere, and without the
 // variables that etcd takes for flags.
-func memberEnvironment(name string) []string {
-	env := make([]string, 0, len(os.Environ())+1)
+func memberEnvironment() []string {
+	env := make([]string, 0, len(os.Environ())+1) // room for memberEnv
 	for _, kv := range os.Environ() {
 		key, _, _ := strings.Cut(kv, "=")
 		switch upper := strings.ToUpper(key); {
@@ -143,5 +161,5 @@ func memberEnvironment(name string) []string {
 			env = append(env, kv)
 		}
 	}
-	return append(env, memberEnv+"="+name)
+	return env
 }

@@ -8,8 +8,8 @@ import (
 
 // controlSocket is the UNIX socket, in a member's working directory, on which
 // it serves the cluster's own health checks: past TLS, client certificates and
-// the faults on its links.
-const controlSocket = "control"
+// the faults on its links. Its name is a host and a port, as etcd 3.4 wants one.
+const controlSocket = "control:2379"
 
 // socket is the absolute path of a socket in the member's working directory.
 func (m *Member) socket(name string) string { return filepath.Join(m.dir, name) }
@@ -72,7 +72,7 @@ func (m *Member) spec() *memberSpec {
 		AuthToken:        cfg.AuthToken,
 		AuthTokenSeconds: uint(cfg.AuthTokenTTL / time.Second),
 		LogLevel:         cfg.LogLevel,
-		Flags:            cfg.Flags,
+		Flags:            m.c.server.flags,
 	}
 }
 

@@ -55,6 +55,9 @@ func (m *Member) state(ctx context.Context) (raftState, error) {
 	if !m.Running() {
 		return state, fmt.Errorf("cluster: %s does not run", m.name)
 	}
+	if m.c.server.path != "" {
+		return m.raftStatus(ctx)
+	}
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", m.socket(stateSocket))
 	if err != nil {
