@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -27,13 +28,17 @@ func timeout(tb testing.TB) context.Context {
 }
 
 // startCluster runs a cluster for the test. Its election timeout is short, so
-// that tests that lose leaders are.
+// that tests that lose leaders are. The test is skipped when the etcd binary that
+// the environment variable GETCD_ETCD names can't do what cfg asks for.
 func startCluster(tb testing.TB, cfg cluster.Config) *cluster.Cluster {
 	tb.Helper()
 	if cfg.ElectionTimeout == 0 {
 		cfg.ElectionTimeout, cfg.HeartbeatInterval = 500*time.Millisecond, 50*time.Millisecond
 	}
 	c, err := cluster.Start(timeout(tb), cfg)
+	if errors.Is(err, errors.ErrUnsupported) {
+		tb.Skip(err)
+	}
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -43,6 +48,15 @@ func startCluster(tb testing.TB, cfg cluster.Config) *cluster.Cluster {
 		}
 	})
 	return c
+}
+
+// need skips the test unless the servers are of that minor version, such as
+// "3.6", or of a later one; why completes the sentence "the server lacks …".
+func need(tb testing.TB, c *cluster.Cluster, version, why string) {
+	tb.Helper()
+	if !c.AtLeast(version) {
+		tb.Skipf("etcd %s lacks %s: it came with etcd %s", c.Version(), why, version)
+	}
 }
 
 // dial connects a client for the test, and waits until it is ready.

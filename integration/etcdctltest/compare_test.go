@@ -2,6 +2,7 @@ package etcdctltest
 
 import (
 	"context"
+	stdflag "flag"
 	"fmt"
 	"regexp"
 	"slices"
@@ -21,14 +22,30 @@ type bench struct {
 	vars    []string // pairs for strings.NewReplacer
 	kv      pb.KVClient
 	lease   pb.LeaseClient
+
+	compared int // invocations that both tools were given
+	fixed    int // how many of vars every test has
+	peers    int // peer URLs that were used
 }
 
 func newBench(t *testing.T, tl tools, c *cluster.Cluster) *bench {
 	t.Helper()
 	cc := c.Members()[0].Control()
+	vars := []string{"‹eps›", strings.Join(c.Endpoints(), ","), "‹ep0›", c.Endpoints()[0]}
 	return &bench{
 		tools: tl, cluster: c, kv: pb.NewKVClient(cc), lease: pb.NewLeaseClient(cc),
-		vars: []string{"‹eps›", strings.Join(c.Endpoints(), ","), "‹ep0›", c.Endpoints()[0]},
+		vars: vars, fixed: len(vars),
+	}
+}
+
+// tally says how many invocations the subtests have compared: least or more,
+// unless only some of them were asked for.
+func (b *bench) tally(t *testing.T, least int) {
+	t.Helper()
+	t.Logf("%d invocations were compared", b.compared)
+	some := strings.Contains(stdflag.Lookup("test.run").Value.String(), "/")
+	if !some && !t.Failed() && b.compared < least {
+		t.Errorf("%d invocations were compared, want %d or more", b.compared, least)
 	}
 }
 
@@ -43,6 +60,7 @@ func (b *bench) same(t *testing.T, i invocation) {
 // as before has the state stood still and the difference is real.
 func (b *bench) equivalent(t *testing.T, mine, its invocation) {
 	t.Helper()
+	b.compared++
 	const rounds = 10
 	for range rounds {
 		want, got := b.etcdctlRun(t, its), b.getcdRun(t, mine)
@@ -61,29 +79,41 @@ func (b *bench) equivalent(t *testing.T, mine, its invocation) {
 // every step.
 func (b *bench) scenario(t *testing.T, steps ...invocation) {
 	t.Helper()
-	want := b.play(t, b.etcdctl, steps)
-	got := b.play(t, b.getcd, steps)
+	b.from(t, nil, steps...)
+}
+
+// from is scenario with more that makes the plays alike: start prepares the
+// state that each of them starts from, and returns rules for what inherently
+// differs nevertheless.
+func (b *bench) from(t *testing.T, start func() []rule, steps ...invocation) {
+	t.Helper()
+	want := b.play(t, b.etcdctl, start, steps)
+	got := b.play(t, b.getcd, start, steps)
 	for n, i := range steps {
+		b.compared++
 		diff(t, i, got[n], want[n])
 	}
 }
 
 var granted = regexp.MustCompile(`^lease ([0-9a-f]{16}) granted`)
 
-func (b *bench) play(t *testing.T, path string, steps []invocation) []result {
+func (b *bench) play(t *testing.T, path string, start func() []rule, steps []invocation) []result {
 	t.Helper()
-	base := b.wipe(t)
+	rules := []rule{revisions(b.wipe(t)), took}
+	if start != nil {
+		rules = append(rules, start()...)
+	}
 	var (
 		results []result
 		own     = append(slices.Clone(b.vars), "‹tool›", path)
 		vars    = own
-		rules   = []rule{revisions(base), took}
+		fixed   = len(rules)
 	)
 	for _, i := range steps {
 		r := run(t, path, i, strings.NewReplacer(vars...))
 		if m := granted.FindStringSubmatch(r.stdout); m != nil {
 			vars = append(slices.Clone(own), "‹lease›", m[1])
-			rules = []rule{revisions(base), took, leaseID(t, m[1])}
+			rules = append(rules[:fixed:fixed], leaseID(t, m[1]))
 		}
 		for _, rewrite := range rules {
 			r.stdout = rewrite(r.stdout)
@@ -165,9 +195,9 @@ func lockLease(s string) string {
 	return lockLeaseField.ReplaceAllString(s, "${1}‹lease›")
 }
 
-var duration = regexp.MustCompile(`(took = |"took":"|"Took" : )[0-9.]+[nµm]?s`)
+var duration = regexp.MustCompile(`(took = |"took":"|"Took" : |\]\. took )[0-9.]+[nµm]?s`)
 
-// took replaces the time that endpoint health measured.
+// took replaces the time that endpoint health and defrag measured.
 func took(s string) string { return duration.ReplaceAllString(s, "${1}‹took›") }
 
 // agree reports whether two results are the same in what i compares.

@@ -9,9 +9,10 @@
 //
 // Writes change the state, so each tool starts from an emptied key space and
 // plays the whole scenario by itself. What inherently differs then is replaced
-// by one of three rules: a lease ID that the server or the tool chose becomes
-// ‹lease›, the time that endpoint health measured becomes ‹took›, and a revision
-// is counted from the one that the scenario started at.
+// by one of a few rules: a lease ID that the server or the tool chose becomes
+// ‹lease›, a new member's ID ‹member› and its URL ‹peer›, the time that endpoint
+// health and defrag measured becomes ‹took›, and a revision, that of the users
+// and roles too, is counted from the one that the scenario started at.
 //
 // A watch does not end by itself: a dialogue gives the tool changes and lines of
 // input, waits for what it prints of each, and ends it with a signal.

@@ -38,6 +38,7 @@ func TestSameAsEtcdctl(t *testing.T) {
 	t.Run("discovery", b.discovery)
 	t.Run("promises", b.promises)
 	t.Run("authentication", b.authentication) // last, for it locks the others out
+	b.tally(t, 500)
 }
 
 // at gives an invocation the endpoints that most tests use: one member, as

@@ -30,7 +30,9 @@ func (a *app) alarmCommand() *cobra.Command {
 					if err != nil {
 						return err
 					}
-					return s.print.Alarm((*pb.AlarmResponse)(r))
+					// etcdctl asks for each alarm by itself, and prints none of the
+					// headers.
+					return s.print.Alarm(&pb.AlarmResponse{Alarms: (*pb.AlarmResponse)(r).GetAlarms()})
 				})
 			},
 		},
@@ -41,7 +43,7 @@ func (a *app) alarmCommand() *cobra.Command {
 				if err := noArgs("alarm list", args); err != nil {
 					return err
 				}
-				return a.once(cmd, output.Administration, func(ctx context.Context, s *session) error {
+				return a.once(cmd, output.Any, func(ctx context.Context, s *session) error {
 					r, err := s.AlarmList(ctx)
 					if err != nil {
 						return err

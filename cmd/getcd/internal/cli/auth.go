@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -35,7 +36,7 @@ that user.`,
 				if err := noArgs("auth enable", args); err != nil {
 					return err
 				}
-				return a.once(cmd, output.Sentences, func(ctx context.Context, s *session) error {
+				return a.once(cmd, output.Any, func(ctx context.Context, s *session) error {
 					if err := enableAuth(ctx, s); err != nil {
 						return err
 					}
@@ -51,7 +52,7 @@ that user.`,
 				if err := noArgs("auth disable", args); err != nil {
 					return err
 				}
-				return a.once(cmd, output.Sentences, func(ctx context.Context, s *session) error {
+				return a.once(cmd, output.Any, func(ctx context.Context, s *session) error {
 					if _, err := s.AuthDisable(ctx); err != nil {
 						return err
 					}
@@ -67,7 +68,7 @@ that user.`,
 				if err := noArgs("auth status", args); err != nil {
 					return err
 				}
-				return a.once(cmd, output.Operations, func(ctx context.Context, s *session) error {
+				return a.once(cmd, output.Any, func(ctx context.Context, s *session) error {
 					r, err := s.AuthStatus(ctx)
 					if err != nil {
 						return err
@@ -114,18 +115,5 @@ func nArgs(command string, args []string, names ...string) error {
 	if len(args) == len(names) {
 		return nil
 	}
-	return exit.Errorf(exit.BadArgs, "%s needs %s; got %d arguments", command, enumerate(names), len(args))
-}
-
-func enumerate(names []string) string {
-	text := names[0]
-	for i, n := range names[1:] {
-		if i == len(names)-2 {
-			text += " and "
-		} else {
-			text += ", "
-		}
-		text += n
-	}
-	return text
+	return exit.Errorf(exit.BadArgs, "%s needs %s; got %d arguments", command, strings.Join(names, " and "), len(args))
 }

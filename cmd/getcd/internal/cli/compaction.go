@@ -29,7 +29,7 @@ func (a *app) compactionCommand() *cobra.Command {
 			if physical {
 				opts = append(opts, kv.WithCompactPhysical())
 			}
-			return a.once(cmd, output.Sentences, func(ctx context.Context, s *session) error {
+			return a.once(cmd, output.Any, func(ctx context.Context, s *session) error {
 				if _, err := s.Compact(ctx, rev, opts...); err != nil {
 					return err
 				}

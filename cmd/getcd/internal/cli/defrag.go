@@ -23,7 +23,7 @@ A member answers nobody while it does so. The endpoints are defragmented one
 after the other, and --command-timeout is for each of them.`,
 		GroupID: groupCluster,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, _, err := a.endpointSettings(cmd, output.Sentences)
+			s, _, err := a.endpointSettings(cmd, output.Any)
 			if err != nil {
 				return err
 			}

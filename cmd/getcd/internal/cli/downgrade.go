@@ -52,7 +52,11 @@ func (a *app) downgradeCommand() *cobra.Command {
 }
 
 func (a *app) downgrade(cmd *cobra.Command, action maintenance.DowngradeAction, name, target string) error {
-	return a.once(cmd, output.Operations, func(ctx context.Context, s *session) error {
+	kind := output.Operations
+	if action == maintenance.DowngradeValidate {
+		kind = output.Any
+	}
+	return a.once(cmd, kind, func(ctx context.Context, s *session) error {
 		r, err := s.Downgrade(ctx, action, target)
 		if err != nil {
 			return err

@@ -73,7 +73,7 @@ func (a *app) roleGetCommand() *cobra.Command {
 			if err := nArgs("role get", args, "the role's name"); err != nil {
 				return err
 			}
-			return a.once(cmd, output.Administration, func(ctx context.Context, s *session) error {
+			return a.once(cmd, output.Any, func(ctx context.Context, s *session) error {
 				r, err := s.RoleGet(ctx, args[0])
 				if err != nil {
 					return err
@@ -92,7 +92,7 @@ func (a *app) roleListCommand() *cobra.Command {
 			if err := noArgs("role list", args); err != nil {
 				return err
 			}
-			return a.once(cmd, output.Administration, func(ctx context.Context, s *session) error {
+			return a.once(cmd, output.Any, func(ctx context.Context, s *session) error {
 				r, err := s.RoleList(ctx)
 				if err != nil {
 					return err

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -107,7 +108,9 @@ func (a *app) open(cmd *cobra.Command, k output.Kind) (*session, error) {
 }
 
 // once runs a command that is done with one answer, of kind k, within the
-// command's time.
+// command's time. For k that is output.Any, whether the format can show the
+// answer is found out when it is there, so that the server's refusals come first
+// as they do with etcdctl.
 func (a *app) once(cmd *cobra.Command, k output.Kind, run func(context.Context, *session) error) error {
 	s, err := a.open(cmd, k)
 	if err != nil {
@@ -116,7 +119,11 @@ func (a *app) once(cmd *cobra.Command, k output.Kind, run func(context.Context, 
 	defer s.close()
 	ctx, cancel := s.timeout(cmd.Context())
 	defer cancel()
-	return run(ctx, s)
+	err = run(ctx, s)
+	if _, ok := errors.AsType[*output.UnsupportedError](err); ok {
+		return exit.With(exit.BadFeature, err)
+	}
+	return err
 }
 
 func (s *settings) connect(ctx context.Context, p output.Printer) (*session, error) {

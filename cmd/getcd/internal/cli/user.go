@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -104,11 +103,7 @@ func (a *app) userGetCommand() *cobra.Command {
 			if err := nArgs("user get", args, "the user's name"); err != nil {
 				return err
 			}
-			kind := output.Operations
-			if detail {
-				kind = output.Sentences // which the first line is; the roles are checked when they are there
-			}
-			return a.once(cmd, kind, func(ctx context.Context, s *session) error {
+			return a.once(cmd, output.Any, func(ctx context.Context, s *session) error {
 				r, err := s.UserGet(ctx, args[0])
 				if err != nil {
 					return err
@@ -140,9 +135,6 @@ func (s *session) printRoles(ctx context.Context, user string, roles []string) e
 			return fmt.Errorf("role %s: %w", role, err)
 		}
 		if err := s.print.Role(role, (*pb.AuthRoleGetResponse)(r)); err != nil {
-			if _, ok := errors.AsType[*output.UnsupportedError](err); ok {
-				err = exit.With(exit.BadFeature, err)
-			}
 			return err
 		}
 	}
@@ -157,7 +149,7 @@ func (a *app) userListCommand() *cobra.Command {
 			if err := noArgs("user list", args); err != nil {
 				return err
 			}
-			return a.once(cmd, output.Operations, func(ctx context.Context, s *session) error {
+			return a.once(cmd, output.Any, func(ctx context.Context, s *session) error {
 				r, err := s.UserList(ctx)
 				if err != nil {
 					return err

@@ -45,9 +45,11 @@ const (
 	// to changes of the membership, move-leader, downgrade, user get, user list
 	// and auth status.
 	Operations
-	// Sentences are the answers that are the same in every format: to auth
-	// enable, auth disable, compaction and defrag.
-	Sentences
+	// Any are the answers that every format may be asked for: those that are the
+	// same in all of them (to auth enable, auth disable, compaction and defrag),
+	// and those to questions, which do no harm when the printer refuses what came
+	// of them.
+	Any
 )
 
 // Printer prints responses. Its methods return the error of writing, or an
@@ -174,7 +176,7 @@ func Check(format string, k Kind) error {
 	var ok bool
 	switch format {
 	case FormatTable:
-		ok = k == Members || k == Endpoints || k == Sentences
+		ok = k == Members || k == Endpoints || k == Any
 	case FormatProtobuf:
 		ok = k != LeaseRevocation && k != Endpoints
 	case FormatFields:

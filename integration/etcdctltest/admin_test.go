@@ -1,0 +1,213 @@
+package etcdctltest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/getcd/getcd/integration/cluster"
+)
+
+// TestAdministrationSameAsEtcdctl compares the commands that administer a
+// cluster.
+func TestAdministrationSameAsEtcdctl(t *testing.T) {
+	tl := buildTools(t)
+	c, err := cluster.Start(t.Context(), cluster.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	b := newBench(t, tl, c)
+	t.Run("hashes", b.hashes)
+	t.Run("compactions", b.compactions)
+	t.Run("alarms", b.alarms)
+	t.Run("defragmentation", b.defragmentation)
+	t.Run("moving the leader", b.movingTheLeader)
+	t.Run("users and roles", b.usersAndRoles)
+	t.Run("passwords", b.passwords)
+	t.Run("enabling authentication", b.enablingAuthentication)
+	t.Run("mistakes", b.administrationMistakes)
+	t.Run("members", b.members)
+	t.Run("promotions", b.promotions)
+	t.Run("downgrades", b.downgrades) // last, for it changes what the members store
+	b.tally(t, 800)
+}
+
+// formats are all that there are, and one that there is not.
+func formats() []string {
+	return []string{"simple", "json", "fields", "table", "protobuf", "xml"}
+}
+
+func (b *bench) hashes(t *testing.T) {
+	b.pairs(t, 5)
+	r, err := b.kv.Range(t.Context(), &pb.RangeRequest{Key: []byte("key03")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rev := r.GetKvs()[0].GetModRevision()
+	for _, format := range append(formats(), "fields --hex", "json --hex", "simple --hex") {
+		for _, line := range []string{"endpoint hashkv", fmt.Sprintf("endpoint hashkv --rev=%d", rev), "endpoint hashkv --cluster", "endpoint hashkv --rev=99999"} {
+			b.same(t, at(sh(line+" -w "+format)))
+		}
+		b.same(t, sh("--endpoints ‹eps› endpoint hashkv -w "+format))
+		b.same(t, sh("--endpoints 127.0.0.1:1,‹ep0› --command-timeout=500ms endpoint hashkv -w "+format))
+		b.same(t, sh("--endpoints 127.0.0.1:1 --command-timeout=200ms endpoint hashkv -w "+format))
+	}
+}
+
+func (b *bench) compactions(t *testing.T) {
+	for _, format := range formats() {
+		step := func(line string) invocation { return at(sh(line + " -w " + format)) }
+		// The revisions are wholly different, for what was compacted stays so: the
+		// scenario begins at the revision that the variable has.
+		b.from(t, func() []rule {
+			base := b.wipe(t)
+			for range 3 {
+				b.put(t, "k", "v")()
+			}
+			b.vars = append(b.vars[:b.fixed:b.fixed], "‹rev›", fmt.Sprint(base+1), "‹rev+1›", fmt.Sprint(base+2), "‹rev+9›", fmt.Sprint(base+9))
+			return []rule{strings.NewReplacer(fmt.Sprint(base+1), "‹rev›", fmt.Sprint(base+2), "‹rev+1›").Replace}
+		},
+			step("compaction ‹rev›"), step("compaction ‹rev›"), step("compaction ‹rev+9›"), step("compaction --physical ‹rev+1›"),
+			step("compaction --physical ‹rev›"), at(sh("get k --rev=‹rev›")),
+		)
+		b.vars = b.vars[:b.fixed]
+	}
+}
+
+func (b *bench) alarms(t *testing.T) {
+	ctx, m := t.Context(), b.cluster.Members()[1]
+	ctl := pb.NewMaintenanceClient(m.Control())
+	raise := func() []rule {
+		_, err := ctl.Alarm(ctx, &pb.AlarmRequest{Action: pb.AlarmRequest_ACTIVATE, MemberID: m.ID(), Alarm: pb.AlarmType_NOSPACE})
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Protobuf's text form has one space or two, as the program was built.
+		return []rule{func(s string) string { return strings.ReplaceAll(s, "  ", " ") }}
+	}
+	for _, format := range formats() {
+		step := func(line string) invocation { return at(sh(line + " -w " + format)) }
+		health := step("endpoint health")
+		if format == "table" {
+			health = health.quiet() // the time it took makes columns wider
+		}
+		b.from(t, raise,
+			step("alarm list"), step("alarm list --hex"), health,
+			step("alarm disarm"), step("alarm list"), step("alarm disarm --hex"),
+		)
+	}
+	if _, err := ctl.Alarm(ctx, &pb.AlarmRequest{Action: pb.AlarmRequest_DEACTIVATE, MemberID: m.ID(), Alarm: pb.AlarmType_NOSPACE}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (b *bench) defragmentation(t *testing.T) {
+	var steps []invocation
+	for _, format := range formats() {
+		f := " -w " + format
+		steps = append(steps,
+			at(sh("defrag"+f)), sh("--endpoints ‹eps› defrag"+f), at(sh("defrag --cluster"+f)).unordered(), at(sh("defrag surplus"+f)),
+			sh("--endpoints 127.0.0.1:1,‹ep0› --command-timeout=500ms defrag"+f),
+		)
+	}
+	b.scenario(t, steps...)
+}
+
+func (b *bench) movingTheLeader(t *testing.T) {
+	members := b.cluster.Members()
+	b.vars = b.vars[:b.fixed:b.fixed]
+	for i, m := range members {
+		b.vars = append(b.vars, fmt.Sprintf("‹m%d›", i), fmt.Sprintf("%x", m.ID()), fmt.Sprintf("‹ep%d of 3›", i), m.Endpoint())
+	}
+	defer func() { b.vars = b.vars[:b.fixed] }()
+	lead := func() []rule {
+		leader, err := b.cluster.Leader(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if leader != members[0] {
+			if _, err := pb.NewMaintenanceClient(leader.Control()).MoveLeader(t.Context(), &pb.MoveLeaderRequest{TargetID: members[0].ID()}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return nil
+	}
+	step := func(line string) invocation { return sh("--endpoints ‹eps› move-leader " + line) }
+	b.from(t, lead,
+		step("‹m1›"), step("‹m2› -w json"), step("‹m0› -w protobuf"), step("‹m1› --hex"), step("‹m0›"),
+		step("‹m0›"),          // itself
+		step("12345"),         // nobody
+		step("xyz"),           // no ID
+		step("‹m1› ‹m2›"),     // two
+		step("‹m1› -w xml"),   // no format
+		at(sh("move-leader")), // to whom?
+		words("--endpoints", members[1].Endpoint(), "move-leader", "‹m2›"), // not the leader's
+	)
+	for _, format := range []string{"fields", "table"} {
+		b.from(t, lead, step("‹m1› -w "+format))
+	}
+}
+
+func (b *bench) downgrades(t *testing.T) {
+	cancel := func() []rule {
+		_, err := pb.NewMaintenanceClient(b.cluster.Members()[0].Control()).Downgrade(t.Context(), &pb.DowngradeRequest{Action: pb.DowngradeRequest_CANCEL})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return nil
+	}
+	for _, format := range formats() {
+		step := func(line string) invocation { return at(sh("downgrade " + line + " -w " + format)) }
+		b.from(t, cancel,
+			step("validate 3.6"), step("validate 3.6.0"), step("validate 3.5"), step("validate 3.7"), step("validate nonsense"),
+		)
+		// In a format that cannot print it, etcdctl asks for it all the same.
+		if format == "simple" || format == "json" || format == "protobuf" {
+			b.from(t, cancel, step("enable 3.5"), step("enable 3.6"), step("enable 3.6"), step("validate 3.6"), step("cancel"))
+		}
+		b.from(t, cancel, step("enable 3.6.0"), step("cancel"), step("cancel surplus"))
+	}
+	cancel()
+}
+
+// administrationMistakes are those that leave everything as it is.
+func (b *bench) administrationMistakes(t *testing.T) {
+	for _, line := range []string{
+		"auth enable surplus", "auth disable surplus", "auth status surplus", "auth enable",
+		"user add", "user add a b", "user add :pw", "user add -w xml a:b", "user delete", "user delete a b", "user delete nobody", "user get", "user get nobody",
+		"user get nobody --detail", "user list surplus", "user passwd", "user passwd a b", "user grant-role a", "user grant-role nobody nothing",
+		"user revoke-role a", "user revoke-role nobody nothing", "user add a:b --interactive=perhaps",
+		"role add", "role add a b", "role delete", "role delete nothing", "role get", "role get nothing", "role list surplus",
+		"role grant-permission", "role grant-permission r", "role grant-permission r read", "role grant-permission r fly k",
+		"role grant-permission nothing read k", "role grant-permission r read k --prefix --from-key", "role grant-permission r read k z --prefix",
+		"role grant-permission r read k z --from-key", "role revoke-permission", "role revoke-permission r", "role revoke-permission nothing k",
+		"role revoke-permission r k z --prefix", "role revoke-permission r k --prefix --from-key",
+		"alarm list surplus", "alarm disarm surplus",
+		"compaction", "compaction x", "compaction 1 2", "compaction 0", "compaction 999999999", "compaction --physical=perhaps 1",
+		"downgrade validate", "downgrade validate 3.6 3.5", "downgrade enable", "downgrade enable 3.6 3.5",
+		"endpoint hashkv --rev=x", "endpoint hashkv --rev=-1",
+		"endpoint status --cluster=perhaps", "defrag --cluster=perhaps",
+	} {
+		b.same(t, at(sh(line)))
+	}
+	for _, command := range []string{"auth", "user", "role", "alarm", "downgrade", "endpoint"} { // help, which is each tool's own
+		b.same(t, at(sh(command)).quiet())
+		b.same(t, at(sh(command+" nonsense")).quiet())
+	}
+	for _, i := range []invocation{
+		words("downgrade", "validate", ""), words("downgrade", "enable", ""), words("user", "add", ""), words("user", "add", "", "--no-password"),
+		words("role", "add", ""), words("user", "delete", ""), words("role", "grant-permission", "r", "read", "", "--prefix", "--from-key"),
+	} {
+		b.same(t, at(i))
+	}
+	for _, line := range []string{"alarm list", "auth status", "member list", "move-leader 1", "compaction 1", "downgrade validate 3.6", "defrag"} {
+		b.same(t, sh("--endpoints 127.0.0.1:1 --command-timeout=300ms "+line))
+	}
+}
