@@ -54,7 +54,6 @@ func (a *arena) count(f func(*Holds)) { a.s.count(func(r *Report) { f(a.figures(
 
 // contend acquires and gives up, again and again, until ctx ends.
 func (a *arena) contend(ctx context.Context, who string, c contender, rng *rand.Rand) {
-	defer c.close()
 	for ctx.Err() == nil {
 		h := a.acquire(ctx, who, c, rng)
 		if h != nil {
@@ -62,6 +61,8 @@ func (a *arena) contend(ctx context.Context, who string, c contender, rng *rand.
 		}
 		pause(ctx, between(rng, 0, 40*time.Millisecond))
 	}
+	c.close()
+	a.s.late(who)
 }
 
 // acquire waits with some patience, seldom with little.
@@ -322,6 +323,7 @@ func (a *arena) beStale(ctx context.Context, h *hold) {
 	uctx, cancel := within(ctx, finishing)
 	defer cancel()
 	err := h.unlock(uctx)
+	h.unlock = func(context.Context) error { return nil }
 	if err == nil && h.knows(nil) || err != nil && h.knows(err) {
 		a.count(func(f *Holds) { f.Stale++ })
 	} else if err == nil {
@@ -338,7 +340,6 @@ func (a *arena) beStale(ctx context.Context, h *hold) {
 	if err == nil && lives && !attached && a.holds(next) && !next.revoked.Load() {
 		a.s.violate("%v was freed by the stale Unlock of %v", next, h)
 	}
-	h.unlock = func(context.Context) error { return nil }
 }
 
 // successor waits for somebody with a greater token.

@@ -60,6 +60,7 @@ type soak struct {
 	facades []*clientv3.Client
 	outside *outside
 	orphans inspector
+	late    func(who string) // logs that a worker has ended late
 
 	mu     sync.Mutex // guards what follows
 	report Report
@@ -110,6 +111,16 @@ func (s *soak) run(ctx, whole context.Context) error {
 	if err := s.dial(); err != nil {
 		return errors.Join(err, s.close())
 	}
+	var over time.Time
+	stopped := make(chan struct{})
+	detach := context.AfterFunc(ctx, func() { over = time.Now(); close(stopped) })
+	defer detach()
+	s.late = func(who string) {
+		<-stopped
+		if d := time.Since(over); d > lateAfter {
+			s.cfg.Log("coordination: %s ended %v after the end", who, d.Round(time.Millisecond))
+		}
+	}
 	all := parts()
 	var workers, watchers sync.WaitGroup
 	watching, stop := context.WithCancel(whole)
@@ -117,7 +128,10 @@ func (s *soak) run(ctx, whole context.Context) error {
 	watchers.Go(func() { s.orphans.run(watching, s) })
 	watchers.Go(func() { s.revokeAtRandom(ctx) })
 	for _, name := range s.cfg.Parts {
-		workers.Go(func() { all[name](ctx, s) })
+		workers.Go(func() {
+			all[name](ctx, s)
+			s.late(name)
+		})
 	}
 	workers.Wait()
 	stop()
@@ -126,6 +140,9 @@ func (s *soak) run(ctx, whole context.Context) error {
 	err := s.settle(whole)
 	return errors.Join(err, s.close())
 }
+
+// lateAfter is how long after Run's context workers usually end at the latest.
+const lateAfter = 5 * time.Second
 
 const (
 	clientsEach = 3

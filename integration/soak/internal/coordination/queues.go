@@ -124,11 +124,11 @@ func (l *ledger) run(ctx context.Context, prioritized bool) {
 	var producers, consumers sync.WaitGroup
 	for i, e := range all {
 		rng := l.s.random(e.who, i)
-		producers.Go(func() { l.produce(ctx, e, rng) })
+		producers.Go(func() { l.produce(ctx, e, rng); l.s.late(e.who + ", producing") })
 	}
 	for i, e := range all {
 		rng := l.s.random(e.who, 100+i)
-		consumers.Go(func() { l.consume(consuming, e, rng) })
+		consumers.Go(func() { l.consume(consuming, e, rng); l.s.late(e.who + ", consuming") })
 	}
 	producers.Wait()
 	l.drain(ctx, all, &consumers, stop)
