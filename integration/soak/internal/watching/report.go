@@ -1,0 +1,72 @@
+package watching
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Report is what was seen.
+type Report struct {
+	// Revisions were written, with that many Changes of keys.
+	Revisions, Changes int64
+	// Acknowledged, Ambiguous and Refused are writes as their writers were told.
+	// Applied are those of the ambiguous ones that were.
+	Acknowledged, Ambiguous, Applied, Refused int
+	// Leases were granted; Expired of them were not revoked.
+	Leases, Expired int
+	Compactions     int
+
+	// Watches ran side by side, and were opened Sessions times. They delivered
+	// Events, and Progress notifications, and were told of compaction Resyncs
+	// times.
+	Watches          int
+	Sessions         int
+	Events, Progress int64
+	Resyncs          int
+	// Arrival is how long after the last revision the last watch had seen it.
+	Arrival time.Duration
+	Stuck   []Stuck
+	// Violations are what must not be.
+	Violations []string
+}
+
+func (r *run) sum(report *Report) {
+	f := settle(r.h, r.writers, r.complain)
+	report.Acknowledged, report.Ambiguous, report.Applied, report.Refused = f.acknowledged, f.ambiguous, f.applied, f.refused
+	report.Revisions, report.Changes = r.h.head()-r.h.base, int64(len(r.h.changes))
+	for _, w := range r.writers {
+		report.Leases += w.leases
+		report.Expired += w.expired
+	}
+	for _, w := range r.watchers {
+		report.Sessions += w.sessions
+		report.Resyncs += int(w.told.Load())
+		report.Events += w.cur.events
+		report.Progress += w.cur.progresses
+	}
+	report.Violations = r.violations
+}
+
+// String is the report in some lines.
+func (r *Report) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "watch: %d revisions with %d changes; %d writes acknowledged, %d in doubt (%d of them applied), %d refused; %d leases, %d left to expire; %d compactions\n",
+		r.Revisions, r.Changes, r.Acknowledged, r.Ambiguous, r.Applied, r.Refused, r.Leases, r.Expired, r.Compactions)
+	fmt.Fprintf(&b, "watch: %d watches, opened %d times: %d events and %d progress notifications, %d resyncs after compaction; all at the last revision %v after it\n",
+		r.Watches, r.Sessions, r.Events, r.Progress, r.Resyncs, r.Arrival.Round(time.Millisecond))
+	for _, s := range r.Stuck {
+		fmt.Fprintf(&b, "watch: %v\n", s)
+	}
+	fmt.Fprintf(&b, "watch: %d violations\n", len(r.Violations))
+	for _, v := range r.Violations[:min(20, len(r.Violations))] {
+		fmt.Fprintf(&b, "watch: VIOLATION: %s\n", v)
+	}
+	return b.String()
+}
+
+// String is the measurement in a line.
+func (s Stuck) String() string {
+	return fmt.Sprintf("%s for %v: %s written, %s received; heap %s before, %s after, of it held for watches %s and %s; then %d resyncs",
+		s.Name, s.For.Round(time.Second), mib(s.Passed), mib(s.Received), mib(s.Before.InUse), mib(s.After.InUse), mib(s.Before.Watch), mib(s.After.Watch), s.Resyncs)
+}

@@ -1,0 +1,111 @@
+package watching
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+)
+
+// Stuck is what was measured while a consumer did not receive.
+type Stuck struct {
+	Name string
+	For  time.Duration
+	// Held says that nothing which the consumer had not seen was compacted.
+	Held bool
+	// Passed are the bytes of values that were written meanwhile to what it
+	// watches, and Received those of all messages that its client received.
+	Passed, Received int64
+	// Before and After are the process's heap when its buffer was full, and at
+	// the end.
+	Before, After heap
+	// Resyncs is how often it was told of compaction when it went on.
+	Resyncs int
+}
+
+const (
+	// fill is how much is written before a stuck consumer's buffer is taken to be
+	// full; it holds 4 MiB.
+	fill = 6 << 20
+	// much is how much has to be written for the figures to be judged.
+	much = 100 << 20
+	// mostReceived is what a stuck watch may receive at most: its buffer, and what
+	// was under way when that was full, which may be a message of the most
+	// revisions that a server sends at once.
+	mostReceived = 4<<20 + 1000*bulkSize
+	// mostGrowth is how much the heap of the whole process may grow meanwhile.
+	mostGrowth = 32 << 20
+)
+
+// siege keeps one consumer stuck for a while.
+type siege struct {
+	name        string
+	w           *watcher
+	in          *received
+	hold        bool
+	from, until time.Duration // since the beginning
+	least       int64         // bytes that have to be written meanwhile
+}
+
+// run does it, and ends early when ctx does. A consumer that does not get stuck, for
+// want of events, is an error.
+func (s *siege) run(ctx context.Context, began time.Time, written *atomic.Int64, limits *limits, head func() int64) (Stuck, error) {
+	result := Stuck{Name: s.name, Held: s.hold}
+	pause(ctx, time.Until(began.Add(s.from)))
+	if s.hold {
+		limits.keep(s.w.seen.Load())
+		defer limits.keep(0)
+	}
+	s.w.gate.close()
+	open := true
+	reopen := func() {
+		if open {
+			open = false
+			s.w.gate.open()
+		}
+	}
+	defer reopen()
+	await(ctx, s.w.gate.stuck.Load)
+	stuck, before, in := time.Now(), written.Load(), s.in.bytes.Load()
+	resyncs := s.w.told.Load()
+	await(ctx, func() bool { return written.Load()-before >= min(fill, s.least/2) })
+	result.Before = measure(ctx)
+	await(ctx, func() bool { return time.Since(began) >= s.until && written.Load()-before >= s.least })
+	if !s.w.gate.stuck.Load() && ctx.Err() == nil {
+		return result, fmt.Errorf("%s was not stuck", s.name)
+	}
+	result.Passed, result.Received, result.For = written.Load()-before, s.in.bytes.Load()-in, time.Since(stuck)
+	result.After = measure(ctx)
+	target := head()
+	reopen()
+	await(ctx, func() bool { return s.w.seen.Load() > target })
+	result.Resyncs = int(s.w.told.Load() - resyncs)
+	return result, nil
+}
+
+// judge says what is wrong with the figures.
+func (s Stuck) judge() []string {
+	var wrong []string
+	if s.Held && s.Resyncs > 0 {
+		wrong = append(wrong, fmt.Sprintf("%s was told %d times of compaction, though there was none of what it had not seen", s.Name, s.Resyncs))
+	}
+	if s.Passed < much {
+		return wrong
+	}
+	if s.Received > mostReceived {
+		wrong = append(wrong, fmt.Sprintf("%s received %s while it was stuck, want at most %s", s.Name, mib(s.Received), mib(mostReceived)))
+	}
+	if grown := s.After.InUse - s.Before.InUse; grown > mostGrowth {
+		wrong = append(wrong, fmt.Sprintf("the heap grew by %s while %s was stuck, want at most %s", mib(grown), s.Name, mib(mostGrowth)))
+	}
+	return wrong
+}
+
+// await polls until cond holds or ctx ends.
+func await(ctx context.Context, cond func() bool) {
+	for ctx.Err() == nil && !cond() {
+		pause(ctx, idle)
+	}
+}
+
+func mib(bytes int64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20)) }

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/getcd/getcd/integration/cluster"
+	"github.com/getcd/getcd/integration/soak/internal/chaos"
+	"github.com/getcd/getcd/integration/soak/internal/coordination"
+	"github.com/getcd/getcd/integration/soak/internal/watching"
+)
+
+// options are the flags.
+type options struct {
+	lasting     time.Duration
+	seed        uint64
+	checks      []string
+	faults      []string
+	least, most time.Duration // of faults and of healthy times; 0 means chaos's own
+	log         func(format string, args ...any)
+}
+
+// check is a checker. It works until stop is closed, when the cluster is healthy
+// again, and then settles. The text is its figures, the list what must not be.
+type check func(ctx context.Context, c *cluster.Cluster, o options, stop <-chan struct{}) (text string, violations []string, err error)
+
+func checks() map[string]check {
+	return map[string]check{"watch": checkWatches, "coordination": checkCoordination}
+}
+
+func checkWatches(ctx context.Context, c *cluster.Cluster, o options, stop <-chan struct{}) (string, []string, error) {
+	report, err := watching.Run(ctx, c, watching.Config{Seed: o.seed, For: o.lasting, Stop: stop, Log: o.log})
+	if err != nil {
+		return "", nil, err
+	}
+	return report.String(), report.Violations, nil
+}
+
+func checkCoordination(ctx context.Context, c *cluster.Cluster, o options, stop <-chan struct{}) (string, []string, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		select {
+		case <-stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	defer func() { cancel(); <-ended }()
+	outside := make([]grpc.ClientConnInterface, 0, len(c.Members()))
+	for _, m := range c.Members() {
+		outside = append(outside, m.Control())
+	}
+	report, err := coordination.Run(ctx, coordination.Config{Endpoints: c.Endpoints(), Outside: outside, Seed: o.seed, Log: o.log})
+	if err != nil {
+		return "", nil, err
+	}
+	return report.String(), report.Violations, nil
+}
+
+// result is what one check has found.
+type result struct {
+	text       string
+	violations []string
+	err        error
+}
+
+// soak runs the checks side by side through random faults. It returns the report, and
+// an error when anything is wrong.
+func soak(ctx context.Context, o options) (string, error) {
+	var chosen []check
+	for _, name := range o.checks {
+		if checks()[name] == nil {
+			return "", fmt.Errorf("soak: no check is called %q; there are coordination and watch", name)
+		}
+		chosen = append(chosen, checks()[name])
+	}
+	c, err := cluster.Start(ctx, cluster.Config{
+		Links: true,
+		Flags: []string{"--watch-progress-notify-interval=2s", "--snapshot-count=2000"},
+	})
+	if err != nil {
+		return "", err
+	}
+	before := len(stacks())
+	results, events, err := together(ctx, c, o, chosen)
+	var b strings.Builder
+	errs := []error{err}
+	for _, r := range results {
+		b.WriteString(r.text)
+		if errs = append(errs, r.err); len(r.violations) > 0 {
+			errs = append(errs, fmt.Errorf("soak: %d violations, such as: %s", len(r.violations), r.violations[0]))
+		}
+	}
+	if err := leaked(before); err != nil {
+		errs = append(errs, fmt.Errorf("soak: goroutines: %w", err))
+	} else {
+		fmt.Fprintf(&b, "goroutines: %d before the clients, no more after them\n", before)
+	}
+	b.WriteString(summary(events))
+	return b.String(), errors.Join(append(errs, c.Stop())...)
+}
+
+// together runs the checks, and the faults until their time is over.
+func together(ctx context.Context, c *cluster.Cluster, o options, chosen []check) ([]result, []chaos.Event, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	results := make([]result, len(chosen))
+	stop := make(chan struct{})
+	var running sync.WaitGroup
+	for i, run := range chosen {
+		running.Go(func() {
+			r := &results[i]
+			r.text, r.violations, r.err = run(ctx, c, o, stop)
+			if r.err != nil {
+				cancel()
+			}
+		})
+	}
+	faulty, over := context.WithTimeout(ctx, o.lasting)
+	events, err := chaos.Run(faulty, c, chaos.Config{Seed: o.seed, Least: o.least, Most: o.most, Log: o.log, Faults: o.faults})
+	over()
+	if err != nil {
+		cancel()
+	}
+	close(stop)
+	running.Wait()
+	return results, events, err
+}
+
+// summary counts the faults.
+func summary(events []chaos.Event) string {
+	count := make(map[string]int)
+	var total time.Duration
+	for _, e := range events {
+		count[strings.TrimSpace(e.Fault+" "+e.Role)]++
+		total += e.Ended.Sub(e.Began)
+	}
+	var parts []string
+	for name, n := range count {
+		parts = append(parts, fmt.Sprintf("%s %d", name, n))
+	}
+	slices.Sort(parts)
+	return fmt.Sprintf("faults: %d, %v in all: %s\n", len(events), total.Round(time.Second), strings.Join(parts, ", "))
+}

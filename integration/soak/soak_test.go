@@ -1,0 +1,41 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/getcd/getcd/integration/cluster"
+)
+
+func TestMain(m *testing.M) {
+	cluster.Main()
+	goleak.VerifyTestMain(m)
+}
+
+func short(t *testing.T, check string, seed uint64) {
+	t.Helper()
+	text, err := soak(t.Context(), options{
+		lasting: 12 * time.Second, seed: seed, checks: []string{check},
+		least: 200 * time.Millisecond, most: 1500 * time.Millisecond, log: t.Logf,
+	})
+	t.Log(text)
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestWatch is a short run of the check of watches.
+func TestWatch(t *testing.T) { short(t, "watch", 1) }
+
+// TestCoordination is a short run of the check of locks, elections and queues.
+func TestCoordination(t *testing.T) { short(t, "coordination", 1) }
+
+// TestUnknownCheck names what there is.
+func TestUnknownCheck(t *testing.T) {
+	if _, err := soak(t.Context(), options{checks: []string{"tea"}}); err == nil || !strings.Contains(err.Error(), `"tea"`) {
+		t.Errorf("got %v, want that there is no such check", err)
+	}
+}
