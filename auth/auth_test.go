@@ -207,6 +207,14 @@ func TestUnsupported(t *testing.T) {
 	if !errors.Is(err, errors.ErrUnsupported) || status.Code(err) != codes.Unimplemented || !strings.Contains(err.Error(), "etcd 3.5") {
 		t.Errorf("got error %v, want ErrUnsupported with the code Unimplemented and the version", err)
 	}
+	// Such a server would set an empty password: it must not be asked to.
+	_, err = auth.New(r).UserSetPasswordHash(t.Context(), "alice", hash)
+	if !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "UserSetPasswordHash needs etcd 3.5") {
+		t.Errorf("a hash for an old server: got error %v, want ErrUnsupported and the version", err)
+	}
+	if r.method != pb.Auth_AuthStatus_FullMethodName {
+		t.Errorf("a hash for an old server: %s was sent", r.method)
+	}
 }
 
 func TestAuthenticate(t *testing.T) {

@@ -49,10 +49,16 @@ func (s *Service) AuthDisable(ctx context.Context) (*DisableResponse, error) {
 // AuthStatus implements Auth.
 func (s *Service) AuthStatus(ctx context.Context) (*StatusResponse, error) {
 	resp, err := s.rpc.AuthStatus(ctx, &pb.AuthStatusRequest{}, s.opts...)
-	if status.Code(err) == codes.Unimplemented {
-		err = fmt.Errorf("auth: AuthStatus needs etcd 3.5 or later: %w: %w", errors.ErrUnsupported, err)
+	return (*StatusResponse)(resp), since("3.5", "AuthStatus", err)
+}
+
+// since explains the error of a method that servers before the given version
+// do not have.
+func since(version, call string, err error) error {
+	if status.Code(err) != codes.Unimplemented {
+		return err
 	}
-	return (*StatusResponse)(resp), err
+	return fmt.Errorf("auth: %s needs etcd %s or later: %w: %w", call, version, errors.ErrUnsupported, err)
 }
 
 // UserAdd implements Auth.
@@ -85,14 +91,22 @@ func (s *Service) UserChangePassword(ctx context.Context, name string, password 
 // UserSetPasswordHash is UserChangePassword for whoever has the password's
 // bcrypt hash alone, such as "$2a$10$…" from another cluster's or a directory's
 // keeping; the password itself then never travels. The server takes the hash as
-// it is. It needs etcd 3.5 or later: an older server ignores the field
-// (AuthUserChangePasswordRequest.hashedPassword) and sets an empty password.
+// it is.
+//
+// It needs etcd 3.5 or later. An older server would ignore the field
+// (AuthUserChangePasswordRequest.hashedPassword) and set an empty password, with
+// which anybody may log in. Therefore AuthStatus is called first, which came with
+// the same version: without it the error is an errors.ErrUnsupported, and nothing
+// was changed.
 //
 // There is no such way to add a user: on UserAdd the server overwrites the field.
 // Add one with a random password, and set its hash then.
 func (s *Service) UserSetPasswordHash(ctx context.Context, name string, hash string) (*UserChangePasswordResponse, error) {
 	if err := checkHash(hash); err != nil {
 		return nil, err
+	}
+	if _, err := s.rpc.AuthStatus(ctx, &pb.AuthStatusRequest{}, s.opts...); err != nil {
+		return nil, since("3.5", "UserSetPasswordHash", err)
 	}
 	req := &pb.AuthUserChangePasswordRequest{Name: name, HashedPassword: base64.StdEncoding.EncodeToString([]byte(hash))}
 	resp, err := s.rpc.UserChangePassword(ctx, req, s.opts...)

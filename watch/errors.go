@@ -23,6 +23,9 @@ var (
 	ErrTooLarge = errors.New("watch: a response is larger than the connection accepts")
 )
 
+// errEarly is RequestProgress's on a server that answers too early: see progress.
+var errEarly = fmt.Errorf("watch: RequestProgress needs etcd 3.4.25, 3.5.8 or later: this server's answers overtake the events that they speak of (etcd issue 15220): %w", errors.ErrUnsupported)
+
 // CompactedError ends a watch whose next revision has been compacted: there are
 // changes that nobody can learn any more. errors.Is finds
 // rpctypes.ErrCompacted. What remains is to read the present state and watch

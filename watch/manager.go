@@ -41,6 +41,7 @@ type manager struct {
 	running bool
 	closed  bool
 	machine *machine // the running one, or the last
+	early   bool     // the server that last showed it answers progress requests out of order
 }
 
 func newManager(cc grpc.ClientConnInterface, cfg config) *manager {
@@ -73,6 +74,20 @@ func (m *manager) add(w *watcher) error {
 		m.wg.Go(m.machine.run)
 	}
 	return nil
+}
+
+// setEarly notes whether a server answers progress requests too early, for
+// RequestProgress to tell.
+func (m *manager) setEarly(early bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.early = early
+}
+
+func (m *manager) isEarly() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.early && !m.closed
 }
 
 // post leaves a command for the machine. Without one there is no watcher, and

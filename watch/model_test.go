@@ -169,7 +169,7 @@ func (m *model) step() {
 	case n < 94:
 		member.SetNoLeader(true)
 	case n < 97:
-		if err := m.w.RequestProgress(m.t.Context()); err != nil {
+		if err := m.w.RequestProgress(m.t.Context()); err != nil && !errors.Is(err, errors.ErrUnsupported) { // an early server
 			m.t.Errorf("RequestProgress: %v", err)
 		}
 	default:

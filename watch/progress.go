@@ -54,6 +54,7 @@ func (x *machine) announced(st *stream) {
 		return
 	}
 	st.progress.told = true
+	x.m.setEarly(st.progress.early)
 	if l := st.lane; l.asked > 0 {
 		l.asked = 1
 		x.askProgress(st)
@@ -68,6 +69,7 @@ func (x *machine) progressAll(st *stream, resp *pb.WatchResponse) {
 	p := &st.progress
 	if !p.told {
 		p.early = true
+		x.m.setEarly(true)
 	}
 	if p.early {
 		return

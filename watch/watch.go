@@ -6,6 +6,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/kv"
@@ -50,8 +51,20 @@ type WatchResponse struct { //nolint:revive // clientv3's name
 // Err is why the watch ended, and nil for a response that is not the last: a
 // *CompactedError, *ClusterChangedError, *RevisionRegressedError, *TooLargeError
 // or *CanceledError, a *kv.UsageError, ErrClosed, the context's error, or that of
-// a connection that cannot work.
-func (wr *WatchResponse) Err() error { return wr.err }
+// a connection that cannot work. Of a response that a program has made itself it is
+// what the fields say: rpctypes.ErrCompacted with a CompactRevision, a *CanceledError
+// if it is Canceled.
+func (wr *WatchResponse) Err() error {
+	switch {
+	case wr.err != nil:
+		return wr.err
+	case wr.CompactRevision != 0:
+		return rpctypes.ErrCompacted
+	case wr.Canceled:
+		return canceled(wr.CancelReason)
+	}
+	return nil
+}
 
 // IsProgressNotify reports a response that says only how far the watch has come:
 // every event of it up to the header's revision has been delivered before, and
@@ -121,8 +134,10 @@ type Watcher interface {
 	// or waits for a revision to come; then the next answer to this client's own
 	// heartbeats is passed on. Servers before etcd 3.4.25, and those from 3.5.0
 	// to 3.5.7, may answer before they have sent the events that the answer
-	// speaks of (etcd issue 15220): their answers are dropped. What they send by
-	// themselves, WithProgressNotify, has always been in order.
+	// speaks of (etcd issue 15220): their answers are dropped, and once such a
+	// server is known, RequestProgress returns an errors.ErrUnsupported and asks
+	// nothing. What they send by themselves, WithProgressNotify, has always been
+	// in order.
 	RequestProgress(ctx context.Context) error
 
 	// Close ends all watches with ErrClosed, closes the streams and waits for
@@ -187,6 +202,9 @@ func (s *service) RequestProgress(ctx context.Context) error {
 	}
 	if s.cfg.err != nil {
 		return s.cfg.err
+	}
+	if s.m.isEarly() {
+		return errEarly
 	}
 	return s.m.post(command{kind: cmdProgress})
 }
