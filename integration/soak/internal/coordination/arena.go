@@ -149,7 +149,7 @@ func (a *arena) enter(h *hold) {
 	a.mu.Lock()
 	var others []*hold
 	for o := range a.holding {
-		if !(o.shared && h.shared) && !o.revoked.Load() && o.token < h.token && o.believes() {
+		if (!o.shared || !h.shared) && !o.revoked.Load() && o.token < h.token && o.believes() {
 			others = append(others, o)
 		}
 	}
@@ -265,11 +265,11 @@ func (a *arena) refused(ctx context.Context, h *hold) {
 			}
 		}
 	}
-	a.mustBeTold(ctx, h)
+	a.mustBeTold(h)
 }
 
 // mustBeTold checks that who has lost it is told, before its lease could have ended.
-func (a *arena) mustBeTold(ctx context.Context, h *hold) {
+func (a *arena) mustBeTold(h *hold) {
 	began := time.Now()
 	limit := time.NewTimer(ttl + slack)
 	defer limit.Stop()
@@ -306,7 +306,7 @@ func (a *arena) beStale(ctx context.Context, h *hold) {
 		return
 	}
 	a.s.count(func(r *Report) { r.Revoked++ })
-	a.mustBeTold(ctx, h)
+	a.mustBeTold(h)
 	next := a.successor(rctx, h.token)
 	if next == nil {
 		return

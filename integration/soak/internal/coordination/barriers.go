@@ -38,7 +38,7 @@ func (s *soak) doubleBarriers(ctx context.Context) {
 		natives[i] = sessions{c: s.clients[i%len(s.clients)], rng: s.random("double barrier session", i)}
 	}
 	facade := facadeSessions{c: s.facades[0], rng: s.random("double barrier session", group)}
-	defer func() {
+	defer func() { //nolint:contextcheck // the end outlives ctx
 		for i := range natives {
 			natives[i].close()
 		}
@@ -57,7 +57,7 @@ func (s *soak) doubleBarriers(ctx context.Context) {
 		}
 		// A member whose calls have no context waits for the others, who may have given
 		// up: it takes part only when nobody is to.
-		last, _, err := facade.get()
+		last, _, err := facade.get() //nolint:contextcheck // clientv3's has none
 		if err != nil || len(passes) < group-1 {
 			pause(ctx, 100*time.Millisecond)
 			continue

@@ -95,7 +95,7 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	// Goroutines inherit the label, so that what is left of them can be told from
 	// those of others in this process.
 	pprof.Do(context.WithoutCancel(ctx), pprof.Labels(goroutineLabel, label), func(whole context.Context) {
-		err = s.run(ctx, whole) //nolint:contextcheck // the end outlives ctx
+		err = s.run(ctx, whole)
 	})
 	if left := goroutinesLeft(label); left != "" {
 		s.violate("goroutines are left after everything was closed:\n%s", left)
@@ -108,7 +108,7 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 // run works with ctx, and settles with whole.
 func (s *soak) run(ctx, whole context.Context) error {
 	began := time.Now()
-	if err := s.dial(); err != nil {
+	if err := s.dial(); err != nil { //nolint:contextcheck // clients live until they are closed
 		return errors.Join(err, s.close())
 	}
 	var over time.Time

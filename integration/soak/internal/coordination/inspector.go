@@ -88,6 +88,6 @@ func (s *soak) revokeAtRandom(ctx context.Context) {
 			continue
 		}
 		s.count(func(r *Report) { r.Revoked++ })
-		told.Go(func() { a.mustBeTold(ctx, h) })
+		told.Go(func() { a.mustBeTold(h) })
 	}
 }

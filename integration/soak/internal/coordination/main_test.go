@@ -2,6 +2,9 @@ package coordination_test
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,6 +15,13 @@ import (
 
 func TestMain(m *testing.M) {
 	cluster.Main()
+	if endpoints := os.Getenv(holderEnv); endpoints != "" {
+		if err := freezable(strings.Split(endpoints, ",")); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	goleak.VerifyTestMain(m)
 }
 

@@ -60,7 +60,7 @@ func TestForsakenWaiterTakesNothingAway(t *testing.T) {
 			if err != nil {
 				return "", err
 			}
-			t.Cleanup(func() { _ = held.Unlock(context.Background()) })
+			t.Cleanup(func() { _ = held.Unlock(context.Background()) }) //nolint:contextcheck // its context has ended by then
 			return held.Key(), nil
 		},
 		"campaign": func(ctx context.Context, c *client.Client) (string, error) {

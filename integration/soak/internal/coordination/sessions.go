@@ -30,7 +30,7 @@ func (k *sessions) get(ctx context.Context) (s *session.Session, fresh bool, err
 		k.left--
 		return k.now, false, nil
 	}
-	k.close()
+	k.close() //nolint:contextcheck // the old one goes, whatever becomes of ctx
 	if k.now, err = session.New(ctx, k.c, session.WithTTL(ttl)); err != nil {
 		k.now = nil
 		return nil, false, err

@@ -1,0 +1,144 @@
+package coordination_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/clientv3"
+	"github.com/getcd/getcd/clientv3/concurrency"
+	"github.com/getcd/getcd/election"
+	"github.com/getcd/getcd/kv"
+	"github.com/getcd/getcd/lock"
+	"github.com/getcd/getcd/recipe"
+	"github.com/getcd/getcd/session"
+)
+
+// holderEnv makes this program, started again, the one that is frozen.
+const holderEnv = "GETCD_COORDINATION_HOLDER"
+
+// verdict is what the frozen one has found when it was thawed.
+type verdict struct {
+	Err    string // what it knew, without asking anybody; empty if it believed to hold it
+	Wrote  bool   // its guarded write was accepted
+	Unlock string // what its Unlock returned
+	Typed  bool   // that is the package's own answer to who has lost it
+}
+
+// owner is somebody's lock.
+type owner struct {
+	err    func() error
+	guard  func() kv.Cmp
+	unlock func(context.Context) error
+	typed  func(error) bool
+}
+
+var kinds = []string{"mutex", "locker", "rwmutex", "election", "session election", "facade mutex"}
+
+// acquire gets the lock of that kind. All but the readers' lock are the same to the
+// cluster, so each has a name of its own.
+func acquire(ctx context.Context, c *client.Client, f *clientv3.Client, kind string) (owner, error) {
+	name := "frozen/" + kind
+	const ttl = 2 * time.Second
+	is := func(target error) func(error) bool {
+		return func(err error) bool { return errors.Is(err, target) }
+	}
+	fine := func(err error) bool { return err == nil }
+	switch kind {
+	case "mutex":
+		m, err := lock.NewMutex(c.Conn(), name, lock.WithTTL(ttl))
+		if err != nil {
+			return owner{}, err
+		}
+		return owner{m.Err, m.Guard, m.Unlock, is(lock.ErrLost)}, m.Lock(ctx)
+	case "locker":
+		l, err := lock.NewLocker(c.Conn(), lock.Config{TTL: ttl, Heartbeat: 300 * time.Millisecond, Retries: lock.NoRetries, RequestTimeout: time.Second, RetryInterval: 100 * time.Millisecond})
+		if err != nil {
+			return owner{}, err
+		}
+		h, err := l.Lock(ctx, name)
+		if err != nil {
+			return owner{}, err
+		}
+		return owner{h.Err, func() kv.Cmp { return kv.Compare(kv.CreateRevision(h.Key()), ">", 0) }, h.Unlock, is(lock.ErrLost)}, nil
+	case "rwmutex":
+		s, err := session.New(ctx, c, session.WithTTL(ttl))
+		if err != nil {
+			return owner{}, err
+		}
+		m := recipe.NewRWMutex(c, s, name)
+		return owner{s.Err, m.Guard, m.Unlock, is(recipe.ErrLost)}, m.Lock(ctx)
+	case "election":
+		e, err := election.NewElection(c.Conn(), name, election.WithTTL(ttl))
+		if err != nil {
+			return owner{}, err
+		}
+		return owner{e.Err, e.Guard, e.Resign, fine}, e.Campaign(ctx, "leader")
+	case "session election":
+		s, err := session.New(ctx, c, session.WithTTL(ttl))
+		if err != nil {
+			return owner{}, err
+		}
+		e, err := election.NewElection(c.Conn(), name, election.WithSession(s))
+		if err != nil {
+			return owner{}, err
+		}
+		return owner{e.Err, e.Guard, e.Resign, fine}, e.Campaign(ctx, "leader")
+	case "facade mutex":
+		s, err := concurrency.NewSession(f, concurrency.WithTTL(2)) //nolint:contextcheck // clientv3's has none
+		if err != nil {
+			return owner{}, err
+		}
+		m := concurrency.NewMutex(s, name)
+		return owner{s.Native().Err, m.IsOwner, m.Unlock, fine}, m.Lock(ctx)
+	}
+	return owner{}, fmt.Errorf("there is no kind %q", kind)
+}
+
+// freezable is the program that is frozen: it gets all locks, waits for a line, and
+// then tells what it believes and what it can do.
+func freezable(endpoints []string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	c, err := client.Dial(ctx, client.Config{Endpoints: endpoints})
+	if err != nil {
+		return err
+	}
+	f, err := clientv3.New(clientv3.Config{Endpoints: endpoints})
+	if err != nil {
+		return err
+	}
+	owners := make(map[string]owner)
+	for _, kind := range kinds {
+		if owners[kind], err = acquire(ctx, c, f, kind); err != nil {
+			return fmt.Errorf("%s: %w", kind, err)
+		}
+	}
+	fmt.Println("held") //nolint:forbidigo // it is what the test reads
+	if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil {
+		return err
+	}
+	verdicts := make(map[string]verdict)
+	for kind, o := range owners {
+		if err := o.err(); err != nil {
+			verdicts[kind] = verdict{Err: err.Error()}
+		}
+	}
+	for kind, o := range owners {
+		v := verdicts[kind]
+		resp, err := c.Txn(ctx).If(o.guard()).Then(kv.OpPut("written by the frozen one", kind)).Commit()
+		if err != nil {
+			return err
+		}
+		v.Wrote = resp.Succeeded
+		err = o.unlock(ctx)
+		v.Typed, v.Unlock = o.typed(err), fmt.Sprint(err)
+		verdicts[kind] = v
+	}
+	return json.NewEncoder(os.Stdout).Encode(verdicts)
+}
