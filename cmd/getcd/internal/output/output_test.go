@@ -256,6 +256,21 @@ func TestCheckAgreesWithThePrinters(t *testing.T) {
 		output.Endpoints: {
 			func(p output.Printer) error { return p.EndpointHealth(nil) },
 			func(p output.Printer) error { return p.EndpointStatus(nil) },
+			func(p output.Printer) error { return p.EndpointHashKV(nil) },
+		},
+		output.Administration: {
+			func(p output.Printer) error { return p.Alarm(&pb.AlarmResponse{}) },
+			func(p output.Printer) error { return p.Role("r", &pb.AuthRoleGetResponse{}) },
+			func(p output.Printer) error { return p.RoleList(&pb.AuthRoleListResponse{}) },
+			func(p output.Printer) error { return p.Done("done", &pb.AuthRoleAddResponse{}) },
+		},
+		output.Operations: {
+			func(p output.Printer) error { return p.MemberAdd("m", "u", &pb.MemberAddResponse{}) },
+			func(p output.Printer) error { return p.MemberChange("changed", &pb.MemberRemoveResponse{}) },
+			func(p output.Printer) error { return p.AuthStatus(&pb.AuthStatusResponse{}) },
+			func(p output.Printer) error { return p.User("u", &pb.AuthUserGetResponse{}) },
+			func(p output.Printer) error { return p.UserList(&pb.AuthUserListResponse{}) },
+			func(p output.Printer) error { return p.Report("done", &pb.MoveLeaderResponse{}) },
 		},
 	}
 	for _, format := range output.Formats() {
