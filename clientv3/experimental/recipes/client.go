@@ -24,10 +24,14 @@ var (
 )
 
 // told is an error that clientv3's callers compare with ==, unless it tells that the
-// operation may have been applied, which nothing else does.
+// operation may have been applied, or that the session has ended, which nothing else
+// does.
 func told(err error) error {
 	if _, ok := errors.AsType[*recipe.UnsettledError](err); ok {
 		return err
+	}
+	if errors.Is(err, recipe.ErrSession) {
+		return err // and not what its last renewal failed with, which says less
 	}
 	for _, end := range []error{ErrKeyExists, ErrTooManyClients} {
 		if errors.Is(err, end) {
@@ -52,7 +56,7 @@ func wait(c *clientv3.Client, key string, rev int64, evs []mvccpb.Event_EventTyp
 	if c.Watcher == nil {
 		return nil, ErrNoWatcher
 	}
-	e, err := recipe.WaitEvents(c.Ctx(), below.Watcher(c.Watcher), key, rev, evs, opts...)
+	e, err := recipe.WaitEvents(c.Ctx(), below.Watcher(c.Watcher, c.KV), key, rev, evs, opts...)
 	return e, told(err)
 }
 

@@ -78,7 +78,7 @@ func (a *arena) acquire(ctx context.Context, who string, c contender, rng *rand.
 		h.who = who
 		return h
 	}
-	if wctx.Err() == nil {
+	if _, ok := c.(timeless); ok || wctx.Err() == nil {
 		a.count(func(h *Holds) { h.Failed++ })
 		a.s.cfg.Log("coordination: %s: %v", who, err)
 		return nil

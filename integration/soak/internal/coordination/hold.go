@@ -23,6 +23,10 @@ type contender interface {
 	close()
 }
 
+// timeless is a contender whose acquire does not heed its context: some of clientv3's
+// methods have none.
+type timeless interface{ timeless() }
+
 // hold is what a contender has acquired.
 type hold struct {
 	who   string

@@ -70,6 +70,7 @@ type facadeRWMutex struct {
 	sessions facadeSessions
 }
 
+func (c *facadeRWMutex) timeless()         {}
 func (c *facadeRWMutex) session() lease.ID { return c.sessions.id() }
 func (c *facadeRWMutex) close()            { c.sessions.close() }
 
