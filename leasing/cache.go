@@ -131,14 +131,12 @@ func (c *cache) get(op kv.Op) (*pb.RangeResponse, *session.Session, *entry) {
 func (c *cache) own(e *entry, rev int64, st *state) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case c.entries[e.key] != e:
-	case rev < e.gone: // what has ended it was faster than the answer
-		delete(c.entries, e.key)
-	default:
-		e.rev = rev
-		e.learn(st)
+	if rev < e.gone { // what has ended it was faster than the answer
+		c.dropLocked(e)
+		return
 	}
+	e.rev = rev
+	e.learn(st)
 }
 
 // learn takes what was read of a key, which may have been given up meanwhile.

@@ -169,17 +169,7 @@ func TestRevokedDuringGet(t *testing.T) {
 	run(t, 1, func(t *testing.T, r *rig) {
 		a := r.kv(0)
 		r.put(r.admin, "k", "old")
-		acquired, release := make(chan struct{}), make(chan struct{})
-		held := false
-		r.cluster.Member(0).Intercept(func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {
-			resp, err := next()
-			if method == pb.KV_Txn_FullMethodName && !held {
-				held = true
-				close(acquired)
-				<-release // the answer is late
-			}
-			return resp, err
-		})
+		acquired, release := r.hold(true)
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			if got := r.value(a, "k"); got != "old" {
@@ -188,7 +178,7 @@ func TestRevokedDuringGet(t *testing.T) {
 		})
 		<-acquired
 		r.rawWrite("k", "new")
-		close(release)
+		release()
 		wg.Wait()
 		r.want(a, "k", "new")
 	})
@@ -247,6 +237,105 @@ func TestExpiry(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Memory is asked the clock, not only told that the session has ended.
+func TestProvenByTheClock(t *testing.T) {
+	run(t, 1, func(t *testing.T, r *rig) {
+		a, hear := r.deafKV()
+		r.want(a, "k", nothing)
+		r.inMemory(0, a, "k", nothing)
+		r.cluster.Member(0).Freeze()
+		time.Sleep(ttl)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if resp, err := a.Get(ctx, "k"); err == nil {
+			t.Errorf("Get: %v, want an error", resp)
+		}
+		if resp, err := a.Txn(ctx).Then(kv.OpGet("k")).Commit(); err == nil {
+			t.Errorf("Txn: %v, want an error", resp)
+		}
+		r.cluster.Member(0).Thaw()
+		close(hear)
+	})
+}
+
+// Who deletes the leasing keys owns nothing any more, and knows before it is told.
+func TestDeletesOwnLeasingKeys(t *testing.T) {
+	for name, opts := range map[string][]kv.OpOption{prefix + "k": nil, "": {kv.WithPrefix()}, prefix: {kv.WithPrefix()}, "l": {kv.WithFromKey()}} {
+		t.Run(name, func(t *testing.T) {
+			run(t, 1, func(t *testing.T, r *rig) {
+				a, hear := r.deafKV()
+				r.put(r.admin, "k", "1")
+				r.want(a, "k", "1")
+				if _, err := a.Delete(t.Context(), name, opts...); err != nil {
+					t.Fatal(err)
+				}
+				r.rawWrite("k", "2")
+				r.want(a, "k", "2")
+				close(hear)
+			})
+		})
+	}
+}
+
+// While one's own write is under way memory does not answer, and afterwards it has what
+// was written.
+func TestWriteUnderWay(t *testing.T) {
+	for name, applied := range map[string]bool{"applied": true, "not applied yet": false} {
+		for _, owned := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, owned %v", name, owned), func(t *testing.T) {
+				run(t, 1, func(t *testing.T, r *rig) {
+					a := r.kv(0)
+					r.put(a, "k", "old")
+					if owned {
+						r.want(a, "k", "old")
+						r.inMemory(0, a, "k", "old")
+					}
+					begun, release := r.hold(applied)
+					var wg sync.WaitGroup
+					wg.Go(func() { r.put(a, "k", "new") })
+					<-begun
+					for range 3 {
+						r.want(a, "k", r.value(r.admin, "k"))
+					}
+					release()
+					wg.Wait()
+					r.want(a, "k", "new")
+					r.inMemory(0, a, "k", "new")
+				})
+			})
+		}
+	}
+}
+
+// A transaction that writes so much that not all of it can be read back is not
+// remembered wrongly.
+func TestLargeTxn(t *testing.T) {
+	run(t, 1, func(t *testing.T, r *rig) {
+		a := r.kv(0)
+		ops := make([]kv.Op, 64)
+		for i := range ops {
+			key := fmt.Sprint("k", i)
+			r.want(a, key, nothing)
+			ops[i] = kv.OpPut(key, "x")
+		}
+		if _, err := a.Txn(t.Context()).Then(ops...).Commit(); err != nil {
+			t.Fatal(err)
+		}
+		before := r.asked(0)
+		for i := range ops {
+			r.want(a, fmt.Sprint("k", i), "x")
+		}
+		if asked := r.asked(0) - before; asked > 2 {
+			t.Errorf("%d requests for what was written, want at most 2", asked)
+		}
+		ops = append(ops, kv.OpPut("more", "x"))
+		if _, err := a.Txn(t.Context()).Then(ops...).Commit(); err == nil {
+			t.Error("65 keys were written, and the documentation says 64")
+		}
+		r.want(a, "k1", "x")
+	})
 }
 
 // A write that is applied after it was given up does not change what is in memory.
@@ -406,16 +495,6 @@ func TestWritesAndMemory(t *testing.T) {
 			_, err := a.Delete(r.t.Context(), "", kv.WithPrefix())
 			return err
 		}, true, true, nothing},
-		"64 keys": {func(r *rig, a kv.KV) error {
-			var ops []kv.Op
-			for i := range 64 {
-				r.value(a, fmt.Sprint("k", i))
-				ops = append(ops, kv.OpPut(fmt.Sprint("k", i), "x"))
-			}
-			ops[0] = kv.OpPut("k", "2")
-			_, err := a.Txn(r.t.Context()).Then(ops...).Commit()
-			return err
-		}, false, true, "2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			run(t, 1, func(t *testing.T, r *rig) {

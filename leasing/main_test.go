@@ -3,6 +3,8 @@ package leasing_test
 import (
 	"context"
 	"errors"
+	"iter"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -64,6 +66,68 @@ func (r *rig) kv(i int, opts ...session.Option) *leasing.KV {
 	}
 	r.t.Cleanup(func() { _ = l.Close(context.Background()) })
 	return l
+}
+
+// deaf is a watcher that sees what there is, and then nothing of the prefix, as in a
+// process that is held up.
+type deaf struct {
+	watch.Watcher
+	until chan struct{}
+}
+
+func (d deaf) Follow(ctx context.Context, key string, opts ...kv.OpOption) iter.Seq2[watch.Update, error] {
+	if key != prefix {
+		return d.Watcher.Follow(ctx, key, opts...)
+	}
+	return func(yield func(watch.Update, error) bool) {
+		for u, err := range d.Watcher.Follow(ctx, key, opts...) {
+			if err == nil {
+				yield(u, nil)
+				<-d.until
+			}
+			return
+		}
+	}
+}
+
+// deafKV is a KV on member 0 that learns nothing by its watch until the channel is
+// closed.
+func (r *rig) deafKV() (*leasing.KV, chan struct{}) {
+	r.t.Helper()
+	store, watcher, leases := r.services(0)
+	until := make(chan struct{})
+	l, err := leasing.New(r.t.Context(), store, deaf{watcher, until}, leases, prefix, session.WithTTL(ttl))
+	if err != nil {
+		r.t.Fatalf("New: %v", err)
+	}
+	r.t.Cleanup(func() { _ = l.Close(context.Background()) })
+	return l, until
+}
+
+// hold holds the first transaction up, before it is applied or after, until the
+// function that it returns is called, and says when it was begun.
+func (r *rig) hold(applied bool) (begun <-chan struct{}, release func()) {
+	begin, end := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	r.cluster.Member(0).Intercept(func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {
+		wait := func() {}
+		if method == pb.KV_Txn_FullMethodName {
+			once.Do(func() {
+				wait = func() {
+					close(begin)
+					<-end
+				}
+			})
+		}
+		if !applied {
+			wait()
+			return next()
+		}
+		resp, err := next()
+		wait()
+		return resp, err
+	})
+	return begin, func() { close(end) }
 }
 
 // asked counts what a member has been asked about keys.
