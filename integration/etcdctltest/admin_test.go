@@ -33,6 +33,7 @@ func TestAdministrationSameAsEtcdctl(t *testing.T) {
 	t.Run("passwords", b.passwords)
 	t.Run("enabling authentication", b.enablingAuthentication)
 	t.Run("mistakes", b.administrationMistakes)
+	t.Run("promises", b.administrationPromises)
 	t.Run("members", b.members)
 	t.Run("promotions", b.promotions)
 	t.Run("downgrades", b.downgrades) // last, for it changes what the members store
@@ -210,4 +211,57 @@ func (b *bench) administrationMistakes(t *testing.T) {
 	for _, line := range []string{"alarm list", "auth status", "member list", "move-leader 1", "compaction 1", "downgrade validate 3.6", "defrag"} {
 		b.same(t, sh("--endpoints 127.0.0.1:1 --command-timeout=300ms "+line))
 	}
+}
+
+// administrationPromises are what getcd does differently, on purpose.
+func (b *bench) administrationPromises(t *testing.T) {
+	b.nobody(t)()
+	b.waitUntilMembersMayChange(t)
+	m := b.cluster.Members()
+	leader, err := b.cluster.Leader(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := m[0]
+	if leader == other {
+		other = m[1]
+	}
+	for _, tt := range []struct {
+		i      invocation
+		code   int
+		stdout string
+		stderr string // a part of it
+	}{
+		// It does not change what it will not be able to report.
+		{at(sh("role add r -w table")), 4, "", "table not supported"},
+		{at(sh("user add u:p -w table")), 4, "", "table not supported"},
+		{at(sh("member add new --learner --peer-urls=http://127.0.0.1:1 -w fields")), 4, "", "fields not supported"},
+		{at(sh("role list")), 0, "", ""},
+		{at(sh("user list")), 0, "", ""},
+		// Its time limit holds for users and roles too.
+		{sh("--endpoints 127.0.0.1:1 --command-timeout=200ms user list"), 1, "", "127.0.0.1:1"},
+		{sh("--endpoints 127.0.0.1:1 --command-timeout=200ms role add r"), 1, "", "127.0.0.1:1"},
+		// It does not lock a user out with a password that nobody can type.
+		{at(sh("user add u:p")), 0, "User u created\n", ""},
+		{at(sh("user passwd u --interactive=false")), 1, "", "password"},
+		{at(sh("user delete u")), 0, "User u deleted\n", ""},
+		// Why authentication cannot be enabled.
+		{at(sh("user add root:p")), 0, "User root created\n", ""},
+		{at(sh("role add root")), 0, "Role root created\n", ""},
+		{at(sh("auth enable")), 1, "", "user grant-role root root"},
+		// It finds the leader though another member is down.
+		{
+			sh(fmt.Sprintf("--endpoints 127.0.0.1:1,‹eps› --command-timeout=1s move-leader %x", other.ID())), 0,
+			fmt.Sprintf("Leadership transferred from %x to %x\n", leader.ID(), other.ID()), "",
+		},
+	} {
+		r := b.getcdRun(t, tt.i)
+		if r.code != tt.code || r.stdout != tt.stdout || !strings.Contains(r.stderr, tt.stderr) {
+			t.Errorf("%v\n got exit status %d, stdout %q, stderr %q\nwant %d, %q, and %q in stderr", tt.i, r.code, r.stdout, r.stderr, tt.code, tt.stdout, tt.stderr)
+		}
+	}
+	if _, id := b.stranger(t); id != 0 {
+		t.Errorf("the member %x was added, in a format that cannot say so", id)
+	}
+	b.nobody(t)()
 }

@@ -44,7 +44,7 @@ func (b *bench) discovery(t *testing.T) {
 	uri := "dns+srv://" + dns.Addr() + "/etcd.example"
 
 	b.pairs(t, 3)
-	for _, line := range []string{"get key --prefix", "member list", "endpoint status"} {
+	for _, line := range []string{"get key --prefix", "member list", "endpoint status", "endpoint hashkv"} {
 		b.equivalent(t, sh("--endpoints "+uri+" "+line).unordered(), sh("--endpoints ‹eps› "+line))
 	}
 }
