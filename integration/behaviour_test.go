@@ -331,9 +331,13 @@ func TestStalledDisk(t *testing.T) {
 
 // Defragmentation stops a member for as long as it takes to copy its database.
 func TestDefragmentActiveMember(t *testing.T) {
+	saying := "--feature-gates=StopGRPCServiceOnDefrag=true"
+	if !startCluster(t, cluster.Config{Size: 1}).AtLeast("3.6") {
+		saying = "--experimental-stop-grpc-service-on-defrag" // etcd 3.5; 3.4 has no way
+	}
 	for name, flags := range map[string][]string{
 		"silent":             nil,
-		"saying NOT_SERVING": {"--feature-gates=StopGRPCServiceOnDefrag=true"},
+		"saying NOT_SERVING": {saying},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := startCluster(t, cluster.Config{Flags: flags})

@@ -3,6 +3,7 @@ package integration_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -50,12 +51,21 @@ func startCluster(tb testing.TB, cfg cluster.Config) *cluster.Cluster {
 	return c
 }
 
-// need skips the test unless the servers are of that minor version, such as
-// "3.6", or of a later one; why completes the sentence "the server lacks …".
+// need skips the test unless the servers are of that version, such as "3.6", or
+// of a later one; why completes the sentence "the server lacks …".
 func need(tb testing.TB, c *cluster.Cluster, version, why string) {
 	tb.Helper()
 	if !c.AtLeast(version) {
-		tb.Skipf("etcd %s lacks %s: it came with etcd %s", c.Version(), why, version)
+		tb.Skipf("etcd %s lacks %s, which came with etcd %s", c.Version(), why, version)
+	}
+}
+
+// lacking checks that a call to servers from before that version failed, and with
+// an error that says which version has what it needs.
+func lacking(tb testing.TB, c *cluster.Cluster, version string, err error) {
+	tb.Helper()
+	if !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "needs etcd "+version) {
+		tb.Errorf("of etcd %s: got error %v, want ErrUnsupported that names etcd %s", c.Version(), err, version)
 	}
 }
 

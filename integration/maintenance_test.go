@@ -76,8 +76,12 @@ func TestSnapshot(t *testing.T) {
 	if sum := sha256.Sum256(db); !bytes.Equal(digest, sum[:]) || sum != info.SHA256 {
 		t.Errorf("the digest is %x and %x in the file, want %x", info.SHA256, digest, sum)
 	}
-	if !strings.HasPrefix(info.Version, "3.") {
-		t.Errorf("the version is %q, want the server's", info.Version)
+	if want := strings.Join(strings.Split(c.Version(), ".")[:2], "."); !c.AtLeast("3.6") {
+		if info.Version != "" {
+			t.Errorf("the version is %q, and servers before etcd 3.6 tell none", info.Version)
+		}
+	} else if !strings.HasPrefix(info.Version, want) {
+		t.Errorf("the version is %q, want the server's, %s", info.Version, want)
 	}
 	if want := (maintenance.Progress{Received: info.Size}); last != want {
 		t.Errorf("progress ends with %+v, want %+v", last, want)
@@ -221,8 +225,17 @@ func TestAlarms(t *testing.T) {
 func TestDowngradeValidate(t *testing.T) {
 	c := startCluster(t, cluster.Config{Size: 1})
 	m := maintain(dial(t, client.Config{Endpoints: c.Endpoints()}))
-	if resp, err := m.Downgrade(timeout(t), maintenance.DowngradeValidate, "3.6"); err != nil || resp.Version == "" {
-		t.Errorf("3.6: got %v, %v; want the cluster's version", resp, err)
+	if !c.AtLeast("3.5") {
+		_, err := m.Downgrade(timeout(t), maintenance.DowngradeValidate, "3.3")
+		lacking(t, c, "3.5", err)
+		return
+	}
+	before := map[bool]string{true: "3.4"} // by what the servers are at least
+	for _, v := range []int{6, 7} {
+		before[c.AtLeast("3."+strconv.Itoa(v))] = "3." + strconv.Itoa(v-1)
+	}
+	if resp, err := m.Downgrade(timeout(t), maintenance.DowngradeValidate, before[true]); err != nil || resp.Version == "" {
+		t.Errorf("%s: got %v, %v; want the cluster's version", before[true], resp, err)
 	}
 	if _, err := m.Downgrade(timeout(t), maintenance.DowngradeValidate, "3.1"); !errors.Is(err, rpctypes.ErrInvalidDowngradeTargetVersion) {
 		t.Errorf("3.1: got %v, want %v", err, rpctypes.ErrInvalidDowngradeTargetVersion)

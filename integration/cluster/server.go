@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -95,23 +96,27 @@ func (s *server) ask(ctx context.Context, flags ...string) (string, error) {
 // Version is the version of the members' etcd, such as "3.4.23".
 func (c *Cluster) Version() string { return c.server.version }
 
-// AtLeast says whether the members' etcd is of that minor version, such as
-// "3.6", or of a later one. A version that is none is an answer of false.
+// AtLeast says whether the members' etcd is of that version, such as "3.6" or
+// "3.4.25", or of a later one. A version that is none is an answer of false.
 func (c *Cluster) AtLeast(v string) bool {
-	major, minor, ok1 := parseMinor(c.server.version)
-	wantMajor, wantMinor, ok2 := parseMinor(v)
-	return ok1 && ok2 && (major > wantMajor || major == wantMajor && minor >= wantMinor)
+	is, ok1 := numbers(c.server.version)
+	want, ok2 := numbers(v)
+	return ok1 && ok2 && slices.Compare(is, want) >= 0
 }
 
-// parseMinor takes the first two numbers of a version.
-func parseMinor(v string) (major, minor int, ok bool) {
-	parts := strings.SplitN(v, ".", 3)
-	if len(parts) < 2 {
-		return 0, 0, false
+// numbers takes a version apart; what comes before it is released counts as the
+// release.
+func numbers(v string) ([]int, bool) {
+	v, _, _ = strings.Cut(v, "-")
+	var ns []int
+	for part := range strings.SplitSeq(v, ".") {
+		n, err := strconv.Atoi(part)
+		if err != nil {
+			return nil, false
+		}
+		ns = append(ns, n)
 	}
-	major, err1 := strconv.Atoi(parts[0])
-	minor, err2 := strconv.Atoi(parts[1])
-	return major, minor, err1 == nil && err2 == nil
+	return ns, len(ns) >= 2
 }
 
 // command is the specification as the command line of an etcd binary. As with
