@@ -101,6 +101,9 @@ func (l leases) Revoke(ctx context.Context, id LeaseID) (*LeaseRevokeResponse, e
 }
 
 func (l leases) TimeToLive(ctx context.Context, id LeaseID, opts ...LeaseOption) (*LeaseTimeToLiveResponse, error) {
+	if id == NoLease { // to the server it is one that does not exist
+		return &LeaseTimeToLiveResponse{ResponseHeader: &pb.ResponseHeader{}, TTL: -1}, nil
+	}
 	resp, err := l.Lease.TimeToLive(ctx, id, opts...)
 	return resp, plain(err)
 }

@@ -11,6 +11,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -235,19 +236,74 @@ func TestNamespace(t *testing.T) {
 	}
 }
 
-// A service of anybody's does what clientv3's interface has; the rest says why not.
-func TestForeignServices(t *testing.T) {
-	cli, _ := newClient(t, clientv3.Config{})
+// foreign puts something around a client's services, as programs do.
+func foreign(cli *clientv3.Client) {
+	cli.KV = struct{ clientv3.KV }{cli.KV}
 	cli.Lease = struct{ clientv3.Lease }{cli.Lease}
 	cli.Watcher = struct{ clientv3.Watcher }{cli.Watcher}
-	if _, err := concurrency.NewSession(cli); err == nil {
-		t.Error("a session on a lease service that cannot tell when a lease is lost")
-	}
-	if err := recipe.NewBarrier(cli, "b").Hold(); err != nil {
-		t.Errorf("Hold needs no watch: %v", err)
-	}
-	if _, err := cli.Grant(t.Context(), 10); err != nil {
-		t.Error(err)
+}
+
+// Whatever a program puts around a client's services, all packages work on that.
+func TestForeignServices(t *testing.T) {
+	for name, inside := range map[string]bool{"plain": false, "in a namespace": true} {
+		t.Run(name, func(t *testing.T) {
+			cli, _ := newClient(t, clientv3.Config{})
+			foreign(cli)
+			if inside {
+				cli.KV = namespace.NewKV(cli.KV, "ns/")
+				cli.Lease = namespace.NewLease(cli.Lease, "ns/")
+				cli.Watcher = namespace.NewWatcher(cli.Watcher, "ns/")
+			}
+			a, b := newSession(t, cli), newSession(t, cli)
+			held := concurrency.NewMutex(a, "lock")
+			if err := held.Lock(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			got := make(chan error)
+			go func() { got <- concurrency.NewMutex(b, "lock").Lock(t.Context()) }()
+			if err := errors.Join(held.Unlock(t.Context()), <-got); err != nil {
+				t.Error(err)
+			}
+			e := concurrency.NewElection(a, "chair")
+			if err := e.Campaign(t.Context(), "ann"); err != nil {
+				t.Fatal(err)
+			}
+			ctx, stop := context.WithCancel(t.Context())
+			leaders := concurrency.NewElection(b, "chair").Observe(ctx)
+			for _, want := range []string{"ann", "ann, still"} {
+				if l := <-leaders; l == nil || string(l.Kvs[0].Value) != want {
+					t.Errorf("the leader is %v, want %q", l, want)
+				}
+				if err := e.Proclaim(t.Context(), "ann, still"); err != nil {
+					t.Error(err)
+				}
+			}
+			stop()
+			for range leaders { // closes
+			}
+			q := recipe.NewQueue(cli, "queue")
+			item := make(chan string)
+			go func() {
+				i, err := q.Dequeue()
+				if err != nil {
+					i = err.Error()
+				}
+				item <- i
+			}()
+			if err := q.Enqueue("item"); err != nil {
+				t.Fatal(err)
+			}
+			if i := <-item; i != "item" {
+				t.Errorf("Dequeue: %q, want the item", i)
+			}
+			if _, err := cli.Revoke(t.Context(), a.Lease()); err != nil {
+				t.Fatal(err)
+			}
+			err := concurrency.NewMutex(a, "another").Lock(t.Context())
+			if err != rpctypes.ErrLeaseNotFound && err != concurrency.ErrSessionExpired { //nolint:errorlint // as callers do
+				t.Errorf("a lock without a lease: %v, want %v", err, rpctypes.ErrLeaseNotFound)
+			}
+		})
 	}
 }
 

@@ -66,8 +66,8 @@ func (c *candidacy) run(val string, wait bool) error {
 			return err
 		}
 	}
-	c.first = lease.NewID()
-	if _, err := c.leases.GrantID(c.life, c.first, int64(c.e.ttl/time.Second)); err != nil {
+	var err error
+	if c.first, err = lease.GrantNew(c.life, c.leases, int64(c.e.ttl/time.Second)); err != nil {
 		return err
 	}
 	if c.lease == nil {
@@ -85,7 +85,6 @@ func (c *candidacy) run(val string, wait bool) error {
 	if !wait && c.at.next != "" {
 		return ErrContended
 	}
-	var err error
 	c.at, err = c.follow(c.life, c.at, true)
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 
@@ -65,6 +66,23 @@ func (s *service) Revoke(ctx context.Context, id ID) (*RevokeResponse, error) {
 		return nil, err
 	}
 	return (*RevokeResponse)(resp), nil
+}
+
+// GrantNew grants a lease by an ID that is chosen before, so that the lease can be
+// revoked when the answer is lost: the ID is returned with an error too. A service
+// whose GrantID is errors.ErrUnsupported chooses it itself, by Grant; then it is
+// NoLease with an error.
+func GrantNew(ctx context.Context, leases Lease, ttl int64) (ID, error) {
+	id := NewID()
+	_, err := leases.GrantID(ctx, id, ttl)
+	if !errors.Is(err, errors.ErrUnsupported) {
+		return id, err
+	}
+	granted, err := leases.Grant(ctx, ttl)
+	if err != nil {
+		return NoLease, err
+	}
+	return granted.ID, nil
 }
 
 func (s *service) TimeToLive(ctx context.Context, id ID, opts ...Option) (*TimeToLiveResponse, error) {

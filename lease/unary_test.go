@@ -125,6 +125,42 @@ func TestMisuse(t *testing.T) {
 	}
 }
 
+// plain is a service that chooses IDs itself, as clientv3's does.
+type plain struct {
+	lease.Lease
+	broken error
+}
+
+func (plain) GrantID(context.Context, lease.ID, int64) (*lease.GrantResponse, error) {
+	return nil, errors.ErrUnsupported
+}
+
+func (p plain) Grant(ctx context.Context, ttl int64) (*lease.GrantResponse, error) {
+	if p.broken != nil {
+		return nil, p.broken
+	}
+	return p.Lease.Grant(ctx, ttl)
+}
+
+func TestGrantNew(t *testing.T) {
+	l, c := service(t, 1)
+	for name, leases := range map[string]lease.Lease{"of one's own": l, "of the service": plain{Lease: l}} {
+		id, err := lease.GrantNew(t.Context(), leases, 10)
+		if err != nil || id == lease.NoLease || !exists(t, c.Conn(t), id) {
+			t.Errorf("%s: %d, %v; want a lease", name, id, err)
+		}
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if id, err := lease.GrantNew(ended, l, 10); err == nil || id == lease.NoLease {
+		t.Errorf("lost: %d, %v; want an error, and the ID to revoke", id, err)
+	}
+	broken := errors.New("broken")
+	if id, err := lease.GrantNew(t.Context(), plain{l, broken}, 10); !errors.Is(err, broken) || id != lease.NoLease {
+		t.Errorf("not granted: %d, %v; want no ID, and %v", id, err, broken)
+	}
+}
+
 func TestLongestTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, _ := service(t, 1)

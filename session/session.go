@@ -64,9 +64,8 @@ func New(ctx context.Context, leases lease.Lease, opts ...Option) (*Session, err
 func (s *Session) begin(cfg config) error {
 	id := cfg.id
 	if id == lease.NoLease {
-		// Of one's own choosing, so that it can be revoked when the answer is lost.
-		id = lease.NewID()
-		if _, err := s.leases.GrantID(s.life, id, int64(cfg.ttl/time.Second)); err != nil {
+		var err error
+		if id, err = lease.GrantNew(s.life, s.leases, int64(cfg.ttl/time.Second)); err != nil {
 			_ = s.revoke(s.life, id)
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/clientv3"
@@ -48,7 +49,7 @@ func options(s *Session) []election.Option {
 		election.WithSession(s.native),
 		election.WithKV(below.KV(s.client.KV)),
 		election.WithLease(below.Lease(s.client.Lease)),
-		election.WithWatcher(below.Watcher(s.client.Watcher)),
+		election.WithWatcher(below.Watcher(s.client.Watcher, s.client.KV)),
 	}
 }
 
@@ -70,12 +71,17 @@ func told(err error) error {
 	return bare.Error(err)
 }
 
-// Campaign puts the session up with a value, and waits until it leads or ctx ends.
+// Campaign puts the session up with a value, and waits until it leads or ctx ends. It
+// is rpctypes.ErrLeaseNotFound when the session has ended.
 func (e *Election) Campaign(ctx context.Context, val string) error {
 	if e.err != nil {
 		return e.err
 	}
-	return told(e.native.Campaign(ctx, val))
+	err := e.native.Campaign(ctx, val)
+	if errors.Is(err, election.ErrLost) {
+		return rpctypes.ErrLeaseNotFound
+	}
+	return told(err)
 }
 
 // Proclaim replaces the leader's value.

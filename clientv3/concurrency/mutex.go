@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/getcd/getcd/clientv3"
 	"github.com/getcd/getcd/clientv3/internal/bare"
@@ -17,7 +18,8 @@ var (
 	// ErrLocked is TryLock's answer when another session has the mutex, or came
 	// before.
 	ErrLocked = errors.New("mutex: Locked by another session")
-	// ErrSessionExpired is Lock's answer when the session ends meanwhile.
+	// ErrSessionExpired is Lock's answer when the session ends meanwhile. When it
+	// had ended before, that is rpctypes.ErrLeaseNotFound.
 	ErrSessionExpired = errors.New("mutex: session is expired")
 	// ErrLockReleased is Unlock's answer without a lock.
 	ErrLockReleased = errors.New("mutex: lock has already been released")
@@ -27,6 +29,7 @@ var (
 // Mutexes of one session and one name are the same lock. Package lock has one whose
 // lease is its own.
 type Mutex struct {
+	s      *Session
 	native *election.Election
 	err    error // of what cannot be: the answer of every call
 	held   atomic.Bool
@@ -36,7 +39,7 @@ type Mutex struct {
 // NewMutex returns the session's mutex on the given prefix.
 func NewMutex(s *Session, pfx string) *Mutex {
 	e, err := newElection(s, pfx)
-	return &Mutex{native: e, err: err}
+	return &Mutex{s: s, native: e, err: err}
 }
 
 // Lock waits until the session holds the mutex, or ctx ends; then nothing of it is
@@ -45,7 +48,8 @@ func (m *Mutex) Lock(ctx context.Context) error {
 	if m.err != nil {
 		return m.err
 	}
-	return m.locked(m.native.Campaign(ctx, ""))
+	dead := m.s.native.Err() != nil
+	return m.locked(m.native.Campaign(ctx, ""), dead)
 }
 
 // TryLock is Lock that does not wait for another session: it returns ErrLocked.
@@ -53,10 +57,12 @@ func (m *Mutex) TryLock(ctx context.Context) error {
 	if m.err != nil {
 		return m.err
 	}
-	return m.locked(m.native.TryCampaign(ctx, ""))
+	dead := m.s.native.Err() != nil
+	return m.locked(m.native.TryCampaign(ctx, ""), dead)
 }
 
-func (m *Mutex) locked(err error) error {
+// locked takes the result of a campaign. dead says that the session had ended before.
+func (m *Mutex) locked(err error, dead bool) error {
 	switch {
 	case err == nil:
 		m.header.Store(m.native.Header())
@@ -64,6 +70,8 @@ func (m *Mutex) locked(err error) error {
 		return nil
 	case errors.Is(err, election.ErrContended):
 		return ErrLocked
+	case errors.Is(err, election.ErrLost) && dead:
+		return rpctypes.ErrLeaseNotFound
 	case errors.Is(err, election.ErrLost):
 		return ErrSessionExpired
 	default:
@@ -106,21 +114,18 @@ func (m *Mutex) Header() *pb.ResponseHeader { return m.header.Load() }
 
 // NewLocker returns a sync.Locker. Since that has no errors, its methods panic when
 // they fail, as clientv3's do.
-func NewLocker(s *Session, pfx string) sync.Locker { return locker{NewMutex(s, pfx), s} }
+func NewLocker(s *Session, pfx string) sync.Locker { return locker{NewMutex(s, pfx)} }
 
-type locker struct {
-	m *Mutex
-	s *Session
-}
+type locker struct{ m *Mutex }
 
 func (l locker) Lock() {
-	if err := l.m.Lock(l.s.client.Ctx()); err != nil {
+	if err := l.m.Lock(l.m.s.client.Ctx()); err != nil {
 		panic(err)
 	}
 }
 
 func (l locker) Unlock() {
-	if err := l.m.Unlock(l.s.client.Ctx()); err != nil {
+	if err := l.m.Unlock(l.m.s.client.Ctx()); err != nil {
 		panic(err)
 	}
 }

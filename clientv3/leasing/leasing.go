@@ -20,7 +20,7 @@ import (
 // context, closes the service too.
 func NewKV(cl *clientv3.Client, pfx string, opts ...concurrency.SessionOption) (clientv3.KV, func(), error) {
 	ctx, native := concurrency.NativeOptions(cl, opts...)
-	l, err := leasing.New(ctx, below.KV(cl.KV), below.Watcher(cl.Watcher), below.Lease(cl.Lease), pfx, native...)
+	l, err := leasing.New(ctx, below.KV(cl.KV), below.Watcher(cl.Watcher, cl.KV), below.Lease(cl.Lease), pfx, native...)
 	if err != nil {
 		return nil, func() {}, bare.Error(err)
 	}

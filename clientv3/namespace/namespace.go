@@ -12,6 +12,7 @@ import (
 	"github.com/getcd/getcd/clientv3"
 	"github.com/getcd/getcd/clientv3/internal/below"
 	"github.com/getcd/getcd/namespace"
+	"github.com/getcd/getcd/watch"
 )
 
 // NewKV returns the part of a key-value service whose keys begin with prefix.
@@ -28,5 +29,9 @@ func NewLease(l clientv3.Lease, prefix string) clientv3.Lease {
 // NewWatcher returns the part of a watch service that watches keys that begin with
 // prefix.
 func NewWatcher(w clientv3.Watcher, prefix string) clientv3.Watcher {
-	return namespace.NewWatcher(below.Watcher(w), prefix)
+	inside := namespace.NewWatcher(below.Watcher(w, nil), prefix)
+	if _, own := w.(watch.Watcher); !own {
+		return struct{ clientv3.Watcher }{inside} // which cannot follow either
+	}
+	return inside
 }

@@ -3,10 +3,6 @@
 package below
 
 import (
-	"context"
-	"fmt"
-	"iter"
-
 	"github.com/getcd/getcd/clientv3"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
@@ -23,57 +19,25 @@ func KV(store clientv3.KV) kv.KV {
 }
 
 // Client is a client's key-value and watch services in one. Its Close is the watcher's.
-func Client(c *clientv3.Client) recipe.Client { return recipe.NewClient(KV(c.KV), Watcher(c.Watcher)) }
+func Client(c *clientv3.Client) recipe.Client {
+	return recipe.NewClient(KV(c.KV), Watcher(c.Watcher, c.KV))
+}
 
-// Watcher is a watch service. One that is not getcd's has Watch alone; the rest is an
-// error.
-func Watcher(w clientv3.Watcher) watch.Watcher {
+// Watcher is a watch service. Of one that is not getcd's, such as one that a program
+// has put something around, the iterators are made of its Watch, and Follow of that
+// and of store's Get. A nil store leaves Follow an error.
+func Watcher(w clientv3.Watcher, store clientv3.KV) watch.Watcher {
 	if w, ok := w.(watch.Watcher); ok {
 		return w
 	}
-	return watcher{w}
+	return watcher{w, store}
 }
 
-// Lease is a lease service. One that is not getcd's has clientv3's methods alone; the
-// rest is an error.
+// Lease is a lease service. One that is not getcd's chooses its leases' IDs itself,
+// and its leases are kept by its KeepAliveOnce.
 func Lease(l clientv3.Lease) lease.Lease {
 	if l, ok := l.(lease.Lease); ok {
 		return l
 	}
-	return leases{l}
-}
-
-func unfit(what string, service any) error {
-	return fmt.Errorf("clientv3: the client's %s is a %T, which is none of getcd's: make it with clientv3 or clientv3/namespace", what, service)
-}
-
-type watcher struct{ clientv3.Watcher }
-
-func (w watcher) Responses(context.Context, string, ...kv.OpOption) iter.Seq2[watch.WatchResponse, error] {
-	return refuse[watch.WatchResponse](unfit("Watcher", w.Watcher))
-}
-
-func (w watcher) Events(context.Context, string, ...kv.OpOption) iter.Seq2[*watch.Event, error] {
-	return refuse[*watch.Event](unfit("Watcher", w.Watcher))
-}
-
-func (w watcher) Follow(context.Context, string, ...kv.OpOption) iter.Seq2[watch.Update, error] {
-	return refuse[watch.Update](unfit("Watcher", w.Watcher))
-}
-
-func refuse[T any](err error) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		var none T
-		yield(none, err)
-	}
-}
-
-type leases struct{ clientv3.Lease }
-
-func (l leases) GrantID(context.Context, lease.ID, int64) (*lease.GrantResponse, error) {
-	return nil, unfit("Lease", l.Lease)
-}
-
-func (l leases) Keep(context.Context, lease.ID) (*lease.Keeper, error) {
-	return nil, unfit("Lease", l.Lease)
+	return leases{l, lease.New(renewals{l})}
 }
