@@ -22,6 +22,8 @@ import (
 
 // rig is a source and a destination in a synctest bubble.
 type rig struct {
+	*testing.T
+
 	source  kv.KV
 	watcher watch.Watcher
 	dest    *unreliable
@@ -29,11 +31,12 @@ type rig struct {
 	warned  []string
 }
 
-func run(t *testing.T, test func(t *testing.T, r *rig)) {
+func run(t *testing.T, test func(r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		from, to := fakeetcd.Start(t, 1).Conn(t), fakeetcd.Start(t, 1).Conn(t)
 		r := &rig{
+			T:      t,
 			source: kv.New(from), watcher: watch.New(from), to: watch.New(to),
 			dest: &unreliable{KV: kv.New(to), next: func() fate { return answered }, met: make(map[fate]int)},
 		}
@@ -41,16 +44,16 @@ func run(t *testing.T, test func(t *testing.T, r *rig)) {
 			_ = r.watcher.Close()
 			_ = r.to.Close()
 		}()
-		test(t, r)
+		test(r)
 	})
 }
 
 // start runs a mirror until the test's end, or until end is called, which returns
 // its error.
-func (r *rig) start(t *testing.T, cfg mirror.Config) (m *mirror.Mirror, end func() error) {
-	t.Helper()
+func (r *rig) start(cfg mirror.Config) (m *mirror.Mirror, end func() error) {
+	r.Helper()
 	cfg.Warn = func(text string) { r.warned = append(r.warned, text) }
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(r.Context())
 	m = mirror.New(r.source, r.watcher, r.dest, cfg)
 	ended := make(chan error, 1)
 	go func() { ended <- m.Run(ctx) }()
@@ -70,13 +73,13 @@ func put(t *testing.T, store kv.KV, pairs ...string) {
 }
 
 // history is all that has happened, a line for each revision.
-func history(t *testing.T, w watch.Watcher, from int64) []string {
+func history(t *testing.T, w watch.Watcher) []string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var lines []string
 	var rev int64
-	for r := range w.Watch(ctx, "", kv.WithPrefix(), kv.WithRev(from)) {
+	for r := range w.Watch(ctx, "", kv.WithPrefix(), kv.WithRev(2)) {
 		for _, e := range r.Events {
 			line := fmt.Sprintf("%s %s=%s", e.GetType(), e.GetKv().GetKey(), e.GetKv().GetValue())
 			if e.GetKv().GetModRevision() == rev {
@@ -94,7 +97,8 @@ func history(t *testing.T, w watch.Watcher, from int64) []string {
 // requests when they were given up. Nothing may be missing, doubled or undone.
 func TestEachChangeOnce(t *testing.T) {
 	for seed := range uint64(20) {
-		run(t, func(t *testing.T, r *rig) {
+		run(t, func(r *rig) {
+			t := r.T
 			random, fates := rand.New(rand.NewPCG(seed, 0)), rand.New(rand.NewPCG(seed, 1))
 			r.dest.next = func() fate {
 				if fates.IntN(3) > 0 {
@@ -102,7 +106,7 @@ func TestEachChangeOnce(t *testing.T) {
 				}
 				return fate(fates.IntN(int(late) + 1))
 			}
-			m, end := r.start(t, mirror.Config{})
+			m, end := r.start(mirror.Config{})
 			time.Sleep(time.Second) // which the empty state takes
 			changes := 0
 			for range 150 {
@@ -121,7 +125,7 @@ func TestEachChangeOnce(t *testing.T) {
 				time.Sleep(time.Duration(random.IntN(500)) * time.Millisecond)
 			}
 			time.Sleep(time.Hour) // bubbles have plenty
-			want, got := history(t, r.watcher, 2), history(t, r.to, 2)
+			want, got := history(t, r.watcher), history(t, r.to)
 			if !slices.Equal(got, want) {
 				t.Errorf("seed %d: got %d revisions, want %d\n got %s\nwant %s", seed, len(got), len(want), strings.Join(got, "\n     "), strings.Join(want, "\n     "))
 			}
@@ -153,21 +157,22 @@ func TestStateAndChanges(t *testing.T) {
 		{"from the first revision", mirror.Config{Rev: 1}, []string{"PUT a/1=v2; PUT a/2=v3; PUT b/1=v4", "PUT a/1=v5; DELETE a/2=; PUT b/1=v6"}},
 		{"from a revision", mirror.Config{Rev: 4}, []string{"PUT a/2=v3", "PUT b/1=v4", "PUT a/1=v5; DELETE a/2=; PUT b/1=v6"}},
 	} {
-		run(t, func(t *testing.T, r *rig) {
+		run(t, func(r *rig) {
+			t := r.T
 			put(t, r.source, "a/1", "v1", "a/1", "v2", "a/2", "v3", "b/1", "v4")
 			tt.cfg.Copying = func(done, total int64) {
 				if done > total {
 					t.Errorf("%s: %d of %d were copied", tt.name, done, total)
 				}
 			}
-			_, end := r.start(t, tt.cfg)
+			_, end := r.start(tt.cfg)
 			time.Sleep(time.Second)
 			ops := []kv.Op{kv.OpPut("a/1", "v5"), kv.OpDelete("a/2"), kv.OpPut("b/1", "v6")}
 			if _, err := r.source.Txn(t.Context()).Then(ops...).Commit(); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(time.Second)
-			if got := history(t, r.to, 2); !slices.Equal(got, tt.want) {
+			if got := history(t, r.to); !slices.Equal(got, tt.want) {
 				t.Errorf("%s\n got %q\nwant %q", tt.name, got, tt.want)
 			}
 			if err := end(); !errors.Is(err, context.Canceled) {
@@ -179,15 +184,16 @@ func TestStateAndChanges(t *testing.T) {
 
 // TestOthersWrite has somebody else write to the mirror.
 func TestOthersWrite(t *testing.T) {
-	run(t, func(t *testing.T, r *rig) {
+	run(t, func(r *rig) {
+		t := r.T
 		put(t, r.source, "k", "v1")
-		_, end := r.start(t, mirror.Config{})
+		_, end := r.start(mirror.Config{})
 		time.Sleep(time.Second)
 		put(t, r.dest.KV, "k", "theirs", "l", "theirs")
 		put(t, r.source, "k", "v2", "l", "v3")
 		time.Sleep(time.Second)
 		want := []string{"PUT k=v1", "PUT k=theirs", "PUT l=theirs", "PUT k=v2", "PUT l=v3"}
-		if got := history(t, r.to, 2); !slices.Equal(got, want) {
+		if got := history(t, r.to); !slices.Equal(got, want) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 		_ = end()
@@ -196,7 +202,8 @@ func TestOthersWrite(t *testing.T) {
 
 // TestNoPermissionToRead writes without looking, and says so once.
 func TestNoPermissionToRead(t *testing.T) {
-	run(t, func(t *testing.T, r *rig) {
+	run(t, func(r *rig) {
+		t := r.T
 		var doubt atomic.Bool
 		r.dest.next = func() fate {
 			if doubt.Load() {
@@ -205,12 +212,12 @@ func TestNoPermissionToRead(t *testing.T) {
 			return refused
 		}
 		put(t, r.source, "k", "v1")
-		_, end := r.start(t, mirror.Config{})
+		_, end := r.start(mirror.Config{})
 		time.Sleep(time.Second)
 		put(t, r.source, "k", "v2", "k", "v3")
 		time.Sleep(time.Second)
 		want := []string{"PUT k=v1", "PUT k=v2", "PUT k=v3"}
-		if got := history(t, r.to, 2); !slices.Equal(got, want) {
+		if got := history(t, r.to); !slices.Equal(got, want) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 		doubt.Store(true)
@@ -226,12 +233,13 @@ func TestNoPermissionToRead(t *testing.T) {
 }
 
 func TestCompacted(t *testing.T) {
-	run(t, func(t *testing.T, r *rig) {
+	run(t, func(r *rig) {
+		t := r.T
 		put(t, r.source, "k", "v1", "k", "v2", "k", "v3")
 		if _, err := r.source.Compact(t.Context(), 4); err != nil {
 			t.Fatal(err)
 		}
-		_, end := r.start(t, mirror.Config{Rev: 2})
+		_, end := r.start(mirror.Config{Rev: 2})
 		time.Sleep(time.Second)
 		if err := end(); !errors.Is(err, rpctypes.ErrCompacted) {
 			t.Errorf("got %v, want %v", err, rpctypes.ErrCompacted)
@@ -241,9 +249,10 @@ func TestCompacted(t *testing.T) {
 
 // TestRefused ends with what the destination says.
 func TestRefused(t *testing.T) {
-	run(t, func(t *testing.T, r *rig) {
+	run(t, func(r *rig) {
+		t := r.T
 		put(t, r.source, "prefix", "the key would be empty")
-		_, end := r.start(t, mirror.Config{Prefix: "prefix"})
+		_, end := r.start(mirror.Config{Prefix: "prefix"})
 		time.Sleep(time.Second)
 		if err := end(); err == nil || errors.Is(err, context.Canceled) {
 			t.Errorf("got %v, want a refusal", err)
