@@ -28,6 +28,10 @@ type Config struct {
 	// Settle bounds the look at the end, in which all that had a lease must go.
 	// 0 means one minute.
 	Settle time.Duration
+	// Compact is how often history is compacted, all but the last revisions, whose
+	// number is random too; 0 means never, for when somebody else does, or depends on
+	// it not being done.
+	Compact time.Duration
 	// Prefix is what all keys begin with; empty means "coordination/".
 	Prefix string
 	// Parts are the names of those that run (see Parts); nil means all.
@@ -127,6 +131,7 @@ func (s *soak) run(ctx, whole context.Context) error {
 	defer stop()
 	watchers.Go(func() { s.orphans.run(watching, s) })
 	watchers.Go(func() { s.revokeAtRandom(ctx) })
+	watchers.Go(func() { s.compact(ctx) })
 	for _, name := range s.cfg.Parts {
 		workers.Go(func() {
 			all[name](ctx, s)

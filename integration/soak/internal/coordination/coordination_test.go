@@ -14,10 +14,11 @@ import (
 )
 
 var (
-	long  = flag.Duration("soak", 15*time.Second, "how long TestUnderFaults works")
-	seed  = flag.Uint64("seed", 1, "the seed of TestUnderFaults")
-	calm  = flag.Bool("calm", false, "TestUnderFaults does no faults")
-	parts = flag.String("parts", "", "the only part that TestUnderFaults runs")
+	long    = flag.Duration("soak", 15*time.Second, "how long TestUnderFaults works")
+	seed    = flag.Uint64("seed", 1, "the seed of TestUnderFaults")
+	calm    = flag.Bool("calm", false, "TestUnderFaults does no faults")
+	compact = flag.Duration("compact", 2*time.Second, "how often TestUnderFaults compacts history; 0 for never")
+	parts   = flag.String("parts", "", "the only part that TestUnderFaults runs")
 )
 
 // Through random faults, and with leases revoked behind their owners' backs, all that
@@ -41,7 +42,7 @@ func TestUnderFaults(t *testing.T) {
 		}
 		faults <- r
 	}()
-	cfg := coordination.Config{Endpoints: c.Endpoints(), Outside: outside(c), Seed: *seed, Log: t.Logf}
+	cfg := coordination.Config{Endpoints: c.Endpoints(), Outside: outside(c), Seed: *seed, Compact: *compact, Log: t.Logf}
 	if *parts != "" {
 		cfg.Parts = []string{*parts}
 	}

@@ -16,7 +16,10 @@ import (
 	"github.com/getcd/getcd/stm"
 )
 
-func isCompacted(err error) bool { return errors.Is(err, rpctypes.ErrCompacted) }
+// isCompacted recognizes the server's answer, of a plain connection's too.
+func isCompacted(err error) bool {
+	return errors.Is(err, rpctypes.ErrCompacted) || errors.Is(rpctypes.Error(err), rpctypes.ErrCompacted)
+}
 
 const (
 	counterKeys = 3

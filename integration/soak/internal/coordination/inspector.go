@@ -91,3 +91,27 @@ func (s *soak) revokeAtRandom(ctx context.Context) {
 		told.Go(func() { a.mustBeTold(h) })
 	}
 }
+
+// compact forgets history again and again.
+func (s *soak) compact(ctx context.Context) {
+	if s.cfg.Compact == 0 {
+		return
+	}
+	rng := s.random("compactor", 0)
+	for pause(ctx, between(rng, s.cfg.Compact/2, s.cfg.Compact*3/2)) {
+		keep := rng.Int64N(100)
+		_, err := ask(ctx, s.outside, func(ctx context.Context, m outsideMember) (bool, error) {
+			now, err := m.kv.Get(ctx, "\x00")
+			if err != nil {
+				return false, err
+			}
+			if _, err = m.kv.Compact(ctx, now.Header.Revision-keep); err != nil && !isCompacted(err) {
+				return false, err
+			}
+			return true, nil
+		})
+		if err == nil {
+			s.count(func(r *Report) { r.Compacted++ })
+		}
+	}
+}

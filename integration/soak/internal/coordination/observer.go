@@ -2,12 +2,10 @@ package coordination
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/getcd/getcd/clientv3/concurrency"
 	"github.com/getcd/getcd/election"
@@ -135,7 +133,7 @@ func (o *observer) missed(a *arena) (missed []mark) {
 func compacted(ctx context.Context, s *soak, rev int64) bool {
 	was, err := ask(ctx, s.outside, func(ctx context.Context, m outsideMember) (bool, error) {
 		_, err := m.kv.Get(ctx, "\x00", kv.WithRev(rev))
-		if err != nil && (errors.Is(err, rpctypes.ErrCompacted) || rpctypes.Error(err) == rpctypes.ErrCompacted) { //nolint:errorlint // a value of a comparable type
+		if isCompacted(err) {
 			return true, nil
 		}
 		return false, err

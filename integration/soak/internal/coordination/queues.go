@@ -33,6 +33,7 @@ type ledger struct {
 
 	mu        sync.Mutex // guards what follows
 	fates     map[string]fate
+	refused   int
 	out       map[string]int
 	unsettled map[string]int // Dequeues that were unsettled, by the item's key
 	forever   int            // those that never will be
@@ -138,6 +139,8 @@ func (l *ledger) run(ctx context.Context, prioritized bool) {
 // produce enqueues items until ctx ends.
 func (l *ledger) produce(ctx context.Context, e ends, rng *rand.Rand) {
 	for n := 0; ctx.Err() == nil; n++ {
+		for l.backlog() > longest && pause(ctx, 20*time.Millisecond) {
+		}
 		val := fmt.Sprintf("%s/%d", e.who, n)
 		limit := 5 * time.Second
 		if rng.IntN(10) == 0 {
@@ -154,6 +157,7 @@ func (l *ledger) produce(ctx context.Context, e ends, rng *rand.Rand) {
 			l.fates[val] = doubtful
 		default:
 			l.fates[val] = refused
+			l.refused++
 		}
 		f := l.fates[val]
 		l.mu.Unlock()
@@ -169,6 +173,16 @@ func (l *ledger) produce(ctx context.Context, e ends, rng *rand.Rand) {
 		})
 		pause(ctx, between(rng, 5*time.Millisecond, 60*time.Millisecond))
 	}
+}
+
+// longest is how long a queue may become. To find the first item, a server sorts all.
+const longest = 100
+
+// backlog is how many items are in the queue, about.
+func (l *ledger) backlog() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.fates) - l.refused - len(l.out)
 }
 
 // consume dequeues until it gets the farewell, or ctx ends.

@@ -25,6 +25,8 @@ type Report struct {
 	DoubleBarriers, Barriers, BarriersBroken int
 	// Revoked are the leases that were revoked behind their owners' backs.
 	Revoked int
+	// Compacted is how often history was compacted here.
+	Compacted int
 	// LeasesLeft are those that were there when everybody had ended; they are to end
 	// by themselves. LeasesGone is how long that took.
 	LeasesLeft int
@@ -81,8 +83,8 @@ type Commits struct {
 // String is the report in a few lines.
 func (r Report) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "lasted %v; %d leases revoked from outside; %d leases left at the end, gone after %v\n",
-		r.Lasted.Round(time.Second), r.Revoked, r.LeasesLeft, r.LeasesGone.Round(time.Millisecond))
+	fmt.Fprintf(&b, "lasted %v; %d leases revoked from outside; history compacted %d times; %d leases left at the end, gone after %v\n",
+		r.Lasted.Round(time.Second), r.Revoked, r.Compacted, r.LeasesLeft, r.LeasesGone.Round(time.Millisecond))
 	for _, h := range []struct {
 		name string
 		Holds
