@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"go.etcd.io/etcd/client/pkg/v3/transport"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -25,7 +26,7 @@ type program func(ctx context.Context, cli *clientv3.Client, out io.Writer) erro
 
 func all() map[string]program {
 	every := make(map[string]program)
-	for _, some := range []map[string]program{kvPrograms(), leasePrograms(), watchPrograms(), clusterPrograms(), concurrencyPrograms(), wrapperPrograms(), leasingPrograms(), configPrograms(), failurePrograms(), idiomPrograms(), behaviourPrograms()} {
+	for _, some := range []map[string]program{kvPrograms(), leasePrograms(), watchPrograms(), clusterPrograms(), concurrencyPrograms(), wrapperPrograms(), leasingPrograms(), configPrograms(), failurePrograms(), idiomPrograms(), behaviourPrograms(), accessPrograms(), namingPrograms()} {
 		maps.Copy(every, some)
 	}
 	return every
@@ -41,6 +42,10 @@ func main() {
 func run(args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("programs", flag.ContinueOnError)
 	endpoints := flags.String("endpoints", "", "the members' `URLs`, separated by commas")
+	var files transport.TLSInfo
+	flags.StringVar(&files.TrustedCAFile, "cacert", "", "the certificate authority's `file`")
+	flags.StringVar(&files.CertFile, "cert", "", "the client's certificate `file`")
+	flags.StringVar(&files.KeyFile, "key", "", "its key's `file`")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -50,12 +55,19 @@ func run(args []string, out io.Writer) error {
 	}
 	p, ok := all()[flags.Arg(0)]
 	if !ok {
+		p, ok = severalPrograms()[flags.Arg(0)]
+	}
+	if !ok {
 		return fmt.Errorf("there is no program %q", flags.Arg(0))
 	}
-	cli, err := clientv3.New(clientv3.Config{
-		Endpoints:   strings.Split(*endpoints, ","),
-		DialTimeout: 5 * time.Second,
-	})
+	cfg := clientv3.Config{Endpoints: strings.Split(*endpoints, ","), DialTimeout: 5 * time.Second}
+	if files.TrustedCAFile != "" {
+		var err error
+		if cfg.TLS, err = files.ClientConfig(); err != nil {
+			return err
+		}
+	}
+	cli, err := clientv3.New(cfg)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/clientv3"
 	"github.com/getcd/getcd/clientv3/snapshot"
+	"github.com/getcd/getcd/integration/certs"
 	"github.com/getcd/getcd/integration/cluster"
 	"github.com/getcd/getcd/integration/dropin/internal/report"
 	"github.com/getcd/getcd/kv"
@@ -47,34 +48,85 @@ func TestProgramsAgree(t *testing.T) {
 	defer admin.Close()
 	for name := range all() {
 		t.Run(name, func(t *testing.T) {
-			var outputs []string
-			for _, program := range []string{theirs, ours} {
-				if _, err := admin.Delete(ctx, "\x00", kv.WithFromKey()); err != nil {
-					t.Fatal(err)
-				}
-				out, stderr, err := launch(ctx, program, c.Endpoints(), name)
-				// etcd adds no member before all have been connected for five seconds.
-				for err != nil && strings.Contains(stderr, "unhealthy cluster") && ctx.Err() == nil {
-					time.Sleep(200 * time.Millisecond)
-					out, stderr, err = launch(ctx, program, c.Endpoints(), name)
-				}
-				if err != nil {
-					t.Errorf("%s: %v\n%s%s", filepath.Base(program), err, out, stderr)
-				}
-				outputs = append(outputs, out)
-			}
-			if outputs[0] != outputs[1] {
-				t.Errorf("clientv3 prints\n%s\nand getcd\n%s", outputs[0], outputs[1])
-			}
-			if outputs[0] == "" {
-				t.Error("it prints nothing")
-			}
+			agree(ctx, t, admin, []string{theirs, ours}, c.Endpoints(), name)
 		})
 	}
 }
 
-func launch(ctx context.Context, program string, endpoints []string, name string) (stdout, stderr string, err error) {
-	cmd := exec.CommandContext(ctx, program, "-endpoints", strings.Join(endpoints, ","), name)
+// So does each one that needs several members; these speak TLS.
+func TestProgramsAgreeOnSeveralMembers(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	theirs, ours := build(ctx, t, false), build(ctx, t, true)
+	ca, err := certs.New(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := ca.Server("127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := ca.Client("gardener")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := cluster.Start(ctx, cluster.Config{
+		ClientTLS:      &cluster.TLSFiles{Cert: server.CertFile, Key: server.KeyFile, CA: ca.File()},
+		ClientCertAuth: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := c.Stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	secure, err := ca.ClientConfig(own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin, err := client.Dial(ctx, client.Config{Endpoints: c.Endpoints(), TLS: secure})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer admin.Close()
+	for name := range severalPrograms() {
+		t.Run(name, func(t *testing.T) {
+			agree(ctx, t, admin, []string{theirs, ours}, c.Endpoints(), "-cacert", ca.File(), "-cert", own.CertFile, "-key", own.KeyFile, name)
+		})
+	}
+}
+
+// agree runs a program of both clients on an empty cluster.
+func agree(ctx context.Context, t *testing.T, admin *client.Client, programs, endpoints []string, args ...string) {
+	t.Helper()
+	var outputs []string
+	for _, program := range programs {
+		if _, err := admin.Delete(ctx, "\x00", kv.WithFromKey()); err != nil {
+			t.Fatal(err)
+		}
+		out, stderr, err := launch(ctx, program, endpoints, args...)
+		// etcd adds no member before all have been connected for five seconds.
+		for err != nil && strings.Contains(stderr, "unhealthy cluster") && ctx.Err() == nil {
+			time.Sleep(200 * time.Millisecond)
+			out, stderr, err = launch(ctx, program, endpoints, args...)
+		}
+		if err != nil {
+			t.Errorf("%s: %v\n%s%s", filepath.Base(program), err, out, stderr)
+		}
+		outputs = append(outputs, out)
+	}
+	if outputs[0] != outputs[1] {
+		t.Errorf("clientv3 prints\n%s\nand getcd\n%s", outputs[0], outputs[1])
+	}
+	if outputs[0] == "" {
+		t.Error("it prints nothing")
+	}
+}
+
+func launch(ctx context.Context, program string, endpoints []string, args ...string) (stdout, stderr string, err error) {
+	cmd := exec.CommandContext(ctx, program, append([]string{"-endpoints", strings.Join(endpoints, ",")}, args...)...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err = cmd.Run()
