@@ -1,0 +1,142 @@
+package etcdctltest
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/getcd/getcd/integration/certs"
+	"github.com/getcd/getcd/integration/cluster"
+)
+
+// measured is what one run of a check differs from another by.
+var measured = regexp.MustCompile(`\d+ writes/s|\d+\.\d+s\b|-?\d+\.\d\d MB|[Rr]evision \d+`)
+
+func (r result) unmeasured() result {
+	r.stdout = measured.ReplaceAllString(r.stdout, "‹measured›")
+	return r
+}
+
+// runLong is run for a tool that takes minutes, and that SIGINT may end before.
+func runLong(t *testing.T, path string, i invocation, vars *strings.Replacer, interrupt time.Duration) result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	cmd := command(ctx, path, i, vars)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Start(); err != nil {
+		t.Error(err)
+		return result{}
+	}
+	if interrupt > 0 {
+		timer := time.AfterFunc(interrupt, func() { _ = cmd.Process.Signal(os.Interrupt) })
+		defer timer.Stop()
+	}
+	_ = cmd.Wait() // the exit status is what tells
+	return result{stdout: stdout.String(), stderr: stderr.String(), code: cmd.ProcessState.ExitCode()}
+}
+
+func TestCheckDatascale(t *testing.T) {
+	tl := buildTools(t)
+	b := newBench(t, tl, start(t, cluster.Config{Size: 1}))
+	vars := strings.NewReplacer(b.vars...)
+	b.wipe(t)
+	for _, line := range []string{"check datascale --load=tiny", "check datascale --nonsense", "check datascale -w xml", "check perf --load=xlarge", "check perf -w xml"} {
+		b.same(t, at(sh(line)))
+	}
+	i := at(sh("check datascale --prefix=/data/ --auto-compact --auto-defrag"))
+	var results []result
+	for _, tool := range []string{tl.etcdctl, tl.getcd} {
+		results = append(results, runLong(t, tool, i, vars, 0).unmeasured())
+		if all := b.content(t); len(all) > 0 {
+			t.Errorf("%s left %d keys behind", tool, len(all))
+		}
+	}
+	diff(t, i, results[1], results[0])
+	if !strings.Contains(results[1].stdout, "PASS: Approximate system memory used : ‹measured›.\n") {
+		t.Errorf("got %q, want it passed", results[1].stdout)
+	}
+
+	// Keys that are somebody's are not touched.
+	b.put(t, "/data/k", "v")()
+	for _, command := range []string{"datascale", "perf"} {
+		b.same(t, at(sh("check "+command+" --prefix=/data/")))
+	}
+	if all := b.content(t); len(all) != 1 {
+		t.Errorf("got %q, want the key that was there", all)
+	}
+	b.wipe(t)
+
+	// An interrupt leaves nothing behind; etcdctl leaves the keys.
+	if r := runLong(t, tl.getcd, at(sh("check datascale --load=l")), vars, 2*time.Second); r.code != 130 || len(b.content(t)) > 0 {
+		t.Errorf("got exit status %d and %d keys, want 130 and none\nstderr: %s", r.code, len(b.content(t)), r.stderr)
+	}
+	if r := runLong(t, tl.getcd, at(sh("check perf")), vars, 3*time.Second); r.code > 1 || !strings.Contains(r.stdout, "Throughput") || len(b.content(t)) > 0 {
+		t.Errorf("got exit status %d, stdout %q and %d keys, want a report and none\nstderr: %s", r.code, r.stdout, len(b.content(t)), r.stderr)
+	}
+}
+
+// TestCheckDatascaleOverTLS asks the member for its metrics over TLS.
+func TestCheckDatascaleOverTLS(t *testing.T) {
+	tl := buildTools(t)
+	ca, err := certs.New(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := ca.Server("127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	user, err := ca.Client("user")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBench(t, tl, start(t, cluster.Config{
+		Size: 1, ClientCertAuth: true,
+		ClientTLS: &cluster.TLSFiles{Cert: server.CertFile, Key: server.KeyFile, CA: ca.File()},
+	}))
+	// Both ways to write it; etcdctl takes the second alone, with no authority.
+	for _, endpoint := range []string{"‹ep0›", "https://‹ep0›"} {
+		i := words("--endpoints", endpoint, "--cacert="+ca.File(), "--cert="+user.CertFile, "--key="+user.KeyFile, "check", "datascale")
+		if r := runLong(t, tl.getcd, i, strings.NewReplacer(b.vars...), 0); r.code != 0 || !strings.Contains(r.stdout, "PASS: ") {
+			t.Errorf("%v: got exit status %d, stdout %q\nstderr: %s", i, r.code, r.stdout, r.stderr)
+		}
+	}
+}
+
+// TestCheckPerf takes its minute; the tools take it side by side.
+func TestCheckPerf(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a check takes a minute")
+	}
+	t.Parallel()
+	tl := buildTools(t)
+	b := newBench(t, tl, start(t, cluster.Config{Size: 1}))
+	vars := strings.NewReplacer(b.vars...)
+	results := make(chan result, 1)
+	go func() {
+		results <- runLong(t, tl.etcdctl, at(sh("check perf --prefix=/its/ --auto-compact --auto-defrag")), vars, 0).unmeasured()
+	}()
+	i := at(sh("check perf --prefix=/mine/ --load=small --auto-compact --auto-defrag"))
+	got, want := runLong(t, tl.getcd, i, vars, 0).unmeasured(), <-results
+	// A busy machine may fail either, so that PASS and FAIL are left out, too.
+	verdict := strings.NewReplacer("PASS: ", "", "FAIL: ", "", "PASS\n", "", "FAIL\n", "", "Slowest request took too long: ", "Slowest request took ",
+		"Stddev too high: ", "Stddev is ", "Throughput too low: ", "Throughput is ")
+	if g, w := verdict.Replace(got.stdout), verdict.Replace(want.stdout); g != w || w == "" {
+		t.Errorf("%v\n got %q\nwant %q\nstderr: %s", i, g, w, got.stderr)
+	}
+	for _, r := range []result{got, want} {
+		if passed := strings.HasSuffix(r.stdout, "\nPASS\n"); passed != (r.code == 0) {
+			t.Errorf("got exit status %d of %q", r.code, r.stdout)
+		}
+	}
+	t.Logf("etcdctl: %s\ngetcd: %s", want.stdout, got.stdout)
+	if all := b.content(t); len(all) > 0 {
+		t.Errorf("%d keys were left behind", len(all))
+	}
+}
