@@ -36,8 +36,8 @@
 //   - Who enqueues, and does not learn whether the item is there, fences the
 //     request off, and then looks for the item, and among the claims.
 //
-// What cannot be found out in that time, or any more, because the history was
-// compacted, is an *UnsettledError, of which client.IsAmbiguous is true. A Queue
+// What cannot be found out in that time, or any more, because the history of these
+// few seconds was compacted, is an *UnsettledError, of which client.IsAmbiguous is true. A Queue
 // remembers a claim that is unsettled: its next Dequeue settles it, and returns
 // the item if it is its own. So an item is lost only when its consumer, or the
 // process, gives up in the midst of that; and none is handed out twice.

@@ -28,6 +28,7 @@ type items struct {
 type claim struct {
 	key, val string
 	mod      int64  // the item's mod revision
+	seen     int64  // a revision at which the item was there; history is asked from here
 	id       string // unique
 }
 
@@ -72,7 +73,7 @@ func (q *items) dequeue(ctx context.Context) (string, error) {
 			continue
 		}
 		item := resp.Kvs[0]
-		c := claim{key: string(item.Key), val: string(item.Value), mod: item.ModRevision, id: unique()}
+		c := claim{key: string(item.Key), val: string(item.Value), mod: item.ModRevision, seen: resp.Header.Revision, id: unique()}
 		mine, err := q.take(ctx, c)
 		if err != nil && !refused(err) {
 			mine, err = q.settle(ctx, c)
@@ -129,7 +130,7 @@ func (q *items) settle(ctx context.Context, c claim) (mine bool, err error) {
 // took reports whether the claim's item, which is gone, was taken by the claim. The
 // deletion of the item has a revision, and the claims at that revision tell.
 func (q *items) took(ctx context.Context, c claim) (bool, error) {
-	e, err := q.next(ctx, c.key, c.mod+1)
+	e, err := q.next(ctx, c.key, c.seen+1)
 	if err != nil || e.Type != mvccpb.Event_DELETE {
 		return false, err // overwritten, and not as it was claimed any more
 	}
