@@ -1,11 +1,12 @@
 # make        builds, lints and tests everything: all that a contribution needs.
 # make demo   shows the main job on a real cluster.
+# make versions  runs the integration suite on etcd 3.4, 3.5, 3.6 and 3.7.
 # make bench  measures getcd against etcd's raw stub.
 
 PACKAGES := ./... ./integration/... ./cmd/getcd/...
 LINT     := bin/golangci-lint
 
-.PHONY: all build test race alone lint fmt demo bench fuzz clean
+.PHONY: all build test race alone lint fmt demo versions bench fuzz clean
 all: build lint alone test
 
 build:
@@ -42,6 +43,29 @@ fmt: $(LINT)
 
 demo:
 	go run ./cmd/getcd demo
+
+# The integration suite on each version, one after the other: some 5 minutes each.
+# What is skipped is printed with the reason, and docs/versions.md is written.
+VERSIONS ?= 3.4 3.5 3.6 3.7
+VERSIONS_PAGE = $(if $(filter-out 3.4 3.5 3.6 3.7,$(VERSIONS))$(filter-out 4,$(words $(VERSIONS))),,-o docs/versions.md)
+versions: $(patsubst %,bin/etcd-%,$(filter-out 3.7,$(VERSIONS)))
+	go run ./integration/versions $(VERSIONS_PAGE) $(patsubst bin/etcd-3.7,builtin,$(patsubst %,bin/etcd-%,$(VERSIONS)))
+
+# Servers are pinned by, and built from, a tools module each.
+bin/etcd-3.5 bin/etcd-3.6: bin/etcd-3.%: tools/etcd3%/go.mod tools/etcd3%/go.sum
+	cd tools/etcd3$* && GOWORK=off go build -o ../../$@ go.etcd.io/etcd/server/v3
+
+# etcd 3.4 can't be built as a module. Debian 12 has it; its package is unpacked,
+# not installed, so that nothing starts.
+bin/etcd-3.4:
+	@command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || { \
+		echo "$@: this is no Debian: put the etcd binary of a 3.4 release (https://github.com/etcd-io/etcd/releases) at $@,"; \
+		echo "or leave it out: make versions VERSIONS='3.5 3.6 3.7'"; exit 1; }
+	@mkdir -p bin/deb && cd bin/deb && { apt-get download etcd-server || { apt-get update -qq && apt-get download etcd-server; }; }
+	dpkg-deb -x bin/deb/etcd-server_*.deb bin/deb
+	@bin/deb/usr/bin/etcd --version | grep -q '^etcd Version: 3\.4\.' || { \
+		echo "$@: this system's package etcd-server is another version: put the etcd binary of a 3.4 release at $@"; rm -rf bin/deb; exit 1; }
+	mv bin/deb/usr/bin/etcd $@ && touch $@ && rm -rf bin/deb
 
 # Alternating rounds, raw text: feed it to benchstat.
 bench:

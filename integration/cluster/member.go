@@ -249,7 +249,7 @@ func (m *Member) RestartOn(ctx context.Context, port uint16) error {
 }
 
 func (m *Member) bringUpLocked(ctx context.Context) error {
-	if err := m.startLocked(); err != nil {
+	if err := m.startLocked(); err != nil { //nolint:contextcheck // the member outlives ctx
 		return err
 	}
 	if !m.c.quorumRuns() {
@@ -288,7 +288,7 @@ func (m *Member) startLocked() error {
 
 // startServing is start, and waits until the member serves its peers.
 func (m *Member) startServing(ctx context.Context) error {
-	if err := m.start(); err != nil {
+	if err := m.start(); err != nil { //nolint:contextcheck // the member outlives ctx
 		return err
 	}
 	p, err := m.live("wait for")

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+)
+
+// say prints where the words go by themselves: there is nobody to tell of an error.
+func say(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }
+
+// table writes one row for each server.
+func table(w io.Writer, results []*result) {
+	say(w, "| etcd | passed | failed | skipped | took |\n")
+	say(w, "|---|---|---|---|---|\n")
+	for _, r := range results {
+		say(w, "| %s | %d | %d | %d | %v |\n", r.version, r.passed, len(r.failed), len(r.skipped), r.took)
+	}
+}
+
+// writePage writes the results as Markdown.
+func writePage(path string, results []*result) error {
+	var b bytes.Buffer
+	b.WriteString(`# Versions of etcd
+
+What became of the integration suite on each server; written by ` + "`make versions`" + `
+(integration/versions). Members are processes of the etcd named, which are
+killed, stopped, cut off and moved like the built-in one. A test with subtests
+counts as one, and so does each subtest.
+
+`)
+	table(&b, results)
+	first := results[0]
+	fmt.Fprintf(&b, "\nPackages: %s. Run on %s, %s/%s, %d CPUs, %s.\n",
+		"`"+strings.Join(first.packages, "`, `")+"`", first.started.UTC().Format("2006-01-02"), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())
+	list := func(title string, of func(*result) []outcome) {
+		fmt.Fprintf(&b, "\n## %s\n", title)
+		none := true
+		for _, r := range results {
+			if len(of(r)) == 0 {
+				continue
+			}
+			none = false
+			fmt.Fprintf(&b, "\n### etcd %s\n\n| test | reason |\n|---|---|\n", r.version)
+			for _, o := range of(r) {
+				fmt.Fprintf(&b, "| %s | %s |\n", o.name, strings.ReplaceAll(o.why, "|", `\|`))
+			}
+		}
+		if none {
+			b.WriteString("\nNone.\n")
+		}
+	}
+	list("Skipped", func(r *result) []outcome { return r.skipped })
+	list("Failed", func(r *result) []outcome { return r.failed })
+	b.WriteString(`
+## How to run it
+
+    make versions                  # all four, one after the other
+    make versions VERSIONS="3.5"   # one of them
+    GETCD_ETCD=/path/to/etcd go test ./integration -run TestFailover -v
+
+The first builds 3.5 and 3.6 from the module proxy (tools/etcd35, tools/etcd36),
+takes 3.4 out of Debian's package etcd-server without installing it, and has 3.7
+built in. Put another binary at bin/etcd-3.4, say, and it is that one.
+`)
+	return os.WriteFile(path, b.Bytes(), 0o600)
+}
