@@ -2,6 +2,8 @@ package coordination
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -48,6 +50,7 @@ func (i *inspector) run(ctx context.Context, s *soak) {
 				complete = false
 				continue
 			}
+			a.explainGap(resp)
 			for _, k := range resp.Kvs {
 				key := id{string(k.Key), k.CreateRevision}
 				seen[key] = true
@@ -65,6 +68,25 @@ func (i *inspector) run(ctx context.Context, s *soak) {
 			}
 		}
 	}
+}
+
+// explainGap logs who is in the queue when nobody has acquired anything for long.
+func (a *arena) explainGap(queue *kv.GetResponse) {
+	a.mu.Lock()
+	gap := time.Since(a.lastGot)
+	var holders []string
+	for h := range a.holding {
+		holders = append(holders, h.String())
+	}
+	a.mu.Unlock()
+	if gap < patience {
+		return
+	}
+	var keys []string
+	for _, k := range queue.Kvs {
+		keys = append(keys, fmt.Sprintf("%s=%d/%016x", strings.TrimPrefix(string(k.Key), a.prefix), k.CreateRevision, uint64(k.Lease)))
+	}
+	a.s.cfg.Log("coordination: %s: nobody has acquired it for %v; in the queue are (key=revision/lease) %q; believing to hold it %q", a.prefix, gap.Round(time.Second), keys, holders)
 }
 
 // revokeAtRandom revokes the leases of those who hold something, behind their backs,
@@ -99,7 +121,7 @@ func (s *soak) compact(ctx context.Context) {
 	}
 	rng := s.random("compactor", 0)
 	for pause(ctx, between(rng, s.cfg.Compact/2, s.cfg.Compact*3/2)) {
-		keep := rng.Int64N(100)
+		keep := rng.Int64N(1000)
 		_, err := ask(ctx, s.outside, func(ctx context.Context, m outsideMember) (bool, error) {
 			now, err := m.kv.Get(ctx, "\x00")
 			if err != nil {
