@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
+	"go.etcd.io/etcd/client/v3/mock/mockserver"
 	"go.etcd.io/etcd/client/v3/namespace"
 	"google.golang.org/grpc/grpclog"
 	"google.golang.org/grpc/metadata"
@@ -29,6 +30,7 @@ func idiomPrograms() map[string]program {
 		"idioms/metadata":   requestMetadata,
 		"idioms/logger":     loggers,
 		"idioms/messages":   messages,
+		"idioms/mockserver": mockServers,
 	}
 }
 
@@ -486,4 +488,36 @@ func messages(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	event := clientv3.Event{Type: clientv3.EventTypeDelete, Kv: &mvccpb.KeyValue{Key: []byte("k"), CreateRevision: 2, ModRevision: 3}}
 	p.line("%v %v %v", event.Type, event.IsCreate(), event.IsModify())
 	return p.err
+}
+
+// mockServers answer anything, and go away one after the other.
+func mockServers(ctx context.Context, _ *clientv3.Client, out io.Writer) error {
+	p := &printer{out: out}
+	servers, err := mockserver.StartMockServers(3)
+	if err != nil {
+		return err
+	}
+	defer servers.Stop()
+	cli, err := clientv3.New(clientv3.Config{Endpoints: []string{
+		servers.Servers[0].Address, servers.Servers[1].Address, servers.Servers[2].Address,
+	}})
+	if err != nil {
+		return err
+	}
+	for i := range 2 {
+		servers.StopAt(i)
+		if _, err := cli.Get(ctx, "colour"); err != nil {
+			return err
+		}
+		p.line("a read, without %d", i+1)
+	}
+	if err := servers.StartAt(0); err != nil {
+		return err
+	}
+	servers.StopAt(2)
+	if _, err := cli.Get(ctx, "colour"); err != nil {
+		return err
+	}
+	p.line("a read, from one that is back")
+	return errors.Join(cli.Close(), p.err)
 }

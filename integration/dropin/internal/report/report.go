@@ -25,7 +25,7 @@ const (
 func Packages() []string {
 	return []string{
 		"", "clientv3util", "concurrency", "credentials", "experimental/recipes", "kubernetes", "leasing",
-		"mirror", "namespace", "naming/endpoints", "naming/resolver", "ordering", "snapshot", "yaml",
+		"mirror", "mock/mockserver", "namespace", "naming/endpoints", "naming/resolver", "ordering", "snapshot", "yaml",
 	}
 }
 
