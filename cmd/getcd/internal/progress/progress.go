@@ -34,6 +34,9 @@ func Start(w io.Writer, total int64, unit Unit) *Bar {
 	}
 	bar := pb.New64(max(total, 0)).SetWriter(f)
 	bar.Set(pb.Bytes, unit == Bytes)
+	if width, _, err := term.GetSize(int(f.Fd())); err != nil || width <= 0 {
+		bar.SetWidth(80) // a terminal that nobody has given a size
+	}
 	return &Bar{bar.Start()}
 }
 
