@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"google.golang.org/grpc/codes"
+
 	"github.com/getcd/getcd/internal/backoff"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
@@ -63,10 +65,14 @@ func (m *maker) put(ctx context.Context, key, val string, id lease.ID) (int64, e
 		if doubt {
 			m.withdraw(ctx, key, val)
 		}
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			return 0, ended(ctx, key)
+		case m.s != nil && code(err) == codes.NotFound: // the session learns of it later
+			return 0, fmt.Errorf("%w: %w", ErrSession, err)
+		default:
+			return 0, err
 		}
-		return 0, err
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/getcd/getcd/kv"
+	"github.com/getcd/getcd/lease"
 	"github.com/getcd/getcd/recipe"
 )
 
@@ -200,4 +201,18 @@ func TestRWMutexGivenUpInAnOutage(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A session whose lease was revoked has ended, before it knows that itself.
+func TestRWMutexLeaseGone(t *testing.T) {
+	run(t, func(r *rig) {
+		t := r.t
+		s := r.session()
+		if _, err := lease.New(r.cluster.Member(1).Conn(t)).Revoke(t.Context(), s.ID()); err != nil {
+			t.Fatalf("Revoke: %v", err)
+		}
+		err := recipe.NewRWMutex(r.client(), s, "l").Lock(t.Context())
+		wantIs(t, "Lock", err, recipe.ErrSession)
+		r.wantKeys("l/", 0)
+	})
 }

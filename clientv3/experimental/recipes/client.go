@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/getcd/getcd/clientv3"
 	"github.com/getcd/getcd/clientv3/internal/bare"
@@ -30,7 +31,7 @@ func told(err error) error {
 	if _, ok := errors.AsType[*recipe.UnsettledError](err); ok {
 		return err
 	}
-	if errors.Is(err, recipe.ErrSession) {
+	if errors.Is(err, recipe.ErrSession) && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
 		return err // and not what its last renewal failed with, which says less
 	}
 	for _, end := range []error{ErrKeyExists, ErrTooManyClients} {
