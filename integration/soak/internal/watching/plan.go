@@ -11,6 +11,7 @@ const (
 	first   = iota // with default options
 	second         // another client
 	narrow         // with buffers of 64 events and 256 KiB
+	calm           // of watches that are opened again and again, and ask for progress
 	byNames        // clientv3's names
 	services
 )
@@ -63,6 +64,9 @@ func plan() []planned {
 		{a.with("random revisions, channel", byChannel, func(s *spec) { s.hop, s.session = true, brief }), first},
 		{a.with("random revisions, responses", byResponses, func(s *spec) { s.hop, s.session, s.opts = true, brief, progress }), narrow},
 		{part.with("random revisions, events", byEvents, func(s *spec) { s.hop, s.session, s.prevKV = true, brief, true }), second},
+		{b.with("random revisions of large values", byResponses, func(s *spec) { s.hop, s.session = true, longer }), second},
+		{a.with("random revisions amid progress", byChannel, func(s *spec) { s.hop, s.session = true, span{10 * ms, 200 * ms} }), calm},
+		{l.with("random revisions amid progress, responses", byResponses, func(s *spec) { s.hop, s.session = true, span{10 * ms, 200 * ms} }), calm},
 		{a.with("reopened channel", byChannel, func(s *spec) { s.session = longer }), second},
 		{l.with("reopened responses", byResponses, func(s *spec) { s.session, s.prevKV = longer, true }), first},
 		{a.with("reopened events", byEvents, func(s *spec) { s.session, s.work = longer, span{0, 10 * ms} }), narrow},

@@ -122,7 +122,7 @@ func (r *run) prepare(ctx context.Context) error {
 	room := 1000*int(r.cfg.For/time.Second) + 10_000
 	r.h = newHistory(newKeySet(), start, room)
 	r.limits.attempted.Store(start)
-	for i := range 4 {
+	for i := range services {
 		cl, err := r.client()
 		if err != nil {
 			return err
@@ -141,7 +141,7 @@ func (r *run) prepare(ctx context.Context) error {
 		return err
 	}
 	r.closing = append(r.closing, r.names.Close)
-	r.on[byNames] = service{facade: r.names, kv: r.clients[3]}
+	r.on[byNames] = service{facade: r.names, kv: r.clients[byNames]}
 	for _, p := range plan() {
 		r.add(p.spec, r.on[p.on])
 	}
@@ -284,16 +284,19 @@ func (r *run) startLoad(load context.Context, writing *sync.WaitGroup) *compacto
 	add(0, nil) // the last revisions' writer
 	scale := min(1, r.cfg.For.Minutes()/5)
 	compact := &compactor{
-		kv: r.clients[3], h: r.h, limits: &r.limits, rand: r.chance(),
+		kv: r.clients[byNames], h: r.h, limits: &r.limits, rand: r.chance(),
 		least: time.Duration(scale * float64(time.Second)), most: time.Duration(scale * float64(8*time.Second)),
 	}
 	writing.Go(func() { compact.run(load) })
 	writing.Go(func() {
 		for load.Err() == nil {
-			for _, on := range r.on[:byNames] {
+			for range 30 {
+				_ = r.on[calm].RequestProgress(load)
+				pause(load, idle)
+			}
+			for _, on := range r.on[:calm] {
 				_ = on.RequestProgress(load) // it ends with the load
 			}
-			pause(load, 300*time.Millisecond)
 		}
 	})
 	return compact

@@ -100,12 +100,17 @@ func (w *writer) smallKeys(n int) []string {
 	return keys
 }
 
-// runBulk writes large values.
+// runBulk writes large values, some of them together, so that servers have revisions
+// to split when they send history in fragments.
 func (w *writer) runBulk(ctx context.Context) {
 	for w.wait(ctx) {
-		op := w.put(bulkKey(w.rand.IntN(bulkKeys)), 0, bulkSize)
-		if w.commit(context.WithoutCancel(ctx), []kv.Op{op}, 1) == acknowledged {
-			w.bytes.Add(bulkSize)
+		n := max(1, w.rand.IntN(8)-3)
+		ops := make([]kv.Op, n)
+		for i, at := range w.rand.Perm(bulkKeys)[:n] {
+			ops[i] = w.put(bulkKey(at), i, bulkSize)
+		}
+		if w.commit(context.WithoutCancel(ctx), ops, n) == acknowledged {
+			w.bytes.Add(int64(n) * bulkSize)
 		}
 	}
 }
