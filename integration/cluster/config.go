@@ -32,8 +32,8 @@ type Config struct {
 	Size int
 
 	// Server is the etcd binary that members run: a path, or a name to look for
-	// in PATH. It works on Linux, and without Disks. Flags are then those of the
-	// binary, but for names that were "experimental-" once. Empty means what the
+	// in PATH. It works on Linux. Flags are then those of the binary, but for
+	// names that were "experimental-" once. Empty means what the
 	// environment variable GETCD_ETCD (ServerEnv) names, and without that the
 	// etcd built into this program.
 	Server string
@@ -188,6 +188,7 @@ func (cfg Config) validate() error {
 // boundary as JSON.
 type memberSpec struct {
 	Name             string
+	Server           string // path of an etcd binary; empty means the built-in server
 	DataDir          string
 	ListenClient     []string // URLs
 	AdvertiseClient  string   // URL

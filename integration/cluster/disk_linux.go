@@ -64,10 +64,26 @@ type disk struct {
 // startDisk puts this process's disk under the control of the function that it
 // returns. It lasts until the process ends.
 func startDisk(carryOut bool) (func(stalled bool), error) {
+	fd, err := filterDisk()
+	if err != nil {
+		return nil, err
+	}
+	d := &disk{fd: fd, carryOut: carryOut}
+	go func() {
+		// Nobody is left to answer: better no member than one that hangs.
+		fmt.Fprintln(os.Stderr, "cluster: the disk:", d.serve())
+		os.Exit(1)
+	}()
+	return d.set, nil
+}
+
+// filterDisk has the kernel hand over, to whoever reads the file descriptor that it
+// returns, this process's calls for its disk, and those of what it becomes.
+func filterDisk() (uintptr, error) {
 	runtime.LockOSThread() // no_new_privs is the thread's, until the filter is all threads'
 	defer runtime.UnlockOSThread()
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return nil, os.NewSyscallError("prctl", err)
+		return 0, os.NewSyscallError("prctl", err)
 	}
 	// The first word of struct seccomp_data is the system call's number.
 	filter := []unix.SockFilter{
@@ -80,15 +96,9 @@ func startDisk(carryOut bool) (func(stalled bool), error) {
 	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 	fd, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, diskFlags, uintptr(unsafe.Pointer(&program)))
 	if errno != 0 {
-		return nil, os.NewSyscallError("seccomp", errno)
+		return 0, os.NewSyscallError("seccomp", errno)
 	}
-	d := &disk{fd: fd, carryOut: carryOut}
-	go func() {
-		// Nobody is left to answer: better no member than one that hangs.
-		fmt.Fprintln(os.Stderr, "cluster: the disk:", d.serve())
-		os.Exit(1)
-	}()
-	return d.set, nil
+	return fd, nil
 }
 
 // serve takes calls until that fails.

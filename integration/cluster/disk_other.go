@@ -13,4 +13,8 @@ func DisksSupported() error {
 	return errors.New("cluster: disks that can be stalled need seccomp_unotify(2), which " + runtime.GOOS + " has not")
 }
 
+func (*memberSpec) become(int) error { return DisksSupported() }
+
+func runDisk() error { return DisksSupported() }
+
 func startDisk(bool) (func(stalled bool), error) { return nil, DisksSupported() }

@@ -24,7 +24,7 @@
 //
 // Config.Server, or the environment variable GETCD_ETCD, names an etcd binary that
 // members run instead of the built-in server. All of the below can be done to them
-// too, but for stalling their disks. Etcd 3.4 and later were tried.
+// too. Etcd 3.4 and later were tried.
 //
 // # What can be done to a member
 //

@@ -20,6 +20,10 @@ import (
 // comes over its standard input.
 const memberEnv = "GETCD_CLUSTER_MEMBER"
 
+// diskEnv marks a process that is a member's disk; its value says whether what is
+// asked of the disk is carried out.
+const diskEnv = "GETCD_CLUSTER_DISK"
+
 // mainCalled remembers that Main ran. It is a fact about the process, not
 // about any one cluster: a program that never calls Main would start copies of
 // itself instead of members.
@@ -34,6 +38,11 @@ var mainCalled atomic.Bool
 //		goleak.VerifyTestMain(m)
 //	}
 func Main() {
+	if os.Getenv(diskEnv) != "" {
+		err := runDisk()
+		fmt.Fprintln(os.Stderr, "cluster: the disk:", err)
+		os.Exit(1)
+	}
 	if os.Getenv(memberEnv) == "" {
 		mainCalled.Store(true)
 		return
@@ -54,9 +63,13 @@ func runMember(stdin io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("reading the specification: %w", err)
 	}
+	parent := os.Getppid()
 	var spec memberSpec
 	if err := json.Unmarshal(line, &spec); err != nil {
 		return fmt.Errorf("reading the specification: %w", err)
+	}
+	if spec.Server != "" {
+		return spec.become(parent)
 	}
 	go func() {
 		_, _ = io.Copy(io.Discard, in)

@@ -276,7 +276,7 @@ func (m *Member) startLocked() error {
 	if m.proc != nil && m.proc.running() {
 		return fmt.Errorf("cluster: %s runs already", m.name)
 	}
-	p, err := startProcess(spec, m.c.server.path, m.dir, m.log)
+	p, err := startProcess(spec, m.dir, m.log)
 	if err != nil {
 		return fmt.Errorf("cluster: starting %s: %w", m.name, err)
 	}

@@ -49,10 +49,10 @@ func (o *output) Write(b []byte) (int, error) {
 }
 
 // startProcess starts the member that spec describes, with its working directory
-// in dir and its output appended to logPath: the etcd binary, or this program
-// again when that is empty. Its goroutine ends with the process; exited is the
-// join.
-func startProcess(spec *memberSpec, binary, dir, logPath string) (*process, error) {
+// in dir and its output appended to logPath: an etcd binary, or this program again,
+// which becomes one itself, or the binary as soon as it controls its disk. Its
+// goroutine ends with the process; exited is the join.
+func startProcess(spec *memberSpec, dir, logPath string) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("finding this program: %w", err)
@@ -73,8 +73,9 @@ func startProcess(spec *memberSpec, binary, dir, logPath string) (*process, erro
 		return nil, err
 	}
 	var cmd *exec.Cmd
-	if binary != "" {
-		cmd = spec.command(binary)
+	direct := spec.Server != "" && !spec.Disks
+	if direct {
+		cmd = spec.command()
 		cmd.Env = memberEnvironment()
 	} else {
 		cmd = exec.Command(self) //nolint:noctx // a member outlives the call that starts it; process.kill ends it
@@ -99,7 +100,7 @@ func startProcess(spec *memberSpec, binary, dir, logPath string) (*process, erro
 	if err != nil {
 		return nil, errors.Join(err, logFile.Close())
 	}
-	if binary != "" {
+	if direct {
 		return p, nil
 	}
 	// The description fits a pipe's buffer; should the child die meanwhile,

@@ -53,9 +53,6 @@ func findServer(ctx context.Context, cfg Config) (server, error) {
 	if s.version == "" {
 		return server{}, fmt.Errorf("cluster: Config.Server: %s --version does not say which etcd it is: %q", cfg.Server, out)
 	}
-	if cfg.Disks {
-		return server{}, fmt.Errorf("cluster: Config.Disks needs the built-in server, not %s: %w", cfg.Server, errors.ErrUnsupported)
-	}
 	for _, f := range cfg.Flags {
 		known, err := s.spell(ctx, f)
 		if err != nil {
@@ -119,9 +116,9 @@ func numbers(v string) ([]int, bool) {
 	return ns, len(ns) >= 2
 }
 
-// command is the specification as the command line of an etcd binary. As with
+// command is the specification as the command line of the etcd binary. As with
 // embedConfig, Flags come before what the cluster has to decide itself.
-func (s *memberSpec) command(path string) *exec.Cmd {
+func (s *memberSpec) command() *exec.Cmd {
 	on := func(flag string, set bool) string { return "--" + flag + "=" + strconv.FormatBool(set) }
 	args := []string{
 		"--logger=zap", // etcd 3.4 has another by default
@@ -130,7 +127,7 @@ func (s *memberSpec) command(path string) *exec.Cmd {
 		"--heartbeat-interval=" + strconv.FormatUint(uint64(s.HeartbeatMillis), 10),
 		"--election-timeout=" + strconv.FormatUint(uint64(s.ElectionMillis), 10),
 		"--quota-backend-bytes=" + strconv.FormatInt(s.QuotaBytes, 10),
-		on("unsafe-no-fsync", !s.Fsync),
+		on("unsafe-no-fsync", !s.Fsync && !s.Disks),
 		on("pre-vote", true),
 		"--auth-token=" + s.AuthToken,
 		"--auth-token-ttl=" + strconv.FormatUint(uint64(s.AuthTokenSeconds), 10),
@@ -159,7 +156,7 @@ func (s *memberSpec) command(path string) *exec.Cmd {
 			args = append(args, on("client-cert-auth", true), "--trusted-ca-file="+s.TLS.CA)
 		}
 	}
-	return exec.Command(path, args...) //nolint:noctx // a member outlives the call that starts it; process.kill ends it
+	return exec.Command(s.Server, args...) //nolint:noctx // a member outlives the call that starts it; process.kill ends it
 }
 
 // absolute makes the path of a binary one that holds in any directory; a bare

@@ -59,14 +59,8 @@ func TestServerIsRefused(t *testing.T) {
 		"fails":        {cluster.Config{Server: script("echo broken; exit 1")}, "broken", false},
 		"another":      {cluster.Config{Server: script("echo hello")}, "hello", false},
 		"unknown flag": {cluster.Config{Server: old, Flags: []string{"--then", "--now=1"}}, "etcd 3.4.5 knows no --now=1", true},
-		"disks":        {cluster.Config{Server: old, Disks: true}, "Config.Disks", true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if tc.cfg.Disks {
-				if err := cluster.DisksSupported(); err != nil {
-					t.Skip(err)
-				}
-			}
 			_, err := cluster.Start(t.Context(), tc.cfg)
 			if err == nil || !strings.Contains(err.Error(), tc.want) || errors.Is(err, errors.ErrUnsupported) != tc.unsupported {
 				t.Errorf("got error %v, want one with %q that is ErrUnsupported: %v", err, tc.want, tc.unsupported)

@@ -54,6 +54,7 @@ func (m *Member) spec() *memberSpec {
 	cfg := m.c.cfg
 	return &memberSpec{
 		Name:             m.name,
+		Server:           m.c.server.path,
 		DataDir:          m.data,
 		ListenClient:     []string{m.listenClient(), "unix://" + controlSocket},
 		AdvertiseClient:  m.ClientURL(),

@@ -100,6 +100,9 @@ func measure(ctx context.Context, out io.Writer, server string, tests goTest) (*
 	args := []string{"test", "-json", "-count=1", "-p=1", "-timeout=" + tests.timeout.String(), "-run=" + tests.run}
 	cmd := exec.CommandContext(ctx, "go", append(args, tests.packages...)...)
 	cmd.Env = env
+	// go test passes an interrupt on, so that nothing is left running.
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 10 * time.Second
 	cmd.Stderr = os.Stderr
 	events, err := cmd.StdoutPipe()
 	if err != nil {
