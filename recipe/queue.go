@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/getcd/getcd/kv"
 )
@@ -13,8 +14,19 @@ import (
 type Queue struct {
 	items
 	name string
-	seen atomic.Int64 // a revision of the store; the fence was not newer than it
+	seen atomic.Pointer[sight]
 }
+
+// sight is a revision of the store than which the fence was not newer, and when that
+// was seen. It is seen again when it is old: what may have become of an item is looked
+// for in the history since.
+type sight struct {
+	rev int64
+	at  time.Time
+}
+
+// recent is how old a sight may be.
+const recent = 10 * time.Second
 
 // NewQueue returns the queue called name, whose items are keys under name/.
 func NewQueue(c Client, name string) *Queue {
@@ -28,21 +40,21 @@ func NewQueue(c Client, name string) *Queue {
 // to 3 s beyond ctx.
 func (q *Queue) Enqueue(ctx context.Context, val string) error {
 	key, fence := q.prefix+unique(), "__"+q.name+"/fence"
-	if q.seen.Load() == 0 {
+	if s := q.seen.Load(); s == nil || time.Since(s.at) > recent {
 		resp, err := q.c.Get(ctx, fence, kv.WithKeysOnly())
 		if err != nil {
 			return err
 		}
-		q.seen.Store(resp.Header.Revision)
+		q.seen.Store(&sight{resp.Header.Revision, time.Now()})
 	}
 	for failures := 0; ; {
-		seen := q.seen.Load()
+		seen := q.seen.Load().rev
 		resp, err := q.c.Txn(ctx).
 			If(kv.Compare(kv.ModRevision(fence), "<", seen+1)).
 			Then(kv.OpPut(key, val)).
 			Commit()
 		if err == nil {
-			q.seen.Store(resp.Header.Revision)
+			q.seen.Store(&sight{resp.Header.Revision, time.Now()})
 			if resp.Succeeded {
 				return nil
 			}
