@@ -161,6 +161,10 @@ func TestEnqueuedAndTaken(t *testing.T) {
 		r.do("Enqueue", a.enqueue(t.Context(), "1"))
 		r.dequeue(b, "1")
 		time.Sleep(time.Minute) // and what has happened in it is forgotten
+		for range 2 {
+			_, err := r.admin.Put(t.Context(), "other", "")
+			r.do("Put", err)
+		}
 		if _, err := r.admin.Compact(t.Context(), r.cluster.Revision()); err != nil {
 			t.Errorf("Compact: %v", err)
 		}
