@@ -35,11 +35,11 @@ type rig struct {
 	admin   kv.KV
 }
 
-func run(t *testing.T, kvs int, test func(t *testing.T, r *rig)) {
+func run(t *testing.T, kvs int, test func(r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		c := fakeetcd.Start(t, kvs+1)
-		test(t, &rig{t: t, cluster: c, admin: kv.New(c.Member(kvs).Conn(t))})
+		test(&rig{t: t, cluster: c, admin: kv.New(c.Member(kvs).Conn(t))})
 	})
 }
 
@@ -130,18 +130,18 @@ func (r *rig) hold(applied bool) (begun <-chan struct{}, release func()) {
 	return begin, func() { close(end) }
 }
 
-// asked counts what a member has been asked about keys.
-func (r *rig) asked(i int) int {
+// asked counts what member 0 has been asked about keys.
+func (r *rig) asked() int {
 	n := 0
 	for _, method := range []string{pb.KV_Range_FullMethodName, pb.KV_Txn_FullMethodName, pb.KV_Put_FullMethodName, pb.KV_DeleteRange_FullMethodName} {
-		n += r.cluster.Member(i).Calls(method)
+		n += r.cluster.Member(0).Calls(method)
 	}
 	return n
 }
 
-func (r *rig) put(store kv.KV, key, val string, opts ...kv.OpOption) {
+func (r *rig) put(store kv.KV, key, val string) {
 	r.t.Helper()
-	if _, err := store.Put(r.t.Context(), key, val, opts...); err != nil {
+	if _, err := store.Put(r.t.Context(), key, val); err != nil {
 		r.t.Fatalf("Put %s: %v", key, err)
 	}
 }
@@ -168,12 +168,12 @@ func (r *rig) want(store kv.KV, key, want string) {
 	}
 }
 
-// inMemory checks that reads of a key of the i-th KV ask nobody, and are right.
-func (r *rig) inMemory(i int, l kv.KV, key, want string) {
+// inMemory checks that reads of a key of the first KV ask nobody, and are right.
+func (r *rig) inMemory(l kv.KV, key, want string) {
 	r.t.Helper()
-	before := r.asked(i)
+	before := r.asked()
 	r.want(l, key, want)
-	if after := r.asked(i); after != before {
+	if after := r.asked(); after != before {
 		r.t.Errorf("a Get of %s asked the cluster, want it from memory", key)
 	}
 }
@@ -192,10 +192,11 @@ func (r *rig) leased() map[string]lease.ID {
 	return keys
 }
 
-// rawWrite writes a key as the protocol has it, with nothing but the store: with the
+// rawWrite writes the key k as the protocol has it, with nothing but the store: with the
 // owner's consent.
-func (r *rig) rawWrite(key, val string) {
+func (r *rig) rawWrite(val string) {
 	r.t.Helper()
+	const key = "k"
 	for {
 		resp, err := r.admin.Txn(r.t.Context()).
 			If(kv.Compare(kv.CreateRevision(prefix+key), "=", 0)).
