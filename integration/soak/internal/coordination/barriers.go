@@ -9,6 +9,7 @@ import (
 	"time"
 
 	recipes "github.com/getcd/getcd/clientv3/experimental/recipes"
+	"github.com/getcd/getcd/lease"
 	"github.com/getcd/getcd/recipe"
 )
 
@@ -26,7 +27,7 @@ const group = 4
 // pass is one member's part in one round: it enters and leaves.
 type pass struct {
 	enter, leave func(context.Context) error
-	alive        func() bool // its session lives
+	lease        lease.ID // its session's
 }
 
 // doubleBarriers goes through one double barrier after the other, each a new one, so
@@ -53,7 +54,7 @@ func (s *soak) doubleBarriers(ctx context.Context) {
 				break
 			}
 			b := recipe.NewDoubleBarrier(s.clients[i%len(s.clients)], session, name, group)
-			passes = append(passes, pass{b.Enter, b.Leave, func() bool { return session.Err() == nil }})
+			passes = append(passes, pass{b.Enter, b.Leave, session.ID()})
 		}
 		// A member whose calls have no context waits for the others, who may have given
 		// up: it takes part only when nobody is to.
@@ -65,7 +66,7 @@ func (s *soak) doubleBarriers(ctx context.Context) {
 		b := recipes.NewDoubleBarrier(last, name, group)
 		passes = append(passes, pass{
 			func(context.Context) error { return b.Enter() }, func(context.Context) error { return b.Leave() },
-			func() bool { return last.Native().Err() == nil },
+			last.Lease(),
 		})
 		s.through(ctx, name, passes, rng, func() { facade.close() })
 		pause(ctx, between(rng, 0, 100*time.Millisecond))
@@ -102,8 +103,9 @@ func (s *soak) through(ctx context.Context, name string, passes []pass, rng *ran
 				return
 			}
 			left.Add(1)
-			// Somebody whose session has ended does not hold up the others.
-			if n := leaving.Load(); int(n) < len(passes) && broken.Load() == 0 && allAlive(passes) {
+			// Somebody whose lease has ended does not hold up the others, whether it knows
+			// that yet or not.
+			if n := leaving.Load(); int(n) < len(passes) && broken.Load() == 0 && s.allLive(ctx, passes) {
 				s.violate("%s: member %d has left when only %d of %d had begun to", name, i, n, len(passes))
 			}
 		})
@@ -137,9 +139,12 @@ func (s *soak) through(ctx context.Context, name string, passes []pass, rng *ran
 	})
 }
 
-func allAlive(passes []pass) bool {
+// allLive tells whether the leases of all live. One that cannot be asked for does not.
+func (s *soak) allLive(ctx context.Context, passes []pass) bool {
+	octx, cancel := within(ctx, finishing)
+	defer cancel()
 	for _, p := range passes {
-		if !p.alive() {
+		if lives, _, _, err := s.outside.lives(octx, p.lease, ""); err != nil || !lives {
 			return false
 		}
 	}
