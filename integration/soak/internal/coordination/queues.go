@@ -139,7 +139,9 @@ func (l *ledger) run(ctx context.Context, prioritized bool) {
 // produce enqueues items until ctx ends.
 func (l *ledger) produce(ctx context.Context, e ends, rng *rand.Rand) {
 	for n := 0; ctx.Err() == nil; n++ {
-		for l.backlog() > longest && pause(ctx, 20*time.Millisecond) {
+		if l.backlog() > longest {
+			pause(ctx, 20*time.Millisecond)
+			continue
 		}
 		val := fmt.Sprintf("%s/%d", e.who, n)
 		limit := 5 * time.Second
