@@ -100,6 +100,47 @@ func TestCommandsAndFlags(t *testing.T) {
 	}
 }
 
+var debugFlag = regexp.MustCompile(`(?m)^(ETCDCTL_\w+)=(.*)$`)
+
+// TestEnvironmentOfFlags has both tools show, with --debug, what they took from the
+// environment for each of the flags that all commands have.
+func TestEnvironmentOfFlags(t *testing.T) {
+	tl := buildTools(t)
+	b := &bench{tools: tl}
+	values := map[string]string{
+		"CACERT": "", "CERT": "", "KEY": "", "USER": "", "PASSWORD": "", "AUTH_JWT_TOKEN": "",
+		"COMMAND_TIMEOUT": "123ms", "DIAL_TIMEOUT": "1.5s", "KEEPALIVE_TIME": "11s", "KEEPALIVE_TIMEOUT": "7s",
+		"ENDPOINTS": "127.0.0.1:1,127.0.0.1:2", "HEX": "true", "WRITE_OUT": "json", "MAX_REQUEST_BYTES": "1000", "MAX_RECV_BYTES": "2000",
+		"INSECURE_DISCOVERY": "true", "INSECURE_SKIP_TLS_VERIFY": "false", "INSECURE_TRANSPORT": "true",
+		"DISCOVERY_SRV": "", "DISCOVERY_SRV_NAME": "name",
+	}
+	i := sh("get k --debug")
+	for name, value := range values {
+		i.env = append(i.env, "ETCDCTL_"+name+"="+value)
+	}
+	shown := func(r result) map[string]string {
+		m := make(map[string]string)
+		for _, f := range debugFlag.FindAllStringSubmatch(r.stderr, -1) {
+			m[f[1]] = f[2]
+		}
+		return m
+	}
+	want, got := shown(b.etcdctlRun(t, i)), shown(b.getcdRun(t, i))
+	if !maps.Equal(got, want) {
+		t.Errorf("got the flags\n%v\nwant\n%v", got, want)
+	}
+	for name, value := range values {
+		if f, ok := want["ETCDCTL_"+name]; !ok || name != "ENDPOINTS" && f != value {
+			t.Errorf("etcdctl shows %q for %s, which was set to %q", f, name, value)
+		}
+	}
+	for name := range want {
+		if _, ok := values[strings.TrimPrefix(name, "ETCDCTL_")]; !ok && name != "ETCDCTL_DEBUG" {
+			t.Errorf("%s was not tested", name)
+		}
+	}
+}
+
 // TestCompletion has shells read what completion prints, as far as they are
 // installed, and complete with it.
 func TestCompletion(t *testing.T) {

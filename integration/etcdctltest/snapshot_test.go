@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"go.etcd.io/bbolt"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -73,6 +74,44 @@ func TestSnapshot(t *testing.T) {
 		words(append(short, "--endpoints", "‹ep0›", "--user", "root:wrong", "snapshot", "save", filepath.Join(dir, "user.db"))...),
 	} {
 		b.same(t, i)
+	}
+}
+
+// TestSnapshotInterrupted interrupts a snapshot that takes long: nothing is left of
+// it, and what was there before stays.
+func TestSnapshotInterrupted(t *testing.T) {
+	tl := buildTools(t)
+	b := newBench(t, tl, start(t, cluster.Config{Size: 1, Links: true}))
+	for i := range 24 {
+		b.put(t, fmt.Sprintf("large/%d", i), strings.Repeat("x", 1<<20))()
+	}
+	if err := b.cluster.Members()[0].ClientLink().SetDelay(0, 300*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "backup.db")
+	if err := os.WriteFile(path, []byte("the one before"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := hold(t, tl.getcd, dialogue{
+		invocation: at(words("snapshot", "save", path)),
+		steps: []step{{do: func() {
+			for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) { // it is polled
+				if f, err := os.Stat(path + ".part"); err == nil && f.Size() > 0 {
+					return
+				}
+				if time.Now().After(end) {
+					t.Errorf("no part of the snapshot came")
+					return
+				}
+			}
+		}}},
+	}, strings.NewReplacer(b.vars...))
+	if r.code != 130 || r.stdout != "" {
+		t.Errorf("got exit status %d, stdout %q, want 130 and none", r.code, r.stdout)
+	}
+	files, err := filepath.Glob(path + "*")
+	if content, _ := os.ReadFile(path); err != nil || len(files) != 1 || string(content) != "the one before" {
+		t.Errorf("got files %v, %v, and %d bytes in the first, want what was there before alone", files, err, len(content))
 	}
 }
 
