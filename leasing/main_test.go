@@ -209,6 +209,6 @@ func (r *rig) rawWrite(val string) {
 		if resp.Succeeded {
 			return
 		}
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond)
 	}
 }
