@@ -9,8 +9,9 @@
 //	_, err = cli.Put(ctx, "greeting", "hello")
 //
 // Its packages are aliases of getcd's own, and thin forwards to them; what a call
-// does is told there. docs/dropin.md lists which names are here. New programs are
-// better off with package client, whose errors say more. Native leads there.
+// does is told there. docs/from-clientv3.md is about moving, and docs/dropin.md lists
+// which names are here. New programs are better off with package client, whose errors
+// say more. Native leads there.
 //
 // # Errors
 //
@@ -29,7 +30,8 @@
 //     the wrong order) is an error of the call, a *kv.UsageError. So are a range that
 //     ends before it begins and other numbers that cannot be.
 //   - Every request asks for a member with a leader, as if its context were
-//     WithRequireLeader's, unless any member can answer it.
+//     WithRequireLeader's, unless any member can answer it. While there is none it
+//     waits, and so does a watch, where clientv3 ends with ErrNoLeader.
 //   - Requests that may be repeated are, until their context ends. MaxUnaryRetries,
 //     BackoffWaitBetween and BackoffJitterFraction are there, and change nothing.
 //   - A connection is pinged after 10 s even if DialKeepAliveTime is 0. A negative

@@ -455,10 +455,10 @@ func requestMetadata(ctx context.Context, cli *clientv3.Client, out io.Writer) e
 
 func loggers(_ context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
-	clientv3.SetLogger(grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard))
+	clientv3.SetLogger(grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard)) //nolint:staticcheck // as programs do
 	lg := cli.GetLogger()
 	p.line("a logger: %v", lg != nil)
-	p.line("the same client: %v", cli.WithLogger(lg) == cli)
+	p.line("the same client: %v", cli.WithLogger(lg) == cli) //nolint:staticcheck // as programs do
 	lg.Info("something happens")
 	p.line("level: %v", clientv3.ClientLogLevel() != 99)
 	return p.err
@@ -483,7 +483,7 @@ func messages(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	var m *pb.Member = (*pb.Member)((*clientv3.Member)(members.Members[0])) //nolint:unconvert,staticcheck // it is what is compiled
+	var m *pb.Member = (*pb.Member)((*clientv3.Member)(members.Members[0])) //nolint:staticcheck // it is what is compiled
 	p.line("its name is known: %v", m.GetName() != "")
 	event := clientv3.Event{Type: clientv3.EventTypeDelete, Kv: &mvccpb.KeyValue{Key: []byte("k"), CreateRevision: 2, ModRevision: 3}}
 	p.line("%v %v %v", event.Type, event.IsCreate(), event.IsModify())

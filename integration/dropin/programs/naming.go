@@ -65,7 +65,7 @@ func discovered(ctx context.Context, cli *clientv3.Client, out io.Writer) error 
 		return err
 	}
 	for i, a := range addresses {
-		if err := m.AddEndpoint(cli.Ctx(), fmt.Sprintf("shop/%d", i), endpoints.Endpoint{Addr: a}); err != nil {
+		if err := m.AddEndpoint(ctx, fmt.Sprintf("shop/%d", i), endpoints.Endpoint{Addr: a}); err != nil {
 			return err
 		}
 	}
