@@ -22,7 +22,7 @@ func main() {
 	cluster.Main()
 	runtime.MemProfileRate = profileRate
 	o := options{}
-	flag.DurationVar(&o.lasting, "for", 10*time.Minute, "for how long there are faults")
+	flag.DurationVar(&o.lasting, "for", 10*time.Minute, "for how long there are faults, for each check")
 	flag.Uint64Var(&o.seed, "seed", 1, "what chance decides")
 	names := flag.String("check", "watch,coordination", "the checks, separated by commas")
 	faults := flag.String("faults", "", "the faults, separated by commas: "+strings.Join(chaos.Names(), ", ")+"; empty means all")

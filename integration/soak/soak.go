@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -67,23 +66,29 @@ func checkCoordination(ctx context.Context, c *cluster.Cluster, o options, stop 
 	return report.String(), report.Violations, nil
 }
 
-// result is what one check has found.
-type result struct {
-	text       string
-	violations []string
-	err        error
-}
-
-// soak runs the checks side by side through random faults. It returns the report, and
-// an error when anything is wrong.
+// soak runs the checks, one after the other and each on a cluster of its own, so that
+// none makes the others late. It returns the report, and an error when anything is
+// wrong.
 func soak(ctx context.Context, o options) (string, error) {
-	var chosen []check
 	for _, name := range o.checks {
 		if checks()[name] == nil {
 			return "", fmt.Errorf("soak: no check is called %q; there are coordination and watch", name)
 		}
-		chosen = append(chosen, checks()[name])
 	}
+	var b strings.Builder
+	var errs []error
+	for _, name := range o.checks {
+		text, err := one(ctx, o, checks()[name])
+		b.WriteString(text)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("soak: %s: %w", name, err))
+		}
+	}
+	return b.String(), errors.Join(errs...)
+}
+
+// one runs a check through random faults.
+func one(ctx context.Context, o options, run check) (string, error) {
 	c, err := cluster.Start(ctx, cluster.Config{
 		Links: true,
 		Flags: []string{"--watch-progress-notify-interval=2s", "--snapshot-count=2000"},
@@ -92,40 +97,32 @@ func soak(ctx context.Context, o options) (string, error) {
 		return "", err
 	}
 	before := len(stacks())
-	results, events, err := together(ctx, c, o, chosen)
-	var b strings.Builder
+	text, violations, events, err := through(ctx, c, o, run)
 	errs := []error{err}
-	for _, r := range results {
-		b.WriteString(r.text)
-		if errs = append(errs, r.err); len(r.violations) > 0 {
-			errs = append(errs, fmt.Errorf("soak: %d violations, such as: %s", len(r.violations), r.violations[0]))
-		}
+	if len(violations) > 0 {
+		errs = append(errs, fmt.Errorf("%d violations, such as: %s", len(violations), violations[0]))
 	}
+	text = strings.TrimRight(text, "\n") + "\n" + summary(events)
 	if err := leaked(before); err != nil {
-		errs = append(errs, fmt.Errorf("soak: goroutines: %w", err))
+		errs = append(errs, err)
 	} else {
-		fmt.Fprintf(&b, "goroutines: %d before the clients, no more after them\n", before)
+		text += fmt.Sprintf("goroutines: %d before the clients, no more after them\n", before)
 	}
-	b.WriteString(summary(events))
-	return b.String(), errors.Join(append(errs, c.Stop())...)
+	return text, errors.Join(append(errs, c.Stop())...)
 }
 
-// together runs the checks, and the faults until their time is over.
-func together(ctx context.Context, c *cluster.Cluster, o options, chosen []check) ([]result, []chaos.Event, error) {
+// through runs a check, and the faults until their time is over.
+func through(ctx context.Context, c *cluster.Cluster, o options, run check) (text string, violations []string, events []chaos.Event, _ error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	results := make([]result, len(chosen))
-	stop := make(chan struct{})
-	var running sync.WaitGroup
-	for i, run := range chosen {
-		running.Go(func() {
-			r := &results[i]
-			r.text, r.violations, r.err = run(ctx, c, o, stop)
-			if r.err != nil {
-				cancel()
-			}
-		})
-	}
+	stop, done := make(chan struct{}), make(chan struct{})
+	var failed error
+	go func() {
+		defer close(done)
+		if text, violations, failed = run(ctx, c, o, stop); failed != nil {
+			cancel()
+		}
+	}()
 	faulty, over := context.WithTimeout(ctx, o.lasting)
 	events, err := chaos.Run(faulty, c, chaos.Config{Seed: o.seed, Least: o.least, Most: o.most, Log: o.log, Faults: o.faults})
 	over()
@@ -133,8 +130,8 @@ func together(ctx context.Context, c *cluster.Cluster, o options, chosen []check
 		cancel()
 	}
 	close(stop)
-	running.Wait()
-	return results, events, err
+	<-done
+	return text, violations, events, errors.Join(failed, err)
 }
 
 // summary counts the faults.

@@ -67,6 +67,7 @@ func (r *Report) String() string {
 
 // String is the measurement in a line.
 func (s Stuck) String() string {
-	return fmt.Sprintf("%s for %v: %s written, %s received; heap %s before, %s after, of it held for watches %s and %s; then %d resyncs",
-		s.Name, s.For.Round(time.Second), mib(s.Passed), mib(s.Received), mib(s.Before.InUse), mib(s.After.InUse), mib(s.Before.Watch), mib(s.After.Watch), s.Resyncs)
+	return fmt.Sprintf("%s for %v: %s written, %s received; heap %s before, %s after, of it held for watches %s and %s; then %d resyncs, %s received in %v",
+		s.Name, s.For.Round(time.Second), mib(s.Passed), mib(s.Received), mib(s.Before.InUse), mib(s.After.InUse), mib(s.Before.Watch), mib(s.After.Watch),
+		s.Resyncs, mib(s.Fetched), s.Drained.Round(time.Millisecond))
 }

@@ -19,6 +19,10 @@ type Stuck struct {
 	// Before and After are the process's heap when its buffer was full, and at
 	// the end.
 	Before, After heap
+	// Drained is for how long it caught up when it went on, and Fetched what its
+	// client received meanwhile.
+	Drained time.Duration
+	Fetched int64
 	// Resyncs is how often it was told of compaction when it went on.
 	Resyncs int
 }
@@ -76,9 +80,11 @@ func (s *siege) run(ctx context.Context, began time.Time, written *atomic.Int64,
 	}
 	result.Passed, result.Received, result.For = written.Load()-before, s.in.bytes.Load()-in, time.Since(stuck)
 	result.After = measure(ctx)
-	target := head()
+	target, in := head(), s.in.bytes.Load()
+	again := time.Now()
 	reopen()
 	await(ctx, func() bool { return s.w.seen.Load() > target })
+	result.Drained, result.Fetched = time.Since(again), s.in.bytes.Load()-in
 	result.Resyncs = int(s.w.told.Load() - resyncs)
 	return result, nil
 }
