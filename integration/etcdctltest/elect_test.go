@@ -2,6 +2,7 @@ package etcdctltest
 
 import (
 	"context"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -27,6 +28,7 @@ func TestElect(t *testing.T) {
 	t.Run("lead", b.lead)
 	t.Run("listen", b.listen)
 	t.Run("mistakes", b.electMistakes)
+	t.Run("signals", b.signals)
 }
 
 // elected has each tool go through a dialogue, from an empty key space, and
@@ -152,5 +154,28 @@ func (b *bench) electMistakes(t *testing.T) {
 	r = b.getcdRun(t, words("--endpoints", "127.0.0.1:1", "--command-timeout=200ms", "elect", "resource", "a"))
 	if want := "127.0.0.1:1"; r.code != 1 || !strings.Contains(r.stderr, want) {
 		t.Errorf("got exit status %d, stderr %q, want 1 and %q in it", r.code, r.stderr, want)
+	}
+}
+
+// signals end other commands that do not end by themselves.
+func (b *bench) signals(t *testing.T) {
+	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		b.elected(t, 0, dialogue{
+			invocation: at(words("lock", "resource")), end: sig,
+			steps: []step{{await: []string{"resource/", "\n", "\n"}}},
+		})
+		// Who waits for a lock that another one has.
+		b.elected(t, 1, dialogue{
+			invocation: at(words("lock", "resource", "echo", "never")), end: sig,
+			steps: []step{{do: b.put(t, "resource/1", "")}, {do: b.until(t, 2)}},
+		})
+		b.wipe(t)
+		if _, err := b.lease.LeaseGrant(t.Context(), &pb.LeaseGrantRequest{ID: 0x1234, TTL: 100}); err != nil {
+			t.Fatal(err)
+		}
+		b.sameHeld(t, dialogue{
+			invocation: at(words("lease", "keep-alive", "1234")), end: sig,
+			steps: []step{{await: []string{"keepalived", "\n"}}},
+		})
 	}
 }

@@ -10,11 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"go.etcd.io/bbolt"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/server/v3/lease"
 	"go.etcd.io/etcd/server/v3/storage/backend"
 	"go.etcd.io/etcd/server/v3/storage/mvcc"
+	"go.etcd.io/etcd/server/v3/storage/schema"
 	"go.uber.org/zap"
 
 	"github.com/getcd/getcd/integration/cluster"
@@ -133,24 +133,17 @@ func (b *bench) readSnapshot(t *testing.T, path string) string {
 	}
 
 	var dump strings.Builder
-	bolt, err := bbolt.Open(file, 0o600, &bbolt.Options{ReadOnly: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = bolt.View(func(tx *bbolt.Tx) error {
-		return tx.Bucket([]byte("key")).ForEach(func(k, v []byte) error {
-			fmt.Fprintf(&dump, "%x %x\n", k, v)
-			return nil
-		})
-	})
-	if err != nil {
-		t.Error(err)
-	}
-	if err := bolt.Close(); err != nil {
-		t.Error(err)
-	}
-
 	be := backend.NewDefaultBackend(zap.NewNop(), file)
+	tx := be.ReadTx()
+	tx.RLock()
+	err = tx.UnsafeForEach(schema.Key, func(k, v []byte) error {
+		fmt.Fprintf(&dump, "%x %x\n", k, v)
+		return nil
+	})
+	tx.RUnlock()
+	if err != nil || dump.Len() == 0 {
+		t.Errorf("got %d bytes of keys, %v", dump.Len(), err)
+	}
 	store := mvcc.NewStore(zap.NewNop(), be, &lease.FakeLessor{}, mvcc.StoreConfig{})
 	got, _, err := store.HashStorage().HashByRev(0)
 	if err != nil {
