@@ -67,6 +67,13 @@ func (a *arena) contend(ctx context.Context, who string, c contender, rng *rand.
 
 // acquire waits with some patience, seldom with little.
 func (a *arena) acquire(ctx context.Context, who string, c contender, rng *rand.Rand) *hold {
+	pctx, cancel := context.WithTimeout(ctx, patience)
+	err := c.prepare(pctx)
+	cancel()
+	if err != nil {
+		a.s.cfg.Log("coordination: %s: %v", who, err)
+		return nil
+	}
 	wait := patience
 	if rng.IntN(3) == 0 {
 		wait = between(rng, 5*time.Millisecond, 600*time.Millisecond)

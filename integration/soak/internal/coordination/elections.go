@@ -15,6 +15,7 @@ import (
 	"github.com/getcd/getcd/election"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
+	"github.com/getcd/getcd/session"
 )
 
 // elections has candidates of all kinds contend in one election, which some observe.
@@ -83,8 +84,9 @@ func led(e *election.Election, id lease.ID) *hold {
 // candidate campaigns with a lease of its own each time.
 type candidate struct{ e *election.Election }
 
-func (c *candidate) session() lease.ID { return lease.NoLease }
-func (c *candidate) close()            {}
+func (c *candidate) prepare(context.Context) error { return nil }
+func (c *candidate) session() lease.ID             { return lease.NoLease }
+func (c *candidate) close()                        {}
 
 func (c *candidate) acquire(ctx context.Context) (*hold, error) {
 	if err := c.e.Campaign(ctx, "elected"); err != nil {
@@ -97,28 +99,28 @@ func (c *candidate) acquire(ctx context.Context) (*hold, error) {
 type sessionCandidate struct {
 	name     string
 	sessions sessions
+	s        *session.Session
 	e        *election.Election
+}
+
+func (c *sessionCandidate) prepare(ctx context.Context) (err error) {
+	var fresh bool
+	if c.s, fresh, err = c.sessions.get(ctx); err != nil || !fresh && c.e != nil {
+		return err
+	}
+	cl := c.sessions.c
+	c.e, err = election.NewElection(cl.Conn(), c.name, election.WithSession(c.s), election.WithLease(cl), election.WithWatcher(cl), election.WithTTL(ttl))
+	return err
 }
 
 func (c *sessionCandidate) session() lease.ID { return c.sessions.id() }
 func (c *sessionCandidate) close()            { c.sessions.close() }
 
 func (c *sessionCandidate) acquire(ctx context.Context) (*hold, error) {
-	s, fresh, err := c.sessions.get(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if fresh || c.e == nil {
-		cl := c.sessions.c
-		c.e, err = election.NewElection(cl.Conn(), c.name, election.WithSession(s), election.WithLease(cl), election.WithWatcher(cl), election.WithTTL(ttl))
-		if err != nil {
-			return nil, err
-		}
-	}
 	if err := c.e.Campaign(ctx, "elected"); err != nil {
 		return nil, err
 	}
-	return led(c.e, s.ID()), nil
+	return led(c.e, c.s.ID()), nil
 }
 
 // rpcCandidate campaigns by etcd's election service.
@@ -128,8 +130,9 @@ type rpcCandidate struct {
 	name string
 }
 
-func (c *rpcCandidate) session() lease.ID { return lease.NoLease }
-func (c *rpcCandidate) close()            {}
+func (c *rpcCandidate) prepare(context.Context) error { return nil }
+func (c *rpcCandidate) session() lease.ID             { return lease.NoLease }
+func (c *rpcCandidate) close()                        {}
 
 func (c *rpcCandidate) acquire(ctx context.Context) (*hold, error) {
 	id := lease.NewID()
@@ -179,21 +182,24 @@ func (c *rpcCandidate) revoke(ctx context.Context, id lease.ID) {
 type facadeCandidate struct {
 	name     string
 	sessions facadeSessions
+	s        *concurrency.Session
 	e        *concurrency.Election
+}
+
+func (c *facadeCandidate) prepare(context.Context) (err error) {
+	var fresh bool
+	c.s, fresh, err = c.sessions.get() //nolint:contextcheck // clientv3's has none
+	if err == nil && (fresh || c.e == nil) {
+		c.e = concurrency.NewElection(c.s, c.name)
+	}
+	return err
 }
 
 func (c *facadeCandidate) session() lease.ID { return c.sessions.id() }
 func (c *facadeCandidate) close()            { c.sessions.close() }
 
 func (c *facadeCandidate) acquire(ctx context.Context) (*hold, error) {
-	s, fresh, err := c.sessions.get() //nolint:contextcheck // clientv3's has none
-	if err != nil {
-		return nil, err
-	}
-	if fresh || c.e == nil {
-		c.e = concurrency.NewElection(s, c.name)
-	}
-	e := c.e
+	s, e := c.s, c.e
 	if err := e.Campaign(ctx, "elected"); err != nil {
 		return nil, err
 	}

@@ -14,6 +14,8 @@ import (
 
 // contender is who wants what only one can hold at a time, by one way of getcd's.
 type contender interface {
+	// prepare gets what it needs for that, such as a session, however long it takes.
+	prepare(ctx context.Context) error
 	// acquire waits until it has it, or ctx ends.
 	acquire(ctx context.Context) (*hold, error)
 	// session is the lease that what it leaves behind would have, if it has one that

@@ -74,8 +74,9 @@ type mutex struct {
 	rng *rand.Rand
 }
 
-func (c *mutex) session() lease.ID { return lease.NoLease }
-func (c *mutex) close()            {}
+func (c *mutex) prepare(context.Context) error { return nil }
+func (c *mutex) session() lease.ID             { return lease.NoLease }
+func (c *mutex) close()                        {}
 
 func (c *mutex) acquire(ctx context.Context) (*hold, error) {
 	err := lock.ErrLocked
@@ -109,8 +110,9 @@ type locker struct {
 	name string
 }
 
-func (c *locker) session() lease.ID { return lease.NoLease }
-func (c *locker) close()            {}
+func (c *locker) prepare(context.Context) error { return nil }
+func (c *locker) session() lease.ID             { return lease.NoLease }
+func (c *locker) close()                        {}
 
 func (c *locker) acquire(ctx context.Context) (*hold, error) {
 	held, err := c.l.Lock(ctx, c.name)
@@ -142,21 +144,24 @@ func (c *locker) acquire(ctx context.Context) (*hold, error) {
 type facadeMutex struct {
 	name     string
 	sessions facadeSessions
+	s        *concurrency.Session
 	m        *concurrency.Mutex
+}
+
+func (c *facadeMutex) prepare(context.Context) (err error) {
+	var fresh bool
+	c.s, fresh, err = c.sessions.get() //nolint:contextcheck // clientv3's has none
+	if err == nil && (fresh || c.m == nil) {
+		c.m = concurrency.NewMutex(c.s, c.name)
+	}
+	return err
 }
 
 func (c *facadeMutex) session() lease.ID { return c.sessions.id() }
 func (c *facadeMutex) close()            { c.sessions.close() }
 
 func (c *facadeMutex) acquire(ctx context.Context) (*hold, error) {
-	s, fresh, err := c.sessions.get() //nolint:contextcheck // clientv3's has none
-	if err != nil {
-		return nil, err
-	}
-	if fresh || c.m == nil {
-		c.m = concurrency.NewMutex(s, c.name)
-	}
-	m := c.m
+	s, m := c.s, c.m
 	if err := m.Lock(ctx); err != nil {
 		return nil, err
 	}

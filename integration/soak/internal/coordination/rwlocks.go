@@ -6,9 +6,11 @@ import (
 	"math/rand/v2"
 	"strings"
 
+	"github.com/getcd/getcd/clientv3/concurrency"
 	recipes "github.com/getcd/getcd/clientv3/experimental/recipes"
 	"github.com/getcd/getcd/lease"
 	"github.com/getcd/getcd/recipe"
+	"github.com/getcd/getcd/session"
 )
 
 // rwlocks has readers and writers contend for one lock.
@@ -36,16 +38,20 @@ type rwmutex struct {
 	name     string
 	rng      *rand.Rand
 	sessions sessions
+	s        *session.Session
+}
+
+func (c *rwmutex) prepare(ctx context.Context) (err error) {
+	c.s, _, err = c.sessions.get(ctx)
+	return err
 }
 
 func (c *rwmutex) session() lease.ID { return c.sessions.id() }
 func (c *rwmutex) close()            { c.sessions.close() }
 
 func (c *rwmutex) acquire(ctx context.Context) (*hold, error) {
-	s, _, err := c.sessions.get(ctx)
-	if err != nil {
-		return nil, err
-	}
+	s := c.s
+	var err error
 	m := recipe.NewRWMutex(c.sessions.c, s, c.name)
 	h := &hold{shared: c.rng.IntN(3) > 0, lease: s.ID(), done: s.Done(), err: s.Err}
 	h.knows = func(err error) bool { return errors.Is(err, recipe.ErrLost) }
@@ -68,6 +74,12 @@ type facadeRWMutex struct {
 	name     string
 	rng      *rand.Rand
 	sessions facadeSessions
+	s        *concurrency.Session
+}
+
+func (c *facadeRWMutex) prepare(context.Context) (err error) {
+	c.s, _, err = c.sessions.get() //nolint:contextcheck // clientv3's has none
+	return err
 }
 
 func (c *facadeRWMutex) timeless()         {}
@@ -75,10 +87,8 @@ func (c *facadeRWMutex) session() lease.ID { return c.sessions.id() }
 func (c *facadeRWMutex) close()            { c.sessions.close() }
 
 func (c *facadeRWMutex) acquire(context.Context) (*hold, error) {
-	s, _, err := c.sessions.get() //nolint:contextcheck // clientv3's has none
-	if err != nil {
-		return nil, err
-	}
+	s := c.s
+	var err error
 	m := recipes.NewRWMutex(s, c.name)
 	h := &hold{shared: c.rng.IntN(3) > 0, lease: s.Lease(), done: s.Done(), err: s.Native().Err}
 	h.knows = func(error) bool { return true }
