@@ -15,14 +15,15 @@ func (s *soak) settle(ctx context.Context) error {
 	defer cancel()
 	began := time.Now()
 	var leases []lease.ID
-	var err error
 	for first := true; ; first = false {
-		if leases, err = s.outside.leases(ctx); err != nil {
-			if first {
-				return err
-			}
-			break
+		now, err := s.outside.leases(ctx)
+		if err != nil && first {
+			return err
 		}
+		if err != nil {
+			break // what was there last counts
+		}
+		leases = now
 		if first {
 			s.count(func(r *Report) { r.LeasesLeft = len(leases) })
 		}
