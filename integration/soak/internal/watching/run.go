@@ -189,8 +189,8 @@ func (r *run) prepareSieges() error {
 		least = much + fill
 	}
 	for i, s := range []*siege{
-		{name: "stuck channel", hold: true, from: r.cfg.For / 20, until: r.cfg.For * 6 / 20},
-		{name: "stuck responses", from: r.cfg.For * 8 / 20, until: r.cfg.For * 16 / 20},
+		{name: "stuck channel", hold: true, from: r.cfg.For / 20, until: r.cfg.For * 6 / 20, latest: r.cfg.For * 12 / 20},
+		{name: "stuck responses", from: r.cfg.For * 8 / 20, until: r.cfg.For * 16 / 20, latest: r.cfg.For * 18 / 20},
 	} {
 		s.in, s.least = &received{}, least
 		cl, err := r.client(grpc.WithStatsHandler(s.in))

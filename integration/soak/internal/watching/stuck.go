@@ -48,7 +48,8 @@ type siege struct {
 	in          *received
 	hold        bool
 	from, until time.Duration // since the beginning
-	least       int64         // bytes that have to be written meanwhile
+	least       int64         // bytes that are to be written meanwhile, even if it lasts longer
+	latest      time.Duration // when it ends whatever was written
 }
 
 // run does it, and ends early when ctx does. A consumer that does not get stuck, for
@@ -74,7 +75,10 @@ func (s *siege) run(ctx context.Context, began time.Time, written *atomic.Int64,
 	resyncs := s.w.told.Load()
 	await(ctx, func() bool { return written.Load()-before >= min(fill, s.least/2) })
 	result.Before = measure(ctx)
-	await(ctx, func() bool { return time.Since(began) >= s.until && written.Load()-before >= s.least })
+	await(ctx, func() bool {
+		now := time.Since(began)
+		return now >= s.latest || now >= s.until && written.Load()-before >= s.least
+	})
 	if !s.w.gate.stuck.Load() && ctx.Err() == nil {
 		return result, fmt.Errorf("%s was not stuck", s.name)
 	}
