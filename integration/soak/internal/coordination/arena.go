@@ -2,7 +2,6 @@ package coordination
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -108,29 +107,6 @@ const (
 	// slack is for a machine that is busy.
 	slack = 3 * time.Second
 )
-
-// mustLeaveNothing checks that who gave up has no key in its session, or not for
-// longer than the cluster cannot be reached.
-func (a *arena) mustLeaveNothing(ctx context.Context, who string, session lease.ID) {
-	if session == lease.NoLease {
-		return // a lease that is made for each acquisition ends by itself
-	}
-	octx, cancel := within(ctx, removing)
-	defer cancel()
-	for first := true; ; first = false {
-		lives, _, keys, err := a.s.outside.lives(octx, session, "")
-		if err != nil || !lives || len(keys) == 0 {
-			return
-		}
-		if first {
-			a.count(func(h *Holds) { h.LeftBehind++ })
-		}
-		if !pause(octx, 100*time.Millisecond) {
-			a.s.violate("%s gave up waiting, and %q is there still %v later", who, keys, removing)
-			return
-		}
-	}
-}
 
 // hold is the critical section.
 func (a *arena) hold(ctx context.Context, h *hold, rng *rand.Rand) {
@@ -251,46 +227,6 @@ func (a *arena) checkFirst(h *hold, first, rev int64) {
 	}
 }
 
-// refused is called when the server has told a holder that it holds nothing.
-func (a *arena) refused(ctx context.Context, h *hold) {
-	a.count(func(f *Holds) { f.Refused++; f.Lost++ })
-	if !h.revoked.Load() {
-		octx, cancel := within(ctx, finishing)
-		defer cancel()
-		// Looked at twice: the member that refused may have been ahead of the leader.
-		for range 2 {
-			lives, attached, _, err := a.s.outside.lives(octx, h.lease, h.key)
-			if err != nil || !lives || attached || h.revoked.Load() {
-				break
-			}
-			if !pause(octx, 700*time.Millisecond) {
-				return
-			}
-			if lives, attached, _, err = a.s.outside.lives(octx, h.lease, h.key); err == nil && lives && !attached && !h.revoked.Load() {
-				a.s.violate("%v was lost while its lease lives: somebody has deleted its key", h)
-				break
-			}
-		}
-	}
-	a.mustBeTold(h)
-}
-
-// mustBeTold checks that who has lost it is told, before its lease could have ended.
-func (a *arena) mustBeTold(h *hold) {
-	began := time.Now()
-	limit := time.NewTimer(ttl + slack)
-	defer limit.Stop()
-	select {
-	case <-h.done:
-		if h.err() == nil {
-			a.s.violate("%v: Done is closed, and Err is nil", h)
-		}
-		a.count(func(f *Holds) { f.Told = max(f.Told, time.Since(began)) })
-	case <-limit.C:
-		a.s.violate("%v was lost, and was not told of it within %v", h, ttl+slack)
-	}
-}
-
 // leave gives it up, held or lost.
 func (a *arena) leave(ctx context.Context, h *hold) {
 	a.mu.Lock()
@@ -300,69 +236,6 @@ func (a *arena) leave(ctx context.Context, h *hold) {
 	defer cancel()
 	if err := h.unlock(uctx); err != nil && !h.knows(err) {
 		a.s.cfg.Log("coordination: %s: giving it up: %v", h.who, err)
-	}
-}
-
-// beStale loses it, waits until somebody else has it, gives it up only then, and
-// checks that the other's was left alone.
-func (a *arena) beStale(ctx context.Context, h *hold) {
-	rctx, cancel := within(ctx, stubborn)
-	defer cancel()
-	h.revoked.Store(true)
-	if _, err := a.s.outside.revoke(rctx, h.lease); err != nil {
-		return
-	}
-	a.s.count(func(r *Report) { r.Revoked++ })
-	a.mustBeTold(h)
-	next := a.successor(rctx, h.token)
-	if next == nil {
-		return
-	}
-	a.mu.Lock()
-	delete(a.holding, h)
-	a.mu.Unlock()
-	if h.proclaim != nil {
-		a.proclaimStale(rctx, h)
-	}
-	if _, held, err := h.commit(rctx, kv.OpPut(a.resource, mark{h.token, 1 << 20, h.who}.String())); err == nil && held {
-		a.s.violate("%v wrote after %v had taken over", h, next)
-	}
-	uctx, cancel := within(ctx, finishing)
-	defer cancel()
-	err := h.unlock(uctx)
-	h.unlock = func(context.Context) error { return nil }
-	if err == nil && h.knows(nil) || err != nil && h.knows(err) {
-		a.count(func(f *Holds) { f.Stale++ })
-	} else if err == nil {
-		a.s.violate("%v was lost, and its Unlock says that all is well", h)
-	}
-	// Whether the successor was harmed its own next write tells (refused); this looks
-	// at once.
-	if !a.holds(next) || next.revoked.Load() {
-		return
-	}
-	octx, cancel := within(ctx, perMember)
-	defer cancel()
-	lives, attached, _, err := a.s.outside.lives(octx, next.lease, next.key)
-	if err == nil && lives && !attached && a.holds(next) && !next.revoked.Load() {
-		a.s.violate("%v was freed by the stale Unlock of %v", next, h)
-	}
-}
-
-// successor waits for somebody with a greater token.
-func (a *arena) successor(ctx context.Context, token int64) *hold {
-	for {
-		a.mu.Lock()
-		for h := range a.holding {
-			if h.token > token {
-				a.mu.Unlock()
-				return h
-			}
-		}
-		a.mu.Unlock()
-		if !pause(ctx, 2*time.Millisecond) {
-			return nil
-		}
 	}
 }
 
@@ -399,24 +272,4 @@ func (a *arena) proclaim(ctx context.Context, h *hold, seq int) {
 	a.mu.Lock()
 	a.said = append(a.said, own)
 	a.mu.Unlock()
-}
-
-// proclaimStale proclaims as one who leads no more, until it is told so.
-func (a *arena) proclaimStale(ctx context.Context, h *hold) {
-	var last error
-	for ctx.Err() == nil {
-		err := h.proclaim(ctx, "a stale leader's")
-		if err == nil {
-			a.s.violate("%v does not lead any more, and was allowed to proclaim", h)
-			return
-		}
-		if h.denied(err) {
-			return
-		}
-		last = err
-		pause(ctx, 50*time.Millisecond)
-	}
-	if last != nil {
-		a.s.cfg.Log("coordination: %s", fmt.Errorf("%v: a stale proclamation was not answered: %w", h, last))
-	}
 }
