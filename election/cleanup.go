@@ -50,10 +50,18 @@ func revoke(ctx context.Context, leases lease.Lease, id lease.ID) error {
 func (c *candidacy) remove(ctx context.Context) (*pb.ResponseHeader, error) {
 	ctx, cancel := cleanup(ctx)
 	defer cancel()
-	for failures := 0; ; failures++ {
-		resp, err := c.e.kv.Txn(ctx).If(c.cmp()).Then(kv.OpDelete(c.key)).Commit()
+	for failures := 0; ; {
+		resp, err := c.e.kv.Txn(ctx).If(c.unchanged()...).Then(kv.OpDelete(c.key)).Else(kv.OpGet(c.key, kv.WithKeysOnly())).Commit()
 		if err == nil {
-			return resp.Header, nil
+			if resp.Succeeded {
+				return resp.Header, nil
+			}
+			kvs := resp.Responses[0].GetResponseRange().Kvs
+			if len(kvs) == 0 || kvs[0].CreateRevision != c.rev {
+				return resp.Header, nil
+			}
+			c.note(kvs[0].ModRevision, resp.Header) // a proclamation that was in doubt
+			continue
 		}
 		if final(err) || ctx.Err() != nil || !backoff.Sleep(ctx, pauses.Pause(failures)) {
 			if !final(err) || ctx.Err() != nil {
@@ -61,21 +69,30 @@ func (c *candidacy) remove(ctx context.Context) (*pb.ResponseHeader, error) {
 			}
 			return nil, fmt.Errorf("election: deleting %q, which goes with lease %016x: %w", c.key, uint64(c.lease.ID()), err)
 		}
+		failures++
 	}
+}
+
+// unchanged holds as long as the key is the candidacy's, and as it is known to be.
+// Another candidacy of the same session that takes the key on changes it (adopt), so
+// that a deletion which comes late does not take it away.
+func (c *candidacy) unchanged() []kv.Cmp {
+	own := []kv.Cmp{c.cmp()}
+	if mod := c.lastMod(); mod != 0 {
+		own = append(own, kv.Compare(kv.ModRevision(c.key), "=", mod))
+	}
+	return own
 }
 
 // removeLater goes on with what remove could not do in its time, in the background and
 // for as long as the session lives: otherwise the key would stay, in the way of the
 // other candidates, for as long. Meanwhile the session may stand again, and take the
-// key on, which changes it (adopt): then it is left alone.
+// key on: then it is left alone.
 func (c *candidacy) removeLater(ctx context.Context) {
 	if c.own() || c.lease.Done() == nil || c.lease.Err() != nil {
 		return
 	}
-	own := []kv.Cmp{c.cmp()}
-	if mod := c.lastMod(); mod != 0 {
-		own = append(own, kv.Compare(kv.ModRevision(c.key), "=", mod))
-	}
+	own := c.unchanged()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	go func() { // ends with the next
 		defer cancel()

@@ -304,3 +304,33 @@ func TestGivenUpInAnOutage(t *testing.T) {
 		})
 	})
 }
+
+// A deletion that was given up, and is applied long after, takes nothing away from the
+// same session when it leads again.
+func TestLateDeletion(t *testing.T) {
+	run(t, 2, func(r *rig) {
+		t := r.t
+		session := r.session()
+		e := r.leader(r.alone(0), "a", election.WithSession(session))
+		var late atomic.Pointer[pb.TxnRequest]
+		r.cluster.Member(0).Intercept(func(_ context.Context, _ string, req any, next func() (any, error)) (any, error) {
+			txn, ok := req.(*pb.TxnRequest)
+			if !ok || len(txn.Success) == 0 || txn.Success[0].GetRequestDeleteRange() == nil {
+				return next()
+			}
+			late.CompareAndSwap(nil, txn)
+			return nil, status.Error(codes.Unavailable, "lost")
+		})
+		if err := e.Resign(t.Context()); err == nil {
+			t.Error("Resign: got no error while the cluster could not be reached")
+		}
+		again := r.leader(r.alone(1), "a", election.WithSession(session))
+		apply(t.Context(), r.admin, late.Load())
+		r.wantCandidates("a")
+		if err := again.Proclaim(t.Context(), "b"); err != nil {
+			t.Errorf("Proclaim: %v", err)
+		}
+		r.resign(again)
+		r.cluster.Member(0).Intercept(nil)
+	})
+}
