@@ -60,7 +60,7 @@ counts as one, and so does each subtest.
 
     make versions                  # all four, one after the other
     make versions VERSIONS="3.5"   # one of them
-    GETCD_ETCD=/path/to/etcd go test ./integration -run TestFailover -v
+    GETCD_ETCD=/path/to/etcd go test ./integration -run TestStalls -v
 
 The first builds 3.5 and 3.6 from the module proxy (tools/etcd35, tools/etcd36),
 takes 3.4 out of Debian's package etcd-server without installing it, and has 3.7
