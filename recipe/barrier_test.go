@@ -9,7 +9,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
@@ -68,8 +67,8 @@ const (
 func (r *rig) faultyTxns(of func(n int) fate) (applied func()) {
 	var n atomic.Int64
 	var pending sync.WaitGroup
-	r.faulty().Intercept(func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {
-		if method != pb.KV_Txn_FullMethodName {
+	r.faulty().Intercept(func(_ context.Context, _ string, req any, next func() (any, error)) (any, error) {
+		if !changes(req) {
 			return next()
 		}
 		switch of(int(n.Add(1))) {

@@ -31,16 +31,18 @@
 //     for barriers and locks. It stays, as one key without a value.
 //   - Who dequeues writes a unique claim into a key of the queue, in the same
 //     transaction that deletes the item. When the answer is lost, the transaction
-//     is sent again, which can take the item once only, and if the item is gone,
-//     the history of that key tells who has taken it.
+//     is sent again, which can take the item once only, and if the item is gone, the
+//     claims tell who has taken it: a consumer's is there until its next one, unless
+//     64 other consumers have come in between.
 //   - Who enqueues, and does not learn whether the item is there, fences the
-//     request off, and then looks for the item, and among the claims.
+//     request off, and then looks for the item, and in the history of the claims.
 //
-// What cannot be found out in that time, or any more, because the history of these
-// few seconds was compacted, is an *UnsettledError, of which client.IsAmbiguous is true. A Queue
-// remembers a claim that is unsettled: its next Dequeue settles it, and returns
-// the item if it is its own. So an item is lost only when its consumer, or the
-// process, gives up in the midst of that; and none is handed out twice.
+// What cannot be found out in that time, or any more, because the claim has made room
+// for others or the history was compacted, is an *UnsettledError, of which
+// client.IsAmbiguous is true. A Queue remembers a claim that is unsettled: its next
+// Dequeue settles it, and returns the item if it is its own. So an item is lost only
+// when its consumer, or the process, gives up in the midst of that; and none is handed
+// out twice.
 //
 // The keys of a queue besides its items are __NAME/claim and __NAME/fence, and
 // __NAME/PRIORITY: with authorization, users need a role for them, too.

@@ -2,6 +2,7 @@ package recipe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -15,35 +16,33 @@ import (
 // items is what the two queues have in common: keys under a prefix, each of which
 // one consumer takes.
 type items struct {
-	c      Client
-	prefix string        // of the items
-	first  []kv.OpOption // how to get the next of them
-	trace  string        // the key that the claims are written to
+	c        Client
+	prefix   string        // of the items
+	first    []kv.OpOption // how to get the next of them
+	trace    string        // the key of the claims (trace)
+	consumer string        // unique; all claims' IDs begin with it
 
 	mu        sync.Mutex
-	unsettled []claim // those given up in the midst of settling
+	claims    int64           // that were made
+	open      map[string]bool // the IDs of those that are not settled
+	unsettled []claim         // those given up in the midst of settling
+}
+
+func newItems(c Client, name string, first []kv.OpOption) items {
+	return items{
+		c: c, prefix: name + "/", first: first, trace: "__" + name + "/claim",
+		consumer: unique(), open: make(map[string]bool),
+	}
 }
 
 // claim is the taking of one item.
 type claim struct {
+	id       string // unique
 	key, val string
 	mod      int64  // the item's mod revision
-	seen     int64  // a revision at which the item was there; history is asked from here
-	id       string // unique
-}
-
-// text is what the claim writes: who has taken which item.
-func (c claim) text() string { return c.id + " " + c.key }
-
-// in reports whether the trace, as it was read, has the claim.
-func (c claim) in(trace []*mvccpb.KeyValue) bool {
-	return len(trace) > 0 && string(trace[0].Value) == c.text()
-}
-
-// taken is the item of a claim's text.
-func taken(text []byte) string {
-	_, key, _ := strings.Cut(string(text), " ")
-	return key
+	seen     int64  // the trace's mod revision; 0 without one
+	number   int64  // of the claim in the trace
+	trace    string // as the claim leaves it
 }
 
 // dequeue takes the next item, and waits until there is one.
@@ -62,21 +61,26 @@ func (q *items) dequeue(ctx context.Context) (string, error) {
 		}
 	}
 	for {
-		resp, err := q.c.Get(ctx, q.prefix, q.first...)
+		resp, err := q.c.Txn(ctx).Then(kv.OpGet(q.prefix, q.first...), kv.OpGet(q.trace)).Commit()
 		if err != nil {
 			return "", err
 		}
-		if len(resp.Kvs) == 0 {
+		found := resp.Responses[0].GetResponseRange().GetKvs()
+		if len(found) == 0 {
 			if err := waitChange(ctx, q.c, q.prefix, resp.Header.Revision, mvccpb.Event_PUT, kv.WithPrefix()); err != nil {
 				return "", err
 			}
 			continue
 		}
-		item := resp.Kvs[0]
-		c := claim{key: string(item.Key), val: string(item.Value), mod: item.ModRevision, seen: resp.Header.Revision, id: unique()}
+		c, err := q.claim(found[0], resp.Responses[1].GetResponseRange().GetKvs())
+		if err != nil {
+			return "", err
+		}
 		mine, err := q.take(ctx, c)
 		if err != nil && !refused(err) {
 			mine, err = q.settle(ctx, c)
+		} else {
+			q.close(c)
 		}
 		if err != nil {
 			return "", err
@@ -87,18 +91,47 @@ func (q *items) dequeue(ctx context.Context) (string, error) {
 	}
 }
 
-// take sends a claim. It may be sent again: what it depends on is gone once it was
-// applied; and as long as nobody has claimed anything since, the trace tells so.
+// claim prepares the claim of an item, with the trace as it was read along with it.
+func (q *items) claim(item *mvccpb.KeyValue, read []*mvccpb.KeyValue) (claim, error) {
+	t, err := readTrace(read)
+	if err != nil {
+		return claim{}, err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.claims++
+	c := claim{
+		id: fmt.Sprintf("%s.%d", q.consumer, q.claims), key: string(item.Key), val: string(item.Value),
+		mod: item.ModRevision, seen: t.mod, number: t.Claims + 1,
+	}
+	q.open[c.id] = true
+	c.trace, err = t.with(c, func(id string) bool { return strings.HasPrefix(id, q.consumer+".") && !q.open[id] })
+	return c, err
+}
+
+// close forgets a claim that is settled: the next one takes it out of the trace.
+func (q *items) close(c claim) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	delete(q.open, c.id)
+}
+
+// take sends a claim. It may be sent again: what it depends on has changed once it was
+// applied, and then the trace tells by whom.
 func (q *items) take(ctx context.Context, c claim) (bool, error) {
 	resp, err := q.c.Txn(ctx).
-		If(kv.Compare(kv.ModRevision(c.key), "=", c.mod)).
-		Then(kv.OpDelete(c.key), kv.OpPut(q.trace, c.text())).
+		If(kv.Compare(kv.ModRevision(c.key), "=", c.mod), kv.Compare(kv.ModRevision(q.trace), "=", c.seen)).
+		Then(kv.OpDelete(c.key), kv.OpPut(q.trace, c.trace)).
 		Else(kv.OpGet(q.trace)).
 		Commit()
+	if err != nil || resp.Succeeded {
+		return err == nil, err
+	}
+	t, err := readTrace(resp.Responses[0].GetResponseRange().GetKvs())
 	if err != nil {
 		return false, err
 	}
-	return resp.Succeeded || c.in(resp.Responses[0].GetResponseRange().Kvs), nil
+	return t.made(c)
 }
 
 // settle finds out whether a claim, which may have been applied, has got its item,
@@ -108,13 +141,12 @@ func (q *items) settle(ctx context.Context, c claim) (mine bool, err error) {
 	ctx, cancel := atLeast(ctx)
 	defer cancel()
 	for failures := 0; ; failures++ {
-		if mine, err = q.take(ctx, c); err == nil && !mine {
-			mine, err = q.took(ctx, c)
-		}
-		if err == nil {
+		if mine, err = q.take(ctx, c); err == nil {
+			q.close(c)
 			return mine, nil
 		}
-		if compacted(err) {
+		if errors.Is(err, errForgotten) {
+			q.close(c)
 			return false, &UnsettledError{Op: "Dequeue", Key: c.key, Err: err} // for ever
 		}
 		if final(err) || !backoff.Sleep(ctx, pauses.Pause(failures)) {
@@ -125,28 +157,6 @@ func (q *items) settle(ctx context.Context, c claim) (mine bool, err error) {
 	defer q.mu.Unlock()
 	q.unsettled = append(q.unsettled, c)
 	return false, &UnsettledError{Op: "Dequeue", Key: c.key, Err: err}
-}
-
-// took reports whether the claim's item, which is gone, was taken by the claim. The
-// deletion of the item has a revision, and the claims at that revision tell.
-func (q *items) took(ctx context.Context, c claim) (bool, error) {
-	e, err := q.next(ctx, c.key, c.seen+1)
-	if err != nil || e.Type != mvccpb.Event_DELETE {
-		return false, err // overwritten, and not as it was claimed any more
-	}
-	resp, err := q.c.Get(ctx, q.trace, kv.WithRev(e.Kv.ModRevision))
-	if err != nil {
-		return false, err
-	}
-	return c.in(resp.Kvs), nil
-}
-
-// next is the first event of a key from rev on.
-func (q *items) next(ctx context.Context, key string, rev int64) (*mvccpb.Event, error) {
-	for e, err := range q.c.Events(ctx, key, kv.WithRev(rev)) {
-		return e, err
-	}
-	return nil, ctx.Err() // not reached: the last pair has an error
 }
 
 func (q *items) popUnsettled() (claim, bool) {
@@ -203,12 +213,16 @@ func (q *items) lookFor(ctx context.Context, key string, seen int64, fence strin
 		return false, nil
 	}
 	for e, err := range q.c.Events(ctx, q.trace, kv.WithRev(seen+1)) {
+		if err != nil {
+			return false, err
+		}
+		t, err := readTrace([]*mvccpb.KeyValue{e.Kv})
 		switch {
 		case err != nil:
 			return false, err
-		case taken(e.Kv.Value) == key:
+		case string(t.Item) == key:
 			return true, nil
-		case e.Kv.ModRevision >= claims[0].ModRevision:
+		case t.mod >= claims[0].ModRevision:
 			return false, nil
 		}
 	}

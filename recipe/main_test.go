@@ -3,10 +3,12 @@ package recipe_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.uber.org/goleak"
 
 	"github.com/getcd/getcd/client"
@@ -152,4 +154,10 @@ func cancelled(t *testing.T) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
 	return ctx, cancel
+}
+
+// changes reports whether a request is a transaction that may change something.
+func changes(req any) bool {
+	txn, ok := req.(*pb.TxnRequest)
+	return ok && slices.ContainsFunc(slices.Concat(txn.Success, txn.Failure), func(op *pb.RequestOp) bool { return op.GetRequestRange() == nil })
 }

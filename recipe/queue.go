@@ -30,9 +30,7 @@ const recent = 10 * time.Second
 
 // NewQueue returns the queue called name, whose items are keys under name/.
 func NewQueue(c Client, name string) *Queue {
-	q := &Queue{name: name}
-	q.c, q.prefix, q.first, q.trace = c, name+"/", kv.WithFirstCreate(), "__"+name+"/claim"
-	return q
+	return &Queue{items: newItems(c, name, kv.WithFirstCreate()), name: name}
 }
 
 // Enqueue adds an item, once. An *UnsettledError means that it may have been added;
@@ -75,9 +73,7 @@ type PriorityQueue struct {
 
 // NewPriorityQueue returns the queue called name, whose items are keys under name/.
 func NewPriorityQueue(c Client, name string) *PriorityQueue {
-	q := &PriorityQueue{}
-	q.c, q.prefix, q.first, q.trace = c, name+"/", kv.WithFirstKey(), "__"+name+"/claim"
-	return q
+	return &PriorityQueue{newItems(c, name, kv.WithFirstKey())}
 }
 
 // Enqueue adds an item with a priority, of which 0 comes first, as Queue.Enqueue

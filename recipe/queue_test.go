@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/getcd/getcd/client"
@@ -169,8 +169,8 @@ func TestEnqueuedAndTaken(t *testing.T) {
 			t.Errorf("Compact: %v", err)
 		}
 		n := 0
-		r.faulty().Intercept(func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {
-			if method != pb.KV_Txn_FullMethodName {
+		r.faulty().Intercept(func(_ context.Context, _ string, req any, next func() (any, error)) (any, error) {
+			if !changes(req) {
 				return next()
 			}
 			n++
@@ -201,8 +201,8 @@ func TestClaimedAndOthersSince(t *testing.T) {
 					t.Errorf("Compact: %v", err)
 				}
 				n := 0
-				r.faulty().Intercept(func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {
-					if method != pb.KV_Txn_FullMethodName {
+				r.faulty().Intercept(func(_ context.Context, _ string, req any, next func() (any, error)) (any, error) {
+					if !changes(req) {
 						return next()
 					}
 					n++
@@ -290,36 +290,128 @@ func TestUnsettledEnqueue(t *testing.T) {
 	})
 }
 
-// When the history that would tell is compacted, that is said.
-func TestUnsettledForEver(t *testing.T) {
-	run(t, func(r *rig) {
-		t := r.t
-		a, b := recipe.NewQueue(r.client(), "q"), recipe.NewQueue(r.client(), "q")
-		for _, val := range []string{"1", "2"} {
-			r.do("Enqueue", a.Enqueue(t.Context(), val))
-		}
-		n := 0
-		r.faulty().Intercept(func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {
-			if method != pb.KV_Txn_FullMethodName {
-				return next()
-			}
-			n++
-			if n != 1 {
-				return next()
-			}
-			r.dequeue(plain{b}, "1")                                                      //nolint:contextcheck // another client's
-			r.dequeue(plain{b}, "2")                                                      //nolint:contextcheck // another client's
-			if _, err := r.admin.Compact(t.Context(), r.cluster.Revision()); err != nil { //nolint:contextcheck // another client's
-				t.Errorf("Compact: %v", err)
-			}
-			return nil, rpctypes.ErrGRPCTimeout
+// Who has taken an item is known without the history of the store, however many were
+// taken since, and whoever else has.
+func TestClaimedAndHistoryForgotten(t *testing.T) {
+	for name, applied := range map[string]bool{"own claim applied": true, "not applied": false} {
+		t.Run(name, func(t *testing.T) {
+			onBothQueues(t, func(r *rig, q func() queue) {
+				const n = 200
+				a, b := q(), q()
+				for i := range n {
+					r.do("Enqueue", a.enqueue(r.t.Context(), fmt.Sprint(i)))
+				}
+				r.afterFirstChange(applied, func() {
+					for i := range n {
+						if i > 0 || !applied {
+							r.dequeue(b, fmt.Sprint(i))
+						}
+					}
+					r.do("Enqueue", b.enqueue(r.t.Context(), "last"))
+					r.compact()
+				})
+				if applied {
+					r.dequeue(a, "0")
+				}
+				r.dequeue(a, "last")
+				r.wantKeys("q", 0)
+			})
 		})
-		_, err := a.Dequeue(t.Context())
-		if !client.IsAmbiguous(err) {
-			t.Errorf("Dequeue: %v, want that it is not known", err)
+	}
+}
+
+// afterFirstChange loses the answer to the next transaction that changes something, or
+// the request, and does something else before the caller is told.
+func (r *rig) afterFirstChange(applied bool, do func()) {
+	first := true
+	r.faulty().Intercept(func(_ context.Context, _ string, req any, next func() (any, error)) (any, error) {
+		if !changes(req) || !first {
+			return next()
 		}
-		r.do("Enqueue", a.Enqueue(t.Context(), "3"))
-		r.dequeue(plain{a}, "3")
+		first = false
+		if applied {
+			_, _ = next()
+		}
+		do()
+		return nil, rpctypes.ErrGRPCTimeout
+	})
+}
+
+func (r *rig) compact() {
+	r.t.Helper()
+	if _, err := r.admin.Compact(r.t.Context(), r.cluster.Revision()); err != nil {
+		r.t.Errorf("Compact: %v", err)
+	}
+}
+
+// A consumer whose answer is lost while more others have taken items than are
+// remembered cannot find out what it has got; and says so.
+func TestClaimForgotten(t *testing.T) {
+	onBothQueues(t, func(r *rig, q func() queue) {
+		const others = 65
+		a := q()
+		for i := range others + 2 {
+			r.do("Enqueue", a.enqueue(r.t.Context(), fmt.Sprint(i)))
+		}
+		r.afterFirstChange(true, func() {
+			for i := range others {
+				r.dequeue(q(), fmt.Sprint(i+1))
+			}
+		})
+		if val, err := a.Dequeue(r.t.Context()); !client.IsAmbiguous(err) {
+			r.t.Errorf("Dequeue: %q, %v; want that it is not known", val, err)
+		}
+		r.dequeue(a, fmt.Sprint(others+1))
+	})
+}
+
+// Several goroutines may use one Queue: each finds its own claim.
+func TestClaimsOfOneConsumer(t *testing.T) {
+	onBothQueues(t, func(r *rig, q func() queue) {
+		a := q()
+		for i := range 3 {
+			r.do("Enqueue", a.enqueue(r.t.Context(), fmt.Sprint(i)))
+		}
+		r.afterFirstChange(true, func() {
+			r.dequeue(a, "1")
+			r.dequeue(a, "2")
+		})
+		r.dequeue(a, "0")
+	})
+}
+
+// What became of an item whose enqueueing was not answered, and which was taken, the
+// history of the claims tells. When that is compacted, it is said.
+func TestEnqueuedAndForgotten(t *testing.T) {
+	onBothQueues(t, func(r *rig, q func() queue) {
+		a, b := q(), q()
+		r.do("Enqueue", a.enqueue(r.t.Context(), "0"))
+		r.do("Enqueue", b.enqueue(r.t.Context(), "1"))
+		r.afterFirstChange(true, func() {
+			for _, want := range []string{"0", "1", "2"} {
+				r.dequeue(b, want)
+			}
+			r.compact()
+		})
+		if err := a.enqueue(r.t.Context(), "2"); err != nil && !client.IsAmbiguous(err) {
+			r.t.Errorf("Enqueue: %v, want that it is not known, or none", err)
+		}
+		r.wantKeys("q", 0)
+	})
+}
+
+// The key of the claims is the queues' own.
+func TestForeignTrace(t *testing.T) {
+	onBothQueues(t, func(r *rig, q func() queue) {
+		a := q()
+		r.do("Enqueue", a.enqueue(r.t.Context(), "0"))
+		if _, err := r.admin.Put(r.t.Context(), "__q/claim", "something else"); err != nil {
+			r.t.Fatal(err)
+		}
+		if _, err := a.Dequeue(r.t.Context()); err == nil || !strings.Contains(err.Error(), `"__q/claim"`) {
+			r.t.Errorf("Dequeue: %v, want an error that names the key", err)
+		}
+		r.wantKeys("q", 1)
 	})
 }
 
@@ -397,8 +489,8 @@ func exactlyOnce(r *rig, q func() queue, seed uint64) {
 func TestQueueMisuse(t *testing.T) {
 	run(t, func(r *rig) {
 		t := r.t
-		r.faulty().Intercept(func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {
-			if method == pb.KV_Txn_FullMethodName {
+		r.faulty().Intercept(func(_ context.Context, _ string, req any, next func() (any, error)) (any, error) {
+			if changes(req) {
 				return nil, rpctypes.ErrGRPCPermissionDenied
 			}
 			return next()
