@@ -8,9 +8,9 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/api/v3/mvccpb"
 
-	"github.com/getcd/getcd/internal/backoff"
+	"github.com/getcd/getcd/internal/etcderr"
+	"github.com/getcd/getcd/internal/queue"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
 	"github.com/getcd/getcd/watch"
@@ -19,15 +19,12 @@ import (
 // candidacy is one try to lead, from its lease to its end. An Election makes a
 // new one for each.
 type candidacy struct {
-	e       *Election
-	leases  lease.Lease
-	watcher watch.Watcher
+	e      *Election
+	leases lease.Lease
 
 	lease Session  // the one that the key ends with: the Election's, or a keeper of first
 	first lease.ID // made for this candidacy; what the key is put with
-	key   string
-	rev   int64 // the key's create revision: the token
-	at    place // when it began to lead
+	place queue.Place
 
 	// life ends when the leadership can no longer be proven or is given up, with
 	// the reason as its cause. All that the candidacy does, it does in this
@@ -45,12 +42,13 @@ type candidacy struct {
 
 // newCandidacy returns a candidacy whose life ends with ctx until it is detached.
 func (e *Election) newCandidacy(ctx context.Context) (c *candidacy, detach func() bool) {
-	c = &candidacy{e: e, leases: e.leases, watcher: e.watcher}
+	c = &candidacy{e: e, leases: e.leases}
 	if c.leases == nil {
 		c.leases = lease.New(e.cc)
 	}
-	if c.watcher == nil {
-		c.watcher = watch.New(e.cc)
+	c.place = queue.Place{KV: e.kv, Watcher: e.watcher, Prefix: e.prefix, TTL: e.ttl}
+	if c.place.Watcher == nil {
+		c.place.Watcher = watch.New(e.cc)
 	}
 	c.life, c.end = context.WithCancelCause(context.WithoutCancel(ctx))
 	return c, context.AfterFunc(ctx, func() { c.end(context.Cause(ctx)) })
@@ -78,14 +76,22 @@ func (c *candidacy) run(val string, wait bool) error {
 		c.lease = keeper
 	}
 	c.heedSession()
-	c.key = fmt.Sprintf("%s%x", c.e.prefix, int64(c.lease.ID()))
-	if err := c.enqueue(val); err != nil {
+	c.place.Key = fmt.Sprintf("%s%x", c.e.prefix, int64(c.lease.ID()))
+	taken, err := c.place.Take(c.life, val, c.first)
+	if err != nil {
 		return err
 	}
-	if !wait && c.at.next != "" {
-		return ErrContended
+	c.note(taken.Own.ModRevision, taken.Header)
+	if err := c.adopt(taken, val); err != nil {
+		return err
 	}
-	c.at, err = c.follow(c.life, c.at, true)
+	if wait {
+		return c.place.Wait(c.life)
+	}
+	first, err := c.place.First(c.life)
+	if err == nil && !first {
+		err = ErrContended
+	}
 	return err
 }
 
@@ -104,60 +110,23 @@ func (c *candidacy) heedSession() {
 	})
 }
 
-// enqueue puts the own key and looks at its place. The transaction puts it once
-// however often it is sent, so after a failure, which leaves open whether it was
-// put, it is sent again. A straggler that the cluster still applies finds the key
-// put, or, later, its lease revoked.
-func (c *candidacy) enqueue(val string) error {
-	leader := kv.OpGet(c.e.prefix, append(kv.WithFirstCreate(), kv.WithKeysOnly())...)
-	for failures := 0; ; failures++ {
-		resp, err := c.e.kv.Txn(c.life).
-			If(kv.Compare(kv.CreateRevision(c.key), "=", 0)).
-			Then(kv.OpPut(c.key, val, kv.WithLease(c.first)), leader).
-			Else(kv.OpGet(c.key), leader).
-			Commit()
-		if err != nil {
-			if c.life.Err() != nil || final(err) || leaseGone(err) || !backoff.Sleep(c.life, pauses.Pause(failures)) {
-				return err
-			}
-			continue
-		}
-		own := &mvccpb.KeyValue{CreateRevision: resp.Header.Revision, ModRevision: resp.Header.Revision, Lease: int64(c.first)}
-		if !resp.Succeeded {
-			own = resp.Responses[0].GetResponseRange().Kvs[0]
-		}
-		c.rev = own.CreateRevision
-		c.note(own.ModRevision, resp.Header)
-		if err := c.adopt(own, resp.Succeeded, val); err != nil {
-			return err
-		}
-		// Among the keys is the own one at least.
-		if resp.Responses[1].GetResponseRange().Kvs[0].CreateRevision == c.rev {
-			c.at = place{rev: resp.Header.Revision, mine: true}
-			return nil
-		}
-		c.at, err = c.lookUntil(c.life)
-		return err
-	}
-}
-
 // adopt hands the key to the session's lease, with the value, unless that is so
 // already. The request can only change the key that is there, so a straggler
 // cannot bring it back. The first lease has then done its duty; with it goes what
 // may still be under way to put the key.
-func (c *candidacy) adopt(own *mvccpb.KeyValue, put bool, val string) error {
+func (c *candidacy) adopt(taken queue.Taken, val string) error {
 	// One that was there is always written, if it may be another candidacy's of the
 	// same session: what still wants to delete that one's depends on it.
-	adopted := own.Lease == int64(c.lease.ID()) && (put || c.own() && string(own.Value) == val)
+	adopted := taken.Own.Lease == int64(c.lease.ID()) && (taken.New || c.own() && string(taken.Own.Value) == val)
 	for failures := 0; !adopted; failures++ {
 		err := c.put(c.life, val)
 		if adopted = err == nil; adopted {
 			break
 		}
-		if leaseGone(err) && !c.own() {
+		if etcderr.NotFound(err) && !c.own() {
 			c.end(lost(c.e.name, err))
 		}
-		if c.life.Err() != nil || final(err) || leaseGone(err) || errors.Is(err, errKeyDeleted) || !backoff.Sleep(c.life, pauses.Pause(failures)) {
+		if c.life.Err() != nil || etcderr.Final(err) || etcderr.NotFound(err) || errors.Is(err, queue.ErrDeleted) || !queue.Pause(c.life, failures) {
 			return err
 		}
 	}
@@ -170,7 +139,7 @@ func (c *candidacy) adopt(own *mvccpb.KeyValue, put bool, val string) error {
 // spend revokes the first lease in the background.
 func (c *candidacy) spend() {
 	c.wg.Go(func() {
-		if revoke(c.life, c.leases, c.first) == nil {
+		if c.revoke(c.life) == nil {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			c.spent = true
@@ -180,15 +149,15 @@ func (c *candidacy) spend() {
 
 // put writes the value, and the session's lease, to the key, which must be the
 // one that this candidacy has, and not have been written since: so a put that
-// comes late cannot undo one that was made after it. errKeyDeleted means that the
+// comes late cannot undo one that was made after it. queue.ErrDeleted means that the
 // key is gone.
 func (c *candidacy) put(ctx context.Context, val string) error {
 	for {
 		mod := c.lastMod()
 		resp, err := c.e.kv.Txn(ctx).
-			If(c.cmp(), kv.Compare(kv.ModRevision(c.key), "=", mod)).
-			Then(kv.OpPut(c.key, val, kv.WithLease(c.lease.ID()))).
-			Else(kv.OpGet(c.key)).
+			If(c.place.Guard(), kv.Compare(kv.ModRevision(c.place.Key), "=", mod)).
+			Then(kv.OpPut(c.place.Key, val, kv.WithLease(c.lease.ID()))).
+			Else(kv.OpGet(c.place.Key)).
 			Commit()
 		if err != nil {
 			return err
@@ -198,8 +167,8 @@ func (c *candidacy) put(ctx context.Context, val string) error {
 			return nil
 		}
 		kvs := resp.Responses[0].GetResponseRange().Kvs
-		if len(kvs) == 0 || kvs[0].CreateRevision != c.rev {
-			return errKeyDeleted
+		if len(kvs) == 0 || kvs[0].CreateRevision != c.place.Rev {
+			return queue.ErrDeleted
 		}
 		c.note(kvs[0].ModRevision, resp.Header)
 		if mod != 0 && string(kvs[0].Value) == val && kvs[0].Lease == int64(c.lease.ID()) {
@@ -214,7 +183,7 @@ func (c *candidacy) proclaim(ctx context.Context, val string) error {
 		return err
 	}
 	err := c.put(ctx, val)
-	if errors.Is(err, errKeyDeleted) || leaseGone(err) {
+	if errors.Is(err, queue.ErrDeleted) || etcderr.NotFound(err) {
 		err = lost(c.e.name, err)
 		c.end(err)
 	}
@@ -237,7 +206,7 @@ func (c *candidacy) proclaimAgain(ctx context.Context, val string, err *error) b
 // resign gives up a leadership.
 func (c *candidacy) resign(ctx context.Context) (*pb.ResponseHeader, error) {
 	c.end(ErrResigned)
-	ctx, cancel := cleanup(ctx)
+	ctx, cancel := queue.Cleanup(ctx)
 	defer cancel()
 	header, err := c.remove(ctx)
 	if c.release(ctx) == nil && c.own() {
@@ -247,13 +216,13 @@ func (c *candidacy) resign(ctx context.Context) (*pb.ResponseHeader, error) {
 }
 
 // drop ends the candidacy for the given reason and frees what it has on the
-// cluster, within cleanupTime. It waits for every goroutine.
+// cluster, within 3 s. It waits for every goroutine.
 func (c *candidacy) drop(ctx context.Context, cause error) error {
 	c.end(cause)
-	ctx, cancel := cleanup(ctx)
+	ctx, cancel := queue.Cleanup(ctx)
 	defer cancel()
 	var err error
-	if c.rev != 0 && !c.own() { // without a revision the key can only have the first lease
+	if c.place.Rev != 0 && !c.own() { // without a revision the key can only have the first lease
 		_, err = c.remove(ctx)
 	}
 	return errors.Join(err, c.release(ctx))
@@ -268,14 +237,14 @@ func (c *candidacy) release(ctx context.Context) error {
 	c.mu.Unlock()
 	var err error
 	if revocable {
-		err = revoke(ctx, c.leases, c.first)
+		err = c.revoke(ctx)
 	}
 	c.wg.Wait()
 	if c.e.leases == nil {
 		_ = c.leases.Close()
 	}
 	if c.e.watcher == nil {
-		_ = c.watcher.Close()
+		_ = c.place.Watcher.Close()
 	}
 	return err
 }
@@ -283,8 +252,6 @@ func (c *candidacy) release(ctx context.Context) error {
 // own reports whether the key ends with a lease of the candidacy's, rather than
 // with a session's.
 func (c *candidacy) own() bool { return c.e.session == nil }
-
-func (c *candidacy) cmp() kv.Cmp { return kv.Compare(kv.CreateRevision(c.key), "=", c.rev) }
 
 // err is why the candidacy is over, or nil.
 func (c *candidacy) err() error {
@@ -313,4 +280,25 @@ func (c *candidacy) proposal() *pb.ResponseHeader {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.header
+}
+
+// guard watches over the key of a leader, from the first time that somebody wants
+// to know: a leader that only proclaims and resigns need not be told.
+func (c *candidacy) guard() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.guarded || c.life.Err() != nil {
+		return
+	}
+	c.guarded = true
+	if c.first == lease.NoLease { // it was resumed rather than run
+		c.heedSession()
+	}
+	c.wg.Go(func() {
+		err := c.place.Hold(c.life)
+		if errors.Is(err, queue.ErrDeleted) {
+			c.end(lost(c.e.name, err))
+		}
+		// Anything else leaves it to the lease: whose lives, leads.
+	})
 }

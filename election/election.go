@@ -11,7 +11,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 
-	"github.com/getcd/getcd/internal/backoff"
+	"github.com/getcd/getcd/internal/etcderr"
+	"github.com/getcd/getcd/internal/queue"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
 	"github.com/getcd/getcd/watch"
@@ -85,7 +86,7 @@ func Resume(cc grpc.ClientConnInterface, name, key string, rev int64, opts ...Op
 		return nil, fmt.Errorf("election: Resume: the create revision is %d; it must be that of the leader's key", rev)
 	}
 	c, _ := e.newCandidacy(context.Background())
-	c.lease, c.key, c.rev = e.session, key, rev
+	c.lease, c.place.Key, c.place.Rev = e.session, key, rev
 	e.led, e.rev = c, rev
 	return e, nil
 }
@@ -150,7 +151,7 @@ func (e *Election) settle(led *candidacy, err error) {
 func (e *Election) settleLocked(led *candidacy, err error) {
 	e.led = led
 	if led != nil && err == nil {
-		e.rev, e.header = led.rev, led.proposal()
+		e.rev, e.header = led.place.Rev, led.proposal()
 	}
 }
 
@@ -176,12 +177,12 @@ func (e *Election) campaign(ctx context.Context, val string, wait bool) (*candid
 				return nil, cause
 			}
 			err = cause
-		case errors.Is(err, errKeyDeleted), leaseGone(err):
+		case errors.Is(err, queue.ErrDeleted), etcderr.NotFound(err):
 			// It has lost its place and not its chance.
 		default:
 			return nil, err
 		}
-		if !backoff.Sleep(ctx, pauses.Pause(failures)) {
+		if !queue.Pause(ctx, failures) {
 			return nil, ended(ctx, e.name, err)
 		}
 	}
@@ -265,7 +266,7 @@ func (e *Election) Name() string { return e.name }
 // otherwise empty.
 func (e *Election) Key() string {
 	if c := e.current(); c != nil && c.life.Err() == nil {
-		return c.key
+		return c.place.Key
 	}
 	return ""
 }
@@ -317,7 +318,7 @@ func (e *Election) Err() error {
 // holds.
 func (e *Election) Guard() kv.Cmp {
 	if c := e.current(); c != nil {
-		return c.cmp()
+		return c.place.Guard()
 	}
 	return kv.Compare(kv.CreateRevision(e.prefix), "=", -1)
 }

@@ -4,13 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
-
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
-	"github.com/getcd/getcd/internal/backoff"
 )
 
 var (
@@ -32,8 +25,6 @@ var (
 	// ErrContended is TryCampaign's answer when there is another candidate who came
 	// before.
 	ErrContended = errors.New("election: another candidate came before")
-
-	errKeyDeleted = errors.New("its key was deleted by another client")
 )
 
 // lost is ErrLost with its cause.
@@ -50,33 +41,3 @@ func ended(ctx context.Context, name string, last error) error {
 	}
 	return fmt.Errorf("%w (last failure: %w)", err, last)
 }
-
-// code is the error's gRPC code. The text comes first, since some of etcd's
-// errors arrive with the code Unknown.
-func code(err error) codes.Code {
-	if etcd, ok := errors.AsType[rpctypes.EtcdError](err); ok {
-		return etcd.Code()
-	}
-	if etcd, ok := errors.AsType[rpctypes.EtcdError](rpctypes.Error(err)); ok {
-		return etcd.Code()
-	}
-	return status.Code(err)
-}
-
-// final reports whether trying again, on whatever member, would end the same:
-// the request or the user is wrong, or the connection has been closed by its
-// owner (a cancellation that did not come from the call's context).
-func final(err error) bool {
-	switch code(err) {
-	case codes.Canceled, codes.InvalidArgument, codes.PermissionDenied, codes.Unauthenticated, codes.Unimplemented:
-		return true
-	default:
-		return false
-	}
-}
-
-// leaseGone reports the server's answer to a put with a lease that has ended.
-func leaseGone(err error) bool { return code(err) == codes.NotFound }
-
-// pauses are those between tries of what is not final.
-var pauses = backoff.Exponential{First: 20 * time.Millisecond, Max: time.Second}

@@ -2,7 +2,9 @@ package election
 
 import (
 	"context"
+	"errors"
 
+	"github.com/getcd/getcd/internal/queue"
 	"github.com/getcd/getcd/kv"
 )
 
@@ -25,16 +27,10 @@ func (e *Election) commit(ctx context.Context, c *candidacy, inner kv.Op) (*kv.T
 	if err := c.err(); err != nil {
 		return nil, err
 	}
-	resp, err := e.kv.Txn(ctx).If(c.cmp()).Then(inner).Commit()
-	if err != nil {
-		return nil, err
-	}
-	if !resp.Succeeded {
-		err := lost(e.name, errKeyDeleted)
+	resp, err := c.place.Commit(ctx, inner)
+	if errors.Is(err, queue.ErrDeleted) {
+		err = lost(e.name, err)
 		c.end(err)
-		return nil, err
 	}
-	answer := (*kv.TxnResponse)(resp.Responses[0].GetResponseTxn())
-	answer.Header = resp.Header // the server fills the outer one alone
-	return answer, nil
+	return resp, err
 }

@@ -4,13 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
-
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
-	"github.com/getcd/getcd/internal/backoff"
 )
 
 var (
@@ -26,25 +19,12 @@ var (
 	// lock already, or for which another Lock, TryLock or Unlock is under way.
 	ErrAlreadyLocked = errors.New("lock: this Mutex is locked or being locked already; use one Mutex per holder")
 
-	errReleased   = fmt.Errorf("%w: released", ErrNotHeld)
-	errKeyDeleted = errors.New("its key was deleted by another client")
+	errReleased = fmt.Errorf("%w: released", ErrNotHeld)
 )
 
 // lost is ErrLost with its cause.
 func lost(name string, cause error) error {
 	return fmt.Errorf("%w: %q: %w", ErrLost, name, cause)
-}
-
-// code is the error's gRPC code. etcd's lock service sends its errors as Unknown,
-// so its text comes before its code.
-func code(err error) codes.Code {
-	if etcd, ok := errors.AsType[rpctypes.EtcdError](err); ok {
-		return etcd.Code()
-	}
-	if etcd, ok := errors.AsType[rpctypes.EtcdError](rpctypes.Error(err)); ok {
-		return etcd.Code()
-	}
-	return status.Code(err)
 }
 
 // ended is the error of a call that its context has ended, with the last failure
@@ -64,18 +44,3 @@ func because(cause, last error) error {
 	}
 	return fmt.Errorf("%w (last failure: %w)", cause, last)
 }
-
-// final reports whether trying again, on whatever member, would end the same:
-// the request or the user is wrong, or the connection has been closed by its
-// owner (a cancellation that did not come from the call's context).
-func final(err error) bool {
-	switch code(err) {
-	case codes.Canceled, codes.InvalidArgument, codes.PermissionDenied, codes.Unauthenticated, codes.Unimplemented:
-		return true
-	default:
-		return false
-	}
-}
-
-// pauses are those between tries of what is not final.
-var pauses = backoff.Exponential{First: 20 * time.Millisecond, Max: time.Second}

@@ -7,9 +7,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/getcd/getcd/internal/backoff"
-	"github.com/getcd/getcd/kv"
+	"github.com/getcd/getcd/internal/queue"
 	"github.com/getcd/getcd/lease"
+	"github.com/getcd/getcd/watch"
 )
 
 // hold is one try to hold a Mutex's lock, from its lease to its end. A Mutex
@@ -19,9 +19,7 @@ type hold struct {
 	leases lease.Lease
 	own    bool // leases is this hold's alone, to be closed with it
 	id     lease.ID
-	key    string
-	rev    int64 // the key's create revision: the token
-	at     place // when it became the holder
+	place  queue.Place
 	keeper *lease.Keeper
 
 	// life ends when the lock can no longer be proven or is released, with the
@@ -37,7 +35,10 @@ func (m *Mutex) newHold(ctx context.Context) (h *hold, detach func() bool) {
 	if h.leases == nil {
 		h.leases, h.own = lease.New(m.cc), true
 	}
-	h.key = fmt.Sprintf("%s%x", m.prefix, int64(h.id))
+	h.place = queue.Place{
+		KV: m.kv, Watcher: watch.New(m.cc), TTL: m.ttl,
+		Prefix: m.prefix, Key: fmt.Sprintf("%s%x", m.prefix, int64(h.id)),
+	}
 	h.life, h.end = context.WithCancelCause(context.WithoutCancel(ctx))
 	return h, context.AfterFunc(ctx, func() { h.end(ctx.Err()) })
 }
@@ -61,74 +62,29 @@ func (h *hold) acquire(wait bool) error {
 		}
 	})
 
-	if err := h.enqueue(); err != nil {
+	if _, err := h.place.Take(h.life, "", h.id); err != nil {
 		return err
 	}
-	switch {
-	case !h.at.mine:
-		return errKeyDeleted
-	case h.at.next != "" && !wait:
-		return ErrLocked
+	if wait {
+		return h.place.Wait(h.life)
 	}
-	h.at, err = h.follow(h.life, h.at, true)
-	return err
-}
-
-// enqueue puts the own key and looks at its place. The transaction puts it once
-// however often it is sent, so after a failure, which leaves open whether it was
-// put, the key is read, and if it is not there the transaction is sent again. A
-// straggler that the cluster still applies finds the key put, or, later, its
-// lease revoked.
-func (h *hold) enqueue() error {
-	owner := kv.OpGet(h.m.prefix, append(kv.WithFirstCreate(), kv.WithKeysOnly())...)
-	own := kv.OpGet(h.key, kv.WithKeysOnly())
-	for failures := 0; ; failures++ {
-		resp, err := h.m.kv.Txn(h.life).
-			If(kv.Compare(kv.CreateRevision(h.key), "=", 0)).
-			Then(kv.OpPut(h.key, "", kv.WithLease(h.id)), owner).
-			Else(own, owner).
-			Commit()
-		if err == nil {
-			h.rev = resp.Header.Revision
-			if !resp.Succeeded {
-				h.rev = resp.Responses[0].GetResponseRange().Kvs[0].CreateRevision
-			}
-			// Among the keys is the own one at least.
-			if resp.Responses[1].GetResponseRange().Kvs[0].CreateRevision == h.rev {
-				h.at = place{rev: resp.Header.Revision, mine: true}
-				return nil
-			}
-			break
-		}
-		if h.life.Err() != nil || final(err) || isNotFound(err) {
-			return err
-		}
-		if !backoff.Sleep(h.life, pauses.Pause(failures)) {
-			return err
-		}
-		if got, err := h.m.kv.Get(h.life, h.key, kv.WithKeysOnly()); err == nil && len(got.Kvs) > 0 {
-			h.rev = got.Kvs[0].CreateRevision
-			break
-		}
+	first, err := h.place.First(h.life)
+	if err == nil && !first {
+		err = ErrLocked
 	}
-	var err error
-	h.at, err = h.lookUntil(h.life)
 	return err
 }
 
 // guard watches over the key of a lock that is held.
 func (h *hold) guard() {
 	h.wg.Go(func() {
-		_, err := h.follow(h.life, h.at, false)
-		if errors.Is(err, errKeyDeleted) {
+		err := h.place.Hold(h.life)
+		if errors.Is(err, queue.ErrDeleted) {
 			h.end(lost(h.m.name, err))
 		}
 		// Anything else leaves it to the lease: who may renew it holds the lock.
 	})
 }
-
-// cmp holds as long as the key that was put is there.
-func (h *hold) cmp() kv.Cmp { return kv.Compare(kv.CreateRevision(h.key), "=", h.rev) }
 
 // err is why the hold is over, or nil.
 func (h *hold) err() error {
@@ -139,11 +95,12 @@ func (h *hold) err() error {
 }
 
 // drop ends the hold for the given reason and frees what it has on the cluster,
-// within cleanupTime. It waits for every goroutine.
+// within 3 s. It waits for every goroutine.
 func (h *hold) drop(ctx context.Context, cause error) error {
 	h.end(cause)
 	err := revoke(ctx, h.leases, h.id)
 	h.wg.Wait()
+	_ = h.place.Watcher.Close()
 	if h.own {
 		_ = h.leases.Close()
 	}

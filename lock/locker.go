@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/internal/backoff"
+	"github.com/getcd/getcd/internal/etcderr"
 	"github.com/getcd/getcd/lease"
 )
 
@@ -62,7 +63,7 @@ func (l *Locker) Lock(ctx context.Context, name string) (*Held, error) {
 		if ctx.Err() != nil {
 			return nil, ended(ctx, name, err)
 		}
-		if final(err) {
+		if etcderr.Final(err) {
 			return nil, err
 		}
 		if !backoff.Sleep(ctx, backoff.Jitter(l.cfg.RetryInterval)) { // step 5

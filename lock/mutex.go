@@ -7,10 +7,10 @@ import (
 	"sync"
 	"time"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 
-	"github.com/getcd/getcd/internal/backoff"
+	"github.com/getcd/getcd/internal/etcderr"
+	"github.com/getcd/getcd/internal/queue"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
 )
@@ -32,7 +32,6 @@ type Mutex struct {
 	ttl          time.Duration
 	cc           grpc.ClientConnInterface
 	kv           kv.KV
-	watch        pb.WatchClient
 	leases       lease.Lease // nil: each hold makes its own
 
 	mu   sync.Mutex // guards what follows
@@ -54,7 +53,6 @@ func NewMutex(cc grpc.ClientConnInterface, name string, opts ...Option) (*Mutex,
 		ttl:    DefaultTTL,
 		cc:     cc,
 		kv:     kv.New(cc),
-		watch:  pb.NewWatchClient(cc),
 	}
 	for _, o := range opts {
 		o(m)
@@ -118,13 +116,13 @@ func (m *Mutex) acquire(ctx context.Context, wait bool) (*hold, error) {
 		switch {
 		case errors.Is(cause, ErrLost):
 			err = cause
-		case errors.Is(err, errKeyDeleted):
+		case errors.Is(err, queue.ErrDeleted):
 			err = lost(m.name, err)
-		case isNotFound(err):
+		case etcderr.NotFound(err):
 		default:
 			return nil, err
 		}
-		if !backoff.Sleep(ctx, pauses.Pause(failures)) {
+		if !queue.Pause(ctx, failures) {
 			return nil, ended(ctx, m.name, err)
 		}
 	}
@@ -154,9 +152,9 @@ func (m *Mutex) Unlock(ctx context.Context) error {
 	var txnErr error
 	if cause == nil {
 		var resp *kv.TxnResponse
-		resp, txnErr = m.kv.Txn(ctx).If(h.cmp()).Then(kv.OpDelete(h.key)).Commit()
+		resp, txnErr = m.kv.Txn(ctx).If(h.place.Guard()).Then(kv.OpDelete(h.place.Key)).Commit()
 		if txnErr == nil && !resp.Succeeded {
-			cause = lost(m.name, errKeyDeleted)
+			cause = lost(m.name, queue.ErrDeleted)
 		}
 	}
 	revokeErr := h.drop(ctx, errReleased)
@@ -179,7 +177,7 @@ func (m *Mutex) Unlock(ctx context.Context) error {
 // greater one. It is 0 without a lock.
 func (m *Mutex) Token() int64 {
 	if h := m.current(); h != nil {
-		return h.rev
+		return h.place.Rev
 	}
 	return 0
 }
@@ -188,7 +186,7 @@ func (m *Mutex) Token() int64 {
 // lock.
 func (m *Mutex) Key() string {
 	if h := m.current(); h != nil {
-		return h.key
+		return h.place.Key
 	}
 	return ""
 }
@@ -219,7 +217,7 @@ func (m *Mutex) Err() error {
 // on the same cluster. Without a lock it is one that never holds.
 func (m *Mutex) Guard() kv.Cmp {
 	if h := m.current(); h != nil {
-		return h.cmp()
+		return h.place.Guard()
 	}
 	return kv.Compare(kv.CreateRevision(m.prefix), "=", -1)
 }

@@ -2,7 +2,9 @@ package lock
 
 import (
 	"context"
+	"errors"
 
+	"github.com/getcd/getcd/internal/queue"
 	"github.com/getcd/getcd/kv"
 )
 
@@ -25,16 +27,10 @@ func (m *Mutex) commit(ctx context.Context, h *hold, inner kv.Op) (*kv.TxnRespon
 	if err := h.err(); err != nil {
 		return nil, err
 	}
-	resp, err := m.kv.Txn(ctx).If(h.cmp()).Then(inner).Commit()
-	if err != nil {
-		return nil, err
-	}
-	if !resp.Succeeded {
-		err := lost(m.name, errKeyDeleted)
+	resp, err := h.place.Commit(ctx, inner)
+	if errors.Is(err, queue.ErrDeleted) {
+		err = lost(m.name, err)
 		h.end(err)
-		return nil, err
 	}
-	answer := (*kv.TxnResponse)(resp.Responses[0].GetResponseTxn())
-	answer.Header = resp.Header // the server fills the outer one alone
-	return answer, nil
+	return resp, err
 }

@@ -1,0 +1,36 @@
+// Package queue is what the lock and the election have in common: a queue of
+// keys, where each who waits has a place of its own, and the first has the turn.
+//
+// # The queue
+//
+// A queue is all keys under a prefix, in the order of their create revisions,
+// which the cluster gives out and never twice. A place is a key and its create
+// revision: one that was deleted and put again, by whomever, is another place.
+// The lowest create revision has the turn, and it only grows from one turn to
+// the next, so it is the fencing token as well.
+//
+//  1. Take puts the own key, with the lease that it ends with, by a transaction
+//     that creates it or reads it. However often it has to be sent, the key is
+//     put once.
+//  2. Wait looks at two things at one revision: whether the own key is there,
+//     and the youngest of the older keys. Without an older one it is its turn.
+//     Otherwise it watches both from the next revision on, and looks again when
+//     one of them is deleted. Each waits for one key, so a turn that ends wakes
+//     one waiter and not all.
+//  3. Hold goes on watching the own key of the one who has the turn.
+//  4. Guard is the comparison that the own key is still there, and Commit a
+//     transaction under it: what the cluster itself knows, whatever this process
+//     believes.
+//  5. Revoke ends the lease, and the place with it, and so whatever request is
+//     still under way to put the key.
+//
+// # What is certain
+//
+// Watches tell quickly, and are not what anything rests on: a member can fall
+// silent, a stream fail, a revision be compacted. Whatever a watch says, and in
+// any case once in every half time to live, the place is looked at again, by a
+// linearizable read, and that alone decides.
+//
+// That the own key is there does not prove the turn: that is for who keeps the
+// lease, and knows how long it is certain to live.
+package queue

@@ -1,0 +1,150 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	"github.com/getcd/getcd/internal/etcderr"
+	"github.com/getcd/getcd/kv"
+	"github.com/getcd/getcd/lease"
+	"github.com/getcd/getcd/watch"
+)
+
+// ErrDeleted means that the own key is gone, or is another one of the same name:
+// the place is lost.
+var ErrDeleted = errors.New("its key was deleted by another client")
+
+// Place is one's place in a queue. The fields up to Key are set by who makes it;
+// Rev too, if the place was taken before, and otherwise by Take.
+//
+// Take, First, Wait and Hold are called one after the other; Guard and Commit at
+// any time after Take. It has goroutines of its own only through the Watcher.
+type Place struct {
+	KV      kv.KV
+	Watcher watch.Watcher
+	Prefix  string        // the queue's
+	TTL     time.Duration // of the lease; the place is looked at again in every half of it
+	Key     string        // the own key, under Prefix
+	Rev     int64         // its create revision: the fencing token
+
+	at standing
+}
+
+// standing is what the cluster says of a place. The zero value is not known.
+type standing struct {
+	rev   int64  // the revision of the answer
+	mine  bool   // the own key is there, with the place's create revision
+	older string // the youngest of the older keys; empty for who is first
+}
+
+// Taken is the answer to Take.
+type Taken struct {
+	Header *pb.ResponseHeader
+	Own    *mvccpb.KeyValue // the own key
+	New    bool             // it was put just now; otherwise perhaps by somebody else
+}
+
+// Take puts the own key with a value and a lease, unless it is there, until that
+// is certain, ctx ends, or the server's error is final or that the lease has
+// ended. After an error the key may have been put, or may be yet, until the lease
+// is revoked.
+//
+// The transaction puts the key once, however often it is sent. A failure leaves
+// open whether it was put, so the key is read, and only if it is not there the
+// transaction is sent again. A straggler that the cluster still applies finds the
+// key put, or, later, its lease revoked.
+func (p *Place) Take(ctx context.Context, val string, id lease.ID) (Taken, error) {
+	oldest := kv.OpGet(p.Prefix, append(kv.WithFirstCreate(), kv.WithKeysOnly())...)
+	for failures := 0; ; failures++ {
+		resp, err := p.KV.Txn(ctx).
+			If(kv.Compare(kv.CreateRevision(p.Key), "=", 0)).
+			Then(kv.OpPut(p.Key, val, kv.WithLease(id)), oldest).
+			Else(kv.OpGet(p.Key), oldest).
+			Commit()
+		if err == nil {
+			rev := resp.Header.Revision
+			own := &mvccpb.KeyValue{
+				Key: []byte(p.Key), Value: []byte(val), Lease: int64(id),
+				CreateRevision: rev, ModRevision: rev, Version: 1,
+			}
+			if !resp.Succeeded {
+				own = resp.Responses[0].GetResponseRange().Kvs[0]
+			}
+			p.Rev = own.CreateRevision
+			// Among the keys is the own one at least.
+			if resp.Responses[1].GetResponseRange().Kvs[0].CreateRevision == p.Rev {
+				p.at = standing{rev: rev, mine: true}
+			}
+			return Taken{Header: resp.Header, Own: own, New: resp.Succeeded}, nil
+		}
+		if ctx.Err() != nil || etcderr.Final(err) || etcderr.NotFound(err) || !Pause(ctx, failures) {
+			return Taken{}, err
+		}
+		if got, err := p.KV.Get(ctx, p.Key); err == nil && len(got.Kvs) > 0 {
+			p.Rev = got.Kvs[0].CreateRevision
+			return Taken{Header: got.Header, Own: got.Kvs[0]}, nil
+		}
+	}
+}
+
+// First reports whether the place is the first, as the cluster said last. It asks
+// if that is not known, again after failures, and returns ErrDeleted, a final
+// error of the server's, or the cause of ctx.
+func (p *Place) First(ctx context.Context) (bool, error) {
+	if p.at == (standing{}) {
+		if err := p.look(ctx); err != nil {
+			return false, err
+		}
+	}
+	if !p.at.mine {
+		return false, ErrDeleted
+	}
+	return p.at.older == "", nil
+}
+
+// look reads the standing, both parts at one revision.
+func (p *Place) look(ctx context.Context) error {
+	for failures := 0; ; failures++ {
+		resp, err := p.KV.Txn(ctx).Then(
+			kv.OpGet(p.Key, kv.WithKeysOnly()),
+			kv.OpGet(p.Prefix, append(kv.WithLastCreate(), kv.WithMaxCreateRev(p.Rev-1), kv.WithKeysOnly())...),
+		).Commit()
+		if err == nil {
+			own, older := resp.Responses[0].GetResponseRange().Kvs, resp.Responses[1].GetResponseRange().Kvs
+			p.at = standing{rev: resp.Header.Revision, mine: len(own) > 0 && own[0].CreateRevision == p.Rev}
+			if len(older) > 0 {
+				p.at.older = string(older[0].Key)
+			}
+			return nil
+		}
+		if ctx.Err() == nil && etcderr.Final(err) {
+			return err
+		}
+		if !Pause(ctx, failures) {
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// Guard is the comparison that holds as long as the own key is there.
+func (p *Place) Guard() kv.Cmp { return kv.Compare(kv.CreateRevision(p.Key), "=", p.Rev) }
+
+// Commit sends a transaction nested in one whose comparison is Guard, so that the
+// loss of the place, which is ErrDeleted, is told from a comparison of its own
+// that does not hold.
+func (p *Place) Commit(ctx context.Context, inner kv.Op) (*kv.TxnResponse, error) {
+	resp, err := p.KV.Txn(ctx).If(p.Guard()).Then(inner).Commit()
+	if err != nil {
+		return nil, err
+	}
+	if !resp.Succeeded {
+		return nil, ErrDeleted
+	}
+	answer := (*kv.TxnResponse)(resp.Responses[0].GetResponseTxn())
+	answer.Header = resp.Header // the server fills the outer one alone
+	return answer, nil
+}
