@@ -7,8 +7,8 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
+	"github.com/getcd/getcd/internal/etcderr"
 	"github.com/getcd/getcd/kv"
 )
 
@@ -51,17 +51,6 @@ func (e *UnsettledError) Unwrap() error { return e.Err }
 // it.
 func (e *UnsettledError) Ambiguous() bool { return true }
 
-// code is the error's gRPC code, by etcd's own error where there is one.
-func code(err error) codes.Code {
-	if etcd, ok := errors.AsType[rpctypes.EtcdError](err); ok {
-		return etcd.Code()
-	}
-	if etcd, ok := errors.AsType[rpctypes.EtcdError](rpctypes.Error(err)); ok {
-		return etcd.Code()
-	}
-	return status.Code(err)
-}
-
 // refused reports whether a write that ended in err was certainly not applied. A
 // client's error says so itself; of a plain connection's, only what the server has
 // certainly refused was not.
@@ -72,7 +61,7 @@ func refused(err error) bool {
 	}](err); ok {
 		return !e.Ambiguous()
 	}
-	return final(err) && code(err) != codes.Canceled
+	return final(err) && etcderr.Code(err) != codes.Canceled
 }
 
 // final reports whether trying again would end the same: the request or the user is
@@ -84,7 +73,7 @@ func final(err error) bool {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return false // its context tells
 	}
-	switch code(err) {
+	switch etcderr.Code(err) {
 	case codes.Canceled, codes.InvalidArgument, codes.PermissionDenied, codes.Unauthenticated, codes.Unimplemented, codes.NotFound:
 		return true
 	default:

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/getcd/getcd/internal/backoff"
+	"github.com/getcd/getcd/internal/etcderr"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
 )
@@ -68,7 +69,7 @@ func (m *maker) put(ctx context.Context, key, val string, id lease.ID) (int64, e
 		switch {
 		case ctx.Err() != nil:
 			return 0, ended(ctx, key)
-		case m.s != nil && code(err) == codes.NotFound: // the session learns of it later
+		case m.s != nil && etcderr.Code(err) == codes.NotFound: // the session learns of it later
 			return 0, fmt.Errorf("%w: %w", ErrSession, err)
 		default:
 			return 0, err
