@@ -1,15 +1,14 @@
 package election_test
 
 import (
-	"context"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/election"
+	"github.com/getcd/getcd/internal/fakeetcd"
 	"github.com/getcd/getcd/lease"
 )
 
@@ -152,27 +151,12 @@ func TestWaiterStartsOver(t *testing.T) {
 	})
 }
 
-// splitStreams sends a method's streams another way than all else.
-type splitStreams struct {
-	grpc.ClientConnInterface
-
-	streams grpc.ClientConnInterface
-	method  string
-}
-
-func (s *splitStreams) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	if method == s.method {
-		return s.streams.NewStream(ctx, desc, method, opts...)
-	}
-	return s.ClientConnInterface.NewStream(ctx, desc, method, opts...)
-}
-
 // Even when the member at the other end of the watch has fallen silent, a leader
 // learns of its key's deletion, and a waiter of its turn.
 func TestSilentWatch(t *testing.T) {
 	run(t, 2, func(r *rig) {
 		t := r.t
-		split := &splitStreams{ClientConnInterface: r.alone(1), streams: r.alone(0), method: pb.Watch_Watch_FullMethodName}
+		split := &fakeetcd.SplitStreams{ClientConnInterface: r.alone(1), Streams: r.alone(0), Method: pb.Watch_Watch_FullMethodName}
 		a, b := r.leader(r.alone(1), "a"), r.election(split)
 		result := r.campaign(t.Context(), b)
 		r.wantCandidates("a", "b")

@@ -12,6 +12,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 
+	"github.com/getcd/getcd/internal/fakeetcd"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
 	"github.com/getcd/getcd/lock"
@@ -69,7 +70,7 @@ func TestKeyDeletedWhileHeld(t *testing.T) {
 func TestKeyDeletedWhileWatchIsSilent(t *testing.T) {
 	run(t, 2, func(r *rig) {
 		t := r.t
-		m := r.locked(&splitStreams{ClientConnInterface: r.alone(1), streams: r.alone(0), method: pb.Watch_Watch_FullMethodName})
+		m := r.locked(&fakeetcd.SplitStreams{ClientConnInterface: r.alone(1), Streams: r.alone(0), Method: pb.Watch_Watch_FullMethodName})
 		time.Sleep(time.Minute)
 		r.cluster.Member(0).Hang()
 		begin := time.Now()
@@ -87,7 +88,7 @@ func TestWaiterSeesHandOverOnSilentWatch(t *testing.T) {
 	run(t, 2, func(r *rig) {
 		t := r.t
 		a := r.locked(r.alone(1))
-		b := r.mutex(&splitStreams{ClientConnInterface: r.alone(1), streams: r.alone(0), method: pb.Watch_Watch_FullMethodName})
+		b := r.mutex(&fakeetcd.SplitStreams{ClientConnInterface: r.alone(1), Streams: r.alone(0), Method: pb.Watch_Watch_FullMethodName})
 		r.cluster.Member(0).Hang()
 		var wg sync.WaitGroup
 		wg.Go(func() {
@@ -282,7 +283,7 @@ func TestGuardedTxn(t *testing.T) {
 // withSilentWatch is a Mutex that holds its lock, and whose watch tells nothing.
 func withSilentWatch(t *testing.T, r *rig) *lock.Mutex {
 	t.Helper()
-	m := r.locked(&splitStreams{ClientConnInterface: r.alone(1), streams: r.alone(0), method: pb.Watch_Watch_FullMethodName})
+	m := r.locked(&fakeetcd.SplitStreams{ClientConnInterface: r.alone(1), Streams: r.alone(0), Method: pb.Watch_Watch_FullMethodName})
 	t.Cleanup(r.cluster.Member(0).Resume)
 	r.cluster.Member(0).Hang()
 	return m
@@ -352,5 +353,32 @@ func TestWatchMovesToAnotherMember(t *testing.T) {
 		}
 		wg.Wait()
 		r.unlock(b)
+	})
+}
+
+// A waiter whose member falls silent after it has confirmed the watch watches on
+// another one before long, rather than be told by the next look at its place.
+func TestWaiterLeavesTheSilentMember(t *testing.T) {
+	run(t, 3, func(r *rig) {
+		t := r.t
+		a, b := r.locked(r.alone(1)), r.mutex(r.client(), lock.WithTTL(time.Minute))
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			time.Sleep(10 * time.Second)
+			r.cluster.Member(0).Hang()
+			time.Sleep(10 * time.Second)
+			r.unlock(a)
+		})
+		begin := time.Now()
+		if err := b.Lock(t.Context()); err != nil {
+			t.Fatalf("Lock: %v", err)
+		}
+		if got := time.Since(begin); got != 20*time.Second {
+			t.Errorf("Lock took %v, want to end with the Unlock, 20s", got)
+		}
+		wg.Wait()
+		r.cluster.Member(0).Resume()
+		r.unlock(b)
+		r.wantNothingLeft()
 	})
 }
