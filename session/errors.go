@@ -4,10 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
+	"github.com/getcd/getcd/internal/etcderr"
 	"github.com/getcd/getcd/lease"
 )
 
@@ -24,24 +21,6 @@ var (
 
 func lost(cause error) error { return fmt.Errorf("%w: %w", ErrLost, cause) }
 
-// code is the error's gRPC code, by etcd's own error where there is one.
-func code(err error) codes.Code {
-	if etcd, ok := errors.AsType[rpctypes.EtcdError](err); ok {
-		return etcd.Code()
-	}
-	return status.Code(err)
-}
-
-// final reports whether revoking again would end the same.
-func final(err error) bool {
-	switch code(err) {
-	case codes.Canceled, codes.InvalidArgument, codes.PermissionDenied, codes.Unauthenticated, codes.Unimplemented:
-		return true
-	default:
-		return false
-	}
-}
-
 func leaseGone(err error) bool {
-	return code(err) == codes.NotFound || errors.Is(err, lease.ErrRevoked)
+	return etcderr.NotFound(err) || errors.Is(err, lease.ErrRevoked)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/getcd/getcd/internal/backoff"
+	"github.com/getcd/getcd/internal/etcderr"
 	"github.com/getcd/getcd/lease"
 )
 
@@ -169,7 +170,7 @@ func (s *Session) revoke(ctx context.Context, id lease.ID) error {
 		if err == nil || leaseGone(err) {
 			return nil
 		}
-		if final(err) || !backoff.Sleep(ctx, pauses.Pause(failures)) {
+		if etcderr.Final(err) || !backoff.Sleep(ctx, pauses.Pause(failures)) {
 			return fmt.Errorf("session: revoking lease %016x, which ends by itself when its TTL has passed: %w", uint64(id), err)
 		}
 	}
