@@ -59,6 +59,12 @@ func TestSnapshot(t *testing.T) {
 		rev = resp.Header.Revision
 	}
 
+	if c.AtLeast("3.6") { // a member decides on its storage's version some seconds after it has started
+		eventually(t, "a version of the storage", func() bool {
+			resp, err := maintain(cl).Status(timeout(t), c.Endpoints()[0])
+			return err == nil && resp.StorageVersion != ""
+		})
+	}
 	path := filepath.Join(t.TempDir(), "backup.db")
 	var last maintenance.Progress
 	info, err := maintain(cl).SaveFile(timeout(t), path, maintenance.WithProgress(func(p maintenance.Progress) { last = p }))
