@@ -99,7 +99,9 @@ func TestTwoSilentMembers(t *testing.T) {
 		if _, err := r.get(r.timeout(time.Minute)); err != nil {
 			t.Errorf("get: %v", err)
 		}
-		if d := time.Since(start); d > 1200*time.Millisecond {
+		// A member that hangs may yet answer that a probe's deadline has passed. Then it
+		// is there and does not serve, and has the time of a drain more.
+		if d := time.Since(start); d > 1300*time.Millisecond {
 			t.Errorf("took %v, want a suspicion, a probe, and what it takes to be certain then", d)
 		}
 		if got := r.active(); got != m3 {
