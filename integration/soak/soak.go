@@ -59,7 +59,7 @@ func checkCoordination(ctx context.Context, c *cluster.Cluster, o options, stop 
 	for _, m := range c.Members() {
 		outside = append(outside, m.Control())
 	}
-	report, err := coordination.Run(ctx, coordination.Config{Endpoints: c.Endpoints(), Outside: outside, Seed: o.seed, Log: o.log})
+	report, err := coordination.Run(ctx, coordination.Config{Endpoints: c.Endpoints(), Outside: outside, Seed: o.seed, Compact: compactions, Log: o.log})
 	if err != nil {
 		return "", nil, err
 	}
@@ -149,3 +149,6 @@ func summary(events []chaos.Event) string {
 	slices.Sort(parts)
 	return fmt.Sprintf("faults: %d, %v in all: %s\n", len(events), total.Round(time.Second), strings.Join(parts, ", "))
 }
+
+// compactions is how often history is compacted under what does not watch it.
+const compactions = 2 * time.Second
