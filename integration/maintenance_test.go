@@ -59,10 +59,13 @@ func TestSnapshot(t *testing.T) {
 		rev = resp.Header.Revision
 	}
 
-	if c.AtLeast("3.6") { // a member decides on its storage's version some seconds after it has started
+	if c.AtLeast("3.6") { // a member writes down its storage's version some seconds after it has started
 		eventually(t, "a version of the storage", func() bool {
-			resp, err := maintain(cl).Status(timeout(t), c.Endpoints()[0])
-			return err == nil && resp.StorageVersion != ""
+			resp, err := maintain(cl).SnapshotWithVersion(timeout(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return resp.Snapshot.Close() == nil && resp.Version != ""
 		})
 	}
 	path := filepath.Join(t.TempDir(), "backup.db")
