@@ -39,6 +39,13 @@ func TestSnapshot(t *testing.T) {
 
 	// Both go to one path, so that the second replaces the first.
 	path := filepath.Join(t.TempDir(), "backup.db")
+	// A member writes its storage's version down some seconds after it has started, and
+	// only then the tools print it.
+	for begin := time.Now(); !strings.Contains(run(t, b.etcdctl, at(words("snapshot", "save", path)), strings.NewReplacer(b.vars...)).stdout, "version"); {
+		if time.Since(begin) > 30*time.Second {
+			t.Fatal("no snapshot had a version for 30 s")
+		}
+	}
 	dumps := make(map[string]string)
 	results := make(map[string]result)
 	for _, tool := range []string{b.etcdctl, b.getcd} {
