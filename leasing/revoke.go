@@ -2,16 +2,14 @@ package leasing
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/getcd/getcd/internal/backoff"
+	"github.com/getcd/getcd/internal/etcderr"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/watch"
 )
@@ -58,7 +56,7 @@ func (l *KV) demand(ctx context.Context, t *target, owned []*mvccpb.KeyValue) er
 			break
 		}
 		// To say it twice does no harm.
-		if !transient(err) || !backoff.Sleep(ctx, pauses.Pause(failures)) {
+		if etcderr.Code(err) != codes.Unavailable || !backoff.Sleep(ctx, pauses.Pause(failures)) {
 			return unfinished(owned[0], err)
 		}
 	}
@@ -104,12 +102,4 @@ func remaining(left map[string]int64, u watch.Update) {
 // unfinished is the error of a write that was not applied because of an owner.
 func unfinished(pair *mvccpb.KeyValue, err error) error {
 	return fmt.Errorf("leasing: the owner of %q has not given it up: %w", pair.GetKey(), err)
-}
-
-// transient reports whether another try may succeed.
-func transient(err error) bool {
-	if etcd, ok := errors.AsType[rpctypes.EtcdError](err); ok {
-		return etcd.Code() == codes.Unavailable
-	}
-	return status.Code(err) == codes.Unavailable
 }

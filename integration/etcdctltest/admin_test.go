@@ -13,17 +13,7 @@ import (
 // TestAdministrationSameAsEtcdctl compares the commands that administer a
 // cluster.
 func TestAdministrationSameAsEtcdctl(t *testing.T) {
-	tl := buildTools(t)
-	c, err := cluster.Start(t.Context(), cluster.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := c.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	b := newBench(t, tl, c)
+	b := newBench(t, cluster.Config{})
 	t.Run("hashes", b.hashes)
 	t.Run("compactions", b.compactions)
 	t.Run("alarms", b.alarms)

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/getcd/getcd/integration/certs"
 	"github.com/getcd/getcd/integration/cluster"
 )
 
@@ -42,8 +41,7 @@ func runLong(t *testing.T, path string, i invocation, vars *strings.Replacer, in
 }
 
 func TestCheckDatascale(t *testing.T) {
-	tl := buildTools(t)
-	b := newBench(t, tl, start(t, cluster.Config{Size: 1}))
+	b := newBench(t, cluster.Config{Size: 1})
 	vars := strings.NewReplacer(b.vars...)
 	b.wipe(t)
 	for _, line := range []string{"check datascale --load=tiny", "check datascale --nonsense", "check datascale -w xml", "check perf --load=xlarge", "check perf -w xml"} {
@@ -51,7 +49,7 @@ func TestCheckDatascale(t *testing.T) {
 	}
 	i := at(sh("check datascale --prefix=/data/ --auto-compact --auto-defrag"))
 	var results []result
-	for _, tool := range []string{tl.etcdctl, tl.getcd} {
+	for _, tool := range []string{b.etcdctl, b.getcd} {
 		results = append(results, runLong(t, tool, i, vars, 0).unmeasured())
 		if all := b.content(t); len(all) > 0 {
 			t.Errorf("%s left %d keys behind", tool, len(all))
@@ -73,37 +71,21 @@ func TestCheckDatascale(t *testing.T) {
 	b.wipe(t)
 
 	// An interrupt leaves nothing behind; etcdctl leaves the keys.
-	if r := runLong(t, tl.getcd, at(sh("check datascale --load=l")), vars, 2*time.Second); r.code != 130 || len(b.content(t)) > 0 {
+	if r := runLong(t, b.getcd, at(sh("check datascale --load=l")), vars, 2*time.Second); r.code != 130 || len(b.content(t)) > 0 {
 		t.Errorf("got exit status %d and %d keys, want 130 and none\nstderr: %s", r.code, len(b.content(t)), r.stderr)
 	}
-	if r := runLong(t, tl.getcd, at(sh("check perf")), vars, 3*time.Second); r.code > 1 || !strings.Contains(r.stdout, "Throughput") || len(b.content(t)) > 0 {
+	if r := runLong(t, b.getcd, at(sh("check perf")), vars, 3*time.Second); r.code > 1 || !strings.Contains(r.stdout, "Throughput") || len(b.content(t)) > 0 {
 		t.Errorf("got exit status %d, stdout %q and %d keys, want a report and none\nstderr: %s", r.code, r.stdout, len(b.content(t)), r.stderr)
 	}
 }
 
 // TestCheckDatascaleOverTLS asks the member for its metrics over TLS.
 func TestCheckDatascaleOverTLS(t *testing.T) {
-	tl := buildTools(t)
-	ca, err := certs.New(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, err := ca.Server("127.0.0.1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	user, err := ca.Client("user")
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := newBench(t, tl, start(t, cluster.Config{
-		Size: 1, ClientCertAuth: true,
-		ClientTLS: &cluster.TLSFiles{Cert: server.CertFile, Key: server.KeyFile, CA: ca.File()},
-	}))
+	b, user := newSecureBench(t)
 	// Both ways to write it; etcdctl takes the second alone, with no authority.
 	for _, endpoint := range []string{"‹ep0›", "https://‹ep0›"} {
-		i := words("--endpoints", endpoint, "--cacert="+ca.File(), "--cert="+user.CertFile, "--key="+user.KeyFile, "check", "datascale")
-		if r := runLong(t, tl.getcd, i, strings.NewReplacer(b.vars...), 0); r.code != 0 || !strings.Contains(r.stdout, "PASS: ") {
+		i := words("--endpoints", endpoint, "--cacert="+user.CA, "--cert="+user.Cert, "--key="+user.Key, "check", "datascale")
+		if r := runLong(t, b.getcd, i, strings.NewReplacer(b.vars...), 0); r.code != 0 || !strings.Contains(r.stdout, "PASS: ") {
 			t.Errorf("%v: got exit status %d, stdout %q\nstderr: %s", i, r.code, r.stdout, r.stderr)
 		}
 	}
@@ -115,15 +97,14 @@ func TestCheckPerf(t *testing.T) {
 		t.Skip("a check takes a minute")
 	}
 	t.Parallel()
-	tl := buildTools(t)
-	b := newBench(t, tl, start(t, cluster.Config{Size: 1}))
+	b := newBench(t, cluster.Config{Size: 1})
 	vars := strings.NewReplacer(b.vars...)
 	results := make(chan result, 1)
 	go func() {
-		results <- runLong(t, tl.etcdctl, at(sh("check perf --prefix=/its/ --auto-compact --auto-defrag")), vars, 0).unmeasured()
+		results <- runLong(t, b.etcdctl, at(sh("check perf --prefix=/its/ --auto-compact --auto-defrag")), vars, 0).unmeasured()
 	}()
 	i := at(sh("check perf --prefix=/mine/ --load=small --auto-compact --auto-defrag"))
-	got, want := runLong(t, tl.getcd, i, vars, 0).unmeasured(), <-results
+	got, want := runLong(t, b.getcd, i, vars, 0).unmeasured(), <-results
 	// A busy machine may fail either, so that PASS and FAIL are left out, too.
 	verdict := strings.NewReplacer("PASS: ", "", "FAIL: ", "", "PASS\n", "", "FAIL\n", "", "Slowest request took too long: ", "Slowest request took ",
 		"Stddev too high: ", "Stddev is ", "Throughput too low: ", "Throughput is ")

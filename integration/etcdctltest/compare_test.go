@@ -12,6 +12,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	"github.com/getcd/getcd/integration/certs"
 	"github.com/getcd/getcd/integration/cluster"
 )
 
@@ -28,14 +29,46 @@ type bench struct {
 	peers    int // peer URLs that were used
 }
 
-func newBench(t *testing.T, tl tools, c *cluster.Cluster) *bench {
+func newBench(t *testing.T, cfg cluster.Config) *bench {
 	t.Helper()
+	tl := buildTools(t)
+	c, err := cluster.Start(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
 	cc := c.Members()[0].Control()
 	vars := []string{"‹eps›", strings.Join(c.Endpoints(), ","), "‹ep0›", c.Endpoints()[0]}
 	return &bench{
 		tools: tl, cluster: c, kv: pb.NewKVClient(cc), lease: pb.NewLeaseClient(cc),
 		vars: vars, fixed: len(vars),
 	}
+}
+
+// newSecureBench has a member that demands certificates, and the files of a user.
+func newSecureBench(t *testing.T) (*bench, cluster.TLSFiles) {
+	t.Helper()
+	ca, err := certs.New(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := ca.Server("127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	user, err := ca.Client("user")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBench(t, cluster.Config{
+		Size: 1, ClientCertAuth: true,
+		ClientTLS: &cluster.TLSFiles{Cert: server.CertFile, Key: server.KeyFile, CA: ca.File()},
+	})
+	return b, cluster.TLSFiles{Cert: user.CertFile, Key: user.KeyFile, CA: ca.File()}
 }
 
 // tally says how many invocations the subtests have compared: least or more,

@@ -14,17 +14,7 @@ import (
 )
 
 func TestElect(t *testing.T) {
-	tl := buildTools(t)
-	c, err := cluster.Start(t.Context(), cluster.Config{Size: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := c.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	b := newBench(t, tl, c)
+	b := newBench(t, cluster.Config{Size: 1})
 	t.Run("lead", b.lead)
 	t.Run("listen", b.listen)
 	t.Run("mistakes", b.electMistakes)

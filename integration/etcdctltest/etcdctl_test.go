@@ -11,19 +11,9 @@ import (
 )
 
 func TestSameAsEtcdctl(t *testing.T) {
-	tl := buildTools(t)
-	c, err := cluster.Start(t.Context(), cluster.Config{
+	b := newBench(t, cluster.Config{
 		ElectionTimeout: 2 * time.Second, Flags: []string{"--watch-progress-notify-interval=200ms"},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := c.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	b := newBench(t, tl, c)
 	t.Run("basics", b.basics)
 	t.Run("reads", b.reads)
 	t.Run("writes", b.writes)

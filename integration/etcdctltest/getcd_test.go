@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/getcd/getcd/integration/certs"
-	"github.com/getcd/getcd/integration/cluster"
 	"github.com/getcd/getcd/integration/dnsserver"
 )
 
@@ -143,34 +141,9 @@ func (b *bench) authentication(t *testing.T) {
 }
 
 func TestSameAsEtcdctlOverTLS(t *testing.T) {
-	tl := buildTools(t)
-	ca, err := certs.New(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, err := ca.Server("127.0.0.1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	user, err := ca.Client("user")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := cluster.Start(t.Context(), cluster.Config{
-		Size: 1, ClientCertAuth: true,
-		ClientTLS: &cluster.TLSFiles{Cert: server.CertFile, Key: server.KeyFile, CA: ca.File()},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := c.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	b := newBench(t, tl, c)
+	b, user := newSecureBench(t)
 	b.pairs(t, 3)
-	cacert, cert, key := "--cacert="+ca.File(), "--cert="+user.CertFile, "--key="+user.KeyFile
+	cacert, cert, key := "--cacert="+user.CA, "--cert="+user.Cert, "--key="+user.Key
 	short := "--command-timeout=500ms"
 	for _, i := range []invocation{
 		words("--endpoints", "‹ep0›", cacert, cert, key, "get", "key", "--prefix"),
@@ -183,12 +156,12 @@ func TestSameAsEtcdctlOverTLS(t *testing.T) {
 		words("--endpoints", "‹ep0›", cacert, short, "get", "key01"), // no client certificate
 		words("--endpoints", "‹ep0›", short, "get", "key01"),         // plain
 		words("--endpoints", "‹ep0›", cacert, cert, "get", "key01"),  // a certificate without its key
-		words("--endpoints", "‹ep0›", "--cacert="+user.KeyFile, "get", "key01"),
+		words("--endpoints", "‹ep0›", "--cacert="+user.Key, "get", "key01"),
 	} {
 		b.same(t, i)
 	}
 	b.same(t, words("get", "key01").with(
-		"ETCDCTL_ENDPOINTS=https://‹ep0›", "ETCDCTL_CACERT="+ca.File(), "ETCDCTL_CERT="+user.CertFile, "ETCDCTL_KEY="+user.KeyFile))
+		"ETCDCTL_ENDPOINTS=https://‹ep0›", "ETCDCTL_CACERT="+user.CA, "ETCDCTL_CERT="+user.Cert, "ETCDCTL_KEY="+user.Key))
 }
 
 func (b *bench) etcdctlRun(t *testing.T, i invocation) result {

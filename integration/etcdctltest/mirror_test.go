@@ -16,25 +16,10 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"github.com/getcd/getcd/client"
-	"github.com/getcd/getcd/integration/certs"
 	"github.com/getcd/getcd/integration/cluster"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/watch"
 )
-
-func start(t *testing.T, cfg cluster.Config) *cluster.Cluster {
-	t.Helper()
-	c, err := cluster.Start(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := c.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	return c
-}
 
 // content is all keys and values.
 func (b *bench) content(t *testing.T) map[string]string {
@@ -52,9 +37,8 @@ func (b *bench) content(t *testing.T) map[string]string {
 
 // TestMakeMirror compares what the tools make of a state and of changes.
 func TestMakeMirror(t *testing.T) {
-	tl := buildTools(t)
-	source := newBench(t, tl, start(t, cluster.Config{Size: 1}))
-	plain := newBench(t, tl, start(t, cluster.Config{Size: 1}))
+	source := newBench(t, cluster.Config{Size: 1})
+	plain := newBench(t, cluster.Config{Size: 1})
 	for _, flags := range []string{
 		"", "--prefix=a/", "--prefix=a/ --dest-prefix=x/y/", "--prefix=a/ --no-dest-prefix", "--dest-prefix=x/", "--rev=1", "--rev=‹next›",
 		"--max-txn-ops=2", "--max-txn-ops=0 --prefix=a/1", "--prefix=nothing", "--dest-insecure-transport=true", "-w json",
@@ -62,23 +46,8 @@ func TestMakeMirror(t *testing.T) {
 		source.mirrored(t, plain, flags)
 	}
 
-	ca, err := certs.New(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, err := ca.Server("127.0.0.1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	user, err := ca.Client("user")
-	if err != nil {
-		t.Fatal(err)
-	}
-	secure := newBench(t, tl, start(t, cluster.Config{
-		Size: 1, ClientCertAuth: true,
-		ClientTLS: &cluster.TLSFiles{Cert: server.CertFile, Key: server.KeyFile, CA: ca.File()},
-	}))
-	source.mirrored(t, secure, fmt.Sprintf("--dest-cacert=%s --dest-cert=%s --dest-key=%s --dest-insecure-transport=false", ca.File(), user.CertFile, user.KeyFile))
+	secure, user := newSecureBench(t)
+	source.mirrored(t, secure, fmt.Sprintf("--dest-cacert=%s --dest-cert=%s --dest-key=%s --dest-insecure-transport=false", user.CA, user.Cert, user.Key))
 
 	for _, line := range []string{"user add root:secret", "user grant-role root root", "auth enable"} {
 		if r := plain.etcdctlRun(t, at(sh(line))); r.code != 0 {
@@ -198,13 +167,12 @@ func TestMakeMirrorCount(t *testing.T) {
 		t.Skip("the first count comes after 30 s")
 	}
 	t.Parallel()
-	tl := buildTools(t)
-	source := newBench(t, tl, start(t, cluster.Config{Size: 1}))
-	dest := newBench(t, tl, start(t, cluster.Config{Size: 1}))
+	source := newBench(t, cluster.Config{Size: 1})
+	dest := newBench(t, cluster.Config{Size: 1})
 	source.revisionKeepsPrefix(t, dest)
 	source.pairs(t, 7)
 	out := make(chan result, 2)
-	for _, tool := range []string{tl.etcdctl, tl.getcd} {
+	for _, tool := range []string{source.etcdctl, source.getcd} {
 		go func() {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
@@ -225,9 +193,8 @@ func TestMakeMirrorCount(t *testing.T) {
 // TestMakeMirrorThroughFaults kills members on both sides while a mirror runs.
 // The destination must have every change once and in order.
 func TestMakeMirrorThroughFaults(t *testing.T) {
-	tl := buildTools(t)
-	source := newBench(t, tl, start(t, cluster.Config{}))
-	dest := newBench(t, tl, start(t, cluster.Config{}))
+	source := newBench(t, cluster.Config{})
+	dest := newBench(t, cluster.Config{})
 	from, to := dialAll(t, source.cluster), dialAll(t, dest.cluster)
 
 	const keys = 3000
@@ -236,7 +203,7 @@ func TestMakeMirrorThroughFaults(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.CommandContext(t.Context(), tl.getcd, "--endpoints", strings.Join(source.cluster.Endpoints(), ","),
+	cmd := exec.CommandContext(t.Context(), source.getcd, "--endpoints", strings.Join(source.cluster.Endpoints(), ","),
 		"make-mirror", strings.Join(dest.cluster.Endpoints(), ","))
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

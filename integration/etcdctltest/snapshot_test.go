@@ -21,17 +21,7 @@ import (
 )
 
 func TestSnapshot(t *testing.T) {
-	tl := buildTools(t)
-	c, err := cluster.Start(t.Context(), cluster.Config{Size: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := c.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	b := newBench(t, tl, c)
+	b := newBench(t, cluster.Config{Size: 1})
 	b.pairs(t, 50)
 	for i := range 40 { // some MiB, so that it comes in several parts
 		b.put(t, fmt.Sprintf("large/%d", i), strings.Repeat("x", 100<<10))()
@@ -87,8 +77,7 @@ func TestSnapshot(t *testing.T) {
 // TestSnapshotInterrupted interrupts a snapshot that takes long: nothing is left of
 // it, and what was there before stays.
 func TestSnapshotInterrupted(t *testing.T) {
-	tl := buildTools(t)
-	b := newBench(t, tl, start(t, cluster.Config{Size: 1, Links: true}))
+	b := newBench(t, cluster.Config{Size: 1, Links: true})
 	for i := range 24 {
 		b.put(t, fmt.Sprintf("large/%d", i), strings.Repeat("x", 1<<20))()
 	}
@@ -99,7 +88,7 @@ func TestSnapshotInterrupted(t *testing.T) {
 	if err := os.WriteFile(path, []byte("the one before"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r := hold(t, tl.getcd, dialogue{
+	r := hold(t, b.getcd, dialogue{
 		invocation: at(words("snapshot", "save", path)),
 		steps: []step{{do: func() {
 			for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) { // it is polled

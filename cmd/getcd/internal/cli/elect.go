@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -93,7 +92,7 @@ func (s *session) campaign(ctx context.Context, e *election.Election, proposal s
 			err = resignErr
 		}
 	}()
-	if err := s.printLeader(ctx, e.Key()); err != nil {
+	if err := s.printHolder(ctx, e.Key(), "leadership"); err != nil {
 		return err
 	}
 	select {
@@ -102,18 +101,4 @@ func (s *session) campaign(ctx context.Context, e *election.Election, proposal s
 	case <-e.Done():
 		return e.Err()
 	}
-}
-
-// printLeader prints the key that stands for the leadership, as get does.
-func (s *session) printLeader(ctx context.Context, key string) error {
-	ctx, cancel := s.timeout(ctx)
-	defer cancel()
-	r, err := s.Get(ctx, key)
-	if err != nil {
-		return err
-	}
-	if len(r.Kvs) == 0 {
-		return errors.New("the leadership was lost right after the election")
-	}
-	return s.print.Get((*pb.RangeResponse)(r))
 }

@@ -82,7 +82,7 @@ func (a *app) endpointHealth(cmd *cobra.Command, cluster *bool) error {
 	if err != nil {
 		return err
 	}
-	found := ask(cmd.Context(), s, probes, func(ctx context.Context, c *client.Client) (output.EndpointHealth, error) {
+	found := ask(cmd.Context(), s, probes, func(ctx context.Context, c *client.Client, _ string) (output.EndpointHealth, error) {
 		return health(ctx, c), nil
 	})
 	all := make([]output.EndpointHealth, 0, len(found))
@@ -136,55 +136,43 @@ func health(ctx context.Context, c *client.Client) output.EndpointHealth {
 }
 
 func (a *app) endpointStatus(cmd *cobra.Command, cluster *bool) error {
-	s, p, err := a.endpointSettings(cmd, output.Endpoints)
-	if err != nil {
-		return err
-	}
-	probes, err := s.probes(cmd.Context(), *cluster)
-	if err != nil {
-		return err
-	}
-	found := ask(cmd.Context(), s, probes, func(ctx context.Context, c *client.Client) (*pb.StatusResponse, error) {
-		return pb.NewMaintenanceClient(c.Conn()).Status(ctx, &pb.StatusRequest{})
-	})
-	var all []output.EndpointStatus
-	for i, f := range found {
-		if f.err != nil {
-			say(a.Err, "Failed to get the status of endpoint %s (%v)\n", probes[i].name, f.err)
-			continue
-		}
-		all = append(all, output.EndpointStatus{Endpoint: probes[i].name, Status: f.value})
-	}
-	if err := p.EndpointStatus(all); err != nil {
-		return err
-	}
-	if len(all) < len(found) {
-		return &exit.Error{Code: exit.Failure} // each failure has been told
-	}
-	return nil
+	return askAll(a, cmd, *cluster, "status",
+		func(ctx context.Context, c *client.Client, name string) (output.EndpointStatus, error) {
+			r, err := pb.NewMaintenanceClient(c.Conn()).Status(ctx, &pb.StatusRequest{})
+			return output.EndpointStatus{Endpoint: name, Status: r}, err
+		}, output.Printer.EndpointStatus)
 }
 
 func (a *app) endpointHashKV(cmd *cobra.Command, cluster *bool, revision *int64) error {
+	return askAll(a, cmd, *cluster, "hash",
+		func(ctx context.Context, c *client.Client, name string) (output.EndpointHashKV, error) {
+			r, err := pb.NewMaintenanceClient(c.Conn()).HashKV(ctx, &pb.HashKVRequest{Revision: *revision})
+			return output.EndpointHashKV{Endpoint: name, HashKV: r}, err
+		}, output.Printer.EndpointHashKV)
+}
+
+// askAll asks each endpoint and prints what those have answered that could be asked.
+func askAll[T any](a *app, cmd *cobra.Command, cluster bool, what string,
+	question func(ctx context.Context, c *client.Client, name string) (T, error), show func(output.Printer, []T) error,
+) error {
 	s, p, err := a.endpointSettings(cmd, output.Endpoints)
 	if err != nil {
 		return err
 	}
-	probes, err := s.probes(cmd.Context(), *cluster)
+	probes, err := s.probes(cmd.Context(), cluster)
 	if err != nil {
 		return err
 	}
-	found := ask(cmd.Context(), s, probes, func(ctx context.Context, c *client.Client) (*pb.HashKVResponse, error) {
-		return pb.NewMaintenanceClient(c.Conn()).HashKV(ctx, &pb.HashKVRequest{Revision: *revision})
-	})
-	var all []output.EndpointHashKV
+	found := ask(cmd.Context(), s, probes, question)
+	var all []T
 	for i, f := range found {
 		if f.err != nil {
-			say(a.Err, "Failed to get the hash of endpoint %s (%v)\n", probes[i].name, f.err)
+			say(a.Err, "Failed to get the %s of endpoint %s (%v)\n", what, probes[i].name, f.err)
 			continue
 		}
-		all = append(all, output.EndpointHashKV{Endpoint: probes[i].name, HashKV: f.value})
+		all = append(all, f.value)
 	}
-	if err := p.EndpointHashKV(all); err != nil {
+	if err := show(p, all); err != nil {
 		return err
 	}
 	if len(all) < len(found) {
@@ -295,9 +283,9 @@ type finding[T any] struct {
 	err   error
 }
 
-// ask runs question on all probes at once, each on a client of its own and
-// within the command's time. The findings are in the order of the probes.
-func ask[T any](ctx context.Context, s *settings, probes []probe, question func(context.Context, *client.Client) (T, error)) []finding[T] {
+// ask runs question, which is told the endpoint's name, on all probes at once, each on a
+// client of its own and within the command's time. The findings are in the order of the probes.
+func ask[T any](ctx context.Context, s *settings, probes []probe, question func(ctx context.Context, c *client.Client, name string) (T, error)) []finding[T] {
 	found := make([]finding[T], len(probes))
 	var wg sync.WaitGroup
 	for i, p := range probes {
@@ -311,7 +299,7 @@ func ask[T any](ctx context.Context, s *settings, probes []probe, question func(
 			defer func() { _ = c.Close() }() // has no error to return
 			ctx, cancel := context.WithTimeout(ctx, s.flags.commandTimeout)
 			defer cancel()
-			found[i].value, found[i].err = question(ctx, c)
+			found[i].value, found[i].err = question(ctx, c, p.name)
 		})
 	}
 	wg.Wait()

@@ -109,7 +109,7 @@ func (s *session) runLocked(ctx context.Context, m *lock.Mutex, command []string
 	if len(command) > 0 {
 		return s.settings.runCommand(ctx, m, command, signals)
 	}
-	if err := s.printLock(ctx, m.Key()); err != nil {
+	if err := s.printHolder(ctx, m.Key(), "lock"); err != nil {
 		return err
 	}
 	select {
@@ -148,8 +148,8 @@ func acquire(ctx context.Context, m *lock.Mutex, signals <-chan os.Signal) error
 // unlockTimeout bounds the release of a lock that nobody wants any more.
 const unlockTimeout = 3 * time.Second
 
-// printLock prints the key that stands for the lock, as get does.
-func (s *session) printLock(ctx context.Context, key string) error {
+// printHolder prints the key that stands for a lock or a leadership, as get does.
+func (s *session) printHolder(ctx context.Context, key, what string) error {
 	ctx, cancel := s.timeout(ctx)
 	defer cancel()
 	r, err := s.Get(ctx, key)
@@ -157,7 +157,7 @@ func (s *session) printLock(ctx context.Context, key string) error {
 		return err
 	}
 	if len(r.Kvs) == 0 {
-		return errors.New("the lock was lost right after it was acquired")
+		return fmt.Errorf("the %s was lost as soon as it was won", what)
 	}
 	return s.print.Get((*pb.RangeResponse)(r))
 }

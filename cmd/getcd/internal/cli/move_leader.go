@@ -42,7 +42,7 @@ func (s *settings) moveLeader(ctx context.Context, p output.Printer, target uint
 	if err != nil {
 		return err
 	}
-	found := ask(ctx, s, probes, func(ctx context.Context, c *client.Client) (*pb.StatusResponse, error) {
+	found := ask(ctx, s, probes, func(ctx context.Context, c *client.Client, _ string) (*pb.StatusResponse, error) {
 		return pb.NewMaintenanceClient(c.Conn()).Status(ctx, &pb.StatusRequest{})
 	})
 	at, err := leaderAmong(probes, found)

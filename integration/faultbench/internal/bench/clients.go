@@ -127,8 +127,10 @@ type getcdClient struct {
 	w watch.Watcher
 }
 
-func (g *getcdClient) active() string {
-	for _, e := range g.c.Endpoints() {
+func (g *getcdClient) active() string { return active(g.c.Endpoints()) }
+
+func active(endpoints []balancer.Status) string {
+	for _, e := range endpoints {
 		if e.Role == balancer.Active {
 			return e.Address
 		}
@@ -199,4 +201,4 @@ func (g *getcdClient) Close() error { return errors.Join(g.w.Close(), g.c.Close(
 
 type dropinClient struct{ *dropin.Client }
 
-func (d dropinClient) active() string { return d.Active() }
+func (d dropinClient) active() string { return active(d.Endpoints()) }

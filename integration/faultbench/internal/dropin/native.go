@@ -12,12 +12,5 @@ type Settings = etcdclient.Settings
 
 func silent() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-// Active is the endpoint that the client uses now, empty when there is none.
-func (v *Client) Active() string {
-	for _, e := range v.c.Native().Endpoints() {
-		if e.Role == balancer.Active {
-			return e.Address
-		}
-	}
-	return ""
-}
+// Endpoints are those that getcd tells of.
+func (v *Client) Endpoints() []balancer.Status { return v.c.Native().Endpoints() }
