@@ -45,7 +45,7 @@ type Client struct {
 	secure bool           // read-only
 	syncs  sync.WaitGroup // the goroutine of AutoSyncInterval
 
-	mu        sync.Mutex // leaf
+	mu        sync.Mutex // above the native resolver's
 	endpoints []string   // guarded by mu; never modified
 
 	closing sync.Mutex
@@ -173,11 +173,11 @@ func (c *Client) setEndpoints(eps []string) error {
 	for i, e := range eps {
 		adapted[i] = adaptEndpoint(e, c.secure)
 	}
+	c.mu.Lock() // so that Endpoints tells what the native client has been given last
+	defer c.mu.Unlock()
 	if err := c.native.SetEndpoints(adapted...); err != nil {
 		return err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.endpoints = slices.Clone(eps)
 	return nil
 }

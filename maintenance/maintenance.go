@@ -106,7 +106,8 @@ type SnapshotResponse struct {
 	// Snapshot is a *SnapshotReader.
 	Snapshot io.ReadCloser
 	// Version is that of the member's storage, such as "3.7.0", which says what
-	// etcd can restore the snapshot. Empty from servers before 3.6.
+	// etcd can restore the snapshot. Empty from servers before 3.6, and from a member
+	// that has not written it down yet, some seconds after it was made.
 	Version string
 }
 

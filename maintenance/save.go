@@ -15,8 +15,7 @@ import (
 type SnapshotInfo struct {
 	// Header is the first message's, or nil; servers up to 3.7 send none.
 	Header *pb.ResponseHeader
-	// Version is that of the member's storage; empty from servers before 3.6, and
-	// from a member that has just been made and has not decided on one.
+	// Version is SnapshotResponse's.
 	Version string
 	// Size is the length of the database file in bytes. What was written is 32
 	// bytes longer, by the digest.
