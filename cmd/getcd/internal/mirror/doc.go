@@ -18,8 +18,9 @@
 // the repeated one.
 //
 // A guard cannot tell a key that was deleted from one that was never there. So a
-// key of a transaction that had to be repeated is deleted only when a late one is
-// out of the question ([Settle]).
+// key of a transaction that had to be repeated is not deleted for a while ([Settle]).
+// What no guard prevents is that a destination's member which was stopped with the
+// first one, for longer than that, brings back a key that was deleted since.
 //
 // Others may write to the destination too, and lose: the guard notices, the
 // transaction is repeated and replaces what they wrote, as it would have without a

@@ -14,8 +14,9 @@ import (
 )
 
 // Settle is how long after a transaction had to be repeated its keys are not
-// deleted. No member answers a proposal that is older than 5 s and two election
-// timeouts; when it is that old, it is not on its way any more either.
+// deleted. It is longer than a member waits for a proposal before it answers that it
+// does not know (5 s and two election timeouts), and no proof: one that is stopped with a
+// proposal, and goes on after longer than this, may hand it to the leader then.
 const Settle = 10 * time.Second
 
 // change is one key's new value, or its end.
