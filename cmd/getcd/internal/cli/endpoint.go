@@ -136,7 +136,7 @@ func health(ctx context.Context, c *client.Client) output.EndpointHealth {
 }
 
 func (a *app) endpointStatus(cmd *cobra.Command, cluster *bool) error {
-	return askAll(a, cmd, *cluster, "status",
+	return askAll(a, cmd, cluster, "status",
 		func(ctx context.Context, c *client.Client, name string) (output.EndpointStatus, error) {
 			r, err := pb.NewMaintenanceClient(c.Conn()).Status(ctx, &pb.StatusRequest{})
 			return output.EndpointStatus{Endpoint: name, Status: r}, err
@@ -144,7 +144,7 @@ func (a *app) endpointStatus(cmd *cobra.Command, cluster *bool) error {
 }
 
 func (a *app) endpointHashKV(cmd *cobra.Command, cluster *bool, revision *int64) error {
-	return askAll(a, cmd, *cluster, "hash",
+	return askAll(a, cmd, cluster, "hash",
 		func(ctx context.Context, c *client.Client, name string) (output.EndpointHashKV, error) {
 			r, err := pb.NewMaintenanceClient(c.Conn()).HashKV(ctx, &pb.HashKVRequest{Revision: *revision})
 			return output.EndpointHashKV{Endpoint: name, HashKV: r}, err
@@ -152,14 +152,15 @@ func (a *app) endpointHashKV(cmd *cobra.Command, cluster *bool, revision *int64)
 }
 
 // askAll asks each endpoint and prints what those have answered that could be asked.
-func askAll[T any](a *app, cmd *cobra.Command, cluster bool, what string,
+// cluster is looked at when the settings, which the environment may decide, are known.
+func askAll[T any](a *app, cmd *cobra.Command, cluster *bool, what string,
 	question func(ctx context.Context, c *client.Client, name string) (T, error), show func(output.Printer, []T) error,
 ) error {
 	s, p, err := a.endpointSettings(cmd, output.Endpoints)
 	if err != nil {
 		return err
 	}
-	probes, err := s.probes(cmd.Context(), cluster)
+	probes, err := s.probes(cmd.Context(), *cluster)
 	if err != nil {
 		return err
 	}
