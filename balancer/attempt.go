@@ -32,6 +32,14 @@ type Attempt struct {
 	// Elsewhere says that the RPC is of no use at an endpoint to be avoided: with
 	// no other connected it fails, with code Unavailable, instead of waiting.
 	Elsewhere bool
+	// Once says that the RPC must not be sent again once it has been sent: given up
+	// it leaves its fate in doubt. So it keeps its connection for as long as its
+	// member may yet answer (Options.Patience).
+	Once bool
+	// Cancel ends the RPC. The policy calls it when the RPC is not worth waiting for
+	// any more, and GivenUp tells why; it may be called from anywhere, and must not
+	// block. Nil leaves the RPC with its connection.
+	Cancel func()
 	// Flow says that the RPC is a stream that should leave its member when the
 	// policy does (Life), and whose silence may tell something of the member
 	// (Received, Expect).
@@ -42,6 +50,13 @@ type Attempt struct {
 	sent     atomic.Bool
 	heard    atomic.Bool
 	forsaken atomic.Bool
+	givenUp  atomic.Pointer[error]
+
+	place place // in its connection's calls
+	// When the pick was made, how late the process had been until then, and how many
+	// bytes had come in on the connection when Arriving was asked last.
+	start, late int64
+	received    atomic.Uint64
 }
 
 // Endpoint is the endpoint that the RPC was last sent to; empty when none was
@@ -78,7 +93,7 @@ func (a *Attempt) Received() {
 		return
 	}
 	now := time.Now()
-	f.hear(int64(now.Sub(c.link.clock.epoch)))
+	f.hear(c.link.clock.at(now))
 	c.link.hear(now, false)
 	c.link.policy.watch()
 }
@@ -91,7 +106,7 @@ func (a *Attempt) Expect() {
 	if c == nil || f == nil {
 		return
 	}
-	f.due.CompareAndSwap(0, max(1, int64(time.Since(c.link.clock.epoch))))
+	f.due.CompareAndSwap(0, c.link.clock.at(time.Now()))
 	c.link.policy.watch()
 }
 
@@ -100,6 +115,29 @@ func (a *Attempt) Expect() {
 // still owed.
 func (a *Attempt) Forsake() { a.forsaken.Store(true) }
 
+// GivenUp is why the policy has cancelled the RPC; nil when it has not.
+func (a *Attempt) GivenUp() error {
+	if err := a.givenUp.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// Arriving reports whether bytes have come in on the RPC's connection since it was
+// asked last, or since the pick, that may be those of an answer.
+func (a *Attempt) Arriving() bool {
+	c := a.picked.Load()
+	if c == nil {
+		return false
+	}
+	now := c.link.wire.received.Load()
+	return now-a.received.Swap(now) >= arriving
+}
+
+// arriving is the least number of bytes that may be an answer's, rather than those
+// of a small message for something else.
+const arriving = 1 << 10
+
 // Reset forgets the results, so that the Attempt can serve the next RPC.
 func (a *Attempt) Reset() {
 	a.picked.Store(nil)
@@ -107,6 +145,7 @@ func (a *Attempt) Reset() {
 	a.sent.Store(false)
 	a.heard.Store(false)
 	a.forsaken.Store(false)
+	a.givenUp.Store(nil)
 }
 
 // Observe records what the picked endpoint has told in a response's header: the

@@ -16,16 +16,19 @@ type Counters struct {
 	Doubts uint64
 	// Demotions are how often an endpoint was found not to be able to serve.
 	Demotions uint64
-	// Severed are the connections that were broken because their member was
-	// silent.
+	// Severed are the connections that were left because their member was silent.
 	Severed uint64
-	// Retired are the connections that were given up because what waited on them
-	// was lost.
-	Retired uint64
+	// HandedOver are the connections that were left, though nothing was wrong with them,
+	// with writes under way, or calls that wait; they live on until those have ended.
+	HandedOver uint64
+	// GivenUp are the calls that were given up though they had been sent and can't be
+	// sent again, because an answer was not to be expected any more: their errors are
+	// ambiguous.
+	GivenUp uint64
 }
 
 type counters struct {
-	dials, failovers, probes, doubts, demotions, severed, retired atomic.Uint64
+	dials, failovers, probes, doubts, demotions, severed, handedOver, givenUp atomic.Uint64
 }
 
 // Counters returns the counters as they are now.
@@ -33,6 +36,6 @@ func (t *Table) Counters() Counters {
 	c := &t.counters
 	return Counters{
 		Dials: c.dials.Load(), Failovers: c.failovers.Load(), Probes: c.probes.Load(), Doubts: c.doubts.Load(),
-		Demotions: c.demotions.Load(), Severed: c.severed.Load(), Retired: c.retired.Load(),
+		Demotions: c.demotions.Load(), Severed: c.severed.Load(), HandedOver: c.handedOver.Load(), GivenUp: c.givenUp.Load(),
 	}
 }

@@ -123,7 +123,7 @@ func (p *policy) endRoundLocked(now time.Time) time.Time {
 func (p *policy) dialLocked(m *member, now time.Time) {
 	m.tried, m.dialled, p.dialled = true, now, now
 	p.counters.dials.Add(1)
-	l := newLink(p)
+	l := newLink(p, m)
 	//nolint:staticcheck // SA1019: deprecated for the lists of several addresses that it also takes.
 	sc, err := p.cc.NewSubConn([]resolver.Address{l.wire.address(m.addr)}, balancer.NewSubConnOptions{
 		StateListener: func(s balancer.SubConnState) { p.connectionChanged(m, l, s) },
@@ -139,22 +139,39 @@ func (p *policy) dialLocked(m *member, now time.Time) {
 	sc.Connect()
 }
 
-// addresses returns one address for each endpoint, in the resolver's order.
-func addresses(s resolver.State) []resolver.Address {
-	var out []resolver.Address
+// endpoint is a place in the resolver's list.
+type endpoint struct {
+	name string // as in Status.Address
+	addr resolver.Address
+	tier tier
+}
+
+// endpoints returns one endpoint for each address, in the resolver's order. A single
+// address may stand for many members (a virtual IP, a Kubernetes service), and each
+// connection reach another one: it is there twice, so that one connection is a
+// standby for the other. It runs without the policy's mutex, for it calls the user's
+// Routing.Prefer.
+func endpoints(s resolver.State) []endpoint {
+	var addrs []resolver.Address
 	for _, e := range s.Endpoints {
-		out = append(out, e.Addresses...)
+		addrs = append(addrs, e.Addresses...)
 	}
 	if len(s.Endpoints) == 0 {
-		out = s.Addresses
+		addrs = s.Addresses
 	}
-	var unique []resolver.Address
-	for _, a := range out {
-		if !slices.ContainsFunc(unique, func(b resolver.Address) bool { return sameAddress(a, b) }) {
-			unique = append(unique, a)
+	o, _ := s.Attributes.Value(optionsKey{}).(Options)
+	var out []endpoint
+	for _, a := range addrs {
+		if !slices.ContainsFunc(out, func(e endpoint) bool { return sameAddress(e.addr, a) }) {
+			out = append(out, endpoint{a.Addr, a, tierOf(a, o.Routing)})
 		}
 	}
-	return unique
+	if len(out) == 1 && !o.OneMember {
+		second := out[0]
+		second.name += "#2"
+		out = append(out, second)
+	}
+	return out
 }
 
 // sameAddress reports whether one connection serves for both. Under which SRV

@@ -16,6 +16,10 @@ import (
 // when the leader was, the election. Requests that wait so are certain not to
 // have been applied.
 //
+// A client that is new begins in the same way: for all it knows, an election is going
+// on. The proof is asked for beside the question who the member is (identity.go), and
+// so costs nothing when all is well.
+//
 // When all connected members say that they have no leader, linearizable reads
 // wait for that proof as well, instead of being refused again and again.
 
@@ -79,13 +83,13 @@ func (p *policy) overtakenLocked(now time.Time) (next time.Time) {
 		if m == p.active || !m.ready() || !m.usable(now) || !m.link.provenSince(p.troubled) {
 			continue
 		}
-		if left := grace - p.clock.since(m.link.agreed.Load(), now); left > 0 {
+		if left := grace - time.Duration(p.clock.at(now)-m.link.agreed.Load()); left > 0 {
 			next = earliest(next, now.Add(left))
 			continue
 		}
 		a := p.active
 		p.doubtLocked(a, p.troubled)
-		p.probeLocked(a)
+		p.probeLocked(a.link)
 		p.electLocked(now)
 		p.held = p.holdLocked(now)
 		return time.Time{}

@@ -38,17 +38,6 @@ const (
 	maxSeekPause = time.Second
 )
 
-// meet asks a member that has just been connected who it is, and who leads.
-func (p *policy) meet(m *member, l *link) {
-	ctx, cancel := context.WithTimeout(l.gone, proofTime)
-	defer cancel()
-	resp, err := l.status(ctx)
-	if err == nil {
-		m.id.Store(resp.GetHeader().GetMemberId())
-		p.learn(resp)
-	}
-}
-
 // status asks the member for its status, which it knows by itself.
 func (l *link) status(ctx context.Context) (*pb.StatusResponse, error) {
 	cc, release := l.rpcs()
@@ -60,6 +49,10 @@ func (l *link) status(ctx context.Context) (*pb.StatusResponse, error) {
 func (p *policy) learn(resp *pb.StatusResponse) (known bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.learnLocked(resp)
+}
+
+func (p *policy) learnLocked(resp *pb.StatusResponse) (known bool) {
 	if p.closed || resp.Leader == 0 || resp.RaftTerm < p.leaderTerm {
 		return p.closed
 	}
@@ -79,7 +72,7 @@ func (p *policy) termChanged() {
 		return
 	}
 	p.reviewLocked()
-	if !p.opts.Routing.WritesToLeader || p.seeking {
+	if !p.opts.Routing.WritesToLeader || p.seeking || p.active == nil { // new members tell it by themselves
 		return
 	}
 	p.seeking = true

@@ -2,19 +2,16 @@ package balancer
 
 import (
 	"context"
-	"net"
-	"sync"
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/grpc/attributes"
 	"google.golang.org/grpc/balancer"
-	"google.golang.org/grpc/resolver"
 )
 
 // link is one connection to a member: grpc's SubConn for it, the bytes below
 // it, and what on it waits for an answer.
 type link struct {
+	member *member
 	sc     balancer.SubConn
 	wire   wire
 	policy *policy
@@ -23,18 +20,20 @@ type link struct {
 	gone    context.Context //nolint:containedctx // ends with the connection's use
 	abandon context.CancelFunc
 
-	// reads and writes are the requests that wait for an answer.
-	reads, writes waiting
-	// owed are the slots of the oldest requests that were forsaken, of those that
+	calls calls // the RPCs under way
+	// owed are when the oldest requests were begun that were forsaken, of those that
 	// take an agreement of the members and of the others; they count as waiting
 	// until an answer of that kind comes.
 	owed [2]atomic.Int64
-	// heard and agreed are the slots in which the last answer came, and the last
-	// that took an agreement of the members.
+	// heard and agreed are when the last answer came, and the last that took an
+	// agreement of the members.
 	heard, agreed atomic.Int64
 	// proof is when the youngest request was begun that took an agreement of the
-	// members and was answered, in nanoseconds of the clock.
+	// members and was answered.
 	proof atomic.Int64
+	// leaving is set when the connection takes no new calls, and is closed with the
+	// last one under way.
+	leaving atomic.Bool
 
 	// life ends when streams should no longer be here: the connection is gone,
 	// or doubted. Guarded by policy.mu, as are the others.
@@ -49,28 +48,36 @@ type link struct {
 	outdated bool
 	doubted  bool
 	proving  bool
+	motion   motion
+	pulse    pulse
+	dead     bool  // grpc can't send on it any more: it is lost, or its server is leaving
+	caughtUp int64 // when it first served a read that was begun in the present raft term
+	// verdict is why what is under way is not expected to be answered, and since when;
+	// nil while it is.
+	verdict   error
+	verdictAt int64
 }
 
-// clock is the time since a policy began, and the cluster's raft term, which
-// dates what members know of each other.
+// clock is the time since a policy began, in nanoseconds, and the cluster's raft
+// term, which dates what members know of each other.
 type clock struct {
-	epoch time.Time // slot 0 begins
+	epoch time.Time
 
 	term      atomic.Uint64 // the newest raft term that an answer told
-	termSince atomic.Int64  // when that was first told, as slot number
+	termSince atomic.Int64  // when that was first told
+
+	// late is how much later than it wanted to this process has run, all in all: its
+	// timers came late, or it stood still. Such time is not the members'.
+	late atomic.Int64
 }
 
-const (
-	slotTime = 25 * time.Millisecond
-	slots    = 256 // 6.4 s: a request that is older is taken for a younger one
-)
+// at is a moment in the policy's life; 0 stands for never.
+func (c *clock) at(t time.Time) int64 { return max(1, int64(t.Sub(c.epoch))) }
 
-// slotAt is the slot of a moment in the policy's life.
-func (c *clock) slotAt(t time.Time) int64 { return int64(t.Sub(c.epoch) / slotTime) }
-
-// since is how long before now slot began.
-func (c *clock) since(slot int64, now time.Time) time.Duration {
-	return time.Duration(c.slotAt(now)-slot) * slotTime
+// waited is how long a call that was begun at start, when the process had been late
+// by late, has waited by now, without the time by which this process was late since.
+func (c *clock) waited(start, late int64, now time.Time) time.Duration {
+	return time.Duration(c.at(now) - start - (c.late.Load() - late))
 }
 
 // observeTerm notes the raft term that an answer told, and reports whether it is
@@ -79,7 +86,7 @@ func (c *clock) observeTerm(term uint64, now time.Time) bool {
 	for old := c.term.Load(); term > old; old = c.term.Load() {
 		if c.term.CompareAndSwap(old, term) {
 			if old != 0 {
-				c.termSince.Store(c.slotAt(now))
+				c.termSince.Store(c.at(now))
 			}
 			return true
 		}
@@ -94,94 +101,59 @@ func (l *link) observeTerm(term uint64) {
 	}
 }
 
-func newLink(p *policy) *link {
-	l := &link{policy: p, clock: &p.clock}
+func newLink(p *policy, m *member) *link {
+	l := &link{member: m, policy: p, clock: &p.clock}
 	l.gone, l.abandon = context.WithCancel(p.ctx)
 	l.life, l.end = context.WithCancelCause(l.gone)
 	return l
 }
 
-// waiting counts requests under way by the time slot in which they were sent, so
-// that the age of the oldest can be told without a lock or a list: a request adds
-// one to its slot, and takes it away when it ends.
-type waiting [slots]atomic.Int32
-
-func (w *waiting) add(slot int64, n int32) { w[slot%slots].Add(n) }
-
-// oldest returns the slot of the oldest request; none is after now, the present
-// one.
-func (w *waiting) oldest(now int64) (slot int64, ok bool) {
-	for s := max(0, now-slots+1); s <= now; s++ {
-		if w[s%slots].Load() > 0 {
-			return s, true
+// oldest returns when the oldest request was begun that waits for a prompt answer.
+func (l *link) oldest() (at int64, ok bool) {
+	for _, k := range []kind{prompt, costly} {
+		if t, waits := l.calls.oldest(k); waits && (!ok || t < at) {
+			at, ok = t, true
 		}
 	}
-	return 0, false
-}
-
-// kind is where a request of a is counted.
-func (l *link) kind(a *Attempt) *waiting {
-	if a.Write {
-		return &l.writes
+	for i, answered := range []*atomic.Int64{&l.agreed, &l.heard} {
+		if t := l.owed[i].Load(); t > answered.Load() && (!ok || t < at) {
+			at, ok = t, true
+		}
 	}
-	return &l.reads
-}
-
-// count returns how many requests wait.
-func (l *link) count() (n int) {
-	for i := range l.reads {
-		n += int(l.reads[i].Load() + l.writes[i].Load())
-	}
-	return n
+	return at, ok
 }
 
 // silence is how long the oldest request has waited, or since when no answer has
 // come if that is shorter.
 func (l *link) silence(now time.Time) time.Duration {
-	since, ok := l.oldest(l.clock.slotAt(now))
+	since, ok := l.oldest()
 	if !ok {
 		return 0
 	}
-	return l.clock.since(max(since, l.heard.Load()), now)
+	return time.Duration(l.clock.at(now) - max(since, l.heard.Load()))
 }
 
-// oldest returns the slot of the oldest request that waits.
-func (l *link) oldest(now int64) (slot int64, ok bool) {
-	slot = now + 1
-	for _, w := range []*waiting{&l.reads, &l.writes} {
-		if s, waits := w.oldest(now); waits && s < slot {
-			slot, ok = s, true
-		}
-	}
-	for i, answered := range []*atomic.Int64{&l.agreed, &l.heard} {
-		if s := l.owed[i].Load(); s > answered.Load() && s < slot {
-			slot, ok = s, true
-		}
-	}
-	return slot, ok
-}
-
-// owe notes a request of a that was begun in slot, and forsaken.
-func (l *link) owe(a *Attempt, slot int64) {
+// owe notes a request of a that was forsaken.
+func (l *link) owe(a *Attempt) {
 	owed, answered := &l.owed[0], &l.agreed
 	if a.AnyMember {
 		owed, answered = &l.owed[1], &l.heard
 	}
 	if old := owed.Load(); old <= answered.Load() {
-		owed.CompareAndSwap(old, slot) // a younger one need not be noted
+		owed.CompareAndSwap(old, a.start) // a younger one need not be noted
 	}
 }
 
 // hear notes an answer to a request that was begun at start; agreement says that
 // it took one of the members.
 func (l *link) hear(start time.Time, agreement bool) {
-	now := l.clock.slotAt(time.Now())
+	now := l.clock.at(time.Now())
 	l.heard.Store(now)
 	if !agreement {
 		return
 	}
 	l.agreed.Store(now)
-	began := int64(start.Sub(l.clock.epoch))
+	began := l.clock.at(start)
 	for old := l.proof.Load(); began > old; old = l.proof.Load() {
 		if l.proof.CompareAndSwap(old, began) {
 			return
@@ -192,55 +164,5 @@ func (l *link) hear(start time.Time, agreement bool) {
 // provenSince reports whether an agreement was reached over a request that was
 // not begun before t.
 func (l *link) provenSince(t time.Time) bool {
-	return l.proof.Load() >= int64(t.Sub(l.clock.epoch))
-}
-
-// wire is the bytes of one connection, which grpc makes and the policy may
-// break.
-type wire struct {
-	mu     sync.Mutex
-	conn   net.Conn
-	broken bool
-}
-
-type wireKey struct{}
-
-// address returns addr with the wire in its attributes, so that the transport
-// credentials, which see each new connection first, can hand it in with Tap.
-func (w *wire) address(addr resolver.Address) resolver.Address {
-	if addr.Attributes == nil {
-		addr.Attributes = attributes.New(wireKey{}, w)
-	} else {
-		addr.Attributes = addr.Attributes.WithValue(wireKey{}, w)
-	}
-	return addr
-}
-
-// Tap gives the policy the means to break a connection on which its member has
-// fallen silent. Transport credentials call it from ClientHandshake, with the
-// attributes of the address (credentials.ClientHandshakeInfoFromContext) and the
-// connection before the handshake. Without it, requests on a silent connection
-// wait for their deadlines or for HTTP/2's pings.
-func Tap(attrs *attributes.Attributes, conn net.Conn) {
-	w, ok := attrs.Value(wireKey{}).(*wire)
-	if !ok {
-		return
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.broken {
-		_ = conn.Close() // too late to be of use
-		return
-	}
-	w.conn = conn
-}
-
-// sever breaks the connection at once: what is under way on it fails now.
-func (w *wire) sever() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.broken = true
-	if w.conn != nil {
-		_ = w.conn.Close() // whether it was whole does not matter any more
-	}
+	return l.proof.Load() >= l.clock.at(t)
 }

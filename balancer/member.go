@@ -39,22 +39,24 @@ type member struct {
 	judged   time.Time // when it was last demoted or restored
 	shunTill time.Time // when the demotion ends by itself
 	penalty  time.Duration
+	rolls    int       // connections in a row that have reached a member for nothing
+	rolled   time.Time // when that was last
 	muteTill time.Time // it is passed over until then, for it was as silent as the one beside it
 }
 
-func newMember(addr resolver.Address) *member {
-	return &member{name: addr.Addr, addr: addr, state: connectivity.Idle, since: time.Now()}
+func newMember(e endpoint) *member {
+	return &member{name: e.name, addr: e.addr, state: connectivity.Idle, since: time.Now()}
 }
 
-// place takes over where the resolver's newest list puts the member.
-func (m *member) place(index int, addr resolver.Address, r Routing) {
-	m.index, m.leaving = index, false
+// tierOf is the tier of an address.
+func tierOf(addr resolver.Address, r Routing) (t tier) {
 	if r.Prefer != nil {
-		m.tier.rank = r.Prefer(m.name)
+		t.rank = r.Prefer(addr.Addr)
 	}
 	if a, ok := getcdresolver.FromGRPC(addr); ok {
-		m.tier.priority = a.Priority
+		t.priority = a.Priority
 	}
+	return t
 }
 
 // tier is how much an endpoint is preferred, first by its user and then by the

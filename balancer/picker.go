@@ -42,15 +42,16 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 		return balancer.PickResult{}, errNoOther
 	}
 	start := time.Now()
-	if a != nil {
-		a.picked.Store(to)
-		if a.Measure {
-			to.link.kind(a).add(p.policy.clock.slotAt(start), 1)
-			p.policy.watch()
-		}
-		if a.Flow {
-			p.policy.join(to.link, a)
-		}
+	if a == nil {
+		a = &Attempt{} // so that its connection waits for it
+	}
+	a.picked.Store(to)
+	a.start, a.late = p.policy.clock.at(start), p.policy.clock.late.Load()
+	a.received.Store(to.link.wire.received.Load())
+	to.link.calls.add(a)
+	p.policy.watch()
+	if a.Flow {
+		p.policy.join(to.link, a)
 	}
 	return balancer.PickResult{
 		SubConn: to.link.sc,
@@ -98,31 +99,28 @@ func (p *picker) holds(a *Attempt) bool {
 
 // done learns from an RPC that has ended.
 func (p *policy) done(c *connection, a *Attempt, start time.Time, info balancer.DoneInfo) {
-	served := info.Err == nil && info.BytesReceived && (a == nil || !a.AnyMember)
-	if a != nil {
+	served := info.Err == nil && info.BytesReceived && !a.AnyMember
+	if a.Measure && !info.BytesReceived && a.forsaken.Load() {
+		c.link.owe(a)
+		p.watch()
+	}
+	if a.Flow {
+		p.leave(c.link, a)
+	}
+	if info.BytesSent {
+		a.sent.Store(true)
+	}
+	if info.BytesReceived {
+		a.heard.Store(true)
 		if a.Measure {
-			slot := p.clock.slotAt(start)
-			c.link.kind(a).add(slot, -1)
-			if !info.BytesReceived && a.forsaken.Load() {
-				c.link.owe(a, slot)
-				p.watch()
-			}
-		}
-		if a.Flow {
-			p.leave(c.link, a)
-		}
-		if info.BytesSent {
-			a.sent.Store(true)
-		}
-		if info.BytesReceived {
-			a.heard.Store(true)
-		}
-		if a.Measure && info.BytesReceived {
 			c.link.hear(start, served)
 			if info.Err == nil {
 				c.member.observe(time.Since(start), a.Write)
 			}
 		}
+	}
+	if c.link.calls.remove(a) && c.link.leaving.Load() {
+		p.emptied(c.link)
 	}
 	switch {
 	case info.Err != nil && cantServe(info.Err):

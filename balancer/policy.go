@@ -78,6 +78,9 @@ type policy struct {
 	paused  time.Time // no dialling until then
 	dialled time.Time // when any member was last dialled
 	lapsed  []*member // gone from the list and dialled a moment ago
+	left    []*link   // connections that take no new calls, and have some under way
+	single  bool      // there is one address, which may be that of many members
+	cluster uint64    // the cluster that this client is for; 0 while unknown
 	state   connectivity.State
 	shown   []row // as last published
 	timer   *time.Timer
@@ -96,7 +99,8 @@ type policy struct {
 	seeking    bool   // seek runs
 
 	// For watching over silent connections; see stall.go.
-	watching atomic.Bool // the watchdog is set
+	watching atomic.Bool  // the watchdog is set
+	due      atomic.Int64 // when it should run
 	watchdog *time.Timer
 	probes   sync.WaitGroup
 	ctx      context.Context //nolint:containedctx // of the probes, from Build to Close
@@ -119,6 +123,7 @@ type row struct {
 // still listed keep their connections; the one that serves is kept, even when
 // it is gone from the list, until another is connected.
 func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
+	listed := endpoints(s.ResolverState)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -127,7 +132,6 @@ func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
 	if o, ok := s.ResolverState.Attributes.Value(optionsKey{}).(Options); ok {
 		p.opts, p.counters = o, &o.Table.counters
 	}
-	listed := addresses(s.ResolverState)
 	if len(listed) == 0 {
 		p.opts.Logger.Warn("etcd: kept the known endpoints", "cause", "the resolver gave no addresses")
 		return balancer.ErrBadResolverState
@@ -137,20 +141,24 @@ func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
 	p.members = nil
 	p.lapsed = slices.DeleteFunc(p.lapsed, func(m *member) bool { return now.Sub(m.dialled) >= redial })
 	fresh := false
-	for _, addr := range listed {
-		i := slices.IndexFunc(old, func(m *member) bool { return sameAddress(m.addr, addr) })
+	if p.troubled.IsZero() && !p.opts.OneMember {
+		p.troubled = p.clock.epoch // nothing is proven yet
+	}
+	p.single = len(listed) == 2 && sameAddress(listed[0].addr, listed[1].addr)
+	for _, e := range listed {
+		i := slices.IndexFunc(old, func(m *member) bool { return sameAddress(m.addr, e.addr) })
 		var m *member
 		if i >= 0 {
 			m = old[i]
 			old = slices.Delete(old, i, i+1)
 		} else {
-			m, fresh = newMember(addr), true
+			m, fresh = newMember(e), true
 			// One that was gone for a moment is not dialled sooner for it.
 			if i := slices.IndexFunc(p.lapsed, func(l *member) bool { return l.name == m.name }); i >= 0 {
 				m.dialled = p.lapsed[i].dialled
 			}
 		}
-		m.place(len(p.members), addr, p.opts.Routing)
+		m.index, m.tier, m.leaving = len(p.members), e.tier, false
 		p.members = append(p.members, m)
 	}
 	for _, m := range old {
@@ -207,7 +215,11 @@ func (p *policy) Close() {
 	for _, m := range p.members {
 		p.dropLocked(m)
 	}
-	p.members, p.active, p.standby = nil, nil, nil
+	for _, l := range p.left {
+		p.closeLocked(l)
+		l.wire.sever() // grpc has lost sight of it if its server was leaving
+	}
+	p.members, p.active, p.standby, p.left = nil, nil, nil, nil
 	p.opts.Table.publish(nil, nil)
 }
 
@@ -227,28 +239,6 @@ func (p *policy) newRoundsLocked() {
 	}
 }
 
-// dropLocked gives up m's connection. RPCs on it are allowed to complete, though
-// nobody will look after it any more.
-func (p *policy) dropLocked(m *member) {
-	if m.link != nil {
-		if m.ready() && m.link.count() > 0 {
-			time.AfterFunc(lostAfter, m.link.wire.sever)
-		}
-		m.link.end(errLeft)
-		m.link.abandon()
-		m.link.sc.Shutdown()
-		m.link = nil
-	}
-	m.setState(connectivity.Idle)
-	m.setRole(Idle)
-}
-
-// leaveLocked has streams leave l, which lives on for now.
-func (p *policy) leaveLocked(l *link, cause error) {
-	l.end(cause)
-	l.life, l.end = context.WithCancelCause(l.gone)
-}
-
 func (p *policy) failedLocked(m *member, err error) {
 	p.dropLocked(m)
 	m.suspect, m.lastErr = true, err
@@ -259,27 +249,26 @@ func (p *policy) failedLocked(m *member, err error) {
 func (p *policy) connectionChanged(m *member, l *link, s balancer.SubConnState) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	down := s.ConnectivityState == connectivity.Idle || s.ConnectivityState == connectivity.Shutdown
+	l.dead = l.dead || down
 	if p.closed || m.link != l {
 		return // of a connection given up already
 	}
-	switch s.ConnectivityState {
-	case connectivity.Connecting:
+	switch {
+	case s.ConnectivityState == connectivity.Connecting:
 		return
-	case connectivity.Ready:
-		m.setState(connectivity.Ready)
-		m.suspect = false
-		p.rounds, p.paused = 0, time.Time{}
-		p.probes.Go(func() { p.heed(m, l) })
-		if p.opts.Routing.WritesToLeader {
-			p.probes.Go(func() { p.meet(m, l) })
+	case s.ConnectivityState == connectivity.Ready:
+		if !p.opts.OneMember {
+			p.probes.Go(func() { p.introduce(m, l) })
+			return
 		}
-		p.opts.Logger.Debug("etcd: connected", "endpoint", m.name)
-	case connectivity.TransientFailure:
+		p.readyLocked(m, l)
+	case s.ConnectivityState == connectivity.TransientFailure:
 		// The next attempt is a new SubConn's: when to dial is decided here, not
 		// by grpc's backoff for each address.
 		p.failedLocked(m, s.ConnectionError)
 		p.dialled = time.Time{} // the next member's turn need not wait
-	default: // Idle: a connection that was made is gone. Shutdown: likewise.
+	default: // A connection that was made is gone, or its server is leaving.
 		if p.takesLocked(m) {
 			p.troubleLocked(time.Now())
 			p.newRoundsLocked()
@@ -289,9 +278,19 @@ func (p *policy) connectionChanged(m *member, l *link, s balancer.SubConnState) 
 	p.stepLocked()
 }
 
+// readyLocked puts m, which is connected and has said who it is, into use.
+func (p *policy) readyLocked(m *member, l *link) {
+	m.setState(connectivity.Ready)
+	m.suspect = false
+	p.rounds, p.paused = 0, time.Time{}
+	p.probes.Go(func() { p.heed(m, l) })
+	p.opts.Logger.Debug("etcd: connected", "endpoint", m.name)
+}
+
 // stepLocked brings everything into line with the members' states.
 func (p *policy) stepLocked() {
 	now := time.Now()
+	p.rerollLocked(now)
 	p.electLocked(now)
 	p.held = p.holdLocked(now)
 	next := p.overtakenLocked(now)
@@ -467,6 +466,9 @@ func (p *policy) demoteLocked(m *member, cause error) {
 func (p *policy) restoreLocked(m *member) {
 	m.demoted, m.penalty, m.judged = nil, 0, time.Now()
 	m.shunned.Store(false)
+	if m.link != nil {
+		m.link.verdict = nil
+	}
 	p.opts.Logger.Info("etcd: endpoint serves again", "endpoint", m.name)
 }
 

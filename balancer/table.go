@@ -1,6 +1,7 @@
 package balancer
 
 import (
+	"cmp"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -139,7 +140,27 @@ type Options struct {
 	Logger *slog.Logger // not nil; one record per transition, none per call
 
 	Routing Routing
+
+	// Patience is for how long a call that must not be sent again (Attempt.Once) is
+	// waited for on a member that is silent or can't serve, while another can. 0 means
+	// 2 s.
+	Patience time.Duration
+	// Pulse is for how long a connection with nothing but calls that wait may be silent
+	// before its member is asked whether it is there. 0 means 1 s; negative means for
+	// ever.
+	Pulse time.Duration
+	// Cluster is the ID of the only cluster whose members are used. 0 means that of the
+	// first member that answers, unless AnyCluster is set.
+	Cluster    uint64
+	AnyCluster bool
+	// OneMember says that the only address is that of one member, whoever it is: it is
+	// connected to once, and not asked who it is.
+	OneMember bool
 }
+
+func (o *Options) patience() time.Duration { return cmp.Or(o.Patience, DefaultPatience) }
+
+func (o *Options) pulse() time.Duration { return cmp.Or(o.Pulse, time.Second) }
 
 type optionsKey struct{}
 

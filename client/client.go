@@ -50,7 +50,7 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	conn, err := newConn(cfg)
+	conn, err := newConn(cfg, cfg.policy())
 	if err != nil {
 		return nil, err
 	}
@@ -124,19 +124,20 @@ func (c *Client) Close() error {
 	return nil
 }
 
-func newConn(cfg Config) (*Conn, error) {
+func newConn(cfg Config, policy balancer.Options) (*Conn, error) {
 	r, err := resolver.New(cfg.Endpoints, cfg.Resolver)
 	if err != nil {
 		return nil, err
 	}
 	c := &Conn{resolver: r, table: balancer.NewTable(), none: newCredential("")}
+	policy.Table = c.table
 	c.hedges.budget.parts.Store(maxHedges * callsPerHedge)
 	secure := cfg.TLS
 	if secure == nil {
 		secure = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
 	opts := []grpc.DialOption{
-		grpc.WithResolvers(builder{r, balancer.Options{Table: c.table, Logger: cfg.Logger, Routing: cfg.Routing}}),
+		grpc.WithResolvers(builder{r, policy}),
 		grpc.WithDefaultServiceConfig(balancer.ServiceConfig),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDisableRetry(), // what may be sent again is decided in Conn

@@ -68,6 +68,28 @@ type Config struct {
 	// math.MaxInt32. It must not be less than MaxCallSendMsgSize.
 	MaxCallRecvMsgSize int
 
+	// WritePatience is for how long a write is waited for on a member that has fallen
+	// silent, or can't serve, while another one serves. It is counted from when the
+	// write was sent or, while bytes move on the connection, from the last of them.
+	// Then the write is given up, and its error is ambiguous. 0 means 2 s. It is no
+	// limit for writes to members that serve, nor for reads, which leave a member at
+	// once.
+	WritePatience time.Duration
+	// HeartbeatInterval is for how long a connection may carry nothing, while a watch, a
+	// lock or something else waits on it, before its member is asked whether it is
+	// there. So that long it takes at most to look after a member which has fallen
+	// silent under a client that only waits. 0 means 1 s; a negative value means never.
+	HeartbeatInterval time.Duration
+
+	// ClusterID is the ID of the cluster that the client is for, as response headers
+	// have it. Members of other clusters are not used; what is known of them
+	// (Client.Endpoints, and errors) has a *ClusterError. 0 means the cluster of the
+	// first member that answers.
+	ClusterID uint64
+	// AllowClusterChange lets the client use members of any cluster, as when all of it
+	// is replaced by another under the same name. It excludes ClusterID.
+	AllowClusterChange bool
+
 	// Routing says which member gets which request. The zero value sends all to
 	// one member until that fails, and then to the next.
 	Routing balancer.Routing
@@ -131,6 +153,12 @@ func (c Config) validate() error {
 	if c.DialKeepAliveTimeout < 0 {
 		bad("DialKeepAliveTimeout is %v: must be positive, or 0 for %v", c.DialKeepAliveTimeout, defaultKeepAliveTimeout)
 	}
+	if c.WritePatience < 0 {
+		bad("WritePatience is %v: must be positive, or 0 for %v", c.WritePatience, balancer.DefaultPatience)
+	}
+	if c.ClusterID != 0 && c.AllowClusterChange {
+		bad("ClusterID is %x while Config.AllowClusterChange is set: one allows a single cluster, the other any", c.ClusterID)
+	}
 	if c.MaxCallSendMsgSize < 0 {
 		bad("MaxCallSendMsgSize is %d: must be positive, or 0 for %d", c.MaxCallSendMsgSize, defaultMaxSend)
 	}
@@ -159,6 +187,14 @@ func (c Config) withDefaults() Config {
 	c.Resolver.TLS = c.TLS != nil
 	c.Resolver.Logger = c.Logger
 	return c
+}
+
+// policy returns what of c the balancer has to know. The Table is newConn's.
+func (c Config) policy() balancer.Options {
+	return balancer.Options{
+		Logger: c.Logger, Routing: c.Routing,
+		Patience: c.WritePatience, Pulse: c.HeartbeatInterval, Cluster: c.ClusterID, AnyCluster: c.AllowClusterChange,
+	}
 }
 
 func setDefault[T comparable](field *T, value T) {

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -46,6 +47,7 @@ type Conn struct {
 	auth     *authenticator
 	none     *credential // for Authenticate itself
 	hedges   hedges
+	leashes  sync.Pool // of *leash that were not used
 	counters counters
 
 	closed atomic.Bool
@@ -75,15 +77,25 @@ func (c *Conn) Invoke(ctx context.Context, method string, req, reply any, opts .
 
 // invoke sends the request until it is answered, or may not be sent again.
 func (t *try) invoke(req, reply any, opts []grpc.CallOption) error {
+	leash := t.conn.newLeash(t.ctx)
+	defer func() { t.conn.release(leash) }()
 	for {
 		cred, err := t.credential()
 		if err != nil {
 			return t.failed(err)
 		}
-		ctx := newAttempt(t.ctx, cred, t.call.anyMember)
+		if leash.ctx.Err() != nil && t.ctx.Err() == nil {
+			if t.hedge != nil && t.hedge.joined() {
+				return errHedged // it was quicker than a pause
+			}
+			t.conn.release(leash) // used up by the last attempt
+			leash = t.conn.newLeash(t.ctx)
+		}
+		ctx := newAttempt(t.ctx, leash, cred, t.call.anyMember)
 		attempt := &ctx.attempt
 		attempt.Avoid, attempt.Elsewhere = t.avoid, t.elsewhere
 		attempt.Measure, attempt.AnyMember, attempt.Write = !t.call.waits, t.call.anyMember, t.call.proposes
+		attempt.Once = t.call.class == write
 		if t.hedge != nil {
 			t.hedge.begin(ctx)
 		}
@@ -100,6 +112,9 @@ func (t *try) invoke(req, reply any, opts []grpc.CallOption) error {
 			t.alone = true
 			return err
 		}
+		if cause := attempt.GivenUp(); cause != nil {
+			err = status.Error(codes.Unavailable, cause.Error())
+		}
 		done, err := t.judge(err, attempt, cred)
 		if done {
 			if t.appliedBefore(err, req, reply) {
@@ -113,6 +128,23 @@ func (t *try) invoke(req, reply any, opts []grpc.CallOption) error {
 		if err := t.pause(); err != nil {
 			return t.failed(err)
 		}
+	}
+}
+
+func (c *Conn) newLeash(caller context.Context) *leash {
+	l, ok := c.leashes.Get().(*leash)
+	if !ok {
+		l = newLeash()
+	}
+	l.hold(caller)
+	return l
+}
+
+func (c *Conn) release(l *leash) {
+	if l.release() {
+		c.leashes.Put(l)
+	} else {
+		l.cancel()
 	}
 }
 
@@ -139,7 +171,9 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 			attempt.Reset()
 		}
 		attempt.AnyMember, attempt.Flow = t.call.anyMember, flows(method)
+		attempt.Once = t.call.class == write
 		sctx, cancel := context.WithCancelCause(sctx)
+		attempt.Cancel = func() { cancel(errMoved) }
 		c.counters.attempts.Add(1)
 		s, err := c.cc.NewStream(sctx, desc, method, opts...)
 		if err == nil {

@@ -16,31 +16,33 @@ type attemptContext struct {
 
 	attempt  balancer.Attempt
 	metadata context.Context //nolint:containedctx // the credential's, for its one value; nil when the caller's has it
-	cancel   context.Context //nolint:containedctx // ends no later than the caller's; nil for the caller's own
+	cancel   context.Context //nolint:containedctx // the leash's, which ends no later than the caller's
 }
 
-// newAttempt returns the context of an attempt with ctx and cred's metadata.
-func newAttempt(ctx context.Context, cred *credential, anyMember bool) *attemptContext {
-	if _, ok := metadata.FromOutgoingContext(ctx); ok {
-		return &attemptContext{Context: cred.outgoing(ctx, anyMember)}
+// newAttempt returns the context of an attempt with ctx and cred's metadata, which
+// ends with l too.
+func newAttempt(ctx context.Context, l *leash, cred *credential, anyMember bool) *attemptContext {
+	a := &attemptContext{Context: ctx, cancel: l.ctx}
+	a.attempt.Cancel = l.cancel
+	switch _, ok := metadata.FromOutgoingContext(ctx); {
+	case ok:
+		a.Context = cred.outgoing(ctx, anyMember)
+	case anyMember:
+		a.metadata = cred.toAny
+	default:
+		a.metadata = cred.toLeader
 	}
-	if anyMember {
-		return &attemptContext{Context: ctx, metadata: cred.toAny}
-	}
-	return &attemptContext{Context: ctx, metadata: cred.toLeader}
+	return a
 }
 
 // Done implements context.Context.
 func (c *attemptContext) Done() <-chan struct{} {
-	if c.cancel != nil {
-		return c.cancel.Done()
-	}
-	return c.Context.Done()
+	return c.cancel.Done()
 }
 
 // Err implements context.Context. The caller's reason comes first.
 func (c *attemptContext) Err() error {
-	if err := c.Context.Err(); err != nil || c.cancel == nil {
+	if err := c.Context.Err(); err != nil {
 		return err
 	}
 	return c.cancel.Err()
@@ -52,10 +54,8 @@ func (c *attemptContext) Value(key any) any {
 	if key == (balancer.AttemptKey{}) {
 		return &c.attempt
 	}
-	if c.cancel != nil {
-		if v := c.cancel.Value(key); v != nil {
-			return v
-		}
+	if v := c.cancel.Value(key); v != nil {
+		return v
 	}
 	if c.metadata != nil {
 		if v := c.metadata.Value(key); v != nil {
@@ -63,4 +63,31 @@ func (c *attemptContext) Value(key any) any {
 		}
 	}
 	return c.Context.Value(key)
+}
+
+// leash ends an RPC, for the policy or for another copy's answer, without its
+// caller's context. It serves one call after the other until it was used.
+type leash struct {
+	ctx    context.Context //nolint:containedctx // of the RPCs that it holds
+	cancel context.CancelFunc
+	unhook func() bool // the caller's context ends ctx until it is called; nil when that one has no end
+}
+
+func newLeash() *leash {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &leash{ctx: ctx, cancel: cancel}
+}
+
+// hold ends what l holds with caller.
+func (l *leash) hold(caller context.Context) {
+	if caller.Done() != nil {
+		l.unhook = context.AfterFunc(caller, l.cancel)
+	}
+}
+
+// release lets go of the caller, and reports whether l can serve another one.
+func (l *leash) release() bool {
+	loose := l.unhook == nil || l.unhook()
+	l.unhook = nil
+	return loose && l.ctx.Err() == nil
 }

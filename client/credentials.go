@@ -27,7 +27,7 @@ func (t transport) ClientHandshake(ctx context.Context, authority string, conn n
 	// An address that is not of the resolver's making is not trusted to be
 	// plain.
 	attrs := credentials.ClientHandshakeInfoFromContext(ctx).Attributes
-	balancer.Tap(attrs, conn)
+	conn = balancer.Tap(attrs, conn)
 	a, ok := resolver.FromAttributes(attrs)
 	if ok && !a.TLS {
 		return t.plain.ClientHandshake(ctx, authority, conn)

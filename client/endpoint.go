@@ -35,7 +35,10 @@ func (c *Client) dialEndpoint(_ context.Context, endpoint string) (grpc.ClientCo
 	if err := cfg.validate(); err != nil {
 		return nil, nil, err
 	}
-	conn, err := newConn(cfg.withDefaults())
+	cfg = cfg.withDefaults()
+	policy := cfg.policy()
+	policy.OneMember = true
+	conn, err := newConn(cfg, policy)
 	if err != nil {
 		return nil, nil, err
 	}

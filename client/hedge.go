@@ -53,17 +53,13 @@ func (b *budget) spend() bool {
 // hedges is what a Conn keeps for its hedged calls.
 type hedges struct {
 	budget budget
-	pool   sync.Pool // of *hedge that were not cancelled
+	pool   sync.Pool // of *hedge
 }
 
-// hedge is a read's second copy, and the means to cancel the first. It is used
-// for one call after the other until it has cancelled one. The call's own
-// goroutine sends the first copy; the timer's sends the second.
+// hedge is a read's second copy. It is used for one call after the other. The call's
+// own goroutine sends the first copy; the timer's sends the second.
 type hedge struct {
-	ctx    context.Context //nolint:containedctx // of the first copies; ends early when a second one wins
-	cancel context.CancelFunc
-	timer  *time.Timer
-	unhook func() bool // the caller's context ends ctx until it is called; nil when that one has no end
+	timer *time.Timer
 
 	mu      sync.Mutex
 	call    *try              // nil between calls
@@ -93,7 +89,6 @@ func (c *Conn) newHedge() *hedge {
 		return h
 	}
 	h := &hedge{}
-	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.timer = time.AfterFunc(time.Hour, h.fire)
 	h.timer.Stop()
 	return h
@@ -104,9 +99,6 @@ func (t *try) invokeHedged(req any, reply proto.Message, opts []grpc.CallOption)
 	c := t.conn
 	c.hedges.budget.earn()
 	h := c.newHedge()
-	if t.ctx.Done() != nil {
-		h.unhook = context.AfterFunc(t.ctx, h.cancel)
-	}
 	h.mu.Lock()
 	h.call, h.avoid, h.req, h.reply, h.opts = t, t.avoid, req, reply.ProtoReflect().Type(), opts
 	h.delay = hedgeDelay(c.table.ReadLatency())
@@ -121,10 +113,7 @@ func (t *try) invokeHedged(req any, reply proto.Message, opts []grpc.CallOption)
 			proto.Merge(reply, s.reply)
 		}
 	}
-	if (h.unhook == nil || h.unhook()) && h.ctx.Err() == nil {
-		h.unhook = nil
-		c.hedges.pool.Put(h)
-	}
+	c.hedges.pool.Put(h)
 	return err
 }
 
@@ -137,7 +126,6 @@ func hedgeDelay(usual time.Duration) time.Duration {
 
 // begin is told of each attempt to send the first copy.
 func (h *hedge) begin(a *attemptContext) {
-	a.cancel = h.ctx
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.attempt = &a.attempt
@@ -155,12 +143,10 @@ func (h *hedge) fire() {
 		return // of a call that has ended meanwhile
 	}
 	first := h.attempt.Endpoint()
-	if first == "" || !t.conn.table.Spare() {
-		h.timer.Reset(h.delay) // the first is not sent, or there is nobody else
-		h.mu.Unlock()
-		return
-	}
-	if !t.conn.hedges.budget.spend() {
+	if first == "" || !t.conn.table.Spare() || h.attempt.Arriving() || !t.conn.hedges.budget.spend() {
+		// The first is not sent, or there is nobody else, or its answer is on its way,
+		// or reads are late as a whole.
+		h.timer.Reset(h.delay)
 		h.mu.Unlock()
 		return
 	}
@@ -178,7 +164,11 @@ func (h *hedge) fire() {
 	defer s.cancel()
 	s.err = copied.invoke(req, s.reply, opts)
 	if s.won = s.err == nil || ctx.Err() == nil && !copied.alone; s.won {
-		h.cancel()
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.second == s {
+			h.attempt.Cancel()
+		}
 	}
 }
 

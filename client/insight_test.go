@@ -144,6 +144,7 @@ func TestRecordsOfTransitions(t *testing.T) {
 				connected + m3,
 				"WARN etcd: endpoint severed; endpoint=" + m1 + silent,
 				"DEBUG etcd: connection failed; endpoint=" + m1 + silent,
+				"WARN etcd: calls given up; endpoint=" + m1 + "; calls=1" + silent,
 			},
 		},
 		"no leader": {

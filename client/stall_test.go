@@ -9,6 +9,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc/connectivity"
 
+	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/internal/fakeetcd"
 )
@@ -24,8 +25,9 @@ func (r *rig) warm() {
 	time.Sleep(time.Millisecond) // what comes then is later; the bubble's clock stands still otherwise
 }
 
-// A member that keeps its connections and answers nothing is severed: reads move
-// on, a write that was under way is in doubt, and neither waits for its deadline.
+// A member that keeps its connections and answers nothing is left: reads move on at
+// once. A write that was under way has the patience that is its own, and is in doubt
+// then.
 func TestSilentMember(t *testing.T) {
 	for name, silence := range map[string]func(*fakeetcd.Member){
 		"stopped":         (*fakeetcd.Member).Freeze,
@@ -36,18 +38,7 @@ func TestSilentMember(t *testing.T) {
 				t := r.t
 				r.warm()
 				silence(r.cluster.Member(0))
-				start := time.Now()
-				put := make(chan error, 1)
-				go func() { put <- r.put(r.timeout(time.Minute), "k", "v") }()
-				if _, err := r.get(r.timeout(time.Minute)); err != nil {
-					t.Errorf("get: %v", err)
-				}
-				if err := <-put; !client.IsAmbiguous(err) {
-					t.Errorf("put: got %v, want an error that is ambiguous", err)
-				}
-				if d := time.Since(start); d > 600*time.Millisecond {
-					t.Errorf("both took %v, want at most a suspicion and a probe", d)
-				}
+				r.wantPatience(t)
 				if got := r.active(); got != m2 {
 					t.Errorf("active: got %q, want %q", got, m2)
 				}
@@ -61,6 +52,26 @@ func TestSilentMember(t *testing.T) {
 	}
 }
 
+// wantPatience sends a read and a write to a member that will answer neither.
+func (r *rig) wantPatience(t *testing.T) {
+	t.Helper()
+	start := time.Now()
+	put := make(chan error, 1)
+	go func() { put <- r.put(r.timeout(time.Minute), "k", "v") }()
+	if _, err := r.get(r.timeout(time.Minute)); err != nil {
+		t.Errorf("get: %v", err)
+	}
+	if d := time.Since(start); d > 600*time.Millisecond {
+		t.Errorf("the get took %v, want at most a suspicion and a probe", d)
+	}
+	if err := <-put; !client.IsAmbiguous(err) {
+		t.Errorf("put: got %v, want an error that is ambiguous", err)
+	}
+	if d := time.Since(start) - balancer.DefaultPatience; d < 0 || d > 300*time.Millisecond {
+		t.Errorf("the put took its patience and %v, want 0 to 0.3 s", d)
+	}
+}
+
 // A member that is there but can't reach its leader, while another can, is
 // demoted, and what waits on it is released.
 func TestMemberWithoutItsLeader(t *testing.T) {
@@ -69,18 +80,7 @@ func TestMemberWithoutItsLeader(t *testing.T) {
 		r.warm()
 		// It has not noticed yet: it takes requests, and they wait.
 		r.cluster.Member(0).Intercept(hangAllBut(healthCheck))
-		start := time.Now()
-		put := make(chan error, 1)
-		go func() { put <- r.put(r.timeout(time.Minute), "k", "v") }()
-		if _, err := r.get(r.timeout(time.Minute)); err != nil {
-			t.Errorf("get: %v", err)
-		}
-		if err := <-put; !client.IsAmbiguous(err) {
-			t.Errorf("put: got %v, want an error that is ambiguous", err)
-		}
-		if d := time.Since(start); d > time.Second {
-			t.Errorf("both took %v, want at most a suspicion, a probe and the drain", d)
-		}
+		r.wantPatience(t)
 		if got := r.active(); got != m2 {
 			t.Errorf("active: got %q, want %q", got, m2)
 		}

@@ -32,7 +32,7 @@ type suspension struct {
 	Wrong   []string
 
 	Reads, Writes, Events int64
-	Severed, Retired      uint64
+	Severed, GivenUp      uint64
 }
 
 // The client's own process stands still for 3 s, as under a debugger or in a container
@@ -103,8 +103,8 @@ func TestClientSuspended(t *testing.T) {
 	if !got.Kept {
 		t.Error("a lease of 60 s was given up")
 	}
-	if got.Severed != 0 || got.Retired != 0 {
-		t.Errorf("%d connections were severed and %d retired, want none: every member answered", got.Severed, got.Retired)
+	if got.Severed != 0 || got.GivenUp != 0 {
+		t.Errorf("%d connections were severed and %d retired, want none: every member answered", got.Severed, got.GivenUp)
 	}
 }
 
@@ -167,7 +167,7 @@ func beSuspended(t *testing.T, endpoints []string) {
 	told.Kept = long.Err() == nil
 	counters := cl.Counters()
 	told.Wrong, told.Reads, told.Writes, told.Events = w.wrong, w.reads.Load(), w.writes.Load(), w.events.Load()
-	told.Severed, told.Retired = counters.Severed, counters.Retired
+	told.Severed, told.GivenUp = counters.Severed, counters.GivenUp
 	line, err := json.Marshal(told)
 	if err != nil {
 		t.Fatal(err)

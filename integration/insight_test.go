@@ -49,7 +49,7 @@ func counters() []counter {
 		{"doubts", "Times that new requests left a late endpoint.", func(c client.Counters) uint64 { return c.Doubts }},
 		{"demotions", "Times that an endpoint was found unable to serve.", func(c client.Counters) uint64 { return c.Demotions }},
 		{"severed", "Connections broken because their member was silent.", func(c client.Counters) uint64 { return c.Severed }},
-		{"retired", "Connections given up because what waited on them was lost.", func(c client.Counters) uint64 { return c.Retired }},
+		{"given_up", "Calls given up though they had been sent, because no answer was to be expected.", func(c client.Counters) uint64 { return c.GivenUp }},
 	}
 }
 
@@ -356,7 +356,7 @@ func TestCountersUnderFaults(t *testing.T) {
 				load.awaitProgress(t)
 				eventually(t, "the verdict", func() bool {
 					d := since(before, cl.Counters())
-					return d.Failovers > 0 && (!fault.stall || d.Severed+d.Retired > 0)
+					return d.Failovers > 0 && (!fault.stall || d.Severed+d.GivenUp > 0)
 				})
 				load.awaitProgress(t)
 				d, took := since(before, cl.Counters()), time.Since(start)
@@ -374,8 +374,8 @@ func TestCountersUnderFaults(t *testing.T) {
 				if fault.stall && d.Probes == 0 {
 					t.Error("no probes, though it was silent")
 				}
-				if !fault.stall && role == "follower" && d.Severed+d.Retired > 0 {
-					t.Errorf("%d connections severed and %d retired, want none: it was the member that closed them", d.Severed, d.Retired)
+				if !fault.stall && role == "follower" && d.Severed+d.GivenUp > 0 {
+					t.Errorf("%d connections severed and %d retired, want none: it was the member that closed them", d.Severed, d.GivenUp)
 				}
 				// Four a second for each endpoint, at the very most.
 				if most := uint64(3*4*(took.Seconds()+1)) + 3; d.Dials == 0 || d.Dials > most {

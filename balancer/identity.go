@@ -1,0 +1,177 @@
+package balancer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/status"
+)
+
+// ClusterError is why an endpoint is not used: behind it is a member of another
+// cluster than the client's.
+type ClusterError struct {
+	Want, Got uint64 // the clusters' IDs
+}
+
+// Error implements error.
+func (e *ClusterError) Error() string {
+	return fmt.Sprintf("it is a member of cluster %x, and this client is one of cluster %x", e.Got, e.Want)
+}
+
+const (
+	// introduction is how long a new connection's member may take to say who it is.
+	introduction = 5 * time.Second
+	// maxRolls is how often a single address is dialled again because another member
+	// was wanted than the one that was reached; after rollPause it may be again.
+	maxRolls  = 2
+	rollPause = 5 * time.Second
+)
+
+var errAnonymous = errors.New("connected, but it does not say who it is")
+
+// introduce asks a member that has just been connected who it is. Until it has
+// answered, the connection does not count. The proof that it serves, for which the
+// first write waits (hold.go), is asked for at the same time.
+func (p *policy) introduce(m *member, l *link) {
+	ctx, cancel := context.WithTimeout(l.gone, introduction)
+	defer cancel()
+	p.probes.Go(func() {
+		ctx, cancel := context.WithTimeout(l.gone, proofTime)
+		defer cancel()
+		_ = l.readProbe(ctx) // whoever waits for the proof asks again
+	})
+	header, resp, err := l.identify(ctx)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || m.link != l {
+		return
+	}
+	id, cluster := header.GetMemberId(), header.GetClusterId()
+	switch want := p.clusterLocked(); {
+	case err != nil:
+		p.failedLocked(m, fmt.Errorf("%w: %w", errAnonymous, err))
+	case want != 0 && cluster != 0 && cluster != want:
+		p.opts.Logger.Warn("etcd: endpoint is of another cluster", "endpoint", m.name, "cluster", fmt.Sprintf("%x", cluster), "want", fmt.Sprintf("%x", want))
+		p.failedLocked(m, &ClusterError{Want: want, Got: cluster})
+	case p.single && p.knownLocked(m, id) && p.rollLocked(m, time.Now()):
+		p.dropLocked(m)
+	default:
+		if cluster != 0 {
+			p.cluster = cluster
+		}
+		if id != 0 && m.id.Swap(id) != id && m.demoted != nil && p.single {
+			p.restoreLocked(m) // what is known is another's
+		}
+		p.readyLocked(m, l)
+		if resp != nil && p.opts.Routing.WritesToLeader {
+			p.learnLocked(resp)
+		}
+	}
+	p.stepLocked()
+}
+
+// clusterLocked is the cluster whose members alone are used; 0 for any.
+func (p *policy) clusterLocked() uint64 {
+	switch {
+	case p.opts.Cluster != 0:
+		return p.opts.Cluster
+	case p.opts.AnyCluster:
+		return 0
+	default:
+		return p.cluster
+	}
+}
+
+// identify asks for a header of the member's. All are nil when it is not told, as by
+// what only passes etcd's services on.
+func (l *link) identify(ctx context.Context) (*pb.ResponseHeader, *pb.StatusResponse, error) {
+	resp, err := l.status(ctx)
+	if err == nil {
+		return resp.GetHeader(), resp, nil
+	}
+	if ctx.Err() != nil {
+		return nil, nil, err
+	}
+	if !refusedFor(err) {
+		return nil, nil, nil //nolint:nilerr // requests will tell what is wrong with it
+	}
+	header, err := l.refusedWatch(ctx)
+	if ctx.Err() != nil {
+		return nil, nil, err
+	}
+	return header, nil, nil
+}
+
+// refusedWatch gets a header from a member that wants to know who asks before it tells
+// its status, as etcd does since 3.7: a watch that is refused for the same reason is
+// refused with a header (server/etcdserver/api/v3rpc/watch.go, recvLoop).
+func (l *link) refusedWatch(ctx context.Context) (*pb.ResponseHeader, error) {
+	cc, release := l.rpcs()
+	defer release()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := pb.NewWatchClient(cc).Watch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = stream.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{
+		CreateRequest: &pb.WatchCreateRequest{Key: []byte{0}, Filters: []pb.WatchCreateRequest_FilterType{pb.WatchCreateRequest_NOPUT, pb.WatchCreateRequest_NODELETE}},
+	}})
+	if err != nil {
+		return nil, err
+	}
+	answer, err := stream.Recv()
+	return answer.GetHeader(), err
+}
+
+// knownLocked reports whether a member that was reached through the only address is
+// of no use there: the other connection has it, or m's was given up for it.
+func (p *policy) knownLocked(m *member, id uint64) bool {
+	for _, o := range p.members {
+		if id != 0 && o.id.Load() == id && (o != m || m.demoted != nil || errors.Is(m.lastErr, errSilent) && m.suspect) {
+			return true
+		}
+	}
+	return false
+}
+
+// rollLocked reports whether m may be dialled again for another member.
+func (p *policy) rollLocked(m *member, now time.Time) bool {
+	if now.Sub(m.rolled) >= rollPause {
+		m.rolls = 0
+	}
+	if m.rolls >= maxRolls {
+		return false
+	}
+	m.rolls++
+	m.rolled = now
+	m.tried = false
+	return true
+}
+
+// rerollLocked gives up a connection through the only address whose member can't
+// serve: the next one may reach another.
+func (p *policy) rerollLocked(now time.Time) {
+	if !p.single {
+		return
+	}
+	for _, m := range p.members {
+		if m != p.active && m.ready() && m.shunnedAt(now) && m.id.Load() != 0 && p.rollLocked(m, now) {
+			p.dropLocked(m)
+		}
+	}
+}
+
+// refusedFor reports whether err refuses a request for the user that it lacks.
+func refusedFor(err error) bool {
+	switch status.Convert(err).Message() {
+	case rpctypes.ErrorDesc(rpctypes.ErrGRPCUserEmpty), rpctypes.ErrorDesc(rpctypes.ErrGRPCInvalidAuthToken), rpctypes.ErrorDesc(rpctypes.ErrGRPCPermissionDenied):
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,188 @@
+package balancer
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"google.golang.org/grpc/connectivity"
+)
+
+// Leaving a connection and giving up what is under way on it are two decisions.
+//
+// Leaving costs nothing: new requests, and the streams that can be opened again, go
+// elsewhere. It is done at the first doubt, and for reasons that are nobody's fault:
+// other endpoints, a better tier, a server that asks for it (HTTP/2's GOAWAY, RFC 9113
+// section 6.8). A connection that was left lives on until the last call on it has
+// ended, and is looked after for as long.
+//
+// Giving up a call that must not be sent again leaves its fate in doubt. So such a
+// call is given up only when
+//
+//   - its connection has ended, or its context; grpc sees to these;
+//   - its member is silent, or can't serve, another member has served since, and the
+//     call has waited for longer than Options.Patience after the last byte that moved
+//     on the connection: its own last byte had not left before, for all one knows;
+//   - its member has lost it: it serves reads that were begun in a newer raft term
+//     than that in which the call was sent, whose proposal went to a leader that is no
+//     more; or it serves, and the call waits for much longer than slowness explains.
+const (
+	// DefaultPatience is what Options.Patience means when it is 0 (docs/failover.md).
+	DefaultPatience = 2 * time.Second
+	// lostAfter is when a write on a member that serves others is given up, unless
+	// lostFactor times the usual latency is longer. etcd's own limit is 7 s, and it
+	// tells the client (server/etcdserver/v3_server.go, ReqTimeout).
+	lostAfter  = 10 * time.Second
+	lostFactor = 20
+)
+
+// passLocked passes a verdict on l: what is under way on it is not expected to be
+// answered. What can be sent again is given up now, and sent again elsewhere.
+func (p *policy) passLocked(l *link, cause error, start time.Time) {
+	if l.verdict == nil {
+		l.verdictAt = l.clock.at(start)
+	}
+	l.verdict = cause
+	l.calls.giveUp(cause, func(a *Attempt, _ kind) bool { return !a.Once }) // costs nothing: not counted
+	p.leaveLocked(l, cause)
+	p.watch()
+}
+
+// settleLocked gives up what has waited for longer than the patience on a connection
+// under a verdict, and says when to look again.
+func (p *policy) settleLocked(l *link, now time.Time) (in time.Duration, ok bool) {
+	if l.verdict == nil {
+		return 0, false
+	}
+	answered := l.agreed.Load()
+	if l.silent() {
+		answered = l.heard.Load()
+	}
+	if answered > l.verdictAt {
+		l.verdict = nil // it serves after all
+		return 0, false
+	}
+	if l.motion.moves(&l.wire, l.clock.at(now)) {
+		return motionTime, true
+	}
+	patience, served := p.opts.patience(), p.servedSinceLocked(l)
+	next := time.Duration(-1)
+	given, kept, stuck := l.calls.giveUp(l.verdict, func(a *Attempt, k kind) bool {
+		since := max(a.start, l.motion.last)
+		switch {
+		case !a.Once:
+			return true
+		case k == patient:
+			since = max(since, l.verdictAt)
+		}
+		left := patience - l.clock.waited(since, a.late, now)
+		if left <= 0 && served {
+			return true
+		}
+		if left = max(left, turn); next < 0 || left < next {
+			next = left
+		}
+		return false
+	})
+	p.gaveUp(l, given, l.verdict)
+	if l.silent() && kept == 0 && stuck > 0 {
+		l.wire.sever()
+	}
+	return next, next >= 0
+}
+
+// silent reports whether the verdict on l is that its member answers nothing.
+func (l *link) silent() bool { return l.verdict == errSilent } //nolint:errorlint // the very value
+
+// servedSinceLocked reports whether another connection has served a linearizable read
+// since the verdict on l.
+func (p *policy) servedSinceLocked(l *link) bool {
+	return slices.ContainsFunc(p.members, func(m *member) bool {
+		return m.ready() && m.link != l && m.link.agreed.Load() >= l.verdictAt
+	})
+}
+
+// lostLocked gives up the writes on l, which serves others, that will not be answered
+// any more. Reads are not lost: the server asks again for them.
+func (p *policy) lostLocked(l *link, now time.Time) {
+	at, term := l.clock.at(now), l.clock.termSince.Load()
+	if l.proof.Load() < term {
+		l.caughtUp = 0
+	} else if l.caughtUp < term {
+		l.caughtUp = at
+	}
+	// A write that the member has forwarded to the new leader is answered a moment
+	// after the first read.
+	overtaken := l.caughtUp != 0 && time.Duration(at-l.caughtUp) >= max(l.member.suspicion(), again)
+	moves := l.motion.moves(&l.wire, at)
+	tooLong := max(lostAfter, lostFactor*time.Duration(l.member.latency.Load()))
+	given, _, _ := l.calls.giveUp(errLostWrite, func(a *Attempt, k kind) bool {
+		return k == costly && (a.start < term && overtaken || !moves && l.clock.waited(max(a.start, l.motion.last), a.late, now) > tooLong)
+	})
+	p.gaveUp(l, given, errLostWrite)
+}
+
+func (p *policy) gaveUp(l *link, calls int, cause error) {
+	if calls > 0 {
+		p.opts.Logger.Warn("etcd: calls given up", "endpoint", l.member.name, "calls", calls, "cause", cause)
+		p.counters.givenUp.Add(uint64(calls))
+	}
+}
+
+// leaveLocked has streams leave l, which lives on for now.
+func (p *policy) leaveLocked(l *link, cause error) {
+	l.end(cause)
+	l.life, l.end = context.WithCancelCause(l.gone)
+}
+
+// dropLocked takes m's connection out of use. It is closed with the last call that
+// is under way on it.
+func (p *policy) dropLocked(m *member) {
+	l := m.link
+	if l == nil {
+		m.setState(connectivity.Idle)
+		m.setRole(Idle)
+		return
+	}
+	ready := m.ready()
+	m.link = nil
+	m.setState(connectivity.Idle)
+	m.setRole(Idle)
+	l.end(errLeft)
+	l.leaving.Store(true) // before the calls are counted: the last one looks at it
+	_, held, calls := l.calls.count()
+	if p.closed || !ready || calls == 0 {
+		p.closeLocked(l)
+		return
+	}
+	// A connection that was lost has calls for a moment, until grpc ends them; one
+	// whose server is leaving has them until they are answered.
+	if lost := l.dead && l.wire.failed.Load(); held > 0 && l.verdict == nil && !lost {
+		p.opts.Logger.Debug("etcd: connection handed over", "endpoint", m.name, "calls", held)
+		p.counters.handedOver.Add(1)
+	}
+	p.left = append(p.left, l)
+	p.watch()
+}
+
+// emptied is told that the last call on l, which was left, has ended.
+func (p *policy) emptied(l *link) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, _, calls := l.calls.count(); calls > 0 {
+		return
+	}
+	if i := slices.Index(p.left, l); i >= 0 {
+		p.left = slices.Delete(p.left, i, i+1)
+		p.closeLocked(l)
+	}
+}
+
+// closeLocked ends l: at once when nothing more is expected of it.
+func (p *policy) closeLocked(l *link) {
+	l.abandon()
+	l.sc.Shutdown()
+	if l.verdict != nil {
+		l.wire.sever()
+	}
+}

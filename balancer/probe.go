@@ -1,0 +1,207 @@
+package balancer
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/codes"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+)
+
+// verdict is what the probes found.
+type verdict struct {
+	there  bool  // some answer came
+	serves error // nil when it served the linearizable read
+
+	otherThere, otherServes bool // the same of another member
+}
+
+// heard adds what requests have shown since: a member that is slow under load
+// answers others meanwhile.
+func (v verdict) heard(l *link, since time.Time) verdict {
+	at := l.clock.at(since)
+	v.there = v.there || l.heard.Load() > at
+	if l.agreed.Load() > at {
+		v.serves = nil
+	}
+	return v
+}
+
+// worse reports whether the other member is the better one to ask.
+func (v verdict) worse() bool {
+	return v.otherThere && !v.there || v.otherServes && v.serves != nil
+}
+
+// question is what a probe asks, and of whom.
+type question struct {
+	other, read bool
+}
+
+// A probe measures its patience in turns, so that only time counts in which this
+// process ran as it should, and in which the probed connection stood still: where
+// bytes move, the questions and their answers may be queued behind them.
+const (
+	turn = 20 * time.Millisecond
+	// maxProbe ends a probe all the same: what carries bytes for so long, and no
+	// answer to a small question, is of no use.
+	maxProbe = 30 * time.Second
+)
+
+// probe asks l, and other if there is one, and waits for patience at most, or
+// until it is stopped. It calls doubt with what it knows after doubtAfter, unless
+// it knows all by then.
+func (p *policy) probe(l, other *link, patience time.Duration, stop <-chan struct{}, doubt func(verdict)) verdict {
+	ctx, cancel := context.WithTimeout(p.ctx, maxProbe)
+	defer cancel()
+	type answer struct {
+		to  question
+		err error
+	}
+	answers := make(chan answer, 4)
+	want := 0
+	ask := func(to question, on *link) {
+		want++
+		p.probes.Go(func() {
+			if to.read {
+				answers <- answer{to, on.readProbe(ctx)}
+			} else {
+				answers <- answer{to, on.checkHealth(ctx)}
+			}
+		})
+	}
+	ask(question{}, l)
+	ask(question{read: true}, l)
+	if other != nil {
+		ask(question{other: true}, other)
+		ask(question{other: true, read: true}, other)
+	}
+	v := verdict{serves: errCantRead}
+	notServing, doubted := false, false
+	var counted time.Duration
+	begun := time.Now()
+	last := begun
+	turns := time.NewTicker(turn)
+	defer turns.Stop()
+	for want > 0 && counted < patience && time.Since(begun) < maxProbe {
+		var a answer
+		select {
+		case <-turns.C:
+			now := time.Now()
+			counted += p.turn(l, v.there, now.Sub(last), now)
+			last = now
+			if !doubted && counted >= doubtAfter {
+				doubted = true
+				doubt(v)
+			}
+			continue
+		case <-p.ctx.Done():
+			return v
+		case <-stop:
+			return v
+		case a = <-answers: // each ends with ctx at the latest
+			want--
+		}
+		answered := a.err == nil || ctx.Err() == nil || status.Code(a.err) != codes.DeadlineExceeded
+		switch {
+		case !answered:
+		case a.to.other && a.to.read:
+			v.otherThere, v.otherServes = true, a.err == nil
+		case a.to.other:
+			v.otherThere = true
+		case a.to.read:
+			v.there = true
+			v.serves = a.err
+		default:
+			v.there = true
+			notServing = errors.Is(a.err, errNotServing)
+		}
+	}
+	if notServing {
+		v.serves = errNotServing
+	}
+	return v
+}
+
+// turn returns how much of a turn that took elapsed counts. What it took too long is
+// this process's lateness. Once the member has answered the first question, none of
+// the others is queued behind what moves.
+func (p *policy) turn(l *link, there bool, elapsed time.Duration, now time.Time) time.Duration {
+	if late := elapsed - 2*turn; late > 0 {
+		p.clock.late.Add(int64(late))
+		elapsed = 2 * turn
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if l.motion.moves(&l.wire, p.clock.at(now)) && !there {
+		return 0
+	}
+	return elapsed
+}
+
+// checkHealth is answered from memory by a member that runs. Any answer shows
+// that it is there, that it does not know the service as well.
+func (l *link) checkHealth(ctx context.Context) error {
+	cc, release := l.rpcs()
+	defer release()
+	resp, err := healthpb.NewHealthClient(cc).Check(ctx, &healthpb.HealthCheckRequest{})
+	if err == nil && resp.Status == healthpb.HealthCheckResponse_NOT_SERVING {
+		return errNotServing
+	}
+	return err
+}
+
+// readProbe is served by a member that has a leader and a quorum. It has no token.
+func (l *link) readProbe(ctx context.Context) error {
+	cc, release := l.rpcs()
+	defer release()
+	start := time.Now()
+	ctx = metadata.AppendToOutgoingContext(ctx, rpctypes.MetadataRequireLeaderKey, rpctypes.MetadataHasLeader)
+	resp, err := pb.NewKVClient(cc).Range(ctx, &pb.RangeRequest{Key: []byte{0}, CountOnly: true})
+	if err != nil && !proves(err) {
+		return err
+	}
+	if err == nil {
+		l.observeTerm(resp.GetHeader().GetRaftTerm()) //nolint:contextcheck // what follows is the policy's
+	}
+	l.hear(start, true)
+	return nil
+}
+
+// proves reports whether a refusal of a linearizable read comes after the agreement
+// that is asked about, or shows as well that the member works: that it has no token,
+// above all, which etcd looks at when it has read (server/etcdserver/v3_server.go,
+// Range). The refusal is told by its text, since proxies change its code.
+func proves(err error) bool {
+	if cantServe(err) {
+		return false
+	}
+	code := status.Code(err)
+	if e, ok := errors.AsType[rpctypes.EtcdError](rpctypes.Error(status.Error(codes.Unknown, status.Convert(err).Message()))); ok {
+		code = e.Code()
+	}
+	switch code {
+	case codes.InvalidArgument, codes.PermissionDenied, codes.Unauthenticated, codes.DataLoss, codes.Unimplemented:
+		return true
+	default:
+		return false
+	}
+}
+
+// rpcs is the means to send RPCs on the link, until release is called.
+func (l *link) rpcs() (cc grpc.ClientConnInterface, release func()) {
+	producer, release := l.sc.GetOrBuildProducer(prober{})
+	cc, _ = producer.(grpc.ClientConnInterface)
+	return cc, release
+}
+
+// prober is a Producer that hands out the means to send RPCs on one SubConn.
+type prober struct{}
+
+func (prober) Build(cc any) (balancer.Producer, func()) { return cc, func() {} }

@@ -1,0 +1,139 @@
+package balancer
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/attributes"
+	"google.golang.org/grpc/resolver"
+)
+
+// wire is the bytes of one connection, which grpc makes and the policy counts and
+// may break.
+type wire struct {
+	received atomic.Uint64 // bytes that came in
+	sent     atomic.Uint64 // bytes that the kernel took
+	failed   atomic.Bool   // reading or writing has failed, or the connection was closed
+
+	mu     sync.Mutex
+	conn   net.Conn // as it was handed in
+	broken bool
+}
+
+type wireKey struct{}
+
+// address returns addr with the wire in its attributes, so that the transport
+// credentials, which see each new connection first, can hand it in with Tap.
+func (w *wire) address(addr resolver.Address) resolver.Address {
+	if addr.Attributes == nil {
+		addr.Attributes = attributes.New(wireKey{}, w)
+	} else {
+		addr.Attributes = addr.Attributes.WithValue(wireKey{}, w)
+	}
+	return addr
+}
+
+// Tap gives the policy the means to see whether bytes move on a connection, and to
+// break one on which its member has fallen silent. Transport credentials call it
+// from ClientHandshake, with the attributes of the address
+// (credentials.ClientHandshakeInfoFromContext) and the connection before the
+// handshake, and go on with the connection that it returns. Without it a large
+// message on a slow network looks like a stall, and requests on a silent
+// connection wait for their deadlines or for HTTP/2's pings.
+func Tap(attrs *attributes.Attributes, conn net.Conn) net.Conn {
+	w, ok := attrs.Value(wireKey{}).(*wire)
+	if !ok {
+		return conn
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.broken {
+		_ = conn.Close() // too late to be of use
+		return conn
+	}
+	w.conn = conn
+	return &tapped{Conn: conn, wire: w}
+}
+
+// sever breaks the connection at once: what is under way on it fails now.
+func (w *wire) sever() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.broken = true
+	if w.conn != nil {
+		_ = w.conn.Close() // whether it was whole does not matter any more
+	}
+}
+
+// left is how many bytes have left for certain: the other end's kernel has
+// acknowledged them where the system tells, elsewhere this machine's kernel has
+// taken them.
+func (w *wire) left() uint64 {
+	w.mu.Lock()
+	conn := w.conn
+	w.mu.Unlock()
+	sent := w.sent.Load() // before the queue is looked at, which may grow meanwhile
+	queued, _ := unacknowledged(conn)
+	return sent - min(sent, queued)
+}
+
+// tapped counts the bytes of a connection.
+type tapped struct {
+	net.Conn
+
+	wire *wire
+}
+
+// Read implements net.Conn.
+func (t *tapped) Read(p []byte) (int, error) {
+	n, err := t.Conn.Read(p)
+	t.wire.received.Add(uint64(n)) //nolint:gosec // G115: never negative (io.Reader)
+	if err != nil {
+		t.wire.failed.Store(true)
+	}
+	return n, err
+}
+
+// Write implements net.Conn.
+func (t *tapped) Write(p []byte) (int, error) {
+	n, err := t.Conn.Write(p)
+	t.wire.sent.Add(uint64(n)) //nolint:gosec // G115: never negative (io.Writer)
+	if err != nil {
+		t.wire.failed.Store(true)
+	}
+	return n, err
+}
+
+// Close implements net.Conn.
+func (t *tapped) Close() error {
+	t.wire.failed.Store(true)
+	return t.Conn.Close()
+}
+
+// motion tells whether bytes move on a connection, in either direction.
+type motion struct {
+	received, left uint64 // as of the last movement
+	last           int64  // when that was
+}
+
+// A connection stands still when it has carried less than motionBytes within
+// motionTime, which is 16 KiB a second: more than probes and their answers make, and
+// less than what a link carries that is of any use.
+const (
+	motionBytes = 4 << 10
+	motionTime  = 250 * time.Millisecond
+)
+
+// begin forgets what moved before now.
+func (m *motion) begin(w *wire) { m.received, m.left = w.received.Load(), w.left() }
+
+// moves reports whether bytes have moved of late. It must be asked now and then.
+func (m *motion) moves(w *wire, now int64) bool {
+	received, left := w.received.Load(), w.left()
+	if received-m.received >= motionBytes || left >= m.left+motionBytes {
+		*m = motion{received, left, now}
+	}
+	return m.last != 0 && now-m.last < int64(motionTime)
+}
