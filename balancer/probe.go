@@ -3,6 +3,7 @@ package balancer
 import (
 	"context"
 	"errors"
+	"runtime"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -84,7 +85,7 @@ func (p *policy) probe(l, other *link, patience time.Duration, stop <-chan struc
 	}
 	v := verdict{serves: errCantRead}
 	notServing, doubted := false, false
-	var counted time.Duration
+	var counted, took time.Duration // took: until the first answer
 	begun := time.Now()
 	last := begun
 	turns := time.NewTicker(turn)
@@ -93,8 +94,13 @@ func (p *policy) probe(l, other *link, patience time.Duration, stop <-chan struc
 		var a answer
 		select {
 		case <-turns.C:
+			// A timer's goroutine runs at once, those that an answer goes through have to
+			// queue for a processor: do likewise.
+			runtime.Gosched()
 			now := time.Now()
-			counted += p.turn(l, v.there, now.Sub(last), now)
+			// Once one question is answered the other is not queued for long.
+			near := v.there && now.Sub(begun) > 2*took
+			counted += p.turn(l, near, now.Sub(last), now)
 			last = now
 			if !doubted && counted >= doubtAfter {
 				doubted = true
@@ -107,6 +113,9 @@ func (p *policy) probe(l, other *link, patience time.Duration, stop <-chan struc
 			return v
 		case a = <-answers: // each ends with ctx at the latest
 			want--
+			if !a.to.other && took == 0 {
+				took = time.Since(begun)
+			}
 		}
 		answered := a.err == nil || ctx.Err() == nil || status.Code(a.err) != codes.DeadlineExceeded
 		switch {
@@ -129,17 +138,17 @@ func (p *policy) probe(l, other *link, patience time.Duration, stop <-chan struc
 	return v
 }
 
-// turn returns how much of a turn that took elapsed counts. What it took too long is
-// this process's lateness. Once the member has answered the first question, none of
-// the others is queued behind what moves.
-func (p *policy) turn(l *link, there bool, elapsed time.Duration, now time.Time) time.Duration {
+// turn returns how much of a turn that took elapsed counts: what it took too long is
+// this process's lateness, and while bytes move on l it does not count, unless the
+// answer that is waited for can't be queued behind them.
+func (p *policy) turn(l *link, near bool, elapsed time.Duration, now time.Time) time.Duration {
 	if late := elapsed - 2*turn; late > 0 {
 		p.clock.late.Add(int64(late))
 		elapsed = 2 * turn
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if l.motion.moves(&l.wire, p.clock.at(now)) && !there {
+	if l.motion.moves(&l.wire, p.clock.at(now)) && !near {
 		return 0
 	}
 	return elapsed

@@ -54,7 +54,8 @@ func Tap(attrs *attributes.Attributes, conn net.Conn) net.Conn {
 		return conn
 	}
 	w.conn = conn
-	return &tapped{Conn: conn, wire: w}
+	_, told := acknowledged(conn)
+	return &tapped{Conn: conn, wire: w, pieces: !told}
 }
 
 // sever breaks the connection at once: what is under way on it fails now.
@@ -74,9 +75,10 @@ func (w *wire) left() uint64 {
 	w.mu.Lock()
 	conn := w.conn
 	w.mu.Unlock()
-	sent := w.sent.Load() // before the queue is looked at, which may grow meanwhile
-	queued, _ := unacknowledged(conn)
-	return sent - min(sent, queued)
+	if n, ok := acknowledged(conn); ok {
+		return n
+	}
+	return w.sent.Load()
 }
 
 // tapped counts the bytes of a connection.
@@ -84,12 +86,15 @@ type tapped struct {
 	net.Conn
 
 	wire *wire
+	// pieces has large buffers written in pieces, so that it shows how they leave,
+	// where the system does not tell.
+	pieces bool
 }
 
 // Read implements net.Conn.
 func (t *tapped) Read(p []byte) (int, error) {
 	n, err := t.Conn.Read(p)
-	t.wire.received.Add(uint64(n)) //nolint:gosec // G115: never negative (io.Reader)
+	t.wire.received.Add(uint64(n))
 	if err != nil {
 		t.wire.failed.Store(true)
 	}
@@ -97,13 +102,23 @@ func (t *tapped) Read(p []byte) (int, error) {
 }
 
 // Write implements net.Conn.
-func (t *tapped) Write(p []byte) (int, error) {
-	n, err := t.Conn.Write(p)
-	t.wire.sent.Add(uint64(n)) //nolint:gosec // G115: never negative (io.Writer)
-	if err != nil {
-		t.wire.failed.Store(true)
+func (t *tapped) Write(p []byte) (n int, err error) {
+	for {
+		piece := p[n:]
+		if t.pieces && len(piece) > motionBytes {
+			piece = piece[:motionBytes]
+		}
+		var m int
+		m, err = t.Conn.Write(piece)
+		t.wire.sent.Add(uint64(m))
+		n += m
+		if err != nil {
+			t.wire.failed.Store(true)
+		}
+		if err != nil || n >= len(p) {
+			return n, err
+		}
 	}
-	return n, err
 }
 
 // Close implements net.Conn.

@@ -1,8 +1,8 @@
-//go:build !linux
+//go:build !linux || 386 || s390x
 
 package balancer
 
 import "net"
 
-// unacknowledged is not told by this system.
-func unacknowledged(net.Conn) (n uint64, ok bool) { return 0, false }
+// acknowledged is not told by this system, or not to package syscall.
+func acknowledged(net.Conn) (n uint64, ok bool) { return 0, false }
