@@ -84,7 +84,7 @@ func (p *policy) probe(l, other *link, patience time.Duration, stop <-chan struc
 		ask(question{other: true, read: true}, other)
 	}
 	v := verdict{serves: errCantRead}
-	notServing, doubted := false, false
+	doubted := false
 	var counted, took time.Duration // took: until the first answer
 	begun := time.Now()
 	last := begun
@@ -128,12 +128,8 @@ func (p *policy) probe(l, other *link, patience time.Duration, stop <-chan struc
 			v.there = true
 			v.serves = a.err
 		default:
-			v.there = true
-			notServing = errors.Is(a.err, errNotServing)
+			v.there = true // NOT_SERVING, too, and what is on it is answered later: health.go
 		}
-	}
-	if notServing {
-		v.serves = errNotServing
 	}
 	return v
 }
@@ -159,10 +155,7 @@ func (p *policy) turn(l *link, near bool, elapsed time.Duration, now time.Time) 
 func (l *link) checkHealth(ctx context.Context) error {
 	cc, release := l.rpcs()
 	defer release()
-	resp, err := healthpb.NewHealthClient(cc).Check(ctx, &healthpb.HealthCheckRequest{})
-	if err == nil && resp.Status == healthpb.HealthCheckResponse_NOT_SERVING {
-		return errNotServing
-	}
+	_, err := healthpb.NewHealthClient(cc).Check(ctx, &healthpb.HealthCheckRequest{})
 	return err
 }
 
