@@ -178,11 +178,13 @@ func (p *policy) emptied(l *link) {
 	}
 }
 
-// closeLocked ends l: at once when nothing more is expected of it.
+// closeLocked ends l: at once when nothing more is expected of it. grpc waits for its
+// last bytes to leave, for seconds on a connection that is stuck, so nobody waits for
+// grpc.
 func (p *policy) closeLocked(l *link) {
 	l.abandon()
-	l.sc.Shutdown()
 	if l.verdict != nil {
 		l.wire.sever()
 	}
+	p.probes.Go(l.sc.Shutdown)
 }

@@ -472,7 +472,10 @@ func TestOldAnswersAreNoNews(t *testing.T) {
 		begin := func(answer, other error) <-chan error {
 			done, begun := make(chan error, 1), make(chan struct{}, 1)
 			begun <- struct{}{}
-			r.cluster.Member(0).Intercept(func(_ context.Context, _ string, _ any, next func() (any, error)) (any, error) {
+			r.cluster.Member(0).Intercept(func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {
+				if method != pb.KV_Range_FullMethodName {
+					return next()
+				}
 				err := other
 				select {
 				case <-begun:

@@ -8,6 +8,8 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/getcd/getcd/balancer"
 )
 
 // ErrClosed is the cause of errors of calls made on a closed client, or under
@@ -79,6 +81,23 @@ func (e *Error) Error() string {
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// As finds a *ClusterError, which is never a call's cause but may be why an endpoint
+// could not be used (errors.As).
+func (e *Error) As(target any) bool {
+	if t, ok := target.(**ClusterError); ok {
+		for _, a := range e.Attempts {
+			if errors.As(a.Err, t) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// ClusterError says that behind an endpoint there is a member of another cluster than
+// the client's (Config.ClusterID).
+type ClusterError = balancer.ClusterError
 
 // GRPCStatus returns the cause as a gRPC status with the whole text.
 func (e *Error) GRPCStatus() *status.Status {

@@ -46,6 +46,13 @@ func (c *Cluster) Restore(b *Backup) {
 	c.term = 2
 }
 
+// ClusterID is the cluster's ID, as response headers carry it.
+func (c *Cluster) ClusterID() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.id
+}
+
 // SetClusterID makes the members answer with another cluster's ID from now on.
 func (c *Cluster) SetClusterID(id uint64) {
 	c.mu.Lock()
