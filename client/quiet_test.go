@@ -1,0 +1,93 @@
+package client_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/lock"
+)
+
+// A client that does nothing but wait finds a silent member by asking it, once a second
+// at most, and not only when the watch's own heartbeat is due.
+func TestNothingButAWatch(t *testing.T) {
+	run(t, 3, nil, func(r *rig) {
+		t := r.t
+		events := r.Watch(r.timeout(10*time.Minute), "k")
+		other := r.another()
+		time.Sleep(10 * time.Second) // the bubble's clock
+		before := r.cluster.Member(0).Calls(healthCheck)
+		time.Sleep(time.Minute)
+		if n := r.cluster.Member(0).Calls(healthCheck) - before; n < 30 || n > 61 {
+			t.Errorf("the member was asked %d times in a minute, want about once a second", n)
+		}
+		r.cluster.Member(0).Freeze()
+		start := time.Now()
+		if _, err := other.Put(r.timeout(time.Minute), "k", "v"); err != nil {
+			t.Fatal(err)
+		}
+		resp := <-events
+		if d := time.Since(start); resp.Err() != nil || len(resp.Events) != 1 || d > 1500*time.Millisecond {
+			t.Errorf("got %v after %v, want the event within 1.5 s", resp, d)
+		}
+		r.cluster.Member(0).Thaw()
+	})
+}
+
+// A waiter gets the lock soon after it is free, whatever has become of its member.
+func TestNothingButAWaitingLock(t *testing.T) {
+	run(t, 3, nil, func(r *rig) {
+		t := r.t
+		other := r.another()
+		theirs, err := lock.NewMutex(other.Conn(), "l")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := theirs.Lock(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		ours, err := lock.NewMutex(r.Conn(), "l")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := make(chan error, 1)
+		go func() { got <- ours.Lock(r.timeout(10 * time.Minute)) }()
+		time.Sleep(30 * time.Second) // the bubble's clock
+		r.cluster.Member(0).Freeze()
+		synctest.Wait()
+		start := time.Now()
+		if err := theirs.Unlock(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-got; err != nil {
+			t.Errorf("Lock: %v", err)
+		}
+		if d := time.Since(start); d > 1500*time.Millisecond {
+			t.Errorf("the lock was had %v after it was free, want at most 1.5 s", d)
+		}
+		r.cluster.Member(0).Thaw()
+		if err := ours.Unlock(r.timeout(time.Minute)); err != nil {
+			t.Errorf("Unlock: %v", err)
+		}
+	})
+}
+
+// another is a client that uses the last member.
+func (r *rig) another() *client.Client {
+	r.t.Helper()
+	return newClient(r.t, r.cluster, r.cluster.Member(2))
+}
+
+func newClient(t *testing.T, cluster *fakeetcd.Cluster, m *fakeetcd.Member) *client.Client {
+	t.Helper()
+	c, err := client.New(client.Config{Endpoints: []string{m.Addr()}, DialOptions: []grpc.DialOption{grpc.WithContextDialer(cluster.Dialer())}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
