@@ -33,7 +33,7 @@ type conn struct {
 	once sync.Once
 	done chan struct{} // closed by end
 
-	mu     sync.Mutex
+	mu     sync.Mutex // locked after the link's
 	target net.Conn // nil until it is dialled
 }
 
@@ -42,6 +42,8 @@ type chunk struct {
 	data []byte
 	due  time.Time
 	err  error // io.EOF, or why the connection broke
+	// passed, if not nil, is closed when the chunk was passed on.
+	passed chan struct{}
 }
 
 // run forwards until both directions have ended or end is called.
@@ -87,6 +89,14 @@ func (c *conn) dial() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The link's mutex comes before the connection's. A line that is set between
+	// the two leaves the target with large buffers, which the pieces make up for.
+	c.link.mu.Lock()
+	slow := c.link.line != nil
+	c.link.mu.Unlock()
+	if slow {
+		shrink(target)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.target = target
@@ -113,6 +123,26 @@ func (c *conn) end(reset bool) {
 	})
 }
 
+// shrink makes the buffers of both sides as small as those of a link with a line.
+func (c *conn) shrink() {
+	shrink(c.client)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.target != nil {
+		shrink(c.target)
+	}
+}
+
+func shrink(nc net.Conn) {
+	if b, ok := nc.(interface {
+		SetReadBuffer(bytes int) error
+		SetWriteBuffer(bytes int) error
+	}); ok {
+		// They fail when the connection is closed, and then nobody minds.
+		_, _ = b.SetReadBuffer(lineBuffer), b.SetWriteBuffer(lineBuffer)
+	}
+}
+
 func closeConn(nc net.Conn, reset bool) {
 	if tcp, ok := nc.(*net.TCPConn); ok && reset {
 		_ = tcp.SetLinger(0) // makes Close send a reset; it fails when the peer did
@@ -135,13 +165,8 @@ func (c *conn) forward(dst, src net.Conn, d direction) {
 		case <-c.done:
 			return
 		}
-		if wait := time.Until(next.due); wait > 0 {
-			timer.Reset(wait)
-			select {
-			case <-timer.C:
-			case <-c.done:
-				return
-			}
+		if !c.sleep(timer, next.due) {
+			return
 		}
 		if !c.link.pass(c.done) {
 			return
@@ -169,26 +194,67 @@ func (c *conn) forward(dst, src net.Conn, d direction) {
 			c.end(true)
 			return
 		}
+		if next.passed != nil {
+			close(next.passed)
+		}
+	}
+}
+
+// sleep waits until due. It is false when the connection ended before.
+func (c *conn) sleep(timer *time.Timer, due time.Time) bool {
+	wait := time.Until(due)
+	if wait <= 0 {
+		return true
+	}
+	timer.Reset(wait)
+	select {
+	case <-timer.C:
+		return true
+	case <-c.done:
+		return false
 	}
 }
 
 // read turns what arrives into chunks, until the end.
 func (c *conn) read(src net.Conn, chunks chan<- chunk, d direction) {
 	buffer := make([]byte, chunkSize)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
-		n, err := src.Read(buffer)
+		c.link.mu.Lock()
+		way := c.link.line.way(d)
+		c.link.mu.Unlock()
+		into := buffer
+		if way != nil {
+			into = buffer[:way.piece()]
+		}
+		n, err := src.Read(into)
+		if way != nil && n > 0 && !c.sleep(timer, way.accept(n)) {
+			return
+		}
 		c.link.mu.Lock()
 		delay := c.link.delays[d]
 		c.link.mu.Unlock()
-		var due time.Time // the zero time: at once
+		next := chunk{data: append([]byte(nil), into[:n]...)} // due at once
 		if delay > 0 {
-			due = time.Now().Add(delay)
+			next.due = time.Now().Add(delay)
+		} else if way != nil {
+			next.passed = make(chan struct{})
 		}
-		if n > 0 && !c.send(chunks, chunk{data: append([]byte(nil), buffer[:n]...), due: due}) {
+		if n > 0 && !c.send(chunks, next) {
 			return
 		}
 		if err != nil {
-			c.send(chunks, chunk{err: err, due: due})
+			c.send(chunks, chunk{err: err, due: next.due})
+			return
+		}
+		if next.passed == nil {
+			continue
+		}
+		// What the target does not take stays with the sender, and not here.
+		select {
+		case <-next.passed:
+		case <-c.done:
 			return
 		}
 	}

@@ -63,6 +63,7 @@ type Link struct {
 	gate     chan struct{} // closed while bytes may pass
 	away     bool          // the target is known to be gone
 	delays   [2]time.Duration
+	line     *Line // nil is one without limits
 	conns    map[*conn]struct{}
 	stats    Stats
 }
@@ -151,6 +152,21 @@ func (l *Link) Stats() Stats {
 func (l *Link) SetDelay(toTarget, fromTarget time.Duration) error {
 	return l.change(func() error {
 		l.delays = [2]time.Duration{toTarget, fromTarget}
+		return nil
+	})
+}
+
+// SetLine limits how many bytes a second pass, together with all that passes other
+// links with the same line; nil is no limit, which a new link has. It is a property
+// of the way and no fault: Heal leaves it.
+func (l *Link) SetLine(line *Line) error {
+	return l.change(func() error {
+		l.line = line
+		if line != nil {
+			for c := range l.conns {
+				c.shrink()
+			}
+		}
 		return nil
 	})
 }
@@ -327,6 +343,9 @@ func (l *Link) accept(listener net.Listener) {
 		if current {
 			l.conns[c] = struct{}{}
 			l.stats.Accepted++
+			if l.line != nil {
+				c.shrink() // before the first byte: a window that was offered stays
+			}
 			l.wg.Go(c.run)
 		}
 		l.mu.Unlock()

@@ -1,0 +1,147 @@
+package proxy_test
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/getcd/getcd/integration/proxy"
+)
+
+// sink starts a server that counts what it reads, and sends as much as it is told
+// when send is not 0.
+func sink(t *testing.T, send int, counted func(n int)) net.Listener {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	must(t, err)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				defer func() { _ = c.Close() }()
+				if send > 0 {
+					_, _ = c.Write(make([]byte, send))
+					return
+				}
+				buffer := make([]byte, 32<<10)
+				for {
+					n, err := c.Read(buffer)
+					counted(n)
+					if err != nil {
+						return
+					}
+				}
+			})
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		wg.Wait()
+	})
+	return l
+}
+
+// wantTook checks that a transfer took its time. A machine that is busy makes it
+// longer, and never shorter.
+func wantTook(t *testing.T, took, want time.Duration) {
+	t.Helper()
+	if took < want*9/10 || took > want*3/2 {
+		t.Errorf("the transfer took %v, want about %v", took, want)
+	}
+	if took > want*11/10 {
+		t.Logf("the transfer took %v, more than 10 %% over %v: is the machine busy?", took, want)
+	}
+}
+
+// All connections of all links share a line.
+func TestLine(t *testing.T) {
+	const rate, each = 2 << 20, 512 << 10
+	want := 4 * each * time.Second / rate
+	line := proxy.NewLine(rate, rate)
+
+	t.Run("to the targets", func(t *testing.T) {
+		var wg sync.WaitGroup
+		wg.Add(4 * each)
+		server := sink(t, 0, func(n int) { wg.Add(-n) })
+		start := time.Now()
+		for range 2 {
+			l := linkTo(t, proxy.Config{Target: server.Addr().String()})
+			must(t, l.SetLine(line))
+			for range 2 {
+				c := dial(t, "tcp", l.Address())
+				go func() { _, _ = c.Write(make([]byte, each)) }()
+			}
+		}
+		wg.Wait()
+		wantTook(t, time.Since(start), want)
+	})
+	t.Run("back", func(t *testing.T) {
+		server := sink(t, each, nil)
+		start := time.Now()
+		var wg sync.WaitGroup
+		for range 2 {
+			l := linkTo(t, proxy.Config{Target: server.Addr().String()})
+			must(t, l.SetLine(line))
+			for range 2 {
+				c := dial(t, "tcp", l.Address())
+				wg.Go(func() {
+					if n, err := io.Copy(io.Discard, c); n != each || err != nil {
+						t.Errorf("got %d bytes, %v, want %d", n, err, each)
+					}
+				})
+			}
+		}
+		wg.Wait()
+		wantTook(t, time.Since(start), want)
+	})
+}
+
+// What a target does not take stays with the sender: the link holds little itself.
+func TestLinePushesBack(t *testing.T) {
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	must(t, err)
+	defer func() { _ = l.Close() }()
+	way := linkTo(t, proxy.Config{Target: l.Addr().String()})
+	must(t, way.SetLine(proxy.NewLine(16<<20, 0)))
+	must(t, way.Blackhole())
+
+	c := dial(t, "tcp", way.Address())
+	must(t, c.(*net.TCPConn).SetWriteBuffer(64<<10))
+	must(t, c.SetWriteDeadline(time.Now().Add(500*time.Millisecond)))
+	n, err := c.Write(make([]byte, 8<<20))
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("write: got %v, want a timeout", err)
+	}
+	if n > 1<<20 {
+		t.Errorf("the link took %d bytes that nobody reads, want no more than some buffers", n)
+	}
+}
+
+// A line is no fault: it stays when the link is healed, and goes when it is told to.
+func TestLineStays(t *testing.T) {
+	const size = 256 << 10
+	server := sink(t, size, nil)
+	l := linkTo(t, proxy.Config{Target: server.Addr().String()})
+	must(t, l.SetLine(proxy.NewLine(0, 512<<10)))
+	must(t, l.Heal())
+	took := func() time.Duration {
+		start := time.Now()
+		if n, err := io.Copy(io.Discard, dial(t, "tcp", l.Address())); n != size || err != nil {
+			t.Fatalf("got %d bytes, %v, want %d", n, err, size)
+		}
+		return time.Since(start)
+	}
+	wantTook(t, took(), 500*time.Millisecond)
+	must(t, l.SetLine(nil))
+	if got := took(); got > 300*time.Millisecond {
+		t.Errorf("without a line the transfer took %v, want hardly any time", got)
+	}
+}
