@@ -1,0 +1,153 @@
+package bench
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Sizes are written as etcd's limits and networks' rates are meant.
+const (
+	kB = 1000
+	mB = 1000 * kB
+)
+
+// forGood is a stall that ends when the measurement has.
+const forGood = -1
+
+// Case is one row of the table.
+type Case struct {
+	// Read says that the calls are ranges, and not puts.
+	Read bool
+	// Size is that of a value, or of all that a range returns.
+	Size int
+	// Calls are made at the same time.
+	Calls int
+	// Rate is the line's, in bytes per second and direction.
+	Rate int
+	// Each says that each member has a line of its own. Otherwise the line is the
+	// client's: all members share it.
+	Each bool
+	// Endpoints is how many members the client knows.
+	Endpoints int
+	// Stall is for how long the member in use hangs, in the middle of the transfer.
+	Stall time.Duration
+	// For is how long small puts go on, in a case that is no transfer.
+	For time.Duration
+	// Hiccup is how long the member in use hangs of every hiccupPeriod.
+	Hiccup time.Duration
+	// Starved says that the client is a process that gets little CPU.
+	Starved bool
+	// Quick says that the case is part of the quick run.
+	Quick bool
+}
+
+const hiccupPeriod = 5 * time.Second
+
+// Name says all of the case.
+func (c Case) Name() string {
+	var b strings.Builder
+	op := "put"
+	if c.Read {
+		op = "range"
+	}
+	switch {
+	case c.For > 0:
+		fmt.Fprintf(&b, "%ss of %s for %v, %d at once", op, size(c.Size), c.For, c.Calls)
+	case c.Calls == 1:
+		fmt.Fprintf(&b, "%s 1 of %s", op, size(c.Size))
+	default:
+		fmt.Fprintf(&b, "%s %d of %s", op, c.Calls, size(c.Size))
+	}
+	if c.Rate > 0 {
+		fmt.Fprintf(&b, ", %s/s", size(c.Rate))
+		if c.Each {
+			b.WriteString(" each")
+		}
+	}
+	fmt.Fprintf(&b, ", %d endpoint", c.Endpoints)
+	if c.Endpoints > 1 {
+		b.WriteString("s")
+	}
+	switch {
+	case c.Stall == forGood:
+		b.WriteString(", one stalls for good")
+	case c.Stall > 0:
+		fmt.Fprintf(&b, ", one stalls for %v", c.Stall)
+	}
+	if c.Hiccup > 0 {
+		fmt.Fprintf(&b, ", one hangs %v of every %v", c.Hiccup, hiccupPeriod)
+	}
+	if c.Starved {
+		b.WriteString(", a client with little CPU")
+	}
+	return b.String()
+}
+
+func size(n int) string {
+	if n >= mB/10 && n%kB == 0 && (n >= mB || n < mB && n%(mB/10) == 0 && n != mB/10) {
+		return fmt.Sprintf("%g MB", float64(n)/mB)
+	}
+	return fmt.Sprintf("%g kB", float64(n)/kB)
+}
+
+// wire is how long the line needs for the case at least.
+func (c Case) wire() time.Duration {
+	if c.Rate == 0 {
+		return 0
+	}
+	return time.Duration(float64(c.Size) * float64(c.Calls) / float64(c.Rate) * float64(time.Second))
+}
+
+// deadline is generous: what fails is what a client gave up, and not a short limit.
+func (c Case) deadline() time.Duration { return time.Minute + 2*c.wire() }
+
+// timed says that the time is judged. Where each member has a line of its own,
+// clientv3 spreads its calls over all of them, and getcd uses one member by design:
+// several calls at once then take it longer. Where calls go on for a fixed time there
+// is nothing to compare, and with a member stalled for good clientv3 waits for it.
+func (c Case) timed() bool {
+	return c.For == 0 && c.Stall != forGood && !(c.Each && c.Calls > 1)
+}
+
+// Cases are all cases, in the order of the table.
+func Cases() []Case {
+	var all []Case
+	for _, c := range []Case{
+		{Size: kB, Calls: 1, Rate: mB / 5},
+		{Size: kB, Calls: 30, Rate: mB / 2},
+		{Size: kB, Calls: 60, Rate: 20 * mB},
+		{Size: 100 * kB, Calls: 1, Rate: mB / 5},
+		{Size: 100 * kB, Calls: 30, Rate: mB / 2, Quick: true},
+		{Size: 100 * kB, Calls: 60, Rate: 20 * mB},
+		{Size: mB, Calls: 1, Rate: mB / 2},
+		{Size: mB, Calls: 30, Rate: 20 * mB, Quick: true},
+		{Size: mB, Calls: 60, Rate: 2 * mB},
+		{Size: 1400 * kB, Calls: 1, Rate: mB / 5, Quick: true},
+		{Size: 1400 * kB, Calls: 30, Rate: 20 * mB},
+		{Read: true, Size: mB, Calls: 1, Rate: mB / 5},
+		{Read: true, Size: 20 * mB, Calls: 1, Rate: 2 * mB},
+		{Read: true, Size: 50 * mB, Calls: 1, Rate: 20 * mB},
+	} {
+		for _, endpoints := range []int{1, 3} {
+			c.Endpoints = endpoints
+			all = append(all, c)
+		}
+	}
+	return append(all,
+		Case{Size: mB, Calls: 60, Rate: 2 * mB, Each: true, Endpoints: 3},
+		Case{Read: true, Size: 20 * mB, Calls: 1, Rate: 2 * mB, Each: true, Endpoints: 3, Quick: true},
+		Case{Read: true, Size: 50 * mB, Calls: 1, Rate: 20 * mB, Each: true, Endpoints: 3},
+
+		Case{Size: 1400 * kB, Calls: 1, Rate: mB / 2, Endpoints: 1, Stall: 1500 * time.Millisecond},
+		Case{Size: 1400 * kB, Calls: 1, Rate: mB / 2, Endpoints: 3, Stall: 1500 * time.Millisecond, Quick: true},
+		Case{Size: 100 * kB, Calls: 30, Rate: mB / 2, Endpoints: 1, Stall: 1500 * time.Millisecond},
+		Case{Size: 100 * kB, Calls: 30, Rate: mB / 2, Endpoints: 3, Stall: 1500 * time.Millisecond},
+		Case{Read: true, Size: 20 * mB, Calls: 1, Rate: 20 * mB, Endpoints: 1, Stall: 1500 * time.Millisecond},
+		Case{Read: true, Size: 20 * mB, Calls: 1, Rate: 2 * mB, Endpoints: 3, Stall: 1500 * time.Millisecond},
+		Case{Read: true, Size: 20 * mB, Calls: 1, Rate: 20 * mB, Endpoints: 3, Stall: forGood},
+
+		Case{Size: kB, Calls: 8, For: 15 * time.Second, Endpoints: 3, Hiccup: 1500 * time.Millisecond},
+		Case{Size: kB, Calls: 8, For: 10 * time.Second, Endpoints: 3, Starved: true, Quick: true},
+	)
+}

@@ -1,0 +1,96 @@
+package bench
+
+import (
+	"context"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+
+	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/kv"
+)
+
+// The clients, in the order of the table's columns.
+const (
+	Getcd    = "getcd"
+	Clientv3 = "clientv3"
+)
+
+// connection is what the bench needs of a client.
+type connection interface {
+	put(ctx context.Context, key, value string) error
+	// get ranges over a prefix and returns the size of all values.
+	get(ctx context.Context, prefix string) (int, error)
+	// ambiguous says that a put that returned err may have been applied.
+	ambiguous(err error) bool
+	// active is the endpoint in use, empty when any may be.
+	active() string
+	close() error
+}
+
+func dial(name string, endpoints []string) (connection, error) {
+	if name == Getcd {
+		c, err := client.New(client.Config{Endpoints: endpoints})
+		return getcd{c}, err
+	}
+	c, err := clientv3.New(clientv3.Config{Endpoints: endpoints, Logger: zap.NewNop()})
+	return etcd{c}, err
+}
+
+type getcd struct{ c *client.Client }
+
+func (g getcd) put(ctx context.Context, key, value string) error {
+	_, err := g.c.Put(ctx, key, value)
+	return err
+}
+
+func (g getcd) get(ctx context.Context, prefix string) (int, error) {
+	resp, err := g.c.Get(ctx, prefix, kv.WithPrefix())
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	for _, one := range resp.Kvs {
+		n += len(one.Value)
+	}
+	return n, nil
+}
+
+func (g getcd) ambiguous(err error) bool { return client.IsAmbiguous(err) }
+
+func (g getcd) active() string {
+	for _, e := range g.c.Endpoints() {
+		if e.Role == balancer.Active {
+			return e.Address
+		}
+	}
+	return ""
+}
+
+func (g getcd) close() error { return g.c.Close() }
+
+type etcd struct{ c *clientv3.Client }
+
+func (e etcd) put(ctx context.Context, key, value string) error {
+	_, err := e.c.Put(ctx, key, value)
+	return err
+}
+
+func (e etcd) get(ctx context.Context, prefix string) (int, error) {
+	resp, err := e.c.Get(ctx, prefix, clientv3.WithPrefix())
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	for _, one := range resp.Kvs {
+		n += len(one.Value)
+	}
+	return n, nil
+}
+
+func (etcd) ambiguous(error) bool { return false } // clientv3 does not tell
+
+func (etcd) active() string { return "" }
+
+func (e etcd) close() error { return e.c.Close() }

@@ -1,0 +1,2 @@
+// Package bench measures calls with large values over slow links.
+package bench

@@ -1,0 +1,313 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/getcd/getcd/integration/cluster"
+	"github.com/getcd/getcd/integration/proxy"
+)
+
+// Result is what one client's calls came to.
+type Result struct {
+	OK     int `json:"ok"`
+	Failed int `json:"failed"`
+	// Ambiguous is how many of the failed puts the client marked as possibly applied.
+	Ambiguous int `json:"ambiguous"`
+	// Seconds is from the first call's begin to the last one's end; Longest is the
+	// longest call.
+	Seconds float64 `json:"seconds"`
+	Longest float64 `json:"longest_seconds"`
+	// Error is the text of one failure.
+	Error string `json:"error,omitempty"`
+}
+
+const putKey = "slowbench/put/"
+
+// rangeKey is the prefix of a range's keys.
+func rangeKey(size int) string { return "slowbench/range/" + strconv.Itoa(size) + "/" }
+
+// place is a cluster, and the measurement's own way to it.
+type place struct{ cluster *cluster.Cluster }
+
+func (p place) kv(i int) pb.KVClient { return pb.NewKVClient(p.cluster.Members()[i].Control()) }
+
+// fill writes what ranges read, in pieces of 1 MB.
+func (p place) fill(ctx context.Context, cases []Case) error {
+	done := make(map[int]bool)
+	for _, c := range cases {
+		if !c.Read || done[c.Size] {
+			continue
+		}
+		done[c.Size] = true
+		for i := range c.Size / mB {
+			key := rangeKey(c.Size) + strconv.Itoa(i)
+			if _, err := p.kv(0).Put(ctx, &pb.PutRequest{Key: []byte(key), Value: make([]byte, mB)}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// clear frees what puts have written.
+func (p place) clear(ctx context.Context) error {
+	resp, err := p.kv(0).DeleteRange(ctx, &pb.DeleteRangeRequest{Key: []byte(putKey), RangeEnd: []byte("slowbench/put0")})
+	if err != nil || resp.Deleted == 0 {
+		return err // and the revision is the one that was compacted before
+	}
+	_, err = p.kv(0).Compact(ctx, &pb.CompactionRequest{Revision: resp.Header.Revision, Physical: true})
+	return err
+}
+
+// setLines puts the case's line between the members and their clients.
+func (p place) setLines(c Case) error {
+	shared := proxy.NewLine(int64(c.Rate), int64(c.Rate))
+	var errs []error
+	for _, m := range p.cluster.Members() {
+		line := shared
+		switch {
+		case c.Rate == 0:
+			line = nil
+		case c.Each:
+			line = proxy.NewLine(int64(c.Rate), int64(c.Rate))
+		}
+		errs = append(errs, m.ClientLink().SetLine(line))
+	}
+	return errors.Join(errs...)
+}
+
+// measure has a client make the case's calls.
+func (p place) measure(ctx context.Context, name string, c Case) (_ Result, err error) {
+	if err := p.cluster.WaitHealthy(ctx); err != nil {
+		return Result{}, err
+	}
+	if err := p.setLines(Case{}); err != nil { // the client begins at once
+		return Result{}, err
+	}
+	endpoints := p.cluster.Endpoints()[:c.Endpoints]
+	if c.Starved {
+		return starve(ctx, name, endpoints, c)
+	}
+	conn, err := dial(name, endpoints)
+	if err != nil {
+		return Result{}, err
+	}
+	defer func() { err = errors.Join(err, conn.close()) }()
+	victim, err := p.victim(ctx, conn, c)
+	if err != nil {
+		return Result{}, err
+	}
+	if err := p.setLines(c); err != nil {
+		return Result{}, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var beside sync.WaitGroup
+	var stalled error
+	beside.Go(func() { stalled = trouble(ctx, victim, c) })
+	result := load(ctx, conn, c)
+	cancel()
+	beside.Wait()
+	return result, errors.Join(stalled, p.setLines(Case{}), p.clear(context.WithoutCancel(ctx)))
+}
+
+// victim is the member in use, made a follower: an election is another matter.
+func (p place) victim(ctx context.Context, conn connection, c Case) (*cluster.Member, error) {
+	members := p.cluster.Members()[:c.Endpoints]
+	for {
+		call, cancel := context.WithTimeout(ctx, time.Minute)
+		_, err := conn.get(call, "slowbench/nothing") // it has connected
+		cancel()
+		if err != nil {
+			return nil, fmt.Errorf("the first call: %w", err)
+		}
+		victim := members[0]
+		for _, m := range members {
+			if m.Endpoint() == conn.active() {
+				victim = m
+			}
+		}
+		leader, err := p.cluster.Leader(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if leader != victim || c.Stall == 0 && c.Hiccup == 0 {
+			return victim, nil
+		}
+		to := p.cluster.Members()[0]
+		if to == victim {
+			to = p.cluster.Members()[1]
+		}
+		if _, err := pb.NewMaintenanceClient(leader.Control()).MoveLeader(ctx, &pb.MoveLeaderRequest{TargetID: to.ID()}); err != nil {
+			return nil, fmt.Errorf("moving the leadership: %w", err)
+		}
+		if err := sleep(ctx, time.Second); err != nil { // the client may move, too
+			return nil, err
+		}
+	}
+}
+
+// trouble stalls the victim as the case says, until ctx ends at the latest.
+func trouble(ctx context.Context, victim *cluster.Member, c Case) error {
+	hang := func(d time.Duration) error {
+		if err := victim.Pause(); err != nil {
+			return err
+		}
+		_ = sleep(ctx, d)
+		return victim.Continue()
+	}
+	switch {
+	case c.Stall == forGood:
+		if sleep(ctx, c.wire()/2) == nil {
+			return hang(time.Hour)
+		}
+	case c.Stall > 0:
+		if sleep(ctx, c.wire()/2) == nil {
+			return hang(c.Stall)
+		}
+	case c.Hiccup > 0:
+		for sleep(ctx, hiccupPeriod-c.Hiccup) == nil {
+			if err := hang(c.Hiccup); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// load makes the calls.
+func load(ctx context.Context, conn connection, c Case) Result {
+	var (
+		wg     sync.WaitGroup
+		mu     sync.Mutex
+		result Result
+	)
+	value := strings.Repeat("v", c.Size)
+	start := time.Now()
+	for i := range c.Calls {
+		wg.Go(func() {
+			for again := true; again; again = time.Since(start) < c.For && ctx.Err() == nil {
+				call, cancel := context.WithTimeout(ctx, c.deadline())
+				begin := time.Now()
+				var err error
+				if c.Read {
+					var n int
+					if n, err = conn.get(call, rangeKey(c.Size)); err == nil && n != c.Size {
+						err = fmt.Errorf("the range has %d bytes, want %d", n, c.Size)
+					}
+				} else {
+					err = conn.put(call, putKey+strconv.Itoa(i), value)
+				}
+				took := time.Since(begin)
+				cancel()
+				mu.Lock()
+				result.Longest = max(result.Longest, took.Seconds())
+				if err == nil {
+					result.OK++
+				} else {
+					result.Failed++
+					result.Error = err.Error()
+					if !c.Read && conn.ambiguous(err) {
+						result.Ambiguous++
+					}
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	result.Seconds = time.Since(start).Seconds()
+	return result
+}
+
+// starvedEnv holds the work of a process that is a client without CPU.
+const starvedEnv = "SLOWBENCH_STARVED"
+
+type starvedWork struct {
+	Client    string
+	Endpoints []string
+	Case      Case
+}
+
+// starve makes the calls in another process, which has one processor for them and a
+// hundred goroutines that never rest.
+func starve(ctx context.Context, name string, endpoints []string, c Case) (Result, error) {
+	var result Result
+	work, err := json.Marshal(starvedWork{name, endpoints, c})
+	if err != nil {
+		return result, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return result, err
+	}
+	cmd := exec.CommandContext(ctx, self)
+	cmd.Env = append(os.Environ(), "GOMAXPROCS=1", starvedEnv+"="+string(work))
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return result, fmt.Errorf("the client without CPU: %w", err)
+	}
+	return result, json.Unmarshal(out, &result)
+}
+
+// busy is how many goroutines never rest in a client without CPU.
+const busy = 100
+
+// Main makes this process a client without CPU if it was started as one, and does not
+// return then. Call it in the first line of main, after cluster.Main.
+func Main() {
+	text := os.Getenv(starvedEnv)
+	if text == "" {
+		return
+	}
+	if err := runStarved(text); err != nil {
+		_, _ = fmt.Fprintln(os.Stderr, "slowbench:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func runStarved(text string) error {
+	var work starvedWork
+	if err := json.Unmarshal([]byte(text), &work); err != nil {
+		return err
+	}
+	conn, err := dial(work.Client, work.Endpoints)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	_, err = conn.get(ctx, "slowbench/nothing")
+	cancel()
+	if err != nil {
+		return err
+	}
+	for range busy {
+		go func() {
+			for n := 0; ; n++ { //nolint:revive // being busy is all that it does
+			}
+		}()
+	}
+	result := load(context.Background(), conn, work.Case)
+	return json.NewEncoder(os.Stdout).Encode(result)
+}

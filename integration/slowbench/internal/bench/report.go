@@ -1,0 +1,187 @@
+package bench
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+)
+
+const (
+	// MostRatio is how many times clientv3's time getcd may take.
+	MostRatio = 1.2
+	// Slack is what times of any length may differ by, in seconds.
+	Slack = 0.25
+)
+
+// Report is what one run found.
+type Report struct {
+	Setup Setup `json:"setup"`
+	Rows  []Row `json:"rows"`
+}
+
+// Setup is what the numbers depend on.
+type Setup struct {
+	Command  string `json:"command,omitempty"`
+	Clientv3 string `json:"clientv3,omitempty"`
+	Etcd     string `json:"etcd"`
+	Go       string `json:"go"`
+	System   string `json:"system"`
+	CPUs     int    `json:"cpus"`
+}
+
+// Row is one case.
+type Row struct {
+	Case string `json:"case"`
+	// Timed says that the time is judged.
+	Timed bool `json:"timed"`
+	// Results are by client, in the order of the measurements.
+	Results map[string][]Result `json:"results"`
+	// Misses say what getcd does not keep.
+	Misses []string `json:"misses,omitempty"`
+}
+
+// sum adds up the calls of a client, with its median time.
+func (r *Row) sum(client string) Result {
+	var total Result
+	var took []float64
+	for _, one := range r.Results[client] {
+		total.OK += one.OK
+		total.Failed += one.Failed
+		total.Ambiguous += one.Ambiguous
+		total.Longest = max(total.Longest, one.Longest)
+		if one.Error != "" {
+			total.Error = one.Error
+		}
+		took = append(took, one.Seconds)
+	}
+	slices.Sort(took)
+	if n := len(took); n > 0 {
+		total.Seconds = (took[(n-1)/2] + took[n/2]) / 2
+	}
+	return total
+}
+
+// ratio is getcd's time as a multiple of clientv3's, 0 when there is nothing to compare.
+func (r *Row) ratio() float64 {
+	ours, theirs := r.sum(Getcd), r.sum(Clientv3)
+	if !r.Timed || ours.Failed > 0 || theirs.Failed > 0 || theirs.Seconds == 0 {
+		return 0
+	}
+	return ours.Seconds / theirs.Seconds
+}
+
+func (r *Row) judge() {
+	ours, theirs := r.sum(Getcd), r.sum(Clientv3)
+	if ours.Failed > theirs.Failed {
+		r.Misses = append(r.Misses, fmt.Sprintf("%d failed, clientv3 %d", ours.Failed, theirs.Failed))
+	}
+	if ratio := r.ratio(); ratio > MostRatio && ours.Seconds > MostRatio*theirs.Seconds+Slack {
+		r.Misses = append(r.Misses, fmt.Sprintf("%.2f times clientv3's time, at most %.1f wanted", ratio, MostRatio))
+	}
+}
+
+// Misses are those of all cases.
+func (r *Report) Misses() []string {
+	var all []string
+	for _, row := range r.Rows {
+		for _, miss := range row.Misses {
+			all = append(all, row.Case+": "+miss)
+		}
+	}
+	return all
+}
+
+var header = []string{"case", "getcd", "clientv3", "ratio", "missed"}
+
+func (r *Row) cells() []string {
+	ratio := "–"
+	if n := r.ratio(); n > 0 {
+		ratio = fmt.Sprintf("%.2f", n)
+	}
+	return []string{r.Case, r.sum(Getcd).text(), r.sum(Clientv3).text(), ratio, strings.Join(r.Misses, "; ")}
+}
+
+func (r Result) text() string {
+	text := fmt.Sprintf("%d ok", r.OK)
+	if r.Failed > 0 {
+		text = fmt.Sprintf("%d of %d failed", r.Failed, r.OK+r.Failed)
+		if r.Ambiguous > 0 {
+			text += fmt.Sprintf(" (%d ambiguous)", r.Ambiguous)
+		}
+	}
+	text += fmt.Sprintf(", %.2f s", r.Seconds)
+	if r.OK+r.Failed > 1 {
+		text += fmt.Sprintf(" (longest %.2f s)", r.Longest)
+	}
+	return text
+}
+
+func (s Setup) String() string {
+	text := fmt.Sprintf("3 members of etcd %s, clientv3 %s; %s, %s, %d CPUs", s.Etcd, s.Clientv3, s.Go, s.System, s.CPUs)
+	if s.Command != "" {
+		text += "; `" + s.Command + "`"
+	}
+	return text
+}
+
+// WriteText writes a table for a terminal.
+func (r *Report) WriteText(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintf(t, "%s\n\n%s\n", r.Setup, strings.Join(header, "\t"))
+	for i := range r.Rows {
+		_, _ = fmt.Fprintln(t, strings.Join(r.Rows[i].cells(), "\t"))
+	}
+	for i := range r.Rows {
+		for _, name := range []string{Getcd, Clientv3} {
+			if text := r.Rows[i].sum(name).Error; text != "" {
+				_, _ = fmt.Fprintf(t, "\n%s, %s: %s", r.Rows[i].Case, name, text)
+			}
+		}
+	}
+	_, _ = fmt.Fprintln(t)
+	return t.Flush() // with the first error of all
+}
+
+// WriteMarkdown writes the table of docs/slow.md.
+func (r *Report) WriteMarkdown(w io.Writer) error {
+	var b strings.Builder
+	b.WriteString(page)
+	fmt.Fprintf(&b, "%s.\n\n| %s |\n|---|---|---|---|---|\n", r.Setup, strings.Join(header, " | "))
+	for i := range r.Rows {
+		fmt.Fprintf(&b, "| %s |\n", strings.Join(r.Rows[i].cells(), " | "))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// WriteJSON writes everything.
+func (r *Report) WriteJSON(w io.Writer) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(r)
+}
+
+const page = `# Large values and slow links
+
+` + "`go run ./integration/slowbench -markdown docs/slow.md -json docs/slow.json`" + ` writes
+this page. Getcd and etcd's own client make the same calls by turns, on a real cluster,
+over a line of so many bytes a second. The line is the client's own, shared by all
+members, unless a row says that each member has one. The time is that from the first
+call's begin to the last one's end: the median of all runs; failures are added up. A
+deadline is a minute and twice the time that the line needs, so that what fails is what
+a client gave up.
+
+"One stalls" means that the member in use, a follower, hangs (SIGSTOP) when half of the
+bytes have passed. The ratio is getcd's time to clientv3's, where all calls of both
+succeeded. Where each member has a line of its own and several calls are made at once,
+no time is judged: clientv3 spreads them over all members, getcd uses one member at a
+time. "With little CPU" is a process with GOMAXPROCS=1 and 100 goroutines that never rest.
+
+With ` + "`-check`" + ` the program fails when getcd fails more calls than clientv3, or takes more than
+1.2 times its time and 0.25 s.
+
+`

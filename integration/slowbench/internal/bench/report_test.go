@@ -1,0 +1,52 @@
+package bench
+
+import (
+	"reflect"
+	"testing"
+)
+
+func TestJudge(t *testing.T) {
+	for name, test := range map[string]struct {
+		timed        bool
+		ours, theirs []Result
+		want         []string
+	}{
+		"as quick":              {true, []Result{{OK: 1, Seconds: 10}}, []Result{{OK: 1, Seconds: 9}}, nil},
+		"little more of little": {true, []Result{{OK: 1, Seconds: 0.2}}, []Result{{OK: 1, Seconds: 0.05}}, nil},
+		"slower":                {true, []Result{{OK: 1, Seconds: 20}}, []Result{{OK: 1, Seconds: 10}}, []string{"2.00 times clientv3's time, at most 1.2 wanted"}},
+		"slower, not judged":    {false, []Result{{OK: 1, Seconds: 20}}, []Result{{OK: 1, Seconds: 10}}, nil},
+		"the median": {
+			true,
+			[]Result{{OK: 1, Seconds: 10}, {OK: 1, Seconds: 90}, {OK: 1, Seconds: 9}},
+			[]Result{{OK: 1, Seconds: 10}, {OK: 1, Seconds: 9}, {OK: 1, Seconds: 9}}, nil,
+		},
+		"failures":        {true, []Result{{OK: 1}, {Failed: 2}}, []Result{{OK: 2}, {Failed: 1}}, []string{"2 failed, clientv3 1"}},
+		"as many failing": {true, []Result{{Failed: 1, Seconds: 9}}, []Result{{Failed: 1, Seconds: 1}}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			row := Row{Timed: test.timed, Results: map[string][]Result{Getcd: test.ours, Clientv3: test.theirs}}
+			row.judge()
+			if !reflect.DeepEqual(row.Misses, test.want) {
+				t.Errorf("got %q, want %q", row.Misses, test.want)
+			}
+		})
+	}
+}
+
+// Names are unique: -run and the table go by them.
+func TestCaseNames(t *testing.T) {
+	seen := make(map[string]bool)
+	quick := 0
+	for _, c := range Cases() {
+		if seen[c.Name()] {
+			t.Errorf("%q is twice among the cases", c.Name())
+		}
+		seen[c.Name()] = true
+		if c.Quick {
+			quick++
+		}
+	}
+	if quick == 0 || quick == len(seen) {
+		t.Errorf("%d of %d cases are quick ones, want some", quick, len(seen))
+	}
+}

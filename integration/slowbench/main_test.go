@@ -1,0 +1,105 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/getcd/getcd/integration/cluster"
+	"github.com/getcd/getcd/integration/slowbench/internal/bench"
+)
+
+func TestMain(m *testing.M) {
+	cluster.Main()
+	bench.Main()
+	goleak.VerifyTestMain(m)
+}
+
+// TestRun measures short cases on a real cluster, and looks for what must be true of
+// them however fast the machine is.
+func TestRun(t *testing.T) {
+	dir := t.TempDir()
+	var stdout, stderr bytes.Buffer
+	status := run(t.Context(), []string{
+		"-run", "put 1 of 100 kB, 0.2|range 1 of 1 MB, 0.2 MB/s, 3", "-count", "2",
+		"-json", filepath.Join(dir, "slow.json"), "-markdown", filepath.Join(dir, "slow.md"),
+	}, &stdout, &stderr)
+	if status != 0 {
+		t.Fatalf("got the exit status %d, want 0; output:\n%s%s", status, stdout.String(), stderr.String())
+	}
+	t.Logf("the table:\n%s", stdout.String())
+	if want := "2 of 3: put 1 of 100 kB, 0.2 MB/s, 3 endpoints"; !strings.Contains(stderr.String(), want) {
+		t.Errorf("got the progress %q, want %q in it", stderr.String(), want)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "slow.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rep bench.Report
+	if err := json.Unmarshal(text, &rep); err != nil {
+		t.Fatal(err)
+	}
+	if len(rep.Rows) != 3 {
+		t.Fatalf("got %d rows, want 3", len(rep.Rows))
+	}
+	for _, row := range rep.Rows {
+		results := row.Results[bench.Clientv3]
+		if len(results) != 2 || len(row.Results[bench.Getcd]) != 2 {
+			t.Errorf("%s: got the results %+v, want two of each client", row.Case, row.Results)
+			continue
+		}
+		least := 0.4 // 100 kB at 0.2 MB/s need 0.5 s
+		if strings.HasPrefix(row.Case, "range") {
+			least = 4
+		}
+		for _, r := range results {
+			if r.OK != 1 || r.Failed != 0 || r.Seconds < least {
+				t.Errorf("%s: got %+v of clientv3, want a call that took the line's time", row.Case, r)
+			}
+		}
+	}
+	page, err := os.ReadFile(filepath.Join(dir, "slow.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "| put 1 of 100 kB, 0.2 MB/s, 1 endpoint | "; !strings.Contains(string(page), want) {
+		t.Errorf("want %q in the page", want)
+	}
+}
+
+func TestBadFlags(t *testing.T) {
+	for name, test := range map[string]struct{ args, want string }{
+		"no such case": {"-run nothing", "matches no case"},
+		"bad pattern":  {"-run (", "missing closing"},
+		"count":        {"-count 0", "-count is 0, want 1 to 100"},
+		"not a flag":   {"quick", `"quick" is no flag`},
+		"unknown flag": {"-fast", "-help"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var stdout, stderr bytes.Buffer
+			if status := run(t.Context(), strings.Fields(test.args), &stdout, &stderr); status != 2 {
+				t.Errorf("got the exit status %d, want 2", status)
+			}
+			if !strings.Contains(stderr.String(), test.want) {
+				t.Errorf("got %q, want %q in it", stderr.String(), test.want)
+			}
+		})
+	}
+}
+
+func TestListAndHelp(t *testing.T) {
+	for flag, want := range map[string]string{"-list": "put 60 of 1 MB, 2 MB/s, 1 endpoint\n", "-help": "-check"} {
+		var out bytes.Buffer
+		if status := run(t.Context(), []string{flag}, &out, &out); status != 0 {
+			t.Errorf("%s: got the exit status %d, want 0", flag, status)
+		}
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%s: got %q, want %q in it", flag, out.String(), want)
+		}
+	}
+}
