@@ -81,6 +81,43 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// TestRunAlone has clients that do nothing but watch, or wait for a lock.
+func TestRunAlone(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	dir := t.TempDir()
+	var stdout, stderr bytes.Buffer
+	status := run(ctx, []string{
+		"-clients", "getcd,clientv3,dropin", "-faults", "kill", "-roles", "follower", "-kinds", "only-watch,only-lock",
+		"-fault-time", "3s", "-warm-up", "500ms", "-recovery", "1s", "-json", filepath.Join(dir, "report.json"),
+	}, &stdout, &stderr)
+	if status != 0 {
+		t.Fatalf("got the exit status %d, want 0; output:\n%s%s", status, stdout.String(), stderr.String())
+	}
+	t.Logf("the table:\n%s", stdout.String())
+	text, err := os.ReadFile(filepath.Join(dir, "report.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rep report.Report
+	if err := json.Unmarshal(text, &rep); err != nil {
+		t.Fatal(err)
+	}
+	if len(rep.Cells) != 2 || rep.Cells[0].Name() != "kill-follower-only-watch" || rep.Cells[1].Name() != "kill-follower-only-lock" {
+		t.Fatalf("got %+v, want a cell for the watch and one for the lock", rep.Cells)
+	}
+	for _, r := range rep.Cells[1].Rows {
+		if r.OK != 1 || r.Failed != 0 || r.Gap <= 0 || r.Gap > report.Seconds(2*time.Second) {
+			t.Errorf("%s: got %+v, want one lock, soon after it was free", r.Client, r)
+		}
+	}
+	for _, r := range rep.Cells[0].Rows {
+		if r.OK < 20 || len(r.Wrongs) > 0 {
+			t.Errorf("%s: got %+v, want events once each", r.Client, r)
+		}
+	}
+}
+
 // TestRunSecurely has clients with certificates and tokens follow members that
 // move.
 func TestRunSecurely(t *testing.T) {
@@ -237,20 +274,21 @@ func TestBadFlags(t *testing.T) {
 		args string
 		want []string
 	}{
-		"client":         {"-clients getcd,clientv4", []string{`no client "clientv4"`, "getcd, clientv3, clientv3-tuned"}},
-		"fault":          {"-faults kil", []string{`no fault "kil"`, "kill, terminate, sigstop"}},
-		"kind":           {"-kinds puts", []string{`no kind "puts"`, "put, get, serializable"}},
-		"role":           {"-roles boss", []string{`no role "boss"`, "follower, leader"}},
-		"empty name":     {"-faults kill,", []string{`no fault ""`}},
-		"size":           {"-size 2", []string{"2 members, want 3 to 9"}},
-		"fault time":     {"-fault-time 1ms", []string{"fault time is 1ms, want 100ms to 1h"}},
-		"election":       {"-election-timeout 1ms", []string{"election timeout is 1ms, want 50ms to 50s"}},
-		"unknown flag":   {"-fault kill", []string{"-fault", "-help"}},
-		"not a flag":     {"kill", []string{`"kill" is no flag`, "-faults"}},
-		"not a duration": {"-fault-time 3", []string{`"3"`, "fault-time"}},
-		"nothing random": {"-random 1m -faults move", []string{"none of the faults move can be one of several"}},
-		"random apart":   {"-random 1m -apart", []string{"random faults are for all kinds"}},
-		"several":        {"-size 1 -roles x", []string{"1 members", `no role "x"`}},
+		"client":          {"-clients getcd,clientv4", []string{`no client "clientv4"`, "getcd, clientv3, clientv3-tuned"}},
+		"fault":           {"-faults kil", []string{`no fault "kil"`, "kill, terminate, sigstop"}},
+		"kind":            {"-kinds puts", []string{`no kind "puts"`, "put, get, serializable"}},
+		"role":            {"-roles boss", []string{`no role "boss"`, "follower, leader"}},
+		"empty name":      {"-faults kill,", []string{`no fault ""`}},
+		"size":            {"-size 2", []string{"2 members, want 3 to 9"}},
+		"fault time":      {"-fault-time 1ms", []string{"fault time is 1ms, want 100ms to 1h"}},
+		"election":        {"-election-timeout 1ms", []string{"election timeout is 1ms, want 50ms to 50s"}},
+		"unknown flag":    {"-fault kill", []string{"-fault", "-help"}},
+		"not a flag":      {"kill", []string{`"kill" is no flag`, "-faults"}},
+		"not a duration":  {"-fault-time 3", []string{`"3"`, "fault-time"}},
+		"nothing random":  {"-random 1m -faults move", []string{"none of the faults move can be one of several"}},
+		"random apart":    {"-random 1m -apart", []string{"random faults are for all kinds"}},
+		"nothing to lock": {"-faults slow -kinds only-lock", []string{"only-lock are measured in silent faults"}},
+		"several":         {"-size 1 -roles x", []string{"1 members", `no role "x"`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer

@@ -44,12 +44,16 @@ func TestPlan(t *testing.T) {
 		want []string
 	}{
 		"the order of the lists": {
-			bench.Config{Faults: []string{"sigstop", "kill"}, Roles: []string{"leader", "follower"}},
+			bench.Config{Faults: []string{"sigstop", "kill"}, Roles: []string{"leader", "follower"}, Kinds: []string{"put"}},
 			[]string{"kill, follower", "kill, leader", "sigstop, follower", "sigstop, leader"},
 		},
 		"no role in what hits all": {
 			bench.Config{Faults: []string{"restart-all"}},
 			[]string{"restart-all"},
+		},
+		"kinds alone, in faults that silence": {
+			bench.Config{Faults: []string{"slow", "cut"}, Roles: []string{"leader"}, Kinds: []string{"only-lock", "put", "get"}},
+			[]string{"cut, leader", "cut, leader, only-lock", "slow, leader"},
 		},
 		"each kind by itself": {
 			bench.Config{Faults: []string{"cut"}, Roles: []string{"leader"}, Kinds: []string{"get", "put"}, Apart: true},

@@ -55,7 +55,7 @@ const (
 // run measures. It leaves a healthy cluster behind, unless it returns an error.
 func (c *cell) run(ctx context.Context, cl *cluster.Cluster, to target) (_ *report.Cell, err error) {
 	to.endpoints = cl.Endpoints()
-	s := &stage{cluster: cl, target: to, faultTime: c.cfg.FaultTime, rand: rand.New(rand.NewPCG(c.seed, c.seed))}
+	s := &stage{cluster: cl, target: to, faultTime: c.cfg.FaultTime, begun: make(chan struct{}), rand: rand.New(rand.NewPCG(c.seed, c.seed))}
 	defer func() { err = errors.Join(err, c.close(ctx, s)) }()
 	if c.fault.prepare != nil {
 		if err := c.fault.prepare(ctx, s); err != nil {
@@ -102,6 +102,7 @@ func (c *cell) run(ctx context.Context, cl *cluster.Cluster, to target) (_ *repo
 	if err := c.fault.begin(ctx, s); err != nil {
 		return nil, fmt.Errorf("doing it: %w", err)
 	}
+	close(s.begun)
 	if err := s.wait(ctx, c.cfg.FaultTime-(time.Since(origin)-start)); err != nil {
 		return nil, err
 	}
@@ -132,6 +133,7 @@ func (c *cell) run(ctx context.Context, cl *cluster.Cluster, to target) (_ *repo
 
 	result := &report.Cell{
 		Fault: c.fault.name, Text: c.fault.text, Role: c.role,
+		Silent: c.fault.silent, Breaks: c.fault.breaks,
 		Healed:    report.Seconds(healed - start),
 		End:       report.Seconds(stopped - start),
 		Elections: elected.close(start),
@@ -166,6 +168,7 @@ func (c *cell) run(ctx context.Context, cl *cluster.Cluster, to target) (_ *repo
 		row.Misses = result.Misses(*series, row)
 		result.Rows = append(result.Rows, row)
 	}
+	result.Compare()
 	return result, nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/getcd/getcd/integration/faultbench/internal/dropin"
 	"github.com/getcd/getcd/integration/faultbench/internal/etcdclient"
 	"github.com/getcd/getcd/kv"
+	"github.com/getcd/getcd/lock"
 	"github.com/getcd/getcd/watch"
 )
 
@@ -30,6 +31,8 @@ type Client interface {
 	// ends or the lease does, which is an error. It calls renewed with the
 	// lease's ID for each answer to a renewal.
 	KeepLease(ctx context.Context, ttl int64, renewed func(id int64)) error
+	// Lock waits for a lock, calls locked when it has it, and lets it go.
+	Lock(ctx context.Context, name string, locked func()) error
 	// Ambiguous says whether a write that returned err may have been applied.
 	Ambiguous(err error) bool
 	Close() error
@@ -195,6 +198,18 @@ func (g *getcdClient) KeepLease(ctx context.Context, ttl int64, renewed func(id 
 		renewed(int64(granted.ID))
 	}
 	return errEnded
+}
+
+func (g *getcdClient) Lock(ctx context.Context, name string, locked func()) error {
+	mutex, err := lock.NewMutex(g.c.Conn(), name)
+	if err != nil {
+		return err
+	}
+	if err := mutex.Lock(ctx); err != nil {
+		return err
+	}
+	locked()
+	return mutex.Unlock(ctx)
 }
 
 func (g *getcdClient) Close() error { return errors.Join(g.w.Close(), g.c.Close()) }

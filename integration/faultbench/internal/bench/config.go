@@ -161,6 +161,9 @@ func (cfg Config) withDefaults() (Config, error) {
 		}
 		cfg.FaultTime = cfg.Random
 	}
+	if errors.Join(errs...) == nil && len(cells(cfg)) == 0 {
+		errs = append(errs, fmt.Errorf("%s are measured in silent faults and in kill only, and not in random ones", strings.Join(cfg.Kinds, ", ")))
+	}
 	if cfg.Seed == 0 {
 		cfg.Seed = 1 + rand.Uint64N(1<<53-1) // what JSON can hold everywhere
 	}

@@ -22,6 +22,10 @@ type fault struct {
 	lone bool
 	// counts says that what the clients send is counted, from the first call on.
 	counts bool
+	// silent says that the member stops answering and its connections stay.
+	silent bool
+	// breaks says that connections die under the calls in flight.
+	breaks bool
 	// prepare, if not nil, is done before the clients are connected.
 	prepare func(context.Context, *stage) error
 	// begin does it, end undoes it. Either may take its time.
@@ -49,7 +53,7 @@ func faults() []fault {
 			whole: true, unasked: true, lone: true, counts: true, begin: nothing, end: nothing,
 		},
 		{
-			name: "kill", text: "SIGKILL, and a restart on the same port",
+			name: "kill", breaks: true, text: "SIGKILL, and a restart on the same port",
 			begin: func(_ context.Context, s *stage) error { return s.victim.Kill() },
 			end:   restartVictim,
 		},
@@ -59,22 +63,22 @@ func faults() []fault {
 			end:   restartVictim,
 		},
 		{
-			name: "sigstop", text: "SIGSTOP: the member hangs, its connections stay",
+			name: "sigstop", text: "SIGSTOP: the member hangs, its connections stay", silent: true,
 			begin: func(_ context.Context, s *stage) error { return s.victim.Pause() },
 			end:   func(_ context.Context, s *stage) error { return s.victim.Continue() },
 		},
 		{
-			name: "blackhole", text: "nothing passes between the member and its clients; its peers reach it",
+			name: "blackhole", text: "nothing passes between the member and its clients; its peers reach it", silent: true,
 			begin: func(_ context.Context, s *stage) error { return s.victim.ClientLink().Blackhole() },
 			end:   func(_ context.Context, s *stage) error { return s.victim.ClientLink().Heal() },
 		},
 		{
-			name: "cut", text: "connections with the member's peers are reset and refused; its clients reach it",
+			name: "cut", text: "connections with the member's peers are reset and refused; its clients reach it", silent: true,
 			begin: func(_ context.Context, s *stage) error { return s.victim.CutPeers() },
 			end:   func(_ context.Context, s *stage) error { return s.victim.HealPeers() },
 		},
 		{
-			name: "poweroff", text: "nothing passes between the member and anybody",
+			name: "poweroff", text: "nothing passes between the member and anybody", silent: true,
 			begin: func(_ context.Context, s *stage) error {
 				return errors.Join(s.victim.ClientLink().Blackhole(), s.victim.BlackholePeers())
 			},
@@ -88,7 +92,7 @@ func faults() []fault {
 			end:   func(_ context.Context, s *stage) error { return s.victim.ClientLink().Heal() },
 		},
 		{
-			name: "restart-all", text: "SIGKILL of all members, and at once a restart of all", whole: true,
+			name: "restart-all", breaks: true, text: "SIGKILL of all members, and at once a restart of all", whole: true,
 			begin: func(ctx context.Context, s *stage) error {
 				if err := s.cluster.Kill(); err != nil {
 					return err
@@ -104,7 +108,7 @@ func faults() []fault {
 			name: "defragment", text: "the member defragments a database of 64 MiB, again a second after each time", prepare: ballast,
 		}, defragment),
 		{
-			name: "move", text: "all members move to other ports at once, and DNS follows when they are back; clientv3 has the addresses of its start", whole: true, lone: true,
+			name: "move", breaks: true, text: "all members move to other ports at once, and DNS follows when they are back; clientv3 has the addresses of its start", whole: true, lone: true,
 			prepare: publish, begin: move, end: nothing,
 		},
 		{
@@ -112,14 +116,14 @@ func faults() []fault {
 			prepare: enableAuth, begin: expireTokens, end: nothing,
 		},
 		{
-			name: "disk", text: "the member's disk stalls: every fsync and fdatasync waits (held by seccomp_unotify(2), which needs no root)",
+			name: "disk", text: "the member's disk stalls: every fsync and fdatasync waits (held by seccomp_unotify(2), which needs no root)", silent: true,
 			missing: unsupported(cluster.DisksSupported()),
 			begin:   func(ctx context.Context, s *stage) error { return s.victim.StallDisk(ctx) },
 			end:     func(ctx context.Context, s *stage) error { return s.victim.HealDisk(ctx) },
 		},
 		learner(),
 		{
-			name: "replace", text: "the member is removed from the cluster and exits; a new one then takes its place and its endpoint",
+			name: "replace", breaks: true, text: "the member is removed from the cluster and exits; a new one then takes its place and its endpoint",
 			begin: dismiss, end: replace,
 		},
 	}
@@ -128,7 +132,7 @@ func faults() []fault {
 // learner ends with the learner's removal.
 func learner() fault {
 	f := ongoing(fault{
-		name:  "learner",
+		name: "learner", breaks: true,
 		text:  "a learner is among the endpoints when the connections to all others break; it is promoted halfway, and removed at the end",
 		whole: true, lone: true, prepare: addLearner,
 	}, promoteLater)

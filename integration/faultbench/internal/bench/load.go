@@ -37,6 +37,11 @@ type worker struct {
 	watchFrom int64
 	versions  []int64
 
+	// Of a wait for a lock: closed when the fault begins, and how to reach a member
+	// that it does not hit.
+	begun   <-chan struct{}
+	healthy func(begun bool) (pb.KVClient, pb.LeaseClient)
+
 	// Of a kept lease: those that were kept, one after the other, and whether
 	// the last one lived at the end, as told by control.
 	control  func() pb.LeaseClient
@@ -157,6 +162,8 @@ func startLoads(ctx context.Context, cfg Config, prefix string, s *stage, client
 					ops:    make(map[string][]history.Op),
 
 					control:   control,
+					begun:     s.begun,
+					healthy:   s.healthy,
 					watchFrom: resp.Header.GetRevision() + 1,
 				})
 			}
@@ -195,7 +202,7 @@ func (l *loads) end() {
 func (l *loads) series(fault time.Duration) []report.Series {
 	var all []report.Series
 	for _, one := range l.all {
-		s := report.Series{Client: one.of.name, Kind: one.kind.name, Write: one.kind.writes, Marks: one.of.marks, Held: one.of.held}
+		s := report.Series{Client: one.of.name, Kind: one.kind.name, Write: one.kind.writes, Marks: one.of.marks, Held: one.of.held, Alone: one.kind.alone}
 		for _, w := range one.workers {
 			calls := slices.Clone(w.samples)
 			for i := range calls {

@@ -22,7 +22,7 @@ const (
 // times between them, all as the seed says.
 func randomly(among []fault, seed uint64) fault {
 	return ongoing(fault{
-		name: "random", text: fmt.Sprintf("random faults of random members, one after the other; seed %d", seed), whole: true,
+		name: "random", text: fmt.Sprintf("random faults of random members, one after the other; seed %d", seed), whole: true, breaks: true,
 		prepare: func(ctx context.Context, s *stage) error {
 			for _, f := range among {
 				if f.prepare == nil {

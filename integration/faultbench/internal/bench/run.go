@@ -88,16 +88,26 @@ func Run(ctx context.Context, cfg Config) (rep *report.Report, err error) {
 
 // cells are what is to be measured, in the order of the lists.
 func cells(cfg Config) []cell {
-	var chosen []kind
+	var chosen, alone []kind
 	for _, k := range kinds() {
-		if slices.Contains(cfg.Kinds, k.name) {
+		switch {
+		case !slices.Contains(cfg.Kinds, k.name):
+		case k.alone:
+			alone = append(alone, k)
+		default:
 			chosen = append(chosen, k)
 		}
+	}
+	if cfg.Random > 0 && len(chosen) == 0 {
+		return nil
 	}
 	if cfg.Random > 0 {
 		return []cell{{cfg: cfg, fault: randomly(random(cfg), cfg.Seed), kinds: chosen}}
 	}
-	groups := [][]kind{chosen}
+	var groups [][]kind
+	if len(chosen) > 0 {
+		groups = [][]kind{chosen}
+	}
 	if cfg.Apart {
 		groups = nil
 		for _, k := range chosen {
@@ -116,6 +126,14 @@ func cells(cfg Config) []cell {
 		for _, role := range roles {
 			for _, group := range groups {
 				plan = append(plan, cell{cfg: cfg, fault: f, role: role, kinds: group})
+			}
+			if !f.silent && f.name != "kill" {
+				continue
+			}
+			for _, k := range alone {
+				one := cell{cfg: cfg, fault: f, role: role, kinds: []kind{k}}
+				one.cfg.Apart, one.cfg.Workers = true, 1
+				plan = append(plan, one)
 			}
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
 	"github.com/getcd/getcd/integration/cluster"
 	"github.com/getcd/getcd/integration/dnsserver"
 	"github.com/getcd/getcd/integration/faultbench/internal/report"
@@ -24,6 +26,7 @@ type stage struct {
 	mu       sync.Mutex // guards controls
 	controls map[*cluster.Member]*authorized
 
+	begun     chan struct{} // closed at the fault's first moment
 	faultTime time.Duration
 	origin    time.Time
 	rand      *rand.Rand             // what chance decides
@@ -33,6 +36,16 @@ type stage struct {
 	halt   func() error // ends what during has begun
 	broken chan error   // has what ended it before; nil when nothing was begun
 	undo   []func(context.Context) error
+}
+
+// healthy reaches a member that the fault does not hit. Until it has begun that is any.
+func (s *stage) healthy(begun bool) (pb.KVClient, pb.LeaseClient) {
+	m := s.cluster.Members()[0]
+	if begun && m == s.victim {
+		m = another(s.cluster, m)
+	}
+	control := s.control(m)
+	return pb.NewKVClient(control), pb.NewLeaseClient(control)
 }
 
 // atEnd has f called when the measurement is over, the latest first.

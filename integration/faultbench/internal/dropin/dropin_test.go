@@ -27,9 +27,10 @@ func TestOnlyTheImportPathDiffers(t *testing.T) {
 		return nil
 	}
 	const etcd, getcd = `clientv3 "go.etcd.io/etcd/client/v3"`, `clientv3 "github.com/getcd/getcd/clientv3"`
+	const etcdLocks, getcdLocks = `"go.etcd.io/etcd/client/v3/concurrency"`, `"github.com/getcd/getcd/clientv3/concurrency"`
 	want := read("../etcdclient/client.go")
 	for i, l := range want {
-		want[i] = strings.Replace(l, etcd, getcd, 1)
+		want[i] = strings.NewReplacer(etcd, getcd, etcdLocks, getcdLocks).Replace(l)
 	}
 	if diff := cmp.Diff(want, read("client.go")); diff != "" {
 		t.Errorf("go generate was not run (-want +got):\n%s", diff)

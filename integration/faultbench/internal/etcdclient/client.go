@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/concurrency"
 )
 
 // Client is a client of etcd as the bench uses one.
@@ -99,6 +100,20 @@ func (v *Client) KeepLease(ctx context.Context, ttl int64, renewed func(id int64
 		renewed(int64(granted.ID))
 	}
 	return errEnded
+}
+
+// Lock waits for a lock, calls locked when it has it, and lets it go.
+func (v *Client) Lock(ctx context.Context, name string, locked func()) error {
+	session, err := concurrency.NewSession(v.c, concurrency.WithContext(ctx))
+	if err != nil {
+		return err
+	}
+	mutex := concurrency.NewMutex(session, name)
+	if err := mutex.Lock(ctx); err != nil {
+		return errors.Join(err, session.Close())
+	}
+	locked()
+	return errors.Join(mutex.Unlock(ctx), session.Close())
 }
 
 // Ambiguous is true of all errors, because clientv3 does not tell.

@@ -68,6 +68,10 @@ type Cell struct {
 	// single victim.
 	Role   string `json:"role,omitempty"`
 	Victim string `json:"victim,omitempty"`
+	// Silent says that the member stopped answering while its connections stayed,
+	// Breaks that connections died under the calls in flight.
+	Silent bool `json:"silent,omitempty"`
+	Breaks bool `json:"breaks,omitempty"`
 	// Healed is when undoing the fault began, End when the measurement ended.
 	Healed Seconds `json:"healed_seconds"`
 	End    Seconds `json:"end_seconds"`

@@ -103,6 +103,10 @@ func TestMisses(t *testing.T) {
 	watch.Kind, lease.Kind = "watch", "lease"
 	rival := put
 	rival.Held = false
+	silent := follower
+	silent.Silent = true
+	alone := watch
+	alone.Alone = true
 	gap := func(ms int) report.Row { return report.Row{Gap: report.Seconds(time.Duration(ms) * time.Millisecond)} }
 	fails := func(n, marked int) report.Row { return report.Row{Failed: n, Ambiguous: &marked} }
 
@@ -130,6 +134,11 @@ func TestMisses(t *testing.T) {
 		"a watch that lost events":         {follower, watch, report.Row{Wrongs: []string{"events lost"}}, []string{"events lost"}},
 		"a lease that survived":            {follower, lease, gap(1700), nil},
 		"a lease that did not":             {follower, lease, report.Row{Wrongs: []string{"4 leases lost"}}, []string{"4 leases lost"}},
+		"a silent follower's write":        {silent, put, gap(2300), nil},
+		"a silent follower's slow write":   {silent, put, gap(2301), []string{"a gap of 2.301 s, at most 2.300 s wanted"}},
+		"a silent follower's read":         {silent, get, gap(301), []string{"a gap of 0.301 s, at most 0.300 s wanted"}},
+		"nothing but a watch":              {silent, alone, gap(1500), nil},
+		"nothing but a late watch":         {silent, alone, gap(1501), []string{"a gap of 1.501 s, at most 1.500 s wanted"}},
 		"the whole cluster":                {report.Cell{}, put, gap(9000), nil},
 		"a client that is held to nothing": {follower, rival, gap(9000), nil},
 	} {
@@ -384,5 +393,33 @@ func TestName(t *testing.T) {
 		if got := c.Name(); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
+	}
+}
+
+func TestCompare(t *testing.T) {
+	for name, test := range map[string]struct {
+		cell report.Cell
+		want []string
+	}{
+		"more":                     {report.Cell{Rows: []report.Row{{Client: "getcd", Kind: "put", Failed: 2}, {Client: "clientv3", Kind: "put", Failed: 1}}}, []string{"2 failed, of clientv3 only 1"}},
+		"as many":                  {report.Cell{Rows: []report.Row{{Client: "getcd", Kind: "put", Failed: 2}, {Client: "clientv3", Kind: "put", Failed: 2}}}, nil},
+		"connections died":         {report.Cell{Breaks: true, Rows: []report.Row{{Client: "getcd", Kind: "put", Failed: 2}, {Client: "clientv3", Kind: "put"}}}, nil},
+		"nobody to compare with":   {report.Cell{Rows: []report.Row{{Client: "getcd", Kind: "put", Failed: 2}}}, nil},
+		"other kinds don't matter": {report.Cell{Rows: []report.Row{{Client: "getcd", Kind: "get", Failed: 2}, {Client: "clientv3", Kind: "get"}}}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test.cell.Compare()
+			if got := test.cell.Rows[0].Misses; !reflect.DeepEqual(got, test.want) {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+// What counts of the one wait for a lock is how late it was.
+func TestSummarizeLock(t *testing.T) {
+	s := report.Series{Kind: "only-lock", Alone: true, Workers: [][]report.Sample{{{Start: 500 * time.Millisecond, End: 2 * time.Second}}}}
+	if got, want := report.Summarize(s, 18*time.Second).Gap, report.Seconds(1500*time.Millisecond); got != want {
+		t.Errorf("got a gap of %v, want %v", got, want)
 	}
 }

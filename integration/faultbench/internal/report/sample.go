@@ -38,7 +38,9 @@ type Series struct {
 	// Marks says that the client tells ambiguous failures from certain ones.
 	Marks bool
 	// Held says that the client is to keep the bounds of Cell.Misses.
-	Held    bool
+	Held bool
+	// Alone says that its worker made all the client's traffic.
+	Alone   bool
 	Workers [][]Sample
 	// Errors are texts of the first failures.
 	Errors  []string
@@ -121,6 +123,12 @@ func Summarize(s Series, end time.Duration) Row {
 			}
 		}
 		row.Gap = max(row.Gap, Seconds(gap(calls, end)))
+	}
+	if s.Kind == onlyLock {
+		row.Gap = 0 // there is one call only: how late it was counts
+		for _, one := range took {
+			row.Gap = max(row.Gap, Seconds(one))
+		}
 	}
 	if s.Write && s.Marks {
 		row.Ambiguous = &ambiguous
