@@ -22,9 +22,11 @@
 // A member that keeps its connection and does not answer is suspected when a
 // request has waited for several times the usual latency, or a stream has fallen
 // out of its rhythm, and asked. One that is slower to answer than another is
-// doubted: new requests and streams leave it. One that stays silent is severed:
-// its connection is broken, so that what is under way on it fails over at once. One
-// that is there but can't serve, while another can, is demoted. See stall.go for
+// doubted: new requests and streams leave it. One that stays silent is left for good,
+// and one that is there but can't serve, while another can, is demoted; what can be
+// sent again moves on at once. What can't, a write above all, keeps its connection for
+// a patience of its own (Options.Patience). Bytes that move are a sign of life: a large
+// message on a slow network is no stall. See stall.go and leave.go for
 // the rules. A member that says NOT_SERVING is demoted for as long as it does.
 //
 // # Holding writes
@@ -32,6 +34,12 @@
 // After such trouble writes wait, unsent, until a member has served a linearizable
 // read that was begun afterwards: a member that has not noticed yet that the leader
 // is gone would take them and lose them. See hold.go.
+//
+// # Identity
+//
+// A connection counts when its member has said who it is: members of another cluster
+// than the first one's are not used. A single address may be that of many members, and
+// is connected to twice. See identity.go.
 //
 // # Routing
 //
@@ -52,6 +60,7 @@
 //
 // # Concurrency
 //
-// Picks read an immutable snapshot and take no lock. All else is serialized by
+// Picks read an immutable snapshot, and take no lock but the short one of their
+// connection's list of calls. All else is serialized by
 // the policy's one mutex. Table may be read from anywhere.
 package balancer
