@@ -43,7 +43,7 @@ func (p *policy) passLocked(l *link, cause error, start time.Time) {
 		l.verdictAt = l.clock.at(start)
 	}
 	l.verdict = cause
-	l.calls.giveUp(cause, func(a *Attempt, _ kind) bool { return !a.Once }) // costs nothing: not counted
+	l.calls.giveUp(cause, func(a *Attempt, _ kind) bool { return l.dooms(a) && !a.Once }) // costs nothing: not counted
 	p.leaveLocked(l, cause)
 	p.watch()
 }
@@ -70,6 +70,8 @@ func (p *policy) settleLocked(l *link, now time.Time) (in time.Duration, ok bool
 	given, kept, stuck := l.calls.giveUp(l.verdict, func(a *Attempt, k kind) bool {
 		since := max(a.start, l.motion.last)
 		switch {
+		case !l.dooms(a):
+			return false
 		case !a.Once:
 			return true
 		case k == patient:
@@ -90,6 +92,10 @@ func (p *policy) settleLocked(l *link, now time.Time) (in time.Duration, ok bool
 	}
 	return next, next >= 0
 }
+
+// dooms reports whether a is affected by the verdict on l: what any member serves is not
+// when its member can't serve the rest, as while it defragments.
+func (l *link) dooms(a *Attempt) bool { return l.silent() || !a.AnyMember }
 
 // silent reports whether the verdict on l is that its member answers nothing.
 func (l *link) silent() bool { return l.verdict == errSilent } //nolint:errorlint // the very value
