@@ -15,6 +15,8 @@ import (
 func (cfg *Config) native() client.Config {
 	secure, endpoints := adapt(cfg.Endpoints, cfg.TLS)
 	n := client.Config{
+		AllowClusterChange: true, // as clientv3, which does not look
+
 		Endpoints:            endpoints,
 		TLS:                  secure,
 		Token:                cfg.Token,
