@@ -149,8 +149,7 @@ type endpoint struct {
 // endpoints returns one endpoint for each address, in the resolver's order. A single
 // address may stand for many members (a virtual IP, a Kubernetes service), and each
 // connection reach another one: it is there twice, so that one connection is a
-// standby for the other. It runs without the policy's mutex, for it calls the user's
-// Routing.Prefer.
+// standby for the other.
 func endpoints(s resolver.State) []endpoint {
 	var addrs []resolver.Address
 	for _, e := range s.Endpoints {
@@ -163,7 +162,7 @@ func endpoints(s resolver.State) []endpoint {
 	var out []endpoint
 	for _, a := range addrs {
 		if !slices.ContainsFunc(out, func(e endpoint) bool { return sameAddress(e.addr, a) }) {
-			out = append(out, endpoint{a.Addr, a, tierOf(a, o.Routing)})
+			out = append(out, endpoint{a.Addr, a, tierOf(a)})
 		}
 	}
 	if len(out) == 1 && !o.OneMember {

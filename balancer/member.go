@@ -49,10 +49,8 @@ func newMember(e endpoint) *member {
 }
 
 // tierOf is the tier of an address.
-func tierOf(addr resolver.Address, r Routing) (t tier) {
-	if r.Prefer != nil {
-		t.rank = r.Prefer(addr.Addr)
-	}
+func tierOf(addr resolver.Address) (t tier) {
+	t.rank, _ = addr.Attributes.Value(rankKey{}).(int)
 	if a, ok := getcdresolver.FromGRPC(addr); ok {
 		t.priority = a.Priority
 	}

@@ -3,6 +3,7 @@ package balancer
 import (
 	"cmp"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -165,12 +166,35 @@ func (o *Options) pulse() time.Duration { return cmp.Or(o.Pulse, time.Second) }
 type optionsKey struct{}
 
 // Attach returns s with o in its attributes: the way in which a resolver tells
-// the policy of the client that both belong to.
+// the policy of the client that both belong to. It is here that Routing.Prefer is
+// called, in the resolver's goroutine, since nothing else waits for that.
 func Attach(s resolver.State, o Options) resolver.State {
-	if s.Attributes == nil {
-		s.Attributes = attributes.New(optionsKey{}, o)
-	} else {
-		s.Attributes = s.Attributes.WithValue(optionsKey{}, o)
+	s.Attributes = with(s.Attributes, optionsKey{}, o)
+	if o.Routing.Prefer == nil {
+		return s
 	}
+	s.Endpoints = slices.Clone(s.Endpoints)
+	for i, e := range s.Endpoints {
+		s.Endpoints[i].Addresses = o.Routing.rank(e.Addresses)
+	}
+	s.Addresses = o.Routing.rank(s.Addresses)
 	return s
+}
+
+type rankKey struct{}
+
+// rank returns addrs with their ranks in their attributes.
+func (r Routing) rank(addrs []resolver.Address) []resolver.Address {
+	addrs = slices.Clone(addrs)
+	for i, a := range addrs {
+		addrs[i].Attributes = with(a.Attributes, rankKey{}, r.Prefer(a.Addr))
+	}
+	return addrs
+}
+
+func with(a *attributes.Attributes, key, value any) *attributes.Attributes {
+	if a == nil {
+		return attributes.New(key, value)
+	}
+	return a.WithValue(key, value)
 }

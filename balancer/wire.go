@@ -27,11 +27,7 @@ type wireKey struct{}
 // address returns addr with the wire in its attributes, so that the transport
 // credentials, which see each new connection first, can hand it in with Tap.
 func (w *wire) address(addr resolver.Address) resolver.Address {
-	if addr.Attributes == nil {
-		addr.Attributes = attributes.New(wireKey{}, w)
-	} else {
-		addr.Attributes = addr.Attributes.WithValue(wireKey{}, w)
-	}
+	addr.Attributes = with(addr.Attributes, wireKey{}, w)
 	return addr
 }
 

@@ -60,16 +60,19 @@ type hedges struct {
 // own goroutine sends the first copy; the timer's sends the second.
 type hedge struct {
 	timer *time.Timer
+	hurry func() // has the second copy sent now
 
 	mu      sync.Mutex
 	call    *try              // nil between calls
 	attempt *balancer.Attempt // of the first copy, now under way
+	end     func()            // cancels it
 	delay   time.Duration
 	avoid   []string // what the caller would rather avoid
 	req     any
 	reply   protoreflect.MessageType
 	opts    []grpc.CallOption
-	second  *second // nil until it is sent
+	second  *second        // nil until it is sent
+	copies  sync.WaitGroup // second copies, also one that was not wanted any more
 }
 
 // second is the second copy of one call.
@@ -91,6 +94,7 @@ func (c *Conn) newHedge() *hedge {
 	h := &hedge{}
 	h.timer = time.AfterFunc(time.Hour, h.fire)
 	h.timer.Stop()
+	h.hurry = func() { h.timer.Reset(0) }
 	return h
 }
 
@@ -124,29 +128,39 @@ func hedgeDelay(usual time.Duration) time.Duration {
 	return min(max(hedgeFactor*usual, minHedgeDelay), maxHedgeDelay)
 }
 
-// begin is told of each attempt to send the first copy.
+// begin is told of each attempt to send the first copy. When the policy gives it up,
+// a second copy is sent: the first, of which a part may have arrived, is answered all
+// the same if its member comes back sooner.
 func (h *hedge) begin(a *attemptContext) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.attempt = &a.attempt
-	if h.second == nil {
-		h.timer.Reset(h.delay)
-	}
+	h.attempt, h.end = &a.attempt, a.attempt.Cancel
+	a.attempt.Cancel = h.hurry
+	h.timer.Reset(h.delay)
 }
 
-// fire sends the second copy.
+// fire sends the second copy, or drops it.
 func (h *hedge) fire() {
 	h.mu.Lock()
 	t := h.call
-	if t == nil || h.second != nil {
+	if t == nil {
 		h.mu.Unlock()
 		return // of a call that has ended meanwhile
 	}
-	first := h.attempt.Endpoint()
-	if first == "" || !t.conn.table.Spare() || h.attempt.Arriving() || !t.conn.hedges.budget.spend() {
-		// The first is not sent, or there is nobody else, or its answer is on its way,
-		// or reads are late as a whole.
-		h.timer.Reset(h.delay)
+	h.timer.Reset(h.delay) // to see what has become of both
+	arriving, first, givenUp := h.attempt.Arriving(), h.attempt.Endpoint(), h.attempt.GivenUp() != nil
+	if s := h.second; s != nil {
+		if arriving {
+			// Two large answers would only delay each other.
+			s.cancel()
+			h.second = nil
+		}
+		h.mu.Unlock()
+		return
+	}
+	if first == "" || arriving || !givenUp && !(t.conn.table.Spare() && t.conn.hedges.budget.spend()) {
+		// The first is not sent, or its answer is on its way, or there is nobody else, or
+		// reads are late as a whole.
 		h.mu.Unlock()
 		return
 	}
@@ -157,9 +171,11 @@ func (h *hedge) fire() {
 	h.second = s
 	h.attempt.Forsake()
 	req, opts := h.req, h.opts
-	copied := try{conn: t.conn, ctx: ctx, method: t.method, call: t.call, avoid: append(slices.Clip(h.avoid), first), elsewhere: true}
+	copied := try{conn: t.conn, ctx: ctx, method: t.method, call: t.call, avoid: append(slices.Clip(h.avoid), first), elsewhere: !givenUp}
+	h.copies.Add(1)
 	h.mu.Unlock()
 
+	defer h.copies.Done()
 	defer close(s.done)
 	defer s.cancel()
 	s.err = copied.invoke(req, s.reply, opts)
@@ -167,7 +183,7 @@ func (h *hedge) fire() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		if h.second == s {
-			h.attempt.Cancel()
+			h.end()
 		}
 	}
 }
@@ -191,12 +207,12 @@ func (h *hedge) finish() *second {
 	h.timer.Stop()
 	h.mu.Lock()
 	s := h.second
-	h.call, h.attempt, h.avoid, h.req, h.reply, h.opts, h.second = nil, nil, nil, nil, nil, nil, nil
+	h.call, h.attempt, h.end, h.avoid, h.req, h.reply, h.opts, h.second = nil, nil, nil, nil, nil, nil, nil, nil
 	h.mu.Unlock()
 	if s != nil {
 		s.cancel()
-		<-s.done
 	}
+	h.copies.Wait()
 	return s
 }
 

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -109,6 +110,33 @@ func TestWritesToLeader(t *testing.T) {
 		r.cluster.Member(1).Kill()
 		synctest.Wait()
 		put(0) // known not to be the leader, but who is?
+	})
+}
+
+// Prefer may ask the client, or take its time: nobody waits for it with a lock held.
+func TestPreferMayCallTheClient(t *testing.T) {
+	var c atomic.Pointer[client.Client]
+	var block chan struct{} // made in the bubble
+	prefer := func(string) int {
+		if c := c.Load(); c != nil {
+			_ = c.Endpoints()
+			<-block
+		}
+		return 0
+	}
+	run(t, 3, routed(balancer.Routing{Prefer: prefer}), func(r *rig) {
+		r.warm()
+		block = make(chan struct{})
+		c.Store(r.Client)
+		if err := r.SetEndpoints(m1, m2); err != nil {
+			r.t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second) // the bubble's clock
+		r.cluster.Member(0).Kill()
+		if _, err := r.get(r.timeout(time.Second)); err != nil {
+			r.t.Errorf("get while Prefer takes its time: %v", err)
+		}
+		close(block)
 	})
 }
 
