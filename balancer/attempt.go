@@ -24,8 +24,12 @@ type Attempt struct {
 	// false for streams and for calls that wait, such as a lock.
 	Measure bool
 	// AnyMember says that members serve the RPC even when they can't serve
-	// others, such as a serializable read: its answer ends no demotion.
+	// others, such as a serializable read.
 	AnyMember bool
+	// FromMemory says that a member may answer the RPC by itself, from its memory:
+	// the answer proves neither a leader nor a quorum. It ends no demotion and lets
+	// nothing go that is held.
+	FromMemory bool
 	// Write says that the RPC may change something: while no member is known to
 	// have a leader and a quorum it waits, unsent.
 	Write bool
@@ -44,7 +48,12 @@ type Attempt struct {
 	// policy does (Life), and whose silence may tell something of the member
 	// (Received, Expect).
 	Flow bool
+	// OwnID says that the request names a lease by an ID that getcd drew at random
+	// and uses for one lease only, so that a copy of it, however late, can't meet
+	// another lease. Package lease says so, to the call path.
+	OwnID bool
 
+	begun    atomic.Bool
 	picked   atomic.Pointer[connection]
 	flow     atomic.Pointer[flow]
 	sent     atomic.Bool
@@ -67,6 +76,14 @@ func (a *Attempt) Endpoint() string {
 	}
 	return ""
 }
+
+// Begin says that the RPC has come to gRPC with this Attempt in its context.
+func (a *Attempt) Begin() { a.begun.Store(true) }
+
+// Begun reports whether Begin was called. When it was not, something in between
+// has kept the RPC back or has dropped the context's values: then the other results
+// say nothing.
+func (a *Attempt) Begun() bool { return a.begun.Load() }
 
 // Sent reports whether the request may have left this process. False means that
 // no member can have seen it.
@@ -140,6 +157,7 @@ const arriving = 1 << 10
 
 // Reset forgets the results, so that the Attempt can serve the next RPC.
 func (a *Attempt) Reset() {
+	a.begun.Store(false)
 	a.picked.Store(nil)
 	a.flow.Store(nil)
 	a.sent.Store(false)

@@ -43,7 +43,7 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	}
 	start := time.Now()
 	if a == nil {
-		a = &Attempt{} // so that its connection waits for it
+		a = &Attempt{FromMemory: true} // its connection waits for it; what it asks is not known
 	}
 	a.picked.Store(to)
 	a.start, a.late = p.policy.clock.at(start), p.policy.clock.late.Load()
@@ -99,7 +99,7 @@ func (p *picker) holds(a *Attempt) bool {
 
 // done learns from an RPC that has ended.
 func (p *policy) done(c *connection, a *Attempt, start time.Time, info balancer.DoneInfo) {
-	served := info.Err == nil && info.BytesReceived && !a.AnyMember
+	served := info.Err == nil && info.BytesReceived && !a.AnyMember && !a.FromMemory
 	if a.Measure && !info.BytesReceived && a.forsaken.Load() {
 		c.link.owe(a)
 		p.watch()
