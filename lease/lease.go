@@ -82,14 +82,18 @@ type Lease interface {
 	Grant(ctx context.Context, ttl int64) (*GrantResponse, error)
 
 	// GrantID is Grant with an ID of the caller's choice, not NoLease. An ID
-	// that exists is rpctypes.ErrLeaseExist, except where the connection
-	// repeated this very request.
+	// that exists is rpctypes.ErrLeaseExist. Unless the ID is one of NewID's that
+	// was not used before, the request is not repeated: when its answer is lost,
+	// the error is ambiguous.
 	GrantID(ctx context.Context, id ID, ttl int64) (*GrantResponse, error)
 
 	// Revoke ends a lease and deletes the keys attached to it. This client's
 	// keepers of the lease end, with ErrRevoked, before the request leaves:
 	// from then on nobody can prove that the lease lives, whatever the call
-	// returns. A lease that does not exist is rpctypes.ErrLeaseNotFound.
+	// returns. A lease that does not exist is rpctypes.ErrLeaseNotFound. The
+	// request is repeated when the ID was drawn by this process, by Grant or NewID,
+	// and used once; otherwise the error is ambiguous when its answer is lost, since
+	// a late copy could revoke another lease of that ID.
 	Revoke(ctx context.Context, id ID) (*RevokeResponse, error)
 
 	// TimeToLive tells what is left of a lease. A lease that does not exist is

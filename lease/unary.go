@@ -34,6 +34,9 @@ func (s *service) GrantID(ctx context.Context, id ID, ttl int64) (*GrantResponse
 }
 
 func (s *service) grant(ctx context.Context, id ID, ttl int64) (*GrantResponse, error) {
+	if drawn.use(id) {
+		ctx = withOwnID(ctx)
+	}
 	resp, err := s.rpc.LeaseGrant(ctx, &pb.LeaseGrantRequest{ID: int64(id), TTL: ttl}, s.opts...)
 	if err != nil {
 		return nil, err
@@ -45,12 +48,14 @@ func (s *service) grant(ctx context.Context, id ID, ttl int64) (*GrantResponse, 
 // randomness, as Grant does. Whoever has to revoke the lease even when the answer
 // to the grant is lost needs to know its ID beforehand. With a million leases in
 // the cluster, one grant in 10¹³ meets an ID that exists; the server then
-// refuses it.
+// refuses it. An ID is good for one lease: only the first grant by it, and its
+// revocation, may be repeated on another member.
 func NewID() ID {
 	var b [8]byte
 	for {
 		rand.Read(b[:]) // never fails (Go 1.24)
 		if id := ID(binary.BigEndian.Uint64(b[:]) >> 1); id != NoLease {
+			drawn.add(id)
 			return id
 		}
 	}
@@ -61,6 +66,9 @@ func (s *service) Revoke(ctx context.Context, id ID) (*RevokeResponse, error) {
 		return nil, errNoLease("Revoke")
 	}
 	s.keeps.drop(id, ErrRevoked)
+	if drawn.has(id) {
+		ctx = withOwnID(ctx)
+	}
 	resp, err := s.rpc.LeaseRevoke(ctx, &pb.LeaseRevokeRequest{ID: int64(id)}, s.opts...)
 	if err != nil {
 		return nil, err
