@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -17,10 +18,13 @@ type credential struct {
 	anyMember  metadata.MD
 	// contexts that have only these
 	toLeader, toAny context.Context //nolint:containedctx // values, without an end
+	// signed is set for a JWT (RFC 7519), which says itself to which revision of
+	// users and roles it belongs; etcd's simple tokens have one dot.
+	signed bool
 }
 
 func newCredential(token string) *credential {
-	c := &credential{withLeader: metadata.MD{}, anyMember: metadata.MD{}}
+	c := &credential{withLeader: metadata.MD{}, anyMember: metadata.MD{}, signed: strings.Count(token, ".") == 2}
 	c.withLeader.Set(rpctypes.MetadataRequireLeaderKey, rpctypes.MetadataHasLeader)
 	if token != "" {
 		c.withLeader.Set(rpctypes.TokenFieldNameGRPC, token)

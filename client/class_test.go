@@ -10,8 +10,12 @@ import (
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3lock/v3lockpb"
 	"google.golang.org/protobuf/types/known/emptypb"
 
+	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/client"
 )
+
+// owned is a request that package lease has marked as its own.
+type owned struct{ req any }
 
 // What becomes of each of etcd's requests when its answer is lost: asked again of
 // another member or not, in doubt or not; and whether a member without a leader
@@ -47,16 +51,19 @@ func TestEveryRequestWhoseAnswerIsLost(t *testing.T) {
 		{pb.KV_Txn_FullMethodName, txn(get, nested(put)), write},
 		{pb.KV_Txn_FullMethodName, txn(&pb.RequestOp{}), write},
 		{pb.KV_Compact_FullMethodName, &pb.CompactionRequest{}, repeatable},
-		{pb.Lease_LeaseGrant_FullMethodName, &pb.LeaseGrantRequest{ID: 7}, repeatable},
+		{pb.Lease_LeaseGrant_FullMethodName, owned{&pb.LeaseGrantRequest{ID: 7}}, repeatable},
+		{pb.Lease_LeaseGrant_FullMethodName, &pb.LeaseGrantRequest{ID: 7}, write}, // the caller's
 		{pb.Lease_LeaseGrant_FullMethodName, &pb.LeaseGrantRequest{}, write},
-		{pb.Lease_LeaseRevoke_FullMethodName, &pb.LeaseRevokeRequest{}, repeatable},
+		{pb.Lease_LeaseRevoke_FullMethodName, owned{&pb.LeaseRevokeRequest{ID: 7}}, repeatable},
+		{pb.Lease_LeaseRevoke_FullMethodName, &pb.LeaseRevokeRequest{ID: 7}, write},
 		{pb.Lease_LeaseTimeToLive_FullMethodName, &pb.LeaseTimeToLiveRequest{}, read},
 		{pb.Lease_LeaseLeases_FullMethodName, &pb.LeaseLeasesRequest{}, read},
 		{v3lockpb.Lock_Lock_FullMethodName, &v3lockpb.LockRequest{Lease: 7}, write},
-		{v3lockpb.Lock_Unlock_FullMethodName, &v3lockpb.UnlockRequest{}, repeatable},
+		{v3lockpb.Lock_Unlock_FullMethodName, &v3lockpb.UnlockRequest{}, write},
 		{v3electionpb.Election_Campaign_FullMethodName, &v3electionpb.CampaignRequest{Lease: 7}, write},
 		{v3electionpb.Election_Proclaim_FullMethodName, &v3electionpb.ProclaimRequest{}, write},
-		{v3electionpb.Election_Resign_FullMethodName, &v3electionpb.ResignRequest{}, repeatable},
+		{v3electionpb.Election_Resign_FullMethodName, &v3electionpb.ResignRequest{}, write},
+		{v3electionpb.Election_Resign_FullMethodName, &v3electionpb.ResignRequest{Leader: &v3electionpb.LeaderKey{Lease: 7}}, repeatable},
 		{v3electionpb.Election_Leader_FullMethodName, &v3electionpb.LeaderRequest{}, read},
 		{pb.Cluster_MemberAdd_FullMethodName, &pb.MemberAddRequest{}, write},
 		{pb.Cluster_MemberRemove_FullMethodName, &pb.MemberRemoveRequest{}, write},
@@ -65,7 +72,7 @@ func TestEveryRequestWhoseAnswerIsLost(t *testing.T) {
 		{pb.Cluster_MemberList_FullMethodName, &pb.MemberListRequest{Linearizable: true}, read},
 		{pb.Cluster_MemberList_FullMethodName, &pb.MemberListRequest{}, local},
 		{pb.Maintenance_Alarm_FullMethodName, &pb.AlarmRequest{}, read},
-		{pb.Maintenance_Alarm_FullMethodName, &pb.AlarmRequest{Action: pb.AlarmRequest_DEACTIVATE}, repeatable},
+		{pb.Maintenance_Alarm_FullMethodName, &pb.AlarmRequest{Action: pb.AlarmRequest_DEACTIVATE}, write},
 		{pb.Maintenance_Status_FullMethodName, &pb.StatusRequest{}, local},
 		{pb.Maintenance_Hash_FullMethodName, &pb.HashRequest{}, local},
 		{pb.Maintenance_HashKV_FullMethodName, &pb.HashKVRequest{}, local},
@@ -87,7 +94,11 @@ func TestEveryRequestWhoseAnswerIsLost(t *testing.T) {
 			r.cluster.Member(0).Intercept(refuse(errLostAnswer))
 			r.cluster.Member(1).Intercept(refuse(rpctypes.ErrGRPCPermissionDenied))
 			first, second := r.cluster.Member(0).Calls(c.method), r.cluster.Member(1).Calls(c.method)
-			err := r.Conn().Invoke(r.timeout(time.Second), c.method, c.req, &emptypb.Empty{})
+			ctx, req := r.timeout(time.Second), c.req
+			if o, ok := req.(owned); ok {
+				ctx, req = balancer.NewContext(ctx, &balancer.Attempt{OwnID: true}), o.req
+			}
+			err := r.Conn().Invoke(ctx, c.method, req, &emptypb.Empty{})
 			if n := r.cluster.Member(0).Calls(c.method) - first; n != 1 || err == nil {
 				r.t.Errorf("%s: got error %v after %d calls of the first member, want an error after one", c.method, err, n)
 			}

@@ -3,16 +3,10 @@ package client
 import (
 	"context"
 	"crypto/tls"
-	"net"
-	"strings"
 	"sync"
-	"time"
 
 	"google.golang.org/grpc"
-	grpcbackoff "google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/connectivity"
-	"google.golang.org/grpc/keepalive"
-	grpcresolver "google.golang.org/grpc/resolver"
 
 	"github.com/getcd/getcd/auth"
 	"github.com/getcd/getcd/balancer"
@@ -129,40 +123,17 @@ func newConn(cfg Config, policy balancer.Options) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{resolver: r, table: balancer.NewTable(), none: newCredential("")}
+	if err := checkDialOptions(cfg.DialOptions); err != nil {
+		return nil, err
+	}
+	c := &Conn{resolver: r, table: balancer.NewTable(), none: newCredential(""), turns: newTurns()}
 	policy.Table = c.table
 	c.hedges.budget.parts.Store(maxHedges * callsPerHedge)
 	secure := cfg.TLS
 	if secure == nil {
 		secure = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
-	opts := []grpc.DialOption{
-		grpc.WithResolvers(builder{r, policy}),
-		grpc.WithDefaultServiceConfig(balancer.ServiceConfig),
-		grpc.WithDisableServiceConfig(),
-		grpc.WithDisableRetry(), // what may be sent again is decided in Conn
-		grpc.WithIdleTimeout(0), // the standby is to stay connected
-		grpc.WithTransportCredentials(newTransport(secure)),
-		grpc.WithContextDialer(dial),
-		grpc.WithConnectParams(grpc.ConnectParams{
-			// When to dial again is the balancer's business; it uses each of
-			// grpc's connections once.
-			Backoff:           grpcbackoff.Config{BaseDelay: time.Second, Multiplier: 1, MaxDelay: time.Second},
-			MinConnectTimeout: connectTimeout,
-		}),
-		grpc.WithDefaultCallOptions(
-			grpc.MaxCallSendMsgSize(cfg.MaxCallSendMsgSize),
-			grpc.MaxCallRecvMsgSize(cfg.MaxCallRecvMsgSize),
-		),
-	}
-	if cfg.DialKeepAliveTime > 0 {
-		opts = append(opts, grpc.WithKeepaliveParams(keepalive.ClientParameters{
-			Time:                cfg.DialKeepAliveTime,
-			Timeout:             cfg.DialKeepAliveTimeout,
-			PermitWithoutStream: cfg.PermitWithoutStream,
-		}))
-	}
-	c.cc, err = grpc.NewClient(resolver.Target, append(opts, cfg.DialOptions...)...)
+	c.cc, err = grpc.NewClient(resolver.Target, c.dialOptions(cfg, policy, newTransport(secure))...)
 	if err != nil {
 		return nil, err
 	}
@@ -177,6 +148,9 @@ func newConn(cfg Config, policy balancer.Options) (*Conn, error) {
 
 // WaitReady is as Client.WaitReady.
 func (c *Conn) WaitReady(ctx context.Context) error {
+	if err := misuse(ctx, nil); err != nil {
+		return (&try{conn: c, method: "WaitReady"}).failed(err)
+	}
 	for {
 		s := c.cc.GetState()
 		if s == connectivity.Ready {
@@ -201,41 +175,4 @@ func (c *Conn) close() {
 	c.auth.cancel()
 	_ = c.cc.Close() // fails only when closed already
 	c.auth.close()
-}
-
-// connectTimeout bounds one connection attempt: TCP and TLS handshakes and
-// HTTP/2 settings. It leaves room for a lost SYN to be sent again twice.
-const connectTimeout = 5 * time.Second
-
-// dial connects to an address of the resolver's. Idle connections, which etcd
-// does not let clients ping, are kept honest by TCP's own keepalive.
-func dial(ctx context.Context, addr string) (net.Conn, error) {
-	d := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
-		Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3,
-	}}
-	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
-		return d.DialContext(ctx, "unix", strings.TrimPrefix(path, "//"))
-	}
-	return d.DialContext(ctx, "tcp", addr)
-}
-
-// builder is the resolver, telling the balancer whose it is.
-type builder struct {
-	*resolver.Resolver
-
-	opts balancer.Options
-}
-
-func (b builder) Build(t grpcresolver.Target, cc grpcresolver.ClientConn, o grpcresolver.BuildOptions) (grpcresolver.Resolver, error) {
-	return b.Resolver.Build(t, attaching{cc, b.opts}, o)
-}
-
-type attaching struct {
-	grpcresolver.ClientConn
-
-	opts balancer.Options
-}
-
-func (a attaching) UpdateState(s grpcresolver.State) error {
-	return a.ClientConn.UpdateState(balancer.Attach(s, a.opts))
 }

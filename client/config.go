@@ -103,10 +103,16 @@ type Config struct {
 	// zero value is good.
 	Resolver resolver.Options
 
-	// DialOptions are given to grpc.NewClient after the client's own. Options
-	// that replace the resolver, the balancer or the credentials break the
-	// client's guarantees; so do interceptors that send a request twice, that
-	// drop the values of its context, or that rewrite its errors.
+	// DialOptions are given to grpc.NewClient, too. None may be nil. Transport
+	// credentials, and a resolver for the client's own scheme, are errors of New. A
+	// service config, with the timeouts and retries in it, and an idle timeout have
+	// no effect: the client has its own. A dialer, keepalive parameters and default
+	// call options replace the client's.
+	//
+	// Interceptors must pass their context on, or one made of it, and the errors as
+	// they are, and must not send a request twice. When one drops the context's
+	// values, requests lack their token, and it can't be known whether a request
+	// that failed was sent: every failed write is ambiguous.
 	DialOptions []grpc.DialOption
 }
 
@@ -167,6 +173,11 @@ func (c Config) validate() error {
 	}
 	if d := c.withDefaults(); len(errs) == 0 && d.MaxCallRecvMsgSize < d.MaxCallSendMsgSize {
 		bad("MaxCallRecvMsgSize is %d, less than MaxCallSendMsgSize of %d: what can be put could not be got", d.MaxCallRecvMsgSize, d.MaxCallSendMsgSize)
+	}
+	for i, o := range c.DialOptions {
+		if o == nil {
+			bad("DialOptions[%d] is nil: leave it out", i)
+		}
 	}
 	if c.TLS != nil && len(c.TLS.NextProtos) > 0 {
 		bad("TLS.NextProtos is %q: leave it empty, gRPC sets it", c.TLS.NextProtos)

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,7 +49,12 @@ type Conn struct {
 	none     *credential // for Authenticate itself
 	hedges   hedges
 	leashes  sync.Pool // of *leash that were not used
+	turns    *turns
 	counters counters
+
+	// strays is set once an RPC has come to gRPC without its Attempt: an interceptor
+	// drops the values of contexts.
+	strays atomic.Bool
 
 	closed atomic.Bool
 }
@@ -60,10 +66,15 @@ var _ grpc.ClientConnInterface = (*Conn)(nil)
 // *Error.
 func (c *Conn) Invoke(ctx context.Context, method string, req, reply any, opts ...grpc.CallOption) error {
 	c.counters.calls.Add(1)
-	t := &try{conn: c, ctx: ctx, method: method, call: classify(method, req)}
-	if a := balancer.FromContext(ctx); a != nil {
-		t.avoid = a.Avoid
+	t := &try{conn: c, ctx: ctx, method: method}
+	if err := misuse(ctx, opts); err != nil {
+		return t.failed(err)
 	}
+	ownID := false
+	if a := balancer.FromContext(ctx); a != nil {
+		t.avoid, ownID = a.Avoid, a.OwnID
+	}
+	t.call = classify(method, req, ownID)
 	if err := ctx.Err(); err != nil {
 		return t.failed(err) // an answer might be quicker to come than the context's end to be noticed
 	}
@@ -96,12 +107,14 @@ func (t *try) invoke(req, reply any, opts []grpc.CallOption) error {
 		attempt.Avoid, attempt.Elsewhere = t.avoid, t.elsewhere
 		attempt.Measure, attempt.AnyMember, attempt.Write = !t.call.waits, t.call.anyMember, t.call.proposes
 		attempt.Once = t.call.class == write
+		attempt.FromMemory = !t.call.proves
 		if t.hedge != nil {
 			t.hedge.begin(ctx)
 		}
 		t.conn.counters.attempts.Add(1)
 		err = t.conn.cc.Invoke(ctx, t.method, req, reply, opts...)
 		if err == nil {
+			t.conn.turns.earn()
 			if r, ok := reply.(interface{ GetHeader() *pb.ResponseHeader }); ok {
 				h := r.GetHeader()
 				attempt.Observe(h.GetMemberId(), h.GetRaftTerm())
@@ -152,7 +165,10 @@ func (c *Conn) release(l *leash) {
 // at the stream's regular end.
 func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	c.counters.calls.Add(1)
-	t := try{conn: c, ctx: ctx, method: method, call: classify(method, nil)}
+	t := try{conn: c, ctx: ctx, method: method, call: classify(method, nil, false)}
+	if err := misuse(ctx, opts); err != nil {
+		return nil, t.failed(err)
+	}
 	// A stream's opener may want to know where it went: its own Attempt is used.
 	own := balancer.FromContext(ctx)
 	if own != nil {
@@ -170,7 +186,8 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 		} else {
 			attempt.Reset()
 		}
-		attempt.AnyMember, attempt.Flow = t.call.anyMember, flows(method)
+		// How a stream ends says nothing of leader or quorum.
+		attempt.AnyMember, attempt.FromMemory, attempt.Flow = t.call.anyMember, true, flows(method)
 		attempt.Once = t.call.class == write
 		sctx, cancel := context.WithCancelCause(sctx)
 		attempt.Cancel = func() { cancel(errMoved) }
@@ -209,6 +226,9 @@ type try struct {
 
 	n        int            // failed tries
 	renewed  int            // tokens given up
+	outdated int            // refusals of a user who was known to an older revision
+	crowded  int            // pauses made for servers with too much to do
+	overload bool           // the last try was refused by one
 	avoid    []string       // the endpoint that failed last
 	attempts []AttemptError // each endpoint's last failure
 	applied  bool           // an earlier try may have been applied
@@ -241,9 +261,22 @@ func (t *try) credential() (*credential, error) {
 // them all has another reason; each login costs it the check of a password.
 const maxRenewals = 3
 
-// renew gives up a token that a server has refused, and reports whether the call
-// may go on with another.
-func (t *try) renew(cred *credential) bool {
+// maxOutdated is how often one call may be refused for the changes of users and
+// roles that were made while it was under way.
+const maxOutdated = 32
+
+// renew does something about a credential that a server has refused, and reports
+// whether the call may go on.
+func (t *try) renew(f fate, cred *credential) bool {
+	if f == outdated {
+		// Who is known by a certificate or a simple token is looked up anew with each
+		// request; a JWT stays what it is (auth/store.go, AuthInfoFromTLS; jwt.go).
+		t.outdated++
+		if t.outdated > maxOutdated {
+			return false
+		}
+		return !cred.signed || t.conn.auth.reject(cred)
+	}
 	t.renewed++
 	return t.renewed <= maxRenewals && t.conn.auth.reject(cred)
 }
@@ -252,6 +285,7 @@ func (t *try) renew(cred *credential) bool {
 // error that it returns, or is tried again.
 func (t *try) judge(err error, attempt *balancer.Attempt, cred *credential) (done bool, _ error) {
 	t.n++
+	err = withoutBody(err)
 	if e := attempt.Endpoint(); e != "" {
 		t.record(e, err)
 		if !t.elsewhere {
@@ -259,22 +293,38 @@ func (t *try) judge(err error, attempt *balancer.Attempt, cred *credential) (don
 		}
 	}
 	settleDeadline(t.ctx, err)
-	f := fateOf(err, attempt.Sent(), attempt.Heard())
-	if f == unknown || f == doubtful {
+	// What the policy never saw was sent, unless it was an interceptor that ended it.
+	stray := !attempt.Begun() && t.conn.strays.Load()
+	f := t.call.fateOf(err, stray || attempt.Sent(), stray || attempt.Heard())
+	t.overload = f == overloaded
+	switch f {
+	case unknown, doubtful, late:
 		t.applied = t.applied || t.call.class != read
+	default:
 	}
 	switch {
 	case f == answered || f == doubtful:
-		return true, t.failed(err)
+		return true, t.refused(err)
 	case t.conn.closed.Load():
 		return true, t.failed(ErrClosed)
-	case f == unauthenticated && !t.renew(cred):
-		return true, t.failed(err)
+	case f == unauthenticated || f == outdated:
+		if !t.renew(f, cred) {
+			return true, t.refused(err)
+		}
+	case f == late:
+		if !t.renew(fateOf(err, true, true), cred) || !t.call.rejoins {
+			return true, t.refused(err)
+		}
+	}
+	switch {
 	case t.ctx.Err() != nil:
 		return true, t.failed(t.ctx.Err())
 	case f == undeliverable:
-		return true, t.failed(err)
+		return true, t.refused(err)
 	case f == unknown && (t.call.class == write || !again(err)):
+		if etcdsOwn(err) {
+			return true, t.refused(err)
+		}
 		return true, t.failed(err)
 	}
 	return false, nil
@@ -285,6 +335,13 @@ var pauses = backoff.Exponential{First: 10 * time.Millisecond, Max: 250 * time.M
 
 // pause waits before the next try, or until the context ends.
 func (t *try) pause() error {
+	if t.overload {
+		alive := false
+		if t.crowded, alive = t.conn.turns.await(t.ctx, t.crowded); !alive {
+			return t.ctx.Err()
+		}
+		return nil
+	}
 	if t.n < 2 {
 		return nil
 	}
@@ -334,14 +391,45 @@ func (t *try) record(endpoint string, err error) {
 	t.attempts = append(t.attempts, AttemptError{endpoint, err})
 }
 
-// failed makes the error that the call returns.
+// failed makes the error that the call returns when it could not be served: it
+// names every endpoint.
 func (t *try) failed(err error) error {
-	e := &Error{Op: operation(t.method), Err: rpctypes.Error(err), Attempts: t.attempts, ambiguous: t.applied}
+	e := t.refused(err)
 	// A login that failed, which is an Error too, tells its own attempts.
-	if _, login := errors.AsType[*Error](err); !login && len(e.Attempts) == 0 {
-		e.Attempts = t.conn.obstacles()
+	if _, login := errors.AsType[*Error](err); login {
+		return e
+	}
+	for _, o := range t.conn.obstacles() {
+		if !slices.ContainsFunc(t.attempts, func(a AttemptError) bool { return a.Endpoint == o.Endpoint }) {
+			e.Attempts = append(slices.Clip(e.Attempts), o)
+		}
 	}
 	return e
+}
+
+// refused makes the error of a call that was answered: what other endpoints are
+// like does not matter.
+func (t *try) refused(err error) *Error {
+	return &Error{Op: operation(t.method), Err: rpctypes.Error(err), Attempts: t.attempts, ambiguous: t.applied}
+}
+
+// etcdsOwn reports whether err is one of etcd's own errors.
+func etcdsOwn(err error) bool {
+	_, ok := errors.AsType[rpctypes.EtcdError](rpctypes.Error(err))
+	return ok
+}
+
+// misuse says what no call can be made with.
+func misuse(ctx context.Context, opts []grpc.CallOption) error {
+	if ctx == nil {
+		return status.Error(codes.InvalidArgument, "the context is nil; context.Background() is one without an end")
+	}
+	for i, o := range opts {
+		if o == nil {
+			return status.Errorf(codes.InvalidArgument, "call option %d of %d is nil", i+1, len(opts))
+		}
+	}
+	return nil
 }
 
 // obstacles tells for each endpoint, and each name, what is wrong with it.

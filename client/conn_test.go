@@ -195,9 +195,9 @@ func TestRepeatable(t *testing.T) {
 		"LeaseGrant": {
 			pb.Lease_LeaseGrant_FullMethodName,
 			func(ctx context.Context, r *rig) error {
-				resp, err := pb.NewLeaseClient(r.Conn()).LeaseGrant(ctx, &pb.LeaseGrantRequest{ID: 7, TTL: 60})
-				if err == nil && (resp.ID != 7 || resp.TTL != 60 || resp.Header == nil) {
-					r.t.Errorf("got %v, want ID 7, TTL 60 and a header", resp)
+				resp, err := r.Grant(ctx, 60)
+				if err == nil && (resp.ID == 0 || resp.TTL != 60 || resp.ResponseHeader == nil) {
+					r.t.Errorf("got %v, want an ID, TTL 60 and a header", resp)
 				}
 				return err
 			},
@@ -211,11 +211,11 @@ func TestRepeatable(t *testing.T) {
 		"LeaseRevoke": {
 			pb.Lease_LeaseRevoke_FullMethodName,
 			func(ctx context.Context, r *rig) error {
-				lease := pb.NewLeaseClient(r.Conn())
-				if _, err := lease.LeaseGrant(ctx, &pb.LeaseGrantRequest{ID: 7, TTL: 60}); err != nil {
+				granted, err := r.Grant(ctx, 60)
+				if err != nil {
 					return err
 				}
-				_, err := lease.LeaseRevoke(ctx, &pb.LeaseRevokeRequest{ID: 7})
+				_, err = r.Revoke(ctx, granted.ID)
 				return err
 			},
 			func(*rig) {},

@@ -71,8 +71,8 @@ func TestDoubtOutlivesAFailedLogin(t *testing.T) {
 	run(t, 2, asRoot, func(r *rig) {
 		t := r.t
 		r.cluster.EnableAuth(users)
-		lease := pb.NewLeaseClient(r.Conn())
-		if _, err := lease.LeaseGrant(t.Context(), &pb.LeaseGrantRequest{ID: 7, TTL: 60}); err != nil {
+		granted, err := r.Grant(t.Context(), 60)
+		if err != nil {
 			t.Fatal(err)
 		}
 		r.cluster.Member(0).Intercept(once(pb.Lease_LeaseRevoke_FullMethodName, func(_ context.Context, _ string, _ any, next func() (any, error)) (any, error) {
@@ -80,7 +80,7 @@ func TestDoubtOutlivesAFailedLogin(t *testing.T) {
 			r.cluster.EnableAuth(map[string]string{"root": "another"}) // tokens are void, the password is wrong
 			return nil, errLostAnswer
 		}))
-		_, err := lease.LeaseRevoke(r.timeout(time.Minute), &pb.LeaseRevokeRequest{ID: 7})
+		_, err = r.Revoke(r.timeout(time.Minute), granted.ID)
 		if !errors.Is(err, rpctypes.ErrAuthFailed) || !client.IsAmbiguous(err) {
 			t.Errorf("got %v (ambiguous: %v), want %v, and doubt", err, client.IsAmbiguous(err), rpctypes.ErrAuthFailed)
 		}

@@ -3,6 +3,7 @@ package client
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -29,8 +30,8 @@ type Error struct {
 	// status error, or the context's error.
 	Err error
 	// Attempts has the last failure of each endpoint that was tried, in the
-	// order of the first try. When none could be tried, it has what is known of
-	// each endpoint's connection.
+	// order of the first try. When the call ended without an answer, those that
+	// were not tried follow, with what is known of their connections.
 	Attempts []AttemptError
 
 	ambiguous bool
@@ -51,9 +52,19 @@ func (e *Error) Ambiguous() bool { return e.ambiguous }
 // request was sent, and its outcome was not learned. The caller must find out,
 // by reading, before it repeats the write. All other errors of a write mean that
 // it was not applied.
+//
+// Of errors that were joined one is enough.
 func IsAmbiguous(err error) bool {
-	var e interface{ Ambiguous() bool }
-	return errors.As(err, &e) && e.Ambiguous()
+	if e, ok := err.(interface{ Ambiguous() bool }); ok && e.Ambiguous() { //nolint:errorlint // each error of the tree is looked at
+		return true
+	}
+	switch e := err.(type) { //nolint:errorlint // as above
+	case interface{ Unwrap() error }:
+		return IsAmbiguous(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		return slices.ContainsFunc(e.Unwrap(), IsAmbiguous)
+	}
+	return false
 }
 
 // Error implements error.

@@ -49,7 +49,7 @@ func (s *stream) RecvMsg(m any) error {
 	if err == nil {
 		s.attempt.Received()
 		// A watch is refused in a message of its stream, which lives on.
-		if w, ok := m.(*pb.WatchResponse); ok && w.GetCanceled() && refusesToken(w.GetCancelReason()) {
+		if w, ok := m.(*pb.WatchResponse); ok && w.GetCanceled() && s.refused(w.GetCancelReason()) {
 			s.try.conn.auth.reject(s.cred)
 		}
 		return nil
@@ -66,25 +66,27 @@ func (s *stream) explain(err error) error {
 	if errors.Is(context.Cause(s.ctx), errMoved) {
 		err = errMoved
 	}
+	err = withoutBody(err)
 	if balancer.NotEtcd(err) {
 		// Another endpoint may be one: not a reason to give up.
 		err = status.Error(codes.Unavailable, status.Convert(err).Message())
 	}
 	t := s.try
-	if refusesToken(rpctypes.ErrorDesc(err)) {
+	if s.refused(rpctypes.ErrorDesc(err)) {
 		t.conn.auth.reject(s.cred)
 	}
 	settleDeadline(t.ctx, err)
 	if e := s.attempt.Endpoint(); e != "" {
 		t.record(e, err)
 	}
-	if f := fateOf(err, true, true); f != answered {
-		switch ctxErr := t.ctx.Err(); {
-		case t.conn.closed.Load():
-			err = ErrClosed
-		case ctxErr != nil:
-			err = ctxErr
-		}
+	if fateOf(err, true, true) == answered {
+		return t.refused(err)
+	}
+	switch ctxErr := t.ctx.Err(); {
+	case t.conn.closed.Load():
+		err = ErrClosed
+	case ctxErr != nil:
+		err = ctxErr
 	}
 	return t.failed(err)
 }
@@ -95,11 +97,11 @@ func flows(method string) bool {
 	return method == pb.Watch_Watch_FullMethodName || method == pb.Lease_LeaseKeepAlive_FullMethodName
 }
 
-// refusesToken takes an etcd error's text, alone or, as a watch's reason comes,
-// behind gRPC's "rpc error: code = … desc = ".
-func refusesToken(text string) bool {
+// refused reports whether the stream's token was refused, by an etcd error's text,
+// alone or, as a watch's reason comes, behind gRPC's "rpc error: code = … desc = ".
+func (s *stream) refused(text string) bool {
 	if _, desc, ok := strings.Cut(text, " desc = "); ok {
 		text = desc
 	}
-	return fates[text] == unauthenticated
+	return fates[text] == unauthenticated || fates[text] == outdated && s.cred.signed
 }

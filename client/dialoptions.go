@@ -1,0 +1,129 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	grpcbackoff "google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+	grpcresolver "google.golang.org/grpc/resolver"
+
+	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/resolver"
+)
+
+// dialOptions are grpc's options: the user's in the midst of the client's own, of
+// which those that others can't replace come where they count. grpc takes the first
+// resolver of a scheme, and the last value of anything else.
+func (c *Conn) dialOptions(cfg Config, policy balancer.Options, secure credentials.TransportCredentials) []grpc.DialOption {
+	opts := []grpc.DialOption{
+		grpc.WithResolvers(builder{c.resolver, policy}),
+		grpc.WithContextDialer(dial),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			// When to dial again is the balancer's business; it uses each of
+			// grpc's connections once.
+			Backoff:           grpcbackoff.Config{BaseDelay: time.Second, Multiplier: 1, MaxDelay: time.Second},
+			MinConnectTimeout: connectTimeout,
+		}),
+		grpc.WithDefaultCallOptions(
+			grpc.MaxCallSendMsgSize(cfg.MaxCallSendMsgSize),
+			grpc.MaxCallRecvMsgSize(cfg.MaxCallRecvMsgSize),
+		),
+	}
+	if cfg.DialKeepAliveTime > 0 {
+		opts = append(opts, grpc.WithKeepaliveParams(keepalive.ClientParameters{
+			Time:                cfg.DialKeepAliveTime,
+			Timeout:             cfg.DialKeepAliveTimeout,
+			PermitWithoutStream: cfg.PermitWithoutStream,
+		}))
+	}
+	opts = append(opts, cfg.DialOptions...)
+	return append(opts,
+		// The policy is in use because nobody else's service config is, whoever
+		// gives it; and with a service config go its retries and hedges.
+		grpc.WithDefaultServiceConfig(balancer.ServiceConfig),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithDisableRetry(), // what may be sent again is decided in Conn
+		grpc.WithIdleTimeout(0), // the standby is to stay connected
+		grpc.WithTransportCredentials(secure),
+		grpc.WithChainUnaryInterceptor(c.begin), // the innermost
+	)
+}
+
+// begin notes that an RPC has come through all the user's interceptors, with its
+// Attempt or without.
+func (c *Conn) begin(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	if a := balancer.FromContext(ctx); a != nil {
+		a.Begin()
+	} else {
+		c.strays.Store(true)
+	}
+	return invoke(ctx, method, req, reply, cc, opts...)
+}
+
+// checkDialOptions looks for user's options that can't have their way. What they set
+// can be seen in what grpc makes of them alone: without credentials it makes nothing,
+// and a scheme that nobody has registered becomes a name for its own resolver.
+// Nothing is connected by it.
+func checkDialOptions(opts []grpc.DialOption) error {
+	if len(opts) == 0 {
+		return nil
+	}
+	if cc, err := grpc.NewClient(resolver.Target, opts...); err == nil {
+		_ = cc.Close() // nothing that could fail
+		return errors.New("client: Config.DialOptions has transport credentials (grpc.WithTransportCredentials, grpc.WithCredentialsBundle): set Config.TLS instead, since each endpoint says whether it is secured, and for which name")
+	}
+	opts = append(opts[:len(opts):len(opts)], grpc.WithTransportCredentials(credentials.NewTLS(nil)))
+	cc, err := grpc.NewClient(resolver.Target, opts...)
+	if err != nil {
+		return fmt.Errorf("client: Config.DialOptions: %w", err)
+	}
+	defer cc.Close()
+	if strings.HasPrefix(cc.CanonicalTarget(), resolver.Scheme+":") {
+		return fmt.Errorf("client: Config.DialOptions has a resolver (grpc.WithResolvers) for the scheme %q, which is the client's own: add schemes to Config.Resolver.Registry", resolver.Scheme)
+	}
+	return nil
+}
+
+// connectTimeout bounds one connection attempt: TCP and TLS handshakes and
+// HTTP/2 settings. It leaves room for a lost SYN to be sent again twice.
+const connectTimeout = 5 * time.Second
+
+// dial connects to an address of the resolver's. Idle connections, which etcd
+// does not let clients ping, are kept honest by TCP's own keepalive.
+func dial(ctx context.Context, addr string) (net.Conn, error) {
+	d := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
+		Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3,
+	}}
+	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
+		return d.DialContext(ctx, "unix", strings.TrimPrefix(path, "//"))
+	}
+	return d.DialContext(ctx, "tcp", addr)
+}
+
+// builder is the resolver, telling the balancer whose it is.
+type builder struct {
+	*resolver.Resolver
+
+	opts balancer.Options
+}
+
+func (b builder) Build(t grpcresolver.Target, cc grpcresolver.ClientConn, o grpcresolver.BuildOptions) (grpcresolver.Resolver, error) {
+	return b.Resolver.Build(t, attaching{cc, b.opts}, o)
+}
+
+type attaching struct {
+	grpcresolver.ClientConn
+
+	opts balancer.Options
+}
+
+func (a attaching) UpdateState(s grpcresolver.State) error {
+	return a.ClientConn.UpdateState(balancer.Attach(s, a.opts))
+}
