@@ -17,10 +17,15 @@ import (
 type transport struct {
 	tls, plain credentials.TransportCredentials
 	serverName string // for all addresses; empty: each has its own
+	identity   *identity
 }
 
 func newTransport(cfg *tls.Config) credentials.TransportCredentials {
-	return transport{tls: credentials.NewTLS(cfg), plain: insecure.NewCredentials(), serverName: cfg.ServerName}
+	own := &identity{}
+	return transport{
+		tls: credentials.NewTLS(own.watch(cfg)), plain: insecure.NewCredentials(),
+		serverName: cfg.ServerName, identity: own,
+	}
 }
 
 func (t transport) ClientHandshake(ctx context.Context, authority string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
@@ -35,7 +40,14 @@ func (t transport) ClientHandshake(ctx context.Context, authority string, conn n
 	if t.serverName != "" {
 		authority = t.serverName // grpc prefers the address's
 	}
-	return t.tls.ClientHandshake(ctx, authority, conn)
+	secure, info, err := t.tls.ClientHandshake(ctx, authority, conn)
+	if err != nil {
+		if isAlert(err) { // TLS 1.2, or the client's first message
+			err = t.identity.explain(err)
+		}
+		return nil, nil, err
+	}
+	return &newborn{Conn: secure, identity: t.identity}, info, nil
 }
 
 func (t transport) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
@@ -45,7 +57,7 @@ func (t transport) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInf
 func (t transport) Info() credentials.ProtocolInfo { return t.tls.Info() }
 
 func (t transport) Clone() credentials.TransportCredentials {
-	return transport{tls: t.tls.Clone(), plain: t.plain.Clone(), serverName: t.serverName}
+	return transport{tls: t.tls.Clone(), plain: t.plain.Clone(), serverName: t.serverName, identity: t.identity}
 }
 
 // OverrideServerName is deprecated in grpc, which does not call it.

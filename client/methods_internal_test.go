@@ -1,0 +1,83 @@
+package client
+
+import (
+	"testing"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3election/v3electionpb"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3lock/v3lockpb"
+	"google.golang.org/grpc"
+)
+
+// The table has every method of etcd's services, and nothing else.
+func TestEveryMethodIsListed(t *testing.T) {
+	listed := make(map[string]bool, len(methods))
+	for m := range methods {
+		listed[m] = true
+	}
+	for _, s := range []grpc.ServiceDesc{
+		pb.KV_ServiceDesc, pb.Watch_ServiceDesc, pb.Lease_ServiceDesc, pb.Cluster_ServiceDesc,
+		pb.Maintenance_ServiceDesc, pb.Auth_ServiceDesc, v3lockpb.Lock_ServiceDesc, v3electionpb.Election_ServiceDesc,
+	} {
+		check := func(name string, stream bool) {
+			m := "/" + s.ServiceName + "/" + name
+			if !listed[m] {
+				t.Errorf("%s is not in the table", m)
+				return
+			}
+			delete(listed, m)
+			if c := classify(m, nil, false); stream && c.proves {
+				t.Errorf("%s is a stream, and said to prove something", m)
+			}
+		}
+		for _, m := range s.Methods {
+			check(m.MethodName, false)
+		}
+		for _, m := range s.Streams {
+			check(m.StreamName, true)
+		}
+	}
+	for m := range listed {
+		t.Errorf("%s is in the table, and no method of etcd's", m)
+	}
+	if c := classify("/etcdserverpb.KV/Invented", nil, true); c.class != write || c.proves {
+		t.Errorf("a method that is not known: got %+v, want a write that proves nothing", c)
+	}
+}
+
+// What is answered without an agreement of the members that is made for the request.
+func TestWhatProvesNothing(t *testing.T) {
+	serializableTxn := &pb.TxnRequest{Success: []*pb.RequestOp{
+		{Request: &pb.RequestOp_RequestRange{RequestRange: &pb.RangeRequest{Serializable: true}}},
+	}}
+	for _, c := range []struct {
+		method string
+		req    any
+	}{
+		{pb.KV_Range_FullMethodName, &pb.RangeRequest{Serializable: true}},
+		{pb.KV_Txn_FullMethodName, serializableTxn},
+		{pb.Lease_LeaseLeases_FullMethodName, &pb.LeaseLeasesRequest{}},
+		{pb.Lease_LeaseTimeToLive_FullMethodName, &pb.LeaseTimeToLiveRequest{}},
+		{pb.Cluster_MemberList_FullMethodName, &pb.MemberListRequest{}},
+		{pb.Cluster_MemberList_FullMethodName, &pb.MemberListRequest{Linearizable: true}},
+		{pb.Cluster_MemberPromote_FullMethodName, &pb.MemberPromoteRequest{}},
+		{pb.Maintenance_Status_FullMethodName, &pb.StatusRequest{}},
+		{pb.Maintenance_Hash_FullMethodName, &pb.HashRequest{}},
+		{pb.Maintenance_HashKV_FullMethodName, &pb.HashKVRequest{}},
+		{pb.Maintenance_Defragment_FullMethodName, &pb.DefragmentRequest{}},
+		{pb.Maintenance_MoveLeader_FullMethodName, &pb.MoveLeaderRequest{}},
+		{pb.Maintenance_Downgrade_FullMethodName, &pb.DowngradeRequest{}},
+	} {
+		if got := classify(c.method, c.req, false); got.proves {
+			t.Errorf("%s %v: said to prove an agreement", c.method, c.req)
+		}
+	}
+	for _, m := range []string{
+		pb.KV_Range_FullMethodName, pb.KV_Put_FullMethodName, pb.Lease_LeaseGrant_FullMethodName,
+		pb.Auth_UserList_FullMethodName, pb.Maintenance_Alarm_FullMethodName, v3lockpb.Lock_Lock_FullMethodName,
+	} {
+		if !classify(m, nil, false).proves {
+			t.Errorf("%s: said to prove nothing", m)
+		}
+	}
+}
