@@ -1,14 +1,57 @@
 package client_test
 
 import (
+	"context"
 	"crypto/tls"
 	"math"
 	"strings"
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/resolver/manual"
+
 	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/resolver"
 )
+
+func dialOptions(opts ...grpc.DialOption) func(*client.Config) {
+	return func(c *client.Config) { c.DialOptions = opts }
+}
+
+// bundle is for grpc.WithCredentialsBundle.
+type bundle struct{}
+
+func (bundle) TransportCredentials() credentials.TransportCredentials {
+	return insecure.NewCredentials()
+}
+func (bundle) PerRPCCredentials() credentials.PerRPCCredentials { return nil }
+func (b bundle) NewWithMode(string) (credentials.Bundle, error) { return b, nil }
+
+// Options that are the user's to choose are no reason to complain.
+func TestGoodDialOptions(t *testing.T) {
+	c, err := client.New(client.Config{Endpoints: []string{"127.0.0.1:1"}, DialOptions: []grpc.DialOption{
+		grpc.WithUserAgent("mine"), grpc.WithAuthority("mine"), grpc.WithNoProxy(),
+		grpc.WithResolvers(manual.NewBuilderWithScheme("mine")),
+		grpc.WithPerRPCCredentials(perRPC{}),
+		grpc.WithDisableRetry(), grpc.WithDisableServiceConfig(), grpc.WithIdleTimeout(time.Second),
+		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"round_robin":{}}]}`),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Close()
+}
+
+// perRPC needs TLS.
+type perRPC struct{}
+
+func (perRPC) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	return nil, nil
+}
+func (perRPC) RequireTransportSecurity() bool { return true }
 
 func TestBadConfig(t *testing.T) {
 	valid := client.Config{Endpoints: []string{"127.0.0.1:2379"}}
@@ -34,6 +77,11 @@ func TestBadConfig(t *testing.T) {
 		"send beyond receive":  {func(c *client.Config) { c.MaxCallSendMsgSize = math.MaxInt32; c.MaxCallRecvMsgSize = 1 }, []string{"MaxCallRecvMsgSize"}},
 		"protocols":            {func(c *client.Config) { c.TLS = &tls.Config{NextProtos: []string{"h3"}} }, []string{"NextProtos", "h3"}},
 		"plain with TLS":       {func(c *client.Config) { c.TLS = &tls.Config{}; c.Endpoints = []string{"http://a"} }, []string{"http://a", "TLS"}},
+		"nil option":           {dialOptions(nil), []string{"DialOptions[0]", "nil"}},
+		"own credentials":      {dialOptions(grpc.WithTransportCredentials(insecure.NewCredentials())), []string{"DialOptions", "WithTransportCredentials", "Config.TLS"}},
+		"credentials bundle":   {dialOptions(grpc.WithCredentialsBundle(bundle{})), []string{"DialOptions", "WithCredentialsBundle", "Config.TLS"}},
+		"own resolver":         {dialOptions(grpc.WithResolvers(manual.NewBuilderWithScheme(resolver.Scheme))), []string{"DialOptions", "WithResolvers", resolver.Scheme}},
+		"bad service config":   {dialOptions(grpc.WithDefaultServiceConfig("{")), []string{"DialOptions", "service config"}},
 		"several":              {func(c *client.Config) { c.DialTimeout = -1; c.Password = "secret" }, []string{"DialTimeout", "Password"}},
 	} {
 		t.Run(name, func(t *testing.T) {
