@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -79,13 +80,14 @@ func checkDialOptions(opts []grpc.DialOption) error {
 		_ = cc.Close() // nothing that could fail
 		return errors.New("client: Config.DialOptions has transport credentials (grpc.WithTransportCredentials, grpc.WithCredentialsBundle): set Config.TLS instead, since each endpoint says whether it is secured, and for which name")
 	}
-	opts = append(opts[:len(opts):len(opts)], grpc.WithTransportCredentials(credentials.NewTLS(nil)))
+	opts = append(slices.Clip(opts), grpc.WithTransportCredentials(credentials.NewTLS(nil)))
 	cc, err := grpc.NewClient(resolver.Target, opts...)
 	if err != nil {
 		return fmt.Errorf("client: Config.DialOptions: %w", err)
 	}
-	defer cc.Close()
-	if strings.HasPrefix(cc.CanonicalTarget(), resolver.Scheme+":") {
+	target := cc.CanonicalTarget()
+	_ = cc.Close()
+	if strings.HasPrefix(target, resolver.Scheme+":") {
 		return fmt.Errorf("client: Config.DialOptions has a resolver (grpc.WithResolvers) for the scheme %q, which is the client's own: add schemes to Config.Resolver.Registry", resolver.Scheme)
 	}
 	return nil

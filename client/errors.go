@@ -55,10 +55,10 @@ func (e *Error) Ambiguous() bool { return e.ambiguous }
 //
 // Of errors that were joined one is enough.
 func IsAmbiguous(err error) bool {
-	if e, ok := err.(interface{ Ambiguous() bool }); ok && e.Ambiguous() { //nolint:errorlint // each error of the tree is looked at
+	if e, ok := err.(interface{ Ambiguous() bool }); ok && e.Ambiguous() {
 		return true
 	}
-	switch e := err.(type) { //nolint:errorlint // as above
+	switch e := err.(type) { //nolint:errorlint // each error of the tree is looked at
 	case interface{ Unwrap() error }:
 		return IsAmbiguous(e.Unwrap())
 	case interface{ Unwrap() []error }:

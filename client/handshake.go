@@ -27,7 +27,7 @@ func (i *identity) watch(cfg *tls.Config) *tls.Config {
 	choose := cfg.GetClientCertificate
 	if choose == nil {
 		certs := cfg.Certificates
-		choose = func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) { // as crypto/tls does
+		choose = func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) { //nolint:unparam // tls.Config's type; it chooses as crypto/tls does
 			for n := range certs {
 				if r.SupportsCertificate(&certs[n]) == nil {
 					return &certs[n], nil

@@ -53,9 +53,9 @@ func (t *turns) add(parts int64) {
 func (t *turns) take() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if n := time.Since(t.since) / turnTime; n > 0 {
-		t.since = t.since.Add(n * turnTime)
-		t.add(callsPerTurn * int64(min(n, maxTurns)))
+	if passed := time.Since(t.since); passed >= turnTime {
+		t.since = t.since.Add(passed - passed%turnTime)
+		t.add(callsPerTurn * min(int64(passed/turnTime), maxTurns))
 	}
 	if t.parts.Load() < callsPerTurn {
 		return false

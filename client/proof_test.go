@@ -40,7 +40,7 @@ func TestUsersOptionsApplyNothingTwice(t *testing.T) {
 			"retryPolicy":{"maxAttempts":4,"initialBackoff":"0.01s","maxBackoff":"0.01s","backoffMultiplier":1,"retryableStatusCodes":["UNAVAILABLE"]}}]}`),
 		"an idle timeout":      grpc.WithIdleTimeout(time.Millisecond),
 		"a context of its own": interceptor(func(context.Context) context.Context { return context.Background() }),
-		"a context made of it": interceptor(func(c context.Context) context.Context { return context.WithValue(c, healthCheck, 1) }),
+		"a context made of it": interceptor(func(c context.Context) context.Context { return context.WithValue(c, extra{}, 1) }),
 	} {
 		t.Run(name, func(t *testing.T) {
 			run(t, 3, with(opt), func(r *rig) {
@@ -62,9 +62,11 @@ func TestUsersOptionsApplyNothingTwice(t *testing.T) {
 	}
 }
 
+type extra struct{}
+
 // An interceptor that ends a call by itself leaves no doubt.
 func TestInterceptorThatRefuses(t *testing.T) {
-	refusal := grpc.WithUnaryInterceptor(func(_ context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	refusal := grpc.WithUnaryInterceptor(func(context.Context, string, any, any, *grpc.ClientConn, grpc.UnaryInvoker, ...grpc.CallOption) error {
 		return status.Error(codes.ResourceExhausted, "not now")
 	})
 	run(t, 3, with(refusal), func(r *rig) {
