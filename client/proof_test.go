@@ -303,6 +303,27 @@ func TestOutdatedUserIsNotRefused(t *testing.T) {
 	}
 }
 
+// So it is with the renewal of a lease, whose stream ends with the refusal.
+func TestOutdatedUserRenewsItsLease(t *testing.T) {
+	run(t, 1, nil, func(r *rig) {
+		granted, err := r.Grant(r.t.Context(), 60)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		refusals := 3
+		r.cluster.Member(0).InterceptStream(func(s grpc.ServerStream, method string, next func(grpc.ServerStream) error) error {
+			if method == pb.Lease_LeaseKeepAlive_FullMethodName && refusals > 0 {
+				refusals--
+				return rpctypes.ErrGRPCAuthOldRevision
+			}
+			return next(s)
+		})
+		if resp, err := r.KeepAliveOnce(r.timeout(time.Minute), granted.ID); err != nil || resp.TTL != 60 {
+			r.t.Errorf("got %v and error %v, want it renewed", resp, err)
+		}
+	})
+}
+
 // An overloaded member is asked less, not more, by all calls together; those that
 // have time left are served in the end.
 func TestOverloadIsAnsweredWithLess(t *testing.T) {

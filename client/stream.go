@@ -75,6 +75,10 @@ func (s *stream) explain(err error) error {
 	if s.refused(rpctypes.ErrorDesc(err)) {
 		t.conn.auth.reject(s.cred)
 	}
+	if flows(t.method) && fates[rpctypes.ErrorDesc(err)] == outdated {
+		// The next one may do, as for requests.
+		err = status.Error(codes.Unavailable, "users or roles have changed meanwhile: "+rpctypes.ErrorDesc(err))
+	}
 	settleDeadline(t.ctx, err)
 	if e := s.attempt.Endpoint(); e != "" {
 		t.record(e, err)
