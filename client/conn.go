@@ -28,9 +28,9 @@ import (
 //     etcd's "hasleader" metadata unless any member can serve it;
 //   - a request that may be sent again is, to another member if there is one,
 //     with a growing pause between tries, until it is answered or its context
-//     ends. Reads may always be sent again, and so may requests that leave the
-//     same state when applied twice; writes only when it is certain that none of
-//     the members has proposed them (see IsAmbiguous for the rest);
+//     ends. Reads may always be sent again, and so may requests of which a copy
+//     can do no harm at any later time; writes only when it is certain that none
+//     of the members has proposed them (see IsAmbiguous for the rest);
 //   - a token that has expired is replaced, once for all requests;
 //   - its errors are *Error.
 //
