@@ -336,6 +336,7 @@ var pauses = backoff.Exponential{First: 10 * time.Millisecond, Max: 250 * time.M
 // pause waits before the next try, or until the context ends.
 func (t *try) pause() error {
 	if t.overload {
+		t.overload = false
 		var alive bool
 		if t.crowded, alive = t.conn.turns.await(t.ctx, t.crowded); !alive {
 			return t.ctx.Err()
