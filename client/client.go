@@ -149,7 +149,7 @@ func newConn(cfg Config, policy balancer.Options) (*Conn, error) {
 // WaitReady is as Client.WaitReady.
 func (c *Conn) WaitReady(ctx context.Context) error {
 	if err := misuse(ctx, nil); err != nil {
-		return (&try{conn: c, method: "WaitReady"}).failed(err)
+		return (&try{conn: c, method: "WaitReady"}).refused(err)
 	}
 	for {
 		s := c.cc.GetState()

@@ -68,7 +68,7 @@ func (c *Conn) Invoke(ctx context.Context, method string, req, reply any, opts .
 	c.counters.calls.Add(1)
 	t := &try{conn: c, ctx: ctx, method: method}
 	if err := misuse(ctx, opts); err != nil {
-		return t.failed(err)
+		return t.refused(err)
 	}
 	ownID := false
 	if a := balancer.FromContext(ctx); a != nil {
@@ -167,7 +167,7 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 	c.counters.calls.Add(1)
 	t := try{conn: c, ctx: ctx, method: method, call: classify(method, nil, false)}
 	if err := misuse(ctx, opts); err != nil {
-		return nil, t.failed(err)
+		return nil, t.refused(err)
 	}
 	// A stream's opener may want to know where it went: its own Attempt is used.
 	own := balancer.FromContext(ctx)
