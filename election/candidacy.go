@@ -3,7 +3,6 @@ package election
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -46,7 +45,7 @@ func (e *Election) newCandidacy(ctx context.Context) (c *candidacy, detach func(
 	if c.leases == nil {
 		c.leases = lease.New(e.cc)
 	}
-	c.place = queue.Place{KV: e.kv, Watcher: e.watcher, Prefix: e.prefix, TTL: e.ttl}
+	c.place = queue.Place{KV: e.kv, Watcher: e.watcher, Leases: c.leases, Prefix: e.prefix, TTL: e.ttl}
 	if c.place.Watcher == nil {
 		c.place.Watcher = watch.New(e.cc)
 	}
@@ -76,7 +75,7 @@ func (c *candidacy) run(val string, wait bool) error {
 		c.lease = keeper
 	}
 	c.heedSession()
-	c.place.Key = fmt.Sprintf("%s%x", c.e.prefix, int64(c.lease.ID()))
+	c.place.Key = queue.Key(c.e.prefix, c.lease.ID())
 	taken, err := c.place.Take(c.life, val, c.first)
 	if err != nil {
 		return err

@@ -247,9 +247,9 @@ func (e *Election) Resign(ctx context.Context) error {
 }
 
 // Leader reads who leads: the one of Kvs is the leader's key and value. Nobody is
-// ErrNoLeader.
+// ErrNoLeader. Keys below the election's name that are no candidate's do not lead.
 func (e *Election) Leader(ctx context.Context) (*kv.GetResponse, error) {
-	resp, err := e.kv.Get(ctx, e.prefix, kv.WithFirstCreate()...)
+	resp, err := queue.First(ctx, e.kv, e.requests(), e.prefix)
 	if err != nil {
 		return nil, err
 	}
@@ -321,6 +321,14 @@ func (e *Election) Guard() kv.Cmp {
 		return c.place.Guard()
 	}
 	return kv.Compare(kv.CreateRevision(e.prefix), "=", -1)
+}
+
+// requests is a lease service for its requests alone, which needs no Close.
+func (e *Election) requests() lease.Lease {
+	if e.leases != nil {
+		return e.leases
+	}
+	return lease.New(e.cc)
 }
 
 func (e *Election) current() *candidacy {

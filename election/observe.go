@@ -8,6 +8,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
+	"github.com/getcd/getcd/internal/queue"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/watch"
 )
@@ -28,14 +29,16 @@ func (e *Election) Leaders(ctx context.Context) iter.Seq2[*kv.GetResponse, error
 			w = watch.New(e.cc)
 			defer func() { _ = w.Close() }()
 		}
-		v := view{}
+		v := view{contends: func(k *mvccpb.KeyValue) (bool, error) {
+			return queue.Contends(ctx, e.requests(), e.prefix, k)
+		}}
 		for u, err := range w.Follow(ctx, e.prefix, kv.WithPrefix()) {
 			if err != nil {
 				yield(nil, err)
 				return
 			}
-			for resp := range v.update(u) {
-				if !yield(resp, nil) {
+			for resp, err := range v.update(u) {
+				if !yield(resp, err) || err != nil {
 					return
 				}
 			}
@@ -69,16 +72,17 @@ func (e *Election) Observe(ctx context.Context) <-chan *kv.GetResponse {
 
 // view is an observer's knowledge: the candidates, and who of them it has told of.
 type view struct {
-	candidates map[string]*mvccpb.KeyValue
-	header     *pb.ResponseHeader // of the last snapshot
+	contends   func(*mvccpb.KeyValue) (bool, error) // whether a key is a candidate's
+	candidates map[string]*mvccpb.KeyValue          // and what may be others' keys, until they would lead
+	header     *pb.ResponseHeader                   // of the last snapshot
 	told       bool
 	leader     *mvccpb.KeyValue // that was told; nil for nobody
 }
 
 // update takes a step of the election's history, and returns what it means, one
 // revision after the other.
-func (v *view) update(u watch.Update) iter.Seq[*kv.GetResponse] {
-	return func(yield func(*kv.GetResponse) bool) {
+func (v *view) update(u watch.Update) iter.Seq2[*kv.GetResponse, error] {
+	return func(yield func(*kv.GetResponse, error) bool) {
 		if s := u.Snapshot; s != nil {
 			// Revisions of a cluster that was restored are other ones.
 			if s.Cause != nil && !isCompacted(s.Cause) {
@@ -89,8 +93,8 @@ func (v *view) update(u watch.Update) iter.Seq[*kv.GetResponse] {
 			for _, c := range s.KVs {
 				v.candidates[string(c.Key)] = c
 			}
-			if resp := v.change(u.Revision); resp != nil {
-				yield(resp)
+			if resp, err := v.change(u.Revision); resp != nil || err != nil {
+				yield(resp, err)
 			}
 			return
 		}
@@ -104,7 +108,7 @@ func (v *view) update(u watch.Update) iter.Seq[*kv.GetResponse] {
 			if i+1 < len(u.Events) && u.Events[i+1].Kv.ModRevision == rev {
 				continue // a revision is one change
 			}
-			if resp := v.change(rev); resp != nil && !yield(resp) {
+			if resp, err := v.change(rev); (resp != nil || err != nil) && !yield(resp, err) {
 				return
 			}
 		}
@@ -112,16 +116,14 @@ func (v *view) update(u watch.Update) iter.Seq[*kv.GetResponse] {
 }
 
 // change is what is to be told at a revision, or nil when nothing has changed.
-func (v *view) change(rev int64) *kv.GetResponse {
-	var leader *mvccpb.KeyValue
-	for _, c := range v.candidates {
-		if leader == nil || c.CreateRevision < leader.CreateRevision {
-			leader = c
-		}
+func (v *view) change(rev int64) (*kv.GetResponse, error) {
+	leader, err := v.first()
+	if err != nil {
+		return nil, err
 	}
 	if v.told && same(v.leader, leader) {
 		v.leader = leader
-		return nil
+		return nil, nil //nolint:nilnil // as documented
 	}
 	v.told, v.leader = true, leader
 	h := &pb.ResponseHeader{
@@ -132,7 +134,27 @@ func (v *view) change(rev int64) *kv.GetResponse {
 	if leader != nil {
 		resp.Kvs, resp.Count = []*mvccpb.KeyValue{leader}, 1
 	}
-	return resp
+	return resp, nil
+}
+
+// first is the first of the candidates; nil for none. A key that proves to be none's
+// is forgotten until it changes.
+func (v *view) first() (*mvccpb.KeyValue, error) {
+	for {
+		var first *mvccpb.KeyValue
+		for _, c := range v.candidates {
+			if first == nil || c.CreateRevision < first.CreateRevision {
+				first = c
+			}
+		}
+		if first == nil {
+			return nil, nil //nolint:nilnil // as documented
+		}
+		if ok, err := v.contends(first); ok || err != nil {
+			return first, err
+		}
+		delete(v.candidates, string(first.Key))
+	}
 }
 
 // same reports whether nothing was proclaimed between a and b. A key that was

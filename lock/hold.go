@@ -3,7 +3,6 @@ package lock
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -36,8 +35,8 @@ func (m *Mutex) newHold(ctx context.Context) (h *hold, detach func() bool) {
 		h.leases, h.own = lease.New(m.cc), true
 	}
 	h.place = queue.Place{
-		KV: m.kv, Watcher: watch.New(m.cc), TTL: m.ttl,
-		Prefix: m.prefix, Key: fmt.Sprintf("%s%x", m.prefix, int64(h.id)),
+		KV: m.kv, Watcher: watch.New(m.cc), Leases: h.leases, TTL: m.ttl,
+		Prefix: m.prefix, Key: queue.Key(m.prefix, h.id),
 	}
 	h.life, h.end = context.WithCancelCause(context.WithoutCancel(ctx))
 	return h, context.AfterFunc(ctx, func() { h.end(ctx.Err()) })

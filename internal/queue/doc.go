@@ -3,9 +3,12 @@
 //
 // # The queue
 //
-// A queue is all keys under a prefix, in the order of their create revisions,
-// which the cluster gives out and never twice. A place is a key and its create
-// revision: one that was deleted and put again, by whomever, is another place.
+// A queue is the keys of its contenders under a prefix, in the order of their create
+// revisions, which the cluster gives out and never twice. A contender's key is the
+// prefix and its lease's ID in hexadecimal, and bound to that lease; whatever else is
+// under the prefix stands in nobody's way (contender.go says how that is told). A
+// place is a key and its create revision: one that was deleted and put again, by
+// whomever, is another place.
 // The lowest create revision has the turn, and it only grows from one turn to
 // the next, so it is the fencing token as well.
 //

@@ -26,19 +26,21 @@ var ErrDeleted = errors.New("its key was deleted by another client")
 type Place struct {
 	KV      kv.KV
 	Watcher watch.Watcher
+	Leases  lease.Lease   // its requests alone
 	Prefix  string        // the queue's
 	TTL     time.Duration // of the lease; the place is looked at again in every half of it
 	Key     string        // the own key, under Prefix
 	Rev     int64         // its create revision: the fencing token
 
-	at standing
+	at     standing
+	others map[string]int64 // keys that are no contender's, though named so, with their mod revisions
 }
 
 // standing is what the cluster says of a place. The zero value is not known.
 type standing struct {
 	rev   int64  // the revision of the answer
 	mine  bool   // the own key is there, with the place's create revision
-	older string // the youngest of the older keys; empty for who is first
+	older string // the key of the youngest older contender; empty for who is first
 }
 
 // Taken is the answer to Take.
@@ -58,7 +60,8 @@ type Taken struct {
 // transaction is sent again. A straggler that the cluster still applies finds the
 // key put, or, later, its lease revoked.
 func (p *Place) Take(ctx context.Context, val string, id lease.ID) (Taken, error) {
-	oldest := kv.OpGet(p.Prefix, append(kv.WithFirstCreate(), kv.WithKeysOnly())...)
+	begin, end := bounds(p.Prefix)
+	oldest := kv.OpGet(begin, kv.WithRange(end), kv.WithKeysOnly(), kv.WithSort(kv.SortByCreateRevision, kv.SortAscend), kv.WithLimit(1))
 	for failures := 0; ; failures++ {
 		resp, err := p.KV.Txn(ctx).
 			If(kv.Compare(kv.CreateRevision(p.Key), "=", 0)).
@@ -75,8 +78,8 @@ func (p *Place) Take(ctx context.Context, val string, id lease.ID) (Taken, error
 				own = resp.Responses[0].GetResponseRange().Kvs[0]
 			}
 			p.Rev = own.CreateRevision
-			// Among the keys is the own one at least.
-			if resp.Responses[1].GetResponseRange().Kvs[0].CreateRevision == p.Rev {
+			// Who is the first of all keys is that of the contenders.
+			if all := resp.Responses[1].GetResponseRange().Kvs; len(all) > 0 && all[0].CreateRevision == p.Rev {
 				p.at = standing{rev: rev, mine: true}
 			}
 			return Taken{Header: resp.Header, Own: own, New: resp.Succeeded}, nil
@@ -106,19 +109,11 @@ func (p *Place) First(ctx context.Context) (bool, error) {
 	return p.at.older == "", nil
 }
 
-// look reads the standing, both parts at one revision.
+// look asks for the standing until it gets it.
 func (p *Place) look(ctx context.Context) error {
 	for failures := 0; ; failures++ {
-		resp, err := p.KV.Txn(ctx).Then(
-			kv.OpGet(p.Key, kv.WithKeysOnly()),
-			kv.OpGet(p.Prefix, append(kv.WithLastCreate(), kv.WithMaxCreateRev(p.Rev-1), kv.WithKeysOnly())...),
-		).Commit()
+		err := p.read(ctx)
 		if err == nil {
-			own, older := resp.Responses[0].GetResponseRange().Kvs, resp.Responses[1].GetResponseRange().Kvs
-			p.at = standing{rev: resp.Header.Revision, mine: len(own) > 0 && own[0].CreateRevision == p.Rev}
-			if len(older) > 0 {
-				p.at.older = string(older[0].Key)
-			}
 			return nil
 		}
 		if ctx.Err() == nil && etcderr.Final(err) {
@@ -128,6 +123,32 @@ func (p *Place) look(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// read reads the standing: the own key and the youngest older one at one revision,
+// and more if that one is no contender's.
+func (p *Place) read(ctx context.Context) error {
+	begin, end := bounds(p.Prefix)
+	resp, err := p.KV.Txn(ctx).Then(
+		kv.OpGet(p.Key, kv.WithKeysOnly()),
+		kv.OpGet(begin, append(older(p.Rev-1, end), kv.WithLimit(1))...),
+	).Commit()
+	if err != nil {
+		return err
+	}
+	own := resp.Responses[0].GetResponseRange().Kvs
+	at := standing{rev: resp.Header.Revision, mine: len(own) > 0 && own[0].CreateRevision == p.Rev}
+	if at.mine {
+		before, err := p.youngest(ctx, (*kv.GetResponse)(resp.Responses[1].GetResponseRange()))
+		if err != nil {
+			return err
+		}
+		if before != nil {
+			at.older = string(before.Key)
+		}
+	}
+	p.at = at
+	return nil
 }
 
 // Guard is the comparison that holds as long as the own key is there.

@@ -52,7 +52,7 @@ func (r *rig) take() (*queue.Place, lease.ID) {
 	if err != nil {
 		r.t.Fatalf("Grant: %v", err)
 	}
-	p := &queue.Place{KV: r.kv, Watcher: r.watcher, Prefix: "q/", TTL: 10 * time.Second, Key: fmt.Sprintf("q/%x", int64(g.ID))}
+	p := &queue.Place{KV: r.kv, Watcher: r.watcher, Leases: r.leases, Prefix: "q/", TTL: 10 * time.Second, Key: fmt.Sprintf("q/%x", int64(g.ID))}
 	taken, err := p.Take(r.t.Context(), "v", g.ID)
 	if err != nil {
 		r.t.Fatalf("Take: %v", err)
@@ -152,7 +152,7 @@ func TestTakeAgain(t *testing.T) {
 	run(t, func(r *rig) {
 		t := r.t
 		p, id := r.take()
-		again := &queue.Place{KV: r.kv, Watcher: r.watcher, Prefix: p.Prefix, TTL: p.TTL, Key: p.Key}
+		again := &queue.Place{KV: r.kv, Watcher: r.watcher, Leases: r.leases, Prefix: p.Prefix, TTL: p.TTL, Key: p.Key}
 		taken, err := again.Take(t.Context(), "w", id)
 		if err != nil {
 			t.Fatalf("Take: %v", err)
@@ -161,7 +161,7 @@ func TestTakeAgain(t *testing.T) {
 			t.Errorf("Take: got %+v and revision %d, want the key that is there, of revision %d", taken, again.Rev, p.Rev)
 		}
 		// Who knows key and revision needs no Take.
-		known := &queue.Place{KV: r.kv, Watcher: r.watcher, Prefix: p.Prefix, TTL: p.TTL, Key: p.Key, Rev: p.Rev}
+		known := &queue.Place{KV: r.kv, Watcher: r.watcher, Leases: r.leases, Prefix: p.Prefix, TTL: p.TTL, Key: p.Key, Rev: p.Rev}
 		r.wantFirst(known, true)
 	})
 }
@@ -181,11 +181,11 @@ func TestErrors(t *testing.T) {
 				return nil, status.Error(code, "as the test wants")
 			})
 		}
-		known := &queue.Place{KV: r.kv, Watcher: r.watcher, Prefix: p.Prefix, TTL: p.TTL, Key: p.Key, Rev: p.Rev}
+		known := &queue.Place{KV: r.kv, Watcher: r.watcher, Leases: r.leases, Prefix: p.Prefix, TTL: p.TTL, Key: p.Key, Rev: p.Rev}
 		fail(codes.Unavailable, pb.KV_Txn_FullMethodName, 3)
 		r.wantFirst(known, false)
 		fail(codes.PermissionDenied, pb.KV_Txn_FullMethodName, 1)
-		known = &queue.Place{KV: r.kv, Watcher: r.watcher, Prefix: p.Prefix, TTL: p.TTL, Key: p.Key, Rev: p.Rev}
+		known = &queue.Place{KV: r.kv, Watcher: r.watcher, Leases: r.leases, Prefix: p.Prefix, TTL: p.TTL, Key: p.Key, Rev: p.Rev}
 		if err := known.Wait(t.Context()); status.Code(err) != codes.PermissionDenied {
 			t.Errorf("Wait: got %v, want the refusal", err)
 		}
