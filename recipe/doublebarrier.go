@@ -3,6 +3,7 @@ package recipe
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -36,7 +37,7 @@ func NewDoubleBarrier(c Client, s Session, key string, count int) *DoubleBarrier
 	return &DoubleBarrier{c: c, s: s, key: key, count: count, mk: newMaker(c, s, key)}
 }
 
-func (b *DoubleBarrier) waiters() string { return b.key + "/waiters" }
+func (b *DoubleBarrier) waiters() string { return b.key + "/waiters/" }
 func (b *DoubleBarrier) ready() string   { return b.key + "/ready" }
 
 // group is what the cluster says of the members.
@@ -49,13 +50,15 @@ type group struct {
 
 func (b *DoubleBarrier) look(ctx context.Context) (group, error) {
 	resp, err := commit(ctx, b.c, nil, []kv.Op{
-		kv.OpGet(b.waiters(), kv.WithPrefix(), kv.WithKeysOnly(), kv.WithSort(kv.SortByCreateRevision, kv.SortAscend)),
+		// With leases, which etcd 3.7 leaves out with the values, which are empty.
+		kv.OpGet(b.waiters(), kv.WithPrefix(), kv.WithSort(kv.SortByCreateRevision, kv.SortAscend)),
 		kv.OpGet(b.ready(), kv.WithKeysOnly()),
 	}, nil)
 	if err != nil {
 		return group{}, err
 	}
-	g := group{rev: resp.Header.Revision, members: resp.Responses[0].GetResponseRange().Kvs, place: -1}
+	members := slices.DeleteFunc(resp.Responses[0].GetResponseRange().Kvs, func(k *mvccpb.KeyValue) bool { return !ephemeral(b.waiters(), k) })
+	g := group{rev: resp.Header.Revision, members: members, place: -1}
 	for i, k := range g.members {
 		if string(k.Key) == b.own && k.CreateRevision == b.rev {
 			g.place = i
@@ -123,7 +126,7 @@ func (b *DoubleBarrier) enter(ctx context.Context) error {
 	if len(g.members) >= b.count {
 		return ErrTooManyClients
 	}
-	own := b.waiters() + "/" + unique()
+	own := b.waiters() + unique()
 	if b.rev, err = b.mk.put(ctx, own, "", b.s.ID()); err != nil {
 		return err
 	}

@@ -3,8 +3,10 @@ package recipe
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync/atomic"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/grpc/codes"
 
 	"github.com/getcd/getcd/internal/backoff"
@@ -75,6 +77,15 @@ func (m *maker) put(ctx context.Context, key, val string, id lease.ID) (int64, e
 			return 0, err
 		}
 	}
+}
+
+// ephemeral reports whether a key under prefix, as read with its lease, may stand for
+// somebody who has put it with the lease of a session, as clientv3's recipes do, too.
+// One deeper down does not, nor one that was put once, without a lease. What was put
+// again may have been overwritten, by whomever, so it counts: it has stood for somebody
+// who does not know.
+func ephemeral(prefix string, k *mvccpb.KeyValue) bool {
+	return !strings.Contains(string(k.Key[len(prefix):]), "/") && (k.Lease != 0 || k.Version > 1)
 }
 
 // withdraw deletes a key, if it was put, and refuses what may be under way to put

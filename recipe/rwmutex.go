@@ -3,6 +3,7 @@ package recipe
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -124,27 +125,49 @@ func (m *RWMutex) acquire(ctx context.Context, write bool) (*holding, error) {
 // wait returns when no key is left that was made before, by a writer or, for a
 // writer, by anybody.
 func (m *RWMutex) wait(ctx context.Context, h *holding) error {
-	before := m.name + "/write"
+	before := []string{m.name + "/write/"}
 	if h.write {
-		before = m.name + "/"
+		before = append(before, m.name+"/read/")
 	}
 	for {
-		resp, err := commit(ctx, m.c, nil, []kv.Op{
-			kv.OpGet(h.key, kv.WithKeysOnly()),
-			kv.OpGet(before, append(kv.WithLastCreate(), kv.WithMaxCreateRev(h.rev-1), kv.WithKeysOnly())...),
-		}, nil)
+		rev, last, err := m.last(ctx, h, before)
+		if err != nil || last == nil {
+			return err
+		}
+		if err := waitChange(ctx, m.c, string(last.Key), rev, mvccpb.Event_DELETE); err != nil {
+			return err
+		}
+	}
+}
+
+// last returns the youngest of the holders' keys that were made before, under any of
+// the prefixes, or nil, and a revision at which it was there, and the own one.
+func (m *RWMutex) last(ctx context.Context, h *holding, before []string) (rev int64, last *mvccpb.KeyValue, err error) {
+	for limit := int64(1); ; limit *= 8 { // until none of others' keys is in the way
+		ops := []kv.Op{kv.OpGet(h.key, kv.WithKeysOnly())}
+		for _, prefix := range before {
+			ops = append(ops, kv.OpGet(prefix, append(kv.WithLastCreate(), kv.WithMaxCreateRev(h.rev-1), kv.WithLimit(limit))...))
+		}
+		resp, err := commit(ctx, m.c, nil, ops, nil)
 		if err != nil {
-			return err
+			return 0, nil, err
 		}
-		own, last := resp.Responses[0].GetResponseRange().Kvs, resp.Responses[1].GetResponseRange().Kvs
+		own := resp.Responses[0].GetResponseRange().Kvs
 		if len(own) == 0 || own[0].CreateRevision != h.rev {
-			return fmt.Errorf("%w: %q", ErrLost, h.key)
+			return 0, nil, fmt.Errorf("%w: %q", ErrLost, h.key)
 		}
-		if len(last) == 0 {
-			return nil
+		all := true
+		for i, prefix := range before {
+			found := resp.Responses[1+i].GetResponseRange()
+			j := slices.IndexFunc(found.Kvs, func(k *mvccpb.KeyValue) bool { return ephemeral(prefix, k) })
+			if j >= 0 && (last == nil || found.Kvs[j].CreateRevision > last.CreateRevision) {
+				last = found.Kvs[j]
+			}
+			all = all && (j >= 0 || !found.More)
 		}
-		if err := waitChange(ctx, m.c, string(last[0].Key), resp.Header.Revision, mvccpb.Event_DELETE); err != nil {
-			return err
+		// Any one will do to wait for.
+		if last != nil || all {
+			return resp.Header.Revision, last, nil
 		}
 	}
 }
