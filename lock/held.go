@@ -10,19 +10,17 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/getcd/getcd/internal/backoff"
+	"github.com/getcd/getcd/internal/queue"
+	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
 )
 
 // Held is a lock that a Locker got. It is safe for concurrent use.
 type Held struct {
-	l    *Locker
-	name string
-	key  string
-	id   lease.ID
+	grip
+	l  *Locker
+	id lease.ID
 
-	// life ends when the lock is lost or released, with the reason as its cause.
-	life     context.Context //nolint:containedctx // the lock's lifecycle
-	end      context.CancelCauseFunc
 	renewed  chan struct{} // closed when step 4 has returned
 	deadline atomic.Pointer[time.Time]
 	last     atomic.Pointer[error] // failure of a renewal; nil after a success
@@ -31,9 +29,9 @@ type Held struct {
 
 // hold starts step 4 for a lock whose lease was last renewed by a request sent
 // at that time.
-func (l *Locker) hold(ctx context.Context, name, key string, id lease.ID, sent time.Time) *Held {
-	h := &Held{l: l, name: name, key: key, id: id, renewed: make(chan struct{})}
-	h.life, h.end = context.WithCancelCause(context.WithoutCancel(ctx))
+func (l *Locker) hold(ctx context.Context, name string, place queue.Place, id lease.ID, sent time.Time) *Held {
+	h := &Held{grip: newGrip(ctx, name, place), l: l, id: id, renewed: make(chan struct{})}
+	h.timeout = l.cfg.RequestTimeout
 	h.acknowledged(sent)
 	go func() { //nolint:contextcheck // the lock outlives the call that gets it
 		defer close(h.renewed)
@@ -43,11 +41,21 @@ func (l *Locker) hold(ctx context.Context, name, key string, id lease.ID, sent t
 }
 
 // Key is the key that stands for the lock on the cluster.
-func (h *Held) Key() string { return h.key }
+func (h *Held) Key() string { return h.place.Key }
+
+// Token is the fencing token: the create revision of the key. Whoever gets the lock
+// later, anywhere and by whatever means, has a greater one. It stays what it is after
+// the lock was lost or released.
+func (h *Held) Token() int64 { return h.place.Rev }
+
+// Guard is the comparison that holds as long as the lock does, for transactions on
+// the same cluster.
+func (h *Held) Guard() kv.Cmp { return h.place.Guard() }
 
 // Done closes when the lock is no longer held: it was released, its lease is
 // gone, or no renewal was acknowledged for as long as Config.GiveUp says, which
-// is before another one can get the lock.
+// is before another one can get the lock. That somebody deletes the key is found by
+// Txn and Unlock; who needs to be told at once takes a Mutex.
 func (h *Held) Done() <-chan struct{} { return h.life.Done() }
 
 // Err is nil while the lock is held, then ErrLost with the reason, or ErrNotHeld
@@ -77,35 +85,22 @@ func (h *Held) acknowledged(sent time.Time) time.Duration {
 	return time.Until(deadline)
 }
 
-// Unlock releases the lock: it stops renewing, deletes the key, and revokes the
-// lease, which also frees the lock when deleting the key has failed. Done closes
-// before anything is sent. The revocation has its own 3 s, so that the lock is
-// freed even when ctx has ended.
+// Unlock releases the lock: it stops renewing, deletes the key, provided that it is
+// still the one that was locked, and revokes the lease, which also frees the lock when
+// deleting the key has failed. Done closes before anything is sent. The revocation has
+// its own 3 s, so that the lock is freed even when ctx has ended.
 //
 // A lock that was lost before is ErrLost: the cluster may have given it to
-// another one meanwhile, from whom nothing is taken, since the key is this
-// lock's own. A second Unlock is ErrNotHeld. Any other error means that the
+// another one meanwhile, from whom nothing is taken. A second Unlock is ErrNotHeld. Any other error means that the
 // cluster could not be reached; the lock is free when its TTL has passed.
 func (h *Held) Unlock(ctx context.Context) error {
 	if h.freed.Swap(true) {
 		return ErrNotHeld
 	}
+	cause := h.Err()
 	h.end(errReleased)
 	<-h.renewed
-	cause := h.Err()
-
-	rctx, cancel := context.WithTimeout(ctx, h.l.cfg.RequestTimeout)
-	defer cancel()
-	_, unlockErr := h.l.locks.Unlock(rctx, h.key)
-	revokeErr := revoke(ctx, h.l.leases, h.id)
-	switch {
-	case errors.Is(cause, ErrLost):
-		return cause
-	case unlockErr != nil && revokeErr != nil:
-		return errors.Join(fmt.Errorf("lock: unlocking %q: %w", h.name, unlockErr), revokeErr)
-	default:
-		return nil
-	}
+	return h.release(ctx, cause, func(ctx context.Context) error { return revoke(ctx, h.l.leases, h.id) })
 }
 
 // heartbeats is step 4. It goes by time rather than by counting failures: it is

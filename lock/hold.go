@@ -14,38 +14,32 @@ import (
 // hold is one try to hold a Mutex's lock, from its lease to its end. A Mutex
 // makes a new one for each.
 type hold struct {
-	m      *Mutex
+	grip
+	ttl    time.Duration
 	leases lease.Lease
 	own    bool // leases is this hold's alone, to be closed with it
 	id     lease.ID
-	place  queue.Place
 	keeper *lease.Keeper
-
-	// life ends when the lock can no longer be proven or is released, with the
-	// reason as its cause. All that the hold does, it does in this context.
-	life context.Context //nolint:containedctx // the hold's lifecycle
-	end  context.CancelCauseFunc
-	wg   sync.WaitGroup
+	wg     sync.WaitGroup
 }
 
 // newHold returns a hold whose life ends with ctx until it is detached.
 func (m *Mutex) newHold(ctx context.Context) (h *hold, detach func() bool) {
-	h = &hold{m: m, leases: m.leases, id: lease.NewID()}
+	h = &hold{ttl: m.ttl, leases: m.leases, id: lease.NewID()}
 	if h.leases == nil {
 		h.leases, h.own = lease.New(m.cc), true
 	}
-	h.place = queue.Place{
+	h.grip = newGrip(ctx, m.name, queue.Place{
 		KV: m.kv, Watcher: watch.New(m.cc), Leases: h.leases, TTL: m.ttl,
 		Prefix: m.prefix, Key: queue.Key(m.prefix, h.id),
-	}
-	h.life, h.end = context.WithCancelCause(context.WithoutCancel(ctx))
+	})
 	return h, context.AfterFunc(ctx, func() { h.end(ctx.Err()) })
 }
 
 // acquire gets the lease, queues and, with wait, waits until the lock is held.
 // Whatever it returns but nil, drop must be called.
 func (h *hold) acquire(wait bool) error {
-	if _, err := h.leases.GrantID(h.life, h.id, int64(h.m.ttl/time.Second)); err != nil {
+	if _, err := h.leases.GrantID(h.life, h.id, int64(h.ttl/time.Second)); err != nil {
 		return err
 	}
 	keeper, err := h.leases.Keep(h.life, h.id)
@@ -56,7 +50,7 @@ func (h *hold) acquire(wait bool) error {
 	h.wg.Go(func() {
 		select {
 		case <-keeper.Done():
-			h.end(lost(h.m.name, keeper.Err()))
+			h.end(lost(h.name, keeper.Err()))
 		case <-h.life.Done():
 		}
 	})
@@ -79,7 +73,7 @@ func (h *hold) guard() {
 	h.wg.Go(func() {
 		err := h.place.Hold(h.life)
 		if errors.Is(err, queue.ErrDeleted) {
-			h.end(lost(h.m.name, err))
+			h.end(lost(h.name, err))
 		}
 		// Anything else leaves it to the lease: who may renew it holds the lock.
 	})
@@ -88,7 +82,7 @@ func (h *hold) guard() {
 // err is why the hold is over, or nil.
 func (h *hold) err() error {
 	if err := h.keeper.Err(); err != nil {
-		h.end(lost(h.m.name, err)) // unless it has ended already
+		h.end(lost(h.name, err)) // unless it has ended already
 	}
 	return context.Cause(h.life)
 }

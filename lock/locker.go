@@ -9,14 +9,16 @@ import (
 
 	"github.com/getcd/getcd/internal/backoff"
 	"github.com/getcd/getcd/internal/etcderr"
+	"github.com/getcd/getcd/internal/queue"
+	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
 )
 
-// Locker gets and holds locks in five steps, with nothing but unary calls of
-// etcd's lease and lock services and one renewal per heartbeat:
+// Locker gets and holds locks in five steps, with nothing but unary calls and
+// one renewal per heartbeat:
 //
 //  1. LeaseGrant(ttl) → lease.
-//  2. Lock(name, lease) → key.
+//  2. Lock(name, lease) → key, whose create revision is the fencing token.
 //  3. A key means that the lock is held: go to 4. A timeout means that another
 //     one holds it: go to 5.
 //  4. While it is held, LeaseKeepAlive(lease) at every heartbeat. When that keeps
@@ -25,11 +27,13 @@ import (
 //     again from 1.
 //
 // It is safe for concurrent use: each Lock has a lease of its own. Waiters are
-// not served in order; Mutex does that, and more.
+// not served in order, and a key below NAME/ that is no waiter's blocks etcd's lock
+// service; Mutex does better in both, and more.
 type Locker struct {
 	cfg    Config
 	leases lease.Lease // its requests alone, which need no Close
 	locks  Service
+	kv     kv.KV
 }
 
 // NewLocker returns a Locker over cc. It starts nothing and has nothing to
@@ -43,6 +47,7 @@ func NewLocker(cc grpc.ClientConnInterface, cfg Config) (*Locker, error) {
 		cfg:    cfg.withDefaults(),
 		leases: lease.New(cc),
 		locks:  New(cc),
+		kv:     kv.New(cc),
 	}, nil
 }
 
@@ -84,7 +89,7 @@ func (l *Locker) try(ctx context.Context, name string) (*Held, error) {
 	}
 	rctx, cancel = context.WithTimeout(ctx, l.cfg.RequestTimeout)
 	defer cancel()
-	resp, err := l.locks.Lock(rctx, name, id)
+	place, err := l.queue(rctx, name, id)
 	if err == nil && time.Since(sent) >= l.cfg.GiveUp() {
 		err = fmt.Errorf("lock: %q: got after %v, too late to be held", name, time.Since(sent))
 	}
@@ -95,5 +100,23 @@ func (l *Locker) try(ctx context.Context, name string) (*Held, error) {
 		}
 		return nil, err
 	}
-	return l.hold(ctx, name, string(resp.Key), id, sent), nil
+	return l.hold(ctx, name, place, id, sent), nil
+}
+
+// queue is step 2. The answer names the key and not its create revision, so that is
+// read, and with it whether the key is there and first, now that this is known.
+func (l *Locker) queue(ctx context.Context, name string, id lease.ID) (queue.Place, error) {
+	resp, err := l.locks.Lock(ctx, name, id)
+	if err != nil {
+		return queue.Place{}, err
+	}
+	p := queue.Place{KV: l.kv, Leases: l.leases, Prefix: name + "/", TTL: l.cfg.TTL, Key: string(resp.Key)}
+	if err := p.Find(ctx); err != nil {
+		return p, fmt.Errorf("lock: %q: %w", name, err)
+	}
+	first, err := p.First(ctx)
+	if err == nil && !first {
+		err = ErrLocked
+	}
+	return p, err
 }

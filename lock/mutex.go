@@ -3,7 +3,6 @@ package lock
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -147,29 +146,12 @@ func (m *Mutex) Unlock(ctx context.Context) error {
 	m.busy = true
 	m.mu.Unlock()
 
-	cause := h.err()
-	h.end(errReleased)
-	var txnErr error
-	if cause == nil {
-		var resp *kv.TxnResponse
-		resp, txnErr = m.kv.Txn(ctx).If(h.place.Guard()).Then(kv.OpDelete(h.place.Key)).Commit()
-		if txnErr == nil && !resp.Succeeded {
-			cause = lost(m.name, queue.ErrDeleted)
-		}
-	}
-	revokeErr := h.drop(ctx, errReleased)
+	err := h.release(ctx, h.err(), func(ctx context.Context) error { return h.drop(ctx, errReleased) })
 
 	m.mu.Lock()
 	m.busy, m.held = false, nil
 	m.mu.Unlock()
-	switch {
-	case cause != nil:
-		return cause
-	case txnErr != nil && revokeErr != nil:
-		return errors.Join(fmt.Errorf("lock: unlocking %q: %w", m.name, txnErr), revokeErr)
-	default:
-		return nil
-	}
+	return err
 }
 
 // Token is the fencing token of the lock that is held or was lost last: the

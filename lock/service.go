@@ -27,6 +27,9 @@ type Service interface {
 	// client's connection does not send a Lock to a second member, unless the
 	// first has certainly not seen it.
 	//
+	// The server counts every key below NAME/ as a waiter's, such as those of a lock
+	// called NAME/sub, and waits until it is gone. Mutex does not.
+	//
 	// name must not be empty, and id not NoLease. Without a lease the server
 	// grants one of 60 s that nobody knows and nobody renews (v3lock/lock.go):
 	// the lock would be lost after a minute without a sign, and a repeated
@@ -34,7 +37,12 @@ type Service interface {
 	Lock(ctx context.Context, name string, id lease.ID) (*v3lockpb.LockResponse, error)
 
 	// Unlock deletes the key that Lock returned. The server does not ask whose
-	// key it is, nor tell whether it was there.
+	// key it is, nor tell whether it was there. So a request that reaches the
+	// cluster late, from a member that was stopped, frees whatever lock has the key
+	// by then, which is the next one of the same lease. After an Unlock that was in
+	// doubt take another lease, as after a Lock; or delete the key by a transaction
+	// that compares its create revision, as Mutex and Locker do, which is harmless
+	// however late it comes.
 	Unlock(ctx context.Context, key string) (*v3lockpb.UnlockResponse, error)
 }
 

@@ -2,9 +2,7 @@ package lock
 
 import (
 	"context"
-	"errors"
 
-	"github.com/getcd/getcd/internal/queue"
 	"github.com/getcd/getcd/kv"
 )
 
@@ -16,21 +14,23 @@ import (
 // then nothing was applied.
 func (m *Mutex) Txn(ctx context.Context) kv.Txn {
 	h := m.current()
-	return kv.NewTxn(func(inner kv.Op) (*kv.TxnResponse, error) { return m.commit(ctx, h, inner) })
+	return kv.NewTxn(func(inner kv.Op) (*kv.TxnResponse, error) {
+		if h == nil {
+			return nil, ErrNotHeld
+		}
+		if err := h.err(); err != nil {
+			return nil, err
+		}
+		return h.commit(ctx, inner)
+	})
 }
 
-// commit sends a transaction if h, which is nil without a lock, is held still.
-func (m *Mutex) commit(ctx context.Context, h *hold, inner kv.Op) (*kv.TxnResponse, error) {
-	if h == nil {
-		return nil, ErrNotHeld
-	}
-	if err := h.err(); err != nil {
-		return nil, err
-	}
-	resp, err := h.place.Commit(ctx, inner)
-	if errors.Is(err, queue.ErrDeleted) {
-		err = lost(m.name, err)
-		h.end(err)
-	}
-	return resp, err
+// Txn is as Mutex.Txn: a transaction that is applied only while the lock is held.
+func (h *Held) Txn(ctx context.Context) kv.Txn {
+	return kv.NewTxn(func(inner kv.Op) (*kv.TxnResponse, error) {
+		if err := h.Err(); err != nil {
+			return nil, err
+		}
+		return h.commit(ctx, inner)
+	})
 }

@@ -94,6 +94,20 @@ func (p *Place) Take(ctx context.Context, val string, id lease.ID) (Taken, error
 	}
 }
 
+// Find takes up the place of a key that is there, put by somebody else, such as etcd's
+// lock service. ErrDeleted means that it is not there.
+func (p *Place) Find(ctx context.Context) error {
+	resp, err := p.KV.Get(ctx, p.Key, kv.WithKeysOnly())
+	if err != nil {
+		return err
+	}
+	if len(resp.Kvs) == 0 {
+		return ErrDeleted
+	}
+	p.Rev, p.at = resp.Kvs[0].CreateRevision, standing{}
+	return nil
+}
+
 // First reports whether the place is the first, as the cluster said last. It asks
 // if that is not known, again after failures, and returns ErrDeleted, a final
 // error of the server's, or the cause of ctx.
@@ -153,6 +167,16 @@ func (p *Place) read(ctx context.Context) error {
 
 // Guard is the comparison that holds as long as the own key is there.
 func (p *Place) Guard() kv.Cmp { return kv.Compare(kv.CreateRevision(p.Key), "=", p.Rev) }
+
+// Leave deletes the own key, and no other of that name, however late the request
+// comes and however often it is sent. ErrDeleted means that it was gone.
+func (p *Place) Leave(ctx context.Context) error {
+	resp, err := p.KV.Txn(ctx).If(p.Guard()).Then(kv.OpDelete(p.Key)).Commit()
+	if err == nil && !resp.Succeeded {
+		err = ErrDeleted
+	}
+	return err
+}
 
 // Commit sends a transaction nested in one whose comparison is Guard, so that the
 // loss of the place, which is ErrDeleted, is told from a comparison of its own
