@@ -40,14 +40,18 @@ func (s *Service) Save(ctx context.Context, w io.Writer, opts ...SnapshotOption)
 
 // SaveFile saves a snapshot to a file that only its owner may read, since it has
 // all the cluster's data. The file appears, or replaces the one that was there,
-// when the snapshot is complete, verified and on the disk; until then it is in
-// path with ".part" appended, which an error removes.
+// when the snapshot is complete, verified and on the disk; until then it is in a file
+// of its own beside it, path.RANDOM.part, which an error removes. One that a crash has
+// left is not used again, and may be removed. Of two that save to one path at once the
+// last to complete stays.
 func (s *Service) SaveFile(ctx context.Context, path string, opts ...SnapshotOption) (SnapshotInfo, error) {
-	part := path + ".part"
-	f, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	// CreateTemp creates it with O_EXCL and mode 0600. So nobody can have opened it
+	// before, or have put a link there to have another file written.
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.part")
 	if err != nil {
 		return SnapshotInfo{}, fmt.Errorf("maintenance: snapshot: %w", err)
 	}
+	part := f.Name()
 	info, err := s.Save(ctx, f, opts...)
 	if err == nil {
 		err = f.Sync()

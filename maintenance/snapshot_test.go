@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"testing/iotest"
 
@@ -297,5 +298,69 @@ func TestSaveReturnsTheWritersError(t *testing.T) {
 	_, err := service(t, sending(parts(content(4*part)))).Save(t.Context(), &full{after: part})
 	if err == nil || err.Error() != "disk full" {
 		t.Errorf("got %v, want the writer's error", err)
+	}
+}
+
+// What somebody has put where the unfinished file might go is neither followed nor
+// written, and a snapshot is nobody's to read at any time.
+func TestSaveFileTouchesNoOtherFile(t *testing.T) {
+	db := content(part + 1024)
+	dir := t.TempDir()
+	path, other := filepath.Join(dir, "backup.db"), filepath.Join(t.TempDir(), "passwd")
+	if err := os.WriteFile(other, []byte("root"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(other, path+".part"); err != nil {
+		t.Skip(err)
+	}
+	var unfinished []os.FileInfo
+	look := maintenance.WithProgress(func(maintenance.Progress) {
+		names, err := filepath.Glob(path + ".*.part")
+		if err != nil || len(names) != 1 {
+			t.Errorf("unfinished files are %v, %v, want one", names, err)
+			return
+		}
+		info, err := os.Lstat(names[0])
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		unfinished = append(unfinished, info)
+	})
+	if _, err := service(t, sending(parts(db))).SaveFile(t.Context(), path, look); err != nil {
+		t.Fatal(err)
+	}
+	for _, info := range unfinished {
+		if info.Mode() != 0o600 {
+			t.Errorf("the unfinished file's mode is %v, want 0600", info.Mode())
+		}
+	}
+	if b, err := os.ReadFile(other); err != nil || string(b) != "root" {
+		t.Errorf("the other file has %d bytes, %v, want what it had", len(b), err)
+	}
+	if info, err := os.Lstat(path); err != nil || info.Mode() != 0o600 {
+		t.Errorf("the snapshot is %v, %v; want a file of mode 0600", info, err)
+	}
+}
+
+// Two at once do not write into each other's files.
+func TestTwoSaveFilesAtOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "backup.db")
+	db := content(4 * part)
+	var wg sync.WaitGroup
+	for range 4 {
+		s := service(t, sending(parts(db)))
+		wg.Go(func() {
+			if _, err := s.SaveFile(t.Context(), path); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if b, err := os.ReadFile(path); err != nil || !bytes.Equal(b, withDigest(db)) {
+		t.Errorf("the file has %d bytes, %v, want one whole snapshot", len(b), err)
+	}
+	if files, err := os.ReadDir(filepath.Dir(path)); err != nil || len(files) != 1 {
+		t.Errorf("the directory has %v, %v; want the one file", files, err)
 	}
 }
