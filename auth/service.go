@@ -12,6 +12,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/getcd/getcd/internal/misuse"
 )
 
 // Service is etcd's auth service. It is safe for concurrent use, starts no
@@ -25,7 +27,7 @@ var _ Auth = (*Service)(nil)
 
 // New returns the auth service over cc, with opts for each call.
 func New(cc grpc.ClientConnInterface, opts ...grpc.CallOption) *Service {
-	return &Service{rpc: pb.NewAuthClient(cc), opts: opts}
+	return &Service{rpc: pb.NewAuthClient(misuse.Conn(cc)), opts: opts}
 }
 
 // Authenticate implements Auth.

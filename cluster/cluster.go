@@ -7,6 +7,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 
+	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/kv"
 )
 
@@ -67,7 +68,7 @@ type service struct {
 // New returns the cluster service over cc, with opts for each call. It starts
 // nothing, and has nothing to close.
 func New(cc grpc.ClientConnInterface, opts ...grpc.CallOption) Cluster {
-	return &service{rpc: pb.NewClusterClient(cc), opts: opts}
+	return &service{rpc: pb.NewClusterClient(misuse.Conn(cc)), opts: opts}
 }
 
 func (s *service) MemberList(ctx context.Context, opts ...kv.OpOption) (*MemberListResponse, error) {

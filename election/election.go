@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/internal/etcderr"
+	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/internal/queue"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
@@ -49,11 +50,12 @@ func NewElection(cc grpc.ClientConnInterface, name string, opts ...Option) (*Ele
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
+	if err := misuse.Options("election: NewElection", opts); err != nil {
+		return nil, err
+	}
 	e := &Election{name: name, prefix: name + "/", ttl: DefaultTTL, cc: cc, kv: kv.New(cc)}
 	for _, o := range opts {
-		if o != nil {
-			o(e)
-		}
+		o(e)
 	}
 	if err := checkTTL(e.ttl); err != nil {
 		return nil, err
@@ -112,6 +114,9 @@ func (e *Election) TryCampaign(ctx context.Context, val string) error {
 }
 
 func (e *Election) stand(ctx context.Context, val string, wait bool) error {
+	if err := misuse.Context(ctx, "election: Campaign"); err != nil {
+		return err
+	}
 	ctx, withdraw := context.WithCancelCause(ctx)
 	defer withdraw(nil)
 	e.mu.Lock()
@@ -194,6 +199,9 @@ func (e *Election) campaign(ctx context.Context, val string, wait bool) (*candid
 // client.IsAmbiguous tells of a proclamation that may have been made; one that is
 // made after it cannot be undone by it.
 func (e *Election) Proclaim(ctx context.Context, val string) error {
+	if err := misuse.Context(ctx, "election: Proclaim"); err != nil {
+		return err
+	}
 	c := e.current()
 	if c == nil {
 		return ErrNotLeader
@@ -214,6 +222,9 @@ func (e *Election) Proclaim(ctx context.Context, val string) error {
 // an error means that the cluster could not be reached, and that the leadership
 // ends with the lease, or before, as soon as the cluster can be reached.
 func (e *Election) Resign(ctx context.Context) error {
+	if err := misuse.Context(ctx, "election: Resign"); err != nil {
+		return err
+	}
 	e.mu.Lock()
 	for e.busy != nil {
 		busy, withdraw := e.busy, e.withdraw
@@ -249,6 +260,9 @@ func (e *Election) Resign(ctx context.Context) error {
 // Leader reads who leads: the one of Kvs is the leader's key and value. Nobody is
 // ErrNoLeader. Keys below the election's name that are no candidate's do not lead.
 func (e *Election) Leader(ctx context.Context) (*kv.GetResponse, error) {
+	if err := misuse.Context(ctx, "election: Leader"); err != nil {
+		return nil, err
+	}
 	resp, err := queue.First(ctx, e.kv, e.requests(), e.prefix)
 	if err != nil {
 		return nil, err

@@ -274,7 +274,7 @@ func TestSharedServices(t *testing.T) {
 		leases := lease.New(cc)
 		defer func() { _ = leases.Close() }()
 		a := r.leader(cc, "a", election.WithLease(leases))
-		other, err := election.NewElection(cc, "other", election.WithLease(leases), nil)
+		other, err := election.NewElection(cc, "other", election.WithLease(leases))
 		if err != nil {
 			t.Fatal(err)
 		}

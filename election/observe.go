@@ -8,6 +8,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
+	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/internal/queue"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/watch"
@@ -24,6 +25,10 @@ import (
 // as rpctypes.ErrPermissionDenied.
 func (e *Election) Leaders(ctx context.Context) iter.Seq2[*kv.GetResponse, error] {
 	return func(yield func(*kv.GetResponse, error) bool) {
+		if err := misuse.Context(ctx, "election: Leaders"); err != nil {
+			yield(nil, err)
+			return
+		}
 		w := e.watcher
 		if w == nil {
 			w = watch.New(e.cc)

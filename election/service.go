@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
 
+	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/lease"
 )
 
@@ -63,7 +64,7 @@ type service struct {
 // New returns the election service over cc. The call options are added to every
 // RPC.
 func New(cc grpc.ClientConnInterface, opts ...grpc.CallOption) Service {
-	return &service{rpc: v3electionpb.NewElectionClient(cc), opts: opts}
+	return &service{rpc: v3electionpb.NewElectionClient(misuse.Conn(cc)), opts: opts}
 }
 
 func (s *service) Campaign(ctx context.Context, name string, id lease.ID, value string) (*v3electionpb.CampaignResponse, error) {
@@ -96,7 +97,11 @@ func (s *service) Leader(ctx context.Context, name string) (*v3electionpb.Leader
 
 func (s *service) Observe(ctx context.Context, name string) iter.Seq2[*v3electionpb.LeaderResponse, error] {
 	return func(yield func(*v3electionpb.LeaderResponse, error) bool) {
-		if err := checkName(name); err != nil {
+		err := misuse.Context(ctx, "election: Observe")
+		if err == nil {
+			err = checkName(name)
+		}
+		if err != nil {
 			yield(nil, err)
 			return
 		}

@@ -6,6 +6,8 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
+
+	"github.com/getcd/getcd/internal/misuse"
 )
 
 // The responses are the protocol's messages under clientv3's names.
@@ -64,7 +66,7 @@ func New(cc grpc.ClientConnInterface, opts ...grpc.CallOption) KV {
 	// The full capacity makes whoever appends to it copy it first.
 	all := make([]grpc.CallOption, 0, len(opts)+1)
 	all = append(all, grpc.StaticMethod())
-	return &client{cc: cc, opts: append(all, opts...)}
+	return &client{cc: misuse.Conn(cc), opts: append(all, opts...)}
 }
 
 type client struct {

@@ -12,6 +12,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/getcd/getcd/internal/misuse"
 )
 
 // Streamer reads ranges in parts, which neither the server nor the client ever has
@@ -65,6 +67,7 @@ func GetStreamToGetResponse(stream GetStreamChan) (*GetResponse, error) {
 // NewStreamer returns a Streamer on a connection, with opts for each call. It starts
 // nothing, and has nothing to close.
 func NewStreamer(cc grpc.ClientConnInterface, opts ...grpc.CallOption) Streamer {
+	cc = misuse.Conn(cc)
 	return streamer{func(ctx context.Context, op Op) iter.Seq2[*GetResponse, error] {
 		return stream(ctx, pb.NewKVClient(cc), op, New(cc, opts...), opts)
 	}}
@@ -85,6 +88,9 @@ type streamer struct {
 
 func (s streamer) Parts(ctx context.Context, key string, opts ...OpOption) iter.Seq2[*GetResponse, error] {
 	op := OpGet(key, opts...)
+	if err := misuse.Context(ctx, "kv: Parts"); err != nil {
+		return func(yield func(*GetResponse, error) bool) { yield(nil, err) }
+	}
 	if err := op.check(); err != nil {
 		return func(yield func(*GetResponse, error) bool) { yield(nil, err) }
 	}
@@ -92,6 +98,9 @@ func (s streamer) Parts(ctx context.Context, key string, opts ...OpOption) iter.
 }
 
 func (s streamer) GetStream(ctx context.Context, key string, opts ...OpOption) (GetStreamChan, error) {
+	if err := misuse.Context(ctx, "kv: GetStream"); err != nil {
+		return nil, err
+	}
 	op := OpGet(key, opts...)
 	if err := op.check(); err != nil {
 		return nil, err

@@ -6,6 +6,8 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
+
+	"github.com/getcd/getcd/internal/misuse"
 )
 
 // ID names a lease. The cluster takes any non-zero 64-bit number; this package
@@ -153,11 +155,14 @@ type service struct {
 // New returns the lease service over cc. The call options are added to every
 // RPC. Nothing is sent and no goroutine runs until a call needs it.
 func New(cc grpc.ClientConnInterface, opts ...grpc.CallOption) Lease {
-	rpc := pb.NewLeaseClient(cc)
+	rpc := pb.NewLeaseClient(misuse.Conn(cc))
 	return &service{rpc: rpc, opts: opts, keeps: newManager(rpc, opts)}
 }
 
 func (s *service) Keep(ctx context.Context, id ID) (*Keeper, error) {
+	if err := misuse.Context(ctx, "lease: Keep"); err != nil {
+		return nil, err
+	}
 	if id == NoLease {
 		return nil, errNoLease("Keep")
 	}
@@ -174,6 +179,9 @@ func (s *service) Keep(ctx context.Context, id ID) (*Keeper, error) {
 }
 
 func (s *service) KeepAlive(ctx context.Context, id ID) (<-chan *KeepAliveResponse, error) {
+	if err := misuse.Context(ctx, "lease: KeepAlive"); err != nil {
+		return nil, err
+	}
 	sink := make(chan *KeepAliveResponse, keepAliveBuffer)
 	if id == NoLease {
 		close(sink)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/getcd/getcd/internal/backoff"
+	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
 	"github.com/getcd/getcd/session"
@@ -50,6 +51,9 @@ var _ kv.KV = (*KV)(nil)
 // The options are those of its sessions, of which it makes a new one when one is
 // lost; session.WithLease is the first one's alone.
 func New(ctx context.Context, store kv.KV, watcher watch.Watcher, leases lease.Lease, prefix string, opts ...session.Option) (*KV, error) {
+	if err := misuse.Context(ctx, "leasing: New"); err != nil {
+		return nil, err
+	}
 	if prefix == "" {
 		return nil, errors.New("leasing: the prefix is empty, and each key would be its own leasing key; name one that no other keys have")
 	}
@@ -84,6 +88,9 @@ func New(ctx context.Context, store kv.KV, watcher watch.Watcher, leases lease.L
 // second Close waits for the first and returns the same. The services that New was
 // given stay open, and the KV goes on working with them, without memory.
 func (l *KV) Close(ctx context.Context) error {
+	if err := misuse.Context(ctx, "leasing: Close"); err != nil {
+		return err
+	}
 	l.closing.Do(func() {
 		l.end(errClosed)
 		l.wg.Wait()
@@ -164,6 +171,9 @@ func (l *KV) Delete(ctx context.Context, key string, opts ...kv.OpOption) (*kv.D
 
 // Compact implements kv.KV.
 func (l *KV) Compact(ctx context.Context, rev int64, opts ...kv.CompactOption) (*kv.CompactResponse, error) {
+	if err := misuse.Context(ctx, "leasing: Compact"); err != nil {
+		return nil, err
+	}
 	return l.store.Compact(ctx, rev, opts...)
 }
 
@@ -177,6 +187,9 @@ func (l *KV) Txn(ctx context.Context) kv.Txn {
 
 // Do implements kv.KV.
 func (l *KV) Do(ctx context.Context, op kv.Op) (kv.OpResponse, error) {
+	if err := misuse.Context(ctx, "leasing: Do"); err != nil {
+		return kv.OpResponse{}, err
+	}
 	switch {
 	case op.Err() != nil:
 		return l.store.Do(ctx, op) // which says what is wrong

@@ -113,7 +113,7 @@ func TestLateUnlock(t *testing.T) {
 				}
 				return false
 			}
-			r.cluster.Member(0).Intercept(func(ctx context.Context, _ string, req any, next func() (any, error)) (any, error) {
+			r.cluster.Member(0).Intercept(func(_ context.Context, _ string, req any, next func() (any, error)) (any, error) {
 				if !deletes(req) || len(late) > 0 {
 					return next()
 				}

@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/getcd/getcd/internal/backoff"
+	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/internal/queue"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
@@ -94,6 +95,9 @@ func (h *Held) acknowledged(sent time.Time) time.Duration {
 // another one meanwhile, from whom nothing is taken. A second Unlock is ErrNotHeld. Any other error means that the
 // cluster could not be reached; the lock is free when its TTL has passed.
 func (h *Held) Unlock(ctx context.Context) error {
+	if err := misuse.Context(ctx, "lock: Unlock"); err != nil {
+		return err
+	}
 	if h.freed.Swap(true) {
 		return ErrNotHeld
 	}

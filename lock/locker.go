@@ -9,6 +9,7 @@ import (
 
 	"github.com/getcd/getcd/internal/backoff"
 	"github.com/getcd/getcd/internal/etcderr"
+	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/internal/queue"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
@@ -57,6 +58,9 @@ func NewLocker(cc grpc.ClientConnInterface, cfg Config) (*Locker, error) {
 // cluster, or, when it cannot be reached for 3 s, nothing but a lease that ends
 // by its TTL. The lock is held until Unlock, whatever becomes of ctx.
 func (l *Locker) Lock(ctx context.Context, name string) (*Held, error) {
+	if err := misuse.Context(ctx, "lock: Lock"); err != nil {
+		return nil, err
+	}
 	if err := checkName(name); err != nil {
 		return nil, err
 	}

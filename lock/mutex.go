@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/internal/etcderr"
+	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/internal/queue"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
@@ -46,6 +47,9 @@ func NewMutex(cc grpc.ClientConnInterface, name string, opts ...Option) (*Mutex,
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
+	if err := misuse.Options("lock: NewMutex", opts); err != nil {
+		return nil, err
+	}
 	m := &Mutex{
 		name:   name,
 		prefix: name + "/",
@@ -76,6 +80,9 @@ func (m *Mutex) Lock(ctx context.Context) error { return m.lock(ctx, true) }
 func (m *Mutex) TryLock(ctx context.Context) error { return m.lock(ctx, false) }
 
 func (m *Mutex) lock(ctx context.Context, wait bool) error {
+	if err := misuse.Context(ctx, "lock: Lock"); err != nil {
+		return err
+	}
 	m.mu.Lock()
 	old := m.held
 	if m.busy || old != nil && old.err() == nil {
@@ -137,6 +144,9 @@ func (m *Mutex) acquire(ctx context.Context, wait bool) (*hold, error) {
 // could not be reached; the lock is free when its TTL has passed. After all of
 // them the Mutex is as good as new.
 func (m *Mutex) Unlock(ctx context.Context) error {
+	if err := misuse.Context(ctx, "lock: Unlock"); err != nil {
+		return err
+	}
 	m.mu.Lock()
 	h := m.held
 	if m.busy || h == nil {

@@ -8,6 +8,7 @@ import (
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3lock/v3lockpb"
 	"google.golang.org/grpc"
 
+	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/lease"
 )
 
@@ -53,7 +54,7 @@ type service struct {
 
 // New returns the lock service over cc. The call options are added to every RPC.
 func New(cc grpc.ClientConnInterface, opts ...grpc.CallOption) Service {
-	return &service{rpc: v3lockpb.NewLockClient(cc), opts: opts}
+	return &service{rpc: v3lockpb.NewLockClient(misuse.Conn(cc)), opts: opts}
 }
 
 func (s *service) Lock(ctx context.Context, name string, id lease.ID) (*v3lockpb.LockResponse, error) {

@@ -1,6 +1,7 @@
 package maintenance
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -8,6 +9,8 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
+
+	"github.com/getcd/getcd/internal/misuse"
 )
 
 // The responses are the protocol's messages under clientv3's names.
@@ -118,15 +121,16 @@ type Service struct {
 	dial     EndpointDialer
 	opts     []grpc.CallOption
 	endpoint string // of At
+	misused  error  // by New's caller
 }
 
 var _ Maintenance = (*Service)(nil)
 
 // New returns the maintenance service over cc.
 func New(cc grpc.ClientConnInterface, opts ...Option) *Service {
-	s := &Service{cc: cc}
+	s := &Service{cc: misuse.Conn(cc), misused: misuse.Options("maintenance: New", opts)}
 	for _, o := range opts {
-		if o != nil {
+		if o != nil { // nil is the error of every call
 			o(s)
 		}
 	}
@@ -145,6 +149,9 @@ func (s *Service) At(endpoint string) *Service {
 // member connects to the endpoint, or At's, or to the one or other member. The
 // caller calls done when the call is over.
 func (s *Service) member(ctx context.Context, call, endpoint string) (rpc pb.MaintenanceClient, done func(), err error) {
+	if err := cmp.Or(s.misused, misuse.Context(ctx, "maintenance: "+call)); err != nil {
+		return nil, nil, err
+	}
 	if endpoint == "" {
 		endpoint = s.endpoint
 	}
@@ -163,7 +170,7 @@ func (s *Service) member(ctx context.Context, call, endpoint string) (rpc pb.Mai
 			_ = closeConn()
 		}
 	}
-	return pb.NewMaintenanceClient(cc), done, nil
+	return pb.NewMaintenanceClient(misuse.Conn(cc)), done, nil
 }
 
 // AlarmList implements Maintenance.

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/getcd/getcd/internal/misuse"
 )
 
 // SnapshotInfo is what is known of a snapshot that was saved.
@@ -45,6 +47,13 @@ func (s *Service) Save(ctx context.Context, w io.Writer, opts ...SnapshotOption)
 // left is not used again, and may be removed. Of two that save to one path at once the
 // last to complete stays.
 func (s *Service) SaveFile(ctx context.Context, path string, opts ...SnapshotOption) (SnapshotInfo, error) {
+	// Before there is a file.
+	if err := misuse.Context(ctx, "maintenance: SaveFile"); err != nil {
+		return SnapshotInfo{}, err
+	}
+	if err := misuse.Options("maintenance: SaveFile", opts); err != nil {
+		return SnapshotInfo{}, err
+	}
 	// CreateTemp creates it with O_EXCL and mode 0600. So nobody can have opened it
 	// before, or have put a link there to have another file written.
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.part")

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/getcd/getcd/internal/misuse"
 )
 
 // digestSize is the length of the SHA-256 that ends a snapshot.
@@ -59,15 +61,16 @@ type SnapshotReader struct {
 // OpenSnapshot begins a snapshot and returns when its first message is there.
 // ctx ends the reading too.
 func (s *Service) OpenSnapshot(ctx context.Context, opts ...SnapshotOption) (*SnapshotReader, error) {
+	if err := misuse.Options("maintenance: Snapshot", opts); err != nil {
+		return nil, err
+	}
 	rpc, done, err := s.member(ctx, "Snapshot", "")
 	if err != nil {
 		return nil, err
 	}
 	r := &SnapshotReader{done: done, sum: sha256.New()}
 	for _, o := range opts {
-		if o != nil {
-			o(r)
-		}
+		o(r)
 	}
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	first, err := r.begin(rpc, s)

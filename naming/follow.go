@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/watch"
 )
@@ -17,6 +18,10 @@ import (
 // ctx, or with an error that no other try can mend.
 func (s *Service) Follow(ctx context.Context) iter.Seq2[[]Update, error] {
 	return func(yield func([]Update, error) bool) {
+		if err := misuse.Context(ctx, "naming: Follow"); err != nil {
+			yield(nil, err)
+			return
+		}
 		known, first := make(map[string]bool), true
 		for u, err := range s.client.Follow(ctx, s.prefix, kv.WithPrefix()) {
 			if err != nil {

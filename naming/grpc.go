@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/getcd/getcd/internal/backoff"
+	"github.com/getcd/getcd/internal/misuse"
 )
 
 // Scheme is the scheme of the gRPC targets that NewBuilder's resolvers serve:
@@ -29,6 +30,9 @@ const Scheme = "etcd"
 func NewBuilder(c Client, opts ...Option) (grpcresolver.Builder, error) {
 	if c == nil {
 		return nil, errors.New("naming: the client is nil")
+	}
+	if err := misuse.Options("naming: NewBuilder", opts); err != nil {
+		return nil, err
 	}
 	return builder{c, opts}, nil
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"strings"
 
+	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/watch"
 )
@@ -96,6 +97,9 @@ func New(c Client, name string, opts ...Option) (*Service, error) {
 	case name == "":
 		return nil, errors.New("naming: the service's name is empty")
 	}
+	if err := misuse.Options("naming: New", opts); err != nil {
+		return nil, err
+	}
 	o := options{logger: slog.New(slog.DiscardHandler)}
 	for _, opt := range opts {
 		opt(&o)
@@ -134,6 +138,9 @@ func (s *Service) Delete(ctx context.Context, key string, opts ...kv.OpOption) e
 }
 
 func (s *Service) do(ctx context.Context, u Update, opts []kv.OpOption) error {
+	if err := misuse.Context(ctx, "naming: Add, Delete"); err != nil {
+		return err
+	}
 	op, err := s.Op(u, opts...)
 	if err != nil {
 		return err
@@ -145,6 +152,9 @@ func (s *Service) do(ctx context.Context, u Update, opts []kv.OpOption) error {
 // List reads the endpoints, by their keys, with the options of a Get, such as
 // kv.WithSerializable.
 func (s *Service) List(ctx context.Context, opts ...kv.OpOption) (map[string]Endpoint, error) {
+	if err := misuse.Context(ctx, "naming: List"); err != nil {
+		return nil, err
+	}
 	resp, err := s.client.Do(ctx, kv.OpGet(s.prefix, append([]kv.OpOption{kv.WithPrefix()}, opts...)...))
 	if err != nil {
 		return nil, err

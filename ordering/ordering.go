@@ -1,6 +1,7 @@
 package ordering
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/internal/backoff"
+	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/kv"
 )
 
@@ -82,9 +84,9 @@ func WithFloor(f *Floor) Option {
 // NewKV returns store with reads that do not go back in time. Its calls return
 // store's errors, and *RegressionError.
 func NewKV(store kv.KV, opts ...Option) kv.KV {
-	o := &ordered{KV: store}
+	o := &ordered{KV: store, misused: misuse.Options("ordering: NewKV", opts)}
 	for _, opt := range opts {
-		if opt != nil {
+		if opt != nil { // nil is the error of every call
 			opt(o)
 		}
 	}
@@ -99,6 +101,7 @@ type ordered struct {
 	floor    *Floor
 	members  Members
 	violated ViolationFunc
+	misused  error // by NewKV's caller
 }
 
 func (o *ordered) Put(ctx context.Context, key, val string, opts ...kv.OpOption) (*kv.PutResponse, error) {
@@ -128,6 +131,9 @@ var pauses = backoff.Exponential{First: 10 * time.Millisecond, Max: 250 * time.M
 
 // Do asks until the answer is not behind.
 func (o *ordered) Do(ctx context.Context, op kv.Op) (kv.OpResponse, error) {
+	if err := cmp.Or(o.misused, misuse.Context(ctx, "ordering: Do")); err != nil {
+		return kv.OpResponse{}, err
+	}
 	seen := o.floor.Revision()
 	var avoid []string
 	for rounds := 0; ; {

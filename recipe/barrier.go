@@ -5,6 +5,7 @@ import (
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
+	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/kv"
 )
 
@@ -25,6 +26,9 @@ func NewBarrier(c Client, key string) *Barrier {
 // is ErrKeyExists. It stays until Release, by whomever, even if this process dies.
 // After any other error it is not there.
 func (b *Barrier) Hold(ctx context.Context) error {
+	if err := misuse.Context(ctx, "recipe: Hold"); err != nil {
+		return err
+	}
 	_, err := b.mk.put(ctx, b.key, unique(), 0)
 	return err
 }
@@ -32,6 +36,9 @@ func (b *Barrier) Hold(ctx context.Context) error {
 // Release removes the barrier, and all waiters go on. That there is none is no
 // error. One that is made while Release is under way may stay.
 func (b *Barrier) Release(ctx context.Context) error {
+	if err := misuse.Context(ctx, "recipe: Release"); err != nil {
+		return err
+	}
 	resp, err := b.c.Get(ctx, b.key, kv.WithKeysOnly())
 	if err != nil || len(resp.Kvs) == 0 {
 		return err
@@ -44,6 +51,9 @@ func (b *Barrier) Release(ctx context.Context) error {
 
 // Wait returns when there is no barrier: at once, or when it is removed.
 func (b *Barrier) Wait(ctx context.Context) error {
+	if err := misuse.Context(ctx, "recipe: Wait"); err != nil {
+		return err
+	}
 	for {
 		resp, err := b.c.Get(ctx, b.key, kv.WithKeysOnly())
 		if err != nil || len(resp.Kvs) == 0 {

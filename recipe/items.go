@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	"github.com/getcd/getcd/internal/backoff"
+	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/kv"
 )
 
@@ -47,6 +48,9 @@ type claim struct {
 
 // dequeue takes the next item, and waits until there is one.
 func (q *items) dequeue(ctx context.Context) (string, error) {
+	if err := misuse.Context(ctx, "recipe: Dequeue"); err != nil {
+		return "", err
+	}
 	for {
 		c, ok := q.popUnsettled()
 		if !ok {

@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	"github.com/getcd/getcd/internal/backoff"
+	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
 	"github.com/getcd/getcd/watch"
@@ -84,6 +85,9 @@ func unique() string { return fmt.Sprintf("%016x", rand.Uint64()) }
 // of them. It takes the options of a watch, such as kv.WithPrefix. The error is the
 // watch's, or the context's.
 func WaitEvents(ctx context.Context, w watch.Watcher, key string, rev int64, kinds []mvccpb.Event_EventType, opts ...kv.OpOption) (*watch.Event, error) {
+	if err := misuse.Context(ctx, "recipe: WaitEvents"); err != nil {
+		return nil, err
+	}
 	if len(kinds) == 0 {
 		return nil, errors.New("recipe: WaitEvents: there are no kinds of events to wait for")
 	}

@@ -8,6 +8,7 @@ import (
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
+	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/kv"
 )
 
@@ -85,6 +86,9 @@ func (m *RWMutex) Guard() kv.Cmp {
 }
 
 func (m *RWMutex) lock(ctx context.Context, write bool) error {
+	if err := misuse.Context(ctx, "recipe: Lock"); err != nil {
+		return err
+	}
 	m.mu.Lock()
 	if m.busy || m.held != nil {
 		m.mu.Unlock()
@@ -173,6 +177,9 @@ func (m *RWMutex) last(ctx context.Context, h *holding, before []string) (rev in
 }
 
 func (m *RWMutex) unlock(ctx context.Context, write bool) error {
+	if err := misuse.Context(ctx, "recipe: Unlock"); err != nil {
+		return err
+	}
 	m.mu.Lock()
 	h := m.held
 	if m.busy || h == nil || h.write != write {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/lease"
 )
 
@@ -46,10 +47,11 @@ func WithContext(ctx context.Context) Option {
 
 func newConfig(opts []Option) (config, error) {
 	c := config{ttl: DefaultTTL}
+	if err := misuse.Options("session: New", opts); err != nil {
+		return c, err
+	}
 	for _, o := range opts {
-		if o != nil {
-			o(&c)
-		}
+		o(&c)
 	}
 	return c, c.validate()
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/getcd/getcd/internal/backoff"
 	"github.com/getcd/getcd/internal/etcderr"
+	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/lease"
 )
 
@@ -37,6 +38,9 @@ type Session struct {
 // leases is a lease service, such as a client; closing it ends the session with
 // ErrLost. An option that is out of bounds is an error that names them.
 func New(ctx context.Context, leases lease.Lease, opts ...Option) (*Session, error) {
+	if err := misuse.Context(ctx, "session: New"); err != nil {
+		return nil, err
+	}
 	cfg, err := newConfig(opts)
 	if err != nil {
 		return nil, err
@@ -140,6 +144,9 @@ func (s *Session) Orphan() {
 // error. When WithContext's context ends, it gives up at once. A second Close waits
 // for the first and returns the same.
 func (s *Session) Close(ctx context.Context) error {
+	if err := misuse.Context(ctx, "session: Close"); err != nil {
+		return err
+	}
 	s.closing.Do(func() {
 		s.end(ErrClosed)
 		s.keeper.Close()

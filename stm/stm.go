@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/getcd/getcd/internal/backoff"
+	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/kv"
 )
 
@@ -90,11 +91,15 @@ var pauses = backoff.Exponential{First: 2 * time.Millisecond, Max: 250 * time.Mi
 // apply may be called any number of times, one after the other. If it panics, so
 // does Run.
 func Run(ctx context.Context, store kv.KV, apply func(STM) error, opts ...Option) (*kv.TxnResponse, error) {
+	if err := misuse.Context(ctx, "stm: Run"); err != nil {
+		return nil, err
+	}
+	if err := misuse.Options("stm: Run", opts); err != nil {
+		return nil, err
+	}
 	var cfg config
 	for _, o := range opts {
-		if o != nil {
-			o(&cfg)
-		}
+		o(&cfg)
 	}
 	if cfg.level < SerializableSnapshot || cfg.level > ReadCommitted {
 		return nil, fmt.Errorf("stm: WithIsolation: there is no level %d; use SerializableSnapshot, Serializable, RepeatableReads or ReadCommitted", cfg.level)

@@ -1,0 +1,82 @@
+// Package misuse refuses what a program must not pass: nil for a context, and nil
+// options. Without it grpc, or package context, would panic, or an option be left out
+// silently.
+package misuse
+
+import (
+	"context"
+	"fmt"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// Error is a call that the program has to be changed for. Nothing was sent.
+type Error string
+
+// Error implements error.
+func (e Error) Error() string { return string(e) }
+
+// GRPCStatus gives it the code that a server would, so that nobody tries again.
+func (e Error) GRPCStatus() *status.Status { return status.New(codes.InvalidArgument, string(e)) }
+
+// Context returns an error if ctx is nil. call is the call's name, with its package.
+func Context(ctx context.Context, call string) error {
+	if ctx == nil {
+		return Error(call + ": the context is nil; pass the caller's, or context.Background()")
+	}
+	return nil
+}
+
+// Options returns an error if one of the options is nil, which has the others' number,
+// from 1.
+func Options[O ~func(T), T any](call string, opts []O) error {
+	for i, o := range opts {
+		if o == nil {
+			return errOption(call, i)
+		}
+	}
+	return nil
+}
+
+func errOption(call string, i int) error {
+	return Error(fmt.Sprintf("%s: option %d is nil; leave it out", call, i+1))
+}
+
+// Conn returns a connection that refuses calls without a context, and with call options
+// that are nil, and is cc otherwise.
+func Conn(cc grpc.ClientConnInterface) grpc.ClientConnInterface {
+	if checked, ok := cc.(conn); ok {
+		return checked
+	}
+	return conn{cc}
+}
+
+type conn struct{ cc grpc.ClientConnInterface }
+
+func (c conn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	if err := check(ctx, method, opts); err != nil {
+		return err
+	}
+	return c.cc.Invoke(ctx, method, args, reply, opts...)
+}
+
+func (c conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	if err := check(ctx, method, opts); err != nil {
+		return nil, err
+	}
+	return c.cc.NewStream(ctx, desc, method, opts...)
+}
+
+func check(ctx context.Context, method string, opts []grpc.CallOption) error {
+	if err := Context(ctx, method); err != nil {
+		return err
+	}
+	for i, o := range opts {
+		if o == nil {
+			return errOption(method, i)
+		}
+	}
+	return nil
+}
