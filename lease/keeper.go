@@ -2,6 +2,8 @@ package lease
 
 import (
 	"time"
+
+	"github.com/getcd/getcd/internal/clock"
 )
 
 const (
@@ -52,19 +54,20 @@ func (k *Keeper) Err() error {
 	k.m.mu.Lock()
 	defer k.m.mu.Unlock()
 	if k.err == nil {
-		k.m.expireLocked(k.e, time.Now())
+		k.m.expireLocked(k.e, clock.Now())
 	}
 	return k.err
 }
 
 // Deadline is the moment until which the lease is proven to live: the sending
 // of the last acknowledged renewal, plus the TTL, minus the margin. Every
-// renewal moves it. It carries a monotonic clock reading, so time.Until is right
-// whatever happens to the wall clock.
+// renewal moves it, and on Linux every suspension of the machine moves it nearer, so ask
+// again after one, or ask Err. It carries a monotonic clock reading, so time.Until is
+// right whatever happens to the wall clock.
 func (k *Keeper) Deadline() time.Time {
 	k.m.mu.Lock()
 	defer k.m.mu.Unlock()
-	return k.e.deadline
+	return clock.Timer(k.e.deadline)
 }
 
 // TTL is the lease's time to live as the last acknowledged renewal told it.

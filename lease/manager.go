@@ -11,6 +11,8 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
+
+	"github.com/getcd/getcd/internal/clock"
 )
 
 // idle is how long the manager sleeps when nothing is due.
@@ -70,7 +72,7 @@ func (m *manager) add(ctx context.Context, id ID, sink chan *KeepAliveResponse) 
 	if m.closed {
 		return nil, nil, ErrClosed
 	}
-	now := time.Now()
+	now := clock.Now()
 	e := m.entries[id]
 	if e != nil && m.expireLocked(e, now) {
 		e = nil
@@ -191,11 +193,11 @@ func (m *manager) run() {
 			return
 		}
 		m.asleep = time.Time{}
-		next := m.tickLocked(ctx, time.Now())
+		next := m.tickLocked(ctx, clock.Now())
 		m.asleep = next
 		m.mu.Unlock()
 
-		d := time.Until(next)
+		d := min(clock.Until(next), clock.Nap)
 		if d <= 0 {
 			continue
 		}

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/internal/clock"
 )
 
 // sendBatch is how many renewals a sender takes at a time. They are stamped
@@ -76,7 +77,7 @@ func (m *manager) serve(ctx context.Context, st *stream, attempt *balancer.Attem
 				m.lost(st, st.endpoint, err)
 				return
 			}
-			m.answered(st, resp, time.Now())
+			m.answered(st, resp, clock.Now())
 		}
 	}()
 	m.send(ctx, st, rpc)
@@ -120,7 +121,7 @@ func (m *manager) take(st *stream, batch []ID) int {
 	if l.current != st {
 		return 0
 	}
-	now := time.Now()
+	now := clock.Now()
 	n, taken := 0, 0
 	for _, e := range l.waiting {
 		if n == len(batch) {
@@ -164,7 +165,7 @@ func (m *manager) lost(st *stream, endpoint string, err error) {
 		}
 	}
 	l.takeBack()
-	l.reopen = time.Now().Add(pauses.Pause(l.failures))
+	l.reopen = clock.Now().Add(pauses.Pause(l.failures))
 	l.failures++
 	signal(m.wake)
 }

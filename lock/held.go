@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/getcd/getcd/internal/backoff"
+	"github.com/getcd/getcd/internal/clock"
 	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/internal/queue"
 	"github.com/getcd/getcd/kv"
@@ -63,7 +64,7 @@ func (h *Held) Done() <-chan struct{} { return h.life.Done() }
 // after Unlock. It looks at the clock, so that it is right even if this process
 // has just been frozen and the timer that closes Done is late.
 func (h *Held) Err() error {
-	if h.life.Err() == nil && !time.Now().Before(*h.deadline.Load()) {
+	if h.life.Err() == nil && !clock.Now().Before(*h.deadline.Load()) {
 		h.giveUp()
 	}
 	return context.Cause(h.life)
@@ -83,7 +84,7 @@ func (h *Held) acknowledged(sent time.Time) time.Duration {
 	deadline := sent.Add(h.l.cfg.GiveUp())
 	h.deadline.Store(&deadline)
 	h.last.Store(nil)
-	return time.Until(deadline)
+	return clock.Until(deadline)
 }
 
 // Unlock releases the lock: it stops renewing, deletes the key, provided that it is
@@ -112,12 +113,19 @@ func (h *Held) Unlock(ctx context.Context) error {
 func (h *Held) heartbeats(sent time.Time) {
 	cfg := h.l.cfg
 	// A timer of its own, so that giving up waits for no request.
-	giveUp := time.AfterFunc(time.Until(*h.deadline.Load()), h.giveUp)
+	giveUp := time.AfterFunc(clock.Until(*h.deadline.Load()), h.giveUp)
 	defer giveUp.Stop()
 
 	next := sent.Add(cfg.Heartbeat)
-	for backoff.Sleep(h.life, time.Until(next)) {
-		sent = time.Now()
+	for backoff.Sleep(h.life, min(clock.Until(next), clock.Nap)) {
+		// A suspension has made the timer late.
+		if h.Err() != nil {
+			return
+		}
+		if clock.Until(next) > 0 {
+			continue
+		}
+		sent = clock.Now()
 		err := h.renew()
 		switch {
 		case err == nil:
@@ -132,7 +140,7 @@ func (h *Held) heartbeats(sent time.Time) {
 			return
 		default:
 			h.last.Store(&err)
-			next = time.Now().Add(cfg.Heartbeat)
+			next = clock.Now().Add(cfg.Heartbeat)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/internal/backoff"
+	"github.com/getcd/getcd/internal/clock"
 	"github.com/getcd/getcd/internal/etcderr"
 	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/internal/queue"
@@ -86,7 +87,7 @@ func (l *Locker) try(ctx context.Context, name string) (*Held, error) {
 	rctx, cancel := context.WithTimeout(ctx, l.cfg.RequestTimeout)
 	defer cancel()
 	// The grant is the first renewal: the server counts from when it handles it.
-	id, sent := lease.NewID(), time.Now()
+	id, sent := lease.NewID(), clock.Now()
 	if _, err := l.leases.GrantID(rctx, id, int64(l.cfg.TTL/time.Second)); err != nil {
 		_ = revoke(ctx, l.leases, id) // it may have been granted
 		return nil, err
@@ -94,8 +95,8 @@ func (l *Locker) try(ctx context.Context, name string) (*Held, error) {
 	rctx, cancel = context.WithTimeout(ctx, l.cfg.RequestTimeout)
 	defer cancel()
 	place, err := l.queue(rctx, name, id)
-	if err == nil && time.Since(sent) >= l.cfg.GiveUp() {
-		err = fmt.Errorf("lock: %q: got after %v, too late to be held", name, time.Since(sent))
+	if err == nil && clock.Now().Sub(sent) >= l.cfg.GiveUp() {
+		err = fmt.Errorf("lock: %q: got after %v, too late to be held", name, clock.Now().Sub(sent))
 	}
 	if err != nil {
 		_ = revoke(ctx, l.leases, id) // failing that, its TTL ends it
