@@ -15,7 +15,7 @@
 //
 //	the sending of the last acknowledged renewal + TTL − margin
 //
-// on Go's monotonic clock, however late the answer was. The margin pays for what
+// on a monotonic clock, however late the answer was. The margin pays for what
 // the two sides do not share: the rates of their clocks, which time daemons slew
 // by up to 500 ppm each, so TTL/1000 in all; and the time that this process
 // needs to notice, which a loaded machine or a garbage collection stretches to
@@ -24,9 +24,20 @@
 // election and adds an election timeout, so a change of leader only ever gives
 // more time.
 //
-// A clock that stops with the machine cannot be seen: Go's monotonic clock
-// stands still while Linux is suspended, and so does a paused virtual machine.
-// Who must be right through that too needs a fencing token (package lock).
+// # A machine that stands still
+//
+// The cluster counts on while this machine is suspended. Go's monotonic clock stands
+// still then on Linux (CLOCK_MONOTONIC); CLOCK_BOOTTIME does not, so on Linux a
+// suspension is added to Go's time: Err, and Done once Err was asked, are right from the
+// first look after the machine goes on, and Done closes by itself within 1 s of that.
+// What looks at neither, such as a write that was about to be sent, is not stopped. On
+// other systems it is as Go's clock has it. A virtual machine that is paused, moved or
+// taken back to a snapshot by its host may have no clock that tells of it. Who must be
+// right through that too needs a fencing token (package lock).
+//
+// A cluster that is restored from a snapshot has the snapshot's leases, each with its
+// whole time to live anew, and none that was granted since: keepers of those end with
+// rpctypes.ErrLeaseNotFound at their next renewal, and their IDs may be granted again.
 //
 // The proof presumes that the cluster keeps to this, and etcd has a gap there,
 // seen with 3.7.3: a leader that was stopped (SIGSTOP) for longer than was left of
