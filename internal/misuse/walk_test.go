@@ -36,7 +36,7 @@ import (
 // packages are those whose exported functions and methods with a context or options
 // are called, all of them, with nil.
 var packages = []string{
-	"auth", "cluster", "election", "kv", "lease", "leasing", "lock", "maintenance", "naming", "ordering",
+	"auth", "cluster", "election", "kv", "lease", "leasing", "lock", "maintenance", "namespace", "naming", "ordering",
 	"recipe", "session", "stm",
 }
 
