@@ -85,6 +85,15 @@ func parse(args []string, stderr io.Writer) (bench.Config, options, error) {
 	flags.IntVar(&cfg.Size, "size", 0, "the `number` of members, 3 to 9 (default 3)")
 	flags.DurationVar(&cfg.Random, "random", 0, "do random ones of the faults, one after the other, for so `long`")
 	flags.Uint64Var(&cfg.Seed, "seed", 0, "the `number` that decides what chance decides; a random one unless given")
+	flags.Func("value", "the `sizes` of the values that put writes, such as 100KB-1MB (default a few bytes)", func(s string) (err error) {
+		cfg.LeastValue, cfg.MostValue, err = bench.ParseRange(s)
+		return err
+	})
+	flags.Func("rate", "how many `bytes` a second pass between each member and its clients, such as 5MB/s (default no limit)", func(s string) (err error) {
+		cfg.Rate, err = bench.ParseBytes(strings.TrimSuffix(s, "/s"))
+		return err
+	})
+	flags.DurationVar(&cfg.Deadline, "deadline", 0, "how `long` a call may take (default 5s)")
 	flags.BoolVar(&cfg.Secure, "secure", false, "TLS, and users with passwords")
 	flags.BoolVar(&cfg.Apart, "apart", false, "a fault of its own for each kind of call")
 	flags.BoolVar(&opts.check, "check", false, "fail when getcd does not keep its bounds")

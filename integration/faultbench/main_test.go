@@ -288,6 +288,8 @@ func TestBadFlags(t *testing.T) {
 		"nothing random":  {"-random 1m -faults move", []string{"none of the faults move can be one of several"}},
 		"random apart":    {"-random 1m -apart", []string{"random faults are for all kinds"}},
 		"nothing to lock": {"-faults slow -kinds only-lock", []string{"only-lock are measured in silent faults"}},
+		"values":          {"-value 2MB", []string{"2000000", "at most 1000000"}},
+		"rate":            {"-rate fast", []string{`"fast" is not a number of bytes`}},
 		"several":         {"-size 1 -roles x", []string{"1 members", `no role "x"`}},
 	} {
 		t.Run(name, func(t *testing.T) {

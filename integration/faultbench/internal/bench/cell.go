@@ -12,6 +12,7 @@ import (
 
 	"github.com/getcd/getcd/integration/cluster"
 	"github.com/getcd/getcd/integration/faultbench/internal/report"
+	"github.com/getcd/getcd/integration/proxy"
 )
 
 // cell is one fault done to one role, with one choice of kinds.
@@ -55,6 +56,9 @@ const (
 // run measures. It leaves a healthy cluster behind, unless it returns an error.
 func (c *cell) run(ctx context.Context, cl *cluster.Cluster, to target) (_ *report.Cell, err error) {
 	to.endpoints = cl.Endpoints()
+	if err := c.limit(cl); err != nil {
+		return nil, err
+	}
 	s := &stage{cluster: cl, target: to, faultTime: c.cfg.FaultTime, begun: make(chan struct{}), rand: rand.New(rand.NewPCG(c.seed, c.seed))}
 	defer func() { err = errors.Join(err, c.close(ctx, s)) }()
 	if c.fault.prepare != nil {
@@ -170,6 +174,18 @@ func (c *cell) run(ctx context.Context, cl *cluster.Cluster, to target) (_ *repo
 	}
 	result.Compare()
 	return result, nil
+}
+
+// limit puts a line between each member and its clients.
+func (c *cell) limit(cl *cluster.Cluster) error {
+	if c.cfg.Rate == 0 {
+		return nil
+	}
+	var errs []error
+	for _, m := range cl.Members() {
+		errs = append(errs, m.ClientLink().SetLine(proxy.NewLine(int64(c.cfg.Rate), int64(c.cfg.Rate))))
+	}
+	return errors.Join(errs...)
 }
 
 // close undoes what the stage has to undo, also when ctx has ended.

@@ -49,6 +49,13 @@ type Config struct {
 	// names.
 	Seed uint64
 
+	// LeastValue and MostValue are between which sizes the values are that put writes,
+	// up to 1 MB; 0 means a few bytes.
+	LeastValue, MostValue Bytes
+	// Rate is how many bytes a second pass between each member and its clients, in
+	// each direction; 0 is no limit. A member that takes another's place has none.
+	Rate Bytes
+
 	// Secure has members and clients use TLS, and clients authenticate
 	// themselves with a user and a password.
 	Secure bool
@@ -56,6 +63,12 @@ type Config struct {
 	// Progress gets a line for each step; nil means nobody.
 	Progress io.Writer
 }
+
+const (
+	// A swap has two values, which fit the clients' default limit of 2 MiB.
+	mostValue = 1_000_000
+	leastRate = 10_000
+)
 
 const (
 	roleFollower = "follower"
@@ -145,6 +158,12 @@ func (cfg Config) withDefaults() (Config, error) {
 	}
 	if cfg.Workers == 0 {
 		cfg.Workers = 4
+	}
+	if cfg.LeastValue < 0 || cfg.LeastValue > cfg.MostValue || cfg.MostValue > mostValue {
+		errs = append(errs, fmt.Errorf("values have %d to %d bytes, want at most %d, and the lesser number first", cfg.LeastValue, cfg.MostValue, mostValue))
+	}
+	if cfg.Rate < 0 || cfg.Rate > 0 && cfg.Rate < leastRate {
+		errs = append(errs, fmt.Errorf("the rate is %d bytes a second, want %d at least, or 0 for no limit", cfg.Rate, leastRate))
 	}
 	if cfg.Workers < 0 || cfg.Workers > 1000 {
 		errs = append(errs, fmt.Errorf("there are %d workers, want 1 to 1000", cfg.Workers))

@@ -18,3 +18,9 @@ func Plan(cfg Config) ([]string, error) {
 	}
 	return names, nil
 }
+
+// Filled and Short are filled and short.
+func (cfg Config) Filled(id string) string { return cfg.filled(id) }
+
+// Short is short.
+func (cfg Config) Short(value string) string { return cfg.short(value) }

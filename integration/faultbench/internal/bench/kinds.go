@@ -66,11 +66,13 @@ func write(ctx context.Context, w *worker) error {
 	var err error
 	if w.calls%2 == 1 {
 		o.Call = w.now()
-		err = w.client.Put(ctx, key, o.Value)
+		err = w.client.Put(ctx, key, w.cfg.filled(o.Value))
 	} else {
 		o.Kind, o.Expect = history.Swap, w.value
 		o.Call = w.now()
-		o.Swapped, o.Got, err = w.client.Swap(ctx, key, w.value, o.Value)
+		var got string
+		o.Swapped, got, err = w.client.Swap(ctx, key, w.expected(), w.cfg.filled(o.Value))
+		o.Got = w.cfg.short(got)
 	}
 	o.Return = w.now()
 	switch {
@@ -87,12 +89,20 @@ func write(ctx context.Context, w *worker) error {
 	return err
 }
 
+// expected is the whole value of which the worker knows last; empty when there is none.
+func (w *worker) expected() string {
+	if w.value == "" {
+		return ""
+	}
+	return w.cfg.filled(w.value)
+}
+
 func read(ctx context.Context, w *worker) error {
 	key := w.currentKey()
 	o := history.Op{Kind: history.Read, Call: w.now()}
-	var err error
-	o.Got, err = w.client.Get(ctx, key, false)
+	got, err := w.client.Get(ctx, key, false)
 	o.Return = w.now()
+	o.Got = w.cfg.short(got)
 	if err == nil {
 		w.ops[key] = append(w.ops[key], o)
 	}

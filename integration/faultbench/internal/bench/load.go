@@ -18,6 +18,7 @@ import (
 // goroutine, and read when that has ended.
 type worker struct {
 	client Client
+	cfg    Config
 	kind   kind
 	key    string // the beginning of its keys
 	shared string // the key that is watched
@@ -119,6 +120,7 @@ type load struct {
 
 // loads are the work of all clients in one cell.
 type loads struct {
+	cfg  Config
 	all  []*load
 	stop chan struct{}
 	once sync.Once // closes stop
@@ -145,7 +147,7 @@ func startLoads(ctx context.Context, cfg Config, prefix string, s *stage, client
 	if cfg.Random > 0 {
 		sharers = contenders
 	}
-	l := &loads{stop: make(chan struct{})}
+	l := &loads{cfg: cfg, stop: make(chan struct{})}
 	// At the end the first member need not be the one that it is now.
 	control := func() pb.LeaseClient { return pb.NewLeaseClient(s.control(s.cluster.Members()[0])) }
 	writing, cancel := context.WithCancel(ctx)
@@ -155,7 +157,7 @@ func startLoads(ctx context.Context, cfg Config, prefix string, s *stage, client
 			one := &load{of: c.of, kind: kind}
 			for i := range cfg.Workers {
 				one.workers = append(one.workers, &worker{
-					client: c.client, kind: kind, origin: origin,
+					client: c.client, cfg: cfg, kind: kind, origin: origin,
 					index:  k*cfg.Workers + i,
 					key:    fmt.Sprintf("%s/%s/%d", prefix, c.of.name, i/sharers),
 					shared: prefix + "/watched",
@@ -270,7 +272,7 @@ func (l *loads) verdicts(ctx context.Context, kv pb.KVClient, origin time.Time) 
 		}
 		last.Return = time.Since(origin)
 		if len(resp.Kvs) > 0 {
-			last.Got, k.Version = string(resp.Kvs[0].Value), resp.Kvs[0].Version
+			last.Got, k.Version = l.cfg.short(string(resp.Kvs[0].Value)), resp.Kvs[0].Version
 		}
 		k.Ops = append(k.Ops, last)
 

@@ -32,11 +32,21 @@ func Run(ctx context.Context, cfg Config) (rep *report.Report, err error) {
 		defer func() { err = errors.Join(err, secure.close()) }()
 		to.tls, files = secure.clients, secure.members
 	}
+	// Large values fill the database, and members keep the entries between snapshots
+	// in memory.
+	var quota int64
+	var flags []string
+	if cfg.MostValue > 0 {
+		quota = 16 << 30
+		flags = []string{"--max-request-bytes=4194304", "--snapshot-count=500", "--auto-compaction-mode=revision", "--auto-compaction-retention=500"}
+	}
 	c, err := cluster.Start(ctx, cluster.Config{
 		ClientTLS:         files,
 		Disks:             cluster.DisksSupported() == nil, // whatever the faults, so that numbers compare
 		Size:              cfg.Size,
 		Links:             true,
+		QuotaBytes:        quota,
+		Flags:             flags,
 		ElectionTimeout:   cfg.ElectionTimeout.Truncate(10 * time.Millisecond),
 		HeartbeatInterval: cfg.ElectionTimeout.Truncate(10*time.Millisecond) / 10,
 	})
