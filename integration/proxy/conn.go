@@ -34,7 +34,7 @@ type conn struct {
 	done chan struct{} // closed by end
 
 	mu     sync.Mutex // locked after the link's
-	target net.Conn // nil until it is dialled
+	target net.Conn   // nil until it is dialled
 }
 
 // chunk is what was read at once, or the end of a direction.
@@ -221,14 +221,13 @@ func (c *conn) read(src net.Conn, chunks chan<- chunk, d direction) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		c.link.mu.Lock()
-		way := c.link.line.way(d)
-		c.link.mu.Unlock()
+		way := c.link.way(d)
 		into := buffer
 		if way != nil {
 			into = buffer[:way.piece()]
 		}
 		n, err := src.Read(into)
+		way = c.link.way(d) // the line may have been set while nothing came
 		if way != nil && n > 0 && !c.sleep(timer, way.accept(n)) {
 			return
 		}

@@ -125,6 +125,24 @@ func TestLinePushesBack(t *testing.T) {
 	}
 }
 
+// A line that is set while a connection rests counts for its next bytes.
+func TestLineOfOpenConnection(t *testing.T) {
+	const size = 48 << 10
+	var wg sync.WaitGroup
+	server := sink(t, 0, func(n int) { wg.Add(-n) })
+	l := linkTo(t, proxy.Config{Target: server.Addr().String()})
+	c := dial(t, "tcp", l.Address())
+	wg.Add(1)
+	write(t, c, "x") // the link reads again
+	wg.Wait()
+	must(t, l.SetLine(proxy.NewLine(2*size, 0)))
+	start := time.Now()
+	wg.Add(size)
+	go func() { _, _ = c.Write(make([]byte, size)) }()
+	wg.Wait()
+	wantTook(t, time.Since(start), 450*time.Millisecond) // less the burst
+}
+
 // A line is no fault: it stays when the link is healed, and goes when it is told to.
 func TestLineStays(t *testing.T) {
 	const size = 256 << 10

@@ -323,6 +323,13 @@ func (l *Link) unlistenLocked() error {
 	return err
 }
 
+// way is the limit of one direction now, nil when there is none.
+func (l *Link) way(d direction) *way {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.line.way(d)
+}
+
 // accept accepts until the listener is closed.
 func (l *Link) accept(listener net.Listener) {
 	for {

@@ -51,6 +51,8 @@ const (
 	placements = 10
 	// lastEvents is how long after the last write a watch may have its event.
 	lastEvents = time.Second
+	// lastSlowEvents is the same on limited links, where events queue behind data.
+	lastSlowEvents = 15 * time.Second
 )
 
 // run measures. It leaves a healthy cluster behind, unless it returns an error.
@@ -125,7 +127,12 @@ func (c *cell) run(ctx context.Context, cl *cluster.Cluster, to target) (_ *repo
 	stopped := time.Since(origin)
 	if work.quiet() {
 		// Whatever has not come by then is lost.
-		if err := sleep(ctx, lastEvents); err != nil {
+		last := lastEvents
+		if c.cfg.Rate > 0 {
+			work.still() // the data ends, so that what queues behind it can come
+			last = lastSlowEvents
+		}
+		if err := sleep(ctx, last); err != nil {
 			return nil, err
 		}
 	}
@@ -155,7 +162,7 @@ func (c *cell) run(ctx context.Context, cl *cluster.Cluster, to target) (_ *repo
 	}
 	for _, d := range clients {
 		if d.count != nil {
-			result.Costs = append(result.Costs, d.count.cost(d.of.name, work.calls(d.of.name)))
+			result.Costs = append(result.Costs, d.count.cost(d.of.name, work.made(d.of.name)))
 		}
 	}
 	kv := pb.NewKVClient(s.control(cl.Members()[0]))

@@ -77,8 +77,8 @@ func (t *tally) cost(client string, calls int) report.Cost {
 	return c
 }
 
-// calls is how many single calls one client made.
-func (l *loads) calls(client string) int {
+// made is how many single calls one client made.
+func (l *loads) made(client string) int {
 	n := 0
 	for _, one := range l.all {
 		if one.of.name != client || one.kind.follow != nil {

@@ -123,8 +123,12 @@ type loads struct {
 	cfg  Config
 	all  []*load
 	stop chan struct{}
-	once sync.Once // closes stop
+	calm chan struct{} // closed when calls that do not last are to end
+	once sync.Once     // closes stop
 	done sync.WaitGroup
+
+	pause sync.Once // closes calm
+	calls sync.WaitGroup
 
 	watched bool               // there are writers
 	cancel  context.CancelFunc // ends them
@@ -147,7 +151,7 @@ func startLoads(ctx context.Context, cfg Config, prefix string, s *stage, client
 	if cfg.Random > 0 {
 		sharers = contenders
 	}
-	l := &loads{cfg: cfg, stop: make(chan struct{})}
+	l := &loads{cfg: cfg, stop: make(chan struct{}), calm: make(chan struct{})}
 	// At the end the first member need not be the one that it is now.
 	control := func() pb.LeaseClient { return pb.NewLeaseClient(s.control(s.cluster.Members()[0])) }
 	writing, cancel := context.WithCancel(ctx)
@@ -174,7 +178,11 @@ func startLoads(ctx context.Context, cfg Config, prefix string, s *stage, client
 	}
 	for _, one := range l.all {
 		for _, w := range one.workers {
-			l.done.Go(func() { w.run(ctx, l.stop, cfg.Pace, cfg.Deadline) })
+			stop, done := l.calm, &l.calls
+			if w.kind.follow != nil {
+				stop, done = l.stop, &l.done
+			}
+			done.Go(func() { w.run(ctx, stop, cfg.Pace, cfg.Deadline) })
 		}
 	}
 	if l.watched = slices.ContainsFunc(kinds, func(k kind) bool { return k.watches }); l.watched {
@@ -193,9 +201,16 @@ func (l *loads) quiet() bool {
 	return l.watched
 }
 
+// still ends all calls but those that last.
+func (l *loads) still() {
+	l.pause.Do(func() { close(l.calm) })
+	l.calls.Wait()
+}
+
 // end stops the work and waits for the calls under way.
 func (l *loads) end() {
 	l.quiet()
+	l.still()
 	l.once.Do(func() { close(l.stop) })
 	l.done.Wait()
 }
