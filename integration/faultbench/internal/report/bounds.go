@@ -25,8 +25,9 @@ const (
 
 // The kinds of calls with bounds of their own.
 const (
-	onlyLock = "only-lock"
-	put      = "put"
+	onlyWatch = "only-watch"
+	onlyLock  = "only-lock"
+	put       = "put"
 	// ours and theirs are the clients that Compare compares.
 	ours   = "getcd"
 	theirs = "clientv3"

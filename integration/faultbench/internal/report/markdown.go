@@ -133,6 +133,13 @@ func (r *Report) glance(b *strings.Builder, kind string) {
 			"when it continues, though its successor has renewed it (etcd 3.7.3): leases that are lost\n" +
 			"to sigstop of the leader are lost in the servers.")
 	}
+	switch kind {
+	case onlyWatch:
+		b.WriteString(" This client does nothing but watch one key: no other call finds out what is wrong.")
+	case onlyLock:
+		b.WriteString(" This client does nothing but wait for a lock, which its holder frees half a\n" +
+			"second after the fault's first moment; the gap is how late the waiter has it.")
+	}
 	b.WriteString("\n\n| fault | victim | new leader |")
 	for _, c := range clients {
 		fmt.Fprintf(b, " %s |", c)

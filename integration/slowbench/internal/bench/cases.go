@@ -107,7 +107,7 @@ func (c Case) deadline() time.Duration { return time.Minute + 2*c.wire() }
 // several calls at once then take it longer. Where calls go on for a fixed time there
 // is nothing to compare, and with a member stalled for good clientv3 waits for it.
 func (c Case) timed() bool {
-	return c.For == 0 && c.Stall != forGood && !(c.Each && c.Calls > 1)
+	return c.For == 0 && c.Stall != forGood && (!c.Each || c.Calls == 1)
 }
 
 // Cases are all cases, in the order of the table.

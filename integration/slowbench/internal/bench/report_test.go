@@ -18,7 +18,8 @@ func TestJudge(t *testing.T) {
 		"the median": {
 			true,
 			[]Result{{OK: 1, Seconds: 10}, {OK: 1, Seconds: 90}, {OK: 1, Seconds: 9}},
-			[]Result{{OK: 1, Seconds: 10}, {OK: 1, Seconds: 9}, {OK: 1, Seconds: 9}}, nil,
+			[]Result{{OK: 1, Seconds: 10}, {OK: 1, Seconds: 9}, {OK: 1, Seconds: 9}},
+			nil,
 		},
 		"failures":        {true, []Result{{OK: 1}, {Failed: 2}}, []Result{{OK: 2}, {Failed: 1}}, []string{"2 failed, clientv3 1"}},
 		"as many failing": {true, []Result{{Failed: 1, Seconds: 9}}, []Result{{Failed: 1, Seconds: 1}}, nil},
