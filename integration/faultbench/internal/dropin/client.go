@@ -102,7 +102,7 @@ func (v *Client) KeepLease(ctx context.Context, ttl int64, renewed func(id int64
 
 // Lock waits for a lock, calls locked when it has it, and lets it go.
 func (v *Client) Lock(ctx context.Context, name string, locked func()) error {
-	session, err := concurrency.NewSession(v.c, concurrency.WithContext(ctx)) //nolint:contextcheck // WithContext passes it
+	session, err := concurrency.NewSession(v.c, concurrency.WithContext(ctx)) //nolint:contextcheck,nolintlint // WithContext passes it; only the copy is complained of
 	if err != nil {
 		return err
 	}
