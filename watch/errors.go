@@ -9,6 +9,8 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/getcd/getcd/kv"
 )
 
 var (
@@ -21,10 +23,20 @@ var (
 	ErrRevisionRegressed = errors.New("watch: the cluster has lost revisions that were seen")
 	// ErrTooLarge is what every *TooLargeError is.
 	ErrTooLarge = errors.New("watch: a response is larger than the connection accepts")
+	// ErrProtocol is what every *ProtocolError is.
+	ErrProtocol = errors.New("watch: the server breaks the protocol")
 )
+
+// errMute is RequestProgress's on a server that does not answer: see progress.
+var errMute = fmt.Errorf("watch: RequestProgress: this server leaves such requests unanswered, as etcd's grpc-proxy does: %w", errors.ErrUnsupported)
 
 // errEarly is RequestProgress's on a server that answers too early: see progress.
 var errEarly = fmt.Errorf("watch: RequestProgress needs etcd 3.4.25, 3.5.8 or later: this server's answers overtake the events that they speak of (etcd issue 15220): %w", errors.ErrUnsupported)
+
+// errNoContext is a call's without a context.
+func errNoContext(call string) error {
+	return &kv.UsageError{Op: call, Option: "ctx", Reason: "it is nil; use context.Background() if there is none"}
+}
 
 // CompactedError ends a watch whose next revision has been compacted: there are
 // changes that nobody can learn any more. errors.Is finds
@@ -82,7 +94,8 @@ func (e *RevisionRegressedError) Error() string {
 func (e *RevisionRegressedError) Unwrap() error { return ErrRevisionRegressed }
 
 // TooLargeError ends a watch whose next response is larger than the connection
-// accepts, though it may come in fragments. Of a grpc.ClientConn the limit is
+// accepts, though it may come in fragments, or whose next revision has more in its
+// fragments than is kept (WithBuffer). Of a grpc.ClientConn the limit is
 // grpc.MaxCallRecvMsgSize, 4 MiB when it is not set, which WithCallOptions sets
 // for the watches alone; of a client.Client it is Config.MaxCallRecvMsgSize.
 //
@@ -93,14 +106,19 @@ type TooLargeError struct {
 	// Revision is where the watch had to continue.
 	Revision int64
 	// Size is the response's, and Limit the connection's, in bytes; 0 if gRPC
-	// did not say.
+	// did not say. Without Err, Size is what the fragments took when they were
+	// given up, and Limit is WithBuffer's.
 	Size, Limit int
-	// Err is gRPC's error.
+	// Err is gRPC's error; nil when it is the fragments that are too many.
 	Err error
 }
 
 // Error implements error.
 func (e *TooLargeError) Error() string {
+	if e.Err == nil {
+		return fmt.Sprintf("%v: the fragments of one revision, at or after %d, take more than %d bytes: raise WithBuffer's",
+			ErrTooLarge, e.Revision, e.Limit)
+	}
 	var sizes string
 	if e.Limit > 0 {
 		sizes = fmt.Sprintf(" (%d bytes, and at most %d)", e.Size, e.Limit)
@@ -109,8 +127,13 @@ func (e *TooLargeError) Error() string {
 		ErrTooLarge, sizes, e.Revision, e.Err)
 }
 
-// Unwrap returns ErrTooLarge and Err.
-func (e *TooLargeError) Unwrap() []error { return []error{ErrTooLarge, e.Err} }
+// Unwrap returns ErrTooLarge and, if there is one, Err.
+func (e *TooLargeError) Unwrap() []error {
+	if e.Err == nil {
+		return []error{ErrTooLarge}
+	}
+	return []error{ErrTooLarge, e.Err}
+}
 
 func newTooLargeError(w *watcher, err error) *TooLargeError {
 	e := &TooLargeError{Revision: w.next, Err: err}
@@ -121,6 +144,29 @@ func newTooLargeError(w *watcher, err error) *TooLargeError {
 	}
 	return e
 }
+
+// ProtocolError ends a watch whose server, in several tries, has sent what none may
+// send: an event without a key or of another one than is watched, events out of
+// order, answers for watches that were not asked for. What was wrong is not
+// delivered. An event that comes when its revision is complete ends the watch at
+// once, since changes may be missing from what was delivered.
+type ProtocolError struct {
+	// Endpoint is the server's, where the connection can tell.
+	Endpoint string
+	// Reason says what it has sent.
+	Reason string
+}
+
+// Error implements error.
+func (e *ProtocolError) Error() string {
+	if e.Endpoint == "" {
+		return fmt.Sprintf("%v: %s", ErrProtocol, e.Reason)
+	}
+	return fmt.Sprintf("%v: %s: %s", ErrProtocol, e.Endpoint, e.Reason)
+}
+
+// Unwrap returns ErrProtocol.
+func (e *ProtocolError) Unwrap() error { return ErrProtocol }
 
 // CanceledError ends a watch that the server refused or cancelled. errors.Is
 // finds the rpctypes error that the reason stands for, such as

@@ -47,6 +47,10 @@ const snapshotPage = 1000
 
 func (s *service) Follow(ctx context.Context, key string, opts ...kv.OpOption) iter.Seq2[Update, error] {
 	return func(yield func(Update, error) bool) {
+		if ctx == nil {
+			yield(Update{}, errNoContext("Follow"))
+			return
+		}
 		op := kv.OpWatch(key, opts...)
 		if err := s.checkFollow(&op); err != nil {
 			yield(Update{}, err)

@@ -6,8 +6,6 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/getcd/getcd/internal/backoff"
 )
@@ -19,38 +17,49 @@ type identity struct {
 	term     uint64 // the highest seen when a watch was created
 }
 
+// proves reports whether a header tells anything of the cluster. One without the
+// cluster's ID was made up on the way: etcd's gRPC proxy answers a creation with
+// raft term 0 and the revision that was asked for, which may be yet to come
+// (server/proxy/grpcproxy/watch_broadcast.go, add), and kine with zeros.
+func proves(h *pb.ResponseHeader) bool { return h.GetClusterId() != 0 }
+
 // identityOf is what a header proves.
 func identityOf(h *pb.ResponseHeader) identity {
-	return identity{cluster: h.GetClusterId(), revision: h.GetRevision(), term: h.GetRaftTerm()}
+	var id identity
+	id.merge(h)
+	return id
 }
 
 // advance notes a header's revision. Not its term: the term of a member that
 // loses its leader while the stream lives may grow without the cluster's.
 func (id *identity) advance(h *pb.ResponseHeader) {
+	if !proves(h) {
+		return
+	}
 	id.revision = max(id.revision, h.GetRevision())
 }
 
 // merge takes over what a header proves.
 func (id *identity) merge(h *pb.ResponseHeader) {
-	id.advance(h)
-	id.term = max(id.term, h.GetRaftTerm())
-	if c := h.GetClusterId(); c != 0 {
-		id.cluster = c
+	if !proves(h) {
+		return
 	}
+	id.cluster = h.GetClusterId()
+	id.term = max(id.term, h.GetRaftTerm())
+	id.advance(h)
 }
 
-// otherCluster is the error if the header is another cluster's. A proxy may
-// leave the ID out.
+// otherCluster is the error if the header is another cluster's.
 func (id *identity) otherCluster(h *pb.ResponseHeader) error {
-	if is := h.GetClusterId(); id.cluster != 0 && is != 0 && is != id.cluster {
+	if is := h.GetClusterId(); id.cluster != 0 && proves(h) && is != id.cluster {
 		return &ClusterChangedError{Was: id.cluster, Is: is}
 	}
 	return nil
 }
 
-// behind reports whether the header knows less than was seen.
+// behind reports whether the header proves to know less than was seen.
 func (id *identity) behind(h *pb.ResponseHeader) bool {
-	return h.GetRevision() < id.revision || h.GetRaftTerm() < id.term
+	return proves(h) && (h.GetRevision() < id.revision || h.GetRaftTerm() < id.term)
 }
 
 // identify compares the header of a watcher's creation with what it has seen
@@ -58,13 +67,15 @@ func (id *identity) behind(h *pb.ResponseHeader) bool {
 // slower than the one before; or the cluster was restored from a backup, with
 // its ID, and its coming revisions are not those that the watcher waits for. A
 // linearizable read tells: it is never behind anything that was seen. Until
-// then the watcher is off the stream.
+// then the watcher is off the stream. So is one from now whose creation did not
+// tell when that is: it begins after the revision of the read.
 func (x *machine) identify(st *stream, w *watcher, h *pb.ResponseHeader) bool {
 	if err := w.seen.otherCluster(h); err != nil {
 		x.end(w, err, false)
 		return false
 	}
-	if !w.seen.behind(h) || w.cleared == st {
+	nowUnknown := w.next == 0 && !proves(h)
+	if w.cleared == st || !w.seen.behind(h) && !nowUnknown {
 		w.seen.merge(h)
 		return true
 	}
@@ -86,7 +97,7 @@ func (st *stream) readIdentity(x *machine, key []byte) {
 		ctx, cancel := context.WithTimeout(st.ctx, x.cfg.silence)
 		resp, err := x.m.kv.Range(ctx, &pb.RangeRequest{Key: key, CountOnly: true}, x.cfg.calls...)
 		cancel()
-		if err == nil || status.Code(err) == codes.PermissionDenied {
+		if err == nil || final(err, false) {
 			st.tell(x, message{kind: msgIdentity, head: resp.GetHeader(), err: err})
 			return
 		}
@@ -97,7 +108,7 @@ func (st *stream) readIdentity(x *machine, key []byte) {
 }
 
 // identified takes the read's answer for those that wait for it. An error is
-// that the reader may not read.
+// that the reader may not read, or that the server does not offer it.
 func (x *machine) identified(st *stream, h *pb.ResponseHeader, err error) {
 	st.checking = false
 	watchers := append([]*watcher(nil), st.lane.watchers...)
@@ -107,7 +118,7 @@ func (x *machine) identified(st *stream, h *pb.ResponseHeader, err error) {
 		}
 		changed := w.seen.otherCluster(h)
 		switch {
-		case err != nil: // the creation will be denied, too
+		case err != nil: // if it is denied, the creation will be, too
 			w.cleared = st
 			x.create(st, w)
 		case changed != nil:
@@ -118,6 +129,9 @@ func (x *machine) identified(st *stream, h *pb.ResponseHeader, err error) {
 			}, false)
 		default:
 			w.cleared = st
+			if w.next == 0 {
+				w.next = h.GetRevision() + 1
+			}
 			x.create(st, w)
 		}
 	}

@@ -13,6 +13,10 @@ func (s *service) Responses(ctx context.Context, key string, opts ...kv.OpOption
 
 func (s *service) responses(ctx context.Context, op kv.Op, seen identity) iter.Seq2[WatchResponse, error] {
 	return func(yield func(WatchResponse, error) bool) {
+		if ctx == nil {
+			yield(WatchResponse{}, errNoContext("Watch"))
+			return
+		}
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel() // ends the watch when the loop does
 		w, err := s.begin(ctx, op, nil, seen)

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -32,6 +33,8 @@ type lane struct {
 	reopen   time.Time // not before
 	asked    int       // calls of RequestProgress that wait for their answers
 	apart    bool      // split off another, to find out whose response is too large
+	plain    bool      // the next stream leaves watch IDs to its server
+	broken   int       // streams, in a row, whose server has broken the protocol soon
 }
 
 // join takes a watcher in.
@@ -92,7 +95,8 @@ func (x *machine) off(w *watcher, to phase) {
 		st.send(cancelRequest(w.id))
 	default:
 	}
-	w.phase, w.partial = to, nil
+	w.phase = to
+	w.dropPartial()
 }
 
 // tick opens the streams that are needed, asks the silent ones, gives up those
@@ -130,6 +134,8 @@ func (x *machine) tick(now time.Time) time.Time {
 			x.rejoin(l)
 			sooner(now)
 		case st.waiting() && now.Sub(st.heard) >= x.cfg.patience:
+			// A server that does not answer who asks for an ID is given another try.
+			l.plain = st.names.naming == identified
 			x.lost(st, errSilent)
 			sooner(l.reopen)
 		case st.waiting():
@@ -159,6 +165,9 @@ func (x *machine) lost(st *stream, err error) {
 		hopeless = l.denials > maxRefusals
 	case tooLarge(err):
 		x.split(l, err) // no member is to be blamed
+	case errors.Is(err, ErrProtocol):
+		l.avoid.Add(st.attempt.Endpoint())
+		hopeless = l.broken >= maxBroken
 	default:
 		l.avoid.Add(st.attempt.Endpoint())
 		hopeless = final(err, !st.opened)
@@ -175,7 +184,8 @@ func (x *machine) giveUp(st *stream) {
 	l.current = nil
 	for _, w := range l.watchers {
 		if w.phase != paused {
-			w.phase, w.partial = waiting, nil
+			w.phase = waiting
+			w.dropPartial()
 		}
 	}
 	l.reopen = time.Now().Add(pause(l.failures))

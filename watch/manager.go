@@ -41,7 +41,7 @@ type manager struct {
 	running bool
 	closed  bool
 	machine *machine // the running one, or the last
-	early   bool     // the server that last showed it answers progress requests out of order
+	deaf    error    // why the server that last showed it need not be asked for progress
 }
 
 func newManager(cc grpc.ClientConnInterface, cfg config) *manager {
@@ -76,18 +76,21 @@ func (m *manager) add(w *watcher) error {
 	return nil
 }
 
-// setEarly notes whether a server answers progress requests too early, for
-// RequestProgress to tell.
-func (m *manager) setEarly(early bool) {
+// setDeaf notes why it is of no use to ask for progress, for RequestProgress to
+// tell; nil if it is.
+func (m *manager) setDeaf(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.early = early
+	m.deaf = err
 }
 
-func (m *manager) isEarly() bool {
+func (m *manager) isDeaf() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.early && !m.closed
+	if m.closed {
+		return nil // that is said first
+	}
+	return m.deaf
 }
 
 // post leaves a command for the machine. Without one there is no watcher, and

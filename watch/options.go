@@ -33,14 +33,24 @@ func defaults() config {
 
 // WithCallOptions adds gRPC call options to every RPC.
 func WithCallOptions(opts ...grpc.CallOption) Option {
-	return func(c *config) { c.calls = append(c.calls, opts...) }
+	return func(c *config) {
+		for i, opt := range opts {
+			if opt == nil {
+				c.fail(fmt.Errorf("watch: WithCallOptions: option %d is nil; leave it out", i+1))
+				return
+			}
+		}
+		c.calls = append(c.calls, opts...)
+	}
 }
 
 // WithBuffer bounds what waits for the consumer of each watch: that many events,
 // and that many bytes of keys and values. A watch that reaches a bound is taken
 // off its stream, and resumed when half of it was consumed. One revision is
-// never split, so a single one may exceed the bounds. Each must be 1 or more;
-// the defaults are 1024 events and 4 MiB.
+// never split, so a single one may exceed the bounds; one that comes in fragments
+// may take 64 times as many bytes, and 16 MiB at least, and ends the watch with a
+// *TooLargeError beyond. Each must be 1 or more; the defaults are 1024 events and
+// 4 MiB, which makes 256 MiB for the fragments.
 func WithBuffer(events, bytes int) Option {
 	return func(c *config) {
 		if events < 1 || bytes < 1 {

@@ -1,6 +1,8 @@
 package watch
 
 import (
+	"time"
+
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
@@ -13,8 +15,14 @@ import (
 // issue 15220): that of creations, at once, and whether there were watches or
 // not. Later servers have nothing to say of a stream without watches. So a
 // stream begins with a progress request, the next one waits until a creation was
-// answered, and an answer before that is an early server's. Servers before 3.4,
-// and etcd's gRPC proxy, don't answer at all.
+// answered, and an answer before that is an early server's.
+//
+// Servers before 3.4, and etcd's gRPC proxy, don't answer at all, and the proxy logs
+// an error for each request (server/proxy/grpcproxy/watch.go, recvLoop). etcd may be
+// silent too, while a watch waits for a revision to come or is behind. So a server
+// that does not take watch IDs, which etcd does since 3.4, is not asked any more
+// when it has left three requests unanswered, over two silences; the heartbeat has
+// its creation. etcd is asked by every twelfth heartbeat when it has left as many.
 //
 // And the watch must have been there when the server looked. An answer to a
 // request from before can come after the announcement of a watch whose history
@@ -27,8 +35,18 @@ type progress struct {
 	early    bool  // the answers may overtake events
 	asked    int64 // requests, without the first
 	answered int64
-	own      bool // the last heartbeat's request waits for its answer
+	ignored  int       // requests since the last answer
+	since    time.Time // the first of them
+	beats    int       // heartbeats since the last answer
+	own      bool      // the last heartbeat's request waits for its answer
 }
+
+const (
+	// fairTry is how many requests may be left unanswered before fewer are sent.
+	fairTry = 3
+	// rareBeat is which heartbeats ask then.
+	rareBeat = 12
+)
 
 func progressRequest() *pb.WatchRequest {
 	return &pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{
@@ -39,10 +57,20 @@ func progressRequest() *pb.WatchRequest {
 // askProgress asks, unless the answer could not be believed. It reports whether
 // it did.
 func (x *machine) askProgress(st *stream) bool {
-	if !st.progress.told || st.progress.early {
+	p := &st.progress
+	if !p.told || p.early {
 		return false
 	}
-	st.progress.asked++
+	now := time.Now()
+	if st.names.naming == foreign && p.ignored >= fairTry && now.Sub(p.since) >= 2*x.cfg.silence {
+		x.m.setDeaf(errMute)
+		return false
+	}
+	if p.ignored == 0 {
+		p.since = now
+	}
+	p.ignored++
+	p.asked++
 	st.send(progressRequest())
 	return true
 }
@@ -54,7 +82,11 @@ func (x *machine) announced(st *stream) {
 		return
 	}
 	st.progress.told = true
-	x.m.setEarly(st.progress.early)
+	if st.progress.early {
+		x.m.setDeaf(errEarly)
+	} else {
+		x.m.setDeaf(nil)
+	}
 	if l := st.lane; l.asked > 0 {
 		l.asked = 1
 		x.askProgress(st)
@@ -63,18 +95,23 @@ func (x *machine) announced(st *stream) {
 
 // progressAll takes an answer to a progress request.
 func (x *machine) progressAll(st *stream, resp *pb.WatchResponse) {
-	if len(resp.Events) > 0 || resp.Canceled {
+	if len(resp.Events) > 0 {
+		x.broke(st, nil, "it has sent events of no watch")
+		return
+	}
+	if resp.Canceled {
 		return // etcd sends no such thing
 	}
 	p := &st.progress
 	if !p.told {
 		p.early = true
-		x.m.setEarly(true)
+		x.m.setDeaf(errEarly)
 	}
 	if p.early {
 		return
 	}
 	p.answered++
+	p.ignored, p.beats = 0, 0
 	l := st.lane
 	tell := l.asked > 0
 	if p.own {
@@ -93,10 +130,11 @@ func (x *machine) progressAll(st *stream, resp *pb.WatchResponse) {
 // advance notes that a watcher has been sent everything up to the header's
 // revision.
 func (x *machine) advance(w *watcher, header *pb.ResponseHeader, tell bool) {
-	if header.GetRevision() < w.next-1 {
+	if rev := header.GetRevision(); rev == 0 || rev < w.next-1 {
 		return // of a member that is behind what was delivered
 	}
 	w.next = header.GetRevision() + 1
+	w.broken = 0
 	w.seen.advance(header)
 	if tell {
 		w.notify(WatchResponse{Header: header})

@@ -31,7 +31,9 @@ type stream struct {
 	opened   bool
 	since    time.Time // opened
 	heard    time.Time // when it last said something, or began to be waited for
-	creating []request // in the order of sending, which is that of the answers
+	names    names
+	queue    []*watcher // that wait for their turn to be created
+	creating []request  // under way, in the order of sending
 	active   map[int64]*watcher
 	checking bool // the cluster's identity is being read
 	progress progress
@@ -40,15 +42,9 @@ type stream struct {
 	outbox []*pb.WatchRequest
 }
 
-// request is an unanswered creation: of a watcher, of one that has ended or left
-// meanwhile (w is nil), or of a heartbeat.
-type request struct {
-	w         *watcher
-	heartbeat bool
-}
-
 func newStream(ctx context.Context, l *lane) *stream {
-	st := &stream{lane: l, wake: make(chan struct{}, 1), active: make(map[int64]*watcher)}
+	st := &stream{lane: l, wake: make(chan struct{}, 1), names: newNames(l.plain), active: make(map[int64]*watcher)}
+	l.plain = false // for once
 	st.ctx, st.cancel = context.WithCancel(ctx)
 	return st
 }

@@ -2,6 +2,8 @@ package watch
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"iter"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -136,7 +138,8 @@ type Watcher interface {
 	// to 3.5.7, may answer before they have sent the events that the answer
 	// speaks of (etcd issue 15220): their answers are dropped, and once such a
 	// server is known, RequestProgress returns an errors.ErrUnsupported and asks
-	// nothing. What they send by themselves, WithProgressNotify, has always been
+	// nothing; so it does of a server that never answers, such as etcd's gRPC
+	// proxy, after three requests. What they send by themselves, WithProgressNotify, has always been
 	// in order.
 	RequestProgress(ctx context.Context) error
 
@@ -155,10 +158,15 @@ type service struct {
 // until there is a watch. An option that is wrong is the error of every call.
 func New(cc grpc.ClientConnInterface, opts ...Option) Watcher {
 	cfg := defaults()
-	for _, opt := range opts {
-		if opt != nil {
-			opt(&cfg)
+	if cc == nil {
+		cfg.fail(errors.New("watch: New: the connection is nil"))
+	}
+	for i, opt := range opts {
+		if opt == nil {
+			cfg.fail(fmt.Errorf("watch: New: option %d is nil; leave it out", i+1))
+			continue
 		}
+		opt(&cfg)
 	}
 	return &service{cfg: cfg, m: newManager(cc, cfg), kv: kv.New(cc, cfg.calls...)}
 }
@@ -185,6 +193,9 @@ func (s *service) Watch(ctx context.Context, key string, opts ...kv.OpOption) Wa
 
 // begin starts a watch. seen is what a snapshot has told of the cluster.
 func (s *service) begin(ctx context.Context, op kv.Op, out chan WatchResponse, seen identity) (*watcher, error) {
+	if ctx == nil {
+		return nil, errNoContext("Watch")
+	}
 	if s.cfg.err != nil {
 		return nil, s.cfg.err
 	}
@@ -197,14 +208,17 @@ func (s *service) begin(ctx context.Context, op kv.Op, out chan WatchResponse, s
 }
 
 func (s *service) RequestProgress(ctx context.Context) error {
+	if ctx == nil {
+		return errNoContext("RequestProgress")
+	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if s.cfg.err != nil {
 		return s.cfg.err
 	}
-	if s.m.isEarly() {
-		return errEarly
+	if err := s.m.isDeaf(); err != nil {
+		return err
 	}
 	return s.m.post(command{kind: cmdProgress})
 }

@@ -45,7 +45,9 @@ type watcher struct {
 	phase    phase
 	id       int64 // on the stream, while active
 	next     int64 // the first revision not taken into the buffer; 0 before the creation of a watch from now
+	start    int64 // next, when its creation on the stream was asked for
 	partial  []*Event
+	pieces   int // bytes in partial
 	seen     identity
 	cleared  *stream // on which the identity was verified
 	known    bool    // made is closed
@@ -54,6 +56,7 @@ type watcher struct {
 	since    int64   // the revision that its creation on the stream has told
 	asked    int64   // progress requests sent on the stream before its creation
 	tooLarge int     // responses, in a row, that came when it was alone on its stream
+	broken   int     // streams, in a row, that were broken by what was sent for it
 
 	mu         sync.Mutex // guards what follows; a leaf
 	queue      []WatchResponse
@@ -78,7 +81,7 @@ func (w *watcher) settled() {
 
 // request is the creation of the watch where it has to continue. Fragments are
 // always wanted: they keep messages below gRPC's limits.
-func (w *watcher) request() *pb.WatchRequest {
+func (w *watcher) request() *pb.WatchCreateRequest {
 	r := &pb.WatchCreateRequest{
 		Key:            w.op.KeyBytes(),
 		RangeEnd:       w.op.RangeBytes(),
@@ -93,7 +96,7 @@ func (w *watcher) request() *pb.WatchRequest {
 	if w.op.IsFilterDelete() {
 		r.Filters = append(r.Filters, pb.WatchCreateRequest_NODELETE)
 	}
-	return &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: r}}
+	return r
 }
 
 // push takes as many whole revisions of events as the buffer has room for, at

@@ -1,0 +1,158 @@
+package watch
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"slices"
+	"sort"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+const (
+	// maxBroken is how many streams in a row may be broken for one watch, or for
+	// one lane, before it ends: each was opened on another member, if there is one.
+	maxBroken = 3
+	// eventOverhead is about what an event takes besides its keys and values.
+	eventOverhead = 256
+	// leastPieces is the least bound on the fragments of one revision.
+	leastPieces = 16 << 20
+)
+
+// events delivers what is complete. The last revision of a fragment may go on in
+// the next one and is kept; where the watch would have to be resumed follows
+// what was delivered alone.
+func (x *machine) events(st *stream, w *watcher, resp *pb.WatchResponse) {
+	if reason, lost := w.check(resp.Events); reason != "" {
+		if lost {
+			w.broken = maxBroken
+		}
+		x.broke(st, w, "%s", reason)
+		return
+	}
+	w.seen.advance(resp.Header)
+	events, n := resp.Events, len(resp.Events)
+	if resp.Fragment {
+		// The revisions ascend; see check.
+		last := events[n-1].Kv.ModRevision
+		n = sort.Search(n, func(i int) bool { return events[i].Kv.ModRevision >= last })
+	}
+	whole, kept := events[:n], events[n:]
+	if p := len(w.partial); p > 0 && (len(kept) == 0 || w.partial[p-1].Kv.ModRevision < kept[0].Kv.ModRevision) {
+		whole = append(w.partial, whole...)
+		w.dropPartial()
+	}
+	if !x.keep(w, kept) {
+		return
+	}
+	x.deliver(w, resp.Header, whole)
+}
+
+// deliver puts whole revisions into the watch's buffer.
+func (x *machine) deliver(w *watcher, header *pb.ResponseHeader, events []*Event) {
+	for len(events) > 0 && events[0].Kv.ModRevision < w.next {
+		events = events[1:] // before the watch's first revision
+	}
+	if len(events) == 0 {
+		return
+	}
+	n := w.push(header, events)
+	if n > 0 {
+		w.next = events[n-1].Kv.ModRevision + 1
+		w.tooLarge, w.broken = 0, 0
+	}
+	if n < len(events) {
+		x.off(w, paused)
+	}
+}
+
+// keep adds to the events of a revision that is not complete. The watch ends when
+// there are too many of them; it reports whether it goes on.
+func (x *machine) keep(w *watcher, events []*Event) bool {
+	for _, e := range events {
+		w.pieces += sizeOf(e) + eventOverhead
+	}
+	if most := x.cfg.maxPieces(); w.pieces > most {
+		x.end(w, &TooLargeError{Revision: w.next, Size: w.pieces, Limit: most}, false)
+		return false
+	}
+	w.partial = append(w.partial, events...)
+	return true
+}
+
+func (w *watcher) dropPartial() { w.partial, w.pieces = nil, 0 }
+
+// maxPieces bounds what the fragments of one revision may take: a whole keyspace
+// may be deleted at one revision, and come in fragments without end from a server
+// that is out of its mind.
+func (c *config) maxPieces() int {
+	if c.maxBytes > math.MaxInt/64 {
+		return math.MaxInt
+	}
+	return max(64*c.maxBytes, leastPieces)
+}
+
+// check looks for what no server may send: it returns what is wrong, and whether
+// changes may have been lost with it.
+func (w *watcher) check(events []*Event) (reason string, lost bool) {
+	last := int64(0)
+	if n := len(w.partial); n > 0 {
+		last = w.partial[n-1].Kv.ModRevision
+	}
+	for _, e := range events {
+		rev := e.GetKv().GetModRevision()
+		switch {
+		case e.GetKv() == nil || len(e.Kv.Key) == 0:
+			return "it has sent an event without a key", false
+		case rev <= 0:
+			return fmt.Sprintf("it has sent an event of revision %d", rev), false
+		case rev < last:
+			return fmt.Sprintf("it has sent an event of revision %d after one of %d", rev, last), false
+		case rev < w.next && rev >= w.start:
+			// Another try would go on from next as well.
+			return fmt.Sprintf("it has sent an event of revision %d when revision %d was complete", rev, w.next-1), true
+		case !w.covers(e.Kv.Key):
+			return fmt.Sprintf("it has sent an event of a key that is not watched: %.64q", e.Kv.Key), false
+		}
+		last = rev
+	}
+	return "", false
+}
+
+// covers reports whether the watch is of that key, by the rules of
+// WatchCreateRequest: no range_end is the key alone, "\x00" all keys from it on.
+func (w *watcher) covers(key []byte) bool {
+	begin, end := w.op.KeyBytes(), w.op.RangeBytes()
+	if len(begin) == 0 {
+		begin = []byte{0} // as servers take it
+	}
+	switch {
+	case len(end) == 0:
+		return bytes.Equal(key, begin)
+	case slices.Equal(end, []byte{0}):
+		return bytes.Compare(key, begin) >= 0
+	default:
+		return bytes.Compare(key, begin) >= 0 && bytes.Compare(key, end) < 0
+	}
+}
+
+// broke ends a stream whose server has broken the protocol, by something that it
+// has sent for w, or for no watch that there is. The watches are resumed on another
+// stream; w ends when that happens again and again, or else all of them.
+func (x *machine) broke(st *stream, w *watcher, format string, args ...any) {
+	err := &ProtocolError{Endpoint: st.attempt.Endpoint(), Reason: fmt.Sprintf(format, args...)}
+	l := st.lane
+	switch {
+	case w != nil:
+		if w.broken++; w.broken >= maxBroken {
+			x.end(w, err, false)
+		}
+	case time.Since(st.since) >= x.cfg.silence:
+		l.broken = 1 // it has worked for a while
+	default:
+		l.broken++
+	}
+	x.lost(st, err)
+}
