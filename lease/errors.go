@@ -23,6 +23,10 @@ func errNoLease(call string) error {
 	return fmt.Errorf("lease: %s: the lease ID is 0, which means no lease; use the ID of a granted one: %w", call, rpctypes.ErrLeaseNotFound)
 }
 
+func errNilOption(call string, i int) error {
+	return fmt.Errorf("lease: %s: option %d is nil; leave it out", call, i+1)
+}
+
 func checkTTL(call string, ttl int64) error {
 	switch {
 	case ttl < 1:

@@ -2,6 +2,8 @@ package lease
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -150,17 +152,33 @@ type service struct {
 	rpc   pb.LeaseClient
 	opts  []grpc.CallOption
 	keeps *manager
+	err   error // what was wrong with New, which every call returns
 }
 
 // New returns the lease service over cc. The call options are added to every
-// RPC. Nothing is sent and no goroutine runs until a call needs it.
+// RPC. Nothing is sent and no goroutine runs until a call needs it. A connection or
+// an option that is nil is the error of every call.
 func New(cc grpc.ClientConnInterface, opts ...grpc.CallOption) Lease {
 	rpc := pb.NewLeaseClient(misuse.Conn(cc))
-	return &service{rpc: rpc, opts: opts, keeps: newManager(rpc, opts)}
+	s := &service{rpc: rpc, opts: opts, keeps: newManager(rpc, opts)}
+	for i, opt := range opts {
+		if opt == nil && s.err == nil {
+			s.err = errNilOption("New", i)
+		}
+	}
+	return s
+}
+
+// check is what every call asks first.
+func (s *service) check(ctx context.Context, call string) error {
+	if err := misuse.Context(ctx, "lease: "+call); err != nil {
+		return err
+	}
+	return s.err
 }
 
 func (s *service) Keep(ctx context.Context, id ID) (*Keeper, error) {
-	if err := misuse.Context(ctx, "lease: Keep"); err != nil {
+	if err := s.check(ctx, "Keep"); err != nil {
 		return nil, err
 	}
 	if id == NoLease {
@@ -179,10 +197,11 @@ func (s *service) Keep(ctx context.Context, id ID) (*Keeper, error) {
 }
 
 func (s *service) KeepAlive(ctx context.Context, id ID) (<-chan *KeepAliveResponse, error) {
-	if err := misuse.Context(ctx, "lease: KeepAlive"); err != nil {
-		return nil, err
-	}
 	sink := make(chan *KeepAliveResponse, keepAliveBuffer)
+	if err := s.check(ctx, "KeepAlive"); err != nil {
+		close(sink)
+		return sink, err
+	}
 	if id == NoLease {
 		close(sink)
 		return sink, errNoLease("KeepAlive")

@@ -17,6 +17,9 @@ import (
 )
 
 func (s *service) Grant(ctx context.Context, ttl int64) (*GrantResponse, error) {
+	if err := s.check(ctx, "Grant"); err != nil {
+		return nil, err
+	}
 	if err := checkTTL("Grant", ttl); err != nil {
 		return nil, err
 	}
@@ -24,6 +27,9 @@ func (s *service) Grant(ctx context.Context, ttl int64) (*GrantResponse, error) 
 }
 
 func (s *service) GrantID(ctx context.Context, id ID, ttl int64) (*GrantResponse, error) {
+	if err := s.check(ctx, "GrantID"); err != nil {
+		return nil, err
+	}
 	if id == NoLease {
 		return nil, fmt.Errorf("lease: GrantID: the lease ID is 0, which means no lease; choose another, or use Grant")
 	}
@@ -62,6 +68,9 @@ func NewID() ID {
 }
 
 func (s *service) Revoke(ctx context.Context, id ID) (*RevokeResponse, error) {
+	if err := s.check(ctx, "Revoke"); err != nil {
+		return nil, err
+	}
 	if id == NoLease {
 		return nil, errNoLease("Revoke")
 	}
@@ -94,11 +103,17 @@ func GrantNew(ctx context.Context, leases Lease, ttl int64) (ID, error) {
 }
 
 func (s *service) TimeToLive(ctx context.Context, id ID, opts ...Option) (*TimeToLiveResponse, error) {
+	if err := s.check(ctx, "TimeToLive"); err != nil {
+		return nil, err
+	}
 	if id == NoLease {
 		return nil, errNoLease("TimeToLive")
 	}
 	var op Op
-	for _, o := range opts {
+	for i, o := range opts {
+		if o == nil {
+			return nil, errNilOption("TimeToLive", i)
+		}
 		o(&op)
 	}
 	resp, err := s.rpc.LeaseTimeToLive(ctx, &pb.LeaseTimeToLiveRequest{ID: int64(id), Keys: op.attachedKeys}, s.opts...)
@@ -115,6 +130,9 @@ func (s *service) TimeToLive(ctx context.Context, id ID, opts ...Option) (*TimeT
 }
 
 func (s *service) Leases(ctx context.Context) (*LeasesResponse, error) {
+	if err := s.check(ctx, "Leases"); err != nil {
+		return nil, err
+	}
 	resp, err := s.rpc.LeaseLeases(ctx, &pb.LeaseLeasesRequest{}, s.opts...)
 	if err != nil {
 		return nil, err
@@ -127,6 +145,9 @@ func (s *service) Leases(ctx context.Context) (*LeasesResponse, error) {
 }
 
 func (s *service) KeepAliveOnce(ctx context.Context, id ID) (*KeepAliveResponse, error) {
+	if err := s.check(ctx, "KeepAliveOnce"); err != nil {
+		return nil, err
+	}
 	if id == NoLease {
 		return nil, errNoLease("KeepAliveOnce")
 	}
@@ -183,11 +204,14 @@ func (s *service) renewOnce(ctx context.Context, id ID, avoid []string, wait tim
 		return nil, attempt.Endpoint(), status.Code(err) == codes.Canceled, err
 	}
 	endpoint = attempt.Endpoint()
-	// When Send fails, Recv has the reason.
-	if err := stream.Send(&pb.LeaseKeepAliveRequest{ID: int64(id)}); err == nil {
+	// When Send fails, Recv has the reason. The stream is not half-closed before the
+	// answer is there: etcd's gRPC proxy ends it then, without one
+	// (server/proxy/grpcproxy/lease.go, recvLoop).
+	_ = stream.Send(&pb.LeaseKeepAliveRequest{ID: int64(id)})
+	resp, err = stream.Recv()
+	if err == nil {
 		_ = stream.CloseSend()
 	}
-	resp, err = stream.Recv()
 	return resp, endpoint, false, err
 }
 
