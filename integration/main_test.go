@@ -11,10 +11,12 @@ import (
 
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/integration/cluster"
+	"github.com/getcd/getcd/integration/grpcproxy"
 )
 
 func TestMain(m *testing.M) {
 	cluster.Main()
+	grpcproxy.Main()
 	goleak.VerifyTestMain(m)
 }
 

@@ -1,0 +1,5 @@
+package grpcproxy
+
+import "syscall"
+
+func processAttributes() *syscall.SysProcAttr { return nil }

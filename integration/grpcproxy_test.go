@@ -1,0 +1,271 @@
+package integration_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/integration/cluster"
+	"github.com/getcd/getcd/integration/grpcproxy"
+	"github.com/getcd/getcd/kv"
+	"github.com/getcd/getcd/lock"
+	"github.com/getcd/getcd/watch"
+)
+
+// behindProxy is a cluster of one and etcd's gRPC proxy in front of it.
+func behindProxy(tb testing.TB) (*cluster.Cluster, *grpcproxy.Proxy) {
+	tb.Helper()
+	c := startCluster(tb, cluster.Config{Size: 1})
+	p, err := grpcproxy.Start(timeout(tb), grpcproxy.Config{Endpoints: c.Endpoints()})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if tb.Failed() {
+			tb.Logf("the proxy's log ends with:\n%.4000s", p.Log())
+		}
+		if err := p.Stop(); err != nil {
+			tb.Errorf("stopping the proxy: %v", err)
+		}
+	})
+	return c, p
+}
+
+// next takes the next response with events of a watch.
+func next(tb testing.TB, ctx context.Context, ch watch.WatchChan) watch.WatchResponse { //nolint:revive // tb first, as in package testing
+	tb.Helper()
+	for {
+		select {
+		case resp, ok := <-ch:
+			switch {
+			case !ok:
+				tb.Fatal("the channel is closed")
+			case resp.Err() != nil:
+				tb.Fatalf("the watch ended: %v", resp.Err())
+			case len(resp.Events) > 0:
+				return resp
+			}
+		case <-ctx.Done():
+			tb.Fatal("no event")
+		}
+	}
+}
+
+// Watches of a gRPC proxy get their own events, whatever order the proxy answers
+// their creations in: it has those that join another one at once.
+func TestGRPCProxyWatches(t *testing.T) {
+	_, p := behindProxy(t)
+	cl := dial(t, client.Config{Endpoints: []string{p.Endpoint()}})
+	ctx := timeout(t)
+	// Heartbeats among them, whose creations are answered as well.
+	w := watch.New(cl.Conn(), watch.WithHeartbeat(100*time.Millisecond, 10*time.Second))
+	defer func() { _ = w.Close() }()
+	const n, shared = 200, 10
+	key := func(i int) string {
+		if i%4 == 0 {
+			return fmt.Sprint("shared", i/4%shared)
+		}
+		return fmt.Sprint("own", i)
+	}
+	var rev int64
+	for i := range shared {
+		resp, err := cl.KV.Put(ctx, fmt.Sprint("shared", i), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		rev = resp.Header.Revision
+	}
+	for i := range shared {
+		ch := w.Watch(ctx, fmt.Sprint("shared", i), kv.WithRev(rev+1), kv.WithCreatedNotify())
+		<-ch
+	}
+	for round := range 3 {
+		chans := make([]watch.WatchChan, n)
+		for i := range chans {
+			chans[i] = w.Watch(ctx, key(i), kv.WithRev(rev+1))
+		}
+		value := fmt.Sprint(round)
+		puts := make(map[string]int64)
+		for i := range chans {
+			if puts[key(i)] != 0 {
+				continue
+			}
+			resp, err := cl.KV.Put(ctx, key(i), value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rev = resp.Header.Revision
+			puts[key(i)] = rev
+		}
+		wrong := 0
+		for i, ch := range chans {
+			e := next(t, ctx, ch).Events[0]
+			if string(e.Kv.Key) != key(i) || e.Kv.ModRevision != puts[key(i)] {
+				wrong++
+				t.Logf("round %d: the watch of %s got %s of revision %d", round, key(i), e.Kv.Key, e.Kv.ModRevision)
+			}
+		}
+		if wrong > 0 {
+			t.Fatalf("round %d: %d of %d watches got another's event", round, wrong, n)
+		}
+	}
+}
+
+// A watch after one that was compacted gets its events, and Follow goes on.
+func TestGRPCProxyCompacted(t *testing.T) {
+	_, p := behindProxy(t)
+	cl := dial(t, client.Config{Endpoints: []string{p.Endpoint()}})
+	ctx := timeout(t)
+	var rev int64
+	put := func(value string) {
+		t.Helper()
+		resp, err := cl.KV.Put(ctx, "k", value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rev = resp.Header.Revision
+	}
+	for range 5 {
+		put("old")
+	}
+	if _, err := cl.KV.Compact(ctx, rev); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		ch := cl.Watcher.Watch(ctx, "k", kv.WithRev(2))
+		resp := <-ch
+		if !errors.Is(resp.Err(), rpctypes.ErrCompacted) {
+			t.Fatalf("got %v, want that the revision is compacted", resp.Err())
+		}
+		ch = cl.Watcher.Watch(ctx, "k", kv.WithRev(rev+1), kv.WithCreatedNotify())
+		<-ch
+		put("new")
+		if got := next(t, ctx, ch).Events[0].Kv.ModRevision; got != rev {
+			t.Errorf("got revision %d, want %d", got, rev)
+		}
+	}
+}
+
+// The headers that the proxy makes up are believed by nobody: watches go on when it
+// comes back, though the revision that they were told is yet to come.
+func TestGRPCProxyRestarted(t *testing.T) {
+	_, p := behindProxy(t)
+	cl := dial(t, client.Config{Endpoints: []string{p.Endpoint()}})
+	ctx := timeout(t)
+	resp, err := cl.KV.Put(ctx, "k", "0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rev := resp.Header.Revision
+	var chans []watch.WatchChan
+	for range 4 { // the later ones join the first, and are told a revision to come
+		ch := cl.Watcher.Watch(ctx, "k", kv.WithRev(rev+1), kv.WithCreatedNotify())
+		<-ch
+		chans = append(chans, ch)
+	}
+	for i := range 3 {
+		if err := p.Restart(ctx); err != nil {
+			t.Fatal(err)
+		}
+		<-cl.Watcher.Watch(ctx, "other", kv.WithCreatedNotify()) // after the others, on their stream
+		if _, err := cl.KV.Get(ctx, "k"); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := cl.KV.Put(ctx, "k", fmt.Sprint(i+1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for j, ch := range chans {
+			if got := next(t, ctx, ch).Events; len(got) != 1 || got[0].Kv.ModRevision != resp.Header.Revision {
+				t.Errorf("watch %d after restart %d: got %v, want revision %d", j, i, got, resp.Header.Revision)
+			}
+		}
+	}
+}
+
+// The proxy leaves progress requests unanswered and logs each as an error: they
+// end soon, and the stream stays where it is.
+func TestGRPCProxyProgress(t *testing.T) {
+	_, p := behindProxy(t)
+	cl := dial(t, client.Config{Endpoints: []string{p.Endpoint()}})
+	ctx := timeout(t)
+	const beat = 50 * time.Millisecond
+	w := watch.New(cl.Conn(), watch.WithHeartbeat(beat, 10*time.Second))
+	defer func() { _ = w.Close() }()
+	ch := w.Watch(ctx, "k", kv.WithCreatedNotify())
+	<-ch
+	eventually(t, "RequestProgress says that it is of no use", func() bool {
+		return errors.Is(w.RequestProgress(ctx), errors.ErrUnsupported)
+	})
+	const refusal = "not supported request type"
+	before := p.Logged(refusal)
+	time.Sleep(20 * beat) // heartbeats go on
+	if after := p.Logged(refusal); after != before {
+		t.Errorf("got %d more progress requests in 20 heartbeats, want none", after-before)
+	}
+	if _, err := cl.KV.Put(ctx, "k", "v"); err != nil {
+		t.Fatal(err)
+	}
+	next(t, ctx, ch)
+}
+
+// Leases live and locks are held through the proxy: one renewal, a keeper over
+// several TTLs, the five steps, the mutex.
+func TestGRPCProxyLeases(t *testing.T) {
+	_, p := behindProxy(t)
+	cl := dial(t, client.Config{Endpoints: []string{p.Endpoint()}})
+	ctx := timeout(t)
+
+	granted, err := cl.Lease.Grant(ctx, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	for range 3 {
+		if resp, err := cl.Lease.KeepAliveOnce(ctx, granted.ID); err != nil || resp.TTL != 3 {
+			t.Fatalf("KeepAliveOnce: got %+v, %v, want a TTL of 3", resp, err)
+		}
+	}
+	t.Logf("three renewals took %v", time.Since(start))
+	k, err := cl.Lease.Keep(ctx, granted.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Close()
+
+	locker, err := lock.NewLocker(cl.Conn(), lock.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	held, err := locker.Lock(ctx, "five")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mutex, err := lock.NewMutex(cl.Conn(), "mutex", lock.WithTTL(3*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := mutex.Lock(ctx); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-k.Done():
+		t.Errorf("the lease is no longer kept: %v", k.Err())
+	case <-held.Done():
+		t.Errorf("the five-step lock is lost: %v", held.Err())
+	case <-mutex.Done():
+		t.Errorf("the mutex is lost: %v", mutex.Err())
+	case <-time.After(10 * time.Second):
+	}
+	if err := mutex.Unlock(ctx); err != nil {
+		t.Errorf("unlocking the mutex: %v", err)
+	}
+	if err := held.Unlock(ctx); err != nil {
+		t.Errorf("unlocking the five-step lock: %v", err)
+	}
+}
