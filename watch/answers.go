@@ -134,7 +134,7 @@ func (x *machine) refused(st *stream, w *watcher, resp *pb.WatchResponse) {
 	err := canceled(resp.CancelReason)
 	switch {
 	case resp.CompactRevision != 0:
-		x.end(w, &CompactedError{Revision: w.next, CompactRevision: resp.CompactRevision, header: resp.Header}, false)
+		x.compacted(st, w, resp)
 	case isCompacted(err):
 		x.end(w, &CompactedError{Revision: w.next}, false)
 	case refusesToken(err) && w.refusals < maxRefusals:

@@ -88,6 +88,9 @@ func (n *names) take() int64 {
 // create asks for a watcher on an open stream, now or when its turn has come.
 func (x *machine) create(st *stream, w *watcher) {
 	w.phase = waiting
+	if x.settles(w) {
+		return
+	}
 	st.queue = append(st.queue, w)
 	x.createNext(st)
 }

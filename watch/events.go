@@ -61,7 +61,7 @@ func (x *machine) deliver(w *watcher, header *pb.ResponseHeader, events []*Event
 	n := w.push(header, events)
 	if n > 0 {
 		w.next = events[n-1].Kv.ModRevision + 1
-		w.tooLarge, w.broken = 0, 0
+		w.tooLarge, w.strays, w.broken = 0, 0, 0
 	}
 	if n < len(events) {
 		x.off(w, paused)

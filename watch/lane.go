@@ -108,6 +108,9 @@ func (x *machine) tick(now time.Time) time.Time {
 			next = t
 		}
 	}
+	if t := x.settle(now); !t.IsZero() {
+		sooner(t)
+	}
 	x.lanes = slices.DeleteFunc(x.lanes, func(l *lane) bool {
 		if len(l.watchers) == 0 && l.current != nil {
 			l.current.cancel()

@@ -36,6 +36,10 @@ type manager struct {
 	wake    chan struct{}  // capacity 1: inbox has something, or closed was set
 	wg      sync.WaitGroup // the machine, its streams and reads, pumps, callbacks of contexts
 
+	// settling are ranges of which no watch is to be created before then. Owned by
+	// the machine, of which there is one at a time.
+	settling map[keyRange]time.Time
+
 	mu      sync.Mutex
 	inbox   []command
 	running bool
@@ -51,6 +55,8 @@ func newManager(cc grpc.ClientConnInterface, cfg config) *manager {
 		cfg:     cfg,
 		closing: make(chan struct{}),
 		wake:    make(chan struct{}, 1),
+
+		settling: make(map[keyRange]time.Time),
 	}
 }
 
@@ -148,6 +154,7 @@ type machine struct {
 	messages chan message // from the streams; unbuffered, so that what a stream has not handed over waits in its flow control
 
 	lanes    []*lane
+	later    []*watcher // whose ranges are settling
 	watchers int
 }
 

@@ -425,3 +425,42 @@ func TestProgressUnanswered(t *testing.T) {
 		}
 	})
 }
+
+// etcd's gRPC proxy tells all that share a watch of its compaction, those too that
+// were beyond: they go on where they stand, when the others have left.
+func TestStrayCompaction(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, c, store := single(t)
+		var again []time.Duration
+		start := time.Now()
+		stand(c.Member(0), func(b *between) {
+			b.take = func(r *pb.WatchRequest) bool {
+				if cr := r.GetCreateRequest(); cr != nil && cr.StartRevision > 0 {
+					again = append(again, time.Since(start))
+				}
+				return withoutID(r)
+			}
+			b.give = func(resp *pb.WatchResponse, send func(*pb.WatchResponse)) {
+				send(resp)
+				if resp.Created && b.answers().StartRevision > 0 && len(again) < 4 {
+					send(&pb.WatchResponse{Header: resp.Header, WatchId: resp.WatchId, CompactRevision: 2, Canceled: true})
+				}
+			}
+		})
+		for range 3 {
+			put(t, store, "k", "v")
+		}
+		ch := w.Watch(t.Context(), "k", kv.WithRev(5), kv.WithCreatedNotify())
+		created(t, ch)
+		time.Sleep(time.Minute)
+		rev := put(t, store, "k", "v")
+		if got, want := collect(t, ch, 1)[0], fmt.Sprintf("%d modify k=v", rev); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+		for i, d := range again {
+			if least := time.Duration(i) * 250 * time.Millisecond; d < least || len(again) != 4 {
+				t.Errorf("got creations after %v, want four, each 250ms or more after the one before", again)
+			}
+		}
+	})
+}

@@ -134,7 +134,7 @@ func (x *machine) advance(w *watcher, header *pb.ResponseHeader, tell bool) {
 		return // of a member that is behind what was delivered
 	}
 	w.next = header.GetRevision() + 1
-	w.broken = 0
+	w.strays, w.broken = 0, 0
 	w.seen.advance(header)
 	if tell {
 		w.notify(WatchResponse{Header: header})

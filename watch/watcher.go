@@ -56,6 +56,7 @@ type watcher struct {
 	since    int64   // the revision that its creation on the stream has told
 	asked    int64   // progress requests sent on the stream before its creation
 	tooLarge int     // responses, in a row, that came when it was alone on its stream
+	strays   int     // cancellations, in a row, for compactions below next
 	broken   int     // streams, in a row, that were broken by what was sent for it
 
 	mu         sync.Mutex // guards what follows; a leaf
