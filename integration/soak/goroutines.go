@@ -12,7 +12,7 @@ import (
 // closed.
 const settleTime = 20 * time.Second
 
-// stacks are the stacks of all goroutines, but for those of the cluster and its
+// stacks are the stacks of all goroutines, but for those of the cluster, its proxy and its
 // links, which come and go with connections.
 func stacks() []string {
 	buf := make([]byte, 1<<20)
@@ -27,7 +27,7 @@ func stacks() []string {
 	var found []string
 	for s := range bytes.SplitSeq(buf, []byte("\n\n")) {
 		stack := string(s)
-		if !strings.Contains(stack, "/integration/proxy.") && !strings.Contains(stack, "/integration/cluster.") {
+		if !strings.Contains(stack, "/integration/proxy.") && !strings.Contains(stack, "/integration/cluster.") && !strings.Contains(stack, "/integration/grpcproxy.") {
 			found = append(found, stack)
 		}
 	}

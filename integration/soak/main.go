@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/getcd/getcd/integration/cluster"
+	"github.com/getcd/getcd/integration/grpcproxy"
 	"github.com/getcd/getcd/integration/soak/internal/chaos"
 )
 
@@ -20,6 +21,7 @@ const profileRate = 64 << 10
 
 func main() {
 	cluster.Main()
+	grpcproxy.Main()
 	runtime.MemProfileRate = profileRate
 	o := options{}
 	flag.DurationVar(&o.lasting, "for", 10*time.Minute, "for how long there are faults, for each check")
@@ -28,6 +30,7 @@ func main() {
 	faults := flag.String("faults", "", "the faults, separated by commas: "+strings.Join(chaos.Names(), ", ")+"; empty means all")
 	flag.DurationVar(&o.least, "least", 0, "the shortest fault, and the shortest healthy time")
 	flag.DurationVar(&o.most, "most", 0, "the longest; 0 for both means 500ms and 6s")
+	flag.StringVar(&o.through, "through", "", "what clients go through: "+grpcProxy+", which is killed now and then as well; empty means to the members")
 	flag.Parse()
 	o.checks = strings.Split(*names, ",")
 	if *faults != "" {

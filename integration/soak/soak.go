@@ -22,27 +22,28 @@ type options struct {
 	seed        uint64
 	checks      []string
 	faults      []string
+	through     string        // grpcProxy, or empty
 	least, most time.Duration // of faults and of healthy times; 0 means chaos's own
 	log         func(format string, args ...any)
 }
 
 // check is a checker. It works until stop is closed, when the cluster is healthy
 // again, and then settles. The text is its figures, the list what must not be.
-type check func(ctx context.Context, c *cluster.Cluster, o options, stop <-chan struct{}) (text string, violations []string, err error)
+type check func(ctx context.Context, c *cluster.Cluster, endpoints []string, o options, stop <-chan struct{}) (text string, violations []string, err error)
 
 func checks() map[string]check {
 	return map[string]check{"watch": checkWatches, "coordination": checkCoordination}
 }
 
-func checkWatches(ctx context.Context, c *cluster.Cluster, o options, stop <-chan struct{}) (string, []string, error) {
-	report, err := watching.Run(ctx, c, watching.Config{Seed: o.seed, For: o.lasting, Stop: stop, Log: o.log})
+func checkWatches(ctx context.Context, c *cluster.Cluster, endpoints []string, o options, stop <-chan struct{}) (string, []string, error) {
+	report, err := watching.Run(ctx, c, watching.Config{Seed: o.seed, For: o.lasting, Stop: stop, Endpoints: endpoints, Log: o.log})
 	if err != nil {
 		return "", nil, err
 	}
 	return report.String(), report.Violations, nil
 }
 
-func checkCoordination(ctx context.Context, c *cluster.Cluster, o options, stop <-chan struct{}) (string, []string, error) {
+func checkCoordination(ctx context.Context, c *cluster.Cluster, endpoints []string, o options, stop <-chan struct{}) (string, []string, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ended := make(chan struct{})
@@ -59,7 +60,7 @@ func checkCoordination(ctx context.Context, c *cluster.Cluster, o options, stop 
 	for _, m := range c.Members() {
 		outside = append(outside, m.Control())
 	}
-	report, err := coordination.Run(ctx, coordination.Config{Endpoints: c.Endpoints(), Outside: outside, Seed: o.seed, Compact: compactions, Log: o.log})
+	report, err := coordination.Run(ctx, coordination.Config{Endpoints: endpoints, Outside: outside, Seed: o.seed, Compact: compactions, Log: o.log})
 	if err != nil {
 		return "", nil, err
 	}
@@ -74,6 +75,9 @@ func soak(ctx context.Context, o options) (string, error) {
 		if checks()[name] == nil {
 			return "", fmt.Errorf("soak: no check is called %q; there are coordination and watch", name)
 		}
+	}
+	if o.through != "" && o.through != grpcProxy {
+		return "", fmt.Errorf("soak: clients can't go through %q; there is %s", o.through, grpcProxy)
 	}
 	var b strings.Builder
 	var errs []error
@@ -96,36 +100,43 @@ func one(ctx context.Context, o options, run check) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	p, err := startPassage(ctx, c, o)
+	if err != nil {
+		return "", errors.Join(err, c.Stop())
+	}
 	before := len(stacks())
-	text, violations, events, err := through(ctx, c, o, run)
+	text, violations, events, err := through(ctx, c, p, o, run)
 	errs := []error{err}
 	if len(violations) > 0 {
 		errs = append(errs, fmt.Errorf("%d violations, such as: %s", len(violations), violations[0]))
 	}
-	text = strings.TrimRight(text, "\n") + "\n" + summary(events)
+	text = strings.TrimRight(text, "\n") + "\n" + summary(events) + p.summary()
 	if err := leaked(before); err != nil {
 		errs = append(errs, err)
 	} else {
 		text += fmt.Sprintf("goroutines: %d before the clients, no more after them\n", before)
 	}
-	return text, errors.Join(append(errs, c.Stop())...)
+	return text, errors.Join(append(errs, p.stop(), c.Stop())...)
 }
 
 // through runs a check, and the faults until their time is over.
-func through(ctx context.Context, c *cluster.Cluster, o options, run check) (text string, violations []string, events []chaos.Event, _ error) {
+func through(ctx context.Context, c *cluster.Cluster, p *passage, o options, run check) (text string, violations []string, events []chaos.Event, _ error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop, done := make(chan struct{}), make(chan struct{})
 	var failed error
 	go func() {
 		defer close(done)
-		if text, violations, failed = run(ctx, c, o, stop); failed != nil {
+		if text, violations, failed = run(ctx, c, p.endpoints(c), o, stop); failed != nil {
 			cancel()
 		}
 	}()
 	faulty, over := context.WithTimeout(ctx, o.lasting)
+	disturbed := make(chan error, 1)
+	go func() { disturbed <- p.disturb(ctx, faulty, o) }()
 	events, err := chaos.Run(faulty, c, chaos.Config{Seed: o.seed, Least: o.least, Most: o.most, Log: o.log, Faults: o.faults})
 	over()
+	err = errors.Join(err, <-disturbed)
 	if err != nil {
 		cancel()
 	}

@@ -8,10 +8,12 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/getcd/getcd/integration/cluster"
+	"github.com/getcd/getcd/integration/grpcproxy"
 )
 
 func TestMain(m *testing.M) {
 	cluster.Main()
+	grpcproxy.Main()
 	goleak.VerifyTestMain(m)
 }
 
@@ -32,6 +34,13 @@ func TestWatch(t *testing.T) { short(t, "watch", 1) }
 
 // TestCoordination is a short run of the check of locks, elections and queues.
 func TestCoordination(t *testing.T) { short(t, "coordination", 1) }
+
+// TestUnknownThrough names what there is.
+func TestUnknownThrough(t *testing.T) {
+	if _, err := soak(t.Context(), options{checks: []string{"watch"}, through: "tea"}); err == nil || !strings.Contains(err.Error(), `"tea"`) {
+		t.Errorf("got %v, want that there is no such proxy", err)
+	}
+}
 
 // TestUnknownCheck names what there is.
 func TestUnknownCheck(t *testing.T) {

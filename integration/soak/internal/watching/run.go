@@ -29,6 +29,8 @@ type Config struct {
 	// Stop is closed when faults are over and every member is healthy again. Then
 	// the last revisions are written, and every watch has to get there.
 	Stop <-chan struct{}
+	// Endpoints are where clients go; nil means to the members.
+	Endpoints []string
 	// Log, if not nil, gets lines of progress.
 	Log func(format string, args ...any)
 }
@@ -104,8 +106,16 @@ func (r *run) close() error {
 
 func (r *run) chance() *rand.Rand { return rand.New(rand.NewPCG(r.rand.Uint64(), r.rand.Uint64())) }
 
+// endpoints are those that clients are given.
+func (r *run) endpoints() []string {
+	if r.cfg.Endpoints != nil {
+		return r.cfg.Endpoints
+	}
+	return r.c.Endpoints()
+}
+
 func (r *run) client(opts ...grpc.DialOption) (*client.Client, error) {
-	cl, err := client.New(client.Config{Endpoints: r.c.Endpoints(), DialOptions: opts})
+	cl, err := client.New(client.Config{Endpoints: r.endpoints(), DialOptions: opts})
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +147,7 @@ func (r *run) prepare(ctx context.Context) error {
 			r.on[i] = service{Watcher: w, kv: cl}
 		}
 	}
-	if r.names, err = clientv3.New(clientv3.Config{Endpoints: r.c.Endpoints()}); err != nil { //nolint:contextcheck // it outlives the preparation
+	if r.names, err = clientv3.New(clientv3.Config{Endpoints: r.endpoints()}); err != nil { //nolint:contextcheck // it outlives the preparation
 		return err
 	}
 	r.closing = append(r.closing, r.names.Close)
