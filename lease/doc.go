@@ -47,6 +47,11 @@
 // prevent that. A keeper learns of it, as of any revocation by others, with its
 // next renewal.
 //
+// A proxy that renews leases at its own pace, as etcd's gRPC proxy does, may answer
+// a renewal by one that it has sent before. The proof is then late by as much as
+// the proxy's renewal was under way, which the margin covers as long as its link to
+// the member is quick. Who must be right beyond that needs a fencing token.
+//
 // # How leases are kept
 //
 // All keepers of one client share a few LeaseKeepAlive streams, one for each

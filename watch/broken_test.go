@@ -347,7 +347,10 @@ func FuzzServer(f *testing.F) {
 				}
 			}
 			go func() {
-				for range w.Follow(t.Context(), "k") { //nolint:revive // it ends with an error, since nothing can be read
+				for _, err := range w.Follow(t.Context(), "k") {
+					if err == nil {
+						t.Error("Follow: got an update, want an error, since nothing can be read")
+					}
 				}
 			}()
 			time.Sleep(time.Minute)

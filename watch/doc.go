@@ -27,6 +27,7 @@
 //	*ClusterChangedError     the endpoints belong to another cluster
 //	*RevisionRegressedError  the cluster was restored from a backup
 //	*TooLargeError           a response is above the connection's limit
+//	*ProtocolError           the server breaks the protocol, again and again
 //	*CanceledError           the server refused it, such as rpctypes.ErrPermissionDenied
 //	ErrClosed                Close was called
 //
@@ -57,6 +58,14 @@
 // whose it was. The watches of that stream are then parted in halves, on streams
 // of their own, until the one that cannot be served is alone and ends. The
 // others miss nothing, and share streams again some seconds later.
+//
+// # Servers that are not etcd
+//
+// Behind etcd's gRPC proxy, and on other servers that choose the IDs of watches, a
+// stream has one creation under way at a time, where etcd is asked for all at once. A
+// header without the cluster's ID is not held against anybody. What such a server
+// cancels for compaction is cancelled by the client as well, and the next watch of
+// the same keys waits for 0.25 s. RequestProgress says so when it is of no use.
 //
 // # Slow consumers
 //

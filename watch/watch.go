@@ -51,8 +51,8 @@ type WatchResponse struct { //nolint:revive // clientv3's name
 }
 
 // Err is why the watch ended, and nil for a response that is not the last: a
-// *CompactedError, *ClusterChangedError, *RevisionRegressedError, *TooLargeError
-// or *CanceledError, a *kv.UsageError, ErrClosed, the context's error, or that of
+// *CompactedError, *ClusterChangedError, *RevisionRegressedError, *TooLargeError,
+// *ProtocolError or *CanceledError, a *kv.UsageError, ErrClosed, the context's error, or that of
 // a connection that cannot work. Of a response that a program has made itself it is
 // what the fields say: rpctypes.ErrCompacted with a CompactRevision, a *CanceledError
 // if it is Canceled.
