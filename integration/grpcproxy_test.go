@@ -74,7 +74,7 @@ func TestGRPCProxyWatches(t *testing.T) {
 	}
 	var rev int64
 	for i := range shared {
-		resp, err := cl.KV.Put(ctx, fmt.Sprint("shared", i), "")
+		resp, err := cl.Put(ctx, fmt.Sprint("shared", i), "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -95,7 +95,7 @@ func TestGRPCProxyWatches(t *testing.T) {
 			if puts[key(i)] != 0 {
 				continue
 			}
-			resp, err := cl.KV.Put(ctx, key(i), value)
+			resp, err := cl.Put(ctx, key(i), value)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -124,7 +124,7 @@ func TestGRPCProxyCompacted(t *testing.T) {
 	var rev int64
 	put := func(value string) {
 		t.Helper()
-		resp, err := cl.KV.Put(ctx, "k", value)
+		resp, err := cl.Put(ctx, "k", value)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -133,16 +133,16 @@ func TestGRPCProxyCompacted(t *testing.T) {
 	for range 5 {
 		put("old")
 	}
-	if _, err := cl.KV.Compact(ctx, rev); err != nil {
+	if _, err := cl.Compact(ctx, rev); err != nil {
 		t.Fatal(err)
 	}
 	for range 5 {
-		ch := cl.Watcher.Watch(ctx, "k", kv.WithRev(2))
+		ch := cl.Watch(ctx, "k", kv.WithRev(2))
 		resp := <-ch
 		if !errors.Is(resp.Err(), rpctypes.ErrCompacted) {
 			t.Fatalf("got %v, want that the revision is compacted", resp.Err())
 		}
-		ch = cl.Watcher.Watch(ctx, "k", kv.WithRev(rev+1), kv.WithCreatedNotify())
+		ch = cl.Watch(ctx, "k", kv.WithRev(rev+1), kv.WithCreatedNotify())
 		<-ch
 		put("new")
 		if got := next(t, ctx, ch).Events[0].Kv.ModRevision; got != rev {
@@ -157,14 +157,14 @@ func TestGRPCProxyRestarted(t *testing.T) {
 	_, p := behindProxy(t)
 	cl := dial(t, client.Config{Endpoints: []string{p.Endpoint()}})
 	ctx := timeout(t)
-	resp, err := cl.KV.Put(ctx, "k", "0")
+	resp, err := cl.Put(ctx, "k", "0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	rev := resp.Header.Revision
 	var chans []watch.WatchChan
 	for range 4 { // the later ones join the first, and are told a revision to come
-		ch := cl.Watcher.Watch(ctx, "k", kv.WithRev(rev+1), kv.WithCreatedNotify())
+		ch := cl.Watch(ctx, "k", kv.WithRev(rev+1), kv.WithCreatedNotify())
 		<-ch
 		chans = append(chans, ch)
 	}
@@ -172,11 +172,11 @@ func TestGRPCProxyRestarted(t *testing.T) {
 		if err := p.Restart(ctx); err != nil {
 			t.Fatal(err)
 		}
-		<-cl.Watcher.Watch(ctx, "other", kv.WithCreatedNotify()) // after the others, on their stream
-		if _, err := cl.KV.Get(ctx, "k"); err != nil {
+		<-cl.Watch(ctx, "other", kv.WithCreatedNotify()) // after the others, on their stream
+		if _, err := cl.Get(ctx, "k"); err != nil {
 			t.Fatal(err)
 		}
-		resp, err := cl.KV.Put(ctx, "k", fmt.Sprint(i+1))
+		resp, err := cl.Put(ctx, "k", fmt.Sprint(i+1))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -208,7 +208,7 @@ func TestGRPCProxyProgress(t *testing.T) {
 	if after := p.Logged(refusal); after != before {
 		t.Errorf("got %d more progress requests in 20 heartbeats, want none", after-before)
 	}
-	if _, err := cl.KV.Put(ctx, "k", "v"); err != nil {
+	if _, err := cl.Put(ctx, "k", "v"); err != nil {
 		t.Fatal(err)
 	}
 	next(t, ctx, ch)
@@ -221,18 +221,18 @@ func TestGRPCProxyLeases(t *testing.T) {
 	cl := dial(t, client.Config{Endpoints: []string{p.Endpoint()}})
 	ctx := timeout(t)
 
-	granted, err := cl.Lease.Grant(ctx, 3)
+	granted, err := cl.Grant(ctx, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
 	start := time.Now()
 	for range 3 {
-		if resp, err := cl.Lease.KeepAliveOnce(ctx, granted.ID); err != nil || resp.TTL != 3 {
+		if resp, err := cl.KeepAliveOnce(ctx, granted.ID); err != nil || resp.TTL != 3 {
 			t.Fatalf("KeepAliveOnce: got %+v, %v, want a TTL of 3", resp, err)
 		}
 	}
 	t.Logf("three renewals took %v", time.Since(start))
-	k, err := cl.Lease.Keep(ctx, granted.ID)
+	k, err := cl.Keep(ctx, granted.ID)
 	if err != nil {
 		t.Fatal(err)
 	}

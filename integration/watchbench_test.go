@@ -64,7 +64,7 @@ func BenchmarkManyWatches(b *testing.B) {
 }
 
 // made reports what the heap and the stacks have grown by for each watch.
-func made(b *testing.B, make func(ctx context.Context)) {
+func made(b *testing.B, all func(ctx context.Context)) {
 	b.Helper()
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
@@ -73,7 +73,7 @@ func made(b *testing.B, make func(ctx context.Context)) {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	b.StartTimer()
-	make(ctx)
+	all(ctx)
 	b.StopTimer()
 	runtime.GC()
 	runtime.ReadMemStats(&after)

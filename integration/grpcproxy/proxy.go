@@ -135,11 +135,11 @@ func (p *Proxy) start() error {
 	if err != nil {
 		return fmt.Errorf("finding this program: %w", err)
 	}
-	log, err := os.OpenFile(p.logPath(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	out, err := os.OpenFile(p.logPath(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = log.Close() }() // the process has its own
+	defer func() { _ = out.Close() }() // the process has its own
 	cmd := exec.Command(self)          //nolint:noctx // the proxy outlives the call that starts it; Kill ends it
 	cmd.Args = append([]string{
 		"etcd", "grpc-proxy", "start",
@@ -150,7 +150,7 @@ func (p *Proxy) start() error {
 	}, p.cfg.Flags...)
 	cmd.Env = append(slices.DeleteFunc(os.Environ(), ofProxies), proxyEnv+"=1")
 	cmd.Dir = p.dir
-	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = processAttributes()
 	l := &life{cmd: cmd, exited: make(chan struct{})}
 	if l.stdin, err = cmd.StdinPipe(); err != nil {

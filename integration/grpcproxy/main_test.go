@@ -1,0 +1,16 @@
+package grpcproxy_test
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/getcd/getcd/integration/cluster"
+	"github.com/getcd/getcd/integration/grpcproxy"
+)
+
+func TestMain(m *testing.M) {
+	cluster.Main()
+	grpcproxy.Main()
+	goleak.VerifyTestMain(m)
+}
