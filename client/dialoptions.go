@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -109,6 +110,12 @@ func dial(ctx context.Context, addr string) (net.Conn, error) {
 	return d.DialContext(ctx, "tcp", addr)
 }
 
+// isOwn reports whether f is dial, and not the user's of Config.DialOptions, which
+// gets host names as they are: it may know names that this machine does not.
+func isOwn(f func(context.Context, string) (net.Conn, error)) bool {
+	return reflect.ValueOf(f).Pointer() == reflect.ValueOf(dial).Pointer()
+}
+
 // builder is the resolver, telling the balancer whose it is.
 type builder struct {
 	*resolver.Resolver
@@ -117,6 +124,9 @@ type builder struct {
 }
 
 func (b builder) Build(t grpcresolver.Target, cc grpcresolver.ClientConn, o grpcresolver.BuildOptions) (grpcresolver.Resolver, error) {
+	if isOwn(o.Dialer) {
+		o.Dialer = nil // the resolver asks whether it is the user's
+	}
 	return b.Resolver.Build(t, attaching{cc, b.opts}, o)
 }
 

@@ -43,7 +43,23 @@ type Address struct {
 	// or AAAA record gave Host. Addresses with the same Target and Port belong
 	// to one member. It is empty for addresses that do not come from an SRV
 	// record.
-	Target string
+	Target string}
+
+// Authority returns the :authority of requests that are sent to a, as RFC 9113,
+// section 8.3.1, wants it: the host and port of the endpoint, with brackets around
+// an IPv6 address. The host is the name that TLS is checked for, which an address
+// of an SRV record has from the queried domain: a proxy refuses requests for
+// another host than the handshake was for (421, RFC 9110, section 15.5.20).
+// For a Unix domain socket it is "localhost", as gRPC has it.
+func (a Address) Authority() string {
+	switch {
+	case a.Network == NetworkUnix:
+		return localhost
+	case a.ServerName != "":
+		return authority(a.ServerName, a.Port)
+	default:
+		return authority(a.Host, a.Port)
+	}
 }
 
 // String returns what is dialled and shown in errors: "host:port" with an IPv6
@@ -94,8 +110,10 @@ func (a Address) toGRPC() grpcresolver.Address {
 	r := rank{priority: a.Priority, weight: a.Weight}
 	a.Priority, a.Weight = 0, 0
 	return grpcresolver.Address{
-		Addr:       a.String(),
-		ServerName: a.ServerName,
+		Addr: a.String(),
+		// The name is the requests' :authority, and without its port it is the
+		// name that grpc's TLS credentials check.
+		ServerName: a.Authority(),
 		Attributes: attributes.New(addressKey{}, a),
 		//nolint:staticcheck // SA1019: the one place of an address that does not tell connections apart.
 		BalancerAttributes: attributes.New(rankKey{}, r),

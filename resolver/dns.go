@@ -46,7 +46,7 @@ func newDNSSource(u *url.URL, o SourceOptions) (Source, error) {
 		return nil, err
 	}
 	if _, err := parseIP(host); err == nil {
-		return newHostSource(host, port, o.TLS), nil
+		return newHostSource(host, port, o), nil
 	}
 	ns, err := newNameservers(u, o)
 	if err != nil {

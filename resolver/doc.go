@@ -20,9 +20,17 @@
 //	dns+srv:///name          SRV records, see below
 //	dns+srv://server/name    the same, asked of that DNS server
 //
-// A host name without the scheme dns is looked up by the dialer, with all that
-// the operating system knows, anew for every connection. The scheme dns asks
-// name servers and nothing else: no hosts file.
+// A host name without the scheme dns is looked up as the machine's other programs
+// do, with its hosts file and search list: at start, every 30 s (the system tells
+// no TTL) and when connections fail. A name with several addresses becomes these,
+// in RFC 6724's order of families. Any other name is left to the dialer, which looks
+// it up anew for every connection: a name with one address, localhost in both
+// families, a name that the system does not know, and every name when the
+// grpc.ClientConn has a dialer of its user's. The scheme dns asks name servers and
+// nothing else: no hosts file.
+//
+// The :authority of requests is the host and port of the endpoint, see
+// [Address.Authority]; the name for TLS is the host alone.
 //
 // Endpoints of different schemes may stand in one list; their addresses merge.
 //
@@ -44,7 +52,8 @@
 //
 // # When names are resolved again
 //
-// At start, when the time to live of an answer has run out, and when gRPC asks
+// At start, when the time to live of an answer has run out (30 s for bare host
+// names), and when gRPC asks
 // because connections fail. Requests that come while a resolution runs become
 // one more resolution, and a minimum interval holds. A failure keeps the last
 // good addresses and is tried again after a growing pause. The failure of one

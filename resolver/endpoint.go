@@ -66,7 +66,7 @@ func newBareSource(raw string, hasColon bool, reg *Registry, o SourceOptions) (S
 		}
 		return nil, err
 	}
-	return newHostSource(host, port, o.TLS), nil
+	return newHostSource(host, port, o), nil
 }
 
 func schemeList(reg *Registry) string { return strings.Join(reg.Schemes(), ", ") }

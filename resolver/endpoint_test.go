@@ -3,6 +3,7 @@ package resolver_test
 import (
 	"context"
 	"errors"
+	"net"
 	"net/url"
 	"strings"
 	"testing"
@@ -30,7 +31,9 @@ func resolveOnce(t *testing.T, endpoints []string, o resolver.Options) ([]resolv
 		t.Fatalf("New(%q): %v", endpoints, err)
 	}
 	cc := newClientConn()
-	w, err := r.Build(grpcresolver.Target{}, cc, grpcresolver.BuildOptions{})
+	// With a dialer of the user's no name is looked up.
+	dialer := func(context.Context, string) (net.Conn, error) { return nil, errors.ErrUnsupported }
+	w, err := r.Build(grpcresolver.Target{}, cc, grpcresolver.BuildOptions{Dialer: dialer})
 	if err != nil {
 		t.Fatalf("Build: %v", err)
 	}
@@ -80,6 +83,9 @@ func TestStaticEndpoints(t *testing.T) {
 			got, r := resolveOnce(t, []string{tt.endpoint}, resolver.Options{TLS: tt.tls})
 			if diff := cmp.Diff([]resolver.Address{tt.want}, got); diff != "" {
 				t.Fatalf("addresses (-want +got):\n%s", diff)
+			}
+			if a := got[0].Authority(); a != tt.authority {
+				t.Errorf("Authority() = %q, want %q", a, tt.authority)
 			}
 			if s := got[0].String(); s != tt.dial {
 				t.Errorf("String() = %q, want %q", s, tt.dial)
@@ -363,8 +369,8 @@ func TestFromGRPC(t *testing.T) {
 		if !ok || got != want[i] {
 			t.Errorf("FromGRPC = %+v, %v, want %+v", got, ok, want[i])
 		}
-		if a.Addr != want[i].String() || a.ServerName != want[i].ServerName {
-			t.Errorf("gRPC gets %q named %q, want %q named %q", a.Addr, a.ServerName, want[i].String(), want[i].ServerName)
+		if a.Addr != want[i].String() || a.ServerName != want[i].Authority() {
+			t.Errorf("gRPC gets %q named %q, want %q named %q", a.Addr, a.ServerName, want[i].String(), want[i].Authority())
 		}
 		unranked := want[i]
 		unranked.Priority, unranked.Weight = 0, 0

@@ -105,8 +105,8 @@ func TestGRPCFindsTheServer(t *testing.T) {
 	if status.Code(err) != codes.Unimplemented || addr.String() != l.Addr().String() {
 		t.Fatalf("call = %v from %v, want Unimplemented from %v", err, addr, l.Addr())
 	}
-	if got := <-authorities; got != "[example.test]" {
-		t.Errorf(":authority = %v, want the domain", got)
+	if got, want := <-authorities, "[example.test:"+port+"]"; got != want {
+		t.Errorf(":authority = %v, want %v: the domain, and the port of the member", got, want)
 	}
 	creds.mu.Lock()
 	defer creds.mu.Unlock()

@@ -48,6 +48,8 @@ type Options struct {
 	// Logger gets the events of the resolver; nil means silence. Nothing is
 	// logged per resolution, only when something changes.
 	Logger *slog.Logger
+
+	lookup lookupFunc // of bare names; nil: the system's
 }
 
 // withDefaults fills in what is zero.

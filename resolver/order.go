@@ -24,8 +24,9 @@ func keyOf(a Address) targetKey {
 // inside a priority as drawn by weight, or as given when keep is set. Addresses
 // that known lists with the same priority keep their relative order, and a new
 // one does not come before all of them: a client that is served well does not
-// move because a name was resolved once more.
-func order(addrs, known []Address, keep bool) []Address {
+// move because a name was resolved once more. Addresses in later come behind the
+// others of their priority.
+func order(addrs, known []Address, keep bool, later map[Address]bool) []Address {
 	out := slices.Clone(addrs)
 	slices.SortStableFunc(out, func(a, b Address) int { return cmp.Compare(a.Priority, b.Priority) })
 	if keep {
@@ -43,6 +44,16 @@ func order(addrs, known []Address, keep bool) []Address {
 		tier := rest[:n]
 		rest = rest[n:]
 		draw(tier)
+		slices.SortStableFunc(tier, func(a, b Address) int {
+			switch {
+			case later[a] == later[b]:
+				return 0
+			case later[b]:
+				return -1
+			default:
+				return 1
+			}
+		})
 		restore(tier, func(a Address) (int, bool) {
 			i, ok := position[a.String()]
 			return i, ok && known[i].Priority == a.Priority

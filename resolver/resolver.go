@@ -101,6 +101,7 @@ func (r *Resolver) parse(endpoints []string) (list, []error) {
 	so := SourceOptions{
 		TLS: r.opts.TLS, VerifyTargetNames: r.opts.VerifyTargetNames,
 		ResolvConf: r.opts.ResolvConf, Timeout: r.opts.Timeout, Logger: r.opts.Logger,
+		lookup: r.opts.lookup,
 	}
 	for _, raw := range endpoints {
 		uri := redact(raw)
@@ -176,15 +177,16 @@ func (r *Resolver) OverrideAuthority(grpcresolver.Target) string { return r.auth
 
 // Build implements gRPC's resolver.Builder. It starts the goroutine that
 // resolves; Close of what it returns ends it and waits for it. Only one may be
-// open at a time: a Resolver belongs to one grpc.ClientConn.
-func (r *Resolver) Build(_ grpcresolver.Target, cc grpcresolver.ClientConn, _ grpcresolver.BuildOptions) (grpcresolver.Resolver, error) {
+// open at a time: a Resolver belongs to one grpc.ClientConn. When that has a dialer
+// of its user's (o.Dialer), bare host names are left to the dialer.
+func (r *Resolver) Build(_ grpcresolver.Target, cc grpcresolver.ClientConn, o grpcresolver.BuildOptions) (grpcresolver.Resolver, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.building {
 		return nil, errors.New("resolver: this Resolver serves another grpc.ClientConn already; make one for each")
 	}
 	r.building = true
-	return startWatcher(r, cc), nil
+	return startWatcher(r, cc, o.Dialer != nil), nil
 }
 
 // Errors returns the current failure of each endpoint that fails, in the order

@@ -94,6 +94,8 @@ type SourceOptions struct {
 	Timeout time.Duration
 	// Logger is never nil.
 	Logger *slog.Logger
+
+	lookup lookupFunc // of bare names; nil: the system's
 }
 
 // Factory makes the Source of one endpoint. It validates u and does nothing

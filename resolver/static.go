@@ -8,8 +8,11 @@ import (
 	"strings"
 )
 
-// staticSource is one address that the endpoint itself spells out. A host name
-// in it is looked up by the dialer, anew for every connection.
+// localhost is the name of the other end of a socket, for which none is known;
+// gRPC takes it for the authority of a socket.
+const localhost = "localhost"
+
+// staticSource is one address that the endpoint itself spells out.
 type staticSource struct {
 	address   Address
 	authority string
@@ -25,16 +28,9 @@ func (s *staticSource) Hint() Hint {
 	return Hint{Authority: s.authority, Security: securityOf(s.address.TLS)}
 }
 
-func newHostSource(host string, port uint16, tls bool) *staticSource {
-	return &staticSource{
-		address:   Address{Network: NetworkTCP, Host: host, Port: port, ServerName: tlsName(host), TLS: tls},
-		authority: authority(host, port),
-	}
-}
-
 // newHTTPSource is the factory of http and https. The scheme alone decides on
 // TLS. Paths mean nothing to gRPC; a lone "/" is what people copy along.
-func newHTTPSource(u *url.URL, _ SourceOptions) (Source, error) {
+func newHTTPSource(u *url.URL, o SourceOptions) (Source, error) {
 	if err := noExtras(u); err != nil {
 		return nil, err
 	}
@@ -48,7 +44,8 @@ func newHTTPSource(u *url.URL, _ SourceOptions) (Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newHostSource(host, port, u.Scheme == "https"), nil
+	o.TLS = u.Scheme == "https"
+	return newHostSource(host, port, o), nil
 }
 
 // newUnixSource is the factory of unix, in the forms of gRPC's naming document:
@@ -75,9 +72,7 @@ func newUnixSource(u *url.URL, o SourceOptions) (Source, error) {
 		return nil, fmt.Errorf("the socket path %s contains one of '%%', '?', '#' and NUL, which cannot be dialled", quote(path))
 	}
 	return &staticSource{
-		// No host name is known for the other end; "localhost" is what gRPC
-		// takes for the authority of a socket.
-		address:   Address{Network: NetworkUnix, Host: path, ServerName: "localhost", TLS: o.TLS},
-		authority: "localhost",
+		address:   Address{Network: NetworkUnix, Host: path, ServerName: localhost, TLS: o.TLS},
+		authority: localhost,
 	}, nil
 }

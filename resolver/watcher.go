@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -60,6 +61,8 @@ type watcher struct {
 	done   chan struct{} // closed when run has returned
 	once   sync.Once
 
+	leaveNames bool // bare host names are the dialer's
+
 	outcomes chan outcome // run takes them until nothing runs, so that no sender blocks for long
 
 	// Owned by run.
@@ -72,10 +75,10 @@ type watcher struct {
 	cut      bool      // too many addresses; has been logged
 }
 
-func startWatcher(r *Resolver, cc grpcresolver.ClientConn) *watcher {
+func startWatcher(r *Resolver, cc grpcresolver.ClientConn, leaveNames bool) *watcher {
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &watcher{
-		r: r, cc: cc, cancel: cancel,
+		r: r, cc: cc, cancel: cancel, leaveNames: leaveNames,
 		now:      make(chan struct{}, 1),
 		done:     make(chan struct{}),
 		outcomes: make(chan outcome, len(r.endpoints)),
@@ -199,6 +202,10 @@ func (w *watcher) resolve(ctx context.Context, e *endpoint) {
 	cause := fmt.Errorf("no answer within %v: %w", w.r.opts.Timeout, context.DeadlineExceeded)
 	ctx, cancel := context.WithTimeoutCause(ctx, w.r.opts.Timeout, cause)
 	defer cancel()
+	if s, ok := e.source.(*hostSource); ok && w.leaveNames {
+		w.outcomes <- outcome{e, s.left(), nil}
+		return
+	}
 	res, err := e.source.Resolve(ctx)
 	w.outcomes <- outcome{e, res, err}
 }
@@ -305,7 +312,8 @@ func (w *watcher) next() time.Time {
 // report tells gRPC what has changed, if anything has.
 func (w *watcher) report() {
 	w.dirty = false
-	addrs := order(w.merge(), w.r.Addresses(), w.r.opts.KeepOrder)
+	merged, later := w.merge()
+	addrs := order(merged, w.r.Addresses(), w.r.opts.KeepOrder, later)
 	if found := len(addrs); found > maxAddresses {
 		addrs = addrs[:maxAddresses]
 		if !w.cut {
@@ -351,9 +359,12 @@ func (w *watcher) report() {
 // merge returns the addresses of all endpoints that agree on TLS, each address
 // once. The first endpoint to have decided holds; one that contradicts it fails,
 // keeps what it had, and keeps nobody else from working.
-func (w *watcher) merge() []Address {
+//
+// Of a bare name with addresses of both families, those of the family that the
+// system prefers less (RFC 6724) are in later.
+func (w *watcher) merge() (out []Address, later map[Address]bool) {
 	w.settle()
-	var out []Address
+	later = make(map[Address]bool)
 	seen := make(map[string]int)
 	for _, e := range w.r.endpoints {
 		if len(e.latest) == 0 {
@@ -363,8 +374,15 @@ func (w *watcher) merge() []Address {
 		if e.mixed == nil {
 			e.addrs = e.latest
 		}
+		_, named := e.source.(*hostSource)
 		for _, a := range e.addrs {
 			s := a.String()
+			if named {
+				// Names that lead to one address may be told apart behind it: by
+				// the TLS handshake (SNI) or the :authority.
+				s += " " + a.ServerName
+				later[a] = strings.Contains(a.Host, ":") != strings.Contains(e.addrs[0].Host, ":")
+			}
 			if i, ok := seen[s]; !ok {
 				seen[s] = len(out)
 				out = append(out, a)
@@ -373,7 +391,7 @@ func (w *watcher) merge() []Address {
 			}
 		}
 	}
-	return out
+	return out, later
 }
 
 // settle lets a client that DNS alone had made plain become TLS when everything
