@@ -107,7 +107,8 @@ func (c *Client) ResolverErrors() []error { return c.conn.resolver.Errors() }
 // Close ends all requests, streams, watches and keepers, closes the connections, and
 // returns when all the client's goroutines have ended. Requests under way return
 // ErrClosed. Leases are not revoked. Closing again does nothing but wait for the
-// same. Its error is always nil.
+// same. It waits at most 1 s for the Logger to take its last records. Its error is
+// always nil.
 func (c *Client) Close() error {
 	c.conn.closed.Store(true)
 	c.closing.Do(func() {
@@ -115,6 +116,7 @@ func (c *Client) Close() error {
 		_ = c.Watcher.Close()
 		c.conn.close()
 	})
+	drain(c.cfg.Logger, logPatience) // outside of Do: the handler may call Close, and would wait for the end of Do
 	return nil
 }
 

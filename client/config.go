@@ -95,7 +95,11 @@ type Config struct {
 	Routing balancer.Routing
 
 	// Logger gets a record for each change of the connections: none for a call.
-	// Nil means silence.
+	// Nil means silence. The handler runs on a goroutine of its own, one record
+	// after the other: it may block, or call the client, and holds up nothing but
+	// the log. When 1,024 records wait for it, further ones are dropped, and
+	// counted in a record. Close waits at most 1 s for the last ones; a handler
+	// that blocks for longer keeps its goroutine.
 	Logger *slog.Logger
 
 	// Resolver has the finer points of finding addresses, and the Registry to
@@ -192,9 +196,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.DialKeepAliveTimeout, defaultKeepAliveTimeout)
 	setDefault(&c.MaxCallSendMsgSize, defaultMaxSend)
 	setDefault(&c.MaxCallRecvMsgSize, defaultMaxRecv)
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
+	c.Logger = handOver(c.Logger)
 	c.Resolver.TLS = c.TLS != nil
 	c.Resolver.Logger = c.Logger
 	return c
