@@ -141,7 +141,7 @@ func TestTLSName(t *testing.T) {
 				serve := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
 				cluster := fakeetcd.Start(t, 1, grpc.Creds(credentials.NewTLS(serve)))
 				c, err := client.New(client.Config{
-					Endpoints: []string{tt.endpoint},
+					Endpoints:   []string{tt.endpoint},
 					TLS:         &tls.Config{MinVersion: tls.VersionTLS12, ServerName: tt.serverName, RootCAs: pool},
 					Resolver:    resolver.Options{Registry: found(t, srv)},
 					DialOptions: append(tt.options, viaMember(cluster)),

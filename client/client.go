@@ -135,7 +135,7 @@ func newConn(cfg Config, policy balancer.Options) (*Conn, error) {
 	if secure == nil {
 		secure = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
-	c.cc, err = grpc.NewClient(resolver.Target, c.dialOptions(cfg, policy, newTransport(secure))...)
+	c.cc, err = grpc.NewClient(resolver.Target, c.dialOptions(cfg, policy, newTransport(secure, cfg))...)
 	if err != nil {
 		return nil, err
 	}

@@ -42,6 +42,14 @@ type Config struct {
 	// renews. Once refused it fails the calls that it comes with.
 	Token string
 
+	// InsecureDiscovery allows Username, Password and Token to be sent on plain
+	// connections that only DNS chose: "dns+srv:///example.com" without TLS, where
+	// DNS, which nobody authenticates, has no records of _etcd-client-ssl. Without
+	// it such connections are refused when there is a user or a token. A plain
+	// connection that the configuration asks for ("http://", "host:port",
+	// "dns:///name", "dns+srv:///_etcd-client._tcp.example.com") needs no leave.
+	InsecureDiscovery bool
+
 	// DialTimeout is how long one authentication may take, all members taken
 	// together. 0 means 10 s. Connections are made by the client itself, within
 	// limits of its own, for as long as it is open; to wait for one, use

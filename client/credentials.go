@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 
 	"google.golang.org/grpc/credentials"
@@ -18,14 +19,26 @@ type transport struct {
 	tls, plain credentials.TransportCredentials
 	serverName string // for all addresses; empty: each has its own
 	identity   *identity
+	secret     bool // a password or token is sent, which DNS alone can't make plain
 }
 
-func newTransport(cfg *tls.Config) credentials.TransportCredentials {
+// errPlainByDNS is why a connection is refused that a forged answer of DNS may have
+// made plain.
+var errPlainByDNS = errors.New("client: the user's password or token would be sent in the clear, because DNS has no records of _etcd-client-ssl; " +
+	"set Config.TLS, or name the plain endpoints in Config.Endpoints, or allow it with Config.InsecureDiscovery")
+
+func newTransport(tlsConfig *tls.Config, cfg Config) credentials.TransportCredentials {
 	own := &identity{}
 	return transport{
-		tls: credentials.NewTLS(own.watch(cfg)), plain: insecure.NewCredentials(),
-		serverName: cfg.ServerName, identity: own,
+		tls: credentials.NewTLS(own.watch(tlsConfig)), plain: insecure.NewCredentials(),
+		serverName: tlsConfig.ServerName, identity: own, secret: cfg.guardsSecret(),
 	}
+}
+
+// guardsSecret reports whether there is something to send that must not be sent on a
+// plain connection that only DNS chose.
+func (c Config) guardsSecret() bool {
+	return !c.InsecureDiscovery && (c.Username != "" || c.Token != "")
 }
 
 func (t transport) ClientHandshake(ctx context.Context, authority string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
@@ -34,6 +47,9 @@ func (t transport) ClientHandshake(ctx context.Context, authority string, conn n
 	attrs := credentials.ClientHandshakeInfoFromContext(ctx).Attributes
 	conn = balancer.Tap(attrs, conn)
 	a, ok := resolver.FromAttributes(attrs)
+	if ok && a.PlainByDNS && t.secret {
+		return nil, nil, errPlainByDNS
+	}
 	if ok && !a.TLS {
 		return t.plain.ClientHandshake(ctx, authority, conn)
 	}
@@ -57,7 +73,7 @@ func (t transport) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInf
 func (t transport) Info() credentials.ProtocolInfo { return t.tls.Info() }
 
 func (t transport) Clone() credentials.TransportCredentials {
-	return transport{tls: t.tls.Clone(), plain: t.plain.Clone(), serverName: t.serverName, identity: t.identity}
+	return transport{tls: t.tls.Clone(), plain: t.plain.Clone(), serverName: t.serverName, identity: t.identity, secret: t.secret}
 }
 
 // OverrideServerName is deprecated in grpc, which does not call it.

@@ -20,7 +20,11 @@ func (c *Client) dialEndpoint(_ context.Context, endpoint string) (grpc.ClientCo
 	cfg.Endpoints, cfg.Routing = []string{endpoint}, balancer.Routing{}
 	known := c.conn.resolver.Addresses()
 	// An endpoint as Endpoints tells it does not say how it is secured.
-	if i := slices.IndexFunc(known, func(a resolver.Address) bool { return a.String() == endpoint }); i >= 0 && known[i].TLS {
+	i := slices.IndexFunc(known, func(a resolver.Address) bool { return a.String() == endpoint })
+	if i >= 0 && known[i].PlainByDNS && cfg.guardsSecret() {
+		return nil, nil, errPlainByDNS
+	}
+	if i >= 0 && known[i].TLS {
 		if cfg.TLS == nil {
 			cfg.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
 		}

@@ -35,6 +35,9 @@ type Address struct {
 	ServerName string
 	// TLS tells whether the connection uses TLS.
 	TLS bool
+	// PlainByDNS tells that TLS is false because an answer of DNS said so, and
+	// nothing that the user wrote: no secret should be sent there unasked.
+	PlainByDNS bool
 	// Priority and Weight are those of RFC 2782: the lowest priority is tried
 	// first, and within one priority a greater weight is likelier to come
 	// first. They are 0 for addresses that do not come from an SRV record.
@@ -43,7 +46,8 @@ type Address struct {
 	// or AAAA record gave Host. Addresses with the same Target and Port belong
 	// to one member. It is empty for addresses that do not come from an SRV
 	// record.
-	Target string}
+	Target string
+}
 
 // Authority returns the :authority of requests that are sent to a, as RFC 9113,
 // section 8.3.1, wants it: the host and port of the endpoint, with brackets around

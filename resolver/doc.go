@@ -48,7 +48,8 @@
 // error of that endpoint. DNS is not authenticated, therefore it can never turn
 // TLS off, and the certificate of an SRV target is checked against the domain
 // that was asked for, not against the target that DNS named, unless
-// [Options].VerifyTargetNames says otherwise.
+// [Options].VerifyTargetNames says otherwise. Where DNS alone made a connection
+// plain, [Address].PlainByDNS says so.
 //
 // # When names are resolved again
 //

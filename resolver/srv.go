@@ -104,7 +104,11 @@ func (s *srvSource) Resolve(ctx context.Context) (Result, error) {
 		if strings.HasPrefix(s.name, "_") {
 			return s.members(ctx, c, c.lookupSRV(ctx, name), s.tls || namesTLS(s.name))
 		}
-		return s.discover(ctx, c, name)
+		res, err := s.discover(ctx, c, name)
+		for i := range res.Addresses {
+			res.Addresses[i].PlainByDNS = !res.Addresses[i].TLS
+		}
+		return res, err
 	})
 }
 

@@ -167,6 +167,10 @@ func TestSRVNames(t *testing.T) {
 					if a.TLS != tt.tls || a.ServerName != tt.server {
 						t.Errorf("%v: TLS %v, name %q, want %v, %q", a, a.TLS, a.ServerName, tt.tls, tt.server)
 					}
+					// A service that the user names is the user's choice.
+					if byDNS := !tt.tls && !strings.HasPrefix(tt.endpoint, "_"); a.PlainByDNS != byDNS {
+						t.Errorf("%v: PlainByDNS %v, want %v", a, a.PlainByDNS, byDNS)
+					}
 				}
 			})
 		}

@@ -386,8 +386,12 @@ func (w *watcher) merge() (out []Address, later map[Address]bool) {
 			if i, ok := seen[s]; !ok {
 				seen[s] = len(out)
 				out = append(out, a)
-			} else if a.Priority < out[i].Priority {
-				out[i] = a
+			} else {
+				plainByDNS := a.PlainByDNS && out[i].PlainByDNS // unless the user names it, too
+				if a.Priority < out[i].Priority {
+					out[i] = a
+				}
+				out[i].PlainByDNS = plainByDNS
 			}
 		}
 	}
