@@ -1,0 +1,143 @@
+package frontproxy
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Kind is a program and the way in which it forwards.
+type Kind string
+
+// The kinds. TCP modes forward bytes, and each connection has one server. In the
+// others each request may go to another server.
+const (
+	HAProxyTCP Kind = "haproxy-tcp"
+	HAProxyH2  Kind = "haproxy-h2"
+	NginxTCP   Kind = "nginx-stream"
+	NginxGRPC  Kind = "nginx-grpc"
+)
+
+// Kinds are all of them.
+func Kinds() []Kind { return []Kind{HAProxyTCP, HAProxyH2, NginxTCP, NginxGRPC} }
+
+// Config says what to run.
+type Config struct {
+	Kind Kind
+	// Targets are the servers, each "host:port", taken in turn.
+	Targets []string
+	// Idle is after which silence a connection or a request is ended; 0 means an
+	// hour, in whole seconds.
+	Idle time.Duration
+	// Requests is after how many requests NginxGRPC ends a connection with GOAWAY;
+	// 0 means nginx's own 1,000.
+	Requests int
+}
+
+func (c Config) withDefaults() Config {
+	if c.Idle == 0 {
+		c.Idle = time.Hour
+	}
+	if c.Requests == 0 {
+		c.Requests = 1000
+	}
+	return c
+}
+
+func (c Config) validate() error {
+	if len(c.Targets) == 0 {
+		return errors.New("frontproxy: Config.Targets is empty: name at least one host:port")
+	}
+	if c.Idle < 0 || c.Idle%time.Second != 0 {
+		return fmt.Errorf("frontproxy: Config.Idle is %v: must be whole seconds, or 0 for an hour", c.Idle)
+	}
+	if c.Requests < 0 {
+		return fmt.Errorf("frontproxy: Config.Requests is %d: must be positive, or 0 for 1000", c.Requests)
+	}
+	return nil
+}
+
+// servers lists the targets, each in a line of that format, which gets the index and
+// the target.
+func (c Config) servers(format string) string {
+	var b strings.Builder
+	for i, t := range c.Targets {
+		fmt.Fprintf(&b, format+"\n", i, t)
+	}
+	return b.String()
+}
+
+func (c Config) haproxy(address string) string {
+	mode, proto := "tcp", ""
+	if c.Kind == HAProxyH2 {
+		mode, proto = "http", " proto h2"
+	}
+	return fmt.Sprintf(`
+defaults
+	mode %[1]s
+	timeout connect 1s
+	timeout client %[4]ds
+	timeout server %[4]ds
+	retries 1
+	option redispatch
+frontend clients
+	bind %[3]s%[2]s
+	default_backend members
+backend members
+	balance roundrobin
+	default-server check inter 200ms fall 2 rise 1 on-marked-down shutdown-sessions
+%[5]s`, mode, proto, address, int(c.Idle.Seconds()), c.servers("\tserver m%d %s"+proto))
+}
+
+// nginxHead keeps nginx in the foreground, in one process, and in its directory.
+const nginxHead = `
+daemon off;
+master_process off;
+pid nginx.pid;
+error_log stderr notice;
+events { worker_connections 4096; }
+`
+
+func (c Config) nginx(address, module string) string {
+	servers := c.servers("\tserver %[2]s max_fails=1 fail_timeout=1s; # %[1]d")
+	if c.Kind == NginxTCP {
+		return fmt.Sprintf("load_module %s;", module) + nginxHead + fmt.Sprintf(`
+stream {
+	upstream members {
+%s
+	}
+	server {
+		listen %s;
+		proxy_pass members;
+		proxy_connect_timeout 1s;
+		proxy_timeout %ds;
+	}
+}`, servers, address, int(c.Idle.Seconds()))
+	}
+	return nginxHead + fmt.Sprintf(`
+http {
+	access_log off;
+	client_body_temp_path body;
+	proxy_temp_path proxy;
+	fastcgi_temp_path fastcgi;
+	uwsgi_temp_path uwsgi;
+	scgi_temp_path scgi;
+	upstream members {
+%[1]s
+	}
+	server {
+		listen %[2]s http2;
+		client_max_body_size 0;
+		keepalive_requests %[4]d;
+		keepalive_timeout %[3]ds;
+		client_body_timeout %[3]ds;
+		location / {
+			grpc_pass grpc://members;
+			grpc_connect_timeout 1s;
+			grpc_read_timeout %[3]ds;
+			grpc_send_timeout %[3]ds;
+		}
+	}
+}`, servers, address, int(c.Idle.Seconds()), c.Requests)
+}
