@@ -52,6 +52,10 @@ func (c *Conn) dialOptions(cfg Config, policy balancer.Options, secure credentia
 		grpc.WithDefaultServiceConfig(balancer.ServiceConfig),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDisableRetry(), // what may be sent again is decided in Conn
+		// grpc sends a request again when its stream was refused (REFUSED_STREAM), also
+		// with WithDisableRetry. HAProxy says so of requests that were applied. What is
+		// not buffered is not sent again.
+		grpc.WithDefaultCallOptions(grpc.MaxRetryRPCBufferSize(0)),
 		grpc.WithIdleTimeout(0), // the standby is to stay connected
 		grpc.WithTransportCredentials(secure),
 		grpc.WithChainUnaryInterceptor(c.begin), // the innermost

@@ -97,6 +97,11 @@ var fates = func() map[string]fate {
 	// concurrency.ErrElectionNotLeader, the answer to a Proclaim: its transaction
 	// found that the candidate's key is gone, and put nothing.
 	m["election: not leader"] = answered
+	// grpc's own, of a stream that was not sent any more or is beyond the last one
+	// that a GOAWAY takes (RFC 9113, section 6.8: it was not processed): errStreamDrain
+	// and statusGoAway of grpc's transport.go.
+	m["the connection is draining"] = refused
+	m["the stream is rejected because server is draining the connection"] = refused
 	return m
 }()
 
