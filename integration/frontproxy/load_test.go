@@ -82,7 +82,7 @@ type load struct {
 
 	mu        sync.Mutex
 	acked     []string                 // guarded by mu: values whose Put returned nil
-	doubtful  []string                 // guarded by mu
+	doubts    []error                  // guarded by mu: the ambiguous failures
 	errs      []error                  // guarded by mu: the certain failures
 	readErrs  []error                  // guarded by mu
 	seen      []string                 // guarded by mu: what the watch delivered
@@ -146,7 +146,7 @@ func (l *load) put(value string, err error) {
 		l.acked = append(l.acked, value)
 		l.doneLocked("put")
 	case client.IsAmbiguous(err):
-		l.doubtful = append(l.doubtful, value)
+		l.doubts = append(l.doubts, err)
 	default:
 		l.errs = append(l.errs, err)
 	}
@@ -204,7 +204,7 @@ func (l *load) stop(direct *client.Client) {
 func (l *load) check(truth []string) {
 	l.t.Helper()
 	l.t.Logf("%d puts, %d in doubt, %d failed; %d events; longest without a put %v, without a read %v",
-		len(l.acked), len(l.doubtful), len(l.errs), len(l.seen), l.gap["put"], l.gap["read"])
+		len(l.acked), len(l.doubts), len(l.errs), len(l.seen), l.gap["put"], l.gap["read"])
 	applied := map[string]int{}
 	for _, v := range truth {
 		if applied[v]++; applied[v] > 1 {
@@ -215,6 +215,9 @@ func (l *load) check(truth []string) {
 		if applied[v] != 1 {
 			l.t.Errorf("the put of %s returned nil and was applied %d times", v, applied[v])
 		}
+	}
+	if n := len(l.doubts); n > 0 {
+		l.t.Logf("the first and the last doubt: %v; %v", l.doubts[0], l.doubts[n-1])
 	}
 	for _, err := range l.errs {
 		l.t.Errorf("a put failed: %v", err)
