@@ -26,10 +26,10 @@ type hosts struct {
 	asked int               // guarded by mu
 }
 
-func (h *hosts) set(name, answer string) {
+func (h *hosts) set(answer string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.names[name] = answer
+	h.names["etcd.test"] = answer
 }
 
 func (h *hosts) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
@@ -150,24 +150,24 @@ func TestHostIsLookedUpAgain(t *testing.T) {
 			}
 		}
 		expect(time.Second, "[10.0.0.1:1 10.0.0.2:1]")
-		h.set("etcd.test", "10.0.0.2 10.0.0.1") // rotated
+		h.set("10.0.0.2 10.0.0.1") // rotated
 		expect(time.Minute, "[10.0.0.1:1 10.0.0.2:1]")
 		if n, _ := cc.counts(); n != 1 {
 			t.Errorf("%d reports, want 1: a rotated answer is the same", n)
 		}
-		h.set("etcd.test", "10.0.0.2 10.0.0.3") // from time to time
+		h.set("10.0.0.2 10.0.0.3") // from time to time
 		expect(31*time.Second, "[10.0.0.2:1 10.0.0.3:1]")
-		h.set("etcd.test", "10.0.0.4 10.0.0.5") // when something has failed
+		h.set("10.0.0.4 10.0.0.5") // when something has failed
 		w.ResolveNow(grpcresolver.ResolveNowOptions{})
 		expect(1100*time.Millisecond, "[10.0.0.4:1 10.0.0.5:1]")
 		for _, failure := range []string{"!server misbehaving", "", "!silent"} {
-			h.set("etcd.test", failure)
+			h.set(failure)
 			expect(5*time.Minute, "[10.0.0.4:1 10.0.0.5:1]")
 			if len(r.Errors()) != 1 {
 				t.Errorf("after %q: errors %v, want one", failure, r.Errors())
 			}
 		}
-		h.set("etcd.test", "10.0.0.6")
+		h.set("10.0.0.6")
 		expect(20*time.Second, "[etcd.test:1]")
 		if n := strings.Count(logged.String(), "does not resolve"); n != 3 {
 			t.Errorf("%d records of a failure, want 3, one for each kind:\n%s", n, logged.String())

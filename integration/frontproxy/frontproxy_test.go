@@ -1,6 +1,7 @@
 package frontproxy_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -63,6 +64,34 @@ func TestConnectionsAreRenewed(t *testing.T) {
 			l.stop(direct)
 			if n := len(l.doubts); n > 0 {
 				t.Errorf("%d puts are in doubt, although no member failed", n)
+			}
+		})
+	}
+}
+
+// What a proxy ends for its silence is opened again: a watch with nothing to say misses
+// nothing.
+func TestIdleConnectionsAreEnded(t *testing.T) {
+	c := startCluster(t, false)
+	direct := dial(t, c.Endpoints()...)
+	for _, kind := range frontproxy.Kinds() {
+		t.Run(string(kind), func(t *testing.T) {
+			p := behind(t, c, frontproxy.Config{Kind: kind, Idle: time.Second})
+			ctx, cancel := context.WithCancel(timeout(t))
+			defer cancel()
+			key := string(kind)
+			events := dial(t, p.Address()).Watch(ctx, key)
+			for _, value := range []string{"1", "2"} {
+				time.Sleep(4 * time.Second) // longer than the proxy waits
+				if _, err := direct.Put(timeout(t), key, value); err != nil {
+					t.Fatal(err)
+				}
+				start := time.Now()
+				resp := <-events
+				if resp.Err() != nil || len(resp.Events) != 1 || string(resp.Events[0].Kv.Value) != value {
+					t.Fatalf("got %v, %v, want the one event %q", resp.Events, resp.Err(), value)
+				}
+				t.Logf("the event came after %v", time.Since(start))
 			}
 		})
 	}
