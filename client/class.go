@@ -32,8 +32,9 @@ type call struct {
 	// proves is set when the answer takes an agreement of the members that is made
 	// after the request has come, in every version of etcd from 3.4 to 3.7.
 	proves bool
-	// proposes is set when the members have to agree on something new for it. It
-	// is so for whatever is not a read, and for a login.
+	// proposes is set when the members have to agree on something new for it: it may be
+	// lost in an election, and waits until that is over. A login is none: it can be
+	// repeated, and whoever waits for the proof of a server that has users may need it.
 	proposes bool
 	// late says what an error means that a later step of the request may have
 	// given. Nil where the request has one step, and an error one meaning.
@@ -51,7 +52,7 @@ func classify(method string, req any, ownID bool) call {
 	if of, ok := methods[method]; ok {
 		c = of(req, ownID)
 	}
-	c.proposes = c.class != read || method == pb.Auth_Authenticate_FullMethodName
+	c.proposes = c.class != read
 	return c
 }
 

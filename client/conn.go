@@ -78,7 +78,7 @@ func (c *Conn) Invoke(ctx context.Context, method string, req, reply any, opts .
 	if err := ctx.Err(); err != nil {
 		return t.failed(err) // an answer might be quicker to come than the context's end to be noticed
 	}
-	if t.call.class == read && !t.call.waits && !t.call.proposes {
+	if t.call.class == read && !t.call.waits && method != pb.Auth_Authenticate_FullMethodName { // a login costs the server the check of a password
 		if m, ok := hedgeable(reply, opts); ok {
 			return t.invokeHedged(req, m, opts) //nolint:contextcheck // t has it
 		}

@@ -49,7 +49,8 @@ func counters() []counter {
 		{"doubts", "Times that new requests left a late endpoint.", func(c client.Counters) uint64 { return c.Doubts }},
 		{"demotions", "Times that an endpoint was found unable to serve.", func(c client.Counters) uint64 { return c.Demotions }},
 		{"severed", "Connections broken because their member was silent.", func(c client.Counters) uint64 { return c.Severed }},
-		{"given_up", "Calls given up though they had been sent, because no answer was to be expected.", func(c client.Counters) uint64 { return c.GivenUp }},
+		{"handedover", "Connections left for a good reason with calls under way.", func(c client.Counters) uint64 { return c.HandedOver }},
+		{"givenup", "Calls given up though they had been sent, because no answer was to be expected.", func(c client.Counters) uint64 { return c.GivenUp }},
 	}
 }
 

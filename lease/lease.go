@@ -159,6 +159,9 @@ type service struct {
 func New(cc grpc.ClientConnInterface, opts ...grpc.CallOption) Lease {
 	rpc := pb.NewLeaseClient(misuse.Conn(cc))
 	s := &service{rpc: rpc, opts: opts, keeps: newManager(rpc, opts)}
+	if cc == nil {
+		s.err = misuse.Error("lease: New: the connection is nil")
+	}
 	for i, opt := range opts {
 		if opt == nil && s.err == nil {
 			s.err = errNilOption("New", i)

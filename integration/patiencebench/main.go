@@ -140,7 +140,7 @@ type writer struct {
 
 // withPatience is the one place that sets getcd's patience.
 func withPatience(cfg client.Config, patience time.Duration) client.Config {
-	_ = patience // cfg.WritePatience = patience, once there is such a field
+	cfg.WritePatience = patience
 	return cfg
 }
 

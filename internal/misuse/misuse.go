@@ -44,8 +44,8 @@ func errOption(call string, i int) error {
 	return Error(fmt.Sprintf("%s: option %d is nil; leave it out", call, i+1))
 }
 
-// Conn returns a connection that refuses calls without a context, and with call options
-// that are nil, and is cc otherwise.
+// Conn returns a connection that refuses calls without a context, with call options
+// that are nil, and all calls when cc is nil; it is cc otherwise.
 func Conn(cc grpc.ClientConnInterface) grpc.ClientConnInterface {
 	if checked, ok := cc.(conn); ok {
 		return checked
@@ -56,20 +56,23 @@ func Conn(cc grpc.ClientConnInterface) grpc.ClientConnInterface {
 type conn struct{ cc grpc.ClientConnInterface }
 
 func (c conn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
-	if err := check(ctx, method, opts); err != nil {
+	if err := c.check(ctx, method, opts); err != nil {
 		return err
 	}
 	return c.cc.Invoke(ctx, method, args, reply, opts...)
 }
 
 func (c conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	if err := check(ctx, method, opts); err != nil {
+	if err := c.check(ctx, method, opts); err != nil {
 		return nil, err
 	}
 	return c.cc.NewStream(ctx, desc, method, opts...)
 }
 
-func check(ctx context.Context, method string, opts []grpc.CallOption) error {
+func (c conn) check(ctx context.Context, method string, opts []grpc.CallOption) error {
+	if c.cc == nil {
+		return Error(method + ": the connection is nil: it was given to New")
+	}
 	if err := Context(ctx, method); err != nil {
 		return err
 	}

@@ -52,13 +52,11 @@ var others = map[string]string{
 	"session.WithContext":              "nil means none",
 	"session.Session.Context":          "it returns one",
 	"lease.GrantNew":                   "it has only the context of its Lease's call",
-	"lease.Lease.KeepAliveOnce":        "package lease tests it",
 	"stm.STM.Put":                      "it panics to leave apply, and Run returns the error",
 	"naming.Service.Op":                "an Op with an error",
 	"naming.Client.Do":                 "it is the caller's",
 	"naming.Client.Follow":             "it is the caller's",
 	"auth.Service.UserSetPasswordHash": "it looks at the hash first; as UserChangePassword",
-	"lease.Lease.TimeToLive":           "package lease tests it",
 }
 
 // services makes what has the methods of a type.
