@@ -97,7 +97,7 @@ func (l *link) identify(ctx context.Context) (*pb.ResponseHeader, *pb.StatusResp
 		return nil, nil, err
 	}
 	if !refusedFor(err) {
-		return nil, nil, nil //nolint:nilerr // requests will tell what is wrong with it
+		return nil, nil, nil // requests will tell what is wrong with it
 	}
 	header, err := l.refusedWatch(ctx)
 	if ctx.Err() != nil {

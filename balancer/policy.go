@@ -254,16 +254,16 @@ func (p *policy) connectionChanged(m *member, l *link, s balancer.SubConnState) 
 	if p.closed || m.link != l {
 		return // of a connection given up already
 	}
-	switch {
-	case s.ConnectivityState == connectivity.Connecting:
+	switch s.ConnectivityState {
+	case connectivity.Connecting:
 		return
-	case s.ConnectivityState == connectivity.Ready:
+	case connectivity.Ready:
 		if !p.opts.OneMember {
 			p.probes.Go(func() { p.introduce(m, l) })
 			return
 		}
 		p.readyLocked(m, l)
-	case s.ConnectivityState == connectivity.TransientFailure:
+	case connectivity.TransientFailure:
 		// The next attempt is a new SubConn's: when to dial is decided here, not
 		// by grpc's backoff for each address.
 		p.failedLocked(m, s.ConnectionError)

@@ -158,7 +158,8 @@ func (h *hedge) fire() {
 		h.mu.Unlock()
 		return
 	}
-	if first == "" || arriving || !givenUp && !(t.conn.table.Spare() && t.conn.hedges.budget.spend()) {
+	wanted := first != "" && !arriving && (givenUp || t.conn.table.Spare() && t.conn.hedges.budget.spend())
+	if !wanted {
 		// The first is not sent, or its answer is on its way, or there is nobody else, or
 		// reads are late as a whole.
 		h.mu.Unlock()
