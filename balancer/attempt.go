@@ -40,9 +40,10 @@ type Attempt struct {
 	// it leaves its fate in doubt. So it keeps its connection for as long as its
 	// member may yet answer (Options.Patience).
 	Once bool
-	// Cancel ends the RPC. The policy calls it when the RPC is not worth waiting for
-	// any more, and GivenUp tells why; it may be called from anywhere, and must not
-	// block. Nil leaves the RPC with its connection.
+	// Cancel ends the RPC, or has its caller look elsewhere. The policy calls it when the
+	// RPC is not worth waiting for any more, and GivenUp tells why; it is called with a
+	// lock held, and must neither block nor end the RPC before it returns. Nil leaves the
+	// RPC with its connection.
 	Cancel func()
 	// Flow says that the RPC is a stream that should leave its member when the
 	// policy does (Life), and whose silence may tell something of the member
@@ -68,8 +69,8 @@ type Attempt struct {
 	received    atomic.Uint64
 }
 
-// Endpoint is the endpoint that the RPC was last sent to; empty when none was
-// picked.
+// Endpoint names the endpoint that the RPC was last sent to, for Avoid; empty when none
+// was picked. The name is the address, except that of the second connection to one.
 func (a *Attempt) Endpoint() string {
 	if c := a.picked.Load(); c != nil {
 		return c.member.name
@@ -84,6 +85,14 @@ func (a *Attempt) Begin() { a.begun.Store(true) }
 // has kept the RPC back or has dropped the context's values: then the other results
 // say nothing.
 func (a *Attempt) Begun() bool { return a.begun.Load() }
+
+// Address is the address of that endpoint, as in Status.
+func (a *Attempt) Address() string {
+	if c := a.picked.Load(); c != nil {
+		return c.member.addr.Addr
+	}
+	return ""
+}
 
 // Sent reports whether the request may have left this process. False means that
 // no member can have seen it.

@@ -83,14 +83,14 @@ func (c *calls) remove(a *Attempt) (empty bool) {
 }
 
 // oldest returns when the oldest call of kind k was picked, in nanoseconds of the
-// policy's clock.
-func (c *calls) oldest(k kind) (at int64, ok bool) {
+// policy's clock, and how late the process had been until then.
+func (c *calls) oldest(k kind) (at, late int64, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if a := c.lists[k].first; a != nil {
-		return a.start, true
+		return a.start, a.late, true
 	}
-	return 0, false
+	return 0, 0, false
 }
 
 // count returns how many calls are under way: of those that wait for a prompt answer,

@@ -137,6 +137,9 @@ func (p *policy) serves(m *member, l *link, start time.Time) {
 	if p.closed || m.link != l {
 		return
 	}
+	if len(p.left) > 0 {
+		p.watch() // what has waited for somebody to serve
+	}
 	if m.demoted != nil && !l.unwell && !start.Before(m.judged) { // an unwell one says itself when it serves
 		p.restoreLocked(m)
 	}

@@ -8,7 +8,10 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/getcd/getcd/internal/backoff"
 )
 
 // ClusterError is why an endpoint is not used: behind it is a member of another
@@ -42,7 +45,10 @@ func (p *policy) introduce(m *member, l *link) {
 	p.probes.Go(func() {
 		ctx, cancel := context.WithTimeout(l.gone, proofTime)
 		defer cancel()
-		_ = l.readProbe(ctx) // whoever waits for the proof asks again
+		start := time.Now()
+		if l.readProbe(ctx) == nil { // otherwise whoever waits for the proof asks again
+			p.serves(m, l, start)
+		}
 	})
 	header, resp, err := l.identify(ctx)
 	p.mu.Lock()
@@ -60,7 +66,11 @@ func (p *policy) introduce(m *member, l *link) {
 	case p.single && p.knownLocked(m, id) && p.rollLocked(m, time.Now()):
 		p.dropLocked(m)
 	default:
-		if cluster != 0 {
+		if cluster != 0 && cluster != p.cluster {
+			if p.cluster != 0 { // another one's terms begin anew
+				p.leader, p.leaderTerm = 0, 0
+				p.clock.term.Store(0)
+			}
 			p.cluster = cluster
 		}
 		if id != 0 && m.id.Swap(id) != id && m.demoted != nil && p.single {
@@ -89,12 +99,24 @@ func (p *policy) clusterLocked() uint64 {
 // identify asks for a header of the member's. All are nil when it is not told, as by
 // what only passes etcd's services on.
 func (l *link) identify(ctx context.Context) (*pb.ResponseHeader, *pb.StatusResponse, error) {
-	resp, err := l.status(ctx)
-	if err == nil {
-		return resp.GetHeader(), resp, nil
-	}
-	if ctx.Err() != nil {
-		return nil, nil, err
+	var resp *pb.StatusResponse
+	var err error
+	for deadline := time.Now().Add(introduction / 2); ; {
+		if resp, err = l.status(ctx); err == nil {
+			return resp.GetHeader(), resp, nil
+		}
+		if ctx.Err() != nil {
+			return nil, nil, err
+		}
+		// What is refused for a moment is asked again.
+		switch status.Code(err) {
+		case codes.Unavailable, codes.ResourceExhausted, codes.FailedPrecondition:
+		default:
+			deadline = time.Time{}
+		}
+		if time.Now().After(deadline) || !backoff.Sleep(ctx, minSeekPause) {
+			break
+		}
 	}
 	if !refusedFor(err) {
 		return nil, nil, nil // requests will tell what is wrong with it
@@ -132,7 +154,10 @@ func (l *link) refusedWatch(ctx context.Context) (*pb.ResponseHeader, error) {
 // of no use there: the other connection has it, or m's was given up for it.
 func (p *policy) knownLocked(m *member, id uint64) bool {
 	for _, o := range p.members {
-		if id != 0 && o.id.Load() == id && (o != m || m.demoted != nil || errors.Is(m.lastErr, errSilent) && m.suspect) {
+		if id == 0 || o.id.Load() != id {
+			continue
+		}
+		if o != m && o.ready() || o == m && (m.demoted != nil || errors.Is(m.lastErr, ErrSilent) && m.suspect) {
 			return true
 		}
 	}

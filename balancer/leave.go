@@ -81,6 +81,9 @@ func (p *policy) settleLocked(l *link, now time.Time) (in time.Duration, ok bool
 		if left <= 0 && served {
 			return true
 		}
+		if left <= 0 {
+			left = again // nobody serves; who begins to sets the watchdog
+		}
 		if left = max(left, turn); next < 0 || left < next {
 			next = left
 		}
@@ -98,7 +101,7 @@ func (p *policy) settleLocked(l *link, now time.Time) (in time.Duration, ok bool
 func (l *link) dooms(a *Attempt) bool { return l.silent() || !a.AnyMember }
 
 // silent reports whether the verdict on l is that its member answers nothing.
-func (l *link) silent() bool { return l.verdict == errSilent } //nolint:errorlint // the very value
+func (l *link) silent() bool { return l.verdict == ErrSilent } //nolint:errorlint // the very value
 
 // servedSinceLocked reports whether another connection has served a linearizable read
 // since the verdict on l.

@@ -28,6 +28,7 @@ type link struct {
 	// heard and agreed are when the last answer came, and the last that took an
 	// agreement of the members.
 	heard, agreed atomic.Int64
+	heardLate     atomic.Int64 // how late the process had been by then
 	// proof is when the youngest request was begun that took an agreement of the
 	// members and was answered.
 	proof atomic.Int64
@@ -68,7 +69,24 @@ type clock struct {
 
 	// late is how much later than it wanted to this process has run, all in all: its
 	// timers came late, or it stood still. Such time is not the members'.
-	late atomic.Int64
+	late   atomic.Int64
+	booked atomic.Int64 // until when it has been counted
+}
+
+// book notes that this process was late by d at now. Several may notice the same.
+func (c *clock) book(d time.Duration, now time.Time) {
+	at := c.at(now)
+	for {
+		till := c.booked.Load()
+		more := at - max(till, at-int64(d))
+		if more <= 0 {
+			return
+		}
+		if c.booked.CompareAndSwap(till, at) {
+			c.late.Add(more)
+			return
+		}
+	}
 }
 
 // at is a moment in the policy's life; 0 stands for never.
@@ -111,7 +129,7 @@ func newLink(p *policy, m *member) *link {
 // oldest returns when the oldest request was begun that waits for a prompt answer.
 func (l *link) oldest() (at int64, ok bool) {
 	for _, k := range []kind{prompt, costly} {
-		if t, waits := l.calls.oldest(k); waits && (!ok || t < at) {
+		if t, _, waits := l.calls.oldest(k); waits && (!ok || t < at) {
 			at, ok = t, true
 		}
 	}
@@ -130,7 +148,16 @@ func (l *link) silence(now time.Time) time.Duration {
 	if !ok {
 		return 0
 	}
-	return time.Duration(l.clock.at(now) - max(since, l.heard.Load()))
+	late := l.clock.late.Load() // of a forsaken one it is not known
+	for _, k := range []kind{prompt, costly} {
+		if t, then, waits := l.calls.oldest(k); waits && t == since {
+			late = then
+		}
+	}
+	if heard := l.heard.Load(); heard >= since {
+		since, late = heard, l.heardLate.Load()
+	}
+	return l.clock.waited(since, late, now)
 }
 
 // owe notes a request of a that was forsaken.
@@ -149,6 +176,7 @@ func (l *link) owe(a *Attempt) {
 func (l *link) hear(start time.Time, agreement bool) {
 	now := l.clock.at(time.Now())
 	l.heard.Store(now)
+	l.heardLate.Store(l.clock.late.Load())
 	if !agreement {
 		return
 	}

@@ -89,7 +89,7 @@ func (m *member) fault(now time.Time) error {
 	case m.link != nil && m.link.unwell:
 		return errNotServing
 	case now.Before(m.muteTill):
-		return errSilent
+		return ErrSilent
 	case !m.ready():
 		return m.lastErr
 	}

@@ -43,12 +43,18 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	}
 	start := time.Now()
 	if a == nil {
-		a = &Attempt{FromMemory: true} // its connection waits for it; what it asks is not known
+		a = &Attempt{FromMemory: true, Once: true} // its connection waits for it; what it asks is not known
 	}
 	a.picked.Store(to)
 	a.start, a.late = p.policy.clock.at(start), p.policy.clock.late.Load()
 	a.received.Store(to.link.wire.received.Load())
 	to.link.calls.add(a)
+	if to.link.leaving.Load() { // since this picker was made: the next one is on its way
+		if to.link.calls.remove(a) {
+			p.policy.emptied(to.link)
+		}
+		return balancer.PickResult{}, balancer.ErrNoSubConnAvailable
+	}
 	p.policy.watch()
 	if a.Flow {
 		p.policy.join(to.link, a)

@@ -117,6 +117,7 @@ type row struct {
 	shunTill time.Time
 	usable   bool
 	leads    bool
+	life     context.Context //nolint:containedctx // the connection's, which picks hand out
 }
 
 // UpdateClientConnState takes the resolver's newest list. Members that are
@@ -152,6 +153,9 @@ func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
 			m = old[i]
 			old = slices.Delete(old, i, i+1)
 		} else {
+			for slices.ContainsFunc(slices.Concat(p.members, old), func(m *member) bool { return m.name == e.name }) {
+				e.name += "#2" // the one that had it first is still in use
+			}
 			m, fresh = newMember(e), true
 			// One that was gone for a moment is not dialled sooner for it.
 			if i := slices.IndexFunc(p.lapsed, func(l *member) bool { return l.name == m.name }); i >= 0 {
@@ -213,11 +217,16 @@ func (p *policy) Close() {
 	p.timer.Stop()
 	p.watchdog.Stop()
 	for _, m := range p.members {
+		if m.link != nil {
+			if _, _, calls := m.link.calls.count(); calls > 0 {
+				m.link.wire.sever() // they end now, and need not leave a full buffer first
+			}
+		}
 		p.dropLocked(m)
 	}
 	for _, l := range p.left {
-		p.closeLocked(l)
 		l.wire.sever() // grpc has lost sight of it if its server was leaving
+		p.closeLocked(l)
 	}
 	p.members, p.active, p.standby, p.left = nil, nil, nil, nil
 	p.opts.Table.publish(nil, nil)
@@ -339,7 +348,7 @@ func (p *policy) electLocked(now time.Time) {
 		case standby == nil && !m.leaving:
 			standby = m
 			m.setRole(Standby)
-		case m.doubted() || !m.leaving && (!standby.usable(now) || p.opts.Routing.everyone()):
+		case !m.leaving && (m.doubted() || !standby.usable(now) || p.opts.Routing.everyone()):
 			m.setRole(Idle) // kept: a verdict is due, or more are wanted
 		default:
 			p.dropLocked(m)
@@ -381,7 +390,10 @@ func (p *policy) publishLocked() {
 	now := time.Now()
 	rows := make([]row, len(p.members))
 	for i, m := range p.members {
-		rows[i] = row{m, m.role, m.state, m.since, m.shunTill, m.usable(now), p.leadsLocked(m)}
+		rows[i] = row{m, m.role, m.state, m.since, m.shunTill, m.usable(now), p.leadsLocked(m), nil}
+		if m.ready() {
+			rows[i].life = m.link.life
+		}
 	}
 	if state == p.state && p.held == p.shownHeld && slices.Equal(rows, p.shown) {
 		return
@@ -390,7 +402,7 @@ func (p *policy) publishLocked() {
 	p.cc.UpdateState(balancer.State{ConnectivityState: p.state, Picker: p.pickerLocked(now)})
 	status := make([]Status, len(rows))
 	for i, m := range p.members {
-		status[i] = Status{Address: m.name, Role: m.role, State: m.state, Since: m.since, LastError: m.lastErr, Leader: rows[i].leads}
+		status[i] = Status{Address: m.addr.Addr, Role: m.role, State: m.state, Since: m.since, LastError: m.lastErr, Leader: rows[i].leads}
 		if !rows[i].usable {
 			status[i].Demoted = m.fault(now)
 		}

@@ -117,7 +117,12 @@ func (p *policy) probe(l, other *link, patience time.Duration, stop <-chan struc
 				took = time.Since(begun)
 			}
 		}
-		answered := a.err == nil || ctx.Err() == nil || status.Code(a.err) != codes.DeadlineExceeded
+		on := l
+		if a.to.other {
+			on = other
+		}
+		// An error that was made here, since the connection is lost, is no answer.
+		answered := a.err == nil || !on.wire.failed.Load() && (ctx.Err() == nil || status.Code(a.err) != codes.DeadlineExceeded)
 		switch {
 		case !answered:
 		case a.to.other && a.to.read:
@@ -139,7 +144,7 @@ func (p *policy) probe(l, other *link, patience time.Duration, stop <-chan struc
 // answer that is waited for can't be queued behind them.
 func (p *policy) turn(l *link, near bool, elapsed time.Duration, now time.Time) time.Duration {
 	if late := elapsed - 2*turn; late > 0 {
-		p.clock.late.Add(int64(late))
+		p.clock.book(late, now)
 		elapsed = 2 * turn
 	}
 	p.mu.Lock()

@@ -58,9 +58,12 @@ const (
 	maxQueueing = time.Second
 )
 
+// ErrSilent is why a call was given up (Attempt.GivenUp), or an endpoint left, whose
+// member answered nothing while another one did.
+var ErrSilent = errors.New("stalled: requests and probes stay unanswered")
+
 var (
 	errDoubted    = errors.New("doubted: it is slower to answer than another member")
-	errSilent     = errors.New("stalled: requests and probes stay unanswered")
 	errCantRead   = errors.New("stalled: it answers no linearizable read while another member does")
 	errNotServing = errors.New("it reports NOT_SERVING")
 	errLostWrite  = errors.New("it serves, but has lost the write")
@@ -100,8 +103,8 @@ func (p *policy) inspect() {
 	// Requests from now on set the watchdog again, if this does not.
 	p.watching.Store(false)
 	now := time.Now()
-	if late := p.clock.at(now) - p.due.Load(); late > int64(turn) {
-		p.clock.late.Add(late)
+	if late := time.Duration(p.clock.at(now) - p.due.Load()); late > turn {
+		p.clock.book(late, now)
 	}
 	next := time.Duration(-1)
 	look := func(in time.Duration, ok bool) {
@@ -124,6 +127,9 @@ func (p *policy) inspect() {
 	case next < 0:
 	case next > minSuspicion: // a request that begins meanwhile may want it sooner
 		p.inspectIn(next)
+		if p.watching.Load() {
+			p.inspectIn(minSuspicion) // one has begun just now
+		}
 	case p.watching.CompareAndSwap(false, true):
 		p.inspectIn(max(next, turn))
 	}
@@ -278,19 +284,19 @@ func (p *policy) judgeLocked(l *link, beside *member, v verdict, start time.Time
 // silentLocked is the verdict on a connection whose member answers nothing.
 func (p *policy) silentLocked(l *link, start time.Time) {
 	m := l.member
-	p.opts.Logger.Warn("etcd: endpoint severed", "endpoint", m.name, "cause", errSilent)
+	p.opts.Logger.Warn("etcd: endpoint severed", "endpoint", m.name, "cause", ErrSilent)
 	p.counters.severed.Add(1)
-	p.passLocked(l, errSilent, start)
+	p.passLocked(l, ErrSilent, start)
 	for _, o := range p.left {
 		if o.member == m && o.dead {
-			p.passLocked(o, errSilent, start) // it can't be asked any more
+			p.passLocked(o, ErrSilent, start) // it can't be asked any more
 		}
 	}
 	if m.link != l {
 		return
 	}
 	active := p.takesLocked(m)
-	p.failedLocked(m, errSilent)
+	p.failedLocked(m, ErrSilent)
 	if active {
 		p.troubleLocked(time.Now())
 		p.newRoundsLocked()
@@ -301,7 +307,7 @@ func (p *policy) silentLocked(l *link, start time.Time) {
 // that was sent before the newest raft term was known. Its proposal went to a
 // leader that is no more. (Younger ones may have been sent in the new term.)
 func (l *link) superseded(now time.Time) bool {
-	start, ok := l.calls.oldest(costly)
+	start, _, ok := l.calls.oldest(costly)
 	return ok && start < l.clock.termSince.Load() && time.Duration(l.clock.at(now)-start) >= l.member.suspicion()
 }
 
@@ -325,7 +331,7 @@ func (p *policy) reviewLocked() {
 	}
 }
 
-// pulse is when a connection was last seen to carry something.
+// pulse is when a connection was last seen to carry something, or was asked.
 type pulse struct {
 	received uint64 // by then
 	at       int64

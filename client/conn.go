@@ -89,7 +89,12 @@ func (c *Conn) Invoke(ctx context.Context, method string, req, reply any, opts .
 // invoke sends the request until it is answered, or may not be sent again.
 func (t *try) invoke(req, reply any, opts []grpc.CallOption) error {
 	leash := t.conn.newLeash(t.ctx)
-	defer func() { t.conn.release(leash) }()
+	defer func() {
+		if t.hedge != nil {
+			t.hedge.detach()
+		}
+		t.conn.release(leash)
+	}()
 	for {
 		cred, err := t.credential()
 		if err != nil {
@@ -125,7 +130,7 @@ func (t *try) invoke(req, reply any, opts []grpc.CallOption) error {
 			t.alone = true
 			return err
 		}
-		if cause := attempt.GivenUp(); cause != nil {
+		if cause := attempt.GivenUp(); cause != nil && status.Code(err) == codes.Canceled {
 			err = status.Error(codes.Unavailable, cause.Error())
 		}
 		done, err := t.judge(err, attempt, cred)
@@ -287,7 +292,7 @@ func (t *try) judge(err error, attempt *balancer.Attempt, cred *credential) (don
 	t.n++
 	err = withoutBody(err)
 	if e := attempt.Endpoint(); e != "" {
-		t.record(e, err)
+		t.record(attempt.Address(), err)
 		if !t.elsewhere {
 			t.avoid = []string{e}
 		}

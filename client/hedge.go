@@ -139,16 +139,29 @@ func (h *hedge) begin(a *attemptContext) {
 	h.timer.Reset(h.delay)
 }
 
-// fire sends the second copy, or drops it.
+// detach ends the hedge's say over the first copy, whose leash may be another call's
+// afterwards.
+func (h *hedge) detach() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.attempt, h.end = nil, func() {}
+}
+
+// fire sends the second copy, or drops it again; it runs every delay while the call is
+// under way.
 func (h *hedge) fire() {
 	h.mu.Lock()
 	t := h.call
-	if t == nil {
+	if t == nil || h.attempt == nil {
 		h.mu.Unlock()
 		return // of a call that has ended meanwhile
 	}
 	h.timer.Reset(h.delay) // to see what has become of both
-	arriving, first, givenUp := h.attempt.Arriving(), h.attempt.Endpoint(), h.attempt.GivenUp() != nil
+	arriving, first, cause := h.attempt.Arriving(), h.attempt.Endpoint(), h.attempt.GivenUp()
+	givenUp := cause != nil
+	if givenUp && !errors.Is(cause, balancer.ErrSilent) {
+		arriving = false // what comes in is something else: the member is there, and can't serve
+	}
 	if s := h.second; s != nil {
 		if arriving {
 			// Two large answers would only delay each other.
@@ -205,8 +218,8 @@ func (h *hedge) joined() bool {
 
 // finish ends the call, and the second copy if it is still under way.
 func (h *hedge) finish() *second {
-	h.timer.Stop()
 	h.mu.Lock()
+	h.timer.Stop()
 	s := h.second
 	h.call, h.attempt, h.end, h.avoid, h.req, h.reply, h.opts, h.second = nil, nil, nil, nil, nil, nil, nil, nil
 	h.mu.Unlock()

@@ -81,7 +81,7 @@ func (s *stream) explain(err error) error {
 	}
 	settleDeadline(t.ctx, err)
 	if e := s.attempt.Endpoint(); e != "" {
-		t.record(e, err)
+		t.record(s.attempt.Address(), err)
 	}
 	if fateOf(err, true, true) == answered {
 		return t.refused(err)
