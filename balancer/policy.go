@@ -451,7 +451,7 @@ func (p *policy) demote(m *member, start time.Time, cause error) {
 	if p.closed || !m.ready() {
 		return
 	}
-	if start.Before(m.judged) {
+	if !start.After(m.judged) {
 		return // the request is older than the verdict: no news
 	}
 	p.demoteLocked(m, cause)
