@@ -17,6 +17,7 @@ import (
 
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/resolver"
 )
 
 const vip = "vip:2379"
@@ -209,4 +210,83 @@ func TestClusterIDs(t *testing.T) {
 			r.t.Errorf("any cluster: %d puts reached the other one, want one", n)
 		}
 	})
+}
+
+// A single member that comes back is used at once, and its endpoint is one that can be
+// asked.
+func TestOneMemberComesBack(t *testing.T) {
+	runBehindOne(t, 1, func(r *rig, _ *atomic.Int32) {
+		t := r.t
+		for i := range 3 {
+			r.cluster.Member(0).Kill()
+			synctest.Wait()
+			r.cluster.Member(0).Start()
+			start := time.Now()
+			if _, err := r.get(r.timeout(time.Minute)); err != nil {
+				t.Fatal(err)
+			}
+			if d := time.Since(start); d > 300*time.Millisecond {
+				t.Errorf("round %d: a get took %v after the member's return, want at most a pause", i, d)
+			}
+			time.Sleep(10 * time.Second) // the bubble's clock
+		}
+		for _, s := range r.Endpoints() {
+			if _, err := r.Status(r.timeout(time.Second), s.Address); err != nil {
+				t.Errorf("status of %s: %v", s.Address, err)
+			}
+		}
+	})
+}
+
+// The connection to a member that is not listed any more ends when another serves, also
+// when it was doubted meanwhile.
+func TestDoubtedMemberThatLeaves(t *testing.T) {
+	var open sync.Map
+	synctest.Test(t, func(t *testing.T) {
+		cluster := fakeetcd.Start(t, 3)
+		c, err := client.New(client.Config{
+			Endpoints: cluster.Addrs()[:2],
+			Resolver:  resolver.Options{KeepOrder: true},
+			DialOptions: []grpc.DialOption{grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
+				conn, err := cluster.Dialer()(ctx, addr)
+				if err != nil {
+					return nil, err
+				}
+				counted := &countedConn{Conn: conn, open: &open, addr: addr}
+				open.Store(counted, addr)
+				return counted, nil
+			})},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		r := &rig{t: t, cluster: cluster, Client: c, kv: pb.NewKVClient(c.Conn())}
+		r.warm()
+		cluster.Member(0).Hang()
+		_, _ = r.get(r.timeout(time.Second)) // what waits has it probed
+		if err := r.SetEndpoints(m3); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(200 * time.Millisecond) // the bubble's clock
+		cluster.Member(0).Resume()
+		time.Sleep(10 * time.Minute)
+		open.Range(func(_, addr any) bool {
+			if addr != m3 {
+				t.Errorf("a connection to %v is open ten minutes after the list stopped having it", addr)
+			}
+			return true
+		})
+	})
+}
+
+type countedConn struct {
+	net.Conn
+	open *sync.Map
+	addr string
+}
+
+func (c *countedConn) Close() error {
+	c.open.Delete(c)
+	return c.Conn.Close()
 }

@@ -1,0 +1,59 @@
+package client_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+
+	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/internal/fakeetcd"
+)
+
+// A hedge is used for one call after the other, and so is the means to cancel a call:
+// neither may touch the next one. By the real clock, for timers that are late.
+func TestHedgesKeepToTheirCalls(t *testing.T) {
+	cluster := fakeetcd.Start(t, 3)
+	c, err := client.New(client.Config{
+		Endpoints:   cluster.Addrs(),
+		DialOptions: []grpc.DialOption{grpc.WithContextDialer(cluster.Dialer())},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, m := range cluster.Members() {
+		m.Intercept(func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {
+			if method == pb.KV_Range_FullMethodName && rand.N(5) == 0 {
+				time.Sleep(50*time.Millisecond + rand.N(2*time.Millisecond)) // as long as the hedge waits
+			}
+			return next()
+		})
+	}
+	end := time.Now().Add(2 * time.Second)
+	var wg sync.WaitGroup
+	for i := range 68 {
+		wg.Go(func() {
+			for time.Now().Before(end) {
+				var err error
+				if i < 8 {
+					_, err = c.Put(context.Background(), fmt.Sprint("k", i), "v") //nolint:usetesting // without an end, as programs have it
+				} else {
+					_, err = c.Get(t.Context(), "k")
+				}
+				if err != nil {
+					t.Errorf("caller %d: %v", i, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n := c.Counters().Hedges; n == 0 {
+		t.Error("no read was hedged: this test shows nothing")
+	}
+}
