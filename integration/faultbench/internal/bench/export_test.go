@@ -1,7 +1,22 @@
 package bench
 
+import (
+	"time"
+
+	"github.com/getcd/getcd/integration/faultbench/internal/report"
+)
+
 // JudgeVersions is for tests.
 var JudgeVersions = judgeVersions
+
+// Lateness is lateness of events by their revisions.
+func Lateness(written, seen map[int64]time.Duration, end time.Duration) []report.Sample {
+	var events []event
+	for revision, at := range seen {
+		events = append(events, event{revision, at})
+	}
+	return lateness(written, events, end)
+}
 
 // Choose is for tests.
 var Choose = choose

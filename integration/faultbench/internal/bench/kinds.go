@@ -20,6 +20,8 @@ type kind struct {
 	writes bool
 	// watches says that there must be something to watch.
 	watches bool
+	// rests says that what is watched is written a few times only.
+	rests bool
 	// alone says that it has cells of its own, with one worker that makes all the
 	// client's traffic, so that no other call finds out what is wrong.
 	alone bool
@@ -40,7 +42,7 @@ func kinds() []kind {
 		{name: "serializable", text: "serializable reads of the same keys", call: readSerializable},
 		{name: "watch", text: "watches of a key that is written through all members; a success is an event, and takes as long as the silence before it", watches: true, follow: watchKey, remark: remarkWatch},
 		{name: "lease", text: "leases of 5 s that are kept alive; a success is an answer to a renewal, and takes as long as the time since the one before", follow: keepLease, remark: remarkLease},
-		{name: "only-watch", text: "nothing but one watch of a key that others write, in the silent faults and in kill", alone: true, watches: true, follow: watchKey, remark: remarkWatch},
+		{name: "only-watch", text: "nothing but one watch, in the silent faults and in kill, of a key that rests; another client writes it half a second after the fault's first moment and then every 3 s, and a success is an event, and takes from when that client was told of its write", alone: true, rests: true, follow: watchResting, remark: remarkWatch},
 		{name: "only-lock", text: "nothing but waiting for a lock, in the same faults; its holder, another client, frees it half a second after the fault's first moment, and a success takes from then on", alone: true, follow: waitForLock},
 	}
 }

@@ -38,6 +38,10 @@ type worker struct {
 	watchFrom int64
 	versions  []int64
 
+	// Of a watch of a key that rests: the writes, and the events.
+	rests  *rests
+	events []event
+
 	// Of a wait for a lock: closed when the fault begins, and how to reach a member
 	// that it does not hit.
 	begun   <-chan struct{}
@@ -154,6 +158,7 @@ func startLoads(ctx context.Context, cfg Config, prefix string, s *stage, client
 	l := &loads{cfg: cfg, stop: make(chan struct{}), calm: make(chan struct{})}
 	// At the end the first member need not be the one that it is now.
 	control := func() pb.LeaseClient { return pb.NewLeaseClient(s.control(s.cluster.Members()[0])) }
+	resting := &rests{at: make(map[int64]time.Duration)}
 	writing, cancel := context.WithCancel(ctx)
 	l.cancel = cancel
 	for _, c := range clients {
@@ -168,6 +173,7 @@ func startLoads(ctx context.Context, cfg Config, prefix string, s *stage, client
 					ops:    make(map[string][]history.Op),
 
 					control:   control,
+					rests:     resting,
 					begun:     s.begun,
 					healthy:   s.healthy,
 					watchFrom: resp.Header.GetRevision() + 1,
@@ -185,7 +191,12 @@ func startLoads(ctx context.Context, cfg Config, prefix string, s *stage, client
 			done.Go(func() { w.run(ctx, stop, cfg.Pace, cfg.Deadline) })
 		}
 	}
-	if l.watched = slices.ContainsFunc(kinds, func(k kind) bool { return k.watches }); l.watched {
+	if slices.ContainsFunc(kinds, func(k kind) bool { return k.rests }) {
+		l.watched = true
+		l.writers.Go(func() { resting.write(writing, s, prefix+"/watched", origin) })
+	}
+	if slices.ContainsFunc(kinds, func(k kind) bool { return k.watches }) {
+		l.watched = true
 		for _, m := range s.cluster.Members() {
 			kv := pb.NewKVClient(s.control(m))
 			l.writers.Go(func() { keepWriting(writing, kv, prefix+"/watched") })

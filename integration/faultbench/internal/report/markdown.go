@@ -135,7 +135,9 @@ func (r *Report) glance(b *strings.Builder, kind string) {
 	}
 	switch kind {
 	case onlyWatch:
-		b.WriteString(" This client does nothing but watch one key: no other call finds out what is wrong.")
+		b.WriteString(" This client does nothing but watch one key, which rests: another client writes it\n" +
+			"half a second after the fault's first moment, and then every 3 s. The gap is how late an\n" +
+			"event came at worst.")
 	case onlyLock:
 		b.WriteString(" This client does nothing but wait for a lock, which its holder frees half a\n" +
 			"second after the fault's first moment; the gap is how late the waiter has it.")

@@ -416,8 +416,8 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-// What counts of the one wait for a lock is how late it was.
-func TestSummarizeLock(t *testing.T) {
+// What counts of the few calls of a client that makes no others is how late they were.
+func TestSummarizeAlone(t *testing.T) {
 	s := report.Series{Kind: "only-lock", Alone: true, Workers: [][]report.Sample{{{Start: 500 * time.Millisecond, End: 2 * time.Second}}}}
 	if got, want := report.Summarize(s, 18*time.Second).Gap, report.Seconds(1500*time.Millisecond); got != want {
 		t.Errorf("got a gap of %v, want %v", got, want)

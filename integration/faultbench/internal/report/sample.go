@@ -124,8 +124,8 @@ func Summarize(s Series, end time.Duration) Row {
 		}
 		row.Gap = max(row.Gap, Seconds(gap(calls, end)))
 	}
-	if s.Kind == onlyLock {
-		row.Gap = 0 // there is one call only: how late it was counts
+	if s.Alone {
+		row.Gap = 0 // there are few calls: how late they were counts
 		for _, one := range took {
 			row.Gap = max(row.Gap, Seconds(one))
 		}
