@@ -12,6 +12,6 @@
 // CPU. -list names the cases, and -run chooses those that match.
 //
 // The exit status is 1 when something could not be measured, and with -check also
-// when getcd fails a call that clientv3 completes or takes more than 1.2 times its
-// time; 2 when the flags are wrong.
+// when getcd does not do as well as clientv3, within the limits of docs/slow.md;
+// 2 when the flags are wrong.
 package main

@@ -26,14 +26,14 @@ func TestRun(t *testing.T) {
 	dir := t.TempDir()
 	var stdout, stderr bytes.Buffer
 	status := run(t.Context(), []string{
-		"-run", "put 1 of 100 kB, 0.2|range 1 of 1 MB, 0.2 MB/s, 3", "-count", "2",
+		"-run", "put 1 of 100 kB, 0.2", "-count", "2",
 		"-json", filepath.Join(dir, "slow.json"), "-markdown", filepath.Join(dir, "slow.md"),
 	}, &stdout, &stderr)
 	if status != 0 {
 		t.Fatalf("got the exit status %d, want 0; output:\n%s%s", status, stdout.String(), stderr.String())
 	}
 	t.Logf("the table:\n%s", stdout.String())
-	if want := "2 of 3: put 1 of 100 kB, 0.2 MB/s, 3 endpoints"; !strings.Contains(stderr.String(), want) {
+	if want := "2 of 2: put 1 of 100 kB, 0.2 MB/s, 3 endpoints"; !strings.Contains(stderr.String(), want) {
 		t.Errorf("got the progress %q, want %q in it", stderr.String(), want)
 	}
 	text, err := os.ReadFile(filepath.Join(dir, "slow.json"))
@@ -44,8 +44,8 @@ func TestRun(t *testing.T) {
 	if err := json.Unmarshal(text, &rep); err != nil {
 		t.Fatal(err)
 	}
-	if len(rep.Rows) != 3 {
-		t.Fatalf("got %d rows, want 3", len(rep.Rows))
+	if len(rep.Rows) != 2 {
+		t.Fatalf("got %d rows, want 2", len(rep.Rows))
 	}
 	for _, row := range rep.Rows {
 		results := row.Results[bench.Clientv3]
@@ -53,10 +53,7 @@ func TestRun(t *testing.T) {
 			t.Errorf("%s: got the results %+v, want two of each client", row.Case, row.Results)
 			continue
 		}
-		least := 0.4 // 100 kB at 0.2 MB/s need 0.5 s
-		if strings.HasPrefix(row.Case, "range") {
-			least = 4
-		}
+		const least = 0.4 // 100 kB at 0.2 MB/s need 0.5 s
 		for _, r := range results {
 			if r.OK != 1 || r.Failed != 0 || r.Seconds < least {
 				t.Errorf("%s: got %+v of clientv3, want a call that took the line's time", row.Case, r)
@@ -69,6 +66,39 @@ func TestRun(t *testing.T) {
 	}
 	if want := "| put 1 of 100 kB, 0.2 MB/s, 1 endpoint | "; !strings.Contains(string(page), want) {
 		t.Errorf("want %q in the page", want)
+	}
+}
+
+// TestRunRefused has puts refused, of which clientv3 sends each once and getcd hardly
+// more often, and a range over a slow line.
+func TestRunRefused(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "slow.json")
+	var stdout, stderr bytes.Buffer
+	if status := run(t.Context(), []string{"-run", "range 1 of 1 MB, 0.2 MB/s, 3|put 1000 of 10 kB", "-json", name}, &stdout, &stderr); status != 0 {
+		t.Fatalf("got the exit status %d, want 0; output:\n%s%s", status, stdout.String(), stderr.String())
+	}
+	t.Logf("the table:\n%s", stdout.String())
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rep bench.Report
+	if err := json.Unmarshal(text, &rep); err != nil {
+		t.Fatal(err)
+	}
+	if len(rep.Rows) != 2 {
+		t.Fatalf("got %d rows, want 2", len(rep.Rows))
+	}
+	// 1 MB at 0.2 MB/s needs 5 s.
+	if got := rep.Rows[0].Results[bench.Clientv3][0]; got.OK != 1 || got.Seconds < 4 {
+		t.Errorf("%s: got %+v of clientv3, want a call that took the line's time", rep.Rows[0].Case, got)
+	}
+	refused := rep.Rows[1]
+	if got := refused.Results[bench.Clientv3][0]; got.Failed != 1000 || got.Sent != 1000 {
+		t.Errorf("%s: got %+v of clientv3, want each put sent once", refused.Case, got)
+	}
+	if got := refused.Results[bench.Getcd][0]; got.Failed != 1000 || got.Ambiguous != 0 || len(refused.Misses) > 0 {
+		t.Errorf("%s: got %+v of getcd, %q; want certain failures, within the limits", refused.Case, got, refused.Misses)
 	}
 }
 

@@ -30,7 +30,8 @@ type Case struct {
 	Each bool
 	// Endpoints is how many members the client knows.
 	Endpoints int
-	// Stall is for how long the member in use hangs, in the middle of the transfer.
+	// Stall is for how long the member hangs that the most bytes pass to or from, in the
+	// middle of the transfer.
 	Stall time.Duration
 	// For is how long small puts go on, in a case that is no transfer.
 	For time.Duration
@@ -38,6 +39,8 @@ type Case struct {
 	Hiccup time.Duration
 	// Starved says that the client is a process that gets little CPU.
 	Starved bool
+	// Refused says that the members are stubs, which refuse each put as too much.
+	Refused bool
 	// Quick says that the case is part of the quick run.
 	Quick bool
 }
@@ -81,6 +84,9 @@ func (c Case) Name() string {
 	if c.Starved {
 		b.WriteString(", a client with little CPU")
 	}
+	if c.Refused {
+		b.WriteString(", stubs refuse all (too many requests)")
+	}
 	return b.String()
 }
 
@@ -100,14 +106,22 @@ func (c Case) wire() time.Duration {
 }
 
 // deadline is generous: what fails is what a client gave up, and not a short limit.
-func (c Case) deadline() time.Duration { return time.Minute + 2*c.wire() }
+// What is always refused may be sent again until then, so it is shorter there.
+func (c Case) deadline() time.Duration {
+	if c.Refused {
+		return 10 * time.Second
+	}
+	return time.Minute + 2*c.wire()
+}
 
-// timed says that the time is judged. Where each member has a line of its own,
-// clientv3 spreads its calls over all of them, and getcd uses one member by design:
-// several calls at once then take it longer. Where calls go on for a fixed time there
-// is nothing to compare, and with a member stalled for good clientv3 waits for it.
+// timed says that the time is judged. Where each member has a line of its own, or one
+// of several stalls, clientv3 spreads its calls over all of them, and getcd uses one
+// member by design: of several calls at once then all meet what only some of clientv3's
+// do. Where calls go on for a fixed time or are always refused there is nothing to
+// compare, and with a member stalled for good clientv3 waits for it.
 func (c Case) timed() bool {
-	return c.For == 0 && c.Stall != forGood && (!c.Each || c.Calls == 1)
+	spread := c.Calls > 1 && c.Endpoints > 1 && (c.Each || c.Stall != 0)
+	return c.For == 0 && !c.Refused && c.Stall != forGood && !spread
 }
 
 // Cases are all cases, in the order of the table.
@@ -149,5 +163,8 @@ func Cases() []Case {
 
 		Case{Size: kB, Calls: 8, For: 15 * time.Second, Endpoints: 3, Hiccup: 1500 * time.Millisecond},
 		Case{Size: kB, Calls: 8, For: 10 * time.Second, Endpoints: 3, Starved: true, Quick: true},
+
+		Case{Size: 10 * kB, Calls: 1000, Endpoints: 3, Refused: true, Quick: true},
+		Case{Size: mB, Calls: 1000, Endpoints: 3, Refused: true},
 	)
 }

@@ -2,9 +2,11 @@ package bench
 
 import (
 	"context"
+	"net"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/client"
@@ -29,12 +31,19 @@ type connection interface {
 	close() error
 }
 
-func dial(name string, endpoints []string) (connection, error) {
+// dialer connects to an address; nil means TCP.
+type dialer = func(ctx context.Context, address string) (net.Conn, error)
+
+func dial(name string, endpoints []string, dialer dialer) (connection, error) {
+	var options []grpc.DialOption
+	if dialer != nil {
+		options = append(options, grpc.WithContextDialer(dialer))
+	}
 	if name == Getcd {
-		c, err := client.New(client.Config{Endpoints: endpoints})
+		c, err := client.New(client.Config{Endpoints: endpoints, DialOptions: options})
 		return getcd{c}, err
 	}
-	c, err := clientv3.New(clientv3.Config{Endpoints: endpoints, Logger: zap.NewNop()})
+	c, err := clientv3.New(clientv3.Config{Endpoints: endpoints, DialOptions: options, Logger: zap.NewNop()})
 	return etcd{c}, err
 }
 

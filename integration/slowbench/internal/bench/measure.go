@@ -28,6 +28,8 @@ type Result struct {
 	// longest call.
 	Seconds float64 `json:"seconds"`
 	Longest float64 `json:"longest_seconds"`
+	// Sent is how often puts were sent, in the cases that count it.
+	Sent int `json:"sent,omitempty"`
 	// Error is the text of one failure.
 	Error string `json:"error,omitempty"`
 }
@@ -89,6 +91,9 @@ func (p place) setLines(c Case) error {
 
 // measure has a client make the case's calls.
 func (p place) measure(ctx context.Context, name string, c Case) (_ Result, err error) {
+	if c.Refused {
+		return refuse(ctx, name, c)
+	}
 	if err := p.cluster.WaitHealthy(ctx); err != nil {
 		return Result{}, err
 	}
@@ -99,7 +104,7 @@ func (p place) measure(ctx context.Context, name string, c Case) (_ Result, err 
 	if c.Starved {
 		return starve(ctx, name, endpoints, c)
 	}
-	conn, err := dial(name, endpoints)
+	conn, err := dial(name, endpoints, nil)
 	if err != nil {
 		return Result{}, err
 	}
@@ -114,14 +119,22 @@ func (p place) measure(ctx context.Context, name string, c Case) (_ Result, err 
 	ctx, cancel := context.WithCancel(ctx)
 	var beside sync.WaitGroup
 	var stalled error
-	beside.Go(func() { stalled = trouble(ctx, victim, c) })
+	before := p.passed(c)
+	beside.Go(func() {
+		if c.Stall == 0 {
+			stalled = hiccups(ctx, victim, c)
+		} else {
+			stalled = p.stall(ctx, before, c)
+		}
+	})
 	result := load(ctx, conn, c)
 	cancel()
 	beside.Wait()
 	return result, errors.Join(stalled, p.setLines(Case{}), p.clear(context.WithoutCancel(ctx)))
 }
 
-// victim is the member in use, made a follower: an election is another matter.
+// victim is the member in use, made a follower where it is to hang now and then: an
+// election is another matter.
 func (p place) victim(ctx context.Context, conn connection, c Case) (*cluster.Member, error) {
 	members := p.cluster.Members()[:c.Endpoints]
 	for {
@@ -141,15 +154,11 @@ func (p place) victim(ctx context.Context, conn connection, c Case) (*cluster.Me
 		if err != nil {
 			return nil, err
 		}
-		if leader != victim || c.Stall == 0 && c.Hiccup == 0 {
+		if leader != victim || c.Hiccup == 0 {
 			return victim, nil
 		}
-		to := p.cluster.Members()[0]
-		if to == victim {
-			to = p.cluster.Members()[1]
-		}
-		if _, err := pb.NewMaintenanceClient(leader.Control()).MoveLeader(ctx, &pb.MoveLeaderRequest{TargetID: to.ID()}); err != nil {
-			return nil, fmt.Errorf("moving the leadership: %w", err)
+		if err := p.follow(ctx, victim); err != nil {
+			return nil, err
 		}
 		if err := sleep(ctx, time.Second); err != nil { // the client may move, too
 			return nil, err
@@ -157,30 +166,78 @@ func (p place) victim(ctx context.Context, conn connection, c Case) (*cluster.Me
 	}
 }
 
-// trouble stalls the victim as the case says, until ctx ends at the latest.
-func trouble(ctx context.Context, victim *cluster.Member, c Case) error {
-	hang := func(d time.Duration) error {
-		if err := victim.Pause(); err != nil {
+// hiccups has the victim hang again and again, until ctx ends at the latest.
+func hiccups(ctx context.Context, victim *cluster.Member, c Case) error {
+	if c.Hiccup == 0 {
+		return nil
+	}
+	for sleep(ctx, hiccupPeriod-c.Hiccup) == nil {
+		if err := hang(ctx, victim, c.Hiccup); err != nil {
 			return err
 		}
-		_ = sleep(ctx, d)
-		return victim.Continue()
 	}
-	switch {
-	case c.Stall == forGood:
-		if sleep(ctx, c.wire()/2) == nil {
-			return hang(time.Hour)
+	return nil
+}
+
+func hang(ctx context.Context, m *cluster.Member, d time.Duration) error {
+	if err := m.Pause(); err != nil {
+		return err
+	}
+	_ = sleep(ctx, d)
+	return m.Continue()
+}
+
+// stall has the member hang through which most bytes have passed, when the transfer
+// is half done, until ctx ends at the latest. A client that spreads its calls is hit so
+// as well.
+func (p place) stall(ctx context.Context, before []int64, c Case) error {
+	if sleep(ctx, c.wire()/2) != nil {
+		return nil
+	}
+	members := p.cluster.Members()
+	victim, most := members[0], int64(-1)
+	for i, passed := range p.passed(c) {
+		if n := passed - before[i]; n > most {
+			victim, most = members[i], n
 		}
-	case c.Stall > 0:
-		if sleep(ctx, c.wire()/2) == nil {
-			return hang(c.Stall)
+	}
+	// A put that has not arrived as a whole, or a range that is being answered, does
+	// not care about the leader; an election would be another matter.
+	if err := p.follow(ctx, victim); err != nil {
+		return err
+	}
+	if c.Stall == forGood {
+		return hang(ctx, victim, time.Hour)
+	}
+	return hang(ctx, victim, c.Stall)
+}
+
+// passed counts for each member the bytes that passed in the direction of the case's data.
+func (p place) passed(c Case) []int64 {
+	var all []int64
+	for _, m := range p.cluster.Members() {
+		stats := m.ClientLink().Stats()
+		if c.Read {
+			all = append(all, stats.FromTarget)
+		} else {
+			all = append(all, stats.ToTarget)
 		}
-	case c.Hiccup > 0:
-		for sleep(ctx, hiccupPeriod-c.Hiccup) == nil {
-			if err := hang(c.Hiccup); err != nil {
-				return err
-			}
-		}
+	}
+	return all
+}
+
+// follow makes the member a follower, if it is the leader.
+func (p place) follow(ctx context.Context, m *cluster.Member) error {
+	leader, err := p.cluster.Leader(ctx)
+	if err != nil || leader != m {
+		return err
+	}
+	to := p.cluster.Members()[0]
+	if to == m {
+		to = p.cluster.Members()[1]
+	}
+	if _, err := pb.NewMaintenanceClient(leader.Control()).MoveLeader(ctx, &pb.MoveLeaderRequest{TargetID: to.ID()}); err != nil {
+		return fmt.Errorf("moving the leadership: %w", err)
 	}
 	return nil
 }
@@ -292,7 +349,7 @@ func runStarved(text string) error {
 	if err := json.Unmarshal([]byte(text), &work); err != nil {
 		return err
 	}
-	conn, err := dial(work.Client, work.Endpoints)
+	conn, err := dial(work.Client, work.Endpoints, nil)
 	if err != nil {
 		return err
 	}

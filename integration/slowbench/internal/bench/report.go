@@ -14,6 +14,17 @@ const (
 	MostRatio = 1.2
 	// Slack is what times of any length may differ by, in seconds.
 	Slack = 0.25
+	// LongestSlack is how many seconds longer than clientv3's longest call getcd's may
+	// take where calls go on while a member hangs or the process has little CPU: getcd
+	// leaves a write with a silent member for its patience, which is 2 s at most
+	// (client.Config.WritePatience), and knows then what became of it. Whatever takes
+	// longer was held by nothing that clientv3 waits for.
+	LongestSlack = 2
+	// MostSentRatio is how many times as often as clientv3 getcd may send what is
+	// refused as too much, and MostSent how often per call: the budget for resending is
+	// 100 and 10 a second, of 1,000 calls in ten seconds a fifth.
+	MostSentRatio = 1.5
+	MostSent      = 2
 )
 
 // Report is what one run found.
@@ -37,6 +48,8 @@ type Row struct {
 	Case string `json:"case"`
 	// Timed says that the time is judged.
 	Timed bool `json:"timed"`
+	// Lasting says that calls go on for a time, so that the longest of them is judged.
+	Lasting bool `json:"lasting,omitempty"`
 	// Results are by client, in the order of the measurements.
 	Results map[string][]Result `json:"results"`
 	// Misses say what getcd does not keep.
@@ -51,6 +64,7 @@ func (r *Row) sum(client string) Result {
 		total.OK += one.OK
 		total.Failed += one.Failed
 		total.Ambiguous += one.Ambiguous
+		total.Sent += one.Sent
 		total.Longest = max(total.Longest, one.Longest)
 		if one.Error != "" {
 			total.Error = one.Error
@@ -77,6 +91,12 @@ func (r *Row) judge() {
 	ours, theirs := r.sum(Getcd), r.sum(Clientv3)
 	if ours.Failed > theirs.Failed {
 		r.Misses = append(r.Misses, fmt.Sprintf("%d failed, clientv3 %d", ours.Failed, theirs.Failed))
+	}
+	if r.Lasting && ours.Longest > theirs.Longest+LongestSlack {
+		r.Misses = append(r.Misses, fmt.Sprintf("the longest call took %.2f s, clientv3's %.2f s: at most %d s more wanted", ours.Longest, theirs.Longest, LongestSlack))
+	}
+	if most := min(MostSentRatio*float64(theirs.Sent), float64(MostSent*(ours.OK+ours.Failed))); float64(ours.Sent) > most {
+		r.Misses = append(r.Misses, fmt.Sprintf("sent %d times, at most %.0f wanted", ours.Sent, most))
 	}
 	if ratio := r.ratio(); ratio > MostRatio && ours.Seconds > MostRatio*theirs.Seconds+Slack {
 		r.Misses = append(r.Misses, fmt.Sprintf("%.2f times clientv3's time, at most %.1f wanted", ratio, MostRatio))
@@ -111,6 +131,9 @@ func (r Result) text() string {
 		if r.Ambiguous > 0 {
 			text += fmt.Sprintf(" (%d ambiguous)", r.Ambiguous)
 		}
+	}
+	if r.Sent > 0 {
+		text += fmt.Sprintf(", sent %d times", r.Sent)
 	}
 	text += fmt.Sprintf(", %.2f s", r.Seconds)
 	if r.OK+r.Failed > 1 {
@@ -175,13 +198,19 @@ call's begin to the last one's end: the median of all runs; failures are added u
 deadline is a minute and twice the time that the line needs, so that what fails is what
 a client gave up.
 
-"One stalls" means that the member in use, a follower, hangs (SIGSTOP) when half of the
-bytes have passed. The ratio is getcd's time to clientv3's, where all calls of both
-succeeded. Where each member has a line of its own and several calls are made at once,
-no time is judged: clientv3 spreads them over all members, getcd uses one member at a
-time. "With little CPU" is a process with GOMAXPROCS=1 and 100 goroutines that never rest.
+"One stalls" means that the member that the most bytes have passed to or from, made a
+follower, hangs (SIGSTOP) when half of the bytes have passed. The ratio is getcd's time to
+clientv3's, where all calls of both succeeded. Where several calls are made at once, and
+each member has a line of its own or one of several stalls, no time is judged: clientv3
+spreads them over all members and meets the stall with some of them, getcd uses one member
+at a time and meets it with all. "With little CPU" is a process with GOMAXPROCS=1 and 100
+goroutines that never rest. "Stubs refuse all" means that the members are not real ones but
+stubs that answer each put with "etcdserver: too many requests", and the deadline is 10 s:
+how often the puts were sent is counted.
 
-With ` + "`-check`" + ` the program fails when getcd fails more calls than clientv3, or takes more than
-1.2 times its time and 0.25 s.
+With ` + "`-check`" + ` the program fails when getcd fails more calls than clientv3, takes more than
+1.2 times its time and 0.25 s, has a longest call that took 2 s longer than clientv3's where
+calls go on for a time, or sends what is refused more than 1.5 times as often as clientv3 or
+more than twice per call.
 
 `

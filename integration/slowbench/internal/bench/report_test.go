@@ -21,11 +21,16 @@ func TestJudge(t *testing.T) {
 			[]Result{{OK: 1, Seconds: 10}, {OK: 1, Seconds: 9}, {OK: 1, Seconds: 9}},
 			nil,
 		},
+		"a long call":     {false, []Result{{OK: 9, Longest: 2.5}}, []Result{{OK: 9, Longest: 0.4}}, []string{"the longest call took 2.50 s, clientv3's 0.40 s: at most 2 s more wanted"}},
+		"no long call":    {false, []Result{{OK: 9, Longest: 2.3}}, []Result{{OK: 9, Longest: 0.4}}, nil},
+		"sent often":      {false, []Result{{Failed: 10, Sent: 16}}, []Result{{Failed: 10, Sent: 10}}, []string{"sent 16 times, at most 15 wanted"}},
+		"both sent often": {false, []Result{{Failed: 10, Sent: 21}}, []Result{{Failed: 10, Sent: 90}}, []string{"sent 21 times, at most 20 wanted"}},
+		"sent again some": {false, []Result{{Failed: 10, Sent: 12}}, []Result{{Failed: 10, Sent: 10}}, nil},
 		"failures":        {true, []Result{{OK: 1}, {Failed: 2}}, []Result{{OK: 2}, {Failed: 1}}, []string{"2 failed, clientv3 1"}},
 		"as many failing": {true, []Result{{Failed: 1, Seconds: 9}}, []Result{{Failed: 1, Seconds: 1}}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			row := Row{Timed: test.timed, Results: map[string][]Result{Getcd: test.ours, Clientv3: test.theirs}}
+			row := Row{Timed: test.timed, Lasting: !test.timed, Results: map[string][]Result{Getcd: test.ours, Clientv3: test.theirs}}
 			row.judge()
 			if !reflect.DeepEqual(row.Misses, test.want) {
 				t.Errorf("got %q, want %q", row.Misses, test.want)

@@ -57,7 +57,7 @@ func Run(ctx context.Context, cfg Config) (_ *Report, err error) {
 	rep := &Report{Setup: Setup{Etcd: c.Version(), Go: runtime.Version(), System: runtime.GOOS + "/" + runtime.GOARCH, CPUs: runtime.NumCPU()}}
 	for i, one := range cases {
 		_, _ = fmt.Fprintf(cfg.Progress, "%d of %d: %s\n", i+1, len(cases), one.Name())
-		row := Row{Case: one.Name(), Timed: one.timed(), Results: make(map[string][]Result)}
+		row := Row{Case: one.Name(), Timed: one.timed(), Lasting: one.For > 0, Results: make(map[string][]Result)}
 		for n := range max(cfg.Count, 1) {
 			clients := []string{Getcd, Clientv3}
 			if n%2 == 1 {

@@ -1,0 +1,43 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/getcd/getcd/internal/fakeetcd"
+)
+
+// refuse measures at members that refuse each put as too much, and counts how often
+// puts were sent. The members are those of internal/fakeetcd, in this process: a real
+// member refuses while more than 5,000 entries wait to be applied (maxGapBetweenApplyAndCommitIndex
+// in etcd's server/etcdserver/v3_server.go), which can't be held for ten seconds, and
+// what is measured is what the clients send.
+func refuse(ctx context.Context, name string, c Case) (_ Result, err error) {
+	cluster := fakeetcd.NewCluster(c.Endpoints)
+	defer cluster.Close()
+	for _, m := range cluster.Members() {
+		m.Intercept(func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {
+			if method == pb.KV_Put_FullMethodName {
+				return nil, rpctypes.ErrGRPCRequestTooManyRequests
+			}
+			return next()
+		})
+	}
+	conn, err := dial(name, cluster.Addrs(), cluster.Dialer())
+	if err != nil {
+		return Result{}, err
+	}
+	defer func() { err = errors.Join(err, conn.close()) }()
+	if _, err := conn.get(ctx, "slowbench/nothing"); err != nil {
+		return Result{}, fmt.Errorf("the first call: %w", err)
+	}
+	result := load(ctx, conn, c)
+	for _, m := range cluster.Members() {
+		result.Sent += m.Calls(pb.KV_Put_FullMethodName)
+	}
+	return result, nil
+}
