@@ -1,0 +1,117 @@
+// Command table prints the table of docs/proxies.md: what members that fail behind
+// HAProxy and nginx do to getcd and to etcd's own client, side by side.
+//
+//	go run ./integration/frontproxy/table
+//
+// It takes no arguments and some three minutes, and exits with the status 1 when
+// something could not be measured, such as for want of HAProxy or nginx.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/integration/cluster"
+	"github.com/getcd/getcd/integration/frontproxy"
+)
+
+func main() {
+	cluster.Main() // the members of the cluster are this program, too
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, frontproxy.Kinds(), faults(), os.Stdout)
+	stop()
+	if err != nil {
+		_, _ = fmt.Fprintln(os.Stderr, "table:", err)
+		os.Exit(1)
+	}
+}
+
+// fault is done to each member in turn, for as long as failing says.
+type fault struct {
+	name  string
+	begin func(*cluster.Member) error
+	mend  func(context.Context, *cluster.Member) error
+}
+
+const failing = 2 * time.Second
+
+func faults() []fault {
+	return []fault{
+		{"killed", (*cluster.Member).Kill, func(ctx context.Context, m *cluster.Member) error { return m.Restart(ctx) }},
+		{"stalled", (*cluster.Member).Pause, func(_ context.Context, m *cluster.Member) error { return m.Continue() }},
+		{"cut from its peers", (*cluster.Member).CutPeers, func(_ context.Context, m *cluster.Member) error { return m.HealPeers() }},
+	}
+}
+
+func run(ctx context.Context, kinds []frontproxy.Kind, faults []fault, out io.Writer) (err error) {
+	c, err := cluster.Start(ctx, cluster.Config{Links: true, ElectionTimeout: 500 * time.Millisecond, HeartbeatInterval: 50 * time.Millisecond})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Stop()) }()
+	direct, err := client.Dial(ctx, client.Config{Endpoints: c.Endpoints()})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, direct.Close()) }()
+	_, _ = fmt.Fprint(out, "| proxy | the members are | client | puts | in doubt | failed | applied twice | reads failed | longest without a put | longest without a read |\n",
+		"|---|---|---|---|---|---|---|---|---|---|\n")
+	for _, kind := range kinds {
+		for _, f := range faults {
+			if err := measure(ctx, c, direct, kind, f, out); err != nil {
+				return fmt.Errorf("%s, %s: %w", kind, f.name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// measure does one fault behind one proxy, and prints a row for each client.
+func measure(ctx context.Context, c *cluster.Cluster, direct *client.Client, kind frontproxy.Kind, f fault, out io.Writer) (err error) {
+	p, err := frontproxy.Start(ctx, frontproxy.Config{Kind: kind, Targets: c.Endpoints()})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.Stop()) }()
+	var loads []*load
+	defer func() {
+		for _, l := range loads {
+			err = errors.Join(err, l.stop())
+		}
+	}()
+	for _, of := range clients() {
+		l, err := startLoad(ctx, of, p.Address(), fmt.Sprintf("%s/%s/%s/", kind, f.name, of.name))
+		if err != nil {
+			return err
+		}
+		loads = append(loads, l)
+	}
+	for _, m := range c.Members() { // one of them is the client's
+		time.Sleep(failing / 4)
+		if err := f.begin(m); err != nil {
+			return err
+		}
+		time.Sleep(failing)
+		if err := errors.Join(f.mend(ctx, m), c.WaitHealthy(ctx)); err != nil {
+			return err
+		}
+	}
+	time.Sleep(failing / 2)
+	for _, l := range loads {
+		_ = l.stop() // its error is not lost: stop returns it again
+		twice, err := l.judge(ctx, direct)
+		if err != nil {
+			return err
+		}
+		_, _ = fmt.Fprintf(out, "| %s | %s | %s | %d | %s | %d | %d | %d | %.2f s | %.2f s |\n", kind, f.name, l.of.name,
+			l.puts.ok, l.of.doubts(l.doubts), l.puts.failed, twice, l.reads.failed, l.puts.gap.Seconds(), l.reads.gap.Seconds())
+	}
+	return nil
+}
