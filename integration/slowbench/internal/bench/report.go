@@ -21,10 +21,11 @@ const (
 	// longer was held by nothing that clientv3 waits for.
 	LongestSlack = 2
 	// MostSentRatio is how many times as often as clientv3 getcd may send what is
-	// refused as too much, and MostSent how often per call: the budget for resending is
+	// refused as too much: the budget for resending is
 	// 100 and 10 a second, of 1,000 calls in ten seconds a fifth.
 	MostSentRatio = 1.5
-	MostSent      = 2
+	// MostSent is the limit per call.
+	MostSent = 2
 )
 
 // Report is what one run found.
