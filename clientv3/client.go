@@ -36,7 +36,9 @@ type Client struct {
 	native *client.Client   // nil: NewCtxClient
 	active *grpc.ClientConn // nil: likewise
 
-	watcher Watcher // New's, whatever Watcher is now
+	// New's, whatever Lease and Watcher are now.
+	lease   Lease
+	watcher Watcher
 
 	ctx    context.Context //nolint:containedctx // Ctx returns it
 	cancel context.CancelFunc
@@ -44,6 +46,8 @@ type Client struct {
 
 	secure bool           // read-only
 	syncs  sync.WaitGroup // the goroutine of AutoSyncInterval
+
+	voter atomic.Bool // guard's
 
 	mu        sync.Mutex // above the native resolver's
 	endpoints []string   // guarded by mu; never modified
@@ -82,7 +86,8 @@ func New(cfg Config) (*Client, error) {
 	c.Username, c.Password, c.Token = n.Username, n.Password, n.Token
 	c.secure, c.endpoints = n.TLS != nil, slices.Clone(cfg.Endpoints)
 	c.Cluster, c.KV, c.Auth, c.Maintenance = NewCluster(c), NewKV(c), NewAuth(c), NewMaintenance(c)
-	c.Lease = FromLease(native.Lease) // which native closes
+	c.lease = NewLease(c)
+	c.Lease = c.lease
 	c.watcher = NewWatcher(c)
 	c.Watcher = c.watcher
 	if err := c.start(); err != nil {
@@ -95,7 +100,7 @@ func New(cfg Config) (*Client, error) {
 // start does what New waits for.
 func (c *Client) start() error {
 	var err error
-	if c.active, err = clientConn(c.native.Conn(), nil); err != nil {
+	if c.active, err = clientConn(c.guard(), c.native, c.cfg.Endpoints[0], c.hangUp); err != nil {
 		return err
 	}
 	ctx := c.ctx
@@ -106,7 +111,7 @@ func (c *Client) start() error {
 	}
 	if c.Username != "" {
 		if err := c.native.WaitReady(ctx); err != nil {
-			return plain(err)
+			return plain(ctx, err)
 		}
 	}
 	if c.cfg.RejectOldCluster {
@@ -179,6 +184,7 @@ func (c *Client) setEndpoints(eps []string) error {
 		return err
 	}
 	c.endpoints = slices.Clone(eps)
+	c.voter.Store(false)
 	return nil
 }
 
@@ -266,20 +272,21 @@ func (c *Client) Endpoints() []string {
 }
 
 // ActiveConnection returns a connection on which generated stubs work as the
-// client's services do: each call goes to a member that serves. It has no
-// connections of its own, so that its state tells nothing, and closing it ends
-// nothing. It is nil for a client without a connection.
+// client's services do: each call goes to a member that serves. Their errors are gRPC
+// status errors. Its state is Ready when a member is connected; it connects by itself.
+// Closing it ends the client's calls, watches and keepers, and leaves the rest to
+// Close. It is nil for a client without a connection.
 func (c *Client) ActiveConnection() *grpc.ClientConn { return c.active }
 
 // Dial connects to one endpoint with the client's configuration, and a login of its
-// own. It does not block. The connection's state tells nothing; closing it ends its
-// requests, and soon its goroutines.
+// own. It does not block. Closing the connection ends its requests and its
+// goroutines.
 func (c *Client) Dial(ep string) (*grpc.ClientConn, error) {
 	n, err := c.single(ep)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := clientConn(n.Conn(), func() { _ = n.Close() }) // it has no way to fail
+	conn, err := clientConn(guard{n, new(atomic.Bool)}, n, ep, func() { _ = n.Close() }) // it has no way to fail
 	if err != nil {
 		_ = n.Close()
 		return nil, err
@@ -304,7 +311,7 @@ func (c *Client) dialEndpoint(_ context.Context, endpoint string) (grpc.ClientCo
 	if err != nil {
 		return nil, nil, err
 	}
-	return plainConn{n.Conn()}, n.Close, nil
+	return plainConn{guard{n, new(atomic.Bool)}}, n.Close, nil
 }
 
 // conn is what the services are made on.
@@ -312,7 +319,17 @@ func (c *Client) conn() grpc.ClientConnInterface {
 	if c == nil || c.native == nil {
 		return unconnected{}
 	}
-	return c.native.Conn()
+	return c.guard()
+}
+
+// guard is the connection of a client that has one.
+func (c *Client) guard() guard { return guard{c.native, &c.voter} }
+
+// hangUp is the end of the active connection. Watches learn of it from the connection,
+// and end with an error; keepers have none.
+func (c *Client) hangUp() {
+	_ = c.lease.Close() // they have no way to fail
+	_ = c.native.Close()
 }
 
 // Close ends all requests, watches and keepers, closes the connections, and returns
@@ -344,8 +361,12 @@ func (c *Client) Close() error {
 		return c.ctx.Err()
 	}
 	_ = c.watcher.Close() // it has no way to fail
+	_ = c.lease.Close()   // likewise
 	if c.active != nil {
-		_ = c.active.Close() // fails only when closed already
+		// Fails only when the program has closed it already.
+		if err := c.active.Close(); err != nil && first == nil {
+			first = c.ctx.Err()
+		}
 	}
 	_ = c.native.Close() // it has no way to fail
 	return first

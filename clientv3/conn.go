@@ -2,31 +2,72 @@ package clientv3
 
 import (
 	"context"
+	"fmt"
+	"net/url"
+	"strings"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.etcd.io/etcd/api/v3/version"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
-	grpcresolver "google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/clientv3/internal/bare"
 )
 
-// plainConn has clientv3's errors.
+// plainConn has the errors of clientv3's services.
 type plainConn struct{ grpc.ClientConnInterface }
 
 func (p plainConn) Invoke(ctx context.Context, method string, req, reply any, opts ...grpc.CallOption) error {
-	return plain(p.ClientConnInterface.Invoke(ctx, method, req, reply, opts...))
+	return plain(ctx, p.ClientConnInterface.Invoke(ctx, method, req, reply, opts...))
 }
 
 func (p plainConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	s, err := p.ClientConnInterface.NewStream(ctx, desc, method, opts...)
 	if err != nil {
-		return nil, plain(err)
+		return nil, plain(ctx, err)
 	}
-	return plainStream{s}, nil
+	return mended{s, func(err error) error { return plain(ctx, err) }}, nil
 }
 
-type plainStream struct{ grpc.ClientStream }
+// statusConn has the errors of gRPC's generated stubs on clientv3's connection, and
+// its metadata.
+type statusConn struct{ grpc.ClientConnInterface }
 
-func (p plainStream) SendMsg(m any) error { return plain(p.ClientStream.SendMsg(m)) }
-func (p plainStream) RecvMsg(m any) error { return plain(p.ClientStream.RecvMsg(m)) }
+func (c statusConn) Invoke(ctx context.Context, method string, req, reply any, opts ...grpc.CallOption) error {
+	return bare.Status(c.ClientConnInterface.Invoke(withVersion(ctx), method, req, reply, opts...))
+}
+
+func (c statusConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	s, err := c.ClientConnInterface.NewStream(withVersion(ctx), desc, method, opts...)
+	if err != nil {
+		return nil, bare.Status(err)
+	}
+	return mended{s, bare.Status}, nil
+}
+
+// withVersion adds the metadata by which servers count the versions of clients.
+func withVersion(ctx context.Context) context.Context {
+	md, _ := metadata.FromOutgoingContext(ctx)
+	md = md.Copy() // it may be anybody's
+	if md == nil {
+		md = metadata.MD{}
+	}
+	md.Set(rpctypes.MetadataClientAPIVersionKey, version.APIVersion)
+	return metadata.NewOutgoingContext(ctx, md)
+}
+
+// mended is a stream with other errors.
+type mended struct {
+	grpc.ClientStream
+
+	err func(error) error
+}
+
+func (m mended) SendMsg(msg any) error { return m.err(m.ClientStream.SendMsg(msg)) }
+func (m mended) RecvMsg(msg any) error { return m.err(m.ClientStream.RecvMsg(msg)) }
+func (m mended) CloseSend() error      { return m.err(m.ClientStream.CloseSend()) }
 
 // unconnected is the connection of a client that was made without one.
 type unconnected struct{}
@@ -40,12 +81,17 @@ func (unconnected) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.
 }
 
 // clientConn makes a *grpc.ClientConn whose every call goes through cc, since
-// programs want the type. It has no connections of its own, so that its state tells
-// nothing. Its Close calls closed, if that is not nil.
-func clientConn(cc grpc.ClientConnInterface, closed func()) (*grpc.ClientConn, error) {
-	b := builder{closed}
-	conn, err := grpc.NewClient(b.Scheme()+":///",
-		grpc.WithResolvers(b),
+// programs want the type. It has no connections of its own: its state is that of the
+// n's (mirror). Its Close calls closed.
+func clientConn(cc grpc.ClientConnInterface, n *client.Client, endpoint string, closed func()) (*grpc.ClientConn, error) {
+	cc = statusConn{cc}
+	// As clientv3's: who it is, and the first endpoint.
+	target := url.URL{Scheme: scheme, Host: fmt.Sprintf("%p", n), Path: "/" + authority(endpoint)}
+	conn, err := grpc.NewClient(target.String(),
+		grpc.WithResolvers(builder{n, closed}),
+		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"`+mirrorName+`":{}}]}`),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithNoProxy(),
 		grpc.WithTransportCredentials(insecure.NewCredentials()), // which nothing is sent with
 		grpc.WithIdleTimeout(0),
 		grpc.WithUnaryInterceptor(func(ctx context.Context, method string, req, reply any, _ *grpc.ClientConn, _ grpc.UnaryInvoker, opts ...grpc.CallOption) error {
@@ -58,23 +104,22 @@ func clientConn(cc grpc.ClientConnInterface, closed func()) (*grpc.ClientConn, e
 	if err != nil {
 		return nil, err
 	}
-	conn.Connect() // builds the resolver, which learns of Close
+	conn.Connect() // the client's connections are made already
 	return conn, nil
 }
 
-// builder makes resolvers that find nothing, and tell when they are closed.
-type builder struct{ closed func() }
+// scheme is that of clientv3's targets.
+const scheme = "etcd-endpoints"
 
-func (builder) Scheme() string { return "getcd-clientv3" }
-
-func (b builder) Build(grpcresolver.Target, grpcresolver.ClientConn, grpcresolver.BuildOptions) (grpcresolver.Resolver, error) {
-	return b, nil
-}
-
-func (builder) ResolveNow(grpcresolver.ResolveNowOptions) {}
-
-func (b builder) Close() {
-	if b.closed != nil {
-		b.closed()
+// authority is an endpoint without its scheme.
+func authority(endpoint string) string {
+	if _, rest, ok := strings.Cut(endpoint, "://"); ok {
+		return rest
 	}
+	for _, scheme := range []string{"unix:", "unixs:"} {
+		if path, ok := strings.CutPrefix(endpoint, scheme); ok {
+			return path
+		}
+	}
+	return endpoint
 }

@@ -41,8 +41,9 @@ func (e ErrKeepAliveHalted) Error() string {
 // Unwrap returns the reason.
 func (e ErrKeepAliveHalted) Unwrap() error { return e.Reason }
 
-// plain takes an error as getcd's packages give it, and returns what clientv3 would.
-func plain(err error) error { return bare.Error(err) }
+// plain takes the error of a call with ctx as getcd's packages give it, and returns
+// what clientv3 would.
+func plain(ctx context.Context, err error) error { return ContextError(ctx, bare.Error(err)) }
 
 // ContextError returns the rpctypes error that err stands for, or else the context's
 // error if that is why err came to be, or else err.

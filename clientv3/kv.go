@@ -2,9 +2,12 @@ package clientv3
 
 import (
 	"context"
+	"errors"
+	"io"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/kv"
@@ -86,7 +89,9 @@ type KV interface {
 	Get(ctx context.Context, key string, opts ...OpOption) (*GetResponse, error)
 
 	// GetStream reads a range of keys in parts. ctx must end unless the channel is
-	// read to its end.
+	// read to its end. A server before etcd 3.7 does not have it, which is an
+	// Unimplemented status in the only part. A service that is made of another one
+	// (package namespace) asks for pages instead.
 	GetStream(ctx context.Context, key string, opts ...OpOption) (GetStreamChan, error)
 
 	// Delete removes a key or a range of keys.
@@ -117,14 +122,14 @@ func NewKV(c *Client) KV {
 func NewKVFromKVClient(remote pb.KVClient, _ *Client) KV { return newKV(stub{kv: remote}) }
 
 func newKV(cc grpc.ClientConnInterface) keyValues {
-	return keyValues{store: kv.New(cc), streamer: kv.NewStreamer(cc)}
+	return keyValues{store: kv.New(cc), streamer: kv.NewStreamer(streaming{plainConn{cc}})}
 }
 
 // FromKV makes a KV of getcd's own service, or of a wrapper of one, which clientv3
 // does not have. Its Unwrap method returns that. If it wraps a KV of this package,
 // that is the second argument, which may be nil.
 func FromKV(store kv.KV, wraps KV) KV {
-	k := keyValues{store: store, streamer: kv.StreamerOf(store)}
+	k := keyValues{store: store, streamer: kv.StreamerOf(keyValues{store: store})}
 	if w, ok := wraps.(keyValues); ok {
 		k.native = w.native
 	}
@@ -146,43 +151,71 @@ func (k keyValues) Unwrap() kv.KV { return k.store }
 
 func (k keyValues) Put(ctx context.Context, key, val string, opts ...OpOption) (*PutResponse, error) {
 	resp, err := k.store.Put(ctx, key, val, opts...)
-	return resp, plain(err)
+	return resp, plain(ctx, err)
 }
 
 func (k keyValues) Get(ctx context.Context, key string, opts ...OpOption) (*GetResponse, error) {
 	resp, err := k.store.Get(ctx, key, opts...)
-	return resp, plain(err)
+	return resp, plain(ctx, err)
 }
 
 func (k keyValues) GetStream(ctx context.Context, key string, opts ...OpOption) (GetStreamChan, error) {
 	stream, err := k.streamer.GetStream(ctx, key, opts...)
-	return stream, plain(err)
+	return stream, plain(ctx, err)
 }
 
 func (k keyValues) Delete(ctx context.Context, key string, opts ...OpOption) (*DeleteResponse, error) {
 	resp, err := k.store.Delete(ctx, key, opts...)
-	return resp, plain(err)
+	return resp, plain(ctx, err)
 }
 
 func (k keyValues) Compact(ctx context.Context, rev int64, opts ...CompactOption) (*CompactResponse, error) {
 	resp, err := k.store.Compact(ctx, rev, opts...)
-	return resp, plain(err)
+	return resp, plain(ctx, err)
 }
 
 func (k keyValues) Do(ctx context.Context, op Op) (OpResponse, error) {
 	resp, err := k.store.Do(ctx, op)
-	return resp, plain(err)
+	return resp, plain(ctx, err)
 }
 
-func (k keyValues) Txn(ctx context.Context) Txn { return txn{k.store.Txn(ctx)} }
+func (k keyValues) Txn(ctx context.Context) Txn { return txn{ctx, k.store.Txn(ctx)} }
 
-type txn struct{ of Txn }
+type txn struct {
+	ctx context.Context //nolint:containedctx // the transaction's
+	of  Txn
+}
 
-func (t txn) If(cs ...Cmp) Txn   { return txn{t.of.If(cs...)} }
-func (t txn) Then(ops ...Op) Txn { return txn{t.of.Then(ops...)} }
-func (t txn) Else(ops ...Op) Txn { return txn{t.of.Else(ops...)} }
+func (t txn) If(cs ...Cmp) Txn   { return txn{t.ctx, t.of.If(cs...)} }
+func (t txn) Then(ops ...Op) Txn { return txn{t.ctx, t.of.Then(ops...)} }
+func (t txn) Else(ops ...Op) Txn { return txn{t.ctx, t.of.Else(ops...)} }
 
 func (t txn) Commit() (*TxnResponse, error) {
 	resp, err := t.of.Commit()
-	return resp, plain(err)
+	return resp, plain(t.ctx, err)
+}
+
+// streaming is a connection on which ranges are streamed or not had at all: where
+// package kv asks for pages, programs have other ways of their own.
+type streaming struct{ grpc.ClientConnInterface }
+
+func (s streaming) Invoke(ctx context.Context, method string, req, reply any, opts ...grpc.CallOption) error {
+	in, isRange := req.(*pb.RangeRequest)
+	out, ok := reply.(*pb.RangeResponse)
+	if !isRange || !ok {
+		return s.ClientConnInterface.Invoke(ctx, method, req, reply, opts...)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := pb.NewKVClient(s).RangeStream(ctx, in, opts...)
+	for err == nil {
+		var part *pb.RangeStreamResponse
+		if part, err = stream.Recv(); err == nil {
+			proto.Merge(out, part.GetRangeResponse())
+		}
+	}
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
 }

@@ -200,6 +200,13 @@ func WithRange(endKey string) OpOption {
 			kv.WithRange(endKey)(op) // which refuses it
 			return
 		}
+		if op.IsGet() || op.IsDelete() {
+			// A range whose end is before its begin has no keys, as that in which both are
+			// the same; package kv refuses it.
+			if key := string(op.KeyBytes()); endKey != "" && endKey != "\x00" && endKey < key {
+				endKey = key
+			}
+		}
 		op.WithRangeBytes([]byte(endKey))
 	}
 }

@@ -151,19 +151,19 @@ func NewMaintenanceFromMaintenanceClient(remote pb.MaintenanceClient, _ *Client)
 
 // RetryAuthClient returns a generated stub whose requests are repeated where they
 // may be.
-func RetryAuthClient(c *Client) pb.AuthClient { return pb.NewAuthClient(c.conn()) }
+func RetryAuthClient(c *Client) pb.AuthClient { return pb.NewAuthClient(statusConn{c.conn()}) }
 
 // RetryClusterClient returns a generated stub whose requests are repeated where they
 // may be.
-func RetryClusterClient(c *Client) pb.ClusterClient { return pb.NewClusterClient(c.conn()) }
+func RetryClusterClient(c *Client) pb.ClusterClient { return pb.NewClusterClient(statusConn{c.conn()}) }
 
 // RetryKVClient returns a generated stub whose requests are repeated where they may
 // be.
-func RetryKVClient(c *Client) pb.KVClient { return pb.NewKVClient(c.conn()) }
+func RetryKVClient(c *Client) pb.KVClient { return pb.NewKVClient(statusConn{c.conn()}) }
 
 // RetryLeaseClient returns a generated stub whose requests are repeated where they
 // may be.
-func RetryLeaseClient(c *Client) pb.LeaseClient { return pb.NewLeaseClient(c.conn()) }
+func RetryLeaseClient(c *Client) pb.LeaseClient { return pb.NewLeaseClient(statusConn{c.conn()}) }
 
 // RetryMaintenanceClient returns a generated stub on conn. Requests are repeated
 // where they may be if that is ActiveConnection's, or Dial's.

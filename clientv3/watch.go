@@ -5,9 +5,13 @@ import (
 	"errors"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
-	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/clientv3/internal/bare"
+	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/watch"
 )
 
@@ -56,22 +60,67 @@ func WithWatchBufLog() OpOption { return func(*Op) {} }
 
 // NewWatcher returns the watch service on the client's connection. The client does
 // not close it.
-func NewWatcher(c *Client) Watcher { return newWatcher(c.conn()) }
+func NewWatcher(c *Client) Watcher {
+	if c == nil || c.native == nil {
+		return newWatcher(unconnected{}, guard{})
+	}
+	return newWatcher(c.guard(), c.guard())
+}
 
-func newWatcher(cc grpc.ClientConnInterface) Watcher {
-	return watch.New(cc, watch.WithWait(), watch.WithCauses(func(err error) error {
-		// The end of the context, or of the client, closes the channel without a word.
-		for _, silent := range []error{context.Canceled, context.DeadlineExceeded, watch.ErrClosed, client.ErrClosed} {
-			if errors.Is(err, silent) {
-				return nil
-			}
+func newWatcher(cc grpc.ClientConnInterface, g guard) Watcher {
+	return watcher{watch.New(cc, watch.WithWait(), watch.WithCauses(lastWord)), g}
+}
+
+// lastWord is what a watch's last response has to say of its end; nil for nothing,
+// since the end of its context or of the service closes the channel without a word.
+func lastWord(err error) error {
+	if r, ok := errors.AsType[refusal](err); ok {
+		return r.error
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, watch.ErrClosed) {
+		return nil
+	}
+	if u, ok := errors.AsType[*kv.UsageError](err); ok && u.Option == "WithRev" {
+		return rpctypes.ErrCompacted // the server's answer to a revision below 0 (v3rpc/watch.go)
+	}
+	cause := bare.Error(err)
+	if c, ok := errors.AsType[*watch.CanceledError](cause); ok { // etcd has no such error
+		if c.Reason == "" {
+			return rpctypes.ErrFutureRev
 		}
-		return plain(err)
-	}))
+		return status.Error(codes.FailedPrecondition, c.Reason)
+	}
+	if large, ok := errors.AsType[*watch.TooLargeError](cause); ok {
+		return bare.Error(large.Err)
+	}
+	return cause
+}
+
+// watcher ends a watch whose context has ended before anything is sent, and one that
+// requires a leader where there is none.
+type watcher struct {
+	watch.Watcher
+
+	guard guard
+}
+
+func (w watcher) Watch(ctx context.Context, key string, opts ...OpOption) WatchChan {
+	if ctx.Err() != nil {
+		closed := make(chan WatchResponse)
+		close(closed)
+		return closed
+	}
+	guarded, stop := w.guard.watchOver(ctx, false, streamTick)
+	events := w.Watcher.Watch(guarded, key, opts...) // until it is made
+	if w.guard.client != nil && guarded.Err() == nil {
+		w.guard.voter.Store(true) // learners watch nothing
+	}
+	context.AfterFunc(ctx, stop)
+	return events
 }
 
 // NewWatchFromWatchClient returns the watch service on a generated stub. The client
 // is not used, and may be nil.
 func NewWatchFromWatchClient(wc pb.WatchClient, _ *Client) Watcher {
-	return newWatcher(stub{watch: wc})
+	return newWatcher(stub{watch: wc}, guard{})
 }

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
 	"github.com/getcd/getcd/clientv3"
 	"github.com/getcd/getcd/clientv3/internal/bare"
 	"github.com/getcd/getcd/clientv3/internal/below"
@@ -56,7 +58,10 @@ func WithContext(ctx context.Context) SessionOption {
 // NewSession makes a session of the client. It returns when the lease was renewed
 // once, or with the reason why it was not.
 func NewSession(client *clientv3.Client, opts ...SessionOption) (*Session, error) {
-	ctx, native := NativeOptions(client, opts...)
+	ctx, native, err := NativeOptions(client, opts...)
+	if err != nil {
+		return nil, err
+	}
 	s, err := session.New(ctx, below.Lease(client.Lease), native...)
 	if err != nil {
 		return nil, bare.Error(err)
@@ -65,15 +70,23 @@ func NewSession(client *clientv3.Client, opts ...SessionOption) (*Session, error
 }
 
 // NativeOptions are options as package session has them, and the context that a
-// session with them has, which clientv3 does not have.
-func NativeOptions(client *clientv3.Client, opts ...SessionOption) (context.Context, []session.Option) {
+// session with them has, which clientv3 does not have. A TTL above
+// clientv3.MaxLeaseTTL is rpctypes.ErrLeaseTTLTooLarge, as the server has it; a lease
+// that exists has its own.
+func NativeOptions(client *clientv3.Client, opts ...SessionOption) (context.Context, []session.Option, error) {
 	o := &sessionOptions{ttl: defaultTTL, ctx: client.Ctx()}
 	for _, opt := range opts {
 		opt(o, client.GetLogger())
 	}
+	if int64(o.ttl) > clientv3.MaxLeaseTTL {
+		if o.id == clientv3.NoLease {
+			return o.ctx, nil, rpctypes.ErrLeaseTTLTooLarge
+		}
+		o.ttl = defaultTTL // a Duration has no room for it
+	}
 	return o.ctx, []session.Option{
 		session.WithTTL(time.Duration(o.ttl) * time.Second), session.WithLease(o.id), session.WithContext(o.ctx),
-	}
+	}, nil
 }
 
 // Client is the client that the session was made with.

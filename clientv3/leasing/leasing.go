@@ -19,7 +19,10 @@ import (
 // it has none, such as an empty pfx. The end of the client, or of the session's
 // context, closes the service too.
 func NewKV(cl *clientv3.Client, pfx string, opts ...concurrency.SessionOption) (clientv3.KV, func(), error) {
-	ctx, native := concurrency.NativeOptions(cl, opts...)
+	ctx, native, err := concurrency.NativeOptions(cl, opts...)
+	if err != nil {
+		return nil, func() {}, err
+	}
 	l, err := leasing.New(ctx, below.KV(cl.KV), below.Watcher(cl.Watcher, cl.KV), below.Lease(cl.Lease), pfx, native...)
 	if err != nil {
 		return nil, func() {}, bare.Error(err)

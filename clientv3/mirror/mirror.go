@@ -7,14 +7,11 @@ import (
 	"context"
 
 	"github.com/getcd/getcd/clientv3"
-	"github.com/getcd/getcd/clientv3/internal/bare"
-	"github.com/getcd/getcd/clientv3/internal/below"
-	"github.com/getcd/getcd/kv"
 )
 
 // Syncer reads the state of the keys, and then their changes.
 type Syncer interface {
-	// SyncBase reads the state, in parts. Both channels are closed when it was read;
+	// SyncBase reads the state, in parts, of which all but the last have More set. Both channels are closed when it was read;
 	// if it was not, the second has the reason. ctx must end unless both are read to
 	// their end.
 	SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, chan error)
@@ -52,10 +49,12 @@ func (s *syncer) SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, ch
 	go func() { // ends with ctx, or when it has read everything
 		defer close(errs)
 		defer close(parts)
-		store := kv.StreamerOf(below.KV(s.c.KV))
-		for part, err := range store.Parts(ctx, s.prefix, clientv3.WithPrefix(), clientv3.WithRev(s.rev)) {
+		all := clientv3.OpGet(s.prefix, clientv3.WithPrefix()) // the empty prefix, too
+		end := string(all.RangeBytes())
+		for key := string(all.KeyBytes()); ; {
+			part, err := s.c.Get(ctx, key, clientv3.WithRange(end), clientv3.WithRev(s.rev), clientv3.WithLimit(partSize))
 			if err != nil {
-				errs <- bare.Error(err)
+				errs <- err
 				return
 			}
 			select {
@@ -64,10 +63,17 @@ func (s *syncer) SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, ch
 				errs <- ctx.Err()
 				return
 			}
+			if !part.More || len(part.Kvs) == 0 {
+				return
+			}
+			key = string(part.Kvs[len(part.Kvs)-1].Key) + "\x00"
 		}
 	}()
 	return parts, errs
 }
+
+// partSize is how many keys a part has, but for the last.
+const partSize = 1000
 
 func (s *syncer) SyncUpdates(ctx context.Context) clientv3.WatchChan {
 	return s.c.Watch(ctx, s.prefix, clientv3.WithPrefix(), clientv3.WithRev(s.rev+1))

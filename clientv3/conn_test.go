@@ -1,0 +1,190 @@
+package clientv3_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/getcd/getcd/clientv3"
+)
+
+// The state of the active connection is the client's, as kube-apiserver and others
+// wait for it.
+func TestConnectionState(t *testing.T) {
+	run(t, 1, nil, func(r *rig) {
+		t := r.t
+		conn, m := r.ActiveConnection(), r.cluster.Member(0)
+		await := func(want connectivity.State) {
+			t.Helper()
+			ctx := r.timeout(time.Minute)
+			for s := conn.GetState(); s != want; s = conn.GetState() {
+				if !conn.WaitForStateChange(ctx, s) {
+					t.Fatalf("the state is %v, want %v", s, want)
+				}
+			}
+		}
+		await(connectivity.Ready)
+		m.Kill()
+		await(connectivity.TransientFailure)
+		m.Start()
+		conn.Connect()
+		await(connectivity.Ready)
+		if got := conn.Target(); !strings.HasPrefix(got, "etcd-endpoints://0x") || !strings.HasSuffix(got, "/"+m.Addr()) {
+			t.Errorf("the target is %q", got)
+		}
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+		await(connectivity.Shutdown)
+	})
+}
+
+// Closing the active connection ends watches with an error, and keepers and calls.
+func TestConnectionClose(t *testing.T) {
+	run(t, 1, nil, func(r *rig) {
+		t := r.t
+		grant, err := r.Grant(t.Context(), 60)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept, err := r.KeepAlive(t.Context(), grant.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		events := r.Watch(t.Context(), "k")
+		r.cluster.Member(0).Hang()
+		call := make(chan error, 1)
+		go func() {
+			_, err := r.Get(context.Background(), "k")
+			call <- err
+		}()
+		synctest.Wait()
+		if err := r.ActiveConnection().Close(); err != nil {
+			t.Error(err)
+		}
+		resp, ok := <-events
+		if !ok || !resp.Canceled || status.Code(resp.Err()) != codes.Canceled {
+			t.Errorf("the watch has ended with %+v, %v; want a last response with code Canceled", resp, resp.Err())
+		}
+		if _, ok := <-events; ok {
+			t.Error("the watch's channel is open")
+		}
+		for range kept { // closes
+		}
+		if err := <-call; !clientv3.IsConnCanceled(err) || err.Error() != "rpc error: code = Canceled desc = grpc: the client connection is closing" {
+			t.Errorf("the call under way: %v", err)
+		}
+		if _, err := r.Put(t.Context(), "k", "v"); !clientv3.IsConnCanceled(err) {
+			t.Errorf("a call after it: %v", err)
+		}
+	})
+}
+
+// Generated stubs return gRPC's errors.
+func TestConnectionErrors(t *testing.T) {
+	run(t, 1, nil, func(r *rig) {
+		t := r.t
+		stub := pb.NewKVClient(r.ActiveConnection())
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		tests := []struct {
+			name string
+			call func() error
+			code codes.Code
+			text string
+		}{
+			{"etcd's", func() error {
+				_, err := stub.Range(t.Context(), &pb.RangeRequest{Key: []byte("k"), Revision: 1 << 40})
+				return err
+			}, codes.OutOfRange, rpctypes.ErrFutureRev.Error()},
+			{"a stream's", func() error {
+				s, err := stub.RangeStream(t.Context(), &pb.RangeRequest{Key: []byte("k"), Revision: 1 << 40})
+				if err == nil {
+					_, err = s.Recv()
+				}
+				return err
+			}, codes.OutOfRange, rpctypes.ErrFutureRev.Error()},
+			{"the context's", func() error {
+				_, err := stub.Put(ended, &pb.PutRequest{Key: []byte("k")})
+				return err
+			}, codes.Canceled, context.Canceled.Error()},
+		}
+		for _, tt := range tests {
+			err := tt.call()
+			if want := status.Error(tt.code, tt.text); err == nil || err.Error() != want.Error() || status.Code(err) != tt.code {
+				t.Errorf("%s: %v, want %v", tt.name, err, want)
+			}
+			if _, ok := err.(interface{ GRPCStatus() *status.Status }); !ok {
+				t.Errorf("%s: a %T, want gRPC's", tt.name, err)
+			}
+		}
+		ctx := metadata.AppendToOutgoingContext(t.Context(), "mine", "1")
+		if _, err := stub.Range(ctx, &pb.RangeRequest{Key: []byte("k")}); err != nil {
+			t.Fatal(err)
+		}
+		md := r.cluster.Member(0).LastMetadata(pb.KV_Range_FullMethodName)
+		if len(md.Get(rpctypes.MetadataClientAPIVersionKey)) != 1 || len(md.Get("mine")) != 1 {
+			t.Errorf("the metadata are %v, want the program's and the version", md)
+		}
+	})
+}
+
+// A server without RangeStream is for the program to deal with.
+func TestGetStreamUnimplemented(t *testing.T) {
+	run(t, 1, nil, func(r *rig) {
+		t := r.t
+		r.cluster.Member(0).InterceptStream(func(ss grpc.ServerStream, method string, next func(grpc.ServerStream) error) error {
+			if method == pb.KV_RangeStream_FullMethodName {
+				return status.Error(codes.Unimplemented, "unknown method RangeStream for service etcdserverpb.KV")
+			}
+			return next(ss)
+		})
+		for name, store := range map[string]clientv3.KV{
+			"client": r.KV,
+			"stub":   clientv3.NewKVFromKVClient(pb.NewKVClient(r.ActiveConnection()), nil),
+		} {
+			stream, err := store.GetStream(t.Context(), "k", clientv3.WithPrefix())
+			if err == nil {
+				part := <-stream
+				err = part.Err()
+			}
+			if status.Code(err) != codes.Unimplemented || err.Error() != "rpc error: code = Unimplemented desc = unknown method RangeStream for service etcdserverpb.KV" {
+				t.Errorf("%s: %v, want Unimplemented", name, err)
+			}
+		}
+	})
+}
+
+// A write that was sent and is not waited for any longer is a timeout, whose outcome
+// is open.
+func TestWriteGivenUp(t *testing.T) {
+	run(t, 3, nil, func(r *rig) {
+		t := r.t
+		if _, err := r.Put(t.Context(), "k", "1"); err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range r.cluster.Members() {
+			if m.Calls(pb.KV_Put_FullMethodName) > 0 {
+				m.Freeze()
+				defer m.Thaw()
+			}
+		}
+		for name, write := range map[string]func() error{
+			"Put": func() error { _, err := r.Put(r.timeout(time.Minute), "k", "2"); return err },
+		} {
+			if err := write(); err != rpctypes.ErrTimeout { //nolint:errorlint // as callers do
+				t.Errorf("%s: %v (%T), want %v", name, err, err, rpctypes.ErrTimeout)
+			}
+		}
+	})
+}

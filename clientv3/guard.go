@@ -1,0 +1,162 @@
+package clientv3
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/client"
+)
+
+// guard is a client's connection on which a call does not wait for what may never
+// come: for a leader, where its context requires one (WithRequireLeader), or for a
+// voter among endpoints that are learners. Package client waits for both, as long as
+// the call's context lets it; clientv3 returns the member's refusal, and so does this,
+// once every member that can be reached has refused.
+//
+// Streams have no refusal to wait for: that of a watch or a renewal is seen by who
+// guards its context.
+type guard struct {
+	client *client.Client
+	// voter is set when a voter has answered, after which the endpoints are taken
+	// for a cluster's, so that calls need no goroutine.
+	voter *atomic.Bool
+}
+
+func (g guard) Invoke(ctx context.Context, method string, req, reply any, opts ...grpc.CallOption) error {
+	guarded, stop := g.watchOver(ctx, learnerServes(req), callTick)
+	defer stop()
+	err := g.client.Conn().Invoke(guarded, method, req, reply, opts...)
+	switch {
+	case err == nil:
+		if !g.voter.Load() && votersServe(req) {
+			g.voter.Store(true)
+		}
+		return nil
+	case client.IsAmbiguous(err) && refusedIn(ctx, guarded) != nil:
+		return rpctypes.ErrTimeout // as of a write that was given up (package bare)
+	case refusedIn(ctx, guarded) != nil:
+		return refusedIn(ctx, guarded)
+	}
+	return err
+}
+
+func (g guard) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	return g.client.Conn().NewStream(ctx, desc, method, opts...)
+}
+
+// refusal is the cause of a context that a guard has ended.
+type refusal struct{ error }
+
+func (r refusal) Unwrap() error { return r.error }
+
+// refusedIn returns the refusal that has ended guarded, which was made of ctx.
+func refusedIn(ctx, guarded context.Context) error {
+	if r, ok := errors.AsType[refusal](context.Cause(guarded)); ok && ctx.Err() == nil {
+		return r.error
+	}
+	return nil
+}
+
+// Not all that a refusal depends on is a change of roles and states: how often to look
+// besides. A call is waited for, a watch or a keeper may be one of many.
+const (
+	callTick   = 50 * time.Millisecond
+	streamTick = 500 * time.Millisecond
+)
+
+// watchOver returns a context that ends with ctx, when stop is called, or with a
+// refusal as its cause. With anyone set a learner will do.
+func (g guard) watchOver(ctx context.Context, anyone bool, every time.Duration) (_ context.Context, stop func()) {
+	if g.client == nil {
+		return ctx, func() {}
+	}
+	leader, voter := requiresLeader(ctx), !anyone && !g.voter.Load()
+	if !leader && !voter {
+		return ctx, func() {}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() { // ends with ctx
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for leader || !g.voter.Load() {
+			changed := g.client.EndpointsChanged()
+			if err := refused(g.client.Endpoints(), leader, voter); err != nil {
+				cancel(refusal{err})
+				return
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-changed:
+			case <-tick.C:
+			}
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}
+
+// requiresLeader reports whether ctx is one of WithRequireLeader.
+func requiresLeader(ctx context.Context) bool {
+	md, _ := metadata.FromOutgoingContext(ctx)
+	return slices.Contains(md.Get(rpctypes.MetadataRequireLeaderKey), rpctypes.MetadataHasLeader)
+}
+
+var errLearner = rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner)
+
+// refused returns what all members say that can be reached: that they have no leader,
+// or that they are learners. It is nil as long as one says nothing like it, or was
+// not tried.
+func refused(endpoints []balancer.Status, leader, voter bool) error {
+	var answer error
+	for _, e := range endpoints {
+		switch {
+		case e.State == connectivity.Ready && says(e.Demoted, rpctypes.ErrGRPCNoLeader) && leader:
+			answer = rpctypes.ErrNoLeader
+		case e.State == connectivity.Ready && says(e.Demoted, rpctypes.ErrGRPCNotSupportedForLearner):
+			if answer == nil && (leader || voter) {
+				answer = errLearner
+			}
+		case e.State == connectivity.Ready, e.LastError == nil:
+			return nil
+		}
+	}
+	return answer
+}
+
+// says reports whether err is the given error of etcd's, by its text.
+func says(err, etcd error) bool {
+	return err != nil && (status.Convert(err).Message() == rpctypes.ErrorDesc(etcd) || err.Error() == rpctypes.ErrorDesc(etcd))
+}
+
+// learnerServes is etcd's isRPCSupportedForLearner (v3rpc/util.go).
+func learnerServes(req any) bool {
+	switch r := req.(type) {
+	case *pb.StatusRequest:
+		return true
+	case *pb.RangeRequest:
+		return r.GetSerializable()
+	}
+	return false
+}
+
+// votersServe reports whether an answer proves a voter.
+func votersServe(req any) bool {
+	switch r := req.(type) {
+	case *pb.RangeRequest:
+		return !r.GetSerializable()
+	case *pb.PutRequest, *pb.DeleteRangeRequest, *pb.TxnRequest, *pb.LeaseGrantRequest:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,53 @@
+package clientv3_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/getcd/getcd/clientv3"
+	"github.com/getcd/getcd/internal/fakeetcd"
+)
+
+// rig is a client of a fake cluster, in a synctest bubble.
+type rig struct {
+	*clientv3.Client
+
+	t       *testing.T
+	cluster *fakeetcd.Cluster
+}
+
+func run(t *testing.T, members int, configure func(*clientv3.Config), test func(r *rig)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		c := fakeetcd.Start(t, members)
+		cfg := clientv3.Config{Endpoints: c.Addrs(), DialOptions: []grpc.DialOption{grpc.WithContextDialer(c.Dialer())}}
+		if configure != nil {
+			configure(&cfg)
+		}
+		cli, err := clientv3.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = cli.Close() })
+		synctest.Wait()
+		test(&rig{Client: cli, t: t, cluster: c})
+	})
+}
+
+// each does something to all members.
+func (r *rig) each(do func(*fakeetcd.Member)) {
+	for _, m := range r.cluster.Members() {
+		do(m)
+	}
+}
+
+// timeout is the test's context with a limit.
+func (r *rig) timeout(d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(r.t.Context(), d)
+	r.t.Cleanup(cancel)
+	return ctx
+}
