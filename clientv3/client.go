@@ -286,7 +286,7 @@ func (c *Client) Dial(ep string) (*grpc.ClientConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := clientConn(guard{n, new(atomic.Bool)}, n, ep, func() { _ = n.Close() }) // it has no way to fail
+	conn, err := clientConn(newGuard(n), n, ep, func() { _ = n.Close() }) // it has no way to fail
 	if err != nil {
 		_ = n.Close()
 		return nil, err
@@ -311,7 +311,7 @@ func (c *Client) dialEndpoint(_ context.Context, endpoint string) (grpc.ClientCo
 	if err != nil {
 		return nil, nil, err
 	}
-	return plainConn{guard{n, new(atomic.Bool)}}, n.Close, nil
+	return plainConn{newGuard(n)}, n.Close, nil
 }
 
 // conn is what the services are made on.

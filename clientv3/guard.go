@@ -12,10 +12,10 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
 
 	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/clientv3/internal/bare"
 )
 
 // guard is a client's connection on which a call does not wait for what may never
@@ -33,8 +33,10 @@ type guard struct {
 	voter *atomic.Bool
 }
 
+func newGuard(c *client.Client) guard { return guard{c, new(atomic.Bool)} }
+
 func (g guard) Invoke(ctx context.Context, method string, req, reply any, opts ...grpc.CallOption) error {
-	guarded, stop := g.watchOver(ctx, learnerServes(req), callTick)
+	guarded, stop := g.watchOver(ctx, learnerServes(req))
 	defer stop()
 	err := g.client.Conn().Invoke(guarded, method, req, reply, opts...)
 	switch {
@@ -68,16 +70,16 @@ func refusedIn(ctx, guarded context.Context) error {
 	return nil
 }
 
-// Not all that a refusal depends on is a change of roles and states: how often to look
-// besides. A call is waited for, a watch or a keeper may be one of many.
+// What the client knows of the members may be of a while ago. It goes on asking those
+// that have refused, so that what they said is believed when it stands for so long.
 const (
-	callTick   = 50 * time.Millisecond
-	streamTick = 500 * time.Millisecond
+	refusalStands = time.Second
+	refusalTick   = 100 * time.Millisecond
 )
 
 // watchOver returns a context that ends with ctx, when stop is called, or with a
 // refusal as its cause. With anyone set a learner will do.
-func (g guard) watchOver(ctx context.Context, anyone bool, every time.Duration) (_ context.Context, stop func()) {
+func (g guard) watchOver(ctx context.Context, anyone bool) (_ context.Context, stop func()) {
 	if g.client == nil {
 		return ctx, func() {}
 	}
@@ -87,18 +89,22 @@ func (g guard) watchOver(ctx context.Context, anyone bool, every time.Duration) 
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	go func() { // ends with ctx
-		tick := time.NewTicker(every)
+		tick := time.NewTicker(refusalTick)
 		defer tick.Stop()
+		var since time.Time
 		for leader || !g.voter.Load() {
-			changed := g.client.EndpointsChanged()
-			if err := refused(g.client.Endpoints(), leader, voter); err != nil {
+			switch err := refused(g.client.Endpoints(), leader, voter); {
+			case err == nil:
+				since = time.Time{}
+			case since.IsZero():
+				since = time.Now()
+			case time.Since(since) >= refusalStands:
 				cancel(refusal{err})
 				return
 			}
 			select {
 			case <-ctx.Done():
 				return
-			case <-changed:
 			case <-tick.C:
 			}
 		}
@@ -136,7 +142,7 @@ func refused(endpoints []balancer.Status, leader, voter bool) error {
 
 // says reports whether err is the given error of etcd's, by its text.
 func says(err, etcd error) bool {
-	return err != nil && (status.Convert(err).Message() == rpctypes.ErrorDesc(etcd) || err.Error() == rpctypes.ErrorDesc(etcd))
+	return err != nil && rpctypes.ErrorDesc(bare.Error(err)) == rpctypes.ErrorDesc(etcd)
 }
 
 // learnerServes is etcd's isRPCSupportedForLearner (v3rpc/util.go).

@@ -142,7 +142,7 @@ func (l leases) Leases(ctx context.Context) (*LeaseLeasesResponse, error) {
 
 func (l leases) KeepAlive(ctx context.Context, id LeaseID) (<-chan *LeaseKeepAliveResponse, error) {
 	kept, cancel := context.WithCancel(ctx)
-	guarded, stop := l.guard.watchOver(kept, false, streamTick)
+	guarded, stop := l.guard.watchOver(kept, false)
 	answers, err := l.Lease.KeepAlive(guarded, id)
 	if err != nil {
 		stop()
@@ -197,7 +197,7 @@ func (l leases) pass(ctx context.Context, answers <-chan *LeaseKeepAliveResponse
 }
 
 func (l leases) KeepAliveOnce(ctx context.Context, id LeaseID) (*LeaseKeepAliveResponse, error) {
-	guarded, stop := l.guard.watchOver(ctx, false, callTick)
+	guarded, stop := l.guard.watchOver(ctx, false)
 	defer stop()
 	resp, err := l.Lease.KeepAliveOnce(guarded, id)
 	if refused := refusedIn(ctx, guarded); err != nil && refused != nil {

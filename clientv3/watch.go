@@ -110,7 +110,7 @@ func (w watcher) Watch(ctx context.Context, key string, opts ...OpOption) WatchC
 		close(closed)
 		return closed
 	}
-	guarded, stop := w.guard.watchOver(ctx, false, streamTick)
+	guarded, stop := w.guard.watchOver(ctx, false)
 	events := w.Watcher.Watch(guarded, key, opts...) // until it is made
 	if w.guard.client != nil && guarded.Err() == nil {
 		w.guard.voter.Store(true) // learners watch nothing
