@@ -31,6 +31,7 @@ func TestRequireLeader(t *testing.T) {
 		}
 		events, quiet := r.Watch(ctx, "k"), r.Watch(t.Context(), "k")
 		r.cluster.Member(2).Kill() // of the others, all must have said so
+		synctest.Wait()
 		r.each(func(m *fakeetcd.Member) { m.SetNoLeader(true) })
 		for name, call := range map[string]func() error{
 			"Put":           func() error { _, err := r.Put(ctx, "k", "v"); return err },
@@ -59,8 +60,16 @@ func TestRequireLeader(t *testing.T) {
 		if _, err := r.Put(ctx, "k", "v"); err != nil {
 			t.Error(err)
 		}
-		again := r.Watch(ctx, "k")
+		again := r.Watch(ctx, "other")
 		time.Sleep(time.Minute)
+		select {
+		case resp := <-quiet:
+			if len(resp.Events) != 1 {
+				t.Errorf("a watch that requires none: %+v, want the event", resp)
+			}
+		default:
+			t.Error("a watch that requires none has no event")
+		}
 		select {
 		case resp, ok := <-again:
 			t.Errorf("a watch with a leader: %+v, %v", resp, ok)

@@ -1,0 +1,50 @@
+package mirror_test
+
+import (
+	"fmt"
+	"testing"
+
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+
+	"github.com/getcd/getcd/clientv3"
+	"github.com/getcd/getcd/clientv3/mirror"
+	"github.com/getcd/getcd/internal/fakeetcd"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// Consumers read until More is false.
+func TestSyncBaseMore(t *testing.T) {
+	c := fakeetcd.Start(t, 1)
+	cli, err := clientv3.New(clientv3.Config{
+		Endpoints:   c.Addrs(),
+		DialOptions: []grpc.DialOption{grpc.WithContextDialer(c.Dialer())},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cli.Close()
+	for i := range 20 {
+		var puts []clientv3.Op
+		for j := range 100 {
+			puts = append(puts, clientv3.OpPut(fmt.Sprintf("k%d", i*100+j), "v"))
+		}
+		if _, err := cli.Txn(t.Context()).Then(puts...).Commit(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, prefix := range []string{"k", ""} {
+		parts, errs := mirror.NewSyncer(cli, prefix, 0).SyncBase(t.Context())
+		keys, n := 0, 0
+		for part := range parts {
+			keys += len(part.Kvs)
+			if n++; part.More != (keys < 2000) || part.Header.GetRevision() == 0 {
+				t.Errorf("part %d of %q, with %d keys by now, has More %v and the revision %d", n, prefix, keys, part.More, part.Header.GetRevision())
+			}
+		}
+		if err := <-errs; err != nil || keys != 2000 || n < 2 {
+			t.Errorf("%d keys in %d parts of %q, %v; want 2000 in more than one", keys, n, prefix, err)
+		}
+	}
+}
