@@ -7,8 +7,10 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// WithRequireLeader makes the requests with ctx fail on a member that has no leader.
-// The connection of a Client asks for that anyway, and tries another member then.
+// WithRequireLeader makes requests, watches and keepers with ctx fail with
+// rpctypes.ErrNoLeader when no member has a leader: when all that can be reached have
+// said so for a second. The connection of a Client asks for a member with a leader
+// anyway, but waits until there is one.
 func WithRequireLeader(ctx context.Context) context.Context {
 	md, _ := metadata.FromOutgoingContext(ctx)
 	md = md.Copy() // it may be anybody's

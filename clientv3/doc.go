@@ -16,8 +16,10 @@
 // # Errors
 //
 // Errors are clientv3's, so that they can be compared with ==: rpctypes' errors and
-// the context's come as they are. They do not tell whether a write may have been
-// applied; those of the native client do (client.IsAmbiguous):
+// the context's come as they are, and others are gRPC status errors. A write that is
+// not waited for any longer, though its context has not ended, is rpctypes.ErrTimeout: it
+// may have been applied. Errors of a connection that broke leave that open as well;
+// those of the native client tell (client.IsAmbiguous):
 //
 //	_, err := cli.Native().Put(ctx, "greeting", "hello")
 //
@@ -27,11 +29,12 @@
 //     Logger: slog.New(zapslog.NewHandler(logger.Core())).
 //     Without one, and unless ETCD_CLIENT_DEBUG is set, nothing is logged.
 //   - What makes clientv3 panic (contradicting options, a transaction assembled in
-//     the wrong order) is an error of the call, a *kv.UsageError. So are a range that
-//     ends before it begins and other numbers that cannot be.
-//   - Every request asks for a member with a leader, as if its context were
-//     WithRequireLeader's, unless any member can answer it. While there is none it
-//     waits, and so does a watch, where clientv3 ends with ErrNoLeader.
+//     the wrong order) is an error of the call, a *kv.UsageError. So are numbers that
+//     cannot be.
+//   - Every request asks for a member with a leader, unless any member can answer it.
+//     While there is none it waits, and so does a watch; with WithRequireLeader they
+//     end with ErrNoLeader when all members that can be reached have said for a
+//     second that they have none.
 //   - Requests that may be repeated are, until their context ends. MaxUnaryRetries,
 //     BackoffWaitBetween and BackoffJitterFraction are there, and change nothing.
 //   - A connection is pinged after 10 s even if DialKeepAliveTime is 0. A negative
