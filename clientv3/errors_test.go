@@ -121,3 +121,18 @@ func TestTTLTooLarge(t *testing.T) {
 		}
 	})
 }
+
+// A watch's response that is larger than the program accepts is in gRPC's words, too.
+func TestWatchTooLarge(t *testing.T) {
+	run(t, 1, func(cfg *clientv3.Config) { cfg.MaxCallRecvMsgSize = 1000 }, func(r *rig) {
+		events := r.Watch(r.t.Context(), "k")
+		if _, err := r.Put(r.t.Context(), "k", strings.Repeat("v", 2000)); err != nil {
+			r.t.Fatal(err)
+		}
+		const want = "rpc error: code = ResourceExhausted desc = grpc: received message larger than max "
+		resp := <-events
+		if err := resp.Err(); err == nil || !strings.HasPrefix(err.Error(), want) || status.Code(err) != codes.ResourceExhausted {
+			r.t.Errorf("%v, want %s", err, want)
+		}
+	})
+}
