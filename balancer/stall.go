@@ -338,9 +338,10 @@ type pulse struct {
 }
 
 // pulseLocked asks a connection that has streams, or calls that wait by their nature,
-// and has carried nothing for the pulse interval, whether its member is there; and
-// says when to look again. It is the one sign of life of a client that only waits: an
-// answer that is late is looked after like that of any other request.
+// and has carried nothing for the pulse interval, for a linearizable read; and says when
+// to look again. It is the one sign of life of a client that only waits, and of the
+// member's peers: one that has lost them has no events to tell either. An answer that is
+// late is looked after like that of any other request.
 func (p *policy) pulseLocked(l *link, now time.Time) (in time.Duration, ok bool) {
 	every := p.opts.pulse()
 	if _, held, _ := l.calls.count(); every < 0 || held == 0 || l.dead {
@@ -360,19 +361,24 @@ func (p *policy) pulseLocked(l *link, now time.Time) (in time.Duration, ok bool)
 	return every, true
 }
 
-// ask is a health check that counts as a request under way.
+// ask is a read that counts as a request under way.
 func (p *policy) ask(l *link) {
 	ctx, cancel := context.WithTimeout(l.gone, maxProbe)
 	defer cancel()
 	start := time.Now()
-	a := &Attempt{Measure: true, AnyMember: true, Cancel: cancel, start: p.clock.at(start), late: p.clock.late.Load()}
+	a := &Attempt{Measure: true, Cancel: cancel, start: p.clock.at(start), late: p.clock.late.Load()}
 	l.calls.add(a)
 	p.watch()
-	err := l.checkHealth(ctx)
-	if ctx.Err() == nil {
-		l.hear(start, false)
-	} else if err != nil {
+	switch err := l.readProbe(ctx); {
+	case err == nil:
+		l.member.observe(time.Since(start), false) // how quick it is when nothing else tells
+	case ctx.Err() != nil:
 		l.owe(a)
+	case !l.wire.failed.Load():
+		l.hear(start, false)
+		if cantServe(err) {
+			p.demote(l.member, start, err)
+		}
 	}
 	if l.calls.remove(a) && l.leaving.Load() {
 		p.emptied(l)

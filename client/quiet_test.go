@@ -1,10 +1,12 @@
 package client_test
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/client"
@@ -13,29 +15,54 @@ import (
 )
 
 // A client that does nothing but wait finds a silent member by asking it, once a second
-// at most, and not only when the watch's own heartbeat is due.
+// at most, and not only when the watch's own heartbeat is due. So it finds one that has
+// lost its peers, and tells no events for that.
 func TestNothingButAWatch(t *testing.T) {
-	run(t, 3, nil, func(r *rig) {
-		t := r.t
-		events := r.Watch(r.timeout(10*time.Minute), "k")
-		other := r.another()
-		time.Sleep(10 * time.Second) // the bubble's clock
-		before := r.cluster.Member(0).Calls(healthCheck)
-		time.Sleep(time.Minute)
-		if n := r.cluster.Member(0).Calls(healthCheck) - before; n < 30 || n > 61 {
-			t.Errorf("the member was asked %d times in a minute, want about once a second", n)
-		}
-		r.cluster.Member(0).Freeze()
-		start := time.Now()
-		if _, err := other.Put(r.timeout(time.Minute), "k", "v"); err != nil {
-			t.Fatal(err)
-		}
-		resp := <-events
-		if d := time.Since(start); resp.Err() != nil || len(resp.Events) != 1 || d > 1500*time.Millisecond {
-			t.Errorf("got %v after %v, want the event within 1.5 s", resp, d)
-		}
-		r.cluster.Member(0).Thaw()
-	})
+	for name, silence := range map[string]func(*fakeetcd.Member, *atomic.Bool){
+		"stopped":                     func(m *fakeetcd.Member, _ *atomic.Bool) { m.Freeze() },
+		"cut off and not aware of it": func(m *fakeetcd.Member, mute *atomic.Bool) { mute.Store(true); m.Intercept(hangAllBut(healthCheck)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, 3, nil, func(r *rig) {
+				t, first := r.t, r.cluster.Member(0)
+				var mute atomic.Bool
+				first.InterceptStream(func(s grpc.ServerStream, _ string, next func(grpc.ServerStream) error) error {
+					return next(mutable{s, &mute})
+				})
+				events := r.Watch(r.timeout(10*time.Minute), "k")
+				other := r.another()
+				time.Sleep(10 * time.Second) // the bubble's clock
+				before := first.Calls(pb.KV_Range_FullMethodName)
+				time.Sleep(time.Minute)
+				if n := first.Calls(pb.KV_Range_FullMethodName) - before; n < 30 || n > 61 {
+					t.Errorf("the member was asked %d times in a minute, want about once a second", n)
+				}
+				silence(first, &mute)
+				start := time.Now()
+				if _, err := other.Put(r.timeout(time.Minute), "k", "v"); err != nil {
+					t.Fatal(err)
+				}
+				resp := <-events
+				if d := time.Since(start); resp.Err() != nil || len(resp.Events) != 1 || d > 1500*time.Millisecond {
+					t.Errorf("got %v after %v, want the event within 1.5 s", resp, d)
+				}
+				first.Thaw()
+			})
+		})
+	}
+}
+
+// mutable is a stream of watches whose events can be held back.
+type mutable struct {
+	grpc.ServerStream
+	mute *atomic.Bool
+}
+
+func (m mutable) SendMsg(msg any) error {
+	if r, ok := msg.(*pb.WatchResponse); ok && len(r.GetEvents()) > 0 && m.mute.Load() {
+		return nil
+	}
+	return m.ServerStream.SendMsg(msg)
 }
 
 // A waiter gets the lock soon after it is free, whatever has become of its member.
