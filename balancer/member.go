@@ -2,6 +2,7 @@ package balancer
 
 import (
 	"cmp"
+	"context"
 	"sync/atomic"
 	"time"
 
@@ -66,6 +67,14 @@ type tier struct {
 
 func (t tier) compare(u tier) int {
 	return cmp.Or(cmp.Compare(t.rank, u.rank), cmp.Compare(t.priority, u.priority))
+}
+
+// life is that of m's connection, as picks hand it out.
+func (m *member) life() context.Context {
+	if !m.ready() {
+		return nil
+	}
+	return m.link.life
 }
 
 func (m *member) ready() bool { return m.state == connectivity.Ready }

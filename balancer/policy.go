@@ -390,10 +390,7 @@ func (p *policy) publishLocked() {
 	now := time.Now()
 	rows := make([]row, len(p.members))
 	for i, m := range p.members {
-		rows[i] = row{m, m.role, m.state, m.since, m.shunTill, m.usable(now), p.leadsLocked(m), nil}
-		if m.ready() {
-			rows[i].life = m.link.life
-		}
+		rows[i] = row{m, m.role, m.state, m.since, m.shunTill, m.usable(now), p.leadsLocked(m), m.life()}
 	}
 	if state == p.state && p.held == p.shownHeld && slices.Equal(rows, p.shown) {
 		return

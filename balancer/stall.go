@@ -265,6 +265,10 @@ func (p *policy) judgeLocked(l *link, beside *member, v verdict, start time.Time
 			m.muteTill = time.Now().Add(muteTime)
 			beside.muteTill = m.muteTill
 		}
+		// Both connections to the only address may have reached one member.
+		if p.single && beside != nil && current && beside.id.Load() == m.id.Load() && beside.ready() && p.rollLocked(beside, time.Now()) {
+			p.dropLocked(beside)
+		}
 		if current && p.takesLocked(m) {
 			p.troubleLocked(start)
 		}

@@ -42,7 +42,7 @@ func TestHedgesKeepToTheirCalls(t *testing.T) {
 			for time.Now().Before(end) {
 				var err error
 				if i < 8 {
-					_, err = c.Put(context.Background(), fmt.Sprint("k", i), "v") //nolint:usetesting // without an end, as programs have it
+					_, err = c.Put(context.Background(), fmt.Sprint("k", i), "v") // without an end, as programs have it
 				} else {
 					_, err = c.Get(t.Context(), "k")
 				}

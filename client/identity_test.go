@@ -26,13 +26,19 @@ const vip = "vip:2379"
 // reaches the next member.
 func runBehindOne(t *testing.T, members int, test func(r *rig, dials *atomic.Int32)) {
 	t.Helper()
+	runBehind(t, members, func(n int) int { return n % members }, test)
+}
+
+// runBehind is runBehindOne where pick says which member the n-th connection reaches.
+func runBehind(t *testing.T, members int, pick func(n int) int, test func(r *rig, dials *atomic.Int32)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		cluster := fakeetcd.Start(t, members)
 		var dials atomic.Int32
 		c, err := client.New(client.Config{
 			Endpoints: []string{vip},
 			DialOptions: []grpc.DialOption{grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-				n := int(dials.Add(1)-1) % members
+				n := pick(int(dials.Add(1) - 1))
 				return cluster.Dialer()(ctx, cluster.Member(n).Addr())
 			})},
 		})
@@ -87,6 +93,24 @@ func TestOneAddressOfManyMembers(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Both connections may have reached one member in spite of that. When it does not serve
+// any more another one is looked for.
+func TestOneAddressThatLedToOneMember(t *testing.T) {
+	pick := func(n int) int { return max(0, n-3) % 3 } // the first four reach one
+	runBehind(t, 3, pick, func(r *rig, _ *atomic.Int32) {
+		t := r.t
+		time.Sleep(10 * time.Second) // the bubble's clock
+		r.cluster.Member(0).Intercept(hangAllBut(healthCheck))
+		start := time.Now()
+		if _, err := r.get(r.timeout(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		if d := time.Since(start); d > 1500*time.Millisecond {
+			t.Errorf("a get took %v, want a suspicion, a probe, and a connection", d)
+		}
+	})
 }
 
 // servedBy is the ID of the member that answers a read.
