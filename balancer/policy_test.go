@@ -81,7 +81,7 @@ func (r *rig) state(addrs ...string) resolver.State {
 	}
 	return balancer.Attach(s, balancer.Options{
 		Table: r.table, Logger: slog.New(slog.DiscardHandler),
-		Pulse:     -1, // the tests say what is asked
+		Pulse:     -1,                            // the tests say what is asked
 		OneMember: len(r.cluster.Members()) == 1, // what such tests say of the member is not true of a second connection
 	})
 }

@@ -52,14 +52,15 @@ func TestNothingButAWatch(t *testing.T) {
 	}
 }
 
-// mutable is a stream of watches whose events can be held back.
+// mutable is a stream of watches whose messages can be held back: those of this fake would
+// tell a revision that a member without its peers does not know.
 type mutable struct {
 	grpc.ServerStream
 	mute *atomic.Bool
 }
 
 func (m mutable) SendMsg(msg any) error {
-	if r, ok := msg.(*pb.WatchResponse); ok && len(r.GetEvents()) > 0 && m.mute.Load() {
+	if _, ok := msg.(*pb.WatchResponse); ok && m.mute.Load() {
 		return nil
 	}
 	return m.ServerStream.SendMsg(msg)
