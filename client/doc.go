@@ -38,6 +38,12 @@
 // While no member is known to have a leader and a quorum, what would change something
 // waits, unsent, and so certain not to have been applied.
 //
+// A member that falls silent, or can't serve while another can, is left at once: by new
+// requests, by streams that can be opened again, and by what may be sent again. A write
+// that is under way there keeps its connection until it is answered, its context ends, it
+// is known to be lost, or its patience is over (Config.WritePatience) while another member
+// serves. Bytes that move on the connection are a sign of life.
+//
 // # What an error means
 //
 // A failed call returns an *Error, which wraps etcd's own error where there is
