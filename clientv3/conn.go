@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	"go.etcd.io/etcd/api/v3/version"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
@@ -15,6 +14,10 @@ import (
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/clientv3/internal/bare"
 )
+
+// apiVersion is what clientv3 3.7 says of itself (version.APIVersion of etcd's api
+// module, whose package would bring another module along).
+const apiVersion = "3.7"
 
 // plainConn has the errors of clientv3's services.
 type plainConn struct{ grpc.ClientConnInterface }
@@ -54,7 +57,7 @@ func withVersion(ctx context.Context) context.Context {
 	if md == nil {
 		md = metadata.MD{}
 	}
-	md.Set(rpctypes.MetadataClientAPIVersionKey, version.APIVersion)
+	md.Set(rpctypes.MetadataClientAPIVersionKey, apiVersion)
 	return metadata.NewOutgoingContext(ctx, md)
 }
 
