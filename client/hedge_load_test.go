@@ -29,7 +29,7 @@ func TestHedgesKeepToTheirCalls(t *testing.T) {
 	defer c.Close()
 	for _, m := range cluster.Members() {
 		m.Intercept(func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {
-			if method == pb.KV_Range_FullMethodName && rand.N(5) == 0 {
+			if method == pb.KV_Range_FullMethodName && rand.N(20) == 0 {
 				time.Sleep(50*time.Millisecond + rand.N(200*time.Millisecond)) // about as long as hedges wait
 			}
 			return next()
