@@ -62,13 +62,15 @@ func (p *policy) settleLocked(l *link, now time.Time) (in time.Duration, ok bool
 		l.verdict = nil // it serves after all
 		return 0, false
 	}
-	if l.motion.moves(&l.wire, l.clock.at(now)) {
-		return motionTime, true
+	l.motion.moves(&l.wire, l.clock.at(now))
+	moved := l.motion.last
+	if !l.silent() {
+		moved = l.motion.out // what comes in is something else's: the member answers, and can't serve
 	}
 	patience, served := p.opts.patience(), p.servedSinceLocked(l)
 	next := time.Duration(-1)
 	given, kept, stuck := l.calls.giveUp(l.verdict, func(a *Attempt, k kind) bool {
-		since := max(a.start, l.motion.last)
+		since := max(a.start, moved)
 		switch {
 		case !l.dooms(a):
 			return false

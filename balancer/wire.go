@@ -127,6 +127,7 @@ func (t *tapped) Close() error {
 type motion struct {
 	received, left uint64 // as of the last movement
 	last           int64  // when that was
+	out            int64  // when something left last
 }
 
 // A connection stands still when it has carried less than motionBytes within
@@ -143,8 +144,11 @@ func (m *motion) begin(w *wire) { m.received, m.left = w.received.Load(), w.left
 // moves reports whether bytes have moved of late. It must be asked now and then.
 func (m *motion) moves(w *wire, now int64) bool {
 	received, left := w.received.Load(), w.left()
-	if received-m.received >= motionBytes || left >= m.left+motionBytes {
-		*m = motion{received, left, now}
+	if left >= m.left+motionBytes {
+		m.left, m.last, m.out = left, now, now
+	}
+	if received-m.received >= motionBytes {
+		m.received, m.last = received, now
 	}
 	return m.last != 0 && now-m.last < int64(motionTime)
 }
