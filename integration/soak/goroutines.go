@@ -27,7 +27,7 @@ func stacks() []string {
 	var found []string
 	for s := range bytes.SplitSeq(buf, []byte("\n\n")) {
 		stack := string(s)
-		if !strings.Contains(stack, "/integration/proxy.") && !strings.Contains(stack, "/integration/cluster.") && !strings.Contains(stack, "/integration/grpcproxy.") {
+		if !strings.Contains(stack, "/integration/proxy.") && !strings.Contains(stack, "/integration/cluster.") && !strings.Contains(stack, "/integration/grpcproxy.") && !strings.Contains(stack, "/integration/frontproxy.") {
 			found = append(found, stack)
 		}
 	}

@@ -30,7 +30,7 @@ func main() {
 	faults := flag.String("faults", "", "the faults, separated by commas: "+strings.Join(chaos.Names(), ", ")+"; empty means all")
 	flag.DurationVar(&o.least, "least", 0, "the shortest fault, and the shortest healthy time")
 	flag.DurationVar(&o.most, "most", 0, "the longest; 0 for both means 500ms and 6s")
-	flag.StringVar(&o.through, "through", "", "what clients go through: "+grpcProxy+", which is killed now and then as well; empty means to the members")
+	flag.StringVar(&o.through, "through", "", "what clients go through: "+strings.Join(ways(), ", ")+" (the first is killed now and then as well); empty means to the members")
 	flag.Parse()
 	o.checks = strings.Split(*names, ",")
 	if *faults != "" {

@@ -22,7 +22,7 @@ type options struct {
 	seed        uint64
 	checks      []string
 	faults      []string
-	through     string        // grpcProxy, or empty
+	through     string        // one of ways, or empty
 	least, most time.Duration // of faults and of healthy times; 0 means chaos's own
 	log         func(format string, args ...any)
 }
@@ -76,8 +76,8 @@ func soak(ctx context.Context, o options) (string, error) {
 			return "", fmt.Errorf("soak: no check is called %q; there are coordination and watch", name)
 		}
 	}
-	if o.through != "" && o.through != grpcProxy {
-		return "", fmt.Errorf("soak: clients can't go through %q; there is %s", o.through, grpcProxy)
+	if o.through != "" && !slices.Contains(ways(), o.through) {
+		return "", fmt.Errorf("soak: clients can't go through %q; there are %s", o.through, strings.Join(ways(), ", "))
 	}
 	var b strings.Builder
 	var errs []error
@@ -110,7 +110,7 @@ func one(ctx context.Context, o options, run check) (string, error) {
 	if len(violations) > 0 {
 		errs = append(errs, fmt.Errorf("%d violations, such as: %s", len(violations), violations[0]))
 	}
-	text = strings.TrimRight(text, "\n") + "\n" + summary(events) + p.summary()
+	text = strings.TrimRight(text, "\n") + "\n" + summary(events) + p.summary(o.through)
 	if err := leaked(before); err != nil {
 		errs = append(errs, err)
 	} else {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/getcd/getcd/integration/cluster"
+	"github.com/getcd/getcd/integration/frontproxy"
 	"github.com/getcd/getcd/integration/grpcproxy"
 )
 
@@ -19,32 +20,51 @@ const (
 	proxyAway = 2 * time.Second
 )
 
+// ways are what clients can go through: etcd's gRPC proxy, or HAProxy or nginx.
+func ways() []string {
+	all := []string{grpcProxy}
+	for _, k := range frontproxy.Kinds() {
+		all = append(all, string(k))
+	}
+	return all
+}
+
 // passage is what clients go through, and how often it was away. Its zero value is
 // the direct way.
 type passage struct {
 	proxy *grpcproxy.Proxy
+	front *frontproxy.Proxy
 	kills int
 }
 
 // startPassage starts what the options name.
 func startPassage(ctx context.Context, c *cluster.Cluster, o options) (*passage, error) {
-	if o.through == "" {
+	switch o.through {
+	case "":
 		return &passage{}, nil
+	case grpcProxy:
+		p, err := grpcproxy.Start(ctx, grpcproxy.Config{Endpoints: c.Endpoints()})
+		return &passage{proxy: p}, err
+	default:
+		p, err := frontproxy.Start(ctx, frontproxy.Config{Kind: frontproxy.Kind(o.through), Targets: c.Endpoints()})
+		return &passage{front: p}, err
 	}
-	p, err := grpcproxy.Start(ctx, grpcproxy.Config{Endpoints: c.Endpoints()})
-	return &passage{proxy: p}, err
 }
 
 // endpoints are where clients go.
 func (p *passage) endpoints(c *cluster.Cluster) []string {
-	if p.proxy == nil {
+	switch {
+	case p.proxy != nil:
+		return []string{p.proxy.Endpoint()}
+	case p.front != nil:
+		return []string{p.front.Address()}
+	default:
 		return c.Endpoints()
 	}
-	return []string{p.proxy.Endpoint()}
 }
 
-// disturb kills the proxy now and then and starts it again, until faulty ends.
-// Then it serves.
+// disturb kills etcd's proxy now and then and starts it again, until faulty ends.
+// Then it serves. The others stay; their members fail.
 func (p *passage) disturb(ctx, faulty context.Context, o options) error {
 	if p.proxy == nil {
 		return nil
@@ -79,15 +99,23 @@ func wait(ctx context.Context, d time.Duration) bool {
 }
 
 func (p *passage) stop() error {
-	if p.proxy == nil {
+	switch {
+	case p.proxy != nil:
+		return p.proxy.Stop()
+	case p.front != nil:
+		return p.front.Stop()
+	default:
 		return nil
 	}
-	return p.proxy.Stop()
 }
 
-func (p *passage) summary() string {
-	if p.proxy == nil {
+func (p *passage) summary(through string) string {
+	switch {
+	case p.proxy != nil:
+		return fmt.Sprintf("clients went through %s, which was killed %d times\n", through, p.kills)
+	case p.front != nil:
+		return fmt.Sprintf("clients went through %s\n", through)
+	default:
 		return ""
 	}
-	return fmt.Sprintf("clients went through %s, which was killed %d times\n", grpcProxy, p.kills)
 }
