@@ -210,6 +210,12 @@ func TestLeaderKilledWithRequestsUnderWay(t *testing.T) {
 	if err := leader.Kill(); err != nil {
 		t.Fatal(err)
 	}
+	// A write before the client has read the connection's end would be one under way.
+	eventually(t, "the connection's end is noticed", func() bool {
+		return !slices.ContainsFunc(cl.Endpoints(), func(s balancer.Status) bool {
+			return s.Role == balancer.Active && s.Address == leader.ClientLink().Address()
+		})
+	})
 	if _, err := cl.Put(timeout(t), "k", "after"); err != nil {
 		t.Errorf("a write after the leader's death: %v, want it to wait and succeed", err)
 	}

@@ -423,6 +423,10 @@ func TestInsightPage(t *testing.T) {
 			}
 		}
 	}
+	seen++ // the one that the hand-over of records makes by itself (client/logging.go)
+	if !strings.Contains(page, "etcd: log records dropped") {
+		t.Error("the page does not say what records that were dropped are told by")
+	}
 	if n := strings.Count(page, "\n| Debug |") + strings.Count(page, "\n| Info |") + strings.Count(page, "\n| Warn |"); n != seen {
 		t.Errorf("the page has %d records, want the %d that there are", n, seen)
 	}
