@@ -2,6 +2,8 @@ package etcdctltest
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"syscall"
@@ -9,6 +11,7 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/getcd/getcd/integration/cluster"
 )
@@ -64,6 +67,22 @@ func (b *bench) until(t *testing.T, n int64) func() {
 	}
 }
 
+// stand makes somebody stand, or propose, with this lease: getcd counts only keys that
+// are named after a lease which they are bound to.
+func (b *bench) stand(t *testing.T, lease int64, proposal string) func() {
+	t.Helper()
+	return func() {
+		_, err := b.lease.LeaseGrant(t.Context(), &pb.LeaseGrantRequest{ID: lease, TTL: 600})
+		if err != nil && !errors.Is(rpctypes.Error(err), rpctypes.ErrLeaseExist) {
+			t.Error(err)
+		}
+		key := fmt.Appendf(nil, "resource/%x", lease)
+		if _, err := b.kv.Put(t.Context(), &pb.PutRequest{Key: key, Value: []byte(proposal), Lease: lease}); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // shownPair is what comes, one after the other, when a format shows one pair.
 func shownPair(value, format string) []string {
 	if format == "fields" {
@@ -87,13 +106,13 @@ func (b *bench) lead(t *testing.T) {
 		}
 		// Who waits leads when the one before has gone.
 		d.steps = []step{
-			{do: b.put(t, "resource/1", "first")},
+			{do: b.stand(t, 1, "first")},
 			{do: b.until(t, 2)},
 			{do: b.del(t, "resource/1"), await: end},
 		}
 		b.elected(t, 0, d)
 		// Who gives up waiting leaves nothing behind.
-		d.steps = []step{{do: b.put(t, "resource/1", "first")}, {do: b.until(t, 2)}}
+		d.steps = []step{{do: b.stand(t, 1, "first")}, {do: b.until(t, 2)}}
 		b.elected(t, 1, d)
 	}
 	// Who loses the lease leads no more, and says so; etcdctl does too, but it takes
@@ -115,13 +134,13 @@ func (b *bench) listen(t *testing.T) {
 			b.elected(t, 1, dialogue{
 				invocation: at(words("elect", "resource", flag, "-w="+format)),
 				steps: []step{
-					{do: b.put(t, "resource/1", "the first"), await: end("the first")},
-					{do: b.put(t, "resource/1", "once more"), await: end("once more")},
-					{do: b.put(t, "resource/2", "the second")}, // who waits
-					{do: b.put(t, "resource/1", "and again"), await: end("and again")},
+					{do: b.stand(t, 1, "the first"), await: end("the first")},
+					{do: b.stand(t, 1, "once more"), await: end("once more")},
+					{do: b.stand(t, 2, "the second")}, // who waits
+					{do: b.stand(t, 1, "and again"), await: end("and again")},
 					{do: b.del(t, "resource/1"), await: end("the second")},
 					{do: b.del(t, "resource/2")},
-					{do: b.put(t, "resource/3", "the third"), await: end("the third")},
+					{do: b.stand(t, 3, "the third"), await: end("the third")},
 				},
 			})
 		}
@@ -157,7 +176,7 @@ func (b *bench) signals(t *testing.T) {
 		// Who waits for a lock that another one has.
 		b.elected(t, 1, dialogue{
 			invocation: at(words("lock", "resource", "echo", "never")), end: sig,
-			steps: []step{{do: b.put(t, "resource/1", "")}, {do: b.until(t, 2)}},
+			steps: []step{{do: b.stand(t, 1, "")}, {do: b.until(t, 2)}},
 		})
 		b.wipe(t)
 		if _, err := b.lease.LeaseGrant(t.Context(), &pb.LeaseGrantRequest{ID: 0x1234, TTL: 100}); err != nil {
