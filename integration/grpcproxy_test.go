@@ -238,7 +238,9 @@ func TestGRPCProxyLeases(t *testing.T) {
 	}
 	defer k.Close()
 
-	locker, err := lock.NewLocker(cl.Conn(), lock.Config{})
+	// The proxy answers a renewal up to a third of the TTL late, which a request may take
+	// then (docs/behaviour.md).
+	locker, err := lock.NewLocker(cl.Conn(), lock.Config{TTL: 16 * time.Second, Retries: 1, Heartbeat: time.Second, RequestTimeout: 6 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
