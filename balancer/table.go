@@ -147,8 +147,8 @@ type Options struct {
 	// 2 s.
 	Patience time.Duration
 	// Pulse is for how long a connection with nothing but calls that wait may be silent
-	// before its member is asked whether it is there. 0 means 1 s; negative means for
-	// ever.
+	// before its member is asked for a linearizable read. 0 means 1 s; a negative value
+	// means that it is never asked.
 	Pulse time.Duration
 	// Cluster is the ID of the only cluster whose members are used. 0 means that of the
 	// first member that answers, unless AnyCluster is set.

@@ -84,9 +84,10 @@ type Config struct {
 	// once.
 	WritePatience time.Duration
 	// HeartbeatInterval is for how long a connection may carry nothing, while a watch, a
-	// lock or something else waits on it, before its member is asked whether it is
-	// there. So that long it takes at most to look after a member which has fallen
-	// silent under a client that only waits. 0 means 1 s; a negative value means never.
+	// lock or something else waits on it, before its member is asked for a small
+	// linearizable read. A client that only waits notices a member that has fallen
+	// silent, or lost its peers, about that long afterwards. 0 means 1 s; a negative
+	// value means never.
 	HeartbeatInterval time.Duration
 
 	// ClusterID is the ID of the cluster that the client is for, as response headers
