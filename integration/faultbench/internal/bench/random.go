@@ -16,6 +16,9 @@ import (
 const (
 	randomLeast = 500 * time.Millisecond
 	randomMost  = 6 * time.Second
+	// randomRepair is how long a repair may take: a member that was killed replays its
+	// log and catches up, which takes minutes when the values are large.
+	randomRepair = 5 * time.Minute
 )
 
 // randomly makes one fault of many: each is done to a random member, with healthy
@@ -131,7 +134,7 @@ func (d draw) do(ctx context.Context, s *stage) (*report.Mishap, error) {
 		return nil, fmt.Errorf("random fault %d, %s: %w", d.sequence, d.fault.name, err)
 	}
 	err := sleep(ctx, d.lasting)
-	repair, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	repair, cancel := context.WithTimeout(context.WithoutCancel(ctx), randomRepair)
 	defer cancel()
 	one.Until = report.Seconds(time.Since(s.origin))
 	if failed := errors.Join(d.fault.end(repair, at), at.close(repair), s.cluster.WaitHealthy(repair)); failed != nil {

@@ -32,13 +32,13 @@ func Run(ctx context.Context, cfg Config) (rep *report.Report, err error) {
 		defer func() { err = errors.Join(err, secure.close()) }()
 		to.tls, files = secure.clients, secure.members
 	}
-	// Large values fill the database, and members keep the entries between snapshots
-	// in memory.
+	// Large values fill the database, which a restarted member reads whole, and members
+	// keep the entries between snapshots in memory.
 	var quota int64
 	var flags []string
 	if cfg.MostValue > 0 {
 		quota = 16 << 30
-		flags = []string{"--max-request-bytes=4194304", "--snapshot-count=500", "--auto-compaction-mode=revision", "--auto-compaction-retention=500"}
+		flags = []string{"--max-request-bytes=4194304", "--snapshot-count=500", "--auto-compaction-mode=periodic", "--auto-compaction-retention=1m"}
 	}
 	c, err := cluster.Start(ctx, cluster.Config{
 		ClientTLS:         files,
