@@ -1,6 +1,10 @@
 package client
 
 import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -79,5 +83,24 @@ func TestWhatProvesNothing(t *testing.T) {
 		if !classify(m, nil, false).proves {
 			t.Errorf("%s: said to prove nothing", m)
 		}
+	}
+}
+
+// The list is what a real member without its peers is asked for
+// (integration/agreement_test.go): it must answer none of it.
+func TestWhatProvesAgreement(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("testdata", "proves.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for m := range methods {
+		if classify(m, nil, false).proves {
+			got = append(got, m)
+		}
+	}
+	slices.Sort(got)
+	if want := strings.Fields(string(text)); !slices.Equal(got, want) {
+		t.Errorf("methods that prove an agreement:\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }

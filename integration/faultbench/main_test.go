@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -81,15 +82,16 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// TestRunAlone has clients that do nothing but watch, or wait for a lock.
+// TestRunAlone has clients that do nothing but watch, or wait for a lock, when their
+// member dies, and when it falls silent: getcd is told within 1.5 s (-check).
 func TestRunAlone(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	dir := t.TempDir()
 	var stdout, stderr bytes.Buffer
 	status := run(ctx, []string{
-		"-clients", "getcd,clientv3,dropin", "-faults", "kill", "-roles", "follower", "-kinds", "only-watch,only-lock",
-		"-fault-time", "3s", "-warm-up", "500ms", "-recovery", "1s", "-json", filepath.Join(dir, "report.json"),
+		"-clients", "getcd,clientv3,dropin", "-faults", "kill,blackhole", "-roles", "follower", "-kinds", "only-watch,only-lock",
+		"-fault-time", "3s", "-warm-up", "500ms", "-recovery", "1s", "-check", "-json", filepath.Join(dir, "report.json"),
 	}, &stdout, &stderr)
 	if status != 0 {
 		t.Fatalf("got the exit status %d, want 0; output:\n%s%s", status, stdout.String(), stderr.String())
@@ -103,8 +105,14 @@ func TestRunAlone(t *testing.T) {
 	if err := json.Unmarshal(text, &rep); err != nil {
 		t.Fatal(err)
 	}
-	if len(rep.Cells) != 2 || rep.Cells[0].Name() != "kill-follower-only-watch" || rep.Cells[1].Name() != "kill-follower-only-lock" {
-		t.Fatalf("got %+v, want a cell for the watch and one for the lock", rep.Cells)
+	var names []string
+	for _, c := range rep.Cells {
+		names = append(names, c.Name())
+	}
+	if want := []string{
+		"kill-follower-only-watch", "kill-follower-only-lock", "blackhole-follower-only-watch", "blackhole-follower-only-lock",
+	}; !slices.Equal(names, want) {
+		t.Fatalf("got the cells %q, want %q", names, want)
 	}
 	for _, r := range rep.Cells[1].Rows {
 		if r.OK != 1 || r.Failed != 0 || r.Gap <= 0 || r.Gap > report.Seconds(2*time.Second) {

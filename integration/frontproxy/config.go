@@ -33,6 +33,9 @@ type Config struct {
 	// Requests is after how many requests NginxGRPC ends a connection with GOAWAY;
 	// 0 means nginx's own 1,000.
 	Requests int
+	// Body is how many bytes the body of a request to NginxGRPC may have; 0 means any
+	// number.
+	Body int
 }
 
 func (c Config) withDefaults() Config {
@@ -54,6 +57,9 @@ func (c Config) validate() error {
 	}
 	if c.Requests < 0 {
 		return fmt.Errorf("frontproxy: Config.Requests is %d: must be positive, or 0 for 1000", c.Requests)
+	}
+	if c.Body < 0 {
+		return fmt.Errorf("frontproxy: Config.Body is %d: must be positive, or 0 for no limit", c.Body)
 	}
 	return nil
 }
@@ -128,7 +134,7 @@ http {
 	}
 	server {
 		listen %[2]s http2;
-		client_max_body_size 0;
+		client_max_body_size %[5]d;
 		keepalive_requests %[4]d;
 		keepalive_timeout %[3]ds;
 		client_body_timeout %[3]ds;
@@ -139,5 +145,5 @@ http {
 			grpc_send_timeout %[3]ds;
 		}
 	}
-}`, servers, address, int(c.Idle.Seconds()), c.Requests)
+}`, servers, address, int(c.Idle.Seconds()), c.Requests, c.Body)
 }

@@ -2,12 +2,15 @@ package frontproxy_test
 
 import (
 	"context"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	lockpb "go.etcd.io/etcd/server/v3/etcdserver/api/v3lock/v3lockpb"
 
+	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/integration/cluster"
 	"github.com/getcd/getcd/integration/frontproxy"
 )
@@ -141,7 +144,27 @@ func TestProxyAnswersByItself(t *testing.T) {
 				t.Fatal(err)
 			}
 			l.stop(direct)
+			if !slices.ContainsFunc(l.doubts, func(err error) bool { return byProxy.MatchString(err.Error()) }) {
+				t.Errorf("none of %d doubts names a status of the proxy's own", len(l.doubts))
+			}
 		})
+	}
+}
+
+var byProxy = regexp.MustCompile(`status code .*\b50[234]\b`)
+
+// A value that the proxy finds too large never reaches a member: the put has failed for
+// certain, and the error says who refused it, without the proxy's page.
+func TestProxyFindsAValueTooLarge(t *testing.T) {
+	c := startCluster(t, false)
+	p := behind(t, c, frontproxy.Config{Kind: frontproxy.NginxGRPC, Body: 1 << 20})
+	cl := dial(t, p.Address())
+	_, err := cl.Put(timeout(t), "k", strings.Repeat("v", 1<<20+1))
+	if err == nil || client.IsAmbiguous(err) || !strings.Contains(err.Error(), "413") || strings.Contains(strings.ToLower(err.Error()), "<html") {
+		t.Errorf("got %v (ambiguous: %v), want a certain error that names the status 413 and has no page in it", err, client.IsAmbiguous(err))
+	}
+	if resp, err := cl.Get(timeout(t), "k"); err != nil || len(resp.Kvs) > 0 {
+		t.Errorf("then: got %v, %v, want no key", resp, err)
 	}
 }
 

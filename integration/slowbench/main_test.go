@@ -26,7 +26,7 @@ func TestRun(t *testing.T) {
 	dir := t.TempDir()
 	var stdout, stderr bytes.Buffer
 	status := run(t.Context(), []string{
-		"-run", "put 1 of 100 kB, 0.2", "-count", "2",
+		"-run", "put 1 of 100 kB, 0.2", "-count", "2", "-check",
 		"-json", filepath.Join(dir, "slow.json"), "-markdown", filepath.Join(dir, "slow.md"),
 	}, &stdout, &stderr)
 	if status != 0 {
@@ -54,9 +54,11 @@ func TestRun(t *testing.T) {
 			continue
 		}
 		const least = 0.4 // 100 kB at 0.2 MB/s need 0.5 s
-		for _, r := range results {
-			if r.OK != 1 || r.Failed != 0 || r.Seconds < least {
-				t.Errorf("%s: got %+v of clientv3, want a call that took the line's time", row.Case, r)
+		for client, results := range row.Results {
+			for _, r := range results {
+				if r.OK != 1 || r.Failed != 0 || r.Seconds < least {
+					t.Errorf("%s: got %+v of %s, want a call that took the line's time", row.Case, r, client)
+				}
 			}
 		}
 	}
@@ -66,6 +68,20 @@ func TestRun(t *testing.T) {
 	}
 	if want := "| put 1 of 100 kB, 0.2 MB/s, 1 endpoint | "; !strings.Contains(string(page), want) {
 		t.Errorf("want %q in the page", want)
+	}
+}
+
+// TestLargeIsNotLost sends a value, and reads a range, for longer than a silent member
+// is waited for: on real connections, whose bytes the system counts.
+func TestLargeIsNotLost(t *testing.T) {
+	var stdout, stderr bytes.Buffer
+	args := []string{"-check", "-run", "put 1 of 1.4 MB, 0.2 MB/s, 3|range 1 of 20 MB, 2 MB/s each"}
+	if status := run(t.Context(), args, &stdout, &stderr); status != 0 {
+		t.Fatalf("got the exit status %d, want 0; output:\n%s%s", status, stdout.String(), stderr.String())
+	}
+	t.Logf("the table:\n%s", stdout.String())
+	if want := "2 of 2: "; !strings.Contains(stderr.String(), want) {
+		t.Errorf("got the progress %q, want %q in it", stderr.String(), want)
 	}
 }
 

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -8,6 +10,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/getcd/getcd/integration/cluster"
+	"github.com/getcd/getcd/integration/frontproxy"
 	"github.com/getcd/getcd/integration/grpcproxy"
 )
 
@@ -17,23 +20,35 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-func short(t *testing.T, check string, seed uint64) {
+func short(t *testing.T, check, through string, seed uint64) {
 	t.Helper()
 	text, err := soak(t.Context(), options{
-		lasting: 12 * time.Second, seed: seed, checks: []string{check},
+		lasting: 12 * time.Second, seed: seed, checks: []string{check}, through: through,
 		least: 200 * time.Millisecond, most: 1500 * time.Millisecond, log: t.Logf,
 	})
 	t.Log(text)
+	if errors.Is(err, exec.ErrNotFound) {
+		t.Skipf("NOT TESTED through %s: %v", through, err)
+	}
 	if err != nil {
 		t.Error(err)
 	}
 }
 
 // TestWatch is a short run of the check of watches.
-func TestWatch(t *testing.T) { short(t, "watch", 1) }
+func TestWatch(t *testing.T) { short(t, "watch", "", 1) }
 
 // TestCoordination is a short run of the check of locks, elections and queues.
-func TestCoordination(t *testing.T) { short(t, "coordination", 1) }
+func TestCoordination(t *testing.T) { short(t, "coordination", "", 1) }
+
+// TestThrough is a short run of both through a proxy of each kind.
+func TestThrough(t *testing.T) {
+	for i, way := range []string{grpcProxy, string(frontproxy.HAProxyTCP), string(frontproxy.NginxGRPC)} {
+		for _, check := range []string{"watch", "coordination"} {
+			t.Run(way+", "+check, func(t *testing.T) { short(t, check, way, uint64(i)+2) })
+		}
+	}
+}
 
 // TestUnknownThrough names what there is.
 func TestUnknownThrough(t *testing.T) {
