@@ -21,8 +21,8 @@ import (
 //
 //   - its connection has ended, or its context; grpc sees to these;
 //   - its member is silent, or can't serve, another member has served since, and the
-//     call has waited for longer than Options.Patience after the last byte that moved
-//     on the connection: its own last byte had not left before, for all one knows;
+//     call has waited for longer than Options.Patience since bytes queued on the
+//     connection and left: its own last byte had not left before, for all one knows;
 //   - its member has lost it: it serves reads that were begun in a newer raft term
 //     than that in which the call was sent, whose proposal went to a leader that is no
 //     more; or it serves, and the call waits for much longer than slowness explains.
@@ -63,9 +63,9 @@ func (p *policy) settleLocked(l *link, now time.Time) (in time.Duration, ok bool
 		return 0, false
 	}
 	l.motion.moves(&l.wire, l.clock.at(now))
-	moved := l.motion.last
-	if !l.silent() {
-		moved = l.motion.out // what comes in is something else's: the member answers, and can't serve
+	moved := l.motion.out
+	if l.silent() {
+		moved = max(moved, l.motion.in) // otherwise what comes in is something else's: the member answers, and can't serve
 	}
 	patience, served := p.opts.patience(), p.servedSinceLocked(l)
 	next := time.Duration(-1)

@@ -14,6 +14,7 @@ import (
 // may break.
 type wire struct {
 	received atomic.Uint64 // bytes that came in
+	given    atomic.Uint64 // bytes that were to be written, the present Write's included
 	sent     atomic.Uint64 // bytes that the kernel took
 	failed   atomic.Bool   // reading or writing has failed, or the connection was closed
 
@@ -99,6 +100,7 @@ func (t *tapped) Read(p []byte) (int, error) {
 
 // Write implements net.Conn.
 func (t *tapped) Write(p []byte) (n int, err error) {
+	t.wire.given.Add(uint64(len(p)))
 	for {
 		piece := p[n:]
 		if t.pieces && len(piece) > motionBytes {
@@ -123,11 +125,16 @@ func (t *tapped) Close() error {
 	return t.Conn.Close()
 }
 
-// motion tells whether bytes move on a connection, in either direction.
+// motion tells whether bytes move on a connection, in either direction, and when
+// something came in, or left that had to queue.
 type motion struct {
 	received, left uint64 // as of the last movement
 	last           int64  // when that was
-	out            int64  // when something left last
+	in             int64  // when something came in last
+
+	queued bool   // something waited to leave when it was looked at last
+	before uint64 // how much had left as of out, or of begin
+	out    int64  // when something left last while more waited
 }
 
 // A connection stands still when it has carried less than motionBytes within
@@ -139,16 +146,29 @@ const (
 )
 
 // begin forgets what moved before now.
-func (m *motion) begin(w *wire) { m.received, m.left = w.received.Load(), w.left() }
+func (m *motion) begin(w *wire) {
+	m.received, m.left = w.received.Load(), w.left()
+	m.before, m.queued = m.left, w.queues(m.left)
+}
 
 // moves reports whether bytes have moved of late. It must be asked now and then.
 func (m *motion) moves(w *wire, now int64) bool {
 	received, left := w.received.Load(), w.left()
 	if left >= m.left+motionBytes {
-		m.left, m.last, m.out = left, now, now
+		m.left, m.last = left, now
 	}
 	if received-m.received >= motionBytes {
-		m.received, m.last = received, now
+		m.received, m.last, m.in = received, now, now
 	}
+	// Small requests that leave as they come say nothing of a large one: that one has
+	// left before them, or waits, and then more of it does.
+	queues := w.queues(left)
+	if (m.queued || queues) && left >= m.before+motionBytes {
+		m.before, m.out = left, now
+	}
+	m.queued = queues
 	return m.last != 0 && now-m.last < int64(motionTime)
 }
+
+// queues reports whether bytes wait to leave, of which left have left.
+func (w *wire) queues(left uint64) bool { return w.given.Load() >= left+motionBytes }
