@@ -14,6 +14,9 @@ const (
 	// freedAfter is from the fault's first moment until the holder frees the lock.
 	// Later the waiter may know by chance what is wrong.
 	freedAfter = 500 * time.Millisecond
+	// freeTimeout is how long the holder waits before it frees the lock again.
+	freeTimeout = 500 * time.Millisecond
+	freePause   = 20 * time.Millisecond
 	// holderTTL is the time to live of the holder's lease in seconds; nobody renews it.
 	holderTTL = 600
 )
@@ -89,8 +92,18 @@ func (w *worker) holdLock(ctx context.Context, name string) (free func(context.C
 		return nil, fmt.Errorf("the holder's key: %w", err)
 	}
 	return func(ctx context.Context) error {
-		kv, _ := w.healthy(true) // the fault may have hit the member of before
-		_, err := kv.DeleteRange(ctx, &pb.DeleteRangeRequest{Key: []byte(key)})
-		return err
+		for {
+			kv, _ := w.healthy(true) // the fault may have hit the member of before
+			try, cancel := context.WithTimeout(ctx, freeTimeout)
+			_, err := kv.DeleteRange(try, &pb.DeleteRangeRequest{Key: []byte(key)})
+			cancel()
+			if err == nil || ctx.Err() != nil {
+				return err
+			}
+			// An election may have lost it. That it has been deleted already is no error.
+			if err := sleep(ctx, freePause); err != nil {
+				return err
+			}
+		}
 	}, nil
 }
