@@ -38,7 +38,7 @@ func Run(ctx context.Context, cfg Config) (rep *report.Report, err error) {
 	var flags []string
 	if cfg.MostValue > 0 {
 		quota = 16 << 30
-		flags = []string{"--max-request-bytes=4194304", "--snapshot-count=500", "--auto-compaction-mode=periodic", "--auto-compaction-retention=1m"}
+		flags = []string{"--max-request-bytes=4194304", "--snapshot-count=100", "--snapshot-catchup-entries=100", "--auto-compaction-mode=periodic", "--auto-compaction-retention=1m"}
 	}
 	c, err := cluster.Start(ctx, cluster.Config{
 		ClientTLS:         files,
