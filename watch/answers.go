@@ -5,6 +5,8 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // heartbeat makes a silent server speak. The answer to a progress request tells
@@ -142,6 +144,8 @@ func (x *machine) refused(st *stream, w *watcher, resp *pb.WatchResponse) {
 		// are resumed on it too. The member is not to be blamed.
 		w.refusals++
 		x.giveUp(st)
+	case ofProxy(err):
+		x.lost(st, status.Error(codes.Unavailable, err.Reason))
 	default:
 		x.end(w, err, false)
 	}

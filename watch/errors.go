@@ -3,6 +3,7 @@ package watch
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -202,6 +203,19 @@ func canceled(reason string) *CanceledError {
 	}
 	return &CanceledError{Reason: reason, Err: err}
 }
+
+// ofProxy reports a refusal that is no member's: etcd's proxy refuses with the text of
+// whatever error its own request has met, such as that a connection of its own broke or
+// that its member has no leader (server/proxy/grpcproxy/watch.go, recvLoop). Members'
+// texts have a prefix, and none of them refuses a watch because it is unavailable.
+func ofProxy(err *CanceledError) bool {
+	if e, ok := errors.AsType[rpctypes.EtcdError](err.Err); ok {
+		return e.Code() == codes.Unavailable
+	}
+	return err.Reason != "" && !slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(err.Err.Error(), p) })
+}
+
+var prefixes = []string{"etcdserver: ", "auth: ", "mvcc: "}
 
 // refusesToken reports an error that another token may cure, which a stream gets
 // when it is opened and keeps for its life.

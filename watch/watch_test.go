@@ -331,6 +331,35 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// Etcd's proxy refuses a watch with the error of its own request to a member. When its
+// member serves again, so does the watch.
+func TestRefusedForTheProxysOwnTrouble(t *testing.T) {
+	for _, reason := range []string{
+		"error reading from server: EOF", "rpc error: code = Unavailable desc = connection error", "context deadline exceeded",
+		rpctypes.ErrNoLeader.Error(), rpctypes.ErrTimeout.Error(), rpctypes.ErrGRPCLeaderChanged.Error(),
+	} {
+		t.Run(reason, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, c, store := single(t)
+				refusals := 0
+				tap(c.Member(0), nil, func(r *pb.WatchResponse) error {
+					if r.Created && refusals < 20 {
+						refusals++
+						r.Canceled, r.WatchId, r.CancelReason = true, -1, reason
+					}
+					return nil
+				})
+				ch := w.Watch(t.Context(), "k", kv.WithRev(1))
+				put(t, store, "k", "v")
+				collect(t, ch, 1)
+				if refusals != 20 {
+					t.Errorf("got %d refusals, want 20", refusals)
+				}
+			})
+		})
+	}
+}
+
 // A stream that refuses a watch and breaks at the same moment (etcd issue 17611).
 func TestRefusedAndBroken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

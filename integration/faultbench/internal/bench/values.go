@@ -69,5 +69,5 @@ func (cfg Config) short(value string) string {
 		}
 		return value
 	}
-	return id
+	return strings.Clone(id) // a part would keep the whole value in memory
 }
