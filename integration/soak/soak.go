@@ -36,7 +36,7 @@ func checks() map[string]check {
 }
 
 func checkWatches(ctx context.Context, c *cluster.Cluster, endpoints []string, o options, stop <-chan struct{}) (string, []string, error) {
-	report, err := watching.Run(ctx, c, watching.Config{Seed: o.seed, For: o.lasting, Stop: stop, Endpoints: endpoints, Log: o.log})
+	report, err := watching.Run(ctx, c, watching.Config{Seed: o.seed, For: o.lasting, Stop: stop, Endpoints: endpoints, Apart: o.through == grpcProxy, Log: o.log})
 	if err != nil {
 		return "", nil, err
 	}

@@ -3,7 +3,7 @@
 //
 //	go run ./integration/frontproxy/table
 //
-// It takes no arguments and some three minutes, and exits with the status 1 when
+// It takes no arguments and some five minutes, and exits with the status 1 when
 // something could not be measured, such as for want of HAProxy or nginx.
 package main
 
@@ -14,6 +14,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -33,20 +34,25 @@ func main() {
 	}
 }
 
-// fault is done to each member in turn, for as long as failing says.
+// fault is done to each member in turn.
 type fault struct {
-	name  string
-	begin func(*cluster.Member) error
-	mend  func(context.Context, *cluster.Member) error
+	name    string
+	lasting time.Duration
+	begin   func(*cluster.Member) error
+	mend    func(context.Context, *cluster.Member) error
 }
 
-const failing = 2 * time.Second
+// healthy is the time before a fault, and after the last one.
+const healthy = time.Second
 
+// A member stalls for less than getcd's patience with a write (2 s), and for longer.
 func faults() []fault {
+	goOn := func(_ context.Context, m *cluster.Member) error { return m.Continue() }
 	return []fault{
-		{"killed", (*cluster.Member).Kill, func(ctx context.Context, m *cluster.Member) error { return m.Restart(ctx) }},
-		{"stalled", (*cluster.Member).Pause, func(_ context.Context, m *cluster.Member) error { return m.Continue() }},
-		{"cut from its peers", (*cluster.Member).CutPeers, func(_ context.Context, m *cluster.Member) error { return m.HealPeers() }},
+		{"killed for 2 s", 2 * time.Second, (*cluster.Member).Kill, func(ctx context.Context, m *cluster.Member) error { return m.Restart(ctx) }},
+		{"stalled for 1.5 s", 1500 * time.Millisecond, (*cluster.Member).Pause, goOn},
+		{"stalled for 5 s", 5 * time.Second, (*cluster.Member).Pause, goOn},
+		{"cut from its peers for 2 s", 2 * time.Second, (*cluster.Member).CutPeers, func(_ context.Context, m *cluster.Member) error { return m.HealPeers() }},
 	}
 }
 
@@ -87,23 +93,23 @@ func measure(ctx context.Context, c *cluster.Cluster, direct *client.Client, kin
 		}
 	}()
 	for _, of := range clients() {
-		l, err := startLoad(ctx, of, p.Address(), fmt.Sprintf("%s/%s/%s/", kind, f.name, of.name))
+		l, err := startLoad(ctx, of, p.Address(), strings.ReplaceAll(fmt.Sprintf("%s/%s/%s/", kind, f.name, of.name), " ", "-"))
 		if err != nil {
 			return err
 		}
 		loads = append(loads, l)
 	}
 	for _, m := range c.Members() { // one of them is the client's
-		time.Sleep(failing / 4)
+		time.Sleep(healthy / 2)
 		if err := f.begin(m); err != nil {
 			return err
 		}
-		time.Sleep(failing)
+		time.Sleep(f.lasting)
 		if err := errors.Join(f.mend(ctx, m), c.WaitHealthy(ctx)); err != nil {
 			return err
 		}
 	}
-	time.Sleep(failing / 2)
+	time.Sleep(healthy)
 	for _, l := range loads {
 		_ = l.stop() // its error is not lost: stop returns it again
 		twice, err := l.judge(ctx, direct)

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"github.com/getcd/getcd/integration/cluster"
 )
@@ -113,18 +116,25 @@ func refused(err error) bool {
 	return errors.Is(err, rpctypes.ErrInvalidAuthToken) || errors.Is(err, rpctypes.ErrAuthOldRevision)
 }
 
+const loginPause = 50 * time.Millisecond
+
 func (a *authorized) get(ctx context.Context) (string, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.token != "" {
 		return a.token, nil
 	}
-	resp, err := pb.NewAuthClient(a.ClientConnInterface).Authenticate(ctx, &pb.AuthenticateRequest{Name: rootUser, Password: rootPassword})
-	if err != nil {
-		return "", fmt.Errorf("authenticating: %w", err)
+	for {
+		resp, err := pb.NewAuthClient(a.ClientConnInterface).Authenticate(ctx, &pb.AuthenticateRequest{Name: rootUser, Password: rootPassword})
+		if err == nil {
+			a.token = resp.Token
+			return a.token, nil
+		}
+		// An election, or a write before it that takes long, may lose it.
+		if status.Code(err) != codes.Unavailable || sleep(ctx, loginPause) != nil {
+			return "", fmt.Errorf("authenticating: %w", err)
+		}
 	}
-	a.token = resp.Token
-	return a.token, nil
 }
 
 func (a *authorized) drop(token string) {

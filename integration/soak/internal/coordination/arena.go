@@ -2,7 +2,9 @@ package coordination
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -220,10 +222,24 @@ func (a *arena) read(ctx context.Context, h *hold) bool {
 	return true
 }
 
+// describe tells of the key in the queue with a create revision.
+func (a *arena) describe(rev int64) string {
+	ctx, cancel := context.WithTimeout(context.Background(), perMember)
+	defer cancel()
+	resp, err := a.s.outside.get(ctx, a.prefix, kv.WithPrefix(), kv.WithMinCreateRev(rev), kv.WithMaxCreateRev(rev))
+	if err != nil || len(resp.Kvs) == 0 {
+		return fmt.Sprintf("it is gone; %v", err)
+	}
+	k := resp.Kvs[0]
+	leases, err := a.s.outside.leases(ctx)
+	return fmt.Sprintf("%q, changed %d times, last at %d, bound to the lease %x, which lives: %v; %v",
+		k.Key, k.Version, k.ModRevision, k.Lease, slices.Contains(leases, lease.ID(k.Lease)), err)
+}
+
 // checkFirst checks that a holder is the first in the queue.
 func (a *arena) checkFirst(h *hold, first, rev int64) {
 	if !h.shared && first != h.token {
-		a.s.violate("two holders: %v wrote at revision %d, when the first in the queue was %d", h, rev, first)
+		a.s.violate("two holders: %v wrote at revision %d, when the first in the queue was %d (%s)", h, rev, first, a.describe(first))
 	}
 }
 

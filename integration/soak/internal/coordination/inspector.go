@@ -44,7 +44,7 @@ func (i *inspector) run(ctx context.Context, s *soak) {
 		complete := true
 		for _, a := range i.watched() {
 			octx, cancel := context.WithTimeout(ctx, 5*time.Second)
-			resp, err := s.outside.get(octx, a.prefix, kv.WithPrefix(), kv.WithKeysOnly())
+			resp, err := s.outside.get(octx, a.prefix, kv.WithPrefix()) // the keys alone come without leases
 			cancel()
 			if err != nil {
 				complete = false

@@ -45,6 +45,9 @@ type spec struct {
 
 	noPuts, noDeletes, prevKV bool
 
+	// apart has each session watch a range of its own, which has the same keys.
+	apart bool
+
 	// old begins it with the first revision of all; otherwise it begins now.
 	old bool
 	// session is for how long it lasts before it is opened again, where it stands;
@@ -58,10 +61,19 @@ type spec struct {
 	gate *gate
 }
 
+// ranges makes each end of a range another one, by keys that nobody writes.
+var ranges atomic.Uint64
+
 func (s spec) options() []kv.OpOption {
 	opts := append([]kv.OpOption(nil), s.opts...)
-	if s.end != "" {
-		opts = append(opts, kv.WithRange(s.end))
+	switch end := s.end; {
+	case s.apart:
+		if end == "" {
+			end = s.key
+		}
+		opts = append(opts, kv.WithRange(fmt.Sprint(end, "\x00", ranges.Add(1))))
+	case end != "":
+		opts = append(opts, kv.WithRange(end))
 	}
 	if s.noPuts {
 		opts = append(opts, kv.WithFilterPut())
@@ -256,6 +268,12 @@ func (w *watcher) rest(ctx context.Context) {
 func (w *watcher) ended(ctx context.Context, err error, at int64) error {
 	if ctx.Err() != nil {
 		return nil //nolint:nilerr // somebody has ended it
+	}
+	if w.facade != nil && errors.Is(err, rpctypes.ErrNoLeader) { // it was asked to tell
+		if w.cur.open != 0 {
+			w.cur.start(w.cur.open)
+		}
+		return errResync
 	}
 	if !errors.Is(err, rpctypes.ErrCompacted) {
 		return err
