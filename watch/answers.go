@@ -49,7 +49,10 @@ func (x *machine) receive(msg message) {
 	case msgIdentity:
 		x.identified(st, msg.head, msg.err)
 	case msgResponse:
-		st.heard = time.Now()
+		st.heard, st.arriving = time.Now(), time.Time{}
+		if len(msg.resp.Events) > 0 || st.heard.Sub(st.since) >= x.cfg.silence {
+			l.silences = 0
+		}
 		x.answer(st, msg.resp)
 	}
 }

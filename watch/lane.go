@@ -30,6 +30,7 @@ type lane struct {
 	avoid    balancer.Avoidance
 	failures int       // streams lost since the last good answer
 	denials  int       // of them, in a row, for their tokens
+	silences int       // of them, in a row, since nothing came in time
 	reopen   time.Time // not before
 	asked    int       // calls of RequestProgress that wait for their answers
 	apart    bool      // split off another, to find out whose response is too large
@@ -136,17 +137,21 @@ func (x *machine) tick(now time.Time) time.Time {
 		case l.apart && now.Sub(st.since) >= x.cfg.silence:
 			x.rejoin(l)
 			sooner(now)
-		case st.waiting() && now.Sub(st.heard) >= x.cfg.patience:
+		case st.waiting() && now.Sub(st.heard) >= x.patience(l) && st.arrives(now):
+			st.heard = now // patience counts from here
+			sooner(now.Add(x.cfg.patience))
+		case st.waiting() && now.Sub(st.heard) >= x.patience(l):
 			// A server that does not answer who asks for an ID is given another try.
 			l.plain = st.names.naming == identified
+			l.silences++
 			x.lost(st, errSilent)
 			sooner(l.reopen)
 		case st.waiting():
-			sooner(st.heard.Add(x.cfg.patience))
+			sooner(st.heard.Add(x.patience(l)))
 		case now.Sub(st.heard) >= x.cfg.silence:
 			st.heard = now // patience counts from here
 			x.heartbeat(st)
-			sooner(now.Add(x.cfg.patience))
+			sooner(now.Add(x.patience(l)))
 		default:
 			sooner(st.heard.Add(x.cfg.silence))
 		}
@@ -155,6 +160,30 @@ func (x *machine) tick(now time.Time) time.Time {
 		}
 	}
 	return next
+}
+
+// A message can take long to come: one of etcd's proxy has a thousand revisions. That is
+// no silence, and who opens the stream again begins with the same message. So bytes that
+// come are waited for, for longestMessage, and everything for twice as long after each
+// stream in a row on which nothing came in time, maxDoublings times at most.
+const (
+	longestMessage = 30 * time.Second
+	maxDoublings   = 6
+)
+
+// patience is how long an answer on l is waited for.
+func (x *machine) patience(l *lane) time.Duration {
+	return x.cfg.patience << min(l.silences, maxDoublings)
+}
+
+// arrives reports whether bytes come that may be a message's, and are worth waiting for.
+// It must be asked once for each patience. A connection that is not this module's does
+// not tell.
+func (st *stream) arrives(now time.Time) bool {
+	if st.arriving.IsZero() {
+		st.arriving = st.heard
+	}
+	return st.attempt.Arriving() && now.Sub(st.arriving) < longestMessage<<min(st.lane.silences, maxDoublings)
 }
 
 // lost takes note of a stream's failure.

@@ -31,6 +31,7 @@ type stream struct {
 	opened   bool
 	since    time.Time // opened
 	heard    time.Time // when it last said something, or began to be waited for
+	arriving time.Time // since when bytes are waited for that may be a message's
 	names    names
 	queue    []*watcher // that wait for their turn to be created
 	creating []request  // under way, in the order of sending
