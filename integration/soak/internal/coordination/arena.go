@@ -185,7 +185,7 @@ func (a *arena) write(ctx context.Context, h *hold, seq int) bool {
 			a.s.violate("%v: its write %d was applied after, or as well as, %q", h, own.seq, before)
 		}
 	}
-	a.checkFirst(h, resp.Responses[1].GetResponseRange().GetKvs()[0].GetCreateRevision(), resp.Header.Revision)
+	a.checkFirst(ctx, h, resp.Responses[1].GetResponseRange().GetKvs()[0].GetCreateRevision(), resp.Header.Revision)
 	return true
 }
 
@@ -223,8 +223,8 @@ func (a *arena) read(ctx context.Context, h *hold) bool {
 }
 
 // describe tells of the key in the queue with a create revision.
-func (a *arena) describe(rev int64) string {
-	ctx, cancel := context.WithTimeout(context.Background(), perMember)
+func (a *arena) describe(ctx context.Context, rev int64) string {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), perMember)
 	defer cancel()
 	resp, err := a.s.outside.get(ctx, a.prefix, kv.WithPrefix(), kv.WithMinCreateRev(rev), kv.WithMaxCreateRev(rev))
 	if err != nil || len(resp.Kvs) == 0 {
@@ -237,9 +237,9 @@ func (a *arena) describe(rev int64) string {
 }
 
 // checkFirst checks that a holder is the first in the queue.
-func (a *arena) checkFirst(h *hold, first, rev int64) {
+func (a *arena) checkFirst(ctx context.Context, h *hold, first, rev int64) {
 	if !h.shared && first != h.token {
-		a.s.violate("two holders: %v wrote at revision %d, when the first in the queue was %d (%s)", h, rev, first, a.describe(first))
+		a.s.violate("two holders: %v wrote at revision %d, when the first in the queue was %d (%s)", h, rev, first, a.describe(ctx, first))
 	}
 }
 
