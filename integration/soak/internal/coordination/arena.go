@@ -2,11 +2,14 @@ package coordination
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
@@ -44,7 +47,7 @@ type arena struct {
 func newArena(s *soak, name string, figures func(*Report) *Holds) *arena {
 	a := &arena{
 		s: s, figures: figures, prefix: s.cfg.Prefix + name + "/", resource: s.cfg.Prefix + "guarded-by-" + name,
-		first: append(kv.WithFirstCreate(), kv.WithKeysOnly()), holding: make(map[*hold]bool), lastGot: time.Now(),
+		first: kv.WithFirstCreate(), holding: make(map[*hold]bool), lastGot: time.Now(),
 	}
 	a.before = func(bool) string { return a.prefix }
 	s.orphans.watch(a)
@@ -185,7 +188,7 @@ func (a *arena) write(ctx context.Context, h *hold, seq int) bool {
 			a.s.violate("%v: its write %d was applied after, or as well as, %q", h, own.seq, before)
 		}
 	}
-	a.checkFirst(ctx, h, resp.Responses[1].GetResponseRange().GetKvs()[0].GetCreateRevision(), resp.Header.Revision)
+	a.checkFirst(ctx, h, resp.Responses[1].GetResponseRange().GetKvs()[0], resp.Header.Revision)
 	return true
 }
 
@@ -222,25 +225,26 @@ func (a *arena) read(ctx context.Context, h *hold) bool {
 	return true
 }
 
-// describe tells of the key in the queue with a create revision.
-func (a *arena) describe(ctx context.Context, rev int64) string {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), perMember)
-	defer cancel()
-	resp, err := a.s.outside.get(ctx, a.prefix, kv.WithPrefix(), kv.WithMinCreateRev(rev), kv.WithMaxCreateRev(rev))
-	if err != nil || len(resp.Kvs) == 0 {
-		return fmt.Sprintf("it is gone; %v", err)
+// checkFirst checks that a holder is the first in the queue, where the first key was
+// another one's at the revision of its write. A key that is not bound to the lease in its
+// name is a contender's for as long as that lease lives.
+func (a *arena) checkFirst(ctx context.Context, h *hold, first *mvccpb.KeyValue, rev int64) {
+	if h.shared || first.CreateRevision == h.token {
+		return
 	}
-	k := resp.Kvs[0]
-	leases, err := a.s.outside.leases(ctx)
-	return fmt.Sprintf("%q, changed %d times, last at %d, bound to the lease %x, which lives: %v; %v",
-		k.Key, k.Version, k.ModRevision, k.Lease, slices.Contains(leases, lease.ID(k.Lease)), err)
-}
-
-// checkFirst checks that a holder is the first in the queue.
-func (a *arena) checkFirst(ctx context.Context, h *hold, first, rev int64) {
-	if !h.shared && first != h.token {
-		a.s.violate("two holders: %v wrote at revision %d, when the first in the queue was %d (%s)", h, rev, first, a.describe(ctx, first))
+	id, err := strconv.ParseInt(strings.TrimPrefix(string(first.Key), a.prefix), 16, 64)
+	if err == nil && first.Lease != id {
+		lctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), perMember)
+		defer cancel()
+		switch alive, err := a.s.outside.leases(lctx); {
+		case err != nil:
+			return // there is no telling
+		case !slices.Contains(alive, lease.ID(id)):
+			return
+		}
 	}
+	a.s.violate("two holders: %v wrote at revision %d, when the first in the queue was %q (created at %d, bound to the lease %x)",
+		h, rev, first.Key, first.CreateRevision, first.Lease)
 }
 
 // leave gives it up, held or lost.

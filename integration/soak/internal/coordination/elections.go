@@ -140,13 +140,19 @@ func (c *rpcCandidate) acquire(ctx context.Context) (*hold, error) {
 		c.revoke(ctx, id)
 		return nil, err
 	}
-	keeper, err := c.c.Keep(context.WithoutCancel(ctx), id)
+	// The keeper outlives ctx, but for its first renewal.
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, end)
+	keeper, err := c.c.Keep(life, id)
+	stop()
 	if err != nil {
+		end()
 		c.revoke(ctx, id)
 		return nil, err
 	}
 	resp, err := c.rpc.Campaign(ctx, c.name, id, "elected")
 	if err != nil {
+		end()
 		keeper.Close()
 		c.revoke(ctx, id)
 		return nil, err
@@ -156,7 +162,10 @@ func (c *rpcCandidate) acquire(ctx context.Context) (*hold, error) {
 		key: string(leader.Key), token: leader.Rev, lease: id,
 		commit: guarded(c.c, kv.Compare(kv.CreateRevision(string(leader.Key)), "=", leader.Rev)),
 		done:   keeper.Done(), err: keeper.Err,
-		unlock:   func(ctx context.Context) error { return c.resign(ctx, leader, keeper) },
+		unlock: func(ctx context.Context) error {
+			defer end()
+			return c.resign(ctx, leader, keeper)
+		},
 		knows:    func(error) bool { return true },
 		proclaim: func(ctx context.Context, val string) error { _, err := c.rpc.Proclaim(ctx, leader, val); return err },
 		denied: func(err error) bool {
