@@ -28,6 +28,7 @@ func resultTTL(seconds uint32) time.Duration {
 
 // dnsSource resolves the A and AAAA records of one host.
 type dnsSource struct {
+	opts SourceOptions
 	ns   *nameservers
 	host string
 	port uint16
@@ -52,7 +53,7 @@ func newDNSSource(u *url.URL, o SourceOptions) (Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &dnsSource{ns: ns, host: host, port: port, tls: o.TLS}, nil
+	return &dnsSource{opts: o, ns: ns, host: host, port: port, tls: o.TLS}, nil
 }
 
 // Hint implements Hinter.
@@ -62,9 +63,17 @@ func (s *dnsSource) Hint() Hint {
 
 // Resolve implements Source.
 func (s *dnsSource) Resolve(ctx context.Context) (Result, error) {
-	if s.ns.server == "" && isLocalhost(s.host) {
+	switch asked := s.ns.server != ""; { // one that the user named is asked, and nobody else
+	case asked:
+	case s.opts.isProxied(s.host, s.port):
+		return Result{Addresses: []Address{s.address(s.host)}}, nil
+	case isLocalhost(s.host):
 		// RFC 6761, section 6.3: a resolver knows localhost and asks nobody.
 		return Result{Addresses: s.addresses([]netip.Addr{netip.IPv6Loopback(), netip.AddrFrom4([4]byte{127, 0, 0, 1})})}, nil
+	default:
+		if ips := lookupHosts(s.opts.hosts, s.host); len(ips) > 0 {
+			return Result{Addresses: s.addresses(ips), TTL: hostTTL}, nil
+		}
 	}
 	return s.ns.each(s.host, func(c *dnsClient, name string) (Result, error) {
 		ips, ttl, err := c.lookupHost(ctx, name)
@@ -83,13 +92,15 @@ func isLocalhost(host string) bool {
 func (s *dnsSource) addresses(ips []netip.Addr) []Address {
 	out := make([]Address, 0, len(ips))
 	for _, ip := range ips {
-		out = append(out, Address{
-			Network: NetworkTCP, Host: ip.String(), Port: s.port, ServerName: tlsName(s.host), TLS: s.tls,
-			// A name with several addresses is commonly several members, so each
-			// address stands for itself and Target stays empty.
-		})
+		// A name with several addresses is commonly several members, so each
+		// address stands for itself and Target stays empty.
+		out = append(out, s.address(ip.String()))
 	}
 	return out
+}
+
+func (s *dnsSource) address(host string) Address {
+	return Address{Network: NetworkTCP, Host: host, Port: s.port, ServerName: tlsName(s.host), TLS: s.tls}
 }
 
 // lookupHost asks for both families at once. It returns addresses when one of

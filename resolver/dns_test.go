@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -417,7 +419,13 @@ func TestSearchList(t *testing.T) {
 		"etcd.two.test. 60 IN A 10.0.0.2",
 		"top. 60 IN A 10.0.0.3",
 		"_etcd-client._tcp.disco.two.test. 60 IN SRV 0 0 2379 etcd.two.test.",
-		"a.b.two.test. 60 IN A 10.0.0.4", // never to be found as a.b
+		"a.b.two.test. 60 IN A 10.0.0.4",
+		"both.test. 60 IN A 10.0.0.5",
+		"both.test.two.test. 60 IN A 10.0.0.6",
+		"etcd.db.svc.two.test. 60 IN A 10.0.0.7",
+		"_etcd-client._tcp.disco.db.two.test. 60 IN SRV 0 0 2379 etcd.two.test.",
+		"_etcd-client._tcp.disco.db.svc. 60 IN SRV 0 0 1 etcd.two.test.",
+		"_etcd-client._tcp.disco.db.svc.two.test. 60 IN SRV 0 0 2 etcd.two.test.",
 	)
 	conf := resolvConf(t, "search one.test two.test. bad..name", nameserver(s.addr))
 	o := resolver.Options{ResolvConf: conf}
@@ -425,16 +433,39 @@ func TestSearchList(t *testing.T) {
 		"dns:etcd":         "[10.0.0.2:2379]",
 		"dns:///top:1":     "[10.0.0.3:1]",
 		"dns+srv:///disco": "[10.0.0.2:2379]",
+		// Names with a dot are tried as they are, then below the search list.
+		"dns:a.b":                               "[10.0.0.4:2379]",
+		"dns:both.test":                         "[10.0.0.5:2379]",
+		"dns:etcd.db.svc":                       "[10.0.0.7:2379]",
+		"dns+srv:///disco.db":                   "[10.0.0.2:2379]",
+		"dns+srv:///disco.db.svc":               "[10.0.0.2:1]",
+		"dns+srv:///_etcd-client._tcp.disco.db": "[10.0.0.2:2379]",
 	} {
 		if got := dialsOf(t, endpoint, o); fmt.Sprint(got) != want {
 			t.Errorf("%s: addresses %v, want %v", endpoint, got, want)
 		}
 	}
-	if err := failureOf(t, "dns:a.b", "NXDOMAIN", o); !errors.Is(err, resolver.ErrNoSuchName) {
-		t.Errorf("dns:a.b: %v, want ErrNoSuchName", err)
+	// A final dot makes a name complete.
+	if err := failureOf(t, "dns:a.b.", "NXDOMAIN", o); !errors.Is(err, resolver.ErrNoSuchName) {
+		t.Errorf("dns:a.b.: %v, want ErrNoSuchName", err)
 	}
-	if n := s.questions("A a.b.two.test."); n != 0 {
-		t.Errorf("a name with a dot went through the search list %d times (RFC 1535)", n)
+	// With Kubernetes' ndots:5 the search list comes first for names with fewer dots.
+	o.ResolvConf = resolvConf(t, "search one.test two.test", nameserver(s.addr), "options ndots:5")
+	for endpoint, want := range map[string]string{
+		"dns:both.test":   "[10.0.0.6:2379]",
+		"dns:both.test.":  "[10.0.0.5:2379]",
+		"dns:etcd.db.svc": "[10.0.0.7:2379]",
+		// The labels of the service count: _etcd-client._tcp.disco.db.svc has four dots.
+		"dns+srv:///disco.db.svc":  "[10.0.0.2:2]",
+		"dns+srv:///disco.db.svc.": "[10.0.0.2:1]",
+	} {
+		if got := dialsOf(t, endpoint, o); fmt.Sprint(got) != want {
+			t.Errorf("ndots:5: %s: addresses %v, want %v", endpoint, got, want)
+		}
+	}
+	o.ResolvConf = resolvConf(t, "search one.test two.test", nameserver(s.addr), "options ndots:4")
+	if got := dialsOf(t, "dns+srv:///disco.db.svc", o); fmt.Sprint(got) != "[10.0.0.2:1]" {
+		t.Errorf("ndots:4: addresses %v, want those of the name itself, which has four dots with its service", got)
 	}
 	// The certificate is checked against the name that the user wrote.
 	addrs, _ := resolveOnce(t, []string{"dns:etcd"}, resolver.Options{ResolvConf: conf, TLS: true})
@@ -450,6 +481,109 @@ func TestSearchList(t *testing.T) {
 	// With a server from the URI there is no search list.
 	if err := failureOf(t, "dns://"+s.addr+"/etcd", "NXDOMAIN", resolver.Options{ResolvConf: conf}); !errors.Is(err, resolver.ErrNoSuchName) {
 		t.Errorf("dns://server/etcd: %v, want ErrNoSuchName", err)
+	}
+}
+
+// A domain of the search list that nobody serves does not hide what is found in the
+// next one; a failure of the one that had the answer changes nothing.
+func TestSearchListWithServerFailures(t *testing.T) {
+	s := startDNS(t, "etcd.two.test. 0 IN A 10.0.0.2", "etcd.three.test. 60 IN A 10.0.0.3")
+	var broken atomic.Pointer[string]
+	broken.Store(new("etcd.one.test."))
+	s.setHook(func(w dns.ResponseWriter, q *dns.Msg, tcp bool) bool {
+		return q.Question[0].Name == *broken.Load() && rcode(dns.RcodeServerFailure)(w, q, tcp)
+	})
+	r, err := resolver.New([]string{"dns:etcd"}, resolver.Options{
+		ResolvConf: resolvConf(t, "search one.test two.test three.test", nameserver(s.addr)),
+		MinTTL:     time.Millisecond, MinInterval: time.Millisecond,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cc := newClientConn()
+	w := build(t, r, cc)
+	defer w.Close()
+	cc.await(t)
+	if got := cc.dials(); got != "[10.0.0.2:2379]" {
+		t.Errorf("addresses %v, want those of the second domain", got)
+	}
+	broken.Store(new("etcd.two.test."))
+	cc.until(t, "an error", func() bool { return len(r.Errors()) > 0 })
+	if got := cc.dials(); got != "[10.0.0.2:2379]" {
+		t.Errorf("addresses %v, want the former ones", got)
+	}
+}
+
+// The hosts file counts for names under dns, and for the targets of SRV records.
+func TestHostsFile(t *testing.T) {
+	s := startDNS(t,
+		"etcd1.test. 60 IN A 10.0.0.1",
+		"etcd2.test. 60 IN A 10.0.0.2",
+		srvRecord("_etcd-client._tcp.example.test.", 0, 0, 1, "etcd1.test."),
+		srvRecord("_etcd-client._tcp.example.test.", 0, 0, 2, "etcd2.test."),
+		srvRecord("_etcd-client._tcp.example.test.", 0, 0, 3, "nowhere."),
+	)
+	s.setAdditional(true) // which the file comes before
+	hosts := resolvConf(t, "# comment", "nonsense etcd1.test", "10.1.0.1 x ETCD1.test # 10.1.0.9 etcd2.test",
+		"2001:db8::1\tetcd1.test", "10.1.0.3 nowhere", "0.0.0.0 etcd2.test", "10.1.0.1 etcd1.test.")
+	o := resolver.Options{ResolvConf: resolvConf(t, nameserver(s.addr))}.WithHosts(hosts)
+	srv := "[10.0.0.2:2 10.1.0.1:1 10.1.0.3:3 [2001:db8::1]:1]"
+	for endpoint, want := range map[string]string{
+		"dns:etcd1.test":                        "[10.1.0.1:2379 [2001:db8::1]:2379]",
+		"dns:etcd2.test":                        "[10.0.0.2:2379]",
+		"dns:nowhere:1":                         "[10.1.0.3:1]",
+		"dns://" + s.addr + "/etcd1.test":       "[10.0.0.1:2379]", // the one that is named is asked
+		"dns+srv:///example.test":               srv,
+		"dns+srv://" + s.addr + "/example.test": srv, // a target is a host's name
+	} {
+		if got := dialsOf(t, endpoint, o); fmt.Sprint(got) != want {
+			t.Errorf("%s: addresses %v, want %v", endpoint, got, want)
+		}
+	}
+	missing := o.WithHosts(t.TempDir() + "/none")
+	if got := dialsOf(t, "dns:etcd1.test", missing); fmt.Sprint(got) != "[10.0.0.1:2379]" {
+		t.Errorf("without a hosts file: addresses %v", got)
+	}
+}
+
+// What a proxy connects to is not looked up here, unless the user names a server.
+func TestNamesLeftToAProxy(t *testing.T) {
+	s := startDNS(t,
+		"etcd1.test. 60 IN A 10.0.0.1",
+		"near.test. 60 IN A 10.0.0.2",
+		srvRecord("_etcd-client._tcp.example.test.", 0, 0, 1, "etcd1.test."),
+		srvRecord("_etcd-client._tcp.example.test.", 0, 0, 2, "near.test."),
+	)
+	o := resolver.Options{
+		ResolvConf: resolvConf(t, nameserver(s.addr)),
+		Proxied:    func(hostPort string) bool { return !strings.HasPrefix(hostPort, "near.") },
+	}.WithLookup(func(_ context.Context, _ string) ([]netip.Addr, error) {
+		return []netip.Addr{netip.MustParseAddr("10.9.0.1"), netip.MustParseAddr("10.9.0.2")}, nil
+	})
+	for endpoint, want := range map[string]string{
+		"etcd1.test:1":                          "[etcd1.test:1]",
+		"near.test:1":                           "[10.9.0.1:1 10.9.0.2:1]",
+		"http://etcd1.test":                     "[etcd1.test:2379]",
+		"dns:etcd1.test":                        "[etcd1.test:2379]",
+		"dns:near.test":                         "[10.0.0.2:2379]",
+		"dns://" + s.addr + "/etcd1.test":       "[10.0.0.1:2379]",
+		"dns+srv:///example.test":               "[10.0.0.2:2 etcd1.test:1]",
+		"dns+srv://" + s.addr + "/example.test": "[10.0.0.1:1 10.0.0.2:2]",
+	} {
+		r, err := resolver.New([]string{endpoint}, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cc := newClientConn()
+		w := build(t, r, cc)
+		if got := fmt.Sprint(sortedDials(cc.await(t))); got != want {
+			t.Errorf("%s: addresses %v, want %v", endpoint, got, want)
+		}
+		w.Close()
+	}
+	// A dialer of the user's knows nothing of proxies.
+	if got := dialsOf(t, "dns:etcd1.test", o); fmt.Sprint(got) != "[10.0.0.1:2379]" {
+		t.Errorf("with a dialer of the user's: addresses %v, want those of DNS", got)
 	}
 }
 

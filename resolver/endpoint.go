@@ -15,9 +15,6 @@ var errCredentials = errors.New("an endpoint takes no credentials; give user and
 // newSource parses one endpoint and makes its source. Its errors do not name
 // the endpoint.
 func newSource(raw string, reg *Registry, o SourceOptions) (Source, error) {
-	if raw == "" {
-		return nil, errors.New("is empty; write host:port or a URI")
-	}
 	scheme, rest, hasColon := strings.Cut(raw, ":")
 	factory, known := reg.lookup(scheme)
 	isURI := hasColon && (strings.HasPrefix(rest, "//") || known && !isDecimal(rest))
@@ -32,6 +29,11 @@ func newSource(raw string, reg *Registry, o SourceOptions) (Source, error) {
 			return nil, fmt.Errorf("%s before the colon is not a URI scheme; known are %s", quote(scheme), schemeList(reg))
 		}
 		return nil, fmt.Errorf("unknown scheme %s; known are %s, and host:port without a scheme", quote(scheme), schemeList(reg))
+	}
+	if path, ok := strings.CutPrefix(rest, "//"); ok && isSocket(scheme) && !strings.HasPrefix(path, "/") {
+		// etcd's own form of a relative path, in which members tell their URLs:
+		// unix://localhost:2379 is the socket "localhost:2379".
+		raw = scheme + ":" + path
 	}
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -137,7 +139,7 @@ func splitHostPort(s string, defaultPort uint16) (host string, port uint16, err 
 	}
 	host, p, hasPort := strings.Cut(s, ":")
 	if host == "" {
-		return "", 0, errors.New("the host is empty; write host:port")
+		host = localhost // as for net.Dial and gRPC
 	}
 	if err := validateHost(host); err != nil {
 		return "", 0, err
@@ -193,7 +195,11 @@ func isDecimal(s string) bool {
 func parsePort(s string) (uint16, error) {
 	n, err := strconv.ParseUint(s, 10, 16)
 	if err != nil || n == 0 || !isDecimal(s) {
-		return 0, fmt.Errorf("port %s is not a number from 1 to 65535", quote(s))
+		hint := ""
+		if digits := strings.TrimLeft(s, "0123456789"); digits != "" && digits != s && strings.ContainsRune("/?#", rune(digits[0])) {
+			hint = "; without a scheme, write host:port and nothing else"
+		}
+		return 0, fmt.Errorf("port %s is not a number from 1 to 65535%s", quote(s), hint)
 	}
 	return uint16(n), nil
 }

@@ -23,6 +23,11 @@ func overTLS(a resolver.Address) resolver.Address {
 	return a
 }
 
+func named(name string, a resolver.Address) resolver.Address {
+	a.ServerName = name
+	return a
+}
+
 // resolveOnce runs a Resolver until it has reported something.
 func resolveOnce(t *testing.T, endpoints []string, o resolver.Options) ([]resolver.Address, *resolver.Resolver) {
 	t.Helper()
@@ -74,6 +79,18 @@ func TestStaticEndpoints(t *testing.T) {
 		{"https://[::1]", true, overTLS(tcp("::1", 2379)), "[::1]:2379", "[::1]:2379"},
 		{"unix:///run/etcd.sock", false, unix("/run/etcd.sock"), "unix:///run/etcd.sock", "localhost"},
 		{"UNIX:/run/etcd.sock", false, unix("/run/etcd.sock"), "unix:///run/etcd.sock", "localhost"},
+		{":2379", false, tcp("localhost", 2379), "localhost:2379", "localhost:2379"},
+		{"http://:1", false, tcp("localhost", 1), "localhost:1", "localhost:1"},
+		{"https://:1", false, overTLS(tcp("localhost", 1)), "localhost:1", "localhost:1"},
+		{"http://host:1/v3", false, tcp("host", 1), "host:1", "host:1"},
+		{"http://host:1?a=b", false, tcp("host", 1), "host:1", "host:1"},
+		{"http://host:1/?", false, tcp("host", 1), "host:1", "host:1"},
+		{"http://host:1#f", false, tcp("host", 1), "host:1", "host:1"},
+		{"unixs:///run/etcd.sock", false, overTLS(unix("/run/etcd.sock")), "unix:///run/etcd.sock", "localhost"},
+		{"unix://run/etcd.sock", false, unix("run/etcd.sock"), "unix:run/etcd.sock", "localhost"},
+		{"unix://localhost:2379", false, unix("localhost:2379"), "unix:localhost:2379", "localhost"},
+		{"unixs://etcd1:m0", false, named("etcd1", overTLS(unix("etcd1:m0"))), "unix:etcd1:m0", "localhost"},
+		{"unixs:///run/etcd1:m0", false, named("etcd1", overTLS(unix("/run/etcd1:m0"))), "unix:///run/etcd1:m0", "localhost"},
 		{"unix:etcd.sock", true, overTLS(unix("etcd.sock")), "unix:etcd.sock", "localhost"},
 		{"unix:///run/my%20etcd@1.sock", false, unix("/run/my etcd@1.sock"), "unix:///run/my etcd@1.sock", "localhost"},
 		{"dns:10.0.0.1:1", false, tcp("10.0.0.1", 1), "10.0.0.1:1", "10.0.0.1:1"},
@@ -123,8 +140,9 @@ func TestBadEndpoints(t *testing.T) {
 		endpoint string
 		want     string // a part of the error
 	}{
-		{"", "is empty"},
-		{":2379", "the host is empty; write host:port"},
+		{":", `port "" is not a number from 1 to 65535`},
+		{"host:2379/", "without a scheme, write host:port and nothing else"},
+		{"host:2379?a=b", "without a scheme, write host:port and nothing else"},
 		{"host:", `port "" is not a number from 1 to 65535`},
 		{"host:0", `port "0" is not a number from 1 to 65535`},
 		{"host:65536", `port "65536"`},
@@ -153,17 +171,12 @@ func TestBadEndpoints(t *testing.T) {
 		{"[::1]2379", "[::1]:port"},
 		{"user:secret@host:1", "takes no credentials"},
 		{"foo:bar", `port "bar"`},
-		{"foo:bar", "known are dns, dns+srv, http, https, unix"},
+		{"foo:bar", "known are dns, dns+srv, http, https, unix, unixs"},
 		{"foo://host", `unknown scheme "foo"; known are dns, dns+srv, http, https, unix`},
 		{"1x://host", "not a URI scheme"},
 		{"://host", "not a URI scheme"},
 		{"http://", "host is empty"},
-		{"http://:1", "host is empty"},
 		{"http:host:1", "write http://host:port"},
-		{"http://host:1/v3", `path "/v3" means nothing`},
-		{"http://host:1?a=b", `query "?a=b" means nothing`},
-		{"http://host:1?", `query "?" means nothing`},
-		{"http://host:1#f", `fragment "#f" means nothing`},
 		{"http://host:99999", `port "99999"`},
 		{"http://host:port", `port "port" is not a number`},
 		{"http://::1:2379", "[::1]:2379"},
@@ -173,7 +186,7 @@ func TestBadEndpoints(t *testing.T) {
 		{"dns:///a%zz", "is no URI"},
 		{"unix:", "socket path is empty"},
 		{"unix:///", "socket path is empty"},
-		{"unix://run/etcd.sock", "unix:///run/etcd.sock for an absolute path or unix:run/etcd.sock"},
+		{"unixs://", "socket path is empty"},
 		{"unix:///a%3Fb", "cannot be dialled"},
 		{"unix:a%zz", "socket path"},
 		{"unix:///a?b", "query"},
@@ -185,6 +198,12 @@ func TestBadEndpoints(t *testing.T) {
 		{"dns:///host?x", "query"},
 		{"dns://u:secret@s/host", "takes no credentials"},
 		{"dns+srv://example.com", "write dns+srv:///example.com for a name"},
+		{"dns+srv:///example.com?nam=a", "?name=NAME asks for the services _etcd-client-ssl-NAME and _etcd-client-NAME"},
+		{"dns+srv:///example.com?name=a&name=b", "?name=NAME"},
+		{"dns+srv:///example.com?name=", "?name=NAME"},
+		{"dns+srv:///example.com?name=a.b", "?name=NAME"},
+		{"dns+srv:///example.com?name=a%20b", "allowed are letters"},
+		{"dns+srv:///_x._tcp.example.com?name=a", "write dns+srv:///domain?name=a"},
 		{"dns+srv:///", "the name is empty"},
 		{"dns+srv:///.", "the host name is empty"},
 		{"dns+srv://s:0/a", `the DNS server: port "0"`},
@@ -211,6 +230,17 @@ func TestBadEndpoints(t *testing.T) {
 		} else if ee.Endpoint != tt.endpoint && !strings.Contains(tt.endpoint, "@") {
 			t.Errorf("New(%q): the error names %q", tt.endpoint, ee.Endpoint)
 		}
+	}
+}
+
+// What a comma too many leaves is passed over.
+func TestEmptyElements(t *testing.T) {
+	addrs, r := resolveOnce(t, []string{"", "a:1", "", "b:2", ""}, resolver.Options{KeepOrder: true})
+	if diff := cmp.Diff([]resolver.Address{tcp("a", 1), tcp("b", 2)}, addrs); diff != "" {
+		t.Errorf("addresses (-want +got):\n%s", diff)
+	}
+	if err := r.SetEndpoints([]string{"c:3", ""}); err != nil {
+		t.Errorf("SetEndpoints: %v", err)
 	}
 }
 
@@ -243,6 +273,7 @@ func TestBadOptions(t *testing.T) {
 		want      string
 	}{
 		{nil, resolver.Options{}, "the list of endpoints is empty"},
+		{[]string{"", ""}, resolver.Options{}, "the list of endpoints is empty"},
 		{[]string{"a"}, resolver.Options{MinTTL: 2, MaxTTL: 1}, "MinTTL 2ns is greater than MaxTTL 1ns"},
 		{[]string{"a"}, resolver.Options{MaxTTL: -1}, "MaxTTL is -1ns; it must not be negative"},
 		{[]string{"a"}, resolver.Options{Timeout: -1}, "Timeout is -1ns"},
@@ -266,6 +297,7 @@ func TestMixedTLS(t *testing.T) {
 		{[]string{"https://b", "dns+srv:///_x._tcp.a"}, false, `"dns+srv:///_x._tcp.a": is plain`},
 		{[]string{"http://b", "dns+srv:///_etcd-client-ssl._tcp.a"}, false, `is TLS while "http://b" means plain`},
 		{[]string{"http://b", "dns+srv:///_ETCD-client-ssl-blue._tcp.a"}, false, `is TLS while "http://b" means plain`},
+		{[]string{"http://a", "unixs:///b"}, false, `endpoint "unixs:///b": is TLS while "http://a" means plain`},
 		{[]string{"http://a"}, true, `is plain while the client's TLS configuration means TLS`},
 		{[]string{"https://b", "dns+srv:///a"}, false, ""}, // only DNS will tell
 		{[]string{"http://b", "dns+srv:///a"}, false, ""},
@@ -308,7 +340,7 @@ func TestRegistry(t *testing.T) {
 			t.Errorf("Register(%q) = %v, want an error with %q", tt.scheme, err, tt.want)
 		}
 	}
-	if got, want := strings.Join(reg.Schemes(), " "), "consul dns dns+srv http https unix"; got != want {
+	if got, want := strings.Join(reg.Schemes(), " "), "consul dns dns+srv http https unix unixs"; got != want {
 		t.Errorf("Schemes() = %q, want %q", got, want)
 	}
 

@@ -66,7 +66,7 @@ func quote(s string) string {
 // redact removes what may be credentials from an endpoint: everything before
 // the last "@" of its authority.
 func redact(endpoint string) string {
-	if strings.HasPrefix(strings.ToLower(endpoint), "unix:") {
+	if scheme, _, ok := strings.Cut(endpoint, ":"); ok && isSocket(scheme) {
 		return endpoint // there it is a letter of the path
 	}
 	head, rest := "", endpoint

@@ -26,6 +26,12 @@ func (o Options) WithLookup(f func(ctx context.Context, host string) ([]netip.Ad
 	return o
 }
 
+// WithHosts returns o with another hosts file than the system's.
+func (o Options) WithHosts(path string) Options {
+	o.hosts = path
+	return o
+}
+
 // Redact is redact.
 func Redact(endpoint string) string { return redact(endpoint) }
 

@@ -77,7 +77,7 @@ func FuzzRedact(f *testing.F) {
 	f.Add("", "u", "p/q", "h")
 	f.Add("dns+srv", "u", "p@q://", "h/n")
 	f.Fuzz(func(t *testing.T, scheme, user, password, rest string) {
-		if strings.Contains(rest, "@") || strings.EqualFold(scheme, "unix") {
+		if strings.Contains(rest, "@") || strings.EqualFold(strings.TrimSuffix(strings.ToLower(scheme), "s"), "unix") {
 			return
 		}
 		const mark = "S3CRET"
@@ -85,7 +85,7 @@ func FuzzRedact(f *testing.F) {
 		if scheme != "" {
 			raw = scheme + "://" + raw
 		}
-		if strings.HasPrefix(strings.ToLower(raw), "unix:") || strings.Contains(scheme+user+rest, mark) || strings.Contains(raw[:strings.Index(raw, mark)], "://") && scheme == "" {
+		if strings.HasPrefix(strings.ToLower(raw), "unix:") || strings.HasPrefix(strings.ToLower(raw), "unixs:") || strings.Contains(scheme+user+rest, mark) || strings.Contains(raw[:strings.Index(raw, mark)], "://") && scheme == "" {
 			return
 		}
 		if strings.Contains(strings.TrimPrefix(raw, scheme+"://"), "://") && strings.Contains(scheme, "://") {

@@ -37,13 +37,14 @@ type hostSource struct {
 	host   string
 	port   uint16
 	tls    bool
+	opts   SourceOptions
 	lookup lookupFunc
 	known  []netip.Addr // the last answer, in the order in which it was given first
 }
 
 // newHostSource returns the source of an IP address or a host name.
 func newHostSource(host string, port uint16, o SourceOptions) Source {
-	s := &hostSource{host: host, port: port, tls: o.TLS, lookup: o.lookup}
+	s := &hostSource{host: host, port: port, tls: o.TLS, opts: o, lookup: o.lookup}
 	if s.lookup == nil {
 		s.lookup = lookupSystem
 	}
@@ -67,6 +68,9 @@ func (s *hostSource) Hint() Hint {
 
 // Resolve implements Source.
 func (s *hostSource) Resolve(ctx context.Context) (Result, error) {
+	if s.opts.isProxied(s.host, s.port) {
+		return s.left(), nil // to the proxy
+	}
 	found, err := s.lookup(ctx, s.host)
 	if err == nil && len(found) == 0 {
 		err = ErrNoRecords

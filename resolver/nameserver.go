@@ -31,12 +31,20 @@ type nameservers struct {
 	timeout    time.Duration // of one question to one server
 	exchange   transport
 	first      atomic.Uint32
+	hosts      string // the hosts file, for the targets of SRV records
+	// ahead is how many labels stand ahead of the names that are asked for: they
+	// count for ndots.
+	ahead int
+	// won is the candidate that had an answer last. It belongs to each, which runs
+	// once at a time.
+	won string
 }
 
 // newNameservers takes the server from the authority of u.
 func newNameservers(u *url.URL, o SourceOptions) (*nameservers, error) {
 	ns := &nameservers{
 		resolvConf: o.ResolvConf,
+		hosts:      o.hosts,
 		// So that several servers get their turn in one resolution.
 		timeout:  min(maxQueryTimeout, o.Timeout/5),
 		exchange: exchange,
@@ -55,12 +63,12 @@ func newNameservers(u *url.URL, o SourceOptions) (*nameservers, error) {
 // says name. resolv.conf is read each time, because machines move between
 // networks.
 //
-// A name with a dot is taken as complete: trying it below the domains of the
-// search list when the DNS denies it would let those who own such a domain
-// answer in its stead (RFC 1535). A single label goes through the search list,
-// as resolv.conf(5) says; with a server from the URI there is none.
+// The search list is used as resolv.conf(5) says, so that a name means what it
+// means to the machine's other programs: in Kubernetes, with its ndots:5,
+// etcd.db.svc is etcd.db.svc.cluster.local. A final dot makes a name complete;
+// with a server from the URI there is no search list.
 func (ns *nameservers) client(name string) (*dnsClient, []string, error) {
-	c := &dnsClient{timeout: ns.timeout, first: &ns.first, exchange: ns.exchange}
+	c := &dnsClient{timeout: ns.timeout, first: &ns.first, exchange: ns.exchange, hosts: ns.hosts}
 	if ns.server != "" {
 		c.servers = []string{ns.server}
 		return c, []string{dns.Fqdn(name)}, nil
@@ -80,7 +88,7 @@ func (ns *nameservers) client(name string) (*dnsClient, []string, error) {
 		// server on the local machine." resolv.conf(5)
 		c.servers = []string{net.JoinHostPort("127.0.0.1", strconv.Itoa(dnsPort))}
 	}
-	return c, candidates(name, conf.Search, conf.Ndots), nil
+	return c, candidates(name, conf.Search, conf.Ndots-ns.ahead), nil
 }
 
 // serverOf reads the value of a nameserver line: an IP address, or [address]:port
@@ -100,9 +108,11 @@ func serverOf(s string) (string, bool) {
 	return net.JoinHostPort(host, port), err == nil
 }
 
+// candidates returns name below each domain of the search list, and by itself:
+// first when it has ndots dots or more, else last.
 func candidates(name string, search []string, ndots int) []string {
-	if strings.Contains(name, ".") {
-		return []string{dns.Fqdn(name)}
+	if strings.HasSuffix(name, ".") {
+		return []string{name}
 	}
 	var names []string
 	for _, domain := range search {
@@ -112,7 +122,7 @@ func candidates(name string, search []string, ndots int) []string {
 			names = append(names, full+".")
 		}
 	}
-	if ndots == 0 {
+	if strings.Count(name, ".") >= ndots {
 		return append([]string{name + "."}, names...)
 	}
 	return append(names, name+".")
@@ -141,7 +151,9 @@ func nameOf(u *url.URL) (string, error) {
 
 // each calls resolve with the candidates of name until one has an answer or
 // something other than its absence goes wrong, which ends the search because a
-// later candidate must not win by a lost packet.
+// later candidate must not win by a lost packet. SERVFAIL is how servers answer for
+// a domain of the search list that nobody serves, and is passed over, as by libc
+// (glibc, res_search), but not for the candidate that had an answer before.
 func (ns *nameservers) each(name string, resolve func(c *dnsClient, candidate string) (Result, error)) (Result, error) {
 	c, names, err := ns.client(name)
 	if err != nil {
@@ -151,10 +163,12 @@ func (ns *nameservers) each(name string, resolve func(c *dnsClient, candidate st
 	for _, candidate := range names {
 		res, err := resolve(c, candidate)
 		if err == nil || len(res.Addresses) > 0 {
+			ns.won = candidate
 			return res, err
 		}
 		failed = append(failed, err)
-		if !definitive(err) || errors.Is(err, ErrNoService) {
+		absent := definitive(err) && !errors.Is(err, ErrNoService)
+		if !absent && (!serverFailed(err) || candidate == ns.won) {
 			break
 		}
 	}

@@ -29,6 +29,15 @@ type Options struct {
 	// as with etcdctl --discovery-srv: DNS is not authenticated, and whoever
 	// forges an answer could name a target that they have a certificate for.
 	VerifyTargetNames bool
+	// InsecureDiscovery lets DNS decide even with TLS set: an SRV name whose
+	// services are plain is plain then, as with etcdctl --discovery-srv. Without it
+	// such a name is a failure.
+	InsecureDiscovery bool
+	// Proxied tells whether a proxy connects to an address of the form host:port.
+	// Names for which it does are left to the proxy: bare host names, names under
+	// dns without a server, and the targets of SRV records, unless the URI names a
+	// server. It must not block. Nil means that there is no proxy.
+	Proxied func(hostPort string) bool
 	// KeepOrder tries the addresses of one priority in the order in which the
 	// endpoints list them. Without it the order is random, so that many clients
 	// spread over the members.
@@ -50,6 +59,7 @@ type Options struct {
 	Logger *slog.Logger
 
 	lookup lookupFunc // of bare names; nil: the system's
+	hosts  string     // the hosts(5) file; empty: the system's
 }
 
 // withDefaults fills in what is zero.
@@ -72,6 +82,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.ResolvConf == "" {
 		o.ResolvConf = DefaultResolvConf
+	}
+	if o.hosts == "" {
+		o.hosts = systemHosts()
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -30,6 +30,7 @@ type dnsClient struct {
 	timeout  time.Duration  // of one exchange with one server
 	first    *atomic.Uint32 // index of the server that answered last
 	exchange transport
+	hosts    string // path of the hosts file
 }
 
 // answer is what a lookup found: at least one record.
@@ -157,13 +158,22 @@ func (c *dnsClient) query(ctx context.Context, name string, typ uint16) (*dns.Ms
 
 // responseError is an answer from which nothing can be learned, so that another
 // server should be asked.
-type responseError struct{ text string }
+type responseError struct {
+	text  string
+	rcode int
+}
 
 func (e *responseError) Error() string { return e.text }
 
 func answered(err error) bool {
 	_, ok := errors.AsType[*responseError](err)
 	return ok
+}
+
+// serverFailed reports whether err is nothing but SERVFAIL.
+func serverFailed(err error) bool {
+	r, ok := errors.AsType[*responseError](err)
+	return ok && r.rcode == dns.RcodeServerFailure && !errors.Is(err, context.DeadlineExceeded)
 }
 
 // ask has one server answer the question. Its timeout is for each of the
@@ -191,14 +201,14 @@ func (c *dnsClient) ask(ctx context.Context, server, name string, typ uint16) (*
 			return nil, fmt.Errorf("the answer was truncated, and over TCP: %w", err)
 		}
 		if msg.Truncated {
-			return nil, &responseError{"the answer is truncated even over TCP"}
+			return nil, &responseError{text: "the answer is truncated even over TCP"}
 		}
 	}
 	switch {
 	case msg.Rcode != dns.RcodeSuccess && msg.Rcode != dns.RcodeNameError:
-		return nil, &responseError{rcodeText(msg.Rcode)}
+		return nil, &responseError{text: rcodeText(msg.Rcode), rcode: msg.Rcode}
 	case isReferral(msg):
-		return nil, &responseError{"a referral: the server is not responsible for this name and does not recurse"}
+		return nil, &responseError{text: "a referral: the server is not responsible for this name and does not recurse"}
 	}
 	return msg, nil
 }
@@ -233,7 +243,7 @@ func isReferral(msg *dns.Msg) bool {
 func (c *dnsClient) send(ctx context.Context, network, server string, q *dns.Msg) (*dns.Msg, error) {
 	wire, err := q.Pack()
 	if err != nil {
-		return nil, &responseError{fmt.Sprintf("the question cannot be packed: %v", err)}
+		return nil, &responseError{text: fmt.Sprintf("the question cannot be packed: %v", err)}
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
@@ -281,12 +291,12 @@ func checkAnswer(q *dns.Msg, packet []byte) (msg *dns.Msg, bad, passed error) {
 	case m.Truncated:
 		return m, nil, nil // what is cut need not parse
 	case err != nil:
-		return nil, &responseError{"malformed answer: " + err.Error()}, nil
+		return nil, &responseError{text: "malformed answer: " + err.Error()}, nil
 	}
 	// The parser stops without an error where a message ends between two
 	// records, which then looks like a shorter answer, or like none.
 	if promised := int(binary.BigEndian.Uint16(packet[6:])); promised != len(m.Answer) {
-		return nil, &responseError{fmt.Sprintf("malformed answer: %d records of the promised %d are there", len(m.Answer), promised)}, nil
+		return nil, &responseError{text: fmt.Sprintf("malformed answer: %d records of the promised %d are there", len(m.Answer), promised)}, nil
 	}
 	if len(m.Question) == 0 && m.Rcode != dns.RcodeSuccess {
 		return m, nil, nil // some servers refuse with a header alone

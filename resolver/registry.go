@@ -19,12 +19,13 @@ type Registry struct {
 }
 
 // NewRegistry returns a Registry with the schemes that are built in: http,
-// https, unix, dns and dns+srv.
+// https, unix, unixs, dns and dns+srv.
 func NewRegistry() *Registry {
 	return &Registry{factories: map[string]Factory{
 		"http":    newHTTPSource,
 		"https":   newHTTPSource,
 		"unix":    newUnixSource,
+		"unixs":   newUnixSource,
 		"dns":     newDNSSource,
 		"dns+srv": newSRVSource,
 	}}

@@ -31,6 +31,7 @@ type Resolver struct {
 	security  verdict // what the configuration says before DNS is asked
 
 	resolutions atomic.Uint64
+	dialer      atomic.Bool // the user has one, which knows nothing of proxies
 
 	mu       sync.Mutex // leaf: nothing is called while it is held
 	building bool       // guarded by mu: what Build returned is not closed yet
@@ -45,6 +46,9 @@ type Resolver struct {
 	// settled belongs to the open watcher, like the state of the endpoints.
 	settled verdict
 }
+
+// ownTLS is what a TLS configuration says.
+var ownTLS = verdict{SecurityTLS, "the client's TLS configuration"}
 
 // verdict says whether the client is TLS or plain, and who decided it.
 type verdict struct {
@@ -68,8 +72,8 @@ func New(endpoints []string, o Options) (*Resolver, error) {
 	failed := []error{o.validate()}
 	o = o.withDefaults()
 	r := &Resolver{opts: o, changed: make(chan struct{}, 1)}
-	if o.TLS {
-		r.security = verdict{SecurityTLS, "the client's TLS configuration"}
+	if o.TLS && !o.InsecureDiscovery {
+		r.security = ownTLS
 	}
 	l, errs := r.parse(endpoints)
 	if err := errors.Join(append(failed, errs...)...); err != nil {
@@ -95,13 +99,16 @@ type list struct {
 func (r *Resolver) parse(endpoints []string) (list, []error) {
 	var failed []error
 	l := list{security: r.security}
+	// An empty element is what a comma too many leaves.
+	endpoints = slices.DeleteFunc(slices.Clone(endpoints), func(e string) bool { return e == "" })
 	if len(endpoints) == 0 {
 		failed = append(failed, errors.New("resolver: the list of endpoints is empty; give at least one, such as 127.0.0.1:2379 or dns+srv:///example.com"))
 	}
 	so := SourceOptions{
 		TLS: r.opts.TLS, VerifyTargetNames: r.opts.VerifyTargetNames,
 		ResolvConf: r.opts.ResolvConf, Timeout: r.opts.Timeout, Logger: r.opts.Logger,
-		lookup: r.opts.lookup,
+		InsecureDiscovery: r.opts.InsecureDiscovery,
+		lookup:            r.opts.lookup, hosts: r.opts.hosts, proxied: r.proxied,
 	}
 	for _, raw := range endpoints {
 		uri := redact(raw)
@@ -114,7 +121,11 @@ func (r *Resolver) parse(endpoints []string) (list, []error) {
 		if h, ok := source.(Hinter); ok {
 			hint = h.Hint()
 		}
-		if err := l.security.admit(hint.Security, uri); err != nil {
+		admitted := &l.security
+		if r.opts.TLS && hint.Security == SecurityPlain {
+			admitted = new(ownTLS) // only DNS may contradict it
+		}
+		if err := admitted.admit(hint.Security, uri); err != nil {
 			failed = append(failed, &EndpointError{Endpoint: uri, Err: err})
 		}
 		if l.authority == "" {
@@ -186,7 +197,13 @@ func (r *Resolver) Build(_ grpcresolver.Target, cc grpcresolver.ClientConn, o gr
 		return nil, errors.New("resolver: this Resolver serves another grpc.ClientConn already; make one for each")
 	}
 	r.building = true
+	r.dialer.Store(o.Dialer != nil)
 	return startWatcher(r, cc, o.Dialer != nil), nil
+}
+
+// proxied reports whether the dialer leaves host and port to a proxy.
+func (r *Resolver) proxied(hostPort string) bool {
+	return r.opts.Proxied != nil && !r.dialer.Load() && r.opts.Proxied(hostPort)
 }
 
 // Errors returns the current failure of each endpoint that fails, in the order

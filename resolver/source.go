@@ -3,7 +3,9 @@ package resolver
 import (
 	"context"
 	"log/slog"
+	"net"
 	"net/url"
+	"strconv"
 	"time"
 )
 
@@ -87,6 +89,8 @@ type SourceOptions struct {
 	// VerifyTargetNames asks that certificates of SRV targets are checked
 	// against the name of the target instead of the queried domain.
 	VerifyTargetNames bool
+	// InsecureDiscovery allows plain services that DNS names, even with TLS set.
+	InsecureDiscovery bool
 	// ResolvConf is the path of the resolv.conf(5) file to take name servers
 	// from; never empty.
 	ResolvConf string
@@ -95,7 +99,14 @@ type SourceOptions struct {
 	// Logger is never nil.
 	Logger *slog.Logger
 
-	lookup lookupFunc // of bare names; nil: the system's
+	lookup  lookupFunc                 // of bare names; nil: the system's
+	hosts   string                     // the hosts(5) file
+	proxied func(hostPort string) bool // nil: never
+}
+
+// isProxied reports whether names with that port are left to a proxy.
+func (o SourceOptions) isProxied(host string, port uint16) bool {
+	return o.proxied != nil && o.proxied(net.JoinHostPort(host, strconv.Itoa(int(port))))
 }
 
 // Factory makes the Source of one endpoint. It validates u and does nothing

@@ -11,15 +11,18 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/miekg/dns"
 )
 
 // The service labels of etcd's clients, as etcd's documentation of DNS
-// discovery registers them.
+// discovery registers them. "-NAME" may follow, for one of several clusters in a
+// domain (etcd's client/pkg/srv, GetSRVService).
 const (
-	tlsService   = "_etcd-client-ssl._tcp."
-	plainService = "_etcd-client._tcp."
+	tlsLabel   = "_etcd-client-ssl"
+	plainLabel = "_etcd-client"
+	overTCP    = "._tcp."
 )
 
 const (
@@ -33,8 +36,10 @@ const (
 
 // srvSource resolves the SRV records of a domain (RFC 2782).
 type srvSource struct {
+	opts          SourceOptions
 	ns            *nameservers
 	name          string // as the user wrote it
+	suffix        string // of the service labels: "-" and the cluster's name, or nothing
 	domain        string // name without the _service._proto labels and the final dot
 	tls           bool   // the client has a TLS configuration
 	verifyTargets bool
@@ -47,8 +52,14 @@ type srvSource struct {
 	cut          bool                    // has been logged
 }
 
-// newSRVSource is the factory of dns+srv: dns+srv://[server[:port]]/name.
+// newSRVSource is the factory of dns+srv: dns+srv://[server[:port]]/name[?name=cluster].
 func newSRVSource(u *url.URL, o SourceOptions) (Source, error) {
+	cluster, err := clusterName(u)
+	if err != nil {
+		return nil, err
+	}
+	u = new(*u) // the caller's stays as it is
+	u.RawQuery = ""
 	name, err := nameOf(u)
 	if err != nil {
 		return nil, err
@@ -59,11 +70,18 @@ func newSRVSource(u *url.URL, o SourceOptions) (Source, error) {
 	if err := validateName(name); err != nil {
 		return nil, err
 	}
-	if err := validateName(tlsService + name); err != nil {
+	suffix := ""
+	if cluster != "" {
+		suffix = "-" + cluster
+	}
+	if err := validateName(tlsLabel + suffix + overTCP + name); err != nil {
 		return nil, err // too long to be asked for
 	}
 	if _, err := parseIP(name); err == nil {
 		return nil, fmt.Errorf("%s is an IP address, which has no SRV records", quote(name))
+	}
+	if suffix != "" && strings.HasPrefix(name, "_") {
+		return nil, fmt.Errorf("%s is a service already; write dns+srv:///domain?name=%s, or the service without a query", quote(name), cluster)
 	}
 	domain := strings.TrimSuffix(name, ".")
 	for strings.HasPrefix(domain, "_") {
@@ -76,16 +94,33 @@ func newSRVSource(u *url.URL, o SourceOptions) (Source, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !strings.HasPrefix(name, "_") {
+		ns.ahead = 2 // the labels of the service
+	}
 	return &srvSource{
-		ns: ns, name: name, domain: domain,
+		opts: o, ns: ns, name: name, suffix: suffix, domain: domain,
 		tls: o.TLS, verifyTargets: o.VerifyTargetNames, logger: o.Logger,
 	}, nil
+}
+
+// clusterName returns the value of the query's name, the only thing that a query
+// may have.
+func clusterName(u *url.URL) (string, error) {
+	if u.RawQuery == "" && !u.ForceQuery {
+		return "", nil
+	}
+	values, err := url.ParseQuery(u.RawQuery)
+	name := values.Get("name")
+	if err != nil || len(values) != 1 || len(values["name"]) != 1 || name == "" || strings.ContainsAny(name, "._") {
+		return "", fmt.Errorf("the query %s means nothing here; ?name=NAME asks for the services %s-NAME and %s-NAME", quote("?"+u.RawQuery), tlsLabel, plainLabel)
+	}
+	return name, nil
 }
 
 // Hint implements Hinter.
 func (s *srvSource) Hint() Hint {
 	h := Hint{Authority: s.domain}
-	if s.tls || strings.HasPrefix(s.name, "_") {
+	if s.tls && !s.opts.InsecureDiscovery || strings.HasPrefix(s.name, "_") {
 		h.Security = securityOf(s.tls || namesTLS(s.name))
 	}
 	return h
@@ -95,7 +130,7 @@ func (s *srvSource) Hint() Hint {
 // service. etcdctl's --discovery-srv-name appends -NAME to it.
 func namesTLS(name string) bool {
 	service, _, _ := strings.Cut(strings.ToLower(name), ".")
-	return service == "_etcd-client-ssl" || strings.HasPrefix(service, "_etcd-client-ssl-")
+	return service == tlsLabel || strings.HasPrefix(service, tlsLabel+"-")
 }
 
 // Resolve implements Source.
@@ -115,9 +150,10 @@ func (s *srvSource) Resolve(ctx context.Context) (Result, error) {
 // discover asks for etcd's two services below domain, and for the records of
 // the domain itself when there is neither.
 func (s *srvSource) discover(ctx context.Context, c *dnsClient, domain string) (Result, error) {
+	tlsService, plainService := tlsLabel+s.suffix+overTCP+domain, plainLabel+s.suffix+overTCP+domain
 	plainCh := make(chan srvAnswer, 1)
-	go func() { plainCh <- c.lookupSRV(ctx, plainService+domain) }()
-	secure := c.lookupSRV(ctx, tlsService+domain)
+	go func() { plainCh <- c.lookupSRV(ctx, plainService) }()
+	secure := c.lookupSRV(ctx, tlsService)
 	plain := <-plainCh
 
 	// That there is no TLS service must be certain before anything else is
@@ -130,19 +166,21 @@ func (s *srvSource) discover(ctx context.Context, c *dnsClient, domain string) (
 			s.plainIgnored = ignored
 			if ignored {
 				s.logger.Warn("etcd: both TLS and plain SRV records exist; the plain ones are ignored",
-					"domain", s.domain, "ignored", plainService+domain)
+					"domain", s.domain, "ignored", plainService)
 			}
 		}
 		return s.members(ctx, c, secure, true)
 	}
 	switch {
-	case plain.err == nil && s.tls:
-		return Result{}, fmt.Errorf("DNS has the plain service %s%s only, while the client is configured for TLS: add %s%s records, or remove the TLS configuration",
-			plainService, domain, tlsService, domain)
+	case plain.err == nil && s.tls && !s.opts.InsecureDiscovery:
+		return Result{}, fmt.Errorf("DNS has the plain service %s only, while the client is configured for TLS: add %s records, or remove the TLS configuration, or allow it with InsecureDiscovery",
+			plainService, tlsService)
 	case plain.err == nil:
 		return s.members(ctx, c, plain, false)
 	case !definitive(plain.err):
 		return Result{}, plain.err
+	case s.suffix != "": // those of the domain itself are another cluster's
+		return Result{}, joined([]error{secure.err, plain.err})
 	}
 	own := c.lookupSRV(ctx, domain)
 	switch {
@@ -220,7 +258,9 @@ func (s *srvSource) members(ctx context.Context, c *dnsClient, srv srvAnswer, tl
 	records := s.sorted(srv.records)
 	targets := make(map[string]*familyAnswer)
 	for _, rr := range records {
-		targets[strings.ToLower(rr.Target)] = nil
+		if !s.left(rr) {
+			targets[strings.ToLower(rr.Target)] = nil
+		}
 	}
 	lookups := make(chan struct{}, maxLookups)
 	var wg sync.WaitGroup
@@ -259,11 +299,18 @@ func (s *srvSource) members(ctx context.Context, c *dnsClient, srv srvAnswer, tl
 		if s.verifyTargets {
 			name = tlsName(rr.Target)
 		}
-		for _, ip := range targets[strings.ToLower(rr.Target)].ips {
+		add := func(host string) {
 			res.Addresses = append(res.Addresses, Address{
-				Network: NetworkTCP, Host: ip.String(), Port: rr.Port, ServerName: name, TLS: tls,
+				Network: NetworkTCP, Host: host, Port: rr.Port, ServerName: name, TLS: tls,
 				Priority: rr.Priority, Weight: rr.Weight, Target: rr.Target,
 			})
+		}
+		if s.left(rr) {
+			add(rr.Target)
+			continue
+		}
+		for _, ip := range targets[strings.ToLower(rr.Target)].ips {
+			add(ip.String())
 		}
 	}
 	if len(res.Addresses) == 0 {
@@ -271,6 +318,12 @@ func (s *srvSource) members(ctx context.Context, c *dnsClient, srv srvAnswer, tl
 	}
 	s.known = known
 	return res, joined(failed)
+}
+
+// left reports whether the target is left to a proxy. When the user has named a DNS
+// server, that is asked instead.
+func (s *srvSource) left(rr *dns.SRV) bool {
+	return s.ns.server == "" && s.opts.isProxied(rr.Target, rr.Port)
 }
 
 // sorted brings the records into an order that does not depend on the server,
@@ -299,12 +352,16 @@ func (s *srvSource) sorted(records []*dns.SRV) []*dns.SRV {
 	return records[:maxAddresses]
 }
 
-// lookupTarget returns the addresses of an SRV target, from the additional
-// section as far as they are there. A server may leave a family out of that
+// lookupTarget returns the addresses of an SRV target: those of the hosts file, as
+// for every name of a host, or else from the additional section as far as they are
+// there. A server may leave a family out of that
 // section without a sign, so the missing one is asked for, in little time.
 func (c *dnsClient) lookupTarget(ctx context.Context, target string, extra []dns.RR) familyAnswer {
 	if ip, err := parseIP(target); err == nil {
 		return familyAnswer{ips: []netip.Addr{ip}, ttl: ^uint32(0)}
+	}
+	if ips := lookupHosts(c.hosts, target); len(ips) > 0 {
+		return familyAnswer{ips: ips, ttl: uint32(hostTTL / time.Second)}
 	}
 	owner := target + "."
 	out := familyAnswer{ttl: ^uint32(0)}

@@ -127,6 +127,40 @@ func TestSRVNames(t *testing.T) {
 			false, "example.test", "[10.0.0.1:1]",
 		},
 		{
+			"a cluster of its own name", "example.test?name=prod",
+			[]string{
+				srvRecord("_etcd-client-prod._tcp.example.test.", 0, 0, 2379, "etcd02.example.test."),
+				srvRecord("_etcd-client-ssl-prod._tcp.example.test.", 0, 0, 2380, "etcd01.example.test."),
+				srvRecord("_etcd-client._tcp.example.test.", 0, 0, 1, "etcd03.example.test."),
+			},
+			resolver.Options{},
+			true, "example.test", "[10.0.0.1:2380]",
+		},
+		{
+			"a plain cluster of its own name", "example.test?name=prod",
+			[]string{
+				srvRecord("_etcd-client-prod._tcp.example.test.", 0, 0, 2379, "etcd02.example.test."),
+				srvRecord("_etcd-client-ssl._tcp.example.test.", 0, 0, 1, "etcd03.example.test."),
+			},
+			resolver.Options{},
+			false, "example.test", "[10.0.0.2:2379]",
+		},
+		{
+			"plain in spite of TLS", "example.test",
+			[]string{srvRecord("_etcd-client._tcp.example.test.", 0, 0, 2379, "etcd02.example.test.")},
+			resolver.Options{TLS: true, InsecureDiscovery: true},
+			false, "example.test", "[10.0.0.2:2379]",
+		},
+		{
+			"TLS by DNS and by the configuration", "example.test",
+			[]string{
+				srvRecord("_etcd-client._tcp.example.test.", 0, 0, 2379, "etcd02.example.test."),
+				srvRecord("_etcd-client-ssl._tcp.example.test.", 0, 0, 2380, "etcd01.example.test."),
+			},
+			resolver.Options{TLS: true, InsecureDiscovery: true},
+			true, "example.test", "[10.0.0.1:2380]",
+		},
+		{
 			"no TLS service", "example.test",
 			[]string{
 				srvRecord("_etcd-client-ssl._tcp.example.test.", 0, 0, 0, "."),

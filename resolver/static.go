@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
+	"path/filepath"
 	"strings"
 )
 
@@ -29,16 +31,14 @@ func (s *staticSource) Hint() Hint {
 }
 
 // newHTTPSource is the factory of http and https. The scheme alone decides on
-// TLS. Paths mean nothing to gRPC; a lone "/" is what people copy along.
+// TLS. Path, query and fragment are ignored: they mean nothing to gRPC, and come
+// along with what people copy; clientv3 ignores them, too.
 func newHTTPSource(u *url.URL, o SourceOptions) (Source, error) {
-	if err := noExtras(u); err != nil {
-		return nil, err
+	if u.User != nil {
+		return nil, errCredentials
 	}
 	if u.Opaque != "" {
 		return nil, fmt.Errorf("lacks the slashes; write %s://host:port", u.Scheme)
-	}
-	if u.Path != "" && u.Path != "/" {
-		return nil, fmt.Errorf("the path %s means nothing here; write %s://host:port", quote(u.Path), u.Scheme)
 	}
 	host, port, err := splitHostPort(u.Host, DefaultPort)
 	if err != nil {
@@ -48,8 +48,16 @@ func newHTTPSource(u *url.URL, o SourceOptions) (Source, error) {
 	return newHostSource(host, port, o), nil
 }
 
+// isSocket reports whether scheme is that of Unix domain sockets.
+func isSocket(scheme string) bool {
+	return strings.EqualFold(scheme, "unix") || strings.EqualFold(scheme, "unixs")
+}
+
 // newUnixSource is the factory of unix, in the forms of gRPC's naming document:
-// unix:///absolute, unix:/absolute and unix:relative.
+// unix:///absolute, unix:/absolute and unix:relative; and of unixs, which is
+// etcd's word for the same with TLS. A file called name:port is a member's that
+// etcd gave a URL with a host to, and its certificate is that host's (etcd's
+// client/v3/internal/endpoint).
 func newUnixSource(u *url.URL, o SourceOptions) (Source, error) {
 	if err := noExtras(u); err != nil {
 		return nil, err
@@ -62,17 +70,18 @@ func newUnixSource(u *url.URL, o SourceOptions) (Source, error) {
 		}
 	}
 	switch {
-	case u.Host != "":
-		return nil, fmt.Errorf("%s after the two slashes is a host, which a socket has not; write unix:///%s%s for an absolute path or unix:%s%s for a relative one",
-			quote(u.Host), u.Host, path, u.Host, path)
 	case path == "" || path == "/":
 		return nil, errors.New("the socket path is empty; write unix:///path")
 	case strings.ContainsAny(path, "%?#\x00"):
 		// gRPC parses what it dials as a URI once more.
 		return nil, fmt.Errorf("the socket path %s contains one of '%%', '?', '#' and NUL, which cannot be dialled", quote(path))
 	}
+	name, _, err := net.SplitHostPort(filepath.Base(path))
+	if err != nil || name == "" {
+		name = localhost
+	}
 	return &staticSource{
-		address:   Address{Network: NetworkUnix, Host: path, ServerName: localhost, TLS: o.TLS},
+		address:   Address{Network: NetworkUnix, Host: path, ServerName: name, TLS: o.TLS || u.Scheme == "unixs"},
 		authority: localhost,
 	}, nil
 }
