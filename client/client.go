@@ -44,6 +44,10 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
+	var err error
+	if cfg.certificates, err = newCertificates(cfg.TLSFiles, cfg.Logger); err != nil {
+		return nil, err
+	}
 	conn, err := newConn(cfg, cfg.policy())
 	if err != nil {
 		return nil, err
@@ -121,6 +125,8 @@ func (c *Client) Close() error {
 }
 
 func newConn(cfg Config, policy balancer.Options) (*Conn, error) {
+	d := newDialer(cfg)
+	cfg.Resolver.Proxied = d.proxied
 	r, err := resolver.New(cfg.Endpoints, cfg.Resolver)
 	if err != nil {
 		return nil, err
@@ -128,7 +134,7 @@ func newConn(cfg Config, policy balancer.Options) (*Conn, error) {
 	if err := checkDialOptions(cfg.DialOptions); err != nil {
 		return nil, err
 	}
-	c := &Conn{resolver: r, table: balancer.NewTable(), none: newCredential(""), turns: newTurns()}
+	c := &Conn{dialer: d, resolver: r, table: balancer.NewTable(), none: newCredential(""), turns: newTurns()}
 	policy.Table = c.table
 	c.hedges.budget.parts.Store(maxHedges * callsPerHedge)
 	secure := cfg.TLS

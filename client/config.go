@@ -28,10 +28,16 @@ type Config struct {
 	// TLS is how to secure the connections; nil means system defaults for
 	// endpoints that ask for TLS by themselves ("https", or SRV records of
 	// _etcd-client-ssl), and plain connections otherwise. When set, no
-	// connection is plain. With Certificates or GetClientCertificate set, TLS is
+	// connection is plain, unless InsecureDiscovery says so. With Certificates or GetClientCertificate set, TLS is
 	// mutual. ServerName, when set, is expected of every member; otherwise each
 	// endpoint has its own. It must not be changed after New.
 	TLS *tls.Config
+
+	// TLSFiles are files to take certificates from, again for each new connection. They
+	// complete TLS, and mean TLS when that is nil.
+	TLSFiles TLSFiles
+
+	certificates *certificates // of TLSFiles; New's
 
 	// Username and Password authenticate the client, anew whenever its token
 	// expires. Empty means without. When the server has authentication switched
@@ -45,10 +51,20 @@ type Config struct {
 	// InsecureDiscovery allows Username, Password and Token to be sent on plain
 	// connections that only DNS chose: "dns+srv:///example.com" without TLS, where
 	// DNS, which nobody authenticates, has no records of _etcd-client-ssl. Without
-	// it such connections are refused when there is a user or a token. A plain
+	// it such connections are refused when there is a user or a token. It also allows
+	// DNS to choose plain connections when TLS is set, as etcdctl does. A plain
 	// connection that the configuration asks for ("http://", "host:port",
 	// "dns:///name", "dns+srv:///_etcd-client._tcp.example.com") needs no leave.
 	InsecureDiscovery bool
+
+	// NoProxy connects to the members directly. Without it they are reached as gRPC
+	// reaches them: through the proxy that the environment's HTTPS_PROXY names
+	// (CONNECT; http:// or https://), with TLS and without, but for what NO_PROXY names
+	// and for this machine itself; HTTP_PROXY alone is of no account. Names are told to
+	// the proxy, and not looked up, but for the DNS server that an endpoint names. A
+	// dialer in DialOptions, or grpc.WithNoProxy there, means no proxy either. The
+	// environment is read by New.
+	NoProxy bool
 
 	// DialTimeout is how long one authentication may take, all members taken
 	// together. 0 means 10 s. Connections are made by the client itself, within
@@ -112,8 +128,8 @@ type Config struct {
 	Logger *slog.Logger
 
 	// Resolver has the finer points of finding addresses, and the Registry to
-	// which schemes can be added. Its TLS and Logger fields are set by New. The
-	// zero value is good.
+	// which schemes can be added. Its TLS, InsecureDiscovery, Proxied and Logger
+	// fields are set by New. The zero value is good.
 	Resolver resolver.Options
 
 	// DialOptions are given to grpc.NewClient, too. None may be nil. Transport
@@ -192,6 +208,15 @@ func (c Config) validate() error {
 			bad("DialOptions[%d] is nil: leave it out", i)
 		}
 	}
+	if (c.TLSFiles.Cert == "") != (c.TLSFiles.Key == "") {
+		bad("TLSFiles has Cert %q and Key %q: give both, or none", c.TLSFiles.Cert, c.TLSFiles.Key)
+	}
+	if c.TLSFiles.Cert != "" && c.TLS != nil && (len(c.TLS.Certificates) > 0 || c.TLS.GetClientCertificate != nil) {
+		bad("TLSFiles.Cert and Config.TLS both have a client's certificate: leave out one")
+	}
+	if c.TLSFiles.CA != "" && c.TLS != nil && c.TLS.RootCAs != nil {
+		bad("TLSFiles.CA and Config.TLS.RootCAs are both set: leave out one")
+	}
 	if c.TLS != nil && len(c.TLS.NextProtos) > 0 {
 		bad("TLS.NextProtos is %q: leave it empty, gRPC sets it", c.TLS.NextProtos)
 	}
@@ -206,7 +231,10 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MaxCallSendMsgSize, defaultMaxSend)
 	setDefault(&c.MaxCallRecvMsgSize, defaultMaxRecv)
 	c.Logger = handOver(c.Logger)
-	c.Resolver.TLS = c.TLS != nil
+	if c.TLS == nil && c.TLSFiles != (TLSFiles{}) {
+		c.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	c.Resolver.TLS, c.Resolver.InsecureDiscovery = c.TLS != nil, c.InsecureDiscovery
 	c.Resolver.Logger = c.Logger
 	return c
 }

@@ -43,6 +43,7 @@ import (
 type Conn struct {
 	// Read-only after New.
 	cc       *grpc.ClientConn
+	dialer   dialer
 	resolver *resolver.Resolver
 	table    *balancer.Table
 	auth     *authenticator

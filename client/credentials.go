@@ -17,7 +17,9 @@ import (
 // and for which server name is known only when the endpoint is resolved.
 type transport struct {
 	tls, plain credentials.TransportCredentials
-	serverName string // for all addresses; empty: each has its own
+	base       *tls.Config
+	files      *certificates // nil: tls has all there is
+	serverName string        // for all addresses; empty: each has its own
 	identity   *identity
 	secret     bool // a password or token is sent, which DNS alone can't make plain
 }
@@ -31,6 +33,7 @@ func newTransport(tlsConfig *tls.Config, cfg Config) credentials.TransportCreden
 	own := &identity{}
 	return transport{
 		tls: credentials.NewTLS(own.watch(tlsConfig)), plain: insecure.NewCredentials(),
+		base: tlsConfig, files: cfg.certificates,
 		serverName: tlsConfig.ServerName, identity: own, secret: cfg.guardsSecret(),
 	}
 }
@@ -56,7 +59,11 @@ func (t transport) ClientHandshake(ctx context.Context, authority string, conn n
 	if t.serverName != "" {
 		authority = t.serverName // grpc prefers the address's
 	}
-	secure, info, err := t.tls.ClientHandshake(ctx, authority, conn)
+	creds := t.tls
+	if t.files != nil {
+		creds = credentials.NewTLS(t.identity.watch(t.files.config(t.base)))
+	}
+	secure, info, err := creds.ClientHandshake(ctx, authority, conn)
 	if err != nil {
 		if isAlert(err) { // TLS 1.2, or the client's first message
 			err = t.identity.explain(err)
@@ -73,7 +80,8 @@ func (t transport) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInf
 func (t transport) Info() credentials.ProtocolInfo { return t.tls.Info() }
 
 func (t transport) Clone() credentials.TransportCredentials {
-	return transport{tls: t.tls.Clone(), plain: t.plain.Clone(), serverName: t.serverName, identity: t.identity, secret: t.secret}
+	t.tls, t.plain = t.tls.Clone(), t.plain.Clone()
+	return t
 }
 
 // OverrideServerName is deprecated in grpc, which does not call it.

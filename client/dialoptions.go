@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -26,7 +27,7 @@ import (
 func (c *Conn) dialOptions(cfg Config, policy balancer.Options, secure credentials.TransportCredentials) []grpc.DialOption {
 	opts := []grpc.DialOption{
 		grpc.WithResolvers(builder{c.resolver, policy}),
-		grpc.WithContextDialer(dial),
+		grpc.WithContextDialer(c.dialer.dial),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			// When to dial again is the balancer's business; it uses each of
 			// grpc's connections once.
@@ -102,22 +103,28 @@ func checkDialOptions(opts []grpc.DialOption) error {
 // HTTP/2 settings. It leaves room for a lost SYN to be sent again twice.
 const connectTimeout = 5 * time.Second
 
-// dial connects to an address of the resolver's. Idle connections, which etcd
-// does not let clients ping, are kept honest by TCP's own keepalive.
-func dial(ctx context.Context, addr string) (net.Conn, error) {
-	d := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
-		Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3,
-	}}
-	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
-		return d.DialContext(ctx, "unix", strings.TrimPrefix(path, "//"))
-	}
-	return d.DialContext(ctx, "tcp", addr)
+// isOwn reports whether f is a dialer's dial, and not the user's of
+// Config.DialOptions, which gets host names as they are: it may know names that this
+// machine does not, and knows nothing of proxies.
+func isOwn(f func(context.Context, string) (net.Conn, error)) bool {
+	return reflect.ValueOf(f).Pointer() == reflect.ValueOf(dialer{}.dial).Pointer()
 }
 
-// isOwn reports whether f is dial, and not the user's of Config.DialOptions, which
-// gets host names as they are: it may know names that this machine does not.
-func isOwn(f func(context.Context, string) (net.Conn, error)) bool {
-	return reflect.ValueOf(f).Pointer() == reflect.ValueOf(dial).Pointer()
+// disablesProxy reports whether grpc.WithNoProxy is among opts. An option does not tell
+// what it is, but for the name of the function in it.
+func disablesProxy(opts []grpc.DialOption) bool {
+	return slices.ContainsFunc(opts, func(o grpc.DialOption) bool {
+		v := reflect.ValueOf(o)
+		if v.Kind() == reflect.Pointer {
+			v = v.Elem()
+		}
+		if v.Kind() != reflect.Struct || v.NumField() != 1 || v.Field(0).Kind() != reflect.Func || v.Field(0).IsNil() {
+			return false
+		}
+		f := runtime.FuncForPC(v.Field(0).Pointer())
+		// Where the call is inlined, its caller is the first part of the name.
+		return f != nil && strings.Contains(f.Name(), ".WithNoProxy.func")
+	})
 }
 
 // builder is the resolver, telling the balancer whose it is.

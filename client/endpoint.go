@@ -24,6 +24,8 @@ func (c *Client) dialEndpoint(_ context.Context, endpoint string) (grpc.ClientCo
 	if i >= 0 && known[i].PlainByDNS && cfg.guardsSecret() {
 		return nil, nil, errPlainByDNS
 	}
+	// Nor by which name NO_PROXY may know it.
+	cfg.NoProxy = cfg.NoProxy || i >= 0 && c.conn.dialer.through(known[i]) == nil
 	if i >= 0 && known[i].TLS {
 		if cfg.TLS == nil {
 			cfg.TLS = &tls.Config{MinVersion: tls.VersionTLS12}

@@ -38,6 +38,9 @@ type Options struct {
 	// dns without a server, and the targets of SRV records, unless the URI names a
 	// server. It must not block. Nil means that there is no proxy.
 	Proxied func(hostPort string) bool
+	// Only, when not empty, is the one address to report, in the form of
+	// Address.String; an endpoint that has others only fails.
+	Only string
 	// KeepOrder tries the addresses of one priority in the order in which the
 	// endpoints list them. Without it the order is random, so that many clients
 	// spread over the members.

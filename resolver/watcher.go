@@ -224,6 +224,9 @@ func (w *watcher) finish(o outcome) {
 	}
 	addrs, err := check(o.result.Addresses)
 	err = joined([]error{o.err, err})
+	if only := w.r.opts.Only; only != "" {
+		addrs = slices.DeleteFunc(addrs, func(a Address) bool { return a.String() != only })
+	}
 	if len(addrs) == 0 && err == nil {
 		err = ErrNoRecords
 	}
