@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/internal/endpoint"
 )
 
 // Client is a client of one etcd cluster. Its services are interfaces, so that a
@@ -176,7 +177,7 @@ func (c *Client) setEndpoints(eps []string) error {
 	}
 	adapted := make([]string, len(eps))
 	for i, e := range eps {
-		adapted[i] = adaptEndpoint(e, c.secure)
+		adapted[i] = endpoint.One(e, c.secure)
 	}
 	c.mu.Lock() // so that Endpoints tells what the native client has been given last
 	defer c.mu.Unlock()

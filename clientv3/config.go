@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -173,8 +174,14 @@ func (s *SecureConfig) tls() (*tls.Config, error) {
 		return nil, fmt.Errorf("clientv3: the certificate is %q and its key %q: give both, or none", s.Cert, s.Key)
 	}
 	if s.Cert != "" {
+		var last atomic.Pointer[tls.Certificate]
 		load := func() (*tls.Certificate, error) {
 			c, err := tls.LoadX509KeyPair(s.Cert, s.Key)
+			if err == nil {
+				last.Store(&c)
+			} else if l := last.Load(); l != nil {
+				return l, nil // it is being written
+			}
 			return &c, err
 		}
 		if _, err := load(); err != nil {

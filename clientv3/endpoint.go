@@ -2,13 +2,12 @@ package clientv3
 
 import (
 	"crypto/tls"
-	"net/url"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/internal/endpoint"
 )
 
 // native is cfg as package client has it, which is stricter.
@@ -44,44 +43,16 @@ func (cfg *Config) native() client.Config {
 
 // adapt decides by the first endpoint whether the client uses TLS, as clientv3 does,
 // and makes all endpoints agree, where package client would refuse them.
-func adapt(endpoints []string, secure *tls.Config) (*tls.Config, []string) {
-	var scheme string
-	if len(endpoints) > 0 {
-		scheme, _, _ = strings.Cut(endpoints[0], ":")
-	}
+func adapt(endpoints []string, cfg *tls.Config) (*tls.Config, []string) {
+	secure, out := endpoint.Adapt(endpoints, cfg != nil)
 	switch {
-	case scheme == "http":
-		secure = nil
-	case (scheme == "https" || scheme == "unixs") && secure == nil:
-		secure = &tls.Config{MinVersion: tls.VersionTLS12}
+	case !secure:
+		cfg = nil
+	case cfg == nil:
+		cfg = &tls.Config{MinVersion: tls.VersionTLS12}
+	case len(cfg.NextProtos) > 0:
+		cfg = cfg.Clone()
+		cfg.NextProtos = nil // gRPC's own
 	}
-	if secure != nil && len(secure.NextProtos) > 0 {
-		secure = secure.Clone()
-		secure.NextProtos = nil // gRPC's own
-	}
-	out := make([]string, len(endpoints))
-	for i, e := range endpoints {
-		out[i] = adaptEndpoint(e, secure != nil)
-	}
-	return secure, out
-}
-
-func adaptEndpoint(endpoint string, secure bool) string {
-	scheme, rest, ok := strings.Cut(endpoint, ":")
-	switch {
-	case ok && (scheme == "unix" || scheme == "unixs"):
-		if path, legacy := strings.CutPrefix(rest, "//"); legacy && !strings.HasPrefix(path, "/") {
-			rest = path // unix://name is a relative path
-		}
-		return "unix:" + rest
-	case ok && (scheme == "http" || scheme == "https"):
-		if u, err := url.Parse(endpoint); err == nil && u.Host != "" {
-			rest = "//" + u.Host // URLs of members may end in a slash
-		}
-		if secure {
-			return "https:" + rest
-		}
-		return "http:" + rest
-	}
-	return endpoint
+	return cfg, out
 }

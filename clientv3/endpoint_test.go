@@ -23,8 +23,11 @@ func TestAdapt(t *testing.T) {
 		{"http drops TLS", []string{"http://a:1", "https://b:2"}, own, false, []string{"http://a:1", "http://b:2"}},
 		{"https needs none", []string{"https://a:1", "http://b:2", "c:3"}, nil, true, []string{"https://a:1", "https://b:2", "c:3"}},
 		{"https has one", []string{"https://a:1"}, own, true, []string{"https://a:1"}},
+		{"a zone", []string{"http://[::1%25lo]:2379"}, nil, false, []string{"http://[::1%25lo]:2379"}},
+		{"empty ones", []string{"a:1", ""}, nil, false, []string{"a:1"}},
+		{"the local host", []string{":2379", "http://:2379"}, nil, false, []string{":2379", "http://:2379"}},
 		{"with paths", []string{"http://a:1/", "http://[::1]:2/x"}, nil, false, []string{"http://a:1", "http://[::1]:2"}},
-		{"sockets", []string{"unix:///run/a", "unix://local", "unix:b"}, nil, false, []string{"unix:///run/a", "unix:local", "unix:b"}},
+		{"sockets", []string{"unix:///run/a", "unix://local", "unix:b"}, nil, false, []string{"unix:///run/a", "unix://local", "unix:b"}},
 		{"secure sockets", []string{"unixs:///run/a"}, nil, true, []string{"unix:///run/a"}},
 		{"names", []string{"dns+srv:///example.com"}, nil, false, []string{"dns+srv:///example.com"}},
 		{"none", nil, nil, false, []string{}},
@@ -37,6 +40,13 @@ func TestAdapt(t *testing.T) {
 			}
 			if !slices.Equal(got, tt.want) {
 				t.Errorf("the endpoints are %q, want %q", got, tt.want)
+			}
+			if len(tt.endpoints) > 0 {
+				c, err := New(Config{Endpoints: tt.endpoints, TLS: tt.tls})
+				if err != nil {
+					t.Fatalf("New: %v", err)
+				}
+				_ = c.Close() // says that its context has ended
 			}
 			if secure != nil && len(secure.NextProtos) > 0 {
 				t.Errorf("NextProtos is %q, which is gRPC's to set", secure.NextProtos)
