@@ -32,7 +32,7 @@ func (c *checker) askMemory(ctx context.Context) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	t := &http.Transport{TLSClientConfig: secure}
+	t := &http.Transport{TLSClientConfig: secure, Proxy: http.ProxyFromEnvironment}
 	defer t.CloseIdleConnections()
 	return check.Memory(ctx, &http.Client{Transport: t}, target)
 }
@@ -53,7 +53,7 @@ func (c *checker) metricsURL(ctx context.Context) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		return u.JoinPath("metrics").String(), nil
+		return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/metrics"}).String(), nil
 	}
 	scheme := "http"
 	if c.settings.flags.wantsTLS() {

@@ -7,26 +7,27 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
-	"google.golang.org/grpc"
-
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/cmd/getcd/internal/exit"
+	"github.com/getcd/getcd/internal/endpoint"
 )
 
 // dial makes the client that the flags describe, for the given endpoints. It
 // does not wait for a connection. log receives what the client does when
 // --debug is set; ask is asked for the password when --user has none.
-func dial(f *globalFlags, endpoints []string, log io.Writer, ask func() (string, error), opts ...grpc.DialOption) (*client.Client, error) {
+func dial(f *globalFlags, endpoints []string, log io.Writer, ask func() (string, error), opts ...func(*client.Config)) (*client.Client, error) {
 	cfg, err := f.config(endpoints, log, ask)
 	if err != nil {
 		return nil, err
 	}
-	cfg.DialOptions = opts
+	for _, o := range opts {
+		o(cfg)
+	}
 	c, err := client.New(*cfg)
 	if err != nil {
 		return nil, exit.With(exit.BadArgs, err)
@@ -51,18 +52,23 @@ func (f *globalFlags) config(endpoints []string, log io.Writer, ask func() (stri
 			return nil, exit.Errorf(exit.BadArgs, "bad value %v for --%s: want a positive duration", d.value, d.flag)
 		}
 	}
-	secure, err := f.tlsConfig()
-	if err != nil {
+	if _, err := f.tlsConfig(); err != nil {
 		return nil, exit.With(exit.BadArgs, err)
 	}
+	secure, adapted := endpoint.Adapt(endpoints, f.wantsTLS())
 	cfg := &client.Config{
-		Endpoints:            endpoints,
-		TLS:                  secure,
+		Endpoints:            adapted,
 		DialTimeout:          f.dialTimeout,
 		DialKeepAliveTime:    f.pingInterval(),
 		DialKeepAliveTimeout: f.keepAliveTimeout,
 		MaxCallSendMsgSize:   f.maxRequestBytes,
 		MaxCallRecvMsgSize:   f.maxRecvBytes,
+	}
+	if secure {
+		cfg.TLS = &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: f.insecureSkipVerify}
+		cfg.TLSFiles = client.TLSFiles{Cert: f.cert, Key: f.key, CA: f.cacert}
+	} else if f.wantsTLS() {
+		say(log, "Warning: %s is plain: the flags for TLS are not used\n", endpoints[0])
 	}
 	// Without an authenticated DNS the certificate has to prove the domain that
 	// the user named, not a host that DNS named. Whoever accepts insecure
@@ -76,6 +82,7 @@ func (f *globalFlags) config(endpoints []string, log io.Writer, ask func() (stri
 		cfg.Token = f.token
 		return cfg, nil
 	}
+	var err error
 	cfg.Username, cfg.Password, err = f.credentials(ask)
 	return cfg, err
 }
@@ -95,21 +102,20 @@ func (f *globalFlags) pingInterval() time.Duration {
 // targets lists the endpoints that the flags name.
 func (f *globalFlags) targets() []string {
 	if f.discoverySRV == "" {
-		eps := slices.Clone(f.endpoints)
-		for i := range eps {
-			eps[i] = strings.TrimSpace(eps[i])
+		var eps []string
+		for _, e := range f.endpoints {
+			if e = strings.TrimSpace(e); e != "" {
+				eps = append(eps, e)
+			}
 		}
 		return eps
 	}
-	if f.discoverySRVName == "" {
-		// The library asks for the TLS service first, then for the plain one.
-		return []string{"dns+srv:///" + f.discoverySRV}
+	// The library asks for both services, and takes that of TLS if there is one.
+	target := "dns+srv:///" + f.discoverySRV
+	if f.discoverySRVName != "" {
+		target += "?" + url.Values{"name": {f.discoverySRVName}}.Encode()
 	}
-	service := "_etcd-client-" + f.discoverySRVName
-	if f.wantsTLS() {
-		service = "_etcd-client-ssl-" + f.discoverySRVName
-	}
-	return []string{"dns+srv:///" + service + "._tcp." + f.discoverySRV}
+	return []string{target}
 }
 
 // wantsTLS reports whether the flags ask for TLS by themselves, whatever the
@@ -120,10 +126,12 @@ func (f *globalFlags) wantsTLS() bool {
 		f.discoverySRV != "" && !f.insecureDiscovery
 }
 
-// tlsConfig is nil when the flags do not ask for TLS.
+// tlsConfig is nil when the flags do not ask for TLS. Its errors are in words of the
+// flags. Of the files it has what they hold now; the client reads them again for each
+// connection.
 func (f *globalFlags) tlsConfig() (*tls.Config, error) {
 	if !f.wantsTLS() {
-		return nil, nil //nolint:nilnil // nil is client.Config's word for "as the endpoints say"
+		return nil, nil //nolint:nilnil // nil is the word for none
 	}
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: f.insecureSkipVerify}
 	switch {

@@ -10,7 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/cmd/getcd/internal/exit"
+	"github.com/getcd/getcd/integration/certs"
 )
 
 func noPassword() (string, error) { return "", errors.New("no terminal") }
@@ -24,8 +26,9 @@ func TestTargets(t *testing.T) {
 		{"--endpoints=a:1,unix:///run/etcd.sock", []string{"a:1", "unix:///run/etcd.sock"}},
 		{"--endpoints=a:1 --endpoints=dns+srv:///example.com", []string{"a:1", "dns+srv:///example.com"}},
 		{"-d example.com --endpoints=ignored:1", []string{"dns+srv:///example.com"}},
-		{"-d example.com --discovery-srv-name=prod", []string{"dns+srv:///_etcd-client-prod._tcp.example.com"}},
-		{"-d example.com --discovery-srv-name=prod --insecure-discovery=false", []string{"dns+srv:///_etcd-client-ssl-prod._tcp.example.com"}},
+		{"-d example.com --discovery-srv-name=prod", []string{"dns+srv:///example.com?name=prod"}},
+		{"-d example.com --discovery-srv-name=a&b", []string{"dns+srv:///example.com?name=a%26b"}},
+		{"--endpoints=a:1,,b:2,", []string{"a:1", "b:2"}},
 	} {
 		f, _, err := flagsFrom(t, strings.Fields(tt.args), nil)
 		if err != nil {
@@ -65,6 +68,62 @@ func TestConfig(t *testing.T) {
 	if cfg, err = f.config([]string{"a:1"}, io.Discard, noPassword); err != nil || cfg.DialKeepAliveTime != 10*time.Second {
 		t.Errorf("keepalive time: got %v, error %v, want 10s", cfg.DialKeepAliveTime, err)
 	}
+}
+
+// Endpoints and the flags for TLS agree as with etcdctl: the first endpoint decides.
+func TestConfigTLS(t *testing.T) {
+	ca := writeAuthority(t)
+	for _, tt := range []struct {
+		args   string
+		secure bool
+		want   []string
+		warn   string
+	}{
+		{"--endpoints=http://a:1,https://b:2", false, []string{"http://a:1", "http://b:2"}, ""},
+		{"--endpoints=https://a:1/,http://b:2?x", true, []string{"https://a:1", "https://b:2"}, ""},
+		{"--endpoints=a:1,https://b:2", false, []string{"a:1", "http://b:2"}, ""},
+		{"--endpoints=http://a:1,b:2 --cacert=" + ca, false, []string{"http://a:1", "b:2"}, "Warning: http://a:1 is plain"},
+		{"--endpoints=http://a:1 --insecure-skip-tls-verify", false, []string{"http://a:1"}, "Warning: http://a:1 is plain"},
+		{"--endpoints=a:1,http://b:2 --cacert=" + ca, true, []string{"a:1", "https://b:2"}, ""},
+		{"--endpoints=unix://localhost:2379", false, []string{"unix://localhost:2379"}, ""},
+		{"--endpoints=unixs://localhost:2379", true, []string{"unix://localhost:2379"}, ""},
+		{"--endpoints=:2379,http://:2379", false, []string{":2379", "http://:2379"}, ""},
+		{"--endpoints=http://[::1%25lo]:2379", false, []string{"http://[::1%25lo]:2379"}, ""},
+		{"-d example.com", false, []string{"dns+srv:///example.com"}, ""},
+		{"-d example.com --cacert=" + ca, true, []string{"dns+srv:///example.com"}, ""},
+	} {
+		f, _, err := flagsFrom(t, strings.Fields(tt.args), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var warn strings.Builder
+		cfg, err := f.config(f.targets(), &warn, noPassword)
+		if err != nil {
+			t.Fatalf("%q: %v", tt.args, err)
+		}
+		if (cfg.TLS != nil) != tt.secure || !slices.Equal(cfg.Endpoints, tt.want) || cfg.TLSFiles.CA != "" != (tt.secure && f.cacert != "") {
+			t.Errorf("%q: TLS %v with files %+v, endpoints %q; want %v, %q", tt.args, cfg.TLS != nil, cfg.TLSFiles, cfg.Endpoints, tt.secure, tt.want)
+		}
+		if !strings.Contains(warn.String(), tt.warn) || tt.warn == "" && warn.Len() > 0 {
+			t.Errorf("%q: the warning is %q, want %q", tt.args, &warn, tt.warn)
+		}
+		c, err := client.New(*cfg)
+		if err != nil {
+			t.Errorf("%q: %v", tt.args, err)
+			continue
+		}
+		_ = c.Close()
+	}
+}
+
+// writeAuthority writes the certificate of an authority.
+func writeAuthority(t *testing.T) string {
+	t.Helper()
+	ca, err := certs.New(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ca.File()
 }
 
 func TestCredentials(t *testing.T) {

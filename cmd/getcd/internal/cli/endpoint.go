@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/pflag"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/cmd/getcd/internal/exit"
@@ -265,7 +264,9 @@ func (s *settings) addresses(ctx context.Context, target string) ([]string, erro
 		changed := c.EndpointsChanged()
 		var addrs []string
 		for _, e := range c.Endpoints() {
-			addrs = append(addrs, e.Address)
+			if !slices.Contains(addrs, e.Address) { // a single one is there twice
+				addrs = append(addrs, e.Address)
+			}
 		}
 		if len(addrs) > 0 {
 			return addrs, nil
@@ -312,21 +313,5 @@ func (s *settings) dialProbe(ctx context.Context, p probe) (*client.Client, erro
 	if p.err != nil {
 		return nil, p.err
 	}
-	var opts []grpc.DialOption
-	if p.only != "" {
-		opts = append(opts, grpc.WithContextDialer(dialOnly(p.only)))
-	}
-	return s.dial(ctx, []string{p.target}, opts...)
-}
-
-// dialOnly connects to addr and to nothing else, so that a client that knows of
-// several members talks to one.
-func dialOnly(addr string) func(context.Context, string) (net.Conn, error) {
-	return func(ctx context.Context, to string) (net.Conn, error) {
-		if to != addr {
-			return nil, fmt.Errorf("not asked to talk to %s", to)
-		}
-		var d net.Dialer
-		return d.DialContext(ctx, "tcp", to)
-	}
+	return s.dial(ctx, []string{p.target}, func(cfg *client.Config) { cfg.Resolver.Only = p.only })
 }

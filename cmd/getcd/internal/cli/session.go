@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/cmd/getcd/internal/exit"
@@ -57,7 +56,7 @@ func (s *settings) printer(k output.Kind, valueOnly bool) (output.Printer, error
 
 // dial makes a client for the endpoints. With a user it also logs in, because a
 // refused password is reported by an exit status of its own.
-func (s *settings) dial(ctx context.Context, endpoints []string, opts ...grpc.DialOption) (*client.Client, error) {
+func (s *settings) dial(ctx context.Context, endpoints []string, opts ...func(*client.Config)) (*client.Client, error) {
 	c, err := dial(s.flags, endpoints, s.Err, s.password, opts...)
 	if err != nil {
 		return nil, err
