@@ -64,6 +64,14 @@
 // 501 and 505, which are given instead of passing the request on, in doubt for the
 // others.
 //
+// # How members are reached
+//
+// Through the proxy that the environment's HTTPS_PROXY names, but for what NO_PROXY
+// names and for this machine, as gRPC does; Config.NoProxy switches that off. With
+// certificates from files, which may be renewed while the client lives:
+//
+//	client.Config{Endpoints: endpoints, TLSFiles: client.TLSFiles{Cert: "c.pem", Key: "k.pem", CA: "ca.pem"}}
+//
 // # Goroutines
 //
 // New starts those of the resolver, the balancer and gRPC; a login and keepers

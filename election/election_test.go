@@ -301,6 +301,7 @@ func TestMisuse(t *testing.T) {
 		{"", nil, "name is empty"},
 		{"job", []election.Option{election.WithTTL(0)}, "from 1 s"},
 		{"job", []election.Option{election.WithTTL(1500 * time.Millisecond)}, "whole seconds"},
+		{"job", []election.Option{election.WithTTL((lease.MaxTTL + 1) * time.Second)}, "etcdserver: too large lease TTL"},
 		{"job", []election.Option{election.WithSession(election.Unproven(0))}, "lease ID is 0"},
 	} {
 		if _, err := election.NewElection(nil, tc.name, tc.opts...); err == nil || !strings.Contains(err.Error(), tc.want) {

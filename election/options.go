@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
 	"github.com/getcd/getcd/watch"
@@ -58,7 +60,10 @@ func WithKV(store kv.KV) Option {
 }
 
 func checkTTL(ttl time.Duration) error {
-	if ttl < time.Second || ttl%time.Second != 0 || ttl/time.Second > lease.MaxTTL {
+	if ttl/time.Second > lease.MaxTTL {
+		return fmt.Errorf("election: WithTTL is %v, more than %d s: %w", ttl, int64(lease.MaxTTL), rpctypes.ErrLeaseTTLTooLarge)
+	}
+	if ttl < time.Second || ttl%time.Second != 0 {
 		return fmt.Errorf("election: WithTTL is %v; leases have whole seconds, from 1 s to %d s", ttl, int64(lease.MaxTTL))
 	}
 	return nil

@@ -6,6 +6,8 @@ import (
 	"math"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
 	"github.com/getcd/getcd/lease"
 )
 
@@ -103,7 +105,10 @@ func (c Config) Validate() error {
 }
 
 func checkTTL(what string, ttl time.Duration) error {
-	if ttl < time.Second || ttl%time.Second != 0 || ttl/time.Second > lease.MaxTTL {
+	if ttl/time.Second > lease.MaxTTL {
+		return fmt.Errorf("lock: %s is %v, more than %d s: %w", what, ttl, int64(lease.MaxTTL), rpctypes.ErrLeaseTTLTooLarge)
+	}
+	if ttl < time.Second || ttl%time.Second != 0 {
 		return fmt.Errorf("lock: %s is %v; leases have whole seconds, from 1 s to %d s", what, ttl, int64(lease.MaxTTL))
 	}
 	return nil

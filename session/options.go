@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
 	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/lease"
 )
@@ -57,7 +59,10 @@ func newConfig(opts []Option) (config, error) {
 }
 
 func (c *config) validate() error {
-	if c.ttl < time.Second || c.ttl%time.Second != 0 || c.ttl/time.Second > lease.MaxTTL {
+	if c.ttl/time.Second > lease.MaxTTL {
+		return fmt.Errorf("session: WithTTL is %v, more than %d s: %w", c.ttl, int64(lease.MaxTTL), rpctypes.ErrLeaseTTLTooLarge)
+	}
+	if c.ttl < time.Second || c.ttl%time.Second != 0 {
 		return fmt.Errorf("session: WithTTL is %v; leases have whole seconds, from 1 s to %d s", c.ttl, int64(lease.MaxTTL))
 	}
 	return nil

@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -245,6 +246,9 @@ func TestOptions(t *testing.T) {
 			if s, err := session.New(t.Context(), r.leases, session.WithTTL(ttl)); err == nil {
 				t.Errorf("TTL %v: got session %x, want an error", ttl, s.ID())
 			}
+		}
+		if _, err := session.New(t.Context(), r.leases, session.WithTTL((lease.MaxTTL+1)*time.Second)); !errors.Is(err, rpctypes.ErrLeaseTTLTooLarge) {
+			t.Errorf("a TTL too large: %v, want etcd's error", err)
 		}
 		r.wantLeft(false)
 	})

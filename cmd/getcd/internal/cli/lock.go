@@ -13,9 +13,11 @@ import (
 
 	"github.com/spf13/cobra"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/getcd/getcd/cmd/getcd/internal/exit"
 	"github.com/getcd/getcd/cmd/getcd/internal/output"
+	"github.com/getcd/getcd/lease"
 	"github.com/getcd/getcd/lock"
 )
 
@@ -41,6 +43,9 @@ Flags of the command itself come after '--':
 			}
 			if ttl < 1 {
 				return exit.Errorf(exit.BadArgs, "bad value %d for --ttl: want a number of seconds, at least 1", ttl)
+			}
+			if int64(ttl) > lease.MaxTTL { // a Duration has no room for it
+				return exit.Errorf(exit.Failure, "bad value %d for --ttl: want at most %d: %w", ttl, int64(lease.MaxTTL), rpctypes.ErrLeaseTTLTooLarge)
 			}
 			s, err := a.openLock(cmd, len(args) > 1)
 			if err != nil {

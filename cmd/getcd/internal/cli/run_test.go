@@ -37,6 +37,8 @@ func TestRunWithoutACluster(t *testing.T) {
 		{"lease revoke 1 -w protobuf", nil, exit.BadFeature, "", "protobuf not supported"},
 		{"lock name -w table", nil, exit.BadFeature, "", "table not supported"},
 		{"lock name --ttl=0", nil, exit.BadArgs, "", "--ttl"},
+		{"lock name --ttl=9000000001", nil, exit.Failure, "", "etcdserver: too large lease TTL"},
+		{"lock name --ttl=9223372036854775807", nil, exit.Failure, "", "etcdserver: too large lease TTL"},
 		{"watch k -w table", nil, exit.BadFeature, "", "table not supported"},
 		{"watch", nil, exit.BadArgs, "", "ETCDCTL_WATCH_KEY"},
 		{"watch k", []string{"ETCDCTL_WATCH_KEY=l"}, exit.BadArgs, "", "two keys"},
