@@ -19,9 +19,10 @@ import (
 // clientv3 has, and that mean the same, have clientv3's names.
 type Config struct {
 	// Endpoints are the URIs by which the members are found: "host:port",
-	// "http://host:port", "https://host:port", "unix:///path",
+	// "http://host:port", "https://host:port", "unix:///path", "unixs:///path",
 	// "dns://[server[:port]]/host[:port]", "dns+srv://[server[:port]]/name", or
-	// of a scheme that Resolver.Registry has. One that stands for all members,
+	// of a scheme that Resolver.Registry has; package resolver has the details. Without
+	// a host it is this one; empty endpoints are passed over. One that stands for all members,
 	// such as "dns+srv:///example.com", is enough; several are merged.
 	Endpoints []string
 

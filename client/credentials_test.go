@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"crypto/tls"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -26,6 +27,9 @@ func TestNoSecretsBecauseOfDNS(t *testing.T) {
 		{"password", func(c *client.Config) { c.Username, c.Password = "root", "secret" }, true, true},
 		{"token", func(c *client.Config) { c.Token = "secret" }, true, true},
 		{"allowed", func(c *client.Config) { c.Username, c.Password, c.InsecureDiscovery = "root", "secret", true }, true, false},
+		{"allowed in spite of TLS", func(c *client.Config) {
+			c.TLS, c.InsecureDiscovery = &tls.Config{MinVersion: tls.VersionTLS12}, true
+		}, true, false},
 		{"the user's own word", func(c *client.Config) { c.Username, c.Password = "root", "secret" }, false, false},
 		{"nothing to lose", func(*client.Config) {}, true, false},
 	} {
@@ -55,6 +59,9 @@ func TestNoSecretsBecauseOfDNS(t *testing.T) {
 				if !tt.refused {
 					if err != nil {
 						t.Errorf("Get: %v", err)
+					}
+					if _, err := c.Status(ctx, member.Addr()); err != nil {
+						t.Errorf("Status: %v", err)
 					}
 					return
 				}

@@ -26,6 +26,9 @@ func (c *Client) dialEndpoint(_ context.Context, endpoint string) (grpc.ClientCo
 	}
 	// Nor by which name NO_PROXY may know it.
 	cfg.NoProxy = cfg.NoProxy || i >= 0 && c.conn.dialer.through(known[i]) == nil
+	if i >= 0 && !known[i].TLS {
+		cfg.TLS, cfg.TLSFiles, cfg.certificates = nil, TLSFiles{}, nil // DNS made it plain
+	}
 	if i >= 0 && known[i].TLS {
 		if cfg.TLS == nil {
 			cfg.TLS = &tls.Config{MinVersion: tls.VersionTLS12}

@@ -76,23 +76,25 @@ func (d dialer) through(a resolver.Address) *url.URL {
 	return p
 }
 
-// Idle connections, which etcd does not let clients ping, are kept honest by TCP's own
-// keepalive.
-var tcp = net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
-	Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3,
-}}
+// tcp makes connections. Idle ones, which etcd does not let clients ping, are kept
+// honest by TCP's own keepalive.
+func tcp() *net.Dialer {
+	return &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
+		Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3,
+	}}
+}
 
 // dial connects to an address of the resolver's.
 func (d dialer) dial(ctx context.Context, addr string) (net.Conn, error) {
 	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
-		return tcp.DialContext(ctx, "unix", strings.TrimPrefix(path, "//"))
+		return tcp().DialContext(ctx, "unix", strings.TrimPrefix(path, "//"))
 	}
 	proxy := d.proxyOf(addr)
 	if a, ok := resolver.FromAttributes(credentials.ClientHandshakeInfoFromContext(ctx).Attributes); ok {
 		proxy = d.through(a)
 	}
 	if proxy == nil {
-		return tcp.DialContext(ctx, "tcp", addr)
+		return tcp().DialContext(ctx, "tcp", addr)
 	}
 	conn, err := dialThrough(ctx, proxy, addr)
 	if err != nil {
@@ -108,7 +110,7 @@ func dialThrough(ctx context.Context, proxy *url.URL, addr string) (net.Conn, er
 	if port == "" {
 		return nil, errors.New("only proxies of http:// and https:// can be used")
 	}
-	raw, err := tcp.DialContext(ctx, "tcp", net.JoinHostPort(proxy.Hostname(), cmp.Or(proxy.Port(), port)))
+	raw, err := tcp().DialContext(ctx, "tcp", net.JoinHostPort(proxy.Hostname(), cmp.Or(proxy.Port(), port)))
 	if err != nil {
 		return nil, err
 	}

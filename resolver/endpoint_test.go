@@ -244,6 +244,14 @@ func TestEmptyElements(t *testing.T) {
 	}
 }
 
+// Of several addresses the one that is asked for is reported, and nothing else.
+func TestOnlyOneAddress(t *testing.T) {
+	addrs, _ := resolveOnce(t, []string{"a:1", "b:2"}, resolver.Options{Only: "b:2"})
+	if diff := cmp.Diff([]resolver.Address{tcp("b", 2)}, addrs); diff != "" {
+		t.Errorf("addresses (-want +got):\n%s", diff)
+	}
+}
+
 func TestErrorsAreBounded(t *testing.T) {
 	_, err := resolver.New([]string{"http://" + strings.Repeat("x", 1<<20)}, resolver.Options{})
 	if err == nil || len(err.Error()) > 2000 {

@@ -74,7 +74,9 @@ func (f *globalFlags) config(endpoints []string, log io.Writer, ask func() (stri
 	// the user named, not a host that DNS named. Whoever accepts insecure
 	// discovery, as is etcdctl's default, trusts DNS about the hosts.
 	cfg.Resolver.VerifyTargetNames = f.discoverySRV != "" && f.insecureDiscovery
-	cfg.InsecureDiscovery = f.insecureDiscovery
+	// Flags for TLS and a plain service: etcdctl goes on without TLS. Endpoints that
+	// etcdctl does not know keep to the flags.
+	cfg.InsecureDiscovery = f.insecureDiscovery && (f.discoverySRV != "" || !secure)
 	if f.debug {
 		cfg.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}

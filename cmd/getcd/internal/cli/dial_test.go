@@ -89,6 +89,7 @@ func TestConfigTLS(t *testing.T) {
 		{"--endpoints=unixs://localhost:2379", true, []string{"unix://localhost:2379"}, ""},
 		{"--endpoints=:2379,http://:2379", false, []string{":2379", "http://:2379"}, ""},
 		{"--endpoints=http://[::1%25lo]:2379", false, []string{"http://[::1%25lo]:2379"}, ""},
+		{"--endpoints=dns+srv:///example.com --cacert=" + ca, true, []string{"dns+srv:///example.com"}, ""},
 		{"-d example.com", false, []string{"dns+srv:///example.com"}, ""},
 		{"-d example.com --cacert=" + ca, true, []string{"dns+srv:///example.com"}, ""},
 	} {
@@ -106,6 +107,9 @@ func TestConfigTLS(t *testing.T) {
 		}
 		if !strings.Contains(warn.String(), tt.warn) || tt.warn == "" && warn.Len() > 0 {
 			t.Errorf("%q: the warning is %q, want %q", tt.args, &warn, tt.warn)
+		}
+		if want := f.discoverySRV != "" || !tt.secure; cfg.InsecureDiscovery != want {
+			t.Errorf("%q: InsecureDiscovery is %v, want %v", tt.args, cfg.InsecureDiscovery, want)
 		}
 		c, err := client.New(*cfg)
 		if err != nil {
