@@ -120,6 +120,18 @@ func TestTLSServerNames(t *testing.T) {
 		cfg.Resolver.VerifyTargetNames = true
 		refused(t, cfg, "etcd0")
 	})
+	t.Run("SRV, by files", func(t *testing.T) {
+		server := startDNS(t)
+		publishService(t, server, "_etcd-client-ssl", c.Endpoints())
+		cfg := bySRV(server.Addr())
+		cfg.TLSFiles.CA = ca.File()
+		works(t, cfg)
+		cfg.Resolver.VerifyTargetNames = true
+		refused(t, cfg, "etcd0")
+		cfg.TLSFiles.CA = other.File()
+		cfg.Resolver.VerifyTargetNames = false
+		refused(t, cfg, "unknown authority")
+	})
 	t.Run("SRV that names plain members", func(t *testing.T) {
 		server := startDNS(t)
 		publish(t, server, c.Endpoints())
