@@ -198,7 +198,7 @@ func TestBadEndpoints(t *testing.T) {
 		{"dns:///host?x", "query"},
 		{"dns://u:secret@s/host", "takes no credentials"},
 		{"dns+srv://example.com", "write dns+srv:///example.com for a name"},
-		{"dns+srv:///example.com?nam=a", "?name=NAME asks for the services _etcd-client-ssl-NAME and _etcd-client-NAME"},
+		{"dns+srv:///example.com?nam=a", "?name=NAME, of one label, asks for the services _etcd-client-ssl-NAME and _etcd-client-NAME"},
 		{"dns+srv:///example.com?name=a&name=b", "?name=NAME"},
 		{"dns+srv:///example.com?name=", "?name=NAME"},
 		{"dns+srv:///example.com?name=a.b", "?name=NAME"},

@@ -112,7 +112,7 @@ func clusterName(u *url.URL) (string, error) {
 	values, err := url.ParseQuery(u.RawQuery)
 	name := values.Get("name")
 	if err != nil || len(values) != 1 || len(values["name"]) != 1 || name == "" || strings.ContainsAny(name, "._") {
-		return "", fmt.Errorf("the query %s means nothing here; ?name=NAME asks for the services %s-NAME and %s-NAME", quote("?"+u.RawQuery), tlsLabel, plainLabel)
+		return "", fmt.Errorf("the query %s means nothing here; ?name=NAME, of one label, asks for the services %s-NAME and %s-NAME", quote("?"+u.RawQuery), tlsLabel, plainLabel)
 	}
 	return name, nil
 }
