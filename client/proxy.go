@@ -114,8 +114,7 @@ func dialThrough(ctx context.Context, proxy *url.URL, addr string) (net.Conn, er
 	if err != nil {
 		return nil, err
 	}
-	// A deadline in the past ends what must not be waited for.
-	stop := context.AfterFunc(ctx, func() { _ = raw.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = raw.Close() }) // ends what must not be waited for
 	conn := raw
 	if proxy.Scheme == "https" {
 		conn = tls.Client(raw, &tls.Config{MinVersion: tls.VersionTLS12, ServerName: proxy.Hostname()})

@@ -1,7 +1,12 @@
 package client
 
 import (
+	"context"
+	"errors"
+	"net"
+	"net/url"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -51,6 +56,23 @@ func TestDisablesProxy(t *testing.T) {
 	} {
 		if got := disablesProxy(tt.opts); got != tt.want {
 			t.Errorf("%s: %v, want %v", name, got, tt.want)
+		}
+	}
+}
+
+// A proxy that says nothing is not waited for.
+func TestSilentProxy(t *testing.T) {
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close() // whose queue takes the connection
+	for _, scheme := range []string{"http", "https"} {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		_, err = dialThrough(ctx, &url.URL{Scheme: scheme, Host: l.Addr().String()}, "etcd1.test:2379")
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: %v, want the context's error", scheme, err)
 		}
 	}
 }
