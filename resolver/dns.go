@@ -63,16 +63,9 @@ func (s *dnsSource) Hint() Hint {
 
 // Resolve implements Source.
 func (s *dnsSource) Resolve(ctx context.Context) (Result, error) {
-	switch asked := s.ns.server != ""; { // one that the user named is asked, and nobody else
-	case asked:
-	case s.opts.isProxied(s.host, s.port):
-		return Result{Addresses: []Address{s.address(s.host)}}, nil
-	case isLocalhost(s.host):
-		// RFC 6761, section 6.3: a resolver knows localhost and asks nobody.
-		return Result{Addresses: s.addresses([]netip.Addr{netip.IPv6Loopback(), netip.AddrFrom4([4]byte{127, 0, 0, 1})})}, nil
-	default:
-		if ips := lookupHosts(s.opts.hosts, s.host); len(ips) > 0 {
-			return Result{Addresses: s.addresses(ips), TTL: hostTTL}, nil
+	if s.ns.server == "" { // a server that the user names is asked, and nobody else
+		if res, ok := s.unasked(); ok {
+			return res, nil
 		}
 	}
 	return s.ns.each(s.host, func(c *dnsClient, name string) (Result, error) {
@@ -82,6 +75,19 @@ func (s *dnsSource) Resolve(ctx context.Context) (Result, error) {
 		}
 		return Result{Addresses: s.addresses(ips), TTL: resultTTL(ttl)}, nil
 	})
+}
+
+// unasked returns what is known without DNS.
+func (s *dnsSource) unasked() (Result, bool) {
+	if s.opts.isProxied(s.host, s.port) {
+		return Result{Addresses: []Address{s.address(s.host)}}, true // to the proxy
+	}
+	if isLocalhost(s.host) {
+		// RFC 6761, section 6.3: a resolver knows localhost and asks nobody.
+		return Result{Addresses: s.addresses([]netip.Addr{netip.IPv6Loopback(), netip.AddrFrom4([4]byte{127, 0, 0, 1})})}, true
+	}
+	ips := lookupHosts(s.opts.hosts, s.host)
+	return Result{Addresses: s.addresses(ips), TTL: hostTTL}, len(ips) > 0
 }
 
 func isLocalhost(host string) bool {

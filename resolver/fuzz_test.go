@@ -27,7 +27,7 @@ func FuzzParseEndpoint(f *testing.F) {
 		"", ":", "://", "a", "a:1", "a:", ":1", "[::1]:2379", "[::1", "::1", "::1:2379", "fe80::1%eth0", "1.2.3.4:5",
 		"http://a:1", "https://[::1]:1/", "http://u:p@h:1", "http://u:p/@h", "u:p@h:1", "http://a?b#c", "unix:///a", "unix:a",
 		"unix:@a", "unix://a/b", "unix:%00", "dns:a:1", "dns:///a", "dns://[::1]:53/a:1", "dns+srv:///_a._tcp.b", "dns+srv://s/a",
-		"dns+srv:///_a", "DNS+SRV:a", "foo:bar", "foo://bar", "\xff", "a\x00", "dns:////", "dns://a%zz/", "http://[fe80::1%25e]:1",
+		"dns+srv:///_a", "DNS+SRV:a", "dns+srv:///a?name=b", "unixs://h:1", "foo:bar", "foo://bar", "\xff", "a\x00", "dns:////", "dns://a%zz/", "http://[fe80::1%25e]:1",
 	} {
 		f.Add(s, false)
 		f.Add(s, true)
