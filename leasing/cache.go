@@ -43,6 +43,7 @@ type entry struct {
 	gone   int64  // a leasing key that was created before it is lost
 	floor  int64  // the revision of the last own write that was applied
 	writes int    // own writes under way
+	begun  int    // own writes, ever
 	known  *state // nil: to be read
 }
 

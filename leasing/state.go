@@ -42,6 +42,46 @@ func (st *state) answer(op kv.Op, header *pb.ResponseHeader) *pb.RangeResponse {
 	return resp
 }
 
+// after is what a key that was in this state is when a transaction, or an operation of
+// one, was applied at a revision, or nil if the answer does not tell. Servers refuse
+// transactions that write a key twice.
+func (st *state) after(key string, op kv.Op, resp *pb.ResponseOp, rev int64) *state {
+	switch {
+	case op.IsPut() && string(op.KeyBytes()) == key:
+		pair := &mvccpb.KeyValue{
+			Key: []byte(key), Value: bytes.Clone(op.ValueBytes()), Lease: int64(op.LeaseID()),
+			CreateRevision: rev, ModRevision: rev, Version: st.pair.GetVersion() + 1,
+		}
+		if st.pair != nil {
+			pair.CreateRevision = st.pair.GetCreateRevision()
+		}
+		if op.IsIgnoreValue() {
+			pair.Value = bytes.Clone(st.pair.GetValue())
+		}
+		if op.IsIgnoreLease() {
+			pair.Lease = st.pair.GetLease()
+		}
+		return &state{pair: pair, rev: rev}
+	case op.IsDelete() && (&target{key: string(op.KeyBytes()), end: string(op.RangeBytes())}).has(key):
+		return &state{rev: rev}
+	case op.IsTxn():
+		txn := resp.GetResponseTxn()
+		_, ops, elseOps := op.Txn()
+		if !txn.GetSucceeded() {
+			ops = elseOps
+		}
+		if len(txn.GetResponses()) != len(ops) {
+			return nil
+		}
+		for i, op := range ops {
+			if next := st.after(key, op, txn.GetResponses()[i], rev); next == nil || next.pair != st.pair {
+				return next
+			}
+		}
+	}
+	return &state{pair: st.pair, rev: rev}
+}
+
 // filtered reports whether a Get leaves a key out; 0 is no bound.
 func filtered(op kv.Op, pair *mvccpb.KeyValue) bool {
 	outside := func(rev, low, high int64) bool { return rev < low || high != 0 && rev > high }
@@ -89,14 +129,15 @@ func (c *cache) txn(op kv.Op) (*pb.TxnResponse, *session.Session) {
 		return nil, nil
 	}
 	resp := c.txnLocked(op)
-	if resp == nil || resp.Header == nil {
+	if resp == nil {
 		return nil, nil
 	}
+	resp.Header = copied(c.seen) // which the first look at the prefix has set
 	return resp, c.session
 }
 
-// txnLocked returns nil for a transaction that cannot be answered. One that looks at
-// nothing has no header.
+// txnLocked returns nil for a transaction that cannot be answered. Its answer has no
+// header yet.
 func (c *cache) txnLocked(op kv.Op) *pb.TxnResponse {
 	cmps, thenOps, elseOps := op.Txn()
 	resp := &pb.TxnResponse{Succeeded: true}
@@ -106,7 +147,6 @@ func (c *cache) txnLocked(op kv.Op) *pb.TxnResponse {
 		if st == nil || len(message.GetRangeEnd()) > 0 {
 			return nil
 		}
-		resp.Header = copied(c.seen)
 		if !st.holds(message) {
 			resp.Succeeded = false
 			break
@@ -121,7 +161,6 @@ func (c *cache) txnLocked(op kv.Op) *pb.TxnResponse {
 		if part == nil {
 			return nil
 		}
-		resp.Header = copied(c.seen)
 		resp.Responses = append(resp.Responses, part)
 	}
 	return resp

@@ -72,7 +72,9 @@ type writing struct {
 // covered is an entry whose key, or leasing key, may be written.
 type covered struct {
 	*entry
-	lost bool // its leasing key
+	lost   bool   // its leasing key
+	before *state // what was known, if no other own write was under way; or nil
+	turn   int    // begun, when the write began: as long as it stays, no other has begun
 }
 
 // cover notes that an entry's key may be written.
@@ -82,8 +84,10 @@ func (w *writing) cover(prefix string, e *entry) {
 		key, leasing = key || t.has(e.key), leasing || t.has(prefix+e.key)
 	}
 	if key || leasing {
+		before := e.current()
 		e.writes++
-		w.busy = append(w.busy, covered{e, leasing})
+		e.begun++
+		w.busy = append(w.busy, covered{e, leasing, before, e.begun})
 	}
 }
 
@@ -157,8 +161,13 @@ func (c *cache) finish(w *writing, resp *kv.TxnResponse, err error) {
 		}
 		e.floor = max(e.floor, resp.Header.GetRevision())
 		st := states[e.key]
-		if w.op.IsDelete() {
+		switch {
+		case w.op.IsDelete():
 			st = &state{rev: resp.Header.GetRevision()}
+		case st == nil && e.before != nil && e.begun == e.turn:
+			// Not all that a large transaction may write can be read with it. What it
+			// has written follows from what the key was: nobody else writes it.
+			st = e.before.after(e.key, w.op, resp.Responses[0], resp.Header.GetRevision())
 		}
 		if st != nil {
 			e.learn(st)
