@@ -24,7 +24,7 @@ type Attempt struct {
 	// false for streams and for calls that wait, such as a lock.
 	Measure bool
 	// AnyMember says that members serve the RPC even when they can't serve
-	// others, such as a serializable read.
+	// others, such as a serializable read. Who opens a stream may say so of it.
 	AnyMember bool
 	// FromMemory says that a member may answer the RPC by itself, from its memory:
 	// the answer proves neither a leader nor a quorum. It ends no demotion and lets
@@ -49,6 +49,9 @@ type Attempt struct {
 	// policy does (Life), and whose silence may tell something of the member
 	// (Received, Expect).
 	Flow bool
+	// Stay says that the RPC is a stream that keeps its member for as long as its
+	// connection lives, though the policy leaves it.
+	Stay bool
 	// OwnID says that the request names a lease by an ID that getcd drew at random
 	// and uses for one lease only, so that a copy of it, however late, can't meet
 	// another lease. Package lease says so, to the call path.

@@ -185,7 +185,8 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 		if err != nil {
 			return nil, t.failed(err)
 		}
-		sctx, attempt := cred.outgoing(ctx, t.call.anyMember), own
+		anyMember := t.call.anyMember || own != nil && own.AnyMember
+		sctx, attempt := cred.outgoing(ctx, anyMember), own
 		if attempt == nil {
 			attempt = &balancer.Attempt{Avoid: t.avoid}
 			sctx = balancer.NewContext(sctx, attempt)
@@ -193,10 +194,13 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 			attempt.Reset()
 		}
 		// How a stream ends says nothing of leader or quorum.
-		attempt.AnyMember, attempt.FromMemory, attempt.Flow = t.call.anyMember, true, flows(method)
+		attempt.AnyMember, attempt.FromMemory, attempt.Flow = anyMember, true, flows(method) && !attempt.Stay
 		attempt.Once = t.call.class == write
 		sctx, cancel := context.WithCancelCause(sctx)
-		attempt.Cancel = func() { cancel(errMoved) }
+		attempt.Cancel = nil
+		if !attempt.Stay {
+			attempt.Cancel = func() { cancel(errMoved) }
+		}
 		c.counters.attempts.Add(1)
 		s, err := c.cc.NewStream(sctx, desc, method, opts...)
 		if err == nil {
