@@ -6,11 +6,13 @@ import (
 	"net/url"
 	"strings"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 
+	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/clientv3/internal/bare"
 )
@@ -43,6 +45,10 @@ func (c statusConn) Invoke(ctx context.Context, method string, req, reply any, o
 }
 
 func (c statusConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	if method == pb.Watch_Watch_FullMethodName && balancer.FromContext(ctx) == nil {
+		// Nobody opens it again elsewhere, as package watch does.
+		ctx = balancer.NewContext(ctx, &balancer.Attempt{AnyMember: !requiresLeader(ctx), Stay: true})
+	}
 	s, err := c.ClientConnInterface.NewStream(withVersion(ctx), desc, method, opts...)
 	if err != nil {
 		return nil, bare.Status(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,8 +25,8 @@ import (
 // the call's context lets it; clientv3 returns the member's refusal, and so does this,
 // once every member that can be reached has refused.
 //
-// Streams have no refusal to wait for: that of a watch or a renewal is seen by who
-// guards its context.
+// Streams have no refusal to wait for: that of a watch is seen by its connection
+// (watchConn), that of a renewal by who guards its context.
 type guard struct {
 	client *client.Client
 	// voter is set when a voter has answered, after which the endpoints are taken
@@ -88,28 +89,52 @@ func (g guard) watchOver(ctx context.Context, anyone bool) (_ context.Context, s
 		return ctx, func() {}
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	go func() { // ends with ctx
-		tick := time.NewTicker(refusalTick)
-		defer tick.Stop()
-		var since time.Time
-		for leader || !g.voter.Load() {
-			switch err := refused(g.client.Endpoints(), leader, voter); {
-			case err == nil:
-				since = time.Time{}
-			case since.IsZero():
-				since = time.Now()
-			case time.Since(since) >= refusalStands:
-				cancel(refusal{err})
-				return
-			}
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-		}
-	}()
+	go g.heed(ctx, cancel, leader, voter, new(standing)) // ends with ctx
 	return ctx, func() { cancel(nil) }
+}
+
+// heed cancels when there is a refusal, until ctx ends, or a voter has answered and no
+// leader is required.
+func (g guard) heed(ctx context.Context, cancel context.CancelCauseFunc, leader, voter bool, refusals *standing) {
+	tick := time.NewTicker(refusalTick)
+	defer tick.Stop()
+	for leader || !g.voter.Load() {
+		if err := refusals.of(refused(g.client.Endpoints(), leader, voter)); err != nil {
+			cancel(refusal{err})
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// standing tells for how long something has been refused.
+type standing struct {
+	mu          sync.Mutex // guards what follows
+	since, last time.Time
+}
+
+// of returns a refusal when it has stood for refusalStands. A nil one ends that, and so
+// does a time without a question.
+func (s *standing) of(refusal error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if refusal == nil {
+		s.since = time.Time{}
+		return nil
+	}
+	if s.since.IsZero() || now.Sub(s.last) > 2*refusalStands {
+		s.since = now
+	}
+	s.last = now
+	if now.Sub(s.since) < refusalStands {
+		return nil
+	}
+	return refusal
 }
 
 // requiresLeader reports whether ctx is one of WithRequireLeader.

@@ -3,11 +3,14 @@ package clientv3
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/getcd/getcd/clientv3/internal/bare"
@@ -44,10 +47,12 @@ type Watcher interface {
 	// Watch watches a key or a range until ctx ends. It returns when the server has
 	// made the watch, so that each change made afterwards is seen, or when ctx has
 	// ended. The channel closes with ctx, or after a last response with Canceled set
-	// and the cause in Err.
+	// and the cause in Err. Watches whose contexts have the same outgoing metadata
+	// share streams, and the server gets it.
 	Watch(ctx context.Context, key string, opts ...OpOption) WatchChan
 
-	// RequestProgress asks the server for a progress notification.
+	// RequestProgress asks the server for a progress notification of the watches
+	// whose contexts have the same metadata as ctx.
 	RequestProgress(ctx context.Context) error
 
 	// Close ends all watches.
@@ -67,8 +72,14 @@ func NewWatcher(c *Client) Watcher {
 	return newWatcher(c.guard(), c.guard())
 }
 
-func newWatcher(cc grpc.ClientConnInterface, g guard) Watcher {
-	return watcher{watch.New(cc, watch.WithWait(), watch.WithCauses(lastWord)), g}
+// NewWatchFromWatchClient returns the watch service on a generated stub. The client
+// is not used, and may be nil.
+func NewWatchFromWatchClient(wc pb.WatchClient, _ *Client) Watcher {
+	return newWatcher(stub{watch: wc}, guard{})
+}
+
+func newWatcher(cc grpc.ClientConnInterface, g guard) *watcher {
+	return &watcher{Watcher: watch.New(cc), cc: cc, guard: g, kinds: make(map[string]*kind)}
 }
 
 // lastWord is what a watch's last response has to say of its end; nil for nothing,
@@ -90,37 +101,129 @@ func lastWord(err error) error {
 		}
 		return status.Error(codes.FailedPrecondition, c.Reason)
 	}
-	if large, ok := errors.AsType[*watch.TooLargeError](cause); ok {
+	if large, ok := errors.AsType[*watch.TooLargeError](cause); ok && large.Err != nil {
 		return bare.Error(large.Err)
 	}
 	return cause
 }
 
-// watcher ends a watch whose context has ended before anything is sent, and one that
-// requires a leader where there is none.
+// watcher has the watches of each kind apart. Its iterators are package watch's.
 type watcher struct {
 	watch.Watcher
 
+	cc    grpc.ClientConnInterface
 	guard guard
+	wg    sync.WaitGroup // kinds that are being closed
+
+	mu    sync.Mutex       // guards what follows
+	kinds map[string]*kind // nil: closed
 }
 
-func (w watcher) Watch(ctx context.Context, key string, opts ...OpOption) WatchChan {
-	if ctx.Err() != nil {
+// kind is the watches whose contexts have the same metadata: they share streams, for
+// which it is.
+type kind struct {
+	watch.Watcher
+
+	watches int // by their contexts
+}
+
+// errNoStream is clientv3's error of a service that is closed.
+var errNoStream = errors.New("no stream found for context")
+
+// join returns the watches of ctx's kind, to which one is added until ctx ends; nil of a
+// service that is closed.
+func (w *watcher) join(ctx context.Context) *kind {
+	md, key := kindOf(ctx)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.kinds == nil {
+		return nil
+	}
+	k := w.kinds[key]
+	if k == nil {
+		cc := &watchConn{ClientConnInterface: w.cc, md: md, guard: w.guard}
+		k = &kind{Watcher: watch.New(cc, watch.WithWait(), watch.WithResponses(), watch.WithCauses(lastWord), watch.WithFinal(isRefusal))}
+		w.kinds[key] = k
+	}
+	if key != "" { // there may be any number of others
+		k.watches++
+		context.AfterFunc(ctx, func() { w.leave(key, k) })
+	}
+	return k
+}
+
+func (w *watcher) leave(key string, k *kind) {
+	w.mu.Lock()
+	k.watches--
+	done := k.watches == 0 && w.kinds[key] == k
+	if done {
+		delete(w.kinds, key)
+		w.wg.Add(1)
+	}
+	w.mu.Unlock()
+	if done {
+		_ = k.Close() // it has no way to fail
+		w.wg.Done()
+	}
+}
+
+// kindOf returns the metadata of a context, and as one string; empty for none.
+func kindOf(ctx context.Context) (metadata.MD, string) {
+	md, ok := metadata.FromOutgoingContext(ctx)
+	if !ok || len(md) == 0 {
+		return nil, ""
+	}
+	return md, fmt.Sprintf("%q", map[string][]string(md)) // MD's own String keeps secrets
+}
+
+func (w *watcher) Watch(ctx context.Context, key string, opts ...OpOption) WatchChan {
+	if ctx == nil {
+		return w.Watcher.Watch(ctx, key, opts...) // which says so
+	}
+	var k *kind
+	if ctx.Err() == nil {
+		k = w.join(ctx)
+	}
+	if k == nil {
 		closed := make(chan WatchResponse)
 		close(closed)
 		return closed
 	}
-	guarded, stop := w.guard.watchOver(ctx, false)
-	events := w.Watcher.Watch(guarded, key, opts...) // until it is made
-	if w.guard.client != nil && guarded.Err() == nil {
-		w.guard.voter.Store(true) // learners watch nothing
-	}
-	context.AfterFunc(ctx, stop)
-	return events
+	return k.Watch(ctx, key, opts...)
 }
 
-// NewWatchFromWatchClient returns the watch service on a generated stub. The client
-// is not used, and may be nil.
-func NewWatchFromWatchClient(wc pb.WatchClient, _ *Client) Watcher {
-	return newWatcher(stub{watch: wc}, guard{})
+func (w *watcher) RequestProgress(ctx context.Context) error {
+	if ctx == nil {
+		return w.Watcher.RequestProgress(ctx) // which says what is wrong
+	}
+	_, key := kindOf(ctx)
+	w.mu.Lock()
+	k, closed := w.kinds[key], w.kinds == nil
+	w.mu.Unlock()
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case closed:
+		return errNoStream
+	case k == nil:
+		return nil // no watch is to be told
+	}
+	err := k.RequestProgress(ctx)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return nil // clientv3 does not know such servers
+	}
+	return err
+}
+
+func (w *watcher) Close() error {
+	w.mu.Lock()
+	kinds := w.kinds
+	w.kinds = nil
+	w.mu.Unlock()
+	for _, k := range kinds {
+		_ = k.Close() // it has no way to fail
+	}
+	_ = w.Watcher.Close() // likewise
+	w.wg.Wait()
+	return nil
 }

@@ -34,20 +34,36 @@ func (x *machine) events(st *stream, w *watcher, resp *pb.WatchResponse) {
 	}
 	w.seen.advance(resp.Header)
 	events, n := resp.Events, len(resp.Events)
-	if resp.Fragment {
-		// The revisions ascend; see check.
-		last := events[n-1].Kv.ModRevision
-		n = sort.Search(n, func(i int) bool { return events[i].Kv.ModRevision >= last })
+	switch {
+	case resp.Fragment && x.cfg.whole:
+		n = 0
+	case resp.Fragment:
+		n = complete(events)
 	}
 	whole, kept := events[:n], events[n:]
-	if p := len(w.partial); p > 0 && (len(kept) == 0 || w.partial[p-1].Kv.ModRevision < kept[0].Kv.ModRevision) {
+	if p := len(w.partial); p > 0 && (len(kept) == 0 || !x.cfg.whole && w.partial[p-1].Kv.ModRevision < kept[0].Kv.ModRevision) {
 		whole = append(w.partial, whole...)
 		w.dropPartial()
 	}
-	if !x.keep(w, kept) {
-		return
+	w.keep(kept)
+	if most := x.cfg.maxPieces(); w.pieces > most {
+		n := complete(w.partial)
+		if n == 0 {
+			x.end(w, &TooLargeError{Revision: w.next, Size: w.pieces, Limit: most}, false)
+			return
+		}
+		whole, kept = w.partial[:n:n], w.partial[n:]
+		w.dropPartial()
+		w.keep(kept)
 	}
 	x.deliver(w, resp.Header, whole)
+}
+
+// complete is how many of the events are certain to be of revisions without others to
+// come. The revisions ascend; see check.
+func complete(events []*Event) int {
+	last := events[len(events)-1].Kv.ModRevision
+	return sort.Search(len(events), func(i int) bool { return events[i].Kv.ModRevision >= last })
 }
 
 // deliver puts whole revisions into the watch's buffer.
@@ -68,18 +84,12 @@ func (x *machine) deliver(w *watcher, header *pb.ResponseHeader, events []*Event
 	}
 }
 
-// keep adds to the events of a revision that is not complete. The watch ends when
-// there are too many of them; it reports whether it goes on.
-func (x *machine) keep(w *watcher, events []*Event) bool {
+// keep adds to the events of a revision, or a response, that is not complete.
+func (w *watcher) keep(events []*Event) {
 	for _, e := range events {
 		w.pieces += sizeOf(e) + eventOverhead
 	}
-	if most := x.cfg.maxPieces(); w.pieces > most {
-		x.end(w, &TooLargeError{Revision: w.next, Size: w.pieces, Limit: most}, false)
-		return false
-	}
 	w.partial = append(w.partial, events...)
-	return true
 }
 
 func (w *watcher) dropPartial() { w.partial, w.pieces = nil, 0 }

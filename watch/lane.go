@@ -204,7 +204,7 @@ func (x *machine) lost(st *stream, err error) {
 		l.avoid.Add(st.attempt.Endpoint())
 		hopeless = final(err, !st.opened)
 	}
-	if hopeless {
+	if hopeless || x.cfg.final != nil && x.cfg.final(err) {
 		x.endLane(l, err, false)
 	}
 }

@@ -18,7 +18,9 @@ type config struct {
 	silence   time.Duration
 	patience  time.Duration
 	causes    func(error) error // nil: they stay as they are
+	final     func(error) bool  // nil: none but those of package watch
 	wait      bool
+	whole     bool
 	err       error
 }
 
@@ -88,6 +90,22 @@ func WithCauses(f func(error) error) Option {
 // reached that is not before ctx ends. Iterators begin with their loop as ever.
 func WithWait() Option {
 	return func(c *config) { c.wait = true }
+}
+
+// WithResponses makes events come in responses as the server has made them, where
+// otherwise a revision is the unit: a response that was cut into fragments is put
+// together again, and none is divided. Only watches WithFragment have fragments then, so
+// that a response larger than the connection accepts ends a watch without. The bounds
+// of WithBuffer are for whole responses, except that what the fragments of one exceed
+// them by is delivered before the rest has come.
+func WithResponses() Option {
+	return func(c *config) { c.whole = true }
+}
+
+// WithFinal has f say which errors of streams end their watches, besides those that no
+// other try can mend. f must not block.
+func WithFinal(f func(error) bool) Option {
+	return func(c *config) { c.final = f }
 }
 
 // last is a channel's last response, and whether there is to be one.

@@ -36,7 +36,7 @@ func (x *machine) split(l *lane, err error) {
 	}
 	if len(suspects) == 1 {
 		w := suspects[0]
-		if w.tooLarge++; w.tooLarge >= maxTooLarge {
+		if w.tooLarge++; w.tooLarge >= maxTooLarge || !w.fragments() {
 			x.end(w, newTooLargeError(w, err), false)
 		}
 		return

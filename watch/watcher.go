@@ -80,8 +80,11 @@ func (w *watcher) settled() {
 	}
 }
 
-// request is the creation of the watch where it has to continue. Fragments are
-// always wanted: they keep messages below gRPC's limits.
+// fragments reports whether the server is to fragment responses. It is always wanted,
+// since that keeps messages below gRPC's limits, unless the user has a say in it.
+func (w *watcher) fragments() bool { return w.op.IsFragment() || !w.m.cfg.whole }
+
+// request is the creation of the watch where it has to continue.
 func (w *watcher) request() *pb.WatchCreateRequest {
 	r := &pb.WatchCreateRequest{
 		Key:            w.op.KeyBytes(),
@@ -89,7 +92,7 @@ func (w *watcher) request() *pb.WatchCreateRequest {
 		StartRevision:  w.next,
 		ProgressNotify: w.op.IsProgressNotify(),
 		PrevKv:         w.op.IsPrevKV(),
-		Fragment:       true,
+		Fragment:       w.fragments(),
 	}
 	if w.op.IsFilterPut() {
 		r.Filters = append(r.Filters, pb.WatchCreateRequest_NOPUT)
@@ -101,8 +104,8 @@ func (w *watcher) request() *pb.WatchCreateRequest {
 }
 
 // push takes as many whole revisions of events as the buffer has room for, at
-// least one when it is empty, and returns how many events that were. When it is
-// not all, a cmdDrained will follow.
+// least one when it is empty, and returns how many events that were: all or none
+// WithResponses. When it is not all, a cmdDrained will follow.
 func (w *watcher) push(header *pb.ResponseHeader, events []*Event) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -135,7 +138,7 @@ func (w *watcher) notify(resp WatchResponse) {
 func (w *watcher) fitLocked(events []*Event) (n, bytes int) {
 	for n < len(events) {
 		end, size := n, 0
-		for rev := events[n].Kv.ModRevision; end < len(events) && events[end].Kv.ModRevision == rev; end++ {
+		for rev := events[n].Kv.ModRevision; end < len(events) && (w.m.cfg.whole || events[end].Kv.ModRevision == rev); end++ {
 			size += sizeOf(events[end])
 		}
 		if (w.events+n > 0) && (w.events+end > w.m.cfg.maxEvents || w.bytes+bytes+size > w.m.cfg.maxBytes) {

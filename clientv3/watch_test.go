@@ -1,0 +1,269 @@
+package clientv3_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/getcd/getcd/clientv3"
+	"github.com/getcd/getcd/internal/fakeetcd"
+)
+
+// Events come in responses as the server has made them, put together again where
+// fragments were asked for. Where they were not, a response that is too large for the
+// client ends the watch.
+func TestWatchResponses(t *testing.T) {
+	const n, size = 10, 4096
+	for _, tc := range []struct {
+		fragments, limited bool
+	}{{false, false}, {false, true}, {true, false}, {true, true}} {
+		t.Run(fmt.Sprintf("fragments %v, limited %v", tc.fragments, tc.limited), func(t *testing.T) {
+			limit := func(cfg *clientv3.Config) {
+				if tc.limited {
+					cfg.MaxCallRecvMsgSize = 2 * size
+				}
+			}
+			run(t, 1, limit, func(r *rig) {
+				r.cluster.SetWatchFragment(1)
+				for i := range n {
+					if _, err := r.Put(r.t.Context(), fmt.Sprint("k", i), strings.Repeat("v", size)); err != nil {
+						r.t.Fatal(err)
+					}
+				}
+				opts := []clientv3.OpOption{clientv3.WithPrefix(), clientv3.WithRev(1)}
+				if tc.fragments {
+					opts = append(opts, clientv3.WithFragment())
+				}
+				resp := <-r.Watch(r.t.Context(), "k", opts...)
+				if tc.limited && !tc.fragments {
+					if len(resp.Events) != 0 || status.Code(resp.Err()) != codes.ResourceExhausted {
+						r.t.Errorf("%d events, %v; want code ResourceExhausted", len(resp.Events), resp.Err())
+					}
+				} else if len(resp.Events) != n || resp.Err() != nil {
+					r.t.Errorf("%d events, %v; want one response with all %d", len(resp.Events), resp.Err(), n)
+				}
+			})
+		})
+	}
+}
+
+// A slow consumer loses nothing, and what was one response stays one.
+func TestWatchSlowly(t *testing.T) {
+	run(t, 1, nil, func(r *rig) {
+		const revisions, keys = 30, 90
+		events := r.Watch(r.t.Context(), "k", clientv3.WithPrefix())
+		for range revisions {
+			var ops []clientv3.Op
+			for i := range keys {
+				ops = append(ops, clientv3.OpPut(fmt.Sprint("k", i), "v"))
+			}
+			if _, err := r.Txn(r.t.Context()).Then(ops...).Commit(); err != nil {
+				r.t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		for got := 0; got < revisions*keys; {
+			resp := <-events
+			if len(resp.Events)%keys != 0 {
+				r.t.Fatalf("%d events in a response, of %d at each revision", len(resp.Events), keys)
+			}
+			got += len(resp.Events)
+		}
+	})
+}
+
+// The word of a lost leader comes after what has not been received yet.
+func TestWatchRefusalIsLast(t *testing.T) {
+	run(t, 1, nil, func(r *rig) {
+		t := r.t
+		events := r.Watch(clientv3.WithRequireLeader(t.Context()), "k")
+		for range 3 {
+			if _, err := r.Put(t.Context(), "k", "v"); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		r.cluster.Member(0).SetNoLeader(true)
+		time.Sleep(time.Minute)
+		for range 3 {
+			if resp, ok := <-events; !ok || len(resp.Events) != 1 || resp.Err() != nil {
+				t.Errorf("%+v, %v; want an event", resp, resp.Err())
+			}
+		}
+		if resp, ok := <-events; !ok || resp.Err() != rpctypes.ErrNoLeader { //nolint:errorlint // as callers do
+			t.Errorf("%+v, %v; want %v", resp, resp.Err(), rpctypes.ErrNoLeader)
+		}
+		if resp, ok := <-events; ok {
+			t.Errorf("%+v after the last response", resp)
+		}
+	})
+}
+
+// What requires no leader is served without one where there is none, and goes on.
+func TestWatchWithoutLeader(t *testing.T) {
+	run(t, 3, nil, func(r *rig) {
+		t := r.t
+		if _, err := r.Put(t.Context(), "k", "v"); err != nil {
+			t.Fatal(err)
+		}
+		r.each(func(m *fakeetcd.Member) { m.SetNoLeader(true) })
+		begin := time.Now()
+		events := r.Watch(t.Context(), "k", clientv3.WithRev(1))
+		resp, ok := <-events
+		if took := time.Since(begin); !ok || len(resp.Events) != 1 || took > 5*time.Second {
+			t.Errorf("%+v, %v after %v; want the event of the past", resp, resp.Err(), took)
+		}
+		strict := <-r.Watch(clientv3.WithRequireLeader(t.Context()), "k", clientv3.WithRev(1))
+		if strict.Err() != rpctypes.ErrNoLeader { //nolint:errorlint // as callers do
+			t.Errorf("what requires a leader: %+v, %v; want %v", strict, strict.Err(), rpctypes.ErrNoLeader)
+		}
+		r.each(func(m *fakeetcd.Member) { m.SetNoLeader(false) })
+		if _, err := r.Put(t.Context(), "k", "w"); err != nil {
+			t.Fatal(err)
+		}
+		if resp, ok := <-events; !ok || len(resp.Events) != 1 || string(resp.Events[0].Kv.Value) != "w" {
+			t.Errorf("%+v, %v; want the next event", resp, resp.Err())
+		}
+	})
+}
+
+// seen records the metadata of the streams of watches at a member, and how many there are.
+type seen struct {
+	mu   sync.Mutex
+	mds  []metadata.MD
+	open int
+}
+
+func (s *seen) install(m *fakeetcd.Member) {
+	m.InterceptStream(func(ss grpc.ServerStream, method string, next func(grpc.ServerStream) error) error {
+		if method != pb.Watch_Watch_FullMethodName {
+			return next(ss)
+		}
+		md, _ := metadata.FromIncomingContext(ss.Context())
+		s.mu.Lock()
+		s.mds, s.open = append(s.mds, md), s.open+1
+		s.mu.Unlock()
+		defer func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.open--
+		}()
+		return next(ss)
+	})
+}
+
+func (s *seen) read() (mds []metadata.MD, open int) {
+	synctest.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.mds), s.open
+}
+
+// The metadata of a watch's context reaches the server, by a stream that watches with
+// the same share, and that ends with the last of them.
+func TestWatchMetadata(t *testing.T) {
+	run(t, 1, nil, func(r *rig) {
+		t := r.t
+		var streams seen
+		streams.install(r.cluster.Member(0))
+		of := func(tenant string) (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancel(t.Context())
+			return metadata.AppendToOutgoingContext(ctx, "tenant", tenant), cancel
+		}
+		a, endA := of("a")
+		again, endAgain := of("a")
+		b, endB := of("b")
+		defer endB()
+		r.Watch(t.Context(), "k")
+		for _, ctx := range []context.Context{a, again, b} {
+			r.Watch(ctx, "k")
+		}
+		mds, open := streams.read()
+		if open != 3 {
+			t.Fatalf("%d streams, want one for each metadata, 3", open)
+		}
+		for i, want := range [][]string{nil, {"a"}, {"b"}} {
+			if got := mds[i].Get("tenant"); !slices.Equal(got, want) {
+				t.Errorf("the metadata is %q, want %q", got, want)
+			}
+			if got := mds[i].Get(rpctypes.MetadataClientAPIVersionKey); len(got) != 1 {
+				t.Errorf("the client's version is %q, want one", got)
+			}
+		}
+		endA()
+		if _, open := streams.read(); open != 3 {
+			t.Errorf("%d streams when one of two watches has ended, want 3", open)
+		}
+		if err := r.RequestProgress(again); err != nil {
+			t.Errorf("RequestProgress: %v", err)
+		}
+		endAgain()
+		if _, open := streams.read(); open != 2 {
+			t.Errorf("%d streams when both have ended, want 2", open)
+		}
+		if err := r.RequestProgress(t.Context()); err != nil {
+			t.Errorf("RequestProgress: %v", err)
+		}
+		if err := r.Watcher.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+		if err := r.RequestProgress(t.Context()); err == nil || err.Error() != "no stream found for context" {
+			t.Errorf("RequestProgress after Close: %v, want clientv3's error", err)
+		}
+		if resp, ok := <-r.Watch(b, "k"); ok {
+			t.Errorf("Watch after Close: %+v", resp)
+		}
+	})
+}
+
+// A program's own stub has clientv3's metadata, and its stream stays where it is, since
+// the program does not expect to have to open another.
+func TestWatchOnAStub(t *testing.T) {
+	run(t, 3, nil, func(r *rig) {
+		t := r.t
+		seenBy := make([]seen, 3)
+		for i, m := range r.cluster.Members() {
+			seenBy[i].install(m)
+		}
+		ws, err := pb.NewWatchClient(r.ActiveConnection()).Watch(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		create := &pb.WatchCreateRequest{Key: []byte("k")}
+		if err := ws.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: create}}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ws.Recv(); err != nil {
+			t.Fatal(err)
+		}
+		for i := range seenBy {
+			mds, open := seenBy[i].read()
+			if open == 0 {
+				continue
+			}
+			if got := mds[0].Get(rpctypes.MetadataRequireLeaderKey); len(got) != 0 {
+				t.Errorf("the server was told that a leader is required: %q", got)
+			}
+			r.cluster.Member(i).SetNoLeader(true)
+		}
+		time.Sleep(10 * time.Second)
+		if _, err := r.Put(t.Context(), "k", "v"); err != nil {
+			t.Fatal(err)
+		}
+		if resp, err := ws.Recv(); err != nil || len(resp.Events) != 1 {
+			t.Errorf("Recv: %v, %v; want the event", resp, err)
+		}
+	})
+}
