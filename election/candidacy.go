@@ -21,9 +21,17 @@ type candidacy struct {
 	e      *Election
 	leases lease.Lease
 
-	lease Session  // the one that the key ends with: the Election's, or a keeper of first
-	first lease.ID // made for this candidacy; what the key is put with
-	place queue.Place
+	lease   Session  // the one that the key ends with: the Election's, or a keeper of first
+	first   lease.ID // made for this candidacy, to put the key with; NoLease: the session's will do
+	place   queue.Place
+	resumed bool // rather than run
+
+	// Of a session that looks after its keys: what it knows of them, and its life; nil
+	// of another.
+	ledger  *queue.Ledger
+	session context.Context //nolint:containedctx // the session's lifecycle
+	claimed bool            // the key
+	left    bool            // it could not be deleted
 
 	// life ends when the leadership can no longer be proven or is given up, with
 	// the reason as its cause. All that the candidacy does, it does in this
@@ -49,6 +57,7 @@ func (e *Election) newCandidacy(ctx context.Context) (c *candidacy, detach func(
 	if c.place.Watcher == nil {
 		c.place.Watcher = watch.New(e.cc)
 	}
+	c.ledger, c.session = queue.LedgerOf(e.session)
 	c.life, c.end = context.WithCancelCause(context.WithoutCancel(ctx))
 	return c, context.AfterFunc(ctx, func() { c.end(context.Cause(ctx)) })
 }
@@ -63,9 +72,11 @@ func (c *candidacy) run(val string, wait bool) error {
 			return err
 		}
 	}
-	var err error
-	if c.first, err = lease.GrantNew(c.life, c.leases, int64(c.e.ttl/time.Second)); err != nil {
-		return err
+	if c.ledger == nil {
+		var err error
+		if c.first, err = lease.GrantNew(c.life, c.leases, int64(c.e.ttl/time.Second)); err != nil {
+			return err
+		}
 	}
 	if c.lease == nil {
 		keeper, err := c.leases.Keep(c.life, c.first)
@@ -76,8 +87,16 @@ func (c *candidacy) run(val string, wait bool) error {
 	}
 	c.heedSession()
 	c.place.Key = queue.Key(c.e.prefix, c.lease.ID())
-	taken, err := c.place.Take(c.life, val, c.first)
+	with := c.first
+	if c.ledger != nil {
+		c.claim()
+		with = c.lease.ID()
+	}
+	taken, err := c.place.Take(c.life, val, with)
 	if err != nil {
+		if c.ledger != nil && etcderr.NotFound(err) {
+			c.end(lost(c.e.name, err))
+		}
 		return err
 	}
 	c.note(taken.Own.ModRevision, taken.Header)
@@ -92,6 +111,12 @@ func (c *candidacy) run(val string, wait bool) error {
 		err = ErrContended
 	}
 	return err
+}
+
+// claim says that the key is wanted, until release.
+func (c *candidacy) claim() {
+	c.ledger.Claim(c.place.Key)
+	c.claimed = true
 }
 
 // heedSession ends the candidacy with its session.
@@ -129,7 +154,7 @@ func (c *candidacy) adopt(taken queue.Taken, val string) error {
 			return err
 		}
 	}
-	if !c.own() {
+	if !c.own() && c.first != lease.NoLease {
 		c.spend()
 	}
 	return nil
@@ -227,8 +252,8 @@ func (c *candidacy) drop(ctx context.Context, cause error) error {
 	return errors.Join(err, c.release(ctx))
 }
 
-// release revokes the first lease, if that may still matter, and waits for every
-// goroutine.
+// release revokes the first lease, if that may still matter, or leaves the key to the
+// session, and waits for every goroutine of the candidacy's.
 func (c *candidacy) release(ctx context.Context) error {
 	c.mu.Lock()
 	c.guarded = true // nothing is to be added to wg any more
@@ -239,6 +264,14 @@ func (c *candidacy) release(ctx context.Context) error {
 		err = c.revoke(ctx)
 	}
 	c.wg.Wait()
+	if c.claimed {
+		c.claimed = false
+		place := c.place
+		if c.e.watcher == nil {
+			place.Watcher = watch.New(c.e.cc) // which rests when it is not used
+		}
+		c.ledger.Release(ctx, c.session, &place, c.lease.ID(), c.left)
+	}
 	if c.e.leases == nil {
 		_ = c.leases.Close()
 	}
@@ -290,7 +323,7 @@ func (c *candidacy) guard() {
 		return
 	}
 	c.guarded = true
-	if c.first == lease.NoLease { // it was resumed rather than run
+	if c.resumed {
 		c.heedSession()
 	}
 	c.wg.Go(func() {

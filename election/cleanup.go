@@ -64,6 +64,10 @@ func (c *candidacy) unchanged() []kv.Cmp {
 // other candidates, for as long. Meanwhile the session may stand again, and take the
 // key on: then it is left alone.
 func (c *candidacy) removeLater(ctx context.Context) {
+	if c.claimed {
+		c.left = true // to the session, which knows who else wants the key
+		return
+	}
 	if c.own() || c.lease.Done() == nil || c.lease.Err() != nil {
 		return
 	}

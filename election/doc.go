@@ -53,7 +53,10 @@
 //
 // A candidate that gives up while the outcome of its request is unknown must not
 // come back by itself later, when some member gets round to that request. A lease
-// of its own sees to that by being revoked. A session's lease cannot be, so there
-// the candidate is put with a lease of its own at first, and handed to the session's
-// when it is certain to exist, by a request that cannot create it.
+// of its own sees to that by being revoked. A session's lease cannot be. A session of
+// package session looks after its keys: a candidate that comes back is deleted as soon
+// as the cluster tells of it, for as long as the session lasts, and everybody sees one
+// put. With other sessions the candidate is put with a lease of its own at first, and
+// handed to the session's when it is certain to exist, by a request that cannot create
+// it, which is a second put.
 package election

@@ -88,7 +88,10 @@ func Resume(cc grpc.ClientConnInterface, name, key string, rev int64, opts ...Op
 		return nil, fmt.Errorf("election: Resume: the create revision is %d; it must be that of the leader's key", rev)
 	}
 	c, _ := e.newCandidacy(context.Background())
-	c.lease, c.place.Key, c.place.Rev = e.session, key, rev
+	c.lease, c.place.Key, c.place.Rev, c.resumed = e.session, key, rev, true
+	if c.ledger != nil {
+		c.claim()
+	}
 	e.led, e.rev = c, rev
 	return e, nil
 }
@@ -161,7 +164,7 @@ func (e *Election) settleLocked(led *candidacy, err error) {
 }
 
 // campaign leads, in the end, or returns why not. Every candidacy has a new lease
-// to put its key with.
+// to put its key with, unless its session looks after the keys.
 func (e *Election) campaign(ctx context.Context, val string, wait bool) (*candidacy, error) {
 	for failures := 0; ; failures++ {
 		c, detach := e.newCandidacy(ctx)

@@ -17,6 +17,7 @@ import (
 	"github.com/getcd/getcd/internal/fakeetcd"
 	"github.com/getcd/getcd/lease"
 	"github.com/getcd/getcd/resolver"
+	"github.com/getcd/getcd/session"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -37,7 +38,7 @@ func run(t *testing.T, members int, test func(r *rig)) {
 }
 
 // inBothModes runs a test with campaigns that have leases of their own, and with
-// campaigns in a session.
+// campaigns in a session, be it one that looks after its keys or not.
 func inBothModes(t *testing.T, members int, test func(r *rig, options func() []election.Option)) {
 	t.Helper()
 	t.Run("own lease", func(t *testing.T) {
@@ -50,6 +51,27 @@ func inBothModes(t *testing.T, members int, test func(r *rig, options func() []e
 			test(r, func() []election.Option { return []election.Option{election.WithSession(r.session())} })
 		})
 	})
+	t.Run("session with a ledger", func(t *testing.T) {
+		run(t, members, func(r *rig) {
+			test(r, func() []election.Option { return []election.Option{election.WithSession(r.ledgered())} })
+		})
+	})
+}
+
+// ledgered is a session of package session, on the admin's connection, until the test
+// ends.
+func (r *rig) ledgered() *session.Session {
+	r.t.Helper()
+	leases := lease.New(r.admin)
+	s, err := session.New(r.t.Context(), leases, session.WithTTL(30*time.Second))
+	if err != nil {
+		r.t.Fatalf("session.New: %v", err)
+	}
+	r.t.Cleanup(func() {
+		s.Orphan()
+		_ = leases.Close()
+	})
+	return s
 }
 
 // session is a lease that is kept on the admin's connection until the test ends.

@@ -106,7 +106,7 @@ func TestLostRequestsLeaveNothing(t *testing.T) {
 					err := e.Campaign(timeout(t, time.Second), "a")
 					r.cluster.Member(0).Intercept(nil)
 					if held.Load() == 0 {
-						// Without a session there is no hand-over.
+						// With one lease there is no hand-over.
 						if err != nil {
 							t.Errorf("Campaign: %v", err)
 						}
@@ -118,6 +118,7 @@ func TestLostRequestsLeaveNothing(t *testing.T) {
 					r.wantCandidates()
 					close(stragglers)
 					wg.Wait()
+					synctest.Wait()
 					r.wantCandidates()
 					if !late {
 						if got := r.leases(); got != before {

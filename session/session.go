@@ -10,6 +10,7 @@ import (
 	"github.com/getcd/getcd/internal/backoff"
 	"github.com/getcd/getcd/internal/etcderr"
 	"github.com/getcd/getcd/internal/misuse"
+	"github.com/getcd/getcd/internal/queue"
 	"github.com/getcd/getcd/lease"
 )
 
@@ -49,7 +50,7 @@ func New(ctx context.Context, leases lease.Lease, opts ...Option) (*Session, err
 	if s.parent == nil {
 		s.parent = context.WithoutCancel(ctx)
 	}
-	s.life, s.end = context.WithCancelCause(s.parent)
+	s.life, s.end = context.WithCancelCause(queue.WithLedger(s.parent))
 	detach := context.AfterFunc(ctx, func() { s.end(context.Cause(ctx)) })
 	err = s.begin(cfg)
 	// A ctx that ended meanwhile has ended life, too.

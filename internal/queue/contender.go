@@ -26,7 +26,7 @@ import (
 //
 // What makes one safe must not change while the key lives, or somebody would lose
 // the turn without knowing. The binding to the lease may: a candidate of a session
-// is bound to a lease of its own at first (package election), and who has the turn
+// may be bound to a lease of its own at first (package election), and who has the turn
 // may find its key overwritten without a lease, which its guard, like that of
 // etcd's clients, does not look at. So a key that is not bound to the lease in its
 // name is a contender all the same while that lease lives. A lease that is gone

@@ -27,6 +27,9 @@
 //  5. Revoke ends the lease, and the place with it, and so whatever request is
 //     still under way to put the key.
 //
+// A session's lease, which is not revoked, has a Ledger in place of step 5: it deletes a
+// key that is put when nobody wants it any more.
+//
 // # What is certain
 //
 // Watches tell quickly, and are not what anything rests on: a member can fall

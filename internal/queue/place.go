@@ -7,6 +7,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	"google.golang.org/grpc/codes"
 
 	"github.com/getcd/getcd/internal/etcderr"
 	"github.com/getcd/getcd/kv"
@@ -31,6 +32,7 @@ type Place struct {
 	TTL     time.Duration // of the lease; the place is looked at again in every half of it
 	Key     string        // the own key, under Prefix
 	Rev     int64         // its create revision: the fencing token
+	Doubt   bool          // set by Take when it has sent a request that may yet put the key
 
 	at     standing
 	others map[string]int64 // keys that are no contender's, though named so, with their mod revisions
@@ -84,6 +86,7 @@ func (p *Place) Take(ctx context.Context, val string, id lease.ID) (Taken, error
 			}
 			return Taken{Header: resp.Header, Own: own, New: resp.Succeeded}, nil
 		}
+		p.Doubt = p.Doubt || doubtful(err)
 		if ctx.Err() != nil || etcderr.Final(err) || etcderr.NotFound(err) || !Pause(ctx, failures) {
 			return Taken{}, err
 		}
@@ -92,6 +95,21 @@ func (p *Place) Take(ctx context.Context, val string, id lease.ID) (Taken, error
 			return Taken{Header: got.Header, Own: got.Kvs[0]}, nil
 		}
 	}
+}
+
+// doubtful reports whether a request with that error may have been applied, or may be.
+func doubtful(err error) bool {
+	var told interface { // a client's
+		error
+		Ambiguous() bool
+	}
+	if errors.As(err, &told) {
+		return told.Ambiguous()
+	}
+	if etcderr.Code(err) == codes.Canceled { // by the caller, who knows no more
+		return true
+	}
+	return !etcderr.Final(err) && !etcderr.NotFound(err)
 }
 
 // Find takes up the place of a key that is there, put by somebody else, such as etcd's
