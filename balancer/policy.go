@@ -293,6 +293,9 @@ func (p *policy) readyLocked(m *member, l *link) {
 	m.suspect = false
 	p.rounds, p.paused = 0, time.Time{}
 	p.probes.Go(func() { p.heed(m, l) })
+	if p.opts.Pings > 0 {
+		p.probes.Go(func() { p.calm(l) })
+	}
 	p.opts.Logger.Debug("etcd: connected", "endpoint", m.name)
 }
 

@@ -150,6 +150,9 @@ type Options struct {
 	// before its member is asked for a linearizable read. 0 means 1 s; a negative value
 	// means that it is never asked.
 	Pulse time.Duration
+	// Pings is after how long without a byte gRPC pings a connection, which its member is
+	// spared as long as it answers. 0 means that gRPC does not.
+	Pings time.Duration
 	// Cluster is the ID of the only cluster whose members are used. 0 means that of the
 	// first member that answers, unless AnyCluster is set.
 	Cluster    uint64

@@ -74,8 +74,10 @@ type Config struct {
 	DialTimeout time.Duration
 
 	// DialKeepAliveTime is how long a connection with requests under way may be
-	// silent before it is pinged (HTTP/2 PING). 0 means 10 s, which is also
-	// gRPC's least; a negative value means never.
+	// silent before it is pinged (HTTP/2 PING). So that servers that allow fewer pings
+	// have no reason to end it, a connection is asked for its health before, and a ping
+	// goes to those alone that do not answer. 0 means 10 s, which is also gRPC's least;
+	// a negative value means never.
 	DialKeepAliveTime time.Duration
 	// DialKeepAliveTimeout is how long the answer to a ping may take before the
 	// connection is given up; it is also how long data that was sent may stay
@@ -243,7 +245,7 @@ func (c Config) withDefaults() Config {
 // policy returns what of c the balancer has to know. The Table is newConn's.
 func (c Config) policy() balancer.Options {
 	return balancer.Options{
-		Logger: c.Logger, Routing: c.Routing,
+		Logger: c.Logger, Routing: c.Routing, Pings: max(c.DialKeepAliveTime, 0),
 		Patience: c.WritePatience, Pulse: c.HeartbeatInterval, Cluster: c.ClusterID, AnyCluster: c.AllowClusterChange,
 	}
 }
