@@ -73,6 +73,8 @@ func refusedIn(ctx, guarded context.Context) error {
 
 // What the client knows of the members may be of a while ago. It goes on asking those
 // that have refused, so that what they said is believed when it stands for so long.
+// Nothing ticks without a refusal, since a program may have a call that waits of each
+// kind of thing for years (kube-apiserver).
 const (
 	refusalStands = time.Second
 	refusalTick   = 100 * time.Millisecond
@@ -96,17 +98,22 @@ func (g guard) watchOver(ctx context.Context, anyone bool) (_ context.Context, s
 // heed cancels when there is a refusal, until ctx ends, or a voter has answered and no
 // leader is required.
 func (g guard) heed(ctx context.Context, cancel context.CancelCauseFunc, leader, voter bool, refusals *standing) {
-	tick := time.NewTicker(refusalTick)
-	defer tick.Stop()
 	for leader || !g.voter.Load() {
-		if err := refusals.of(refused(g.client.Endpoints(), leader, voter)); err != nil {
+		changed := g.client.EndpointsChanged() // before Endpoints, to miss nothing
+		answer := refused(g.client.Endpoints(), leader, voter)
+		if err := refusals.of(answer); err != nil {
 			cancel(refusal{err})
 			return
+		}
+		var tick <-chan time.Time
+		if !leader || answer != nil { // the first voter makes no change
+			tick = time.After(refusalTick)
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-changed:
+		case <-tick:
 		}
 	}
 }

@@ -2,6 +2,8 @@ package clientv3_test
 
 import (
 	"context"
+	"runtime"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -82,6 +84,35 @@ func TestRequireLeader(t *testing.T) {
 			t.Errorf("a keeper that requires none: %v, %v", a, ok)
 		}
 	})
+}
+
+// A watch that requires a leader costs nothing while there is one: kube-apiserver has
+// one of every resource.
+func TestRequireLeaderIdle(t *testing.T) {
+	const watches = 100
+	// idle returns how often a quiet minute allocates.
+	idle := func(require bool) (mallocs uint64) {
+		run(t, 3, nil, func(r *rig) {
+			ctx := r.t.Context()
+			if require {
+				ctx = clientv3.WithRequireLeader(ctx)
+			}
+			for i := range watches {
+				r.Watch(ctx, strconv.Itoa(i))
+			}
+			time.Sleep(time.Minute)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			time.Sleep(time.Minute)
+			runtime.ReadMemStats(&after)
+			mallocs = after.Mallocs - before.Mallocs
+		})
+		return mallocs
+	}
+	with, without := idle(true), idle(false)
+	if most := without + 100*watches; with > most { // ten a second would be 600 of each
+		t.Errorf("%d watches allocate %d times a minute with a leader required, and %d times without; want %d at most", watches, with, without, most)
+	}
 }
 
 // One member that has a leader will do.

@@ -111,6 +111,32 @@ func TestWatchRefusalIsLast(t *testing.T) {
 	})
 }
 
+// So does the error of a connection that was closed.
+func TestWatchOnAClosedConnection(t *testing.T) {
+	run(t, 1, nil, func(r *rig) {
+		t := r.t
+		events := r.Watch(t.Context(), "k")
+		for range 3 {
+			if _, err := r.Put(t.Context(), "k", "v"); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		if err := r.ActiveConnection().Close(); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		for range 3 {
+			if resp, ok := <-events; !ok || len(resp.Events) != 1 {
+				t.Errorf("%+v, %v; want an event", resp, resp.Err())
+			}
+		}
+		if resp, ok := <-events; !ok || status.Code(resp.Err()) != codes.Canceled {
+			t.Errorf("%+v, %v; want the error of a closed connection", resp, resp.Err())
+		}
+	})
+}
+
 // What requires no leader is served without one where there is none, and goes on.
 func TestWatchWithoutLeader(t *testing.T) {
 	run(t, 3, nil, func(r *rig) {
