@@ -48,7 +48,7 @@ func (c *watchConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method
 	<-done
 	switch refused := refusedIn(ctx, guarded); {
 	case refused == nil && err == nil:
-		return watchStream{in, c.guard.voter}, nil //nolint:govet // lostcancel: the stream's end is ctx's
+		return watchStream{in, c.guard.voter}, nil // whose end is ctx's
 	case refused == nil:
 		cancel(nil)
 		return nil, err

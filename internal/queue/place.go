@@ -99,12 +99,11 @@ func (p *Place) Take(ctx context.Context, val string, id lease.ID) (Taken, error
 
 // doubtful reports whether a request with that error may have been applied, or may be.
 func doubtful(err error) bool {
-	var told interface { // a client's
+	if e, ok := errors.AsType[interface { // a client's
 		error
 		Ambiguous() bool
-	}
-	if errors.As(err, &told) {
-		return told.Ambiguous()
+	}](err); ok {
+		return e.Ambiguous()
 	}
 	if etcderr.Code(err) == codes.Canceled { // by the caller, who knows no more
 		return true
