@@ -137,10 +137,15 @@ func TestWatchOnAClosedConnection(t *testing.T) {
 	})
 }
 
-// What requires no leader is served without one where there is none, and goes on.
+// What requires no leader is served without one where there is none, and goes on where
+// there is one again.
 func TestWatchWithoutLeader(t *testing.T) {
 	run(t, 3, nil, func(r *rig) {
 		t := r.t
+		streams := make([]seen, 3)
+		for i, m := range r.cluster.Members() {
+			streams[i].install(m)
+		}
 		if _, err := r.Put(t.Context(), "k", "v"); err != nil {
 			t.Fatal(err)
 		}
@@ -155,7 +160,18 @@ func TestWatchWithoutLeader(t *testing.T) {
 		if strict.Err() != rpctypes.ErrNoLeader { //nolint:errorlint // as callers do
 			t.Errorf("what requires a leader: %+v, %v; want %v", strict, strict.Err(), rpctypes.ErrNoLeader)
 		}
-		r.each(func(m *fakeetcd.Member) { m.SetNoLeader(false) })
+		used := -1
+		for i, m := range r.cluster.Members() {
+			if _, open := streams[i].read(); open > 0 {
+				used = i
+			} else {
+				m.SetNoLeader(false)
+			}
+		}
+		time.Sleep(10 * time.Second)
+		if _, open := streams[used].read(); open != 0 {
+			t.Errorf("%d streams at the one that has no leader, when others have, want none", open)
+		}
 		if _, err := r.Put(t.Context(), "k", "w"); err != nil {
 			t.Fatal(err)
 		}

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
+	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
 	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/internal/backoff"
 )
 
 // watchConn is the connection of one kind of watches: it opens their streams, with
@@ -55,13 +58,45 @@ func (c *watchConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method
 	case requiresLeader(ctx) || !errors.Is(refused, rpctypes.ErrNoLeader):
 		return nil, refusal{refused}
 	}
+	return c.withoutLeader(ctx, desc, method, opts)
+}
+
+// withoutLeader opens a stream on any member, for until there is a leader. It stays
+// there: which of several members without a leader the client is on changes often.
+func (c *watchConn) withoutLeader(ctx context.Context, desc *grpc.StreamDesc, method string, opts []grpc.CallOption) (grpc.ClientStream, error) {
 	a := balancer.FromContext(ctx)
 	if a == nil {
 		a = &balancer.Attempt{}
 		ctx = balancer.NewContext(ctx, a)
 	}
-	a.AnyMember = true
-	return c.ClientConnInterface.NewStream(ctx, desc, method, opts...)
+	a.AnyMember, a.Stay = true, true
+	ctx, cancel := context.WithCancel(ctx)
+	in, err := c.ClientConnInterface.NewStream(ctx, desc, method, opts...)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	go func() { // ends with the stream, or ends it
+		defer cancel()
+		for {
+			began := time.Now()
+			if c.leads(ctx) {
+				return // to be opened again where there is a leader
+			}
+			if !backoff.Sleep(ctx, refusalStands-time.Since(began)) {
+				return
+			}
+		}
+	}()
+	return in, nil
+}
+
+// leads reports whether a member has a leader, for which it waits a while.
+func (c *watchConn) leads(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(balancer.NewContext(ctx, nil), refusalStands)
+	defer cancel()
+	_, err := pb.NewKVClient(c.guard.client.Conn()).Range(ctx, &pb.RangeRequest{Key: []byte{0}, CountOnly: true})
+	return ctx.Err() == nil && !says(err, rpctypes.ErrGRPCNoLeader)
 }
 
 // watchStream notes that a voter has answered: learners watch nothing.

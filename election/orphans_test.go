@@ -258,10 +258,16 @@ func TestResignWithoutTime(t *testing.T) {
 // Who gives up, or resigns, while the cluster cannot be reached is gone soon after it
 // can, though its session lives on.
 func TestGivenUpInAnOutage(t *testing.T) {
+	t.Run("keeper", func(t *testing.T) { givenUp(t, func(r *rig) election.Session { return r.session() }) })
+	t.Run("session", func(t *testing.T) { givenUp(t, func(r *rig) election.Session { return r.ledgered() }) })
+}
+
+func givenUp(t *testing.T, session func(r *rig) election.Session) {
+	t.Helper()
 	t.Run("waiting", func(t *testing.T) {
 		run(t, 2, func(r *rig) {
 			t := r.t
-			a, b := r.leader(r.alone(1), "a"), r.election(r.alone(0), election.WithSession(r.session()))
+			a, b := r.leader(r.alone(1), "a"), r.election(r.alone(0), election.WithSession(session(r)))
 			time.AfterFunc(time.Second, r.cluster.Member(0).Freeze)
 			wantIs(t, "Campaign", b.Campaign(timeout(t, 2*time.Second), "b"), context.DeadlineExceeded)
 			r.wantCandidates("a", "b")
@@ -273,7 +279,7 @@ func TestGivenUpInAnOutage(t *testing.T) {
 	})
 	t.Run("leading", func(t *testing.T) {
 		run(t, 2, func(r *rig) {
-			e := r.leader(r.alone(0), "a", election.WithSession(r.session()))
+			e := r.leader(r.alone(0), "a", election.WithSession(session(r)))
 			r.cluster.Member(0).Freeze()
 			if err := e.Resign(r.t.Context()); err == nil {
 				r.t.Error("Resign: got no error while the cluster could not be reached")
@@ -287,7 +293,7 @@ func TestGivenUpInAnOutage(t *testing.T) {
 	t.Run("standing again", func(t *testing.T) {
 		run(t, 2, func(r *rig) {
 			t := r.t
-			session := r.session()
+			session := session(r)
 			e := r.leader(r.alone(0), "a", election.WithSession(session))
 			r.cluster.Member(0).Freeze()
 			if err := e.Resign(t.Context()); err == nil {
