@@ -20,8 +20,8 @@ import (
 // calm asks l whether it is there when it has carried nothing for half the time after
 // which grpc would ping it, and before three quarters of it have passed, until it is
 // gone.
-func (p *policy) calm(l *link) {
-	every := p.opts.Pings / 4
+func (l *link) calm(pings time.Duration) {
+	every := pings / 4
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for received, quiet := l.wire.received.Load(), 0; ; {

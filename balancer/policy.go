@@ -293,8 +293,8 @@ func (p *policy) readyLocked(m *member, l *link) {
 	m.suspect = false
 	p.rounds, p.paused = 0, time.Time{}
 	p.probes.Go(func() { p.heed(m, l) })
-	if p.opts.Pings > 0 {
-		p.probes.Go(func() { p.calm(l) })
+	if pings := p.opts.Pings; pings > 0 {
+		p.probes.Go(func() { l.calm(pings) })
 	}
 	p.opts.Logger.Debug("etcd: connected", "endpoint", m.name)
 }
