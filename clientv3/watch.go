@@ -209,8 +209,8 @@ func (w *watcher) RequestProgress(ctx context.Context) error {
 		return nil // no watch is to be told
 	}
 	err := k.RequestProgress(ctx)
-	if errors.Is(err, errors.ErrUnsupported) {
-		return nil // clientv3 does not know such servers
+	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, watch.ErrClosed) {
+		return nil // clientv3 does not know such servers; its last watch has just ended
 	}
 	return err
 }
