@@ -9,7 +9,7 @@ func TestOnlyWhatQueuesLeavesLate(t *testing.T) {
 	t.Run("small ones", func(t *testing.T) {
 		var w wire
 		var m motion
-		m.begin(&w)
+		m.begin(&w, 0)
 		for i := range int64(20) {
 			w.given.Add(motionBytes - 1)
 			w.sent.Add(motionBytes - 1)
@@ -22,7 +22,7 @@ func TestOnlyWhatQueuesLeavesLate(t *testing.T) {
 	t.Run("a large one", func(t *testing.T) {
 		var w wire
 		var m motion
-		m.begin(&w)
+		m.begin(&w, 0)
 		w.given.Add(4 * motionBytes)
 		for i := range int64(4) {
 			m.moves(&w, 2*i*turn)

@@ -203,7 +203,7 @@ func (p *policy) probeLocked(l *link) {
 	patience := max(m.suspicion(), minPatience) + queueing
 	stop := make(chan struct{}, 1)
 	l.askAnew = stop
-	l.motion.begin(&l.wire)
+	l.motion.begin(&l.wire, l.clock.at(time.Now()))
 	p.probes.Go(func() {
 		start := time.Now()
 		v := p.probe(l, other, patience, stop, func(v verdict) { p.doubt(l, v, start) })

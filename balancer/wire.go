@@ -145,10 +145,14 @@ const (
 	motionTime  = 250 * time.Millisecond
 )
 
-// begin forgets what moved before now.
-func (m *motion) begin(w *wire) {
+// begin forgets what moved before now. What waits to leave has motionTime to show that
+// it does.
+func (m *motion) begin(w *wire, now int64) {
 	m.received, m.left = w.received.Load(), w.left()
 	m.before, m.queued = m.left, w.queues(m.left)
+	if m.queued {
+		m.last = now
+	}
 }
 
 // moves reports whether bytes have moved of late. It must be asked now and then.
