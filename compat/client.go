@@ -1,0 +1,150 @@
+package compat
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	getcd "github.com/getcd/getcd/clientv3"
+	"github.com/getcd/getcd/compat/zaplog"
+)
+
+// New is clientv3.New with getcd's connection: the client is clientv3's in all but the
+// way of its requests, which is getcd's. What cfg says of retries is not used (see
+// getcd's Config). Close ends both.
+func New(cfg clientv3.Config) (*clientv3.Client, error) {
+	below, err := config(cfg)
+	if err != nil {
+		return nil, err
+	}
+	c, err := getcd.New(below)
+	if err != nil {
+		return nil, err
+	}
+	original, err := newClient(c, cfg, func() { _ = c.Close() }) // its error is that it is closed
+	if err != nil {
+		_ = c.Close() // the first error is the one that tells
+		return nil, err
+	}
+	return original, nil
+}
+
+// Client returns an original client whose requests, streams and state are those of c's
+// connection. It ends with c, and must be closed as well; to close it leaves c alone.
+//
+// It has c's endpoints as they are now. SetEndpoints, Sync and Dial are the original's
+// own, and of no use here: change the endpoints of c, and dial with c.Dial. Calls on a
+// connection of the original's Dial fail and say so.
+func Client(c *getcd.Client) (*clientv3.Client, error) {
+	if c == nil || c.ActiveConnection() == nil {
+		return nil, errors.New("compat: the client has no connection: take one that clientv3.New of getcd has made")
+	}
+	lg := zaplog.FromSlog(c.GetLogger())
+	cfg := clientv3.Config{Context: c.Ctx(), Username: c.Username, Password: c.Password, Token: c.Token, Logger: lg}
+	cfg.Endpoints = c.Endpoints()
+	return newClient(c, cfg, func() {})
+}
+
+// asBelow is a size that no program chooses. clientv3 gives every call its client's
+// limits; this one is taken out again, so that those of the client below count.
+const asBelow = math.MaxInt32 - 1
+
+// newClient makes an original client over c. closed is called when it is closed.
+func newClient(c *getcd.Client, cfg clientv3.Config, closed func()) (*clientv3.Client, error) {
+	w := &wire{below: c.ActiveConnection()}
+	policy, forget := mirror(w.below, closed)
+	original, err := clientv3.New(clientv3.Config{
+		Endpoints:          cfg.Endpoints,
+		Context:            cfg.Context,
+		Logger:             cfg.Logger,
+		LogConfig:          cfg.LogConfig,
+		MaxCallSendMsgSize: asBelow,
+		MaxCallRecvMsgSize: asBelow,
+		// These come after clientv3's own, and replace them.
+		DialOptions: []grpc.DialOption{
+			grpc.WithUnaryInterceptor(w.unary),
+			grpc.WithStreamInterceptor(w.stream),
+			grpc.WithTransportCredentials(insecure.NewCredentials()), // which nothing is sent with
+			grpc.WithIdleTimeout(0),
+			grpc.WithDisableServiceConfig(), // the resolver's, which asks for round_robin
+			policy,
+		},
+	})
+	if err != nil {
+		forget()
+		return nil, err
+	}
+	w.original, w.closing = original.ActiveConnection(), original.Ctx()
+	original.Username, original.Password, original.Token = cfg.Username, cfg.Password, cfg.Token
+	original.Lease = newLease(original, c.Lease)
+	original.Maintenance = maintenance{original.Maintenance, c.Maintenance}
+	w.original.Connect() // so that its state is told
+	return original, nil
+}
+
+// maintenance asks endpoints through getcd's client. The original would dial them.
+type maintenance struct {
+	clientv3.Maintenance
+
+	of getcd.Maintenance
+}
+
+func (m maintenance) Defragment(ctx context.Context, endpoint string) (*clientv3.DefragmentResponse, error) {
+	resp, err := m.of.Defragment(ctx, endpoint)
+	return (*clientv3.DefragmentResponse)(resp), err
+}
+
+func (m maintenance) Status(ctx context.Context, endpoint string) (*clientv3.StatusResponse, error) {
+	resp, err := m.of.Status(ctx, endpoint)
+	return (*clientv3.StatusResponse)(resp), err
+}
+
+func (m maintenance) HashKV(ctx context.Context, endpoint string, rev int64) (*clientv3.HashKVResponse, error) {
+	resp, err := m.of.HashKV(ctx, endpoint, rev)
+	return (*clientv3.HashKVResponse)(resp), err
+}
+
+// config is cfg as getcd has it.
+func config(cfg clientv3.Config) (getcd.Config, error) {
+	lg, err := logger(&cfg)
+	return getcd.Config{
+		Endpoints:            cfg.Endpoints,
+		AutoSyncInterval:     cfg.AutoSyncInterval,
+		DialTimeout:          cfg.DialTimeout,
+		DialKeepAliveTime:    cfg.DialKeepAliveTime,
+		DialKeepAliveTimeout: cfg.DialKeepAliveTimeout,
+		MaxCallSendMsgSize:   cfg.MaxCallSendMsgSize,
+		MaxCallRecvMsgSize:   cfg.MaxCallRecvMsgSize,
+		TLS:                  cfg.TLS,
+		Username:             cfg.Username,
+		Password:             cfg.Password,
+		Token:                cfg.Token,
+		RejectOldCluster:     cfg.RejectOldCluster,
+		DialOptions:          cfg.DialOptions,
+		Context:              cfg.Context,
+		Logger:               lg,
+		PermitWithoutStream:  cfg.PermitWithoutStream,
+	}, err
+}
+
+// logger is the configured one, or nil, for which getcd has its own default.
+func logger(cfg *clientv3.Config) (*slog.Logger, error) {
+	if cfg.Logger == nil && cfg.LogConfig != nil {
+		lg, err := cfg.LogConfig.Build()
+		if err != nil {
+			return nil, err
+		}
+		cfg.Logger = lg
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = zap.NewNop()
+		return nil, nil //nolint:nilnil // none is an answer
+	}
+	return zaplog.New(cfg.Logger), nil
+}

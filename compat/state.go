@@ -1,0 +1,122 @@
+package compat
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/balancer/base"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/serviceconfig"
+)
+
+// The connection of an original client has no connections of its own. A load
+// balancing policy tells gRPC the state of getcd's connection in their place. The
+// policy finds that by a number in its configuration, since clientv3 takes no resolver
+// from outside that could hand it over.
+
+const policyName = "getcd_compat"
+
+//nolint:gochecknoinits // gRPC finds policies by their names
+func init() { balancer.Register(policies{}) }
+
+var (
+	mirrored sync.Map // of number to *reflection, until the connection takes it
+	numbers  atomic.Int64
+)
+
+// reflection is what the policy of a connection needs.
+type reflection struct {
+	below  *grpc.ClientConn
+	closed func()
+}
+
+// mirror returns the option by which the first connection that is made with it has
+// the state of below. closed is called when that connection is closed. forget frees what
+// an option holds that is not used.
+func mirror(below *grpc.ClientConn, closed func()) (_ grpc.DialOption, forget func()) {
+	n := numbers.Add(1)
+	mirrored.Store(n, &reflection{below, closed})
+	return grpc.WithDefaultServiceConfig(fmt.Sprintf(`{"loadBalancingConfig":[{%q:{"number":%d}}]}`, policyName, n)),
+		func() { mirrored.Delete(n) }
+}
+
+type policies struct{}
+
+func (policies) Name() string { return policyName }
+
+type settings struct {
+	serviceconfig.LoadBalancingConfig `json:"-"`
+
+	Number int64 `json:"number"`
+}
+
+func (policies) ParseConfig(js json.RawMessage) (serviceconfig.LoadBalancingConfig, error) {
+	var s settings
+	err := json.Unmarshal(js, &s)
+	return s, err
+}
+
+func (policies) Build(cc balancer.ClientConn, _ balancer.BuildOptions) balancer.Balancer {
+	return &policy{cc: cc}
+}
+
+// policy tells gRPC a connection's state until it is closed. gRPC calls its methods one
+// after the other.
+type policy struct {
+	cc     balancer.ClientConn
+	closed func() // nil: there is nothing to tell
+	stop   context.CancelFunc
+	done   sync.WaitGroup
+}
+
+func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
+	wanted, ok := s.BalancerConfig.(settings)
+	if !ok || p.closed != nil {
+		return nil
+	}
+	found, ok := mirrored.LoadAndDelete(wanted.Number)
+	if !ok { // a connection of Dial
+		p.tell(connectivity.TransientFailure, errDialled)
+		return nil
+	}
+	r := found.(*reflection) //nolint:forcetypeassert // there are no others
+	var ctx context.Context
+	ctx, p.stop = context.WithCancel(context.Background())
+	p.closed = r.closed
+	p.done.Go(func() {
+		for state := r.below.GetState(); state != connectivity.Shutdown; state = r.below.GetState() {
+			p.tell(state, errNoPick)
+			if !r.below.WaitForStateChange(ctx, state) {
+				return
+			}
+		}
+		p.tell(connectivity.TransientFailure, errNoPick) // Shutdown is gRPC's to tell
+	})
+	return nil
+}
+
+// errNoPick is never seen: interceptors take all calls.
+var errNoPick = errors.New("compat: the connection has no connections of its own")
+
+func (p *policy) tell(state connectivity.State, err error) {
+	p.cc.UpdateState(balancer.State{ConnectivityState: state, Picker: base.NewErrPicker(err)})
+}
+
+func (p *policy) Close() {
+	if p.closed == nil {
+		return
+	}
+	p.stop()
+	p.done.Wait()
+	p.closed()
+}
+
+func (*policy) ExitIdle()                                                  {}
+func (*policy) ResolverError(error)                                        {}
+func (*policy) UpdateSubConnState(balancer.SubConn, balancer.SubConnState) {}

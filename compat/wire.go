@@ -1,0 +1,100 @@
+package compat
+
+import (
+	"context"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// wire carries the calls of an original client's connection over getcd's. It takes the
+// place of clientv3's retries, which would repeat what getcd has given up.
+type wire struct {
+	below *grpc.ClientConn
+
+	// Set before the first call.
+	original *grpc.ClientConn
+	closing  context.Context //nolint:containedctx // it ends with the original client
+}
+
+var (
+	// errClosing is gRPC's error of a closed connection.
+	errClosing = status.Error(codes.Canceled, "grpc: the client connection is closing")
+	errDialled = status.Error(codes.FailedPrecondition, "compat: a client over getcd's connection dials no endpoint: use Dial of getcd's client")
+)
+
+func (w *wire) unary(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, _ grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	if cc != w.original {
+		return errDialled
+	}
+	ctx, cancel := until(ctx, w.closing)
+	defer cancel()
+	return w.mend(w.below.Invoke(ctx, method, req, reply, limits(opts)...))
+}
+
+func (w *wire) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, _ grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	if cc != w.original {
+		return nil, errDialled
+	}
+	ctx, cancel := until(ctx, w.closing)
+	s, err := w.below.NewStream(ctx, desc, method, limits(opts)...)
+	if err != nil {
+		cancel()
+		return nil, w.mend(err)
+	}
+	return stream{s, w, cancel}, nil
+}
+
+// until returns a context that ends with ctx, with closing, or when cancel is called.
+func until(ctx, closing context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(closing, cancel)
+	context.AfterFunc(ctx, func() { stop() })
+	return ctx, cancel
+}
+
+// mend tells the end of the client from that of a call.
+func (w *wire) mend(err error) error {
+	if status.Code(err) == codes.Canceled && w.closing.Err() != nil {
+		return errClosing
+	}
+	return err
+}
+
+// limits leaves out the limits that stand for those below.
+func limits(opts []grpc.CallOption) []grpc.CallOption {
+	out := make([]grpc.CallOption, 0, len(opts))
+	for _, o := range opts {
+		switch o := o.(type) {
+		case grpc.MaxSendMsgSizeCallOption:
+			if o.MaxSendMsgSize == asBelow {
+				continue
+			}
+		case grpc.MaxRecvMsgSizeCallOption:
+			if o.MaxRecvMsgSize == asBelow {
+				continue
+			}
+		}
+		out = append(out, o)
+	}
+	return out
+}
+
+type stream struct {
+	grpc.ClientStream
+
+	wire   *wire
+	cancel context.CancelFunc
+}
+
+func (s stream) SendMsg(m any) error { return s.wire.mend(s.ClientStream.SendMsg(m)) }
+
+// RecvMsg frees what the stream holds when that has ended.
+func (s stream) RecvMsg(m any) error {
+	err := s.ClientStream.RecvMsg(m)
+	if err != nil {
+		s.cancel()
+	}
+	return s.wire.mend(err)
+}

@@ -1,0 +1,98 @@
+// Package zaplog makes loggers of one kind from the other: getcd's are slog's, those of
+// go.etcd.io/etcd/client/v3 are zap's.
+//
+//	cfg.Logger = zaplog.New(logger)
+package zaplog
+
+import (
+	"context"
+	"log/slog"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/exp/zapslog"
+	"go.uber.org/zap/zapcore"
+)
+
+// New returns a slog logger whose records lg hears, with its level, its fields and its
+// name. It is nil if lg is, which means to a configuration that there is none.
+func New(lg *zap.Logger) *slog.Logger {
+	if lg == nil {
+		return nil
+	}
+	return slog.New(zapslog.NewHandler(lg.Core(), zapslog.WithName(lg.Name())))
+}
+
+// FromSlog returns a zap logger whose entries lg hears, with its level. Entries above
+// zap's ErrorLevel are errors; zap panics and exits after those that ask for it. It is
+// nil if lg is.
+func FromSlog(lg *slog.Logger) *zap.Logger {
+	if lg == nil {
+		return nil
+	}
+	return zap.New(core{lg.Handler()})
+}
+
+// core is a zapcore.Core that writes to a handler.
+type core struct{ handler slog.Handler }
+
+func level(l zapcore.Level) slog.Level {
+	switch {
+	case l <= zapcore.DebugLevel:
+		return slog.LevelDebug
+	case l == zapcore.InfoLevel:
+		return slog.LevelInfo
+	case l == zapcore.WarnLevel:
+		return slog.LevelWarn
+	default:
+		return slog.LevelError
+	}
+}
+
+func (c core) Enabled(l zapcore.Level) bool {
+	return c.handler.Enabled(context.Background(), level(l))
+}
+
+func (c core) With(fields []zapcore.Field) zapcore.Core {
+	for i, f := range fields {
+		if f.Type == zapcore.NamespaceType {
+			// All that is logged from now on is below it.
+			named := core{c.handler.WithAttrs(attrs(fields[:i])).WithGroup(f.Key)}
+			return named.With(fields[i+1:])
+		}
+	}
+	return core{c.handler.WithAttrs(attrs(fields))}
+}
+
+func (c core) Check(e zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if c.Enabled(e.Level) {
+		return checked.AddCore(e, c)
+	}
+	return checked
+}
+
+func (c core) Write(e zapcore.Entry, fields []zapcore.Field) error {
+	r := slog.NewRecord(e.Time, level(e.Level), e.Message, e.Caller.PC)
+	if e.LoggerName != "" {
+		r.AddAttrs(slog.String("logger", e.LoggerName))
+	}
+	r.AddAttrs(attrs(fields)...)
+	return c.handler.Handle(context.Background(), r)
+}
+
+func (core) Sync() error { return nil }
+
+// attrs are the fields in their order. A namespace is a group of those that follow it.
+func attrs(fields []zapcore.Field) []slog.Attr {
+	var out []slog.Attr
+	for i, f := range fields {
+		if f.Type == zapcore.NamespaceType {
+			return append(out, slog.GroupAttrs(f.Key, attrs(fields[i+1:])...))
+		}
+		encoder := zapcore.NewMapObjectEncoder()
+		f.AddTo(encoder)
+		for key, value := range encoder.Fields { // several of an error, or of one that is inlined
+			out = append(out, slog.Any(key, value))
+		}
+	}
+	return out
+}
