@@ -13,6 +13,9 @@
 // which names are here. New programs are better off with package client, whose errors
 // say more. Native leads there.
 //
+// A library that takes clientv3's own types gets them from module
+// github.com/getcd/getcd/compat.
+//
 // # Errors
 //
 // Errors are clientv3's, so that they can be compared with ==: rpctypes' errors and
@@ -25,8 +28,8 @@
 //
 // # What is different
 //
-//   - Loggers are slog's. A zap user has go.uber.org/zap/exp/zapslog:
-//     Logger: slog.New(zapslog.NewHandler(logger.Core())).
+//   - Loggers are slog's. A zap user has Logger: zaplog.New(logger) of
+//     github.com/getcd/getcd/compat/zaplog.
 //     Without one, and unless ETCD_CLIENT_DEBUG is set, nothing is logged.
 //   - What makes clientv3 panic (contradicting options, a transaction assembled in
 //     the wrong order) is an error of the call, a *kv.UsageError. So are numbers that

@@ -37,6 +37,7 @@ require (
 	github.com/coreos/go-systemd/v22 v22.7.0 // indirect
 	github.com/dustin/go-humanize v1.0.1 // indirect
 	github.com/fatih/color v1.19.0 // indirect
+	github.com/getcd/getcd/compat v0.0.0
 	github.com/go-logr/logr v1.4.4 // indirect
 	github.com/go-logr/stdr v1.2.2 // indirect
 	github.com/golang-jwt/jwt/v5 v5.3.1 // indirect
@@ -91,3 +92,5 @@ require (
 replace github.com/getcd/getcd => ../
 
 tool go.etcd.io/etcd/etcdctl/v3
+
+replace github.com/getcd/getcd/compat => ../compat

@@ -13,12 +13,16 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/getcd/getcd/clientv3"
+	"github.com/getcd/getcd/compat/zaplog"
 )
 
 // A zap user's logger hears what the client logs, by the lines of
 // docs/from-clientv3.md.
 func TestZapLogger(t *testing.T) {
 	for name, adapt := range map[string]func(logger *zap.Logger, cfg *clientv3.Config){
+		"zaplog": func(logger *zap.Logger, cfg *clientv3.Config) {
+			cfg.Logger = zaplog.New(logger)
+		},
 		"zapslog": func(logger *zap.Logger, cfg *clientv3.Config) {
 			cfg.Logger = slog.New(zapslog.NewHandler(logger.Core()))
 		},
@@ -63,7 +67,7 @@ func TestZapLinesAreTested(t *testing.T) {
 	shown := 0
 	for line := range strings.Lines(string(page)) {
 		code, ok := strings.CutPrefix(line, "    ")
-		if !ok || !strings.Contains(code, "slog.New") && !strings.Contains(code, "zapio") {
+		if !ok || !strings.Contains(code, "slog.New") && !strings.Contains(code, "zapio") && !strings.Contains(code, "zaplog") {
 			continue
 		}
 		shown++
@@ -71,7 +75,7 @@ func TestZapLinesAreTested(t *testing.T) {
 			t.Errorf("the page shows what is not tested: %s", code)
 		}
 	}
-	if shown != 3 {
-		t.Errorf("the page shows %d lines, want 3", shown)
+	if shown != 4 {
+		t.Errorf("the page shows %d lines, want 4", shown)
 	}
 }
