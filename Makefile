@@ -1,13 +1,14 @@
 # make        builds, lints and tests everything: all that a contribution needs.
 # make demo   shows the main job on a real cluster.
 # make versions  runs the integration suite on etcd 3.4, 3.5, 3.6 and 3.7.
+# make programs  moves programs of others, and drives them beside their originals.
 # make soak   checks watches, locks, elections and queues through 10 minutes of faults each.
 # make bench  measures getcd against etcd's raw stub.
 
 PACKAGES := ./... ./compat/... ./integration/... ./cmd/getcd/...
 LINT     := bin/golangci-lint
 
-.PHONY: all build test race alone lint fmt demo versions soak bench fuzz clean
+.PHONY: all build test race alone lint fmt demo versions programs soak bench fuzz clean
 all: build lint alone test
 
 build:
@@ -71,6 +72,11 @@ bin/etcd-3.4:
 	@bin/deb/usr/bin/etcd --version | grep -q '^etcd Version: 3\.4\.' || { \
 		echo "$@: this system's package etcd-server is another version: put the etcd binary of a 3.4 release at $@"; rm -rf bin/deb; exit 1; }
 	mv bin/deb/usr/bin/etcd $@ && touch $@ && rm -rf bin/deb
+
+# Programs of others, moved to getcd by the documented command, through faults: some 20
+# minutes. docs/programs.md is written.
+programs:
+	go run ./integration/programs
 
 # Another seed draws other faults.
 SEED ?= 1

@@ -1,0 +1,237 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// program is one that others have written.
+type program struct {
+	name, module, version string
+	// what it is, for the report.
+	what string
+	// driver is the main package that is put into the module, for a library; empty for a
+	// module that is a program.
+	driver string
+	// dropped are files that are removed from both copies, and why.
+	dropped []string
+	why     string
+	// edits are what the moved copy needs beside the command, most often its loggers.
+	edits []edit
+	load  load
+}
+
+// edit replaces what a pattern finds in a file.
+type edit struct{ file, pattern, by string }
+
+const zapImport = "\"github.com/getcd/getcd/compat/zaplog\"\n\t\"go.uber.org/zap\""
+
+var programs = []program{
+	{
+		name: "etcdctl", module: "go.etcd.io/etcd/etcdctl/v3", version: "v3.7.3",
+		what: "etcd's command-line tool: `watch`, `lock` and `lease keep-alive` run through the fault; `put` and `get` are processes of their own, two a second",
+		edits: []edit{
+			{"ctlv3/command/global.go", `"go\.uber\.org/zap"`, zapImport},
+			{"ctlv3/command/global.go", `NewClientConfig\(cc, lg\)`, "NewClientConfig(cc, zaplog.New(lg))"},
+			{"ctlv3/command/ep_command.go", `"go\.uber\.org/zap"`, zapImport},
+			{"ctlv3/command/ep_command.go", `NewClientConfig\(cloneCfgSpec, lg\)`, "NewClientConfig(cloneCfgSpec, zaplog.New(lg))"},
+			{"ctlv3/command/ep_command.go", `}, lg\)`, "}, zaplog.New(lg))"},
+			{"ctlv3/command/ep_command.go", `cfg\.Logger = lg\.Named\("client"\)`, `cfg.Logger = zaplog.New(lg.Named("client"))`},
+			{"ctlv3/command/snapshot_command.go", `"go\.uber\.org/zap"`, zapImport},
+			{"ctlv3/command/snapshot_command.go", `SaveWithVersion\(ctx, lg,`, "SaveWithVersion(ctx, zaplog.New(lg),"},
+		},
+		load: etcdctl,
+	},
+	{
+		name: "coredns", module: "github.com/coredns/coredns", version: "v1.15.0",
+		what:   "the DNS server with its plugin etcd, and a `main` with that and `bind` alone, as its documentation has it: four resolvers ask for A records every 50 ms",
+		driver: "coredns", load: coredns,
+	},
+	{
+		name: "dskit", module: "github.com/grafana/dskit", version: "v0.0.0-20260703122047-de1ec7541c44",
+		what:   "the key-value store of Mimir's and Loki's hash ring: four members count up a key each with `CAS`, without a deadline, as the ring's heartbeat does; one watches all with `WatchPrefix`",
+		driver: "dskit", load: driven,
+		dropped: []string{"kv/etcd/mock.go"}, why: "a test double that does not fit clientv3 3.7 either",
+	},
+	{
+		name: "go-zero", module: "github.com/zeromicro/go-zero", version: "v1.10.3",
+		what:   "service discovery, `core/discov`: one service stays registered, others are registered, seen by a subscriber and taken away, one after the other",
+		driver: "go-zero", load: driven,
+	},
+}
+
+//go:embed drivers
+var drivers embed.FS
+
+// The versions that both copies have of what they share.
+var shared = []string{"go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/api/v3", "google.golang.org/grpc"}
+
+// workshop is where programs are fetched and built.
+type workshop struct {
+	dir string // of the copies
+	// repository is getcd's root, and versions are shared's, as its integration module
+	// has them.
+	repository string
+	versions   map[string]string
+	command    string // that of docs/from-clientv3.md
+}
+
+func newWorkshop(ctx context.Context, dir string) (*workshop, error) {
+	w := &workshop{dir: dir, versions: map[string]string{}}
+	out, err := run(ctx, ".", "go", "list", "-m", "-f", "{{.Dir}}", "github.com/getcd/getcd")
+	if err != nil {
+		return nil, err
+	}
+	w.repository = strings.TrimSpace(out)
+	for _, m := range shared {
+		v, err := run(ctx, filepath.Join(w.repository, "integration"), "go", "list", "-m", "-f", "{{.Version}}", m)
+		if err != nil {
+			return nil, err
+		}
+		w.versions[m] = strings.TrimSpace(v)
+	}
+	page, err := os.ReadFile(filepath.Join(w.repository, "docs", "from-clientv3.md"))
+	if err != nil {
+		return nil, err
+	}
+	w.command, err = command(string(page))
+	return w, err
+}
+
+// command is what docs/from-clientv3.md has to be typed.
+func command(page string) (string, error) {
+	const first = "grep -rlZ "
+	_, rest, ok := strings.Cut(page, "    "+first)
+	rest, _, whole := strings.Cut(rest, "\n\n")
+	if !ok || !whole {
+		return "", errors.New("docs/from-clientv3.md has no command any more that begins with " + first)
+	}
+	return first + rest, nil
+}
+
+// build returns the binaries of both copies.
+func (w *workshop) build(ctx context.Context, p program) (theirs, ours string, err error) {
+	out, err := run(ctx, w.dir, "go", "mod", "download", "-json", p.module+"@"+p.version)
+	if err != nil {
+		return "", "", err
+	}
+	var fetched struct{ Dir string }
+	if err := json.Unmarshal([]byte(out), &fetched); err != nil {
+		return "", "", err
+	}
+	if theirs, err = w.copy(ctx, p, fetched.Dir, "clientv3"); err != nil {
+		return "", "", err
+	}
+	ours, err = w.copy(ctx, p, fetched.Dir, "getcd")
+	return theirs, ours, err
+}
+
+// copy builds one copy.
+func (w *workshop) copy(ctx context.Context, p program, from, client string) (string, error) {
+	dir := filepath.Join(w.dir, p.name+"-"+client)
+	if err := os.CopyFS(dir, os.DirFS(from)); err != nil {
+		return "", err
+	}
+	if err := writable(dir); err != nil { // the module cache is not
+		return "", err
+	}
+	for _, f := range p.dropped {
+		if err := os.Remove(filepath.Join(dir, f)); err != nil {
+			return "", err
+		}
+	}
+	pkg := "."
+	if p.driver != "" {
+		pkg = "./driver"
+		source, err := drivers.ReadFile("drivers/" + p.driver + ".go.txt")
+		if err == nil {
+			err = os.Mkdir(filepath.Join(dir, "driver"), 0o755)
+		}
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, "driver", "main.go"), source, 0o644)
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	mod := []string{"mod", "edit"}
+	for _, m := range []string{"api", "client/pkg", "client", "pkg"} {
+		mod = append(mod, "-dropreplace=go.etcd.io/etcd/"+m+"/v3") // etcd's modules have their neighbors
+	}
+	for m, v := range w.versions {
+		mod = append(mod, "-require="+m+"@"+v)
+	}
+	if client == "getcd" {
+		for _, m := range []string{"", "/compat"} {
+			name := "github.com/getcd/getcd" + m
+			mod = append(mod, "-require="+name+"@v0.0.0", "-replace="+name+"="+filepath.Join(w.repository, m))
+		}
+		if err := w.move(ctx, p, dir); err != nil {
+			return "", err
+		}
+	}
+	if _, err := run(ctx, dir, "go", mod...); err != nil {
+		return "", err
+	}
+	binary := filepath.Join(w.dir, p.name+"-"+client+".bin")
+	_, err := run(ctx, dir, "go", "build", "-mod=mod", "-o", binary, pkg)
+	return binary, err
+}
+
+// move does what the documentation says, and the program's edits.
+func (w *workshop) move(ctx context.Context, p program, dir string) error {
+	if _, err := run(ctx, dir, "sh", "-c", w.command); err != nil {
+		return err
+	}
+	for _, e := range p.edits {
+		name := filepath.Join(dir, e.file)
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		pattern := regexp.MustCompile(e.pattern)
+		if !pattern.Match(text) {
+			return fmt.Errorf("%s: %s has no %s any more", p.name, e.file, e.pattern)
+		}
+		if err := os.WriteFile(name, pattern.ReplaceAllLiteral(text, []byte(e.by)), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func writable(dir string) error {
+	return filepath.WalkDir(dir, func(name string, _ os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := os.Stat(name)
+		if err != nil {
+			return err
+		}
+		return os.Chmod(name, info.Mode()|0o200)
+	})
+}
+
+// run returns a command's output. The error has what it said.
+func run(ctx context.Context, dir, name string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOWORK=off")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, stderr.Bytes())
+	}
+	return string(out), nil
+}
