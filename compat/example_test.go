@@ -1,0 +1,58 @@
+package compat_test
+
+import (
+	"context"
+	"fmt"
+
+	"go.etcd.io/etcd/client/v3/concurrency"
+	"google.golang.org/grpc"
+
+	getcd "github.com/getcd/getcd/clientv3"
+	"github.com/getcd/getcd/compat"
+	"github.com/getcd/getcd/internal/fakeetcd"
+)
+
+// A library wants clientv3's client: clientv3's own package concurrency.
+func ExampleClient() {
+	cluster := fakeetcd.NewCluster(3)
+	defer cluster.Close()
+	cli, err := getcd.New(getcd.Config{
+		Endpoints:   cluster.Addrs(),
+		DialOptions: []grpc.DialOption{grpc.WithContextDialer(cluster.Dialer())},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer cli.Close()
+	original, err := compat.Client(cli)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer original.Close()
+
+	session, err := concurrency.NewSession(original)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer session.Close()
+	cluster.Member(0).Kill() // whichever it uses, it goes on with the others
+	ctx := context.Background()
+	_, err = concurrency.NewSTM(original, func(stm concurrency.STM) error {
+		stm.Put("greeting", "hello")
+		return nil
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	resp, err := cli.Get(ctx, "greeting")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Printf("%s\n", resp.Kvs[0].Value)
+	// Output: hello
+}
