@@ -53,6 +53,9 @@ func (s *stage) follow(ctx context.Context, each func(string), name string, args
 	if ctx.Err() != nil {
 		return nil //nolint:nilerr // it was told to end
 	}
+	if err == nil {
+		err = errors.New("exit status 0")
+	}
 	text := said.String()
 	return fmt.Errorf("%s %s has ended: %w: %s", filepath.Base(name), args, err, text[max(0, len(text)-400):])
 }
@@ -111,9 +114,9 @@ func etcdctl(ctx context.Context, s *stage, binary string) error {
 	// What is watched is written where no fault reaches.
 	tasks.Go(func() {
 		for i := 0; ctx.Err() == nil; i++ {
-			began := time.Now()
-			if err := s.put(context.WithoutCancel(ctx), "watched", strconv.Itoa(i)); err != nil {
-				s.did("the harness's put", began, err)
+			if err := s.put(ctx, "watched", strconv.Itoa(i)); err != nil && ctx.Err() == nil {
+				errs <- fmt.Errorf("what is watched could not be written: %w", err)
+				return
 			}
 			_ = sleep(ctx, 100*time.Millisecond) // the loop looks
 		}
@@ -188,10 +191,8 @@ func (s *stage) keepAlive(ctx context.Context, binary, endpoints string) error {
 		return io.ErrUnexpectedEOF
 	}
 	err = s.follow(ctx, func(line string) {
-		if strings.Contains(line, "keepalived") {
+		if strings.Contains(line, "keepalived") { // otherwise it has expired, and the command ends
 			s.did("lease keep-alive", time.Now(), nil)
-		} else {
-			s.did("lease keep-alive", time.Now(), errors.New(line))
 		}
 	}, binary, endpoints, "lease", "keep-alive", words[1])
 	if err != nil {
