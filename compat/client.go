@@ -38,9 +38,8 @@ func New(cfg clientv3.Config) (*clientv3.Client, error) {
 // Client returns an original client whose requests, streams and state are those of c's
 // connection. It ends with c, and must be closed as well; to close it leaves c alone.
 //
-// It has c's endpoints as they are now. SetEndpoints, Sync and Dial are the original's
-// own, and of no use here: change the endpoints of c, and dial with c.Dial. Calls on a
-// connection of the original's Dial fail and say so.
+// It has c's endpoints as they are now. Its SetEndpoints and Sync change c's, as well.
+// Dial is of no use here: calls on its connections fail and say so; c.Dial is what to use.
 func Client(c *getcd.Client) (*clientv3.Client, error) {
 	if c == nil || c.ActiveConnection() == nil {
 		return nil, errors.New("compat: the client has no connection: take one that clientv3.New of getcd has made")
@@ -58,7 +57,7 @@ const asBelow = math.MaxInt32 - 1
 // newClient makes an original client over c. closed is called when it is closed.
 func newClient(c *getcd.Client, cfg clientv3.Config, closed func()) (*clientv3.Client, error) {
 	w := &wire{below: c.ActiveConnection()}
-	policy, forget := mirror(w.below, closed)
+	policy, forget := mirror(&reflection{w.below, c.SetEndpoints, closed})
 	original, err := clientv3.New(clientv3.Config{
 		Endpoints:          cfg.Endpoints,
 		Context:            cfg.Context,

@@ -303,6 +303,23 @@ func TestClientClose(t *testing.T) {
 	})
 }
 
+// SetEndpoints changes those of getcd's client.
+func TestClientSetEndpoints(t *testing.T) {
+	run(t, 3, getcd.Config{}, func(r *rig) {
+		t := r.t
+		for _, m := range r.cluster.Members()[:2] {
+			r.SetEndpoints("http://" + m.Addr())
+			time.Sleep(time.Second) // the one before serves until this one is connected
+			if got := r.below.Endpoints(); len(got) != 1 || got[0] != m.Addr() {
+				t.Errorf("the endpoints below are %q, want %s", got, m.Addr())
+			}
+			if _, err := r.Put(r.timeout(time.Second), "k", "v"); err != nil || m.Calls(pb.KV_Put_FullMethodName) == 0 {
+				t.Errorf("%s got no Put, whose error is %v", m.Addr(), err)
+			}
+		}
+	})
+}
+
 // The limits of messages are those of the client below, and a call's own.
 func TestClientLimits(t *testing.T) {
 	run(t, 1, getcd.Config{MaxCallSendMsgSize: 1000}, func(r *rig) {

@@ -32,16 +32,17 @@ var (
 
 // reflection is what the policy of a connection needs.
 type reflection struct {
-	below  *grpc.ClientConn
-	closed func()
+	below        *grpc.ClientConn
+	setEndpoints func(...string)
+	closed       func()
 }
 
 // mirror returns the option by which the first connection that is made with it has
-// the state of below. closed is called when that connection is closed. forget frees what
-// an option holds that is not used.
-func mirror(below *grpc.ClientConn, closed func()) (_ grpc.DialOption, forget func()) {
+// the state of r's below, and calls the functions when it gets other endpoints, and when
+// it is closed. forget frees what an option holds that is not used.
+func mirror(r *reflection) (_ grpc.DialOption, forget func()) {
 	n := numbers.Add(1)
-	mirrored.Store(n, &reflection{below, closed})
+	mirrored.Store(n, r)
 	return grpc.WithDefaultServiceConfig(fmt.Sprintf(`{"loadBalancingConfig":[{%q:{"number":%d}}]}`, policyName, n)),
 		func() { mirrored.Delete(n) }
 }
@@ -69,15 +70,25 @@ func (policies) Build(cc balancer.ClientConn, _ balancer.BuildOptions) balancer.
 // policy tells gRPC a connection's state until it is closed. gRPC calls its methods one
 // after the other.
 type policy struct {
-	cc     balancer.ClientConn
-	closed func() // nil: there is nothing to tell
-	stop   context.CancelFunc
-	done   sync.WaitGroup
+	cc   balancer.ClientConn
+	of   *reflection // nil: there is nothing to tell
+	stop context.CancelFunc
+	done sync.WaitGroup
 }
 
 func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
 	wanted, ok := s.BalancerConfig.(settings)
-	if !ok || p.closed != nil {
+	if !ok {
+		return nil
+	}
+	if p.of != nil { // SetEndpoints of the original
+		var endpoints []string
+		for _, e := range s.ResolverState.Endpoints {
+			for _, a := range e.Addresses {
+				endpoints = append(endpoints, a.Addr) // without a scheme, which getcd's client knows
+			}
+		}
+		p.of.setEndpoints(endpoints...)
 		return nil
 	}
 	found, ok := mirrored.LoadAndDelete(wanted.Number)
@@ -88,7 +99,7 @@ func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
 	r := found.(*reflection) //nolint:forcetypeassert // there are no others
 	var ctx context.Context
 	ctx, p.stop = context.WithCancel(context.Background())
-	p.closed = r.closed
+	p.of = r
 	p.done.Go(func() {
 		for state := r.below.GetState(); state != connectivity.Shutdown; state = r.below.GetState() {
 			p.tell(state, errNoPick)
@@ -109,12 +120,12 @@ func (p *policy) tell(state connectivity.State, err error) {
 }
 
 func (p *policy) Close() {
-	if p.closed == nil {
+	if p.of == nil {
 		return
 	}
 	p.stop()
 	p.done.Wait()
-	p.closed()
+	p.of.closed()
 }
 
 func (*policy) ExitIdle()                                                  {}

@@ -76,7 +76,7 @@ func perform(ctx context.Context, args []string, stdout, stderr io.Writer) error
 				both[i] = assess(samples, begun, over)
 				for _, kind := range slices.Sorted(maps.Keys(both[i])) {
 					c := both[i][kind]
-					say("%s, %s: %s: %d done, %v; %s", filepath.Base(binary), f.name, kind, c.Done, c, c.Error)
+					say("%s, %s: %s: %v; %s", filepath.Base(binary), f.name, kind, c, c.Error)
 				}
 			}
 			for _, kind := range slices.Sorted(maps.Keys(both[1])) {

@@ -67,7 +67,7 @@ func TestAssess(t *testing.T) {
 	if want := (cell{Done: 2, Failed: 1, Twice: 2, Gap: 7 * time.Second, Error: "no"}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
-	if text := got.String(); text != "1 / 7.0 s, 2 unasked" {
+	if text := got.String(); text != "1 of 3 / 7.0 s, 2 unasked" {
 		t.Errorf("it is written as %q", text)
 	}
 }

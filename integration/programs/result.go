@@ -18,7 +18,7 @@ type cell struct {
 }
 
 func (c cell) String() string {
-	text := fmt.Sprintf("%d / %.1f s", c.Failed, c.Gap.Seconds())
+	text := fmt.Sprintf("%d of %d / %.1f s", c.Failed, c.Done+c.Failed, c.Gap.Seconds())
 	if c.Twice > 0 {
 		text += fmt.Sprintf(", %d unasked", c.Twice)
 	}
@@ -70,8 +70,10 @@ Each of these programs was fetched as a Go module, and built twice: as it is, wi
 its work on a cluster of three, while the member that carried most of its traffic, a
 follower, was killed and restarted (kill), stopped with its connections open (sigstop), or
 cut off from its clients without a word (blackhole), for %v each. A cell has how much of the
-work failed, and the longest time without a success, until 10 s after the fault. "Unasked"
-is what was applied beyond what the program was told.
+work that was done failed, and the longest time without a success, from the fault until 10 s
+after it. "Unasked"
+is what was applied beyond what the program asked for: a write whose answer was lost, and
+which the program has made again after an error that leaves its fate open.
 
 `
 
