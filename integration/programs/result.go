@@ -71,9 +71,9 @@ its work on a cluster of three, while the member that carried most of its traffi
 follower, was killed and restarted (kill), stopped with its connections open (sigstop), or
 cut off from its clients without a word (blackhole), for %v each. A cell has how much of the
 work that was done failed, and the longest time without a success, from the fault until 10 s
-after it. "Unasked"
-is what was applied beyond what the program asked for: a write whose answer was lost, and
-which the program has made again after an error that leaves its fate open.
+after it. "Unasked" is what was applied beyond what the program asked for: a write whose
+answer was lost, and which the program has made again after an error that leaves its fate
+open. Times are of a busy machine with two processors.
 
 `
 
