@@ -102,6 +102,9 @@ func write(out io.Writer, version string, lasts time.Duration, chosen []program,
 			}
 		}
 		b.WriteString("\n")
+		if p.note != "" {
+			b.WriteString(p.note + "\n\n")
+		}
 	}
 	_, err := io.WriteString(out, strings.TrimRight(b.String(), "\n")+"\n")
 	return err
