@@ -67,6 +67,7 @@ func (p *policy) settleLocked(l *link, now time.Time) (in time.Duration, ok bool
 	if l.silent() {
 		moved = max(moved, l.motion.in) // otherwise what comes in is something else's: the member answers, and can't serve
 	}
+	moved = max(moved, l.wire.wrote.Load())
 	patience, served := p.opts.patience(), p.servedSinceLocked(l)
 	next := time.Duration(-1)
 	given, kept, stuck := l.calls.giveUp(l.verdict, func(a *Attempt, k kind) bool {

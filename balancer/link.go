@@ -121,6 +121,7 @@ func (l *link) observeTerm(term uint64) {
 
 func newLink(p *policy, m *member) *link {
 	l := &link{member: m, policy: p, clock: &p.clock}
+	l.wire.clock = l.clock
 	l.gone, l.abandon = context.WithCancel(p.ctx)
 	l.life, l.end = context.WithCancelCause(l.gone)
 	return l

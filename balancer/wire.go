@@ -17,6 +17,10 @@ type wire struct {
 	given    atomic.Uint64 // bytes that were to be written, the present Write's included
 	sent     atomic.Uint64 // bytes that the kernel took
 	failed   atomic.Bool   // reading or writing has failed, or the connection was closed
+	// wrote is when the kernel took a large part of a message last. Movement is seen
+	// only while a probe looks; this dates what left before, or between two of them.
+	wrote atomic.Int64
+	clock *clock // the policy's
 
 	mu     sync.Mutex
 	conn   net.Conn // as it was handed in
@@ -112,6 +116,8 @@ func (t *tapped) Write(p []byte) (n int, err error) {
 		n += m
 		if err != nil {
 			t.wire.failed.Store(true)
+		} else if n >= motionBytes { // not a batch of small requests
+			t.wire.wrote.Store(t.wire.clock.at(time.Now()))
 		}
 		if err != nil || n >= len(p) {
 			return n, err

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -15,40 +16,50 @@ import (
 )
 
 // A client that does nothing but wait finds a silent member by asking it, once a second
-// at most, and not only when the watch's own heartbeat is due. So it finds one that has
-// lost its peers, and tells no events for that.
+// at most unless Config.HeartbeatInterval says otherwise, and not only when the watch's own
+// heartbeat is due. So it finds one that has lost its peers, and tells no events for that.
 func TestNothingButAWatch(t *testing.T) {
 	for name, silence := range map[string]func(*fakeetcd.Member, *atomic.Bool){
 		"stopped":                     func(m *fakeetcd.Member, _ *atomic.Bool) { m.Freeze() },
 		"cut off and not aware of it": func(m *fakeetcd.Member, mute *atomic.Bool) { mute.Store(true); m.Intercept(hangAllBut(healthCheck)) },
 	} {
-		t.Run(name, func(t *testing.T) {
-			run(t, 3, nil, func(r *rig) {
-				t, first := r.t, r.cluster.Member(0)
-				var mute atomic.Bool
-				first.InterceptStream(func(s grpc.ServerStream, _ string, next func(grpc.ServerStream) error) error {
-					return next(mutable{s, &mute})
+		for _, c := range []struct {
+			interval    time.Duration
+			least, most int // requests a minute
+			within      time.Duration
+		}{
+			{0, 30, 61, 1500 * time.Millisecond},
+			{200 * time.Millisecond, 150, 305, 700 * time.Millisecond},
+			{-1, 0, 0, time.Minute}, // it is the watch's heartbeat that tells
+		} {
+			t.Run(fmt.Sprint(name, " ", c.interval), func(t *testing.T) {
+				run(t, 3, func(cfg *client.Config) { cfg.HeartbeatInterval = c.interval }, func(r *rig) {
+					t, first := r.t, r.cluster.Member(0)
+					var mute atomic.Bool
+					first.InterceptStream(func(s grpc.ServerStream, _ string, next func(grpc.ServerStream) error) error {
+						return next(mutable{s, &mute})
+					})
+					events := r.Watch(r.timeout(10*time.Minute), "k")
+					other := r.another()
+					time.Sleep(10 * time.Second) // the bubble's clock
+					before := first.Calls(pb.KV_Range_FullMethodName)
+					time.Sleep(time.Minute)
+					if n := first.Calls(pb.KV_Range_FullMethodName) - before; n < c.least || n > c.most {
+						t.Errorf("the member was asked %d times in a minute, want %d to %d", n, c.least, c.most)
+					}
+					silence(first, &mute)
+					start := time.Now()
+					if _, err := other.Put(r.timeout(time.Minute), "k", "v"); err != nil {
+						t.Fatal(err)
+					}
+					resp := <-events
+					if d := time.Since(start); resp.Err() != nil || len(resp.Events) != 1 || d > c.within {
+						t.Errorf("got %v after %v, want the event within %v", resp, d, c.within)
+					}
+					first.Thaw()
 				})
-				events := r.Watch(r.timeout(10*time.Minute), "k")
-				other := r.another()
-				time.Sleep(10 * time.Second) // the bubble's clock
-				before := first.Calls(pb.KV_Range_FullMethodName)
-				time.Sleep(time.Minute)
-				if n := first.Calls(pb.KV_Range_FullMethodName) - before; n < 30 || n > 61 {
-					t.Errorf("the member was asked %d times in a minute, want about once a second", n)
-				}
-				silence(first, &mute)
-				start := time.Now()
-				if _, err := other.Put(r.timeout(time.Minute), "k", "v"); err != nil {
-					t.Fatal(err)
-				}
-				resp := <-events
-				if d := time.Since(start); resp.Err() != nil || len(resp.Events) != 1 || d > 1500*time.Millisecond {
-					t.Errorf("got %v after %v, want the event within 1.5 s", resp, d)
-				}
-				first.Thaw()
 			})
-		})
+		}
 	}
 }
 

@@ -27,6 +27,8 @@ type rig struct {
 	*client.Client
 
 	kv pb.KVClient // etcd's own stub, so that requests are what the test says
+
+	frozen uint64 // the ID of the member that freeze has stopped
 }
 
 func run(t *testing.T, members int, configure func(*client.Config), test func(r *rig)) {

@@ -38,7 +38,7 @@ func TestSilentMember(t *testing.T) {
 				t := r.t
 				r.warm()
 				silence(r.cluster.Member(0))
-				r.wantPatience(t)
+				r.wantPatience(balancer.DefaultPatience)
 				if got := r.active(); got != m2 {
 					t.Errorf("active: got %q, want %q", got, m2)
 				}
@@ -52,8 +52,10 @@ func TestSilentMember(t *testing.T) {
 	}
 }
 
-// wantPatience sends a read and a write to a member that will answer neither.
-func (r *rig) wantPatience(t *testing.T) {
+// wantPatience sends a read and a write to a member that will answer neither, of a
+// client with this patience.
+func (r *rig) wantPatience(patience time.Duration) {
+	t := r.t
 	t.Helper()
 	start := time.Now()
 	put := make(chan error, 1)
@@ -67,7 +69,7 @@ func (r *rig) wantPatience(t *testing.T) {
 	if err := <-put; !client.IsAmbiguous(err) {
 		t.Errorf("put: got %v, want an error that is ambiguous", err)
 	}
-	if d := time.Since(start) - balancer.DefaultPatience; d < 0 || d > 300*time.Millisecond {
+	if d := time.Since(start) - patience; d < 0 || d > 300*time.Millisecond {
 		t.Errorf("the put took its patience and %v, want 0 to 0.3 s", d)
 	}
 }
@@ -80,7 +82,7 @@ func TestMemberWithoutItsLeader(t *testing.T) {
 		r.warm()
 		// It has not noticed yet: it takes requests, and they wait.
 		r.cluster.Member(0).Intercept(hangAllBut(healthCheck))
-		r.wantPatience(t)
+		r.wantPatience(balancer.DefaultPatience)
 		if got := r.active(); got != m2 {
 			t.Errorf("active: got %q, want %q", got, m2)
 		}
