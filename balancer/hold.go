@@ -83,7 +83,9 @@ func (p *policy) overtakenLocked(now time.Time) (next time.Time) {
 		if m == p.active || !m.ready() || !m.usable(now) || !m.link.provenSince(p.troubled) {
 			continue
 		}
-		if left := grace - time.Duration(p.clock.at(now)-m.link.agreed.Load()); left > 0 {
+		// One that is in use for a moment only (a better tier that is back) has that long, too.
+		since := max(m.link.agreed.Load(), p.clock.at(p.settled))
+		if left := grace - time.Duration(p.clock.at(now)-since); left > 0 {
 			next = earliest(next, now.Add(left))
 			continue
 		}
