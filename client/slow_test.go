@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,6 +25,7 @@ import (
 type slowLink struct {
 	rate     float64
 	up, down chan struct{} // capacity 1: the turn of one connection
+	carried  atomic.Int64  // bytes, both ways
 }
 
 func newSlowLink(rate float64) *slowLink {
@@ -33,6 +35,7 @@ func newSlowLink(rate float64) *slowLink {
 // carry lets n bytes pass.
 func (l *slowLink) carry(way chan struct{}, n int) {
 	way <- struct{}{}
+	l.carried.Add(int64(n))
 	time.Sleep(time.Duration(float64(n) / l.rate * float64(time.Second))) // the bubble's clock
 	<-way
 }
@@ -60,11 +63,24 @@ func (c *slowConn) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
-// runSlow is run on links of rate bytes a second.
+// runSlow is run on links of rate bytes a second, one for each member.
 func runSlow(t *testing.T, members int, rate float64, test func(r *rig)) {
 	t.Helper()
 	var mu sync.Mutex
 	links := make(map[string]*slowLink)
+	runLinks(t, members, func(addr string) *slowLink {
+		mu.Lock()
+		defer mu.Unlock()
+		if links[addr] == nil {
+			links[addr] = newSlowLink(rate)
+		}
+		return links[addr]
+	}, test)
+}
+
+// runLinks is run on the links that link returns for the members' addresses.
+func runLinks(t *testing.T, members int, link func(addr string) *slowLink, test func(r *rig)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		cluster := fakeetcd.Start(t, members)
 		c, err := client.New(client.Config{
@@ -74,12 +90,7 @@ func runSlow(t *testing.T, members int, rate float64, test func(r *rig)) {
 				if err != nil {
 					return nil, err
 				}
-				mu.Lock()
-				defer mu.Unlock()
-				if links[addr] == nil {
-					links[addr] = newSlowLink(rate)
-				}
-				return &slowConn{conn, links[addr]}, nil
+				return &slowConn{conn, link(addr)}, nil
 			})},
 		})
 		if err != nil {
@@ -142,21 +153,30 @@ func large(size int) []*mvccpb.KeyValue {
 	return []*mvccpb.KeyValue{{Key: []byte("large"), Value: make([]byte, size)}}
 }
 
+// answerLarge has the members answer reads of the key "large" with a value of size bytes,
+// and the first of them late.
+func (r *rig) answerLarge(size int, late time.Duration) {
+	var asked atomic.Int32
+	for _, m := range r.cluster.Members() {
+		m.Intercept(func(_ context.Context, _ string, req any, next func() (any, error)) (any, error) {
+			resp, err := next()
+			if q, ok := req.(*pb.RangeRequest); ok && string(q.GetKey()) == "large" && err == nil {
+				if asked.Add(1) == 1 {
+					time.Sleep(late) // the bubble's clock
+				}
+				resp.(*pb.RangeResponse).Kvs = large(size) //nolint:forcetypeassert // it is a Range
+			}
+			return resp, err
+		})
+	}
+}
+
 // A large answer on a slow link is waited for where it is arriving.
 func TestLargeAnswersOnSlowLinks(t *testing.T) {
 	for _, members := range []int{1, 3} {
 		runSlow(t, members, 2e6, func(r *rig) {
 			t := r.t
-			const size = 20_000_000
-			for _, m := range r.cluster.Members() {
-				m.Intercept(times(1000, pb.KV_Range_FullMethodName, func(_ context.Context, _ string, req any, next func() (any, error)) (any, error) {
-					resp, err := next()
-					if q, ok := req.(*pb.RangeRequest); ok && string(q.GetKey()) == "large" && err == nil {
-						resp.(*pb.RangeResponse).Kvs = large(size) //nolint:forcetypeassert // it is a Range
-					}
-					return resp, err
-				}))
-			}
+			r.answerLarge(20_000_000, 0)
 			start := time.Now()
 			resp, err := r.kv.Range(r.timeout(45*time.Second), &pb.RangeRequest{Key: []byte("large")})
 			if err != nil || len(resp.GetKvs()) == 0 {
@@ -168,6 +188,30 @@ func TestLargeAnswersOnSlowLinks(t *testing.T) {
 			if c := r.Counters(); c.Severed > 0 {
 				t.Errorf("%d members: got %+v, want nothing severed", members, c)
 			}
+		})
+	}
+}
+
+// It is not asked for a second time where all members are behind one line, or not for
+// long: a copy would take the first one's place.
+func TestLargeAnswersAreNotHedged(t *testing.T) {
+	const size, rate = 20_000_000, 2e6
+	for name, late := range map[string]time.Duration{"at once": 0, "after a while": 300 * time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			line := sync.OnceValue(func() *slowLink { return newSlowLink(rate) }) // made in the bubble
+			runLinks(t, 3, func(string) *slowLink { return line() }, func(r *rig) {
+				t := r.t
+				r.answerLarge(size, late)
+				start := time.Now()
+				resp, err := r.kv.Range(r.timeout(45*time.Second), &pb.RangeRequest{Key: []byte("large")})
+				if err != nil || len(resp.GetKvs()) == 0 {
+					t.Fatalf("got error %v after %v, want the answer", err, time.Since(start))
+				}
+				n, carried := r.Counters().Hedges, line().carried.Load()
+				if n > 1 || carried > size*11/10 {
+					t.Errorf("%d hedges, and %d bytes for an answer of %d, want 1 at most, and 1.1 times as many", n, carried, size)
+				}
+			})
 		})
 	}
 }
