@@ -142,7 +142,7 @@ func (x *machine) refused(st *stream, w *watcher, resp *pb.WatchResponse) {
 		x.compacted(st, w, resp)
 	case isCompacted(err):
 		x.end(w, &CompactedError{Revision: w.next}, false)
-	case refusesToken(err) && w.refusals < maxRefusals:
+	case refusesToken(err) && w.refusals < refusalsTaken(err):
 		// The stream has its token for life: another one is needed. The others
 		// are resumed on it too. The member is not to be blamed.
 		w.refusals++

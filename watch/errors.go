@@ -229,6 +229,16 @@ func refusesToken(err error) bool {
 	return false
 }
 
+// refusalsTaken is how many streams in a row may be refused like that. A user who is
+// looked up with each request, by a certificate or a simple token, is refused for every
+// change of users or roles that comes in between: the next one may do, as for requests.
+func refusalsTaken(err error) int {
+	if rpctypes.ErrorDesc(rpctypesCause(err)) == rpctypes.ErrorDesc(rpctypes.ErrGRPCAuthOldRevision) {
+		return maxOutdated
+	}
+	return maxRefusals
+}
+
 // rpctypesCause is the etcd error in err, as the connection or canceled has
 // wrapped it, or err.
 func rpctypesCause(err error) error {

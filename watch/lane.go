@@ -20,6 +20,8 @@ const (
 	// maxRefusals is how many streams in a row may have their tokens refused:
 	// each had a new one, where the connection knows how to get it.
 	maxRefusals = 5
+	// maxOutdated is the same for users who have changed meanwhile.
+	maxOutdated = 32
 )
 
 // lane is a share of the watchers and the stream that they are on. The machine
@@ -194,7 +196,7 @@ func (x *machine) lost(st *stream, err error) {
 	switch {
 	case refusesToken(err):
 		l.denials++
-		hopeless = l.denials > maxRefusals
+		hopeless = l.denials > refusalsTaken(err)
 	case tooLarge(err):
 		x.split(l, err) // no member is to be blamed
 	case errors.Is(err, ErrProtocol):
