@@ -43,6 +43,13 @@ const (
 var fates = func() map[string]fate {
 	m := make(map[string]fate)
 	for f, errs := range map[fate][]error{
+		answered: {
+			// Those that rpctypes knows when it makes them, and not when they arrive
+			// (rpctypes.Error): the first is the interceptors', the second that of a
+			// permission without one (auth/store.go, RoleGrantPermission).
+			rpctypes.ErrGRPCInvalidClientAPIVersion,
+			rpctypes.ErrGRPCPermissionNotGiven,
+		},
 		refused: {
 			// The server's interceptors refuse these before the request's handler
 			// runs (api/v3rpc/interceptor.go).
