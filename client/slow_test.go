@@ -16,6 +16,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/grpc"
 
+	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/internal/fakeetcd"
 )
@@ -137,6 +138,7 @@ func TestLargeValuesOnSlowLinks(t *testing.T) {
 		{1, 60, 1e6, 2e6},
 		{3, 30, 100e3, 0.5e6},
 		{3, 1, 1.4e6, 0.2e6},
+		{3, 1, 1.4e6, 0.03e6},
 		{1, 1, 1.4e6, 0.05e6},
 	} {
 		t.Run(fmt.Sprintf("%d×%d at %g to %d", c.puts, c.size, c.rate, c.members), func(t *testing.T) {
@@ -270,10 +272,11 @@ func TestBytesDoNotHideAStall(t *testing.T) {
 				if d := time.Since(start); d > c.within {
 					t.Errorf("the member was left after %v, want at most %v", d, c.within)
 				}
-				if name == "crawling" {
-					if err := <-put; !client.IsAmbiguous(err) {
-						t.Errorf("put: got %v, want an error that is ambiguous", err)
-					}
+				if err := <-put; !client.IsAmbiguous(err) {
+					t.Errorf("put: got %v, want an error that is ambiguous", err)
+				}
+				if d := time.Since(start); d > c.within+balancer.DefaultPatience {
+					t.Errorf("the put was given up after %v, want at most %v and the patience", d, c.within)
 				}
 				close(stop)
 			})
