@@ -80,7 +80,7 @@ func (m *manager) serve(ctx context.Context, st *stream, attempt *balancer.Attem
 			m.answered(st, resp, clock.Now())
 		}
 	}()
-	m.send(ctx, st, rpc)
+	m.send(ctx, st, rpc, attempt)
 	// A stream ends for its receiver when its context does, or when the server
 	// or the connection ends it; in the latter case the reason is there.
 	<-received
@@ -88,7 +88,7 @@ func (m *manager) serve(ctx context.Context, st *stream, attempt *balancer.Attem
 
 // send is the sender of a stream. It alone may block in Send, when the member no
 // longer reads.
-func (m *manager) send(ctx context.Context, st *stream, rpc grpc.BidiStreamingClient[pb.LeaseKeepAliveRequest, pb.LeaseKeepAliveResponse]) {
+func (m *manager) send(ctx context.Context, st *stream, rpc grpc.BidiStreamingClient[pb.LeaseKeepAliveRequest, pb.LeaseKeepAliveResponse], attempt *balancer.Attempt) {
 	var batch [sendBatch]ID
 	for {
 		select {
@@ -108,6 +108,7 @@ func (m *manager) send(ctx context.Context, st *stream, rpc grpc.BidiStreamingCl
 				}
 				return
 			}
+			attempt.Expect() // what becomes of it counts for all that is on the connection
 		}
 	}
 }
