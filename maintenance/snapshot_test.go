@@ -330,6 +330,9 @@ func TestSaveFileTouchesNoOtherFile(t *testing.T) {
 	if _, err := service(t, sending(parts(db))).SaveFile(t.Context(), path, look); err != nil {
 		t.Fatal(err)
 	}
+	if len(unfinished) == 0 {
+		t.Error("nothing was seen of the unfinished file")
+	}
 	for _, info := range unfinished {
 		if info.Mode() != 0o600 {
 			t.Errorf("the unfinished file's mode is %v, want 0600", info.Mode())
