@@ -58,6 +58,9 @@ func (c statusConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method
 
 // withVersion adds the metadata by which servers count the versions of clients.
 func withVersion(ctx context.Context) context.Context {
+	if ctx == nil {
+		return nil // it is refused by who is called
+	}
 	md, _ := metadata.FromOutgoingContext(ctx)
 	md = md.Copy() // it may be anybody's
 	if md == nil {

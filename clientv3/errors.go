@@ -48,6 +48,9 @@ func plain(ctx context.Context, err error) error { return ContextError(ctx, bare
 // ContextError returns the rpctypes error that err stands for, or else the context's
 // error if that is why err came to be, or else err.
 func ContextError(ctx context.Context, err error) error {
+	if ctx == nil {
+		ctx = context.Background() // the error says that it is nil
+	}
 	if err == nil {
 		return nil
 	}

@@ -65,6 +65,9 @@ func (r refusal) Unwrap() error { return r.error }
 
 // refusedIn returns the refusal that has ended guarded, which was made of ctx.
 func refusedIn(ctx, guarded context.Context) error {
+	if ctx == nil {
+		return nil
+	}
 	if r, ok := errors.AsType[refusal](context.Cause(guarded)); ok && ctx.Err() == nil {
 		return r.error
 	}
@@ -83,7 +86,7 @@ const (
 // watchOver returns a context that ends with ctx, when stop is called, or with a
 // refusal as its cause. With anyone set a learner will do.
 func (g guard) watchOver(ctx context.Context, anyone bool) (_ context.Context, stop func()) {
-	if g.client == nil {
+	if g.client == nil || ctx == nil { // nil is refused by who is called
 		return ctx, func() {}
 	}
 	leader, voter := requiresLeader(ctx), !anyone && !g.voter.Load()

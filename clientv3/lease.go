@@ -7,6 +7,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/lease"
 )
 
@@ -141,6 +142,9 @@ func (l leases) Leases(ctx context.Context) (*LeaseLeasesResponse, error) {
 }
 
 func (l leases) KeepAlive(ctx context.Context, id LeaseID) (<-chan *LeaseKeepAliveResponse, error) {
+	if err := misuse.Context(ctx, "lease: KeepAlive"); err != nil {
+		return nil, err
+	}
 	kept, cancel := context.WithCancel(ctx)
 	guarded, stop := l.guard.watchOver(kept, false)
 	answers, err := l.Lease.KeepAlive(guarded, id)
