@@ -19,7 +19,7 @@ func TestSilenceOfOneCountsForAll(t *testing.T) {
 	run(t, 3, func(cfg *client.Config) { cfg.HeartbeatInterval = -1 }, func(r *rig) {
 		t, first := r.t, r.cluster.Member(0)
 		var mute atomic.Bool
-		first.InterceptStream(func(s grpc.ServerStream, method string, next func(grpc.ServerStream) error) error {
+		first.InterceptStream(func(s grpc.ServerStream, _ string, next func(grpc.ServerStream) error) error {
 			return next(silent{mutable{s, &mute}})
 		})
 		granted, err := r.Grant(t.Context(), 6)

@@ -24,27 +24,39 @@ var texts = []struct {
 	fate       fate
 	why, names string
 }{
-	{answered, "the request is looked at before it is proposed (api/v3rpc/key.go, check…; interceptor.go)",
-		"EmptyKey ValueProvided LeaseProvided TooManyOps DuplicateKey InvalidSortOption InvalidClientAPIVersion RequestTooLarge"},
-	{answered, "what it names is not there, or is already: found before the first of its changes (txn/txn.go, check…; lease/lessor.go, Grant, Revoke)",
-		"KeyNotFound Compacted FutureRev LeaseNotFound LeaseExist LeaseTTLTooLarge"},
+	{
+		answered, "the request is looked at before it is proposed (api/v3rpc/key.go, check…; interceptor.go)",
+		"EmptyKey ValueProvided LeaseProvided TooManyOps DuplicateKey InvalidSortOption InvalidClientAPIVersion RequestTooLarge",
+	},
+	{
+		answered, "what it names is not there, or is already: found before the first of its changes (txn/txn.go, check…; lease/lessor.go, Grant, Revoke)",
+		"KeyNotFound Compacted FutureRev LeaseNotFound LeaseExist LeaseTTLTooLarge",
+	},
 	{unknown, "no server says so to a request: nothing is known", "WatchCanceled"},
-	{answered, "said by who would propose a change of members, or by all instead of applying it (server.go, mayAddMember and so on; api/membership/cluster.go, ValidateConfigurationChange)",
-		"MemberExist PeerURLExist MemberNotEnoughStarted MemberBadURLs MemberNotFound MemberNotLearner LearnerNotReady TooManyLearners Unhealthy"},
+	{
+		answered, "said by who would propose a change of members, or by all instead of applying it (server.go, mayAddMember and so on; api/membership/cluster.go, ValidateConfigurationChange)",
+		"MemberExist PeerURLExist MemberNotEnoughStarted MemberBadURLs MemberNotFound MemberNotLearner LearnerNotReady TooManyLearners Unhealthy",
+	},
 	{answered, "said by one who joins, before there is a cluster for it", "ClusterIDMismatch"},
-	{answered, "said by all instead of changing users or roles, or before that (auth/store.go)",
-		"RootUserNotExist RootRoleNotExist UserAlreadyExist UserNotFound RoleAlreadyExist RoleNotFound RoleEmpty AuthFailed PermissionNotGiven PermissionDenied RoleNotGranted PermissionNotGranted AuthNotEnabled InvalidAuthMgmt"},
+	{
+		answered, "said by all instead of changing users or roles, or before that (auth/store.go)",
+		"RootUserNotExist RootRoleNotExist UserAlreadyExist UserNotFound RoleAlreadyExist RoleNotFound RoleEmpty AuthFailed PermissionNotGiven PermissionDenied RoleNotGranted PermissionNotGranted AuthNotEnabled InvalidAuthMgmt",
+	},
 	{answered, "said by all instead of applying anything (apply/uber_apply.go, applierV3Corrupt)", "Corrupt"},
 	{answered, "MoveLeader's checks before it acts (api/v3rpc/maintenance.go; server.go, MoveLeader)", "NotLeader BadLeaderTransferee"},
-	{answered, "Downgrade's checks before it proposes (v3_server.go, downgradeEnable, downgradeCancel)",
-		"WrongDowngradeVersionFormat InvalidDowngradeTargetVersion ClusterVersionUnavailable DowngradeInProcess NoInflightDowngrade"},
+	{
+		answered, "Downgrade's checks before it proposes (v3_server.go, downgradeEnable, downgradeCancel)",
+		"WrongDowngradeVersionFormat InvalidDowngradeTargetVersion ClusterVersionUnavailable DowngradeInProcess NoInflightDowngrade",
+	},
 	{refused, "by the interceptors, before the handler (api/v3rpc/interceptor.go)", "NoLeader NotCapable NotSupportedForLearner"},
 	{overloaded, "before it is proposed (v3_server.go, processInternalRaftRequestOnce)", "RequestTooManyRequests"},
 	{unauthenticated, "before it is proposed (v3_server.go, AuthInfoFromCtx), or by all instead of applying it", "InvalidAuthToken UserEmpty"},
 	{outdated, "by all instead of applying it (auth/store.go, isOpPermitted)", "AuthOldRevision"},
 	{doubtful, "also by the write that passes the quota, when it is applied (apply/quota.go)", "NoSpace"},
-	{unknown, "the outcome was waited for in vain",
-		"LeaderChanged Stopped Timeout TimeoutDueToLeaderFail TimeoutDueToConnectionLost TimeoutWaitAppliedIndex Canceled DeadlineExceeded"},
+	{
+		unknown, "the outcome was waited for in vain",
+		"LeaderChanged Stopped Timeout TimeoutDueToLeaderFail TimeoutDueToConnectionLost TimeoutWaitAppliedIndex Canceled DeadlineExceeded",
+	},
 }
 
 // lateFates are those of requests of several steps that are not what one step would make
@@ -75,7 +87,7 @@ var lateWaits = struct {
 func TestEveryTextHasAFate(t *testing.T) {
 	want := make(map[string]fate)
 	for _, g := range texts {
-		for _, name := range strings.Fields(g.names) {
+		for name := range strings.FieldsSeq(g.names) {
 			if _, twice := want[name]; twice || g.why == "" {
 				t.Errorf("%s is listed twice, or without a reason", name)
 			}

@@ -48,16 +48,13 @@ func plain(ctx context.Context, err error) error { return ContextError(ctx, bare
 // ContextError returns the rpctypes error that err stands for, or else the context's
 // error if that is why err came to be, or else err.
 func ContextError(ctx context.Context, err error) error {
-	if ctx == nil {
-		ctx = context.Background() // the error says that it is nil
-	}
 	if err == nil {
 		return nil
 	}
 	if e, ok := errors.AsType[rpctypes.EtcdError](rpctypes.Error(err)); ok {
 		return e
 	}
-	if s, ok := status.FromError(err); ok && ctx.Err() != nil {
+	if s, ok := status.FromError(err); ok && ctx != nil && ctx.Err() != nil { // nil: the error says so
 		if s.Code() == codes.DeadlineExceeded || s.Code() == codes.Canceled {
 			return ctx.Err()
 		}

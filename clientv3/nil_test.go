@@ -65,7 +65,7 @@ func TestNilContexts(t *testing.T) {
 				_, err = last.Interface().(clientv3.Txn).Commit()
 			case last.Kind() == reflect.Chan:
 				answer, ok := last.Recv()
-				if w, isWatch := answer.Interface().(clientv3.WatchResponse); ok && isWatch {
+				if w, isWatch := reflect.TypeAssert[clientv3.WatchResponse](answer); ok && isWatch {
 					err = w.Err()
 				}
 			default:
