@@ -2,13 +2,14 @@
 # make demo   shows the main job on a real cluster.
 # make versions  runs the integration suite on etcd 3.4, 3.5, 3.6 and 3.7.
 # make programs  moves programs of others, and drives them beside their originals.
+# make peers  runs etcd's and kube-apiserver's own tests of the client on clientv3 and on getcd.
 # make soak   checks watches, locks, elections and queues through 10 minutes of faults each.
 # make bench  measures getcd against etcd's raw stub.
 
 PACKAGES := ./... ./compat/... ./integration/... ./cmd/getcd/...
 LINT     := bin/golangci-lint
 
-.PHONY: all build test race alone lint fmt demo versions programs soak bench fuzz clean
+.PHONY: all build test race alone lint fmt demo versions programs peers soak bench fuzz clean
 all: build lint alone test
 
 build:
@@ -77,6 +78,11 @@ bin/etcd-3.4:
 # minutes. docs/programs.md is written.
 programs:
 	go run ./integration/programs
+
+# Other people's suites, on clientv3 and on getcd, each test in a process of its own:
+# some hours of work for two processors. docs/peers.md is written.
+peers:
+	go run ./integration/peers -markdown docs/peers.md
 
 # Another seed draws other faults.
 SEED ?= 1

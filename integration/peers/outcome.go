@@ -1,0 +1,151 @@
+package main
+
+import (
+	"regexp"
+	"strings"
+	"time"
+)
+
+// verdict is what became of a test. The zero value means that it was not run.
+type verdict string
+
+const (
+	passed  verdict = "pass"
+	failed  verdict = "fail"
+	hung    verdict = "hang" // did not end within the limit
+	skipped verdict = "skip"
+)
+
+// outcome is what became of one test and of its subtests, in one process.
+type outcome struct {
+	verdict verdict
+	subs    map[string]verdict // by their whole names
+	why     string             // of a test that did not pass
+	took    time.Duration
+	tries   int
+}
+
+// mark is what a test binary begins the lines of -test.v=test2json with that are about
+// a test's fate (go doc test2json), so that no output can be taken for one.
+const mark = "\x16"
+
+var (
+	fate     = regexp.MustCompile(mark + `--- (PASS|FAIL|SKIP): (\S+)`)
+	verdicts = map[string]verdict{"PASS": passed, "FAIL": failed, "SKIP": skipped}
+)
+
+// judge reads the output of a process that ran one test. exit says how it ended.
+func judge(test, output string, exit error, timedOut bool) outcome {
+	o := outcome{subs: make(map[string]verdict)}
+	for _, m := range fate.FindAllStringSubmatch(output, -1) {
+		if m[2] == test {
+			o.verdict = verdicts[m[1]]
+		} else {
+			o.subs[m[2]] = verdicts[m[1]]
+		}
+	}
+	switch {
+	case timedOut || strings.Contains(output, "\npanic: test timed out after "):
+		o.verdict = hung
+	case exit != nil, o.verdict == "":
+		o.verdict = failed // by itself, or by what it left behind
+	}
+	switch o.verdict {
+	case hung, failed:
+		o.why = reason(output)
+		if o.why == "" && exit != nil {
+			o.why = exit.Error()
+		}
+	case skipped:
+		o.why = reason(output)
+	case passed:
+	}
+	return o
+}
+
+var (
+	// spoken begins what a test itself has said; logger.go is zap's.
+	spoken = regexp.MustCompile(`^\s*([\w.-]+\.go):\d+: ?(.*)`)
+	// died begins what the runtime says, and leaks what etcd's leak detector does.
+	died  = regexp.MustCompile(`^(panic: |fatal error: |Unexpected goroutines|WARNING: DATA RACE)`)
+	space = regexp.MustCompile(`\s+`)
+)
+
+// longest is how many bytes of a reason are told.
+const longest = 240
+
+// reason is the essence of the output: what the process died of, or else the last thing
+// that the test has said.
+func reason(output string) string {
+	var last, death []string
+	var inside bool
+	for line := range strings.Lines(output) {
+		line = strings.TrimRight(strings.ReplaceAll(line, mark, ""), "\n")
+		if died.MatchString(line) && death == nil {
+			death = []string{line}
+		}
+		if m := spoken.FindStringSubmatch(line); m != nil {
+			if inside = m[1] != "logger.go"; inside {
+				last = []string{m[2]}
+			}
+			continue
+		}
+		// What belongs to the line above is indented deeper than any of these.
+		if inside = inside && strings.HasPrefix(line, "        "); inside {
+			last = append(last, line)
+		}
+	}
+	if death != nil {
+		last = append(death, last...)
+	}
+	return shorten(testify(strings.Join(last, "\n")))
+}
+
+// testify leaves the trace out of what testify's assertions say.
+func testify(text string) string {
+	_, after, ok := strings.Cut(text, "Error:")
+	if !ok || !strings.Contains(text, "Error Trace:") {
+		return text
+	}
+	after, _, _ = strings.Cut(after, "Test:")
+	return after
+}
+
+func shorten(text string) string {
+	text = strings.TrimSpace(space.ReplaceAllString(text, " "))
+	if len(text) > longest {
+		text = strings.ToValidUTF8(text[:longest], "") + "…"
+	}
+	return text
+}
+
+// pair is one test on both sides.
+type pair struct {
+	pkg, test string
+	sides     map[string]outcome
+}
+
+// name is how the test is excused and told of.
+func (p *pair) name() string { return p.prefix() + p.test }
+
+func (p *pair) prefix() string { return p.pkg[strings.LastIndexByte(p.pkg, '/')+1:] + "." }
+
+// lost are the names of what passed on clientv3 and did not pass on getcd: the test
+// itself, or those of its subtests that explain it.
+func (p *pair) lost() []string {
+	before, after := p.sides[original], p.sides[getcd]
+	if after.verdict == passed || after.verdict == "" {
+		return nil
+	}
+	var names []string
+	for sub, v := range before.subs {
+		if v == passed && after.subs[sub] != passed && after.subs[sub] != "" {
+			names = append(names, sub)
+		}
+	}
+	names = leaves(names)
+	if len(names) == 0 && before.verdict == passed {
+		names = []string{p.test}
+	}
+	return names
+}

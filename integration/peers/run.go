@@ -1,0 +1,106 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// program is one package's tests, built.
+type program struct {
+	tree *tree
+	pkg  string
+	path string
+}
+
+func (t *tree) program(pkg string) program {
+	return program{t, pkg, filepath.Join(t.bin, path.Base(pkg)+".test")}
+}
+
+// command runs the program where go test would.
+func (p program) command(ctx context.Context, out *bytes.Buffer, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, p.path, args...)
+	cmd.Dir = filepath.Join(p.tree.dir, p.pkg)
+	cmd.Stdout, cmd.Stderr = out, out
+	// A process group of its own, so that nothing of a test outlives it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = 5 * time.Second
+	return cmd
+}
+
+// listTimeout is for a program that has to do no more than to tell its tests.
+const listTimeout = time.Minute
+
+var testName = regexp.MustCompile(`^(Test|Example|Fuzz)\w*$`)
+
+// list returns the names of the package's tests that match.
+func (p program) list(ctx context.Context, match *regexp.Regexp) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
+	defer cancel()
+	var out bytes.Buffer
+	if err := p.command(ctx, &out, "-test.list=.").Run(); err != nil {
+		return nil, fmt.Errorf("listing the tests of %s: %w\n%s", p.pkg, err, &out)
+	}
+	var names []string
+	for line := range strings.Lines(out.String()) {
+		name := strings.TrimSpace(line)
+		if testName.MatchString(name) && match.MatchString(name) && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+// grace is for a process that has to die by itself after its limit, with the stacks of
+// its goroutines, before it is killed.
+const grace = 10 * time.Second
+
+// run runs one test, up to tries times until it passes. The last outcome counts.
+func (p program) run(ctx context.Context, test string, limit time.Duration, tries int, kept *logFile) outcome {
+	var o outcome
+	for n := 1; n <= tries && ctx.Err() == nil; n++ {
+		o = p.once(ctx, test, limit, kept)
+		o.tries = n
+		if o.verdict == passed || o.verdict == skipped {
+			break
+		}
+	}
+	return o
+}
+
+func (p program) once(ctx context.Context, test string, limit time.Duration, kept *logFile) outcome {
+	ctx, cancel := context.WithTimeout(ctx, limit+grace)
+	defer cancel()
+	var out bytes.Buffer
+	began := time.Now()
+	err := p.command(ctx, &out, "-test.run=^"+test+"$", "-test.v=test2json", "-test.timeout="+limit.String()).Run()
+	o := judge(test, out.String(), err, errors.Is(ctx.Err(), context.DeadlineExceeded))
+	o.took = time.Since(began).Round(100 * time.Millisecond)
+	kept.add(p.pkg+"."+test, o, out.Bytes())
+	return o
+}
+
+// logFile keeps what the tests have printed.
+type logFile struct {
+	mu   sync.Mutex
+	file *os.File // guarded by mu
+}
+
+func (l *logFile) add(name string, o outcome, output []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	say(l.file, "\n##### %s %s %v\n", name, o.verdict, o.took)
+	_, _ = l.file.Write(output) // the verdict stands without it
+}

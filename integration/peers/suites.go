@@ -1,0 +1,65 @@
+package main
+
+// suite is one module whose tests are run.
+type suite struct {
+	name     string
+	module   string
+	version  string
+	about    string   // in the page
+	packages []string // import paths below the module's
+	short    []string // those of them that are run with -short
+	moved    []moved
+	loggers  []logger
+	unneeded []string          // modules that go.mod requires for other packages alone, and that may not be published
+	excused  map[string]string // "package.Test" or "package.Test/sub": why it can't pass
+}
+
+var suites = []suite{
+	{
+		name: "etcd", module: "go.etcd.io/etcd/tests/v3", version: "v3.7.3",
+		about: "etcd's own integration tests of its Go client, and their framework, which runs members in the test's process",
+		packages: []string{
+			"integration/clientv3",
+			"integration/clientv3/concurrency",
+			"integration/clientv3/connectivity",
+			"integration/clientv3/examples",
+			"integration/clientv3/experimental/recipes",
+			"integration/clientv3/lease",
+			"integration/clientv3/naming",
+			"integration/clientv3/snapshot",
+			"integration/clientv3/watch",
+		},
+		unneeded: []string{"go.etcd.io/etcd/cache/v3"},
+		moved: []moved{
+			{"go.etcd.io/etcd/server/v3", "v3.7.3", "etcdserver/api/v3client", "makes the framework's Member.ServerClient"},
+			{"go.etcd.io/etcd/server/v3", "v3.7.3", "etcdserver/api/v3lock", "serves locks with that client"},
+			{"go.etcd.io/etcd/server/v3", "v3.7.3", "etcdserver/api/v3election", "serves elections with that client"},
+			{"go.etcd.io/etcd/etcdctl/v3", "v3.7.3", "ctlv3/command", "parses the framework's comparisons"},
+		},
+		loggers: []logger{
+			{"framework/integration/cluster.go", "", `m.Logger.Named("client")`},
+			{"framework/integration/testing.go", "", `zaptest.NewLogger(tb).Named("client")`},
+			{"integration/clientv3/snapshot/v3_snapshot_test.go", "", `zaptest.NewLogger(t)`},
+			{"moved/etcdserver/api/v3client/v3client.go", "", `s.Logger()`},
+			{"moved/ctlv3/command/ep_command.go", "clientv3.NewClientConfig(cloneCfgSpec, ", "lg"},
+			{"moved/ctlv3/command/ep_command.go", "cfg.Logger = ", `lg.Named("client")`},
+			{"moved/ctlv3/command/ep_command.go", "\t}, ", "lg"},
+			{"moved/ctlv3/command/global.go", "clientv3.NewClientConfig(cc, ", "lg"},
+			{"moved/ctlv3/command/snapshot_command.go", "snapshot.SaveWithVersion(ctx, ", "lg"},
+		},
+	},
+	{
+		name: "kube", module: "k8s.io/apiserver", version: "v0.37.2",
+		about: "kube-apiserver's storage, which starts etcd in the test's process",
+		packages: []string{
+			"pkg/storage/storagebackend/factory",
+			"pkg/storage/etcd3",
+			"pkg/storage/cacher",
+		},
+		loggers: []logger{
+			{"pkg/storage/etcd3/testserver/test_server.go", "", `zaptest.NewLogger(t, zaptest.Level(zapcore.ErrorLevel)).Named("etcd-client")`},
+			// The variable stays zap's; the one use of it is adapted.
+			{"pkg/storage/storagebackend/factory/etcd3.go", "Logger:               ", "etcd3ClientLogger"},
+		},
+	},
+}
