@@ -136,7 +136,7 @@ func walkModule(t *testing.T, visit func(path string, file *ast.File, fset *toke
 		rel = filepath.ToSlash(rel)
 		if d.IsDir() {
 			// Modules of their own, fakes, and what is no package.
-			if slices.Contains([]string{"integration", "cmd", "tools", "internal/fakeetcd"}, rel) ||
+			if slices.Contains([]string{"bin", "integration", "cmd", "tools", "internal/fakeetcd"}, rel) ||
 				strings.HasPrefix(d.Name(), ".") && rel != "." || d.Name() == "testdata" {
 				return fs.SkipDir
 			}
