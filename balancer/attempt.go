@@ -56,6 +56,9 @@ type Attempt struct {
 	// and uses for one lease only, so that a copy of it, however late, can't meet
 	// another lease. Package lease says so, to the call path.
 	OwnID bool
+	// Final says that what a member has answered the request is for the caller, be it
+	// an error that another member might spare it. It is for the call path.
+	Final bool
 
 	begun    atomic.Bool
 	picked   atomic.Pointer[connection]

@@ -73,13 +73,13 @@ func (c *Conn) Invoke(ctx context.Context, method string, req, reply any, opts .
 	}
 	ownID := false
 	if a := balancer.FromContext(ctx); a != nil {
-		t.avoid, ownID = a.Avoid, a.OwnID
+		t.avoid, t.final, ownID = a.Avoid, a.Final, a.OwnID
 	}
 	t.call = classify(method, req, ownID)
 	if err := ctx.Err(); err != nil {
 		return t.failed(err) // an answer might be quicker to come than the context's end to be noticed
 	}
-	if t.call.class == read && !t.call.waits && method != pb.Auth_Authenticate_FullMethodName { // a login costs the server the check of a password
+	if t.call.class == read && !t.call.waits && !t.final && method != pb.Auth_Authenticate_FullMethodName { // a login costs the server the check of a password
 		if m, ok := hedgeable(reply, opts); ok {
 			return t.invokeHedged(req, m, opts) //nolint:contextcheck // t has it
 		}
@@ -233,6 +233,7 @@ type try struct {
 	ctx    context.Context //nolint:containedctx // a try lives within one call
 	method string
 	call   call
+	final  bool // Attempt.Final
 
 	n        int            // failed tries
 	renewed  int            // tokens given up
@@ -329,6 +330,8 @@ func (t *try) judge(err error, attempt *balancer.Attempt, cred *credential) (don
 	switch {
 	case t.ctx.Err() != nil:
 		return true, t.failed(t.ctx.Err())
+	case t.final && f == unknown && attempt.Heard() && etcdsOwn(err):
+		return true, t.refused(err)
 	case f == undeliverable:
 		return true, t.refused(err)
 	case f == unknown && (t.call.class == write || !again(err)):

@@ -37,11 +37,12 @@ func (p plainConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method 
 }
 
 // statusConn has the errors of gRPC's generated stubs on clientv3's connection, and
-// its metadata.
+// its metadata. What a member has answered is the program's to judge: a stub repeats
+// nothing.
 type statusConn struct{ grpc.ClientConnInterface }
 
 func (c statusConn) Invoke(ctx context.Context, method string, req, reply any, opts ...grpc.CallOption) error {
-	return bare.Status(c.ClientConnInterface.Invoke(withVersion(ctx), method, req, reply, opts...))
+	return bare.Status(c.ClientConnInterface.Invoke(asFinal(withVersion(ctx)), method, req, reply, opts...))
 }
 
 func (c statusConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
@@ -54,6 +55,15 @@ func (c statusConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method
 		return nil, bare.Status(err)
 	}
 	return mended{s, bare.Status}, nil
+}
+
+// asFinal marks a program's own request. One of getcd's services, on a stub, is none: it
+// has an Attempt already.
+func asFinal(ctx context.Context) context.Context {
+	if balancer.FromContext(ctx) != nil {
+		return ctx
+	}
+	return balancer.NewContext(ctx, &balancer.Attempt{Final: true})
 }
 
 // withVersion adds the metadata by which servers count the versions of clients.

@@ -2,6 +2,7 @@ package clientv3_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -135,6 +136,84 @@ func TestConnectionErrors(t *testing.T) {
 		md := r.cluster.Member(0).LastMetadata(pb.KV_Range_FullMethodName)
 		if len(md.Get(rpctypes.MetadataClientAPIVersionKey)) != 1 || len(md.Get("mine")) != 1 {
 			t.Errorf("the metadata are %v, want the program's and the version", md)
+		}
+	})
+}
+
+// What a member has answered a generated stub is the program's, be it an error: only
+// the services ask again (TestDropReadUnderNetworkPartition of etcd's own suite).
+func TestConnectionAnswer(t *testing.T) {
+	run(t, 1, nil, func(r *rig) {
+		t, m := r.t, r.cluster.Member(0)
+		dialed, err := r.Dial(m.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer dialed.Close()
+		get := func(cc grpc.ClientConnInterface) func() error {
+			return func() error {
+				_, err := pb.NewKVClient(cc).Range(r.timeout(time.Minute), &pb.RangeRequest{Key: []byte("k")})
+				return err
+			}
+		}
+		for _, c := range []struct {
+			name string
+			call func() error
+			want error
+		}{
+			{"Dial's", get(dialed), rpctypes.ErrGRPCLeaderChanged},
+			{"the active one", get(r.ActiveConnection()), rpctypes.ErrGRPCLeaderChanged},
+			{"the service's", func() error { _, err := r.Get(r.timeout(time.Minute), "k"); return err }, nil},
+		} {
+			calls := 0
+			m.Intercept(func(_ context.Context, _ string, req any, next func() (any, error)) (any, error) {
+				if read, ok := req.(*pb.RangeRequest); !ok || string(read.GetKey()) != "k" {
+					return next() // the client asks by itself, too
+				}
+				if calls++; calls == 1 {
+					time.Sleep(2 * time.Second) // as long as an election; a second copy would be answered
+					return nil, rpctypes.ErrGRPCLeaderChanged
+				}
+				return next()
+			})
+			if err := c.call(); fmt.Sprint(err) != fmt.Sprint(c.want) {
+				t.Errorf("%s: %v, want %v", c.name, err, c.want)
+			}
+		}
+	})
+}
+
+// A generated stub's stream stays with its member, also when the client has left that,
+// and is not ended for the want of a leader (TestV3WatchRestoreSnapshotUnsync of etcd's
+// own suite). The services' streams go elsewhere.
+func TestConnectionStream(t *testing.T) {
+	run(t, 2, nil, func(r *rig) {
+		t := r.t
+		ctx := r.timeout(time.Hour)
+		stream, err := pb.NewWatchClient(r.ActiveConnection()).Watch(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = stream.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: &pb.WatchCreateRequest{Key: []byte("k")}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		created, err := stream.Recv()
+		if err != nil || !created.GetCreated() {
+			t.Fatalf("got %v, %v; want that it was created", created, err)
+		}
+		for _, m := range r.cluster.Members() {
+			if m.ID() == created.GetHeader().GetMemberId() {
+				m.SetNoLeader(true)
+				defer m.SetNoLeader(false)
+			}
+		}
+		if _, err := r.Put(ctx, "k", "v"); err != nil { // by the other member
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if event, err := stream.Recv(); err != nil || len(event.GetEvents()) != 1 {
+			t.Errorf("got %v, %v; want one event", event, err)
 		}
 	})
 }

@@ -74,31 +74,37 @@ var (
 // longest is how many bytes of a reason are told.
 const longest = 240
 
-// reason is the essence of the output: what the process died of, or else the last thing
-// that the test has said.
+// reason is the essence of the output: what the process died of, and the last thing that
+// the test has said, or else a helper of its.
 func reason(output string) string {
-	var last, death []string
-	var inside bool
+	var last, helper, death []string
+	var into *[]string // what deeper lines belong to; nil: nothing
 	for line := range strings.Lines(output) {
 		line = strings.TrimRight(strings.ReplaceAll(line, mark, ""), "\n")
 		if died.MatchString(line) && death == nil {
 			death = []string{line}
 		}
 		if m := spoken.FindStringSubmatch(line); m != nil {
-			if inside = m[1] != "logger.go"; inside {
-				last = []string{m[2]}
+			switch {
+			case m[1] == "logger.go":
+				into = nil
+			case strings.HasSuffix(m[1], "_test.go"):
+				last, into = []string{m[2]}, &last
+			default:
+				helper, into = []string{m[2]}, &helper
 			}
 			continue
 		}
-		// What belongs to the line above is indented deeper than any of these.
-		if inside = inside && strings.HasPrefix(line, "        "); inside {
-			last = append(last, line)
+		if into != nil && strings.HasPrefix(line, "        ") {
+			*into = append(*into, line)
+		} else {
+			into = nil
 		}
 	}
-	if death != nil {
-		last = append(death, last...)
+	if last == nil {
+		last = helper
 	}
-	return shorten(testify(strings.Join(last, "\n")))
+	return shorten(testify(strings.Join(append(death, last...), "\n")))
 }
 
 // testify leaves the trace out of what testify's assertions say.
