@@ -103,15 +103,17 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 				return err
 			}
 			r.results = append(r.results, res)
+			r.took = time.Since(r.started)
+			if set.page == "" {
+				continue
+			}
+			// After each, since one takes long.
+			if err := r.write(set.page); err != nil {
+				return err
+			}
 		}
 	}
-	r.took = time.Since(r.started)
 	r.print(out)
-	if set.page != "" {
-		if err := r.write(set.page); err != nil {
-			return err
-		}
-	}
 	if n := len(r.regressions()); n > 0 {
 		return fmt.Errorf("%d tests pass on clientv3 and not on getcd", n)
 	}

@@ -69,7 +69,7 @@ func (r *report) lists() []list {
 	bad, excused := r.differences()
 	return []list{
 		{"Pass on clientv3, and not on getcd", "", bad},
-		{"Excused", "These look inside clientv3.", excused},
+		{"Excused", "These depend on what clientv3 does inside.", excused},
 		{"Pass on getcd, and not on clientv3", "", r.others(func(p *pair) string {
 			if p.sides[original].bad() && p.sides[getcd].verdict == passed {
 				return string(p.sides[original].verdict) + ": " + p.sides[original].why
