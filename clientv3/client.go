@@ -273,9 +273,10 @@ func (c *Client) Endpoints() []string {
 }
 
 // ActiveConnection returns a connection on which generated stubs work as the
-// client's services do: each call goes to a member that serves. But what that answers is
-// the caller's, if it is an error, too, and a stream stays with its member, as on any
-// connection. Their errors are gRPC status errors. Its state is Ready when a member is connected; it connects by itself.
+// client's services do: each call goes to a member that serves. As on any connection,
+// what that answers is the caller's, errors too; a stream stays with its member; and a
+// call fails when no endpoint can be reached for a second, unless it is to wait for that
+// (grpc.WaitForReady). Errors are gRPC status errors. Its state is Ready when a member is connected; it connects by itself.
 // Closing it ends the client's calls, watches and keepers, and leaves the rest to
 // Close. It is nil for a client without a connection.
 func (c *Client) ActiveConnection() *grpc.ClientConn { return c.active }

@@ -6,13 +6,11 @@ import (
 	"net/url"
 	"strings"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 
-	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/clientv3/internal/bare"
 )
@@ -37,33 +35,19 @@ func (p plainConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method 
 }
 
 // statusConn has the errors of gRPC's generated stubs on clientv3's connection, and
-// its metadata. What a member has answered is the program's to judge: a stub repeats
-// nothing.
+// its metadata.
 type statusConn struct{ grpc.ClientConnInterface }
 
 func (c statusConn) Invoke(ctx context.Context, method string, req, reply any, opts ...grpc.CallOption) error {
-	return bare.Status(c.ClientConnInterface.Invoke(asFinal(withVersion(ctx)), method, req, reply, opts...))
+	return bare.Status(c.ClientConnInterface.Invoke(withVersion(ctx), method, req, reply, opts...))
 }
 
 func (c statusConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	if method == pb.Watch_Watch_FullMethodName && balancer.FromContext(ctx) == nil {
-		// Nobody opens it again elsewhere, as package watch does.
-		ctx = balancer.NewContext(ctx, &balancer.Attempt{AnyMember: !requiresLeader(ctx), Stay: true})
-	}
 	s, err := c.ClientConnInterface.NewStream(withVersion(ctx), desc, method, opts...)
 	if err != nil {
 		return nil, bare.Status(err)
 	}
 	return mended{s, bare.Status}, nil
-}
-
-// asFinal marks a program's own request. One of getcd's services, on a stub, is none: it
-// has an Attempt already.
-func asFinal(ctx context.Context) context.Context {
-	if balancer.FromContext(ctx) != nil {
-		return ctx
-	}
-	return balancer.NewContext(ctx, &balancer.Attempt{Final: true})
 }
 
 // withVersion adds the metadata by which servers count the versions of clients.
@@ -106,7 +90,7 @@ func (unconnected) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.
 // programs want the type. It has no connections of its own: its state is that of the
 // n's (mirror). Its Close calls closed.
 func clientConn(cc grpc.ClientConnInterface, n *client.Client, endpoint string, closed func()) (*grpc.ClientConn, error) {
-	cc = statusConn{cc}
+	cc = rawConn{statusConn{cc}, n}
 	// As clientv3's: who it is, and the first endpoint.
 	target := url.URL{Scheme: scheme, Host: fmt.Sprintf("%p", n), Path: "/" + authority(endpoint)}
 	conn, err := grpc.NewClient(target.String(),

@@ -183,6 +183,54 @@ func TestConnectionAnswer(t *testing.T) {
 	})
 }
 
+// A generated stub does not wait for what can't be reached, but for who asks for that.
+func TestConnectionUnreachable(t *testing.T) {
+	run(t, 1, nil, func(r *rig) {
+		t, m := r.t, r.cluster.Member(0)
+		dialed, err := r.Dial(m.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer dialed.Close()
+		ctx := context.WithoutCancel(t.Context())
+		key := &pb.RangeRequest{Key: []byte("k")}
+		for name, conn := range map[string]*grpc.ClientConn{"Dial's": dialed, "the active one": r.ActiveConnection()} {
+			stub := pb.NewKVClient(conn)
+			if _, err := stub.Range(ctx, key); err != nil {
+				t.Fatal(err)
+			}
+			m.Hang()
+			under := make(chan error, 1)
+			go func() {
+				_, err := stub.Range(ctx, key)
+				under <- err
+			}()
+			synctest.Wait()
+			m.Kill()
+			m.Resume()
+			if err := <-under; status.Code(err) != codes.Unavailable {
+				t.Errorf("%s: a call under way: %v, want Unavailable", name, err)
+			}
+			began := time.Now()
+			if _, err := stub.Range(ctx, key); status.Code(err) != codes.Unavailable || time.Since(began) > 5*time.Second {
+				t.Errorf("%s: a call: %v after %v, want Unavailable", name, err, time.Since(began))
+			}
+			if _, err := pb.NewWatchClient(conn).Watch(ctx); status.Code(err) != codes.Unavailable {
+				t.Errorf("%s: a stream: %v, want Unavailable", name, err)
+			}
+			go func() {
+				_, err := stub.Range(ctx, key, grpc.WaitForReady(true))
+				under <- err
+			}()
+			time.Sleep(time.Minute)
+			m.Start()
+			if err := <-under; err != nil {
+				t.Errorf("%s: a call that waits: %v", name, err)
+			}
+		}
+	})
+}
+
 // A generated stub's stream stays with its member, also when the client has left that,
 // and is not ended for the want of a leader (TestV3WatchRestoreSnapshotUnsync of etcd's
 // own suite). The services' streams go elsewhere.

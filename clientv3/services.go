@@ -165,8 +165,8 @@ func RetryKVClient(c *Client) pb.KVClient { return pb.NewKVClient(statusConn{c.c
 // may be.
 func RetryLeaseClient(c *Client) pb.LeaseClient { return pb.NewLeaseClient(statusConn{c.conn()}) }
 
-// RetryMaintenanceClient returns a generated stub on conn. Requests are repeated
-// where they may be if that is ActiveConnection's, or Dial's.
+// RetryMaintenanceClient returns a generated stub on conn. If that is ActiveConnection's,
+// or Dial's, requests that no member has answered are repeated where they may be.
 func RetryMaintenanceClient(_ *Client, conn *grpc.ClientConn) pb.MaintenanceClient {
 	return pb.NewMaintenanceClient(conn)
 }
