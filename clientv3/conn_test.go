@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -165,12 +166,12 @@ func TestConnectionAnswer(t *testing.T) {
 			{"the active one", get(r.ActiveConnection()), rpctypes.ErrGRPCLeaderChanged},
 			{"the service's", func() error { _, err := r.Get(r.timeout(time.Minute), "k"); return err }, nil},
 		} {
-			calls := 0
+			var asked atomic.Bool
 			m.Intercept(func(_ context.Context, _ string, req any, next func() (any, error)) (any, error) {
 				if read, ok := req.(*pb.RangeRequest); !ok || string(read.GetKey()) != "k" {
 					return next() // the client asks by itself, too
 				}
-				if calls++; calls == 1 {
+				if asked.CompareAndSwap(false, true) {
 					time.Sleep(2 * time.Second) // as long as an election; a second copy would be answered
 					return nil, rpctypes.ErrGRPCLeaderChanged
 				}
