@@ -209,8 +209,8 @@ func (r *report) write(path string) error {
 Test suites that nobody here wrote, run from the modules that their authors publish, on
 clientv3 and on getcd; written by ` + "`make peers`" + ` (integration/peers). Each test has a
 process of its own and ` + r.settings.limit.String() + ` to end; one that fails is tried again, up to ` +
-		fmt.Sprint(r.settings.tries) + ` times in all, on both
-sides alike. A test with subtests counts as one; "with subtests" counts each of them, too.
+		fmt.Sprint(r.settings.tries) + ` times in
+all, on both sides alike. A test with subtests counts as one; "with subtests" counts each of them, too.
 
 `)
 	for _, res := range r.results {
@@ -251,7 +251,8 @@ The import paths of clientv3's packages, and:
 		}
 	}
 	b.WriteString(`
-Both sides are built with the same versions of all other modules.
+Both sides have the same go.mod, so that the versions of all other modules are the same: the
+suite's own, without what it replaces by directories, and with getcd and zap's adapter.
 
 ## How to run it
 
@@ -259,7 +260,7 @@ Both sides are built with the same versions of all other modules.
     go run ./integration/peers -suite etcd -run TestLease    # some of it
     go run ./integration/peers -short                        # what CI runs
 
-What the tests have printed is in bin/peers.
+What the tests have printed is in bin/peers/SUITE/SIDE.log.
 `)
 	return os.WriteFile(path, b.Bytes(), 0o600)
 }
