@@ -80,7 +80,7 @@ programs:
 	go run ./integration/programs
 
 # Other people's suites, on clientv3 and on getcd, each test in a process of its own:
-# some hours of work for two processors. docs/peers.md is written.
+# half an hour for two busy processors. docs/peers.md is written.
 peers:
 	go run ./integration/peers -markdown docs/peers.md
 
