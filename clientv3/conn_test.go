@@ -164,6 +164,10 @@ func TestConnectionAnswer(t *testing.T) {
 		}{
 			{"Dial's", get(dialed), rpctypes.ErrGRPCLeaderChanged},
 			{"the active one", get(r.ActiveConnection()), rpctypes.ErrGRPCLeaderChanged},
+			{"a repeating stub's", func() error {
+				_, err := clientv3.RetryKVClient(r.Client).Range(r.timeout(time.Minute), &pb.RangeRequest{Key: []byte("k")})
+				return err
+			}, nil},
 			{"the service's", func() error { _, err := r.Get(r.timeout(time.Minute), "k"); return err }, nil},
 		} {
 			var asked atomic.Bool
