@@ -25,7 +25,9 @@ import (
 type apiserver struct {
 	*kubernetes.Client
 
-	spans spans
+	t       *testing.T // serve's
+	cluster *fakeetcd.Cluster
+	spans   spans
 
 	mu    sync.Mutex
 	calls map[string]int // guarded by mu: what the interceptors have seen of each method
@@ -34,9 +36,9 @@ type apiserver struct {
 // apiserverTimeout is how long it waits for a connection when it starts.
 const apiserverTimeout = 20 * time.Second
 
-// newAPIServer returns an error where kube-apiserver would try again.
+// newAPIServer waits until the server is connected. It returns an error where kube-apiserver would try again.
 func newAPIServer(c *fakeetcd.Cluster) (*apiserver, error) {
-	a := &apiserver{calls: make(map[string]int)}
+	a := &apiserver{cluster: c, calls: make(map[string]int)}
 	var err error
 	a.Client, err = kubernetes.New(clientv3.Config{
 		Endpoints:            c.Addrs(),
@@ -77,10 +79,10 @@ func (a *apiserver) ready() error {
 	defer cancel()
 	conn := a.ActiveConnection()
 	for {
-		switch state := conn.GetState(); {
-		case state == connectivity.Ready:
+		switch state := conn.GetState(); state {
+		case connectivity.Ready:
 			return nil
-		case state == connectivity.Idle:
+		case connectivity.Idle:
 			conn.Connect()
 			fallthrough
 		default:
@@ -135,7 +137,7 @@ func (*spans) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context
 func (*spans) HandleConn(context.Context, stats.ConnStats)                       {}
 
 // serve runs test with a server of a cluster of three, in a bubble.
-func serve(t *testing.T, test func(t *testing.T, c *fakeetcd.Cluster, a *apiserver)) {
+func serve(t *testing.T, test func(a *apiserver)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		c := fakeetcd.Start(t, 3)
@@ -143,7 +145,8 @@ func serve(t *testing.T, test func(t *testing.T, c *fakeetcd.Cluster, a *apiserv
 		if err != nil {
 			t.Fatal(err)
 		}
-		test(t, c, a)
+		a.t = t
+		test(a)
 		if err := a.Close(); err != nil {
 			t.Error(err)
 		}
@@ -157,7 +160,8 @@ func serve(t *testing.T, test func(t *testing.T, c *fakeetcd.Cluster, a *apiserv
 
 // Kube-apiserver starts, is ready, and does all that it does.
 func TestAPIServer(t *testing.T) {
-	serve(t, func(t *testing.T, c *fakeetcd.Cluster, a *apiserver) {
+	serve(t, func(a *apiserver) {
+		t, c := a.t, a.cluster
 		if err := a.probe(); err != nil {
 			t.Error(err)
 		}
@@ -212,7 +216,8 @@ func TestAPIServer(t *testing.T) {
 // With any of the members stopped it stays ready, and watches go on.
 func TestAPIServerMemberStops(t *testing.T) {
 	for i := range 3 {
-		serve(t, func(t *testing.T, c *fakeetcd.Cluster, a *apiserver) {
+		serve(t, func(a *apiserver) {
+			t, c := a.t, a.cluster
 			ctx := clientv3.WithRequireLeader(t.Context())
 			events := a.Watch(ctx, "/registry/", clientv3.WithPrefix(), clientv3.WithProgressNotify())
 			m := c.Member(i)
@@ -256,7 +261,8 @@ func TestAPIServerMemberStops(t *testing.T) {
 // Without members it is not ready, and does not start; when they are back it is, and
 // its watch has missed nothing.
 func TestAPIServerRestarts(t *testing.T) {
-	serve(t, func(t *testing.T, c *fakeetcd.Cluster, a *apiserver) {
+	serve(t, func(a *apiserver) {
+		t, c := a.t, a.cluster
 		ctx := clientv3.WithRequireLeader(t.Context())
 		events := a.Watch(ctx, "/registry/", clientv3.WithPrefix())
 		for _, m := range c.Members() {

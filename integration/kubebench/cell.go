@@ -1,0 +1,319 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/getcd/getcd/integration/cluster"
+)
+
+// The phases of a cell.
+const (
+	settle = 10 * time.Second // without load, in which the cost of doing nothing is measured
+	before = 5 * time.Second
+	during = 15 * time.Second
+	after  = 10 * time.Second
+)
+
+// faults are what can be done to a member; heal undoes it.
+var faults = map[string]struct {
+	hurt func(*cluster.Member) error
+	heal func(context.Context, *cluster.Member) error
+}{
+	"kill": {
+		(*cluster.Member).Kill,
+		func(ctx context.Context, m *cluster.Member) error { return m.Restart(ctx) },
+	},
+	"sigstop": {
+		(*cluster.Member).Pause,
+		func(_ context.Context, m *cluster.Member) error { return m.Continue() },
+	},
+	"blackhole": {
+		func(m *cluster.Member) error { return m.ClientLink().Blackhole() },
+		func(_ context.Context, m *cluster.Member) error { return m.ClientLink().Heal() },
+	},
+	"cut": {
+		(*cluster.Member).CutPeers,
+		func(_ context.Context, m *cluster.Member) error { return m.HealPeers() },
+	},
+}
+
+// result is what a cell has measured.
+type result struct {
+	Client string         `json:"client"`
+	Fault  string         `json:"fault"`
+	Role   string         `json:"role"`
+	Ready  float64        `json:"ready_seconds"`
+	Idle   cost           `json:"idle"`
+	Kinds  map[string]row `json:"kinds"`
+	Watch  watched        `json:"watch"`
+}
+
+type row struct {
+	Done    int            `json:"done"`
+	Failed  int            `json:"failed"`
+	Longest float64        `json:"longest_gap_seconds"`
+	Errors  map[string]int `json:"errors,omitempty"`
+}
+
+type watched struct {
+	Events   int     `json:"events"`
+	Missed   int     `json:"missed"`
+	Twice    int     `json:"twice"`
+	Restarts int     `json:"restarts"`
+	Expired  int     `json:"expired"`
+	Longest  float64 `json:"longest_gap_seconds"`
+}
+
+// cost is what a server costs that nobody uses.
+type cost struct {
+	CPU         float64 `json:"cpu_percent"`
+	RSS         float64 `json:"rss_mib"`
+	Goroutines  float64 `json:"goroutines"`
+	EtcdCalls   float64 `json:"etcd_calls_per_second"` // unary ones that members were asked
+	Connections int     `json:"connections"`           // to the members; 0 where the system does not tell
+}
+
+// cell runs a server under one fault.
+func cell(ctx context.Context, client, binary, fault, role string) (r result, err error) {
+	r = result{Client: client, Fault: fault, Role: role, Kinds: make(map[string]row)}
+	c, err := cluster.Start(ctx, cluster.Config{Links: true})
+	if err != nil {
+		return r, err
+	}
+	defer func() {
+		if stopped := c.Stop(); err == nil {
+			err = stopped
+		}
+	}()
+	s, err := startServer(ctx, binary, c.Endpoints())
+	if err != nil {
+		return r, err
+	}
+	defer func() {
+		if stopped := s.stop(); err == nil {
+			err = stopped
+		}
+	}()
+	r.Ready = s.ready.Seconds()
+	version, err := prepare(ctx, s)
+	if err != nil {
+		return r, err
+	}
+	if r.Idle, err = idle(ctx, c, s); err != nil {
+		return r, err
+	}
+	l := &load{server: s, kinds: make(map[string]*counts)}
+	for _, name := range kindNames {
+		l.kinds[name] = &counts{}
+	}
+	f := &follower{seen: make(map[string]int)}
+	running, stop := context.WithCancel(ctx)
+	followed, unfollow := context.WithCancel(ctx)
+	defer unfollow()
+	loadDone, followDone := make(chan struct{}), make(chan struct{})
+	go func() { l.run(running); close(loadDone) }()
+	go func() { f.run(followed, s, version); close(followDone) }()
+	err = disturb(ctx, c, fault, role)
+	stop()
+	<-loadDone
+	time.Sleep(2 * time.Second) // for the last events
+	unfollow()
+	<-followDone
+	for name, k := range l.kinds {
+		r.Kinds[name] = row{k.done, k.failed, round(k.longest), k.errors}
+	}
+	r.Watch = watched{Events: f.events.done, Restarts: f.restarts, Expired: f.lost, Longest: round(f.events.longest)}
+	for _, name := range l.created {
+		if f.seen[name] == 0 {
+			r.Watch.Missed++
+		}
+	}
+	for _, n := range f.seen {
+		if n > 1 {
+			r.Watch.Twice++
+		}
+	}
+	return r, err
+}
+
+func round(d time.Duration) float64 { return d.Round(10 * time.Millisecond).Seconds() }
+
+// prepare makes the kind of objects, and one object for each worker. It returns the
+// version from which to watch.
+func prepare(ctx context.Context, s *server) (version string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if _, err := s.call(ctx, http.MethodPost, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", []byte(definition)); err != nil {
+		return "", err
+	}
+	for w := range workers {
+		for {
+			_, err := s.call(ctx, http.MethodPost, things, thing("w"+strconv.Itoa(w), 0))
+			if err == nil {
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return "", err
+			case <-time.After(200 * time.Millisecond): // until it is served
+			}
+		}
+	}
+	list, err := s.call(ctx, http.MethodGet, things, nil)
+	if err != nil {
+		return "", err
+	}
+	var l struct {
+		Metadata struct{ ResourceVersion string }
+	}
+	err = json.Unmarshal(list, &l)
+	return l.Metadata.ResourceVersion, err
+}
+
+// disturb does the fault to the member that serves most requests, after having given
+// it its role.
+func disturb(ctx context.Context, c *cluster.Cluster, fault, role string) error {
+	time.Sleep(before)
+	m, err := busiest(ctx, c)
+	if err != nil {
+		return err
+	}
+	leader, err := c.Leader(ctx)
+	if err != nil {
+		return err
+	}
+	if (leader == m) != (role == "leader") {
+		to := m
+		for _, other := range c.Members() {
+			if role != "leader" && other != m {
+				to = other
+			}
+		}
+		if _, err := pb.NewMaintenanceClient(leader.Control()).MoveLeader(ctx, &pb.MoveLeaderRequest{TargetID: to.ID()}); err != nil {
+			return fmt.Errorf("moving the leadership: %w", err)
+		}
+		time.Sleep(before)
+	}
+	if err := faults[fault].hurt(m); err != nil {
+		return err
+	}
+	time.Sleep(during)
+	if err := faults[fault].heal(ctx, m); err != nil {
+		return err
+	}
+	time.Sleep(after)
+	return nil
+}
+
+func busiest(ctx context.Context, c *cluster.Cluster) (*cluster.Member, error) {
+	served := func(m *cluster.Member) (float64, error) {
+		page, err := metrics(ctx, m)
+		return sum(page, "grpc_server_handled_total", `grpc_service="etcdserverpb.KV"`), err
+	}
+	first := make(map[*cluster.Member]float64)
+	for _, m := range c.Members() {
+		n, err := served(m)
+		if err != nil {
+			return nil, err
+		}
+		first[m] = n
+	}
+	time.Sleep(2 * time.Second)
+	var most *cluster.Member
+	best := -1.0
+	for _, m := range c.Members() {
+		n, err := served(m)
+		if err != nil {
+			return nil, err
+		}
+		if n -= first[m]; n > best {
+			most, best = m, n
+		}
+	}
+	return most, nil
+}
+
+// idle measures what the server costs while nobody asks anything of it.
+func idle(ctx context.Context, c *cluster.Cluster, s *server) (cost, error) {
+	type sample struct{ cpu, calls float64 }
+	var last []byte
+	look := func() (sample, error) {
+		page, err := s.call(ctx, http.MethodGet, "/metrics", nil)
+		if err != nil {
+			return sample{}, err
+		}
+		last = page
+		r := sample{cpu: sum(page, "process_cpu_seconds_total", "")}
+		for _, m := range c.Members() {
+			page, err := metrics(ctx, m)
+			if err != nil {
+				return sample{}, err
+			}
+			r.calls += sum(page, "grpc_server_handled_total", `grpc_type="unary"`)
+		}
+		return r, nil
+	}
+	time.Sleep(settle)
+	a, err := look()
+	if err != nil {
+		return cost{}, err
+	}
+	time.Sleep(settle)
+	b, err := look()
+	return cost{
+		CPU:         100 * (b.cpu - a.cpu) / settle.Seconds(),
+		RSS:         sum(last, "process_resident_memory_bytes", "") / (1 << 20),
+		Goroutines:  sum(last, "go_goroutines", ""),
+		EtcdCalls:   (b.calls - a.calls) / settle.Seconds(),
+		Connections: connections(c),
+	}, err
+}
+
+// connections counts those to the members, of which Linux has a table for a start.
+func connections(c *cluster.Cluster) (n int) {
+	const established = "01"
+	table, _ := os.ReadFile("/proc/net/tcp")
+	for lines := bufio.NewScanner(bytes.NewReader(table)); lines.Scan(); {
+		fields := strings.Fields(lines.Text()) // sl, local, remote, state
+		if len(fields) < 4 || fields[3] != established {
+			continue
+		}
+		for _, m := range c.Members() {
+			if strings.HasSuffix(fields[2], fmt.Sprintf(":%04X", m.Port())) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// metrics is the page of a member.
+func metrics(ctx context.Context, m *cluster.Member) ([]byte, error) {
+	of := &server{url: m.ClientURL(), http: http.DefaultClient}
+	return of.call(ctx, http.MethodGet, "/metrics", nil)
+}
+
+// sum adds up a metric's series whose labels contain something.
+func sum(page []byte, metric, label string) (total float64) {
+	for lines := bufio.NewScanner(bytes.NewReader(page)); lines.Scan(); {
+		name, value, ok := strings.Cut(lines.Text(), " ")
+		if bare, _, _ := strings.Cut(name, "{"); !ok || bare != metric || !strings.Contains(name, label) {
+			continue
+		}
+		if v, err := strconv.ParseFloat(value, 64); err == nil {
+			total += v
+		}
+	}
+	return total
+}
