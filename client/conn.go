@@ -132,7 +132,7 @@ func (t *try) invoke(req, reply any, opts []grpc.CallOption) error {
 			return err
 		}
 		if cause := attempt.GivenUp(); cause != nil && status.Code(err) == codes.Canceled {
-			err = status.Error(codes.Unavailable, cause.Error())
+			err = givenUpError{cause}
 		}
 		done, err := t.judge(err, attempt, cred)
 		if done {

@@ -48,6 +48,13 @@ type AttemptError struct {
 // When false it is certain that it was not applied.
 func (e *Error) Ambiguous() bool { return e.ambiguous }
 
+// GivenUp reports whether it was the client that ended the request, after it had been
+// sent, because its member was of no use any more.
+func (e *Error) GivenUp() bool {
+	_, ok := errors.AsType[givenUpError](e.Err)
+	return ok
+}
+
 // IsAmbiguous reports whether err says that a write may have been applied: the
 // request was sent, and its outcome was not learned. The caller must find out,
 // by reading, before it repeats the write. All other errors of a write mean that
@@ -123,6 +130,16 @@ func (e *Error) GRPCStatus() *status.Status {
 		code = codes.Canceled
 	}
 	return status.New(code, e.Error())
+}
+
+// givenUpError is the end of an attempt that the policy has cancelled. It is not its
+// cause, which may be what the member has answered to another request.
+type givenUpError struct{ cause error }
+
+func (e givenUpError) Error() string { return e.GRPCStatus().Err().Error() }
+
+func (e givenUpError) GRPCStatus() *status.Status {
+	return status.New(codes.Unavailable, "given up: "+text(e.cause))
 }
 
 // text is err without gRPC's "rpc error: code = … desc =", which names what the

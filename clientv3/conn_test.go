@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/getcd/getcd/clientv3"
+	"github.com/getcd/getcd/internal/fakeetcd"
 )
 
 // The state of the active connection is the client's, as kube-apiserver and others
@@ -298,25 +299,47 @@ func TestGetStreamUnimplemented(t *testing.T) {
 }
 
 // A write that was sent and is not waited for any longer is a timeout, whose outcome
-// is open.
+// is open, whatever its member was left for.
 func TestWriteGivenUp(t *testing.T) {
-	run(t, 3, nil, func(r *rig) {
-		t := r.t
-		if _, err := r.Put(t.Context(), "k", "1"); err != nil {
-			t.Fatal(err)
-		}
-		for _, m := range r.cluster.Members() {
-			if m.Calls(pb.KV_Put_FullMethodName) > 0 {
-				m.Freeze()
+	for name, leave := range map[string]func(*fakeetcd.Member){
+		"silent":      (*fakeetcd.Member).Freeze,
+		"no leader":   func(m *fakeetcd.Member) { m.SetNoLeader(true) },
+		"not serving": func(m *fakeetcd.Member) { m.SetServing(false) },
+		"learner":     func(m *fakeetcd.Member) { m.SetLearner(true) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, 3, nil, func(r *rig) {
+				t := r.t
+				if _, err := r.Put(t.Context(), "k", "1"); err != nil {
+					t.Fatal(err)
+				}
+				var m *fakeetcd.Member // the one in use
+				for _, of := range r.cluster.Members() {
+					if of.Calls(pb.KV_Put_FullMethodName) > 0 {
+						m = of
+					}
+				}
+				m.Intercept(func(ctx context.Context, method string, _ any, next func() (any, error)) (any, error) {
+					if method == pb.KV_Put_FullMethodName {
+						<-ctx.Done() // proposed, and forgotten
+					}
+					return next()
+				})
 				defer m.Thaw()
-			}
-		}
-		for name, write := range map[string]func() error{
-			"Put": func() error { _, err := r.Put(r.timeout(time.Minute), "k", "2"); return err },
-		} {
-			if err := write(); err != rpctypes.ErrTimeout { //nolint:errorlint // as callers do
-				t.Errorf("%s: %v (%T), want %v", name, err, err, rpctypes.ErrTimeout)
-			}
-		}
-	})
+				put := make(chan error, 1)
+				go func() {
+					_, err := r.Put(r.timeout(time.Minute), "k", "2")
+					put <- err
+				}()
+				synctest.Wait()
+				leave(m)
+				if _, err := r.Get(r.timeout(time.Minute), "k"); err != nil { // finds another one
+					t.Error(err)
+				}
+				if err := <-put; err != rpctypes.ErrTimeout { //nolint:errorlint // as callers do
+					t.Errorf("%v (%T), want %v", err, err, rpctypes.ErrTimeout)
+				}
+			})
+		})
+	}
 }

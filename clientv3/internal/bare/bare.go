@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"strings"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
@@ -59,7 +58,7 @@ func cause(e *client.Error) error {
 	switch {
 	case errors.Is(e.Err, client.ErrClosed):
 		return ErrClosing
-	case e.Ambiguous() && givenUp(e.Err):
+	case e.Ambiguous() && e.GivenUp():
 		// The write was sent, and is not waited for any longer. Of etcd's errors this
 		// is the one for that: a server returns it when it has waited for the outcome of
 		// a proposal in vain, so programs know that it leaves the outcome open. Its
@@ -72,19 +71,3 @@ func cause(e *client.Error) error {
 
 // ErrClosing is gRPC's error of a closed connection.
 var ErrClosing = status.Error(codes.Canceled, "grpc: the client connection is closing")
-
-// givenUp reports whether it was this client that ended a request, because its
-// member was no use any more (balancer/stall.go has the reasons). It is not so when
-// the connection broke, whose error clientv3 has as well.
-func givenUp(err error) bool {
-	s, ok := status.FromError(err)
-	if !ok || s.Code() != codes.Unavailable {
-		return false
-	}
-	for _, reason := range []string{"stalled: ", "doubted: ", "it reports NOT_SERVING", "it serves, but has lost the write"} {
-		if strings.HasPrefix(s.Message(), reason) {
-			return true
-		}
-	}
-	return false
-}
