@@ -48,7 +48,7 @@ func New(cfg Config) (*Client, error) {
 	if cfg.certificates, err = newCertificates(cfg.TLSFiles, cfg.Logger); err != nil {
 		return nil, err
 	}
-	conn, err := newConn(cfg, cfg.policy())
+	conn, err := newConn(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +124,7 @@ func (c *Client) Close() error {
 	return nil
 }
 
-func newConn(cfg Config, policy balancer.Options) (*Conn, error) {
+func newConn(cfg Config) (*Conn, error) {
 	d := newDialer(cfg)
 	cfg.Resolver.Proxied = d.proxied
 	r, err := resolver.New(cfg.Endpoints, cfg.Resolver)
@@ -135,6 +135,7 @@ func newConn(cfg Config, policy balancer.Options) (*Conn, error) {
 		return nil, err
 	}
 	c := &Conn{dialer: d, resolver: r, table: balancer.NewTable(), none: newCredential(""), turns: newTurns()}
+	policy := cfg.policy()
 	policy.Table = c.table
 	c.hedges.budget.parts.Store(maxHedges * callsPerHedge)
 	secure := cfg.TLS

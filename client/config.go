@@ -118,6 +118,12 @@ type Config struct {
 	// is replaced by another under the same name. It excludes ClusterID.
 	AllowClusterChange bool
 
+	// OneMember says that the endpoints lead to one address, and that it is one
+	// member's: it is connected to once, and not asked who it is. Otherwise a single
+	// address is connected to twice, since it may be that of many members. With several
+	// addresses it must not be set.
+	OneMember bool
+
 	// Routing says which member gets which request. The zero value sends all to
 	// one member until that fails, and then to the next.
 	Routing balancer.Routing
@@ -197,6 +203,9 @@ func (c Config) validate() error {
 	if c.ClusterID != 0 && c.AllowClusterChange {
 		bad("ClusterID is %x while Config.AllowClusterChange is set: one allows a single cluster, the other any", c.ClusterID)
 	}
+	if c.OneMember && len(c.Endpoints) > 1 {
+		bad("OneMember is set with %d endpoints: there must be one", len(c.Endpoints))
+	}
 	if c.MaxCallSendMsgSize < 0 {
 		bad("MaxCallSendMsgSize is %d: must be positive, or 0 for %d", c.MaxCallSendMsgSize, defaultMaxSend)
 	}
@@ -246,7 +255,7 @@ func (c Config) withDefaults() Config {
 func (c Config) policy() balancer.Options {
 	return balancer.Options{
 		Logger: c.Logger, Routing: c.Routing, Pings: max(c.DialKeepAliveTime, 0),
-		Patience: c.WritePatience, Pulse: c.HeartbeatInterval, Cluster: c.ClusterID, AnyCluster: c.AllowClusterChange,
+		Patience: c.WritePatience, Pulse: c.HeartbeatInterval, Cluster: c.ClusterID, AnyCluster: c.AllowClusterChange, OneMember: c.OneMember,
 	}
 }
 

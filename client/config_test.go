@@ -71,6 +71,7 @@ func TestBadConfig(t *testing.T) {
 		"dial timeout":         {func(c *client.Config) { c.DialTimeout = -time.Second }, []string{"DialTimeout", "-1s"}},
 		"keepalive time":       {func(c *client.Config) { c.DialKeepAliveTime = time.Second }, []string{"DialKeepAliveTime", "1s", "10s"}},
 		"keepalive timeout":    {func(c *client.Config) { c.DialKeepAliveTimeout = -1 }, []string{"DialKeepAliveTimeout"}},
+		"one member of two":    {func(c *client.Config) { c.OneMember = true; c.Endpoints = []string{"a:1", "b:1"} }, []string{"OneMember", "2 endpoints"}},
 		"send size":            {func(c *client.Config) { c.MaxCallSendMsgSize = -1 }, []string{"MaxCallSendMsgSize", "-1"}},
 		"receive size":         {func(c *client.Config) { c.MaxCallRecvMsgSize = -2 }, []string{"MaxCallRecvMsgSize", "-2"}},
 		"receive below send":   {func(c *client.Config) { c.MaxCallRecvMsgSize = 100 }, []string{"MaxCallRecvMsgSize", "MaxCallSendMsgSize"}},

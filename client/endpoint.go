@@ -17,7 +17,7 @@ import (
 // its own.
 func (c *Client) dialEndpoint(_ context.Context, endpoint string) (grpc.ClientConnInterface, func() error, error) {
 	cfg := c.cfg
-	cfg.Endpoints, cfg.Routing = []string{endpoint}, balancer.Routing{}
+	cfg.Endpoints, cfg.OneMember, cfg.Routing = []string{endpoint}, true, balancer.Routing{}
 	known := c.conn.resolver.Addresses()
 	// An endpoint as Endpoints tells it does not say how it is secured.
 	i := slices.IndexFunc(known, func(a resolver.Address) bool { return a.String() == endpoint })
@@ -45,9 +45,7 @@ func (c *Client) dialEndpoint(_ context.Context, endpoint string) (grpc.ClientCo
 		return nil, nil, err
 	}
 	cfg = cfg.withDefaults()
-	policy := cfg.policy()
-	policy.OneMember = true
-	conn, err := newConn(cfg, policy)
+	conn, err := newConn(cfg)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -314,3 +314,25 @@ func (c *countedConn) Close() error {
 	c.open.Delete(c)
 	return c.Conn.Close()
 }
+
+// A client of one member has one connection.
+func TestOneMember(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := fakeetcd.Start(t, 1)
+		cl, err := client.New(client.Config{
+			Endpoints: c.Addrs(), OneMember: true,
+			DialOptions: []grpc.DialOption{grpc.WithContextDialer(c.Dialer())},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cl.Close()
+		if _, err := cl.Put(t.Context(), "k", "v"); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Minute)
+		if n := cl.Counters().Dials; n != 1 || len(cl.Endpoints()) != 1 {
+			t.Errorf("%d connections were made, to %v; want one", n, cl.Endpoints())
+		}
+	})
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"sync"
 	"testing"
@@ -31,6 +32,7 @@ type apiserver struct {
 
 	mu    sync.Mutex
 	calls map[string]int // guarded by mu: what the interceptors have seen of each method
+	dials int            // guarded by mu
 }
 
 // apiserverTimeout is how long it waits for a connection when it starts.
@@ -39,6 +41,7 @@ const apiserverTimeout = 20 * time.Second
 // newAPIServer waits until the server is connected. It returns an error where kube-apiserver would try again.
 func newAPIServer(c *fakeetcd.Cluster) (*apiserver, error) {
 	a := &apiserver{cluster: c, calls: make(map[string]int)}
+	dial := c.Dialer()
 	var err error
 	a.Client, err = kubernetes.New(clientv3.Config{
 		Endpoints:            c.Addrs(),
@@ -55,7 +58,12 @@ func newAPIServer(c *fakeetcd.Cluster) (*apiserver, error) {
 				return stream(ctx, desc, cc, method, opts...)
 			}),
 			grpc.WithStatsHandler(&a.spans),
-			grpc.WithContextDialer(c.Dialer()), // as the one through an egress proxy
+			grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) { // as the one through an egress proxy
+				a.mu.Lock()
+				a.dials++
+				a.mu.Unlock()
+				return dial(ctx, addr)
+			}),
 		},
 	})
 	if err != nil {
@@ -71,6 +79,12 @@ func (a *apiserver) count(method string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.calls[method]++
+}
+
+func (a *apiserver) dialled() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.dials
 }
 
 // ready waits for the state of the connection.
@@ -184,10 +198,14 @@ func TestAPIServer(t *testing.T) {
 		if resp := <-events; !resp.IsProgressNotify() || resp.Header.GetRevision() != put.Revision {
 			t.Errorf("the watch has %+v, want its progress", resp)
 		}
+		dialled := a.dialled()
 		for _, endpoint := range a.Endpoints() { // the database's size, and what the version supports
 			if s, err := a.Status(t.Context(), endpoint); err != nil || s.Version == "" {
 				t.Errorf("%s: %+v, %v", endpoint, s, err)
 			}
+		}
+		if n := a.dialled() - dialled; n != 3 {
+			t.Errorf("%d connections were made for the status of 3 members", n)
 		}
 		rev := int64(0)
 		for version := range int64(2) { // the first time nothing is compacted

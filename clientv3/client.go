@@ -297,7 +297,8 @@ func (c *Client) Dial(ep string) (*grpc.ClientConn, error) {
 	return conn, nil
 }
 
-// single returns a client of one endpoint.
+// single returns a client of one endpoint, with one connection as clientv3's: programs
+// ask members for their status again and again (kube-apiserver).
 func (c *Client) single(endpoint string) (*client.Client, error) {
 	if c.native == nil {
 		return nil, ErrNoAvailableEndpoints
@@ -305,7 +306,9 @@ func (c *Client) single(endpoint string) (*client.Client, error) {
 	cfg := c.cfg
 	secure, _ := adapt(c.cfg.Endpoints, cfg.TLS) // as all the others
 	cfg.Endpoints, cfg.TLS = []string{endpoint}, secure
-	return client.New(cfg.native())
+	n := cfg.native()
+	n.OneMember = true
+	return client.New(n)
 }
 
 // dialEndpoint is Dial for package maintenance.
