@@ -30,7 +30,7 @@ chmod -R u+w .
 # Kubernetes is published as a module of its own.
 go mod edit -module kubebench -require k8s.io/kubernetes@$kubernetes
 for m in $(sed -n 's#^\t\(k8s.io/[^ ]*\) => ./staging/.*#\1#p' "$k8s/go.mod"); do
-	go mod edit -require "$m@$staging" -replace "$m=$m@$staging"
+	go mod edit -replace "$m=$m@$staging"
 done
 go mod edit -replace k8s.io/apiserver=./apiserver -require google.golang.org/grpc@$grpc
 for m in api client/pkg client server pkg; do

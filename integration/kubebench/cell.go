@@ -55,6 +55,7 @@ type result struct {
 	Role   string         `json:"role"`
 	Ready  float64        `json:"ready_seconds"`
 	Idle   cost           `json:"idle"`
+	Moving int            `json:"failed_while_the_leadership_moved"`
 	Kinds  map[string]row `json:"kinds"`
 	Watch  watched        `json:"watch"`
 }
@@ -124,7 +125,12 @@ func cell(ctx context.Context, client, binary, fault, role string) (r result, er
 	loadDone, followDone := make(chan struct{}), make(chan struct{})
 	go func() { l.run(running); close(loadDone) }()
 	go func() { f.run(followed, s, version); close(followDone) }()
-	err = disturb(ctx, c, fault, role)
+	err = disturb(ctx, c, fault, role, func() {
+		for _, k := range l.kinds {
+			r.Moving += k.reset()
+		}
+		f.events.reset()
+	})
 	stop()
 	<-loadDone
 	time.Sleep(2 * time.Second) // for the last events
@@ -181,9 +187,9 @@ func prepare(ctx context.Context, s *server) (version string, err error) {
 	return l.Metadata.ResourceVersion, err
 }
 
-// disturb does the fault to the member that serves most requests, after having given
-// it its role.
-func disturb(ctx context.Context, c *cluster.Cluster, fault, role string) error {
+// disturb does the fault to the member that serves most requests. begin is called when
+// that has its role, for which the leadership may have to move.
+func disturb(ctx context.Context, c *cluster.Cluster, fault, role string, begin func()) error {
 	time.Sleep(before)
 	m, err := busiest(ctx, c)
 	if err != nil {
@@ -205,6 +211,8 @@ func disturb(ctx context.Context, c *cluster.Cluster, fault, role string) error 
 		}
 		time.Sleep(before)
 	}
+	begin()
+	time.Sleep(before)
 	if err := faults[fault].hurt(m); err != nil {
 		return err
 	}

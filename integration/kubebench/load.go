@@ -68,6 +68,15 @@ func (c *counts) successLocked() {
 	c.last = now
 }
 
+// reset forgets what was counted, and returns how many calls had failed.
+func (c *counts) reset() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	failed := c.failed
+	c.done, c.failed, c.longest, c.errors, c.last = 0, 0, 0, nil, time.Now()
+	return failed
+}
+
 // load is what runs during a cell.
 type load struct {
 	server *server

@@ -82,8 +82,8 @@ func run(ctx context.Context, args []string) error {
 // String is a result at length.
 func (r result) String() string {
 	var b strings.Builder
-	_, _ = fmt.Fprintf(&b, "%s, %s of a %s: ready after %.1f s; idle: %.0f %% CPU, %.0f MiB, %.0f goroutines, %d connections, %.0f calls/s of etcd\n",
-		r.Client, r.Fault, r.Role, r.Ready, r.Idle.CPU, r.Idle.RSS, r.Idle.Goroutines, r.Idle.Connections, r.Idle.EtcdCalls)
+	_, _ = fmt.Fprintf(&b, "%s, %s of a %s: ready after %.1f s; idle: %.0f %% CPU, %.0f MiB, %.0f goroutines, %d connections, %.0f calls/s of etcd; %d calls failed while the leadership moved\n",
+		r.Client, r.Fault, r.Role, r.Ready, r.Idle.CPU, r.Idle.RSS, r.Idle.Goroutines, r.Idle.Connections, r.Idle.EtcdCalls, r.Moving)
 	for _, name := range kindNames {
 		k := r.Kinds[name]
 		_, _ = fmt.Fprintf(&b, "  %-7s %5d done, %3d failed, %.2f s\n", name, k.Done, k.Failed, k.Longest)
