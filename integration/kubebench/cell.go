@@ -188,28 +188,11 @@ func prepare(ctx context.Context, s *server) (version string, err error) {
 }
 
 // disturb does the fault to the member that serves most requests. begin is called when
-// that has its role, for which the leadership may have to move.
+// that has its role.
 func disturb(ctx context.Context, c *cluster.Cluster, fault, role string, begin func()) error {
-	time.Sleep(before)
-	m, err := busiest(ctx, c)
+	m, err := cast(ctx, c, role)
 	if err != nil {
 		return err
-	}
-	leader, err := c.Leader(ctx)
-	if err != nil {
-		return err
-	}
-	if (leader == m) != (role == "leader") {
-		to := m
-		for _, other := range c.Members() {
-			if role != "leader" && other != m {
-				to = other
-			}
-		}
-		if _, err := pb.NewMaintenanceClient(leader.Control()).MoveLeader(ctx, &pb.MoveLeaderRequest{TargetID: to.ID()}); err != nil {
-			return fmt.Errorf("moving the leadership: %w", err)
-		}
-		time.Sleep(before)
 	}
 	begin()
 	time.Sleep(before)
@@ -222,6 +205,35 @@ func disturb(ctx context.Context, c *cluster.Cluster, fault, role string, begin 
 	}
 	time.Sleep(after)
 	return nil
+}
+
+// cast returns the member that serves most requests, when that has the role. Otherwise
+// the leadership is moved, upon which a client may leave its member.
+func cast(ctx context.Context, c *cluster.Cluster, role string) (*cluster.Member, error) {
+	for range 5 {
+		time.Sleep(before)
+		m, err := busiest(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		leader, err := c.Leader(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if (leader == m) == (role == "leader") {
+			return m, nil
+		}
+		to := m
+		for _, other := range c.Members() {
+			if role != "leader" && other != m {
+				to = other
+			}
+		}
+		if _, err := pb.NewMaintenanceClient(leader.Control()).MoveLeader(ctx, &pb.MoveLeaderRequest{TargetID: to.ID()}); err != nil {
+			return nil, fmt.Errorf("moving the leadership: %w", err)
+		}
+	}
+	return nil, fmt.Errorf("the member that serves most requests is never the %s", role)
 }
 
 func busiest(ctx context.Context, c *cluster.Cluster) (*cluster.Member, error) {
