@@ -207,12 +207,12 @@ func disturb(ctx context.Context, c *cluster.Cluster, fault, role string, begin 
 	return nil
 }
 
-// cast returns the member that serves most requests, when that has the role. Otherwise
-// the leadership is moved, upon which a client may leave its member.
+// cast returns the member with the role that serves most requests, when no other serves
+// much more. Otherwise the leadership is moved, upon which a client may leave its member.
 func cast(ctx context.Context, c *cluster.Cluster, role string) (*cluster.Member, error) {
 	for range 5 {
 		time.Sleep(before)
-		m, err := busiest(ctx, c)
+		served, err := served(ctx, c)
 		if err != nil {
 			return nil, err
 		}
@@ -220,14 +220,22 @@ func cast(ctx context.Context, c *cluster.Cluster, role string) (*cluster.Member
 		if err != nil {
 			return nil, err
 		}
-		if (leader == m) == (role == "leader") {
+		busiest := leader
+		var m *cluster.Member // of those with the role
+		for of, n := range served {
+			if n > served[busiest] {
+				busiest = of
+			}
+			if (of == leader) == (role == "leader") && (m == nil || n > served[m]) {
+				m = of
+			}
+		}
+		if served[m] > served[busiest]/2 {
 			return m, nil
 		}
-		to := m
-		for _, other := range c.Members() {
-			if role != "leader" && other != m {
-				to = other
-			}
+		to := busiest
+		if role != "leader" {
+			to = m
 		}
 		if _, err := pb.NewMaintenanceClient(leader.Control()).MoveLeader(ctx, &pb.MoveLeaderRequest{TargetID: to.ID()}); err != nil {
 			return nil, fmt.Errorf("moving the leadership: %w", err)
@@ -236,32 +244,22 @@ func cast(ctx context.Context, c *cluster.Cluster, role string) (*cluster.Member
 	return nil, fmt.Errorf("the member that serves most requests is never the %s", role)
 }
 
-func busiest(ctx context.Context, c *cluster.Cluster) (*cluster.Member, error) {
-	served := func(m *cluster.Member) (float64, error) {
-		page, err := metrics(ctx, m)
-		return sum(page, "grpc_server_handled_total", `grpc_service="etcdserverpb.KV"`), err
-	}
-	first := make(map[*cluster.Member]float64)
-	for _, m := range c.Members() {
-		n, err := served(m)
-		if err != nil {
-			return nil, err
+// served counts the requests that each member serves in two seconds.
+func served(ctx context.Context, c *cluster.Cluster) (map[*cluster.Member]float64, error) {
+	count := make(map[*cluster.Member]float64)
+	for sign := -1.0; sign <= 1; sign += 2 {
+		for _, m := range c.Members() {
+			page, err := metrics(ctx, m)
+			if err != nil {
+				return nil, err
+			}
+			count[m] += sign * sum(page, "grpc_server_handled_total", `grpc_service="etcdserverpb.KV"`)
 		}
-		first[m] = n
-	}
-	time.Sleep(2 * time.Second)
-	var most *cluster.Member
-	best := -1.0
-	for _, m := range c.Members() {
-		n, err := served(m)
-		if err != nil {
-			return nil, err
-		}
-		if n -= first[m]; n > best {
-			most, best = m, n
+		if sign < 0 {
+			time.Sleep(2 * time.Second)
 		}
 	}
-	return most, nil
+	return count, nil
 }
 
 // idle measures what the server costs while nobody asks anything of it.
