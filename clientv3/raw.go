@@ -26,6 +26,9 @@ type rawConn struct {
 }
 
 func (c rawConn) Invoke(ctx context.Context, method string, req, reply any, opts ...grpc.CallOption) error {
+	if ctx == nil {
+		return c.statusConn.Invoke(ctx, method, req, reply, opts...) // which says so
+	}
 	reached, stop := reachable(ctx, c.client, opts)
 	defer stop()
 	if balancer.FromContext(ctx) == nil {
@@ -39,6 +42,9 @@ func (c rawConn) Invoke(ctx context.Context, method string, req, reply any, opts
 }
 
 func (c rawConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	if ctx == nil {
+		return c.statusConn.NewStream(ctx, desc, method, opts...)
+	}
 	reached, stop := reachable(ctx, c.client, opts)
 	defer stop()
 	if method == pb.Watch_Watch_FullMethodName && balancer.FromContext(ctx) == nil {
@@ -51,8 +57,8 @@ func (c rawConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method st
 	return s, err
 }
 
-// It fails, as gRPC's, when its connection can't be made, unless it is to
-// wait for that (grpc's doc/wait-for-ready.md). Package client waits for a member to
+// A stub's call fails, as gRPC's calls do, when no connection can be made, unless it is to
+// wait for one (grpc's doc/wait-for-ready.md). Package client waits for a member to
 // come, as long as the call's context lets it. So a stub's call does not wait for longer
 // than refusalStands while no endpoint can be reached.
 
