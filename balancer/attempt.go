@@ -59,6 +59,9 @@ type Attempt struct {
 	// Final says that what a member has answered the request is for the caller, be it
 	// an error that another member might spare it. It is for the call path.
 	Final bool
+	// Call numbers the call of a Conn's that the RPC is an attempt of, for those who
+	// watch (package wire). 0 is for what is nobody's call.
+	Call uint64
 
 	begun    atomic.Bool
 	picked   atomic.Pointer[connection]

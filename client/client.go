@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
@@ -111,14 +112,15 @@ func (c *Client) ResolverErrors() []error { return c.conn.resolver.Errors() }
 // Close ends all requests, streams, watches and keepers, closes the connections, and
 // returns when all the client's goroutines have ended. Requests under way return
 // ErrClosed. Leases are not revoked. Closing again does nothing but wait for the
-// same. It waits at most 1 s for the Logger to take its last records. Its error is
-// always nil.
+// same. It waits at most 1 s for the Logger to take its last records, and 1 s for the
+// trace to be written. Its error is always nil.
 func (c *Client) Close() error {
 	c.conn.closed.Store(true)
 	c.closing.Do(func() {
 		_ = c.Lease.Close() // they have no way to fail but to be closed already
 		_ = c.Watcher.Close()
 		c.conn.close()
+		c.cfg.flushTrace()
 	})
 	drain(c.cfg.Logger, logPatience) // outside of Do: the handler may call Close, and would wait for the end of Do
 	return nil
@@ -153,6 +155,16 @@ func newConn(cfg Config) (*Conn, error) {
 	}
 	c.cc.Connect()
 	return c, nil
+}
+
+// flushTrace waits for what was seen to be written.
+func (c Config) flushTrace() {
+	if c.Trace == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = c.Trace.Flush(ctx) // whose writer is slower than that loses its end
 }
 
 // WaitReady is as Client.WaitReady.

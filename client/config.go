@@ -13,6 +13,7 @@ import (
 
 	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/resolver"
+	"github.com/getcd/getcd/wire"
 )
 
 // Config says how to reach a cluster. Only Endpoints must be set. Fields that
@@ -135,6 +136,10 @@ type Config struct {
 	// counted in a record. Close waits at most 1 s for the last ones; a handler
 	// that blocks for longer keeps its goroutine.
 	Logger *slog.Logger
+
+	// Trace shows what the connections carry, byte by byte, with its meaning
+	// (wire.New). Nil means that nothing is looked at, and costs nothing.
+	Trace *wire.Tracer
 
 	// Resolver has the finer points of finding addresses, and the Registry to
 	// which schemes can be added. Its TLS, InsecureDiscovery, Proxied and Logger

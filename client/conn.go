@@ -66,8 +66,7 @@ var _ grpc.ClientConnInterface = (*Conn)(nil)
 // ctx ends, or, for a write, when its fate can't be learned. The error is an
 // *Error.
 func (c *Conn) Invoke(ctx context.Context, method string, req, reply any, opts ...grpc.CallOption) error {
-	c.counters.calls.Add(1)
-	t := &try{conn: c, ctx: ctx, method: method}
+	t := &try{conn: c, ctx: ctx, method: method, number: c.counters.calls.Add(1)}
 	if err := misuse(ctx, opts); err != nil {
 		return t.refused(err)
 	}
@@ -113,7 +112,7 @@ func (t *try) invoke(req, reply any, opts []grpc.CallOption) error {
 		attempt.Avoid, attempt.Elsewhere = t.avoid, t.elsewhere
 		attempt.Measure, attempt.AnyMember, attempt.Write = !t.call.waits, t.call.anyMember, t.call.proposes
 		attempt.Once = t.call.class == write
-		attempt.FromMemory = !t.call.proves
+		attempt.FromMemory, attempt.Call = !t.call.proves, t.number
 		if t.hedge != nil {
 			t.hedge.begin(ctx)
 		}
@@ -170,8 +169,7 @@ func (c *Conn) release(l *leash) {
 // NewStream opens a stream on a member. Its methods' errors are *Error, or io.EOF
 // at the stream's regular end.
 func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	c.counters.calls.Add(1)
-	t := try{conn: c, ctx: ctx, method: method, call: classify(method, nil, false)}
+	t := try{conn: c, ctx: ctx, method: method, call: classify(method, nil, false), number: c.counters.calls.Add(1)}
 	if err := misuse(ctx, opts); err != nil {
 		return nil, t.refused(err)
 	}
@@ -195,7 +193,7 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 		}
 		// How a stream ends says nothing of leader or quorum.
 		attempt.AnyMember, attempt.FromMemory, attempt.Flow = anyMember, true, flows(method) && !attempt.Stay
-		attempt.Once = t.call.class == write
+		attempt.Once, attempt.Call = t.call.class == write, t.number
 		sctx, cancel := context.WithCancelCause(sctx)
 		attempt.Cancel = nil
 		if !attempt.Stay {
@@ -233,7 +231,8 @@ type try struct {
 	ctx    context.Context //nolint:containedctx // a try lives within one call
 	method string
 	call   call
-	final  bool // Attempt.Final
+	final  bool   // Attempt.Final
+	number uint64 // of the call
 
 	n        int            // failed tries
 	renewed  int            // tokens given up

@@ -47,6 +47,11 @@ func (c *Conn) dialOptions(cfg Config, policy balancer.Options, secure credentia
 		}))
 	}
 	opts = append(opts, cfg.DialOptions...)
+	if cfg.Trace != nil {
+		opts = append(opts, cfg.Trace.DialOptions(secure)...)
+	} else {
+		opts = append(opts, grpc.WithTransportCredentials(secure))
+	}
 	return append(opts,
 		// The policy is in use because nobody else's service config is, whoever
 		// gives it; and with a service config go its retries and hedges.
@@ -58,7 +63,6 @@ func (c *Conn) dialOptions(cfg Config, policy balancer.Options, secure credentia
 		// not buffered is not sent again.
 		grpc.WithDefaultCallOptions(grpc.MaxRetryRPCBufferSize(0)),
 		grpc.WithIdleTimeout(0), // the standby is to stay connected
-		grpc.WithTransportCredentials(secure),
 		grpc.WithChainUnaryInterceptor(c.begin), // the innermost
 	)
 }

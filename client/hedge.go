@@ -185,7 +185,7 @@ func (h *hedge) fire() {
 	h.second = s
 	h.attempt.Forsake()
 	req, opts := h.req, h.opts
-	copied := try{conn: t.conn, ctx: ctx, method: t.method, call: t.call, avoid: append(slices.Clip(h.avoid), first), elsewhere: !givenUp}
+	copied := try{conn: t.conn, ctx: ctx, method: t.method, call: t.call, number: t.number, avoid: append(slices.Clip(h.avoid), first), elsewhere: !givenUp}
 	h.copies.Add(1)
 	h.mu.Unlock()
 

@@ -1,0 +1,112 @@
+package wire_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/wire"
+)
+
+// stuck is a writer that takes nothing until it is let go.
+type stuck struct {
+	buffer
+
+	gate chan struct{}
+	once sync.Once
+}
+
+func (s *stuck) Write(p []byte) (int, error) {
+	<-s.gate
+	return s.buffer.Write(p)
+}
+
+// A writer that takes nothing holds up no call, and what it missed is told.
+func TestASlowWriter(t *testing.T) {
+	out := &stuck{}
+	synctest.Test(t, func(t *testing.T) {
+		out.gate = make(chan struct{})
+		cluster := fakeetcd.Start(t, 1)
+		tracer := wire.New(out, wire.Options{Format: wire.JSON, Memory: 64 << 10})
+		kv := pb.NewKVClient(cluster.Conn(t, tracer.DialOptions(insecure.NewCredentials())...))
+		value := []byte(strings.Repeat("v", 1000))
+		send := func(key string) {
+			if _, err := kv.Put(t.Context(), &pb.PutRequest{Key: []byte(key), Value: value}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range 1000 {
+			send(fmt.Sprint(i))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := tracer.Flush(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Flush of a writer that is stuck: got %v, want the deadline", err)
+		}
+		close(out.gate)
+		if err := tracer.Flush(t.Context()); err != nil {
+			t.Error(err)
+		}
+		send("the last one")
+		if err := tracer.Flush(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+	var frames, calls int
+	for _, e := range entries(t, []byte(out.String())) {
+		frames += e.Dropped.Frames
+		if e.Call != 0 {
+			calls++
+		}
+	}
+	if frames < 1000 || calls == 0 || calls > 200 {
+		t.Errorf("%d frames were left out, %d calls are there: want most frames left out", frames, calls)
+	}
+	if got := out.String(); strings.Count(got, "the last one") == 0 {
+		t.Error("after the writer was let go nothing came any more")
+	}
+}
+
+// A message larger than the memory costs no more than that, and the calls after it are
+// understood.
+func TestALargeMessage(t *testing.T) {
+	var out buffer
+	synctest.Test(t, func(t *testing.T) {
+		cluster := fakeetcd.Start(t, 1)
+		tracer := wire.New(&out, wire.Options{Format: wire.JSON, Memory: 100 << 10})
+		kv := pb.NewKVClient(cluster.Conn(t, tracer.DialOptions(insecure.NewCredentials())...))
+		for _, size := range []int{1 << 20, 10} {
+			if _, err := kv.Put(t.Context(), &pb.PutRequest{Key: []byte("k"), Value: []byte(strings.Repeat("v", size))}); err != nil {
+				t.Fatal(err)
+			}
+			if err := tracer.Flush(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	all := calls(t, out.String())
+	if len(all) != 2 {
+		t.Fatalf("got %d calls, want 2", len(all))
+	}
+	left, shown := 0, false
+	for _, e := range entries(t, []byte(out.String())) {
+		left += e.Dropped.Frames
+	}
+	for _, f := range all[1].Frames {
+		for _, p := range f.Parts {
+			shown = shown || p.Name == "value" && p.Value == `"vvvvvvvvvv"`
+		}
+	}
+	if left < 10 || !shown {
+		t.Errorf("%d frames left out, the second value shown: %t; want most of the first call's, and true", left, shown)
+	}
+}

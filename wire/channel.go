@@ -1,0 +1,154 @@
+package wire
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/stats"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/getcd/getcd/balancer"
+)
+
+// DialOptions are for a grpc.ClientConn that t is to trace, in place of
+// grpc.WithTransportCredentials(creds). They are for one ClientConn, and must come
+// after others that set credentials. For a client of package client, set its
+// Config.Trace instead.
+func (t *Tracer) DialOptions(creds credentials.TransportCredentials) []grpc.DialOption {
+	ch := &channel{tracer: t, calls: make(map[uint64]*call)}
+	return []grpc.DialOption{
+		grpc.WithTransportCredentials(tapping{creds, ch}),
+		grpc.WithStatsHandler(ch),
+	}
+}
+
+// channel is what the tracer knows of one grpc.ClientConn, which tells it of attempts.
+type channel struct {
+	tracer *Tracer
+
+	// Guarded by the tracer's mutex.
+	conns  []*conn
+	open   []*attempt       // whose stream is not known
+	calls  map[uint64]*call // by balancer.Attempt.Call
+	recent []uint64         // the keys of calls, the oldest first
+}
+
+// maxCalls is for how many calls a further attempt is recognized.
+const maxCalls = 1024
+
+// tapping are transport credentials whose connections are traced: above TLS, where
+// there is TLS. gRPC has them see each connection first, also a plain one.
+type tapping struct {
+	credentials.TransportCredentials
+
+	channel *channel
+}
+
+func (c tapping) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	conn, info, err := c.TransportCredentials.ClientHandshake(ctx, authority, raw)
+	if err != nil {
+		c.channel.tracer.refused(raw.RemoteAddr(), authority, err)
+		return conn, info, err
+	}
+	secure := info != nil && info.AuthType() != "insecure"
+	return c.channel.tracer.tap(c.channel, conn, authority, secure), info, nil
+}
+
+func (c tapping) Clone() credentials.TransportCredentials {
+	return tapping{c.TransportCredentials.Clone(), c.channel}
+}
+
+type attemptKey struct{ *channel }
+
+// TagRPC implements stats.Handler. gRPC calls it for each RPC, before it is sent.
+func (ch *channel) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.Context {
+	a := &attempt{method: info.FullMethodName}
+	a.begun = time.Now()
+	var key uint64
+	if b := balancer.FromContext(ctx); b != nil {
+		key, a.own = b.Call, b.Call == 0
+	}
+	ch.tracer.mu.Lock()
+	defer ch.tracer.mu.Unlock()
+	a.call = ch.callLocked(key)
+	a.call.tried++
+	a.n = a.call.tried
+	if len(a.call.attempts) < maxAttempts {
+		a.call.attempts = append(a.call.attempts, a)
+	}
+	ch.open = append(ch.open, a)
+	return context.WithValue(ctx, attemptKey{ch}, a)
+}
+
+// callLocked returns the call with that key, or a new one; 0 is always a new one.
+func (ch *channel) callLocked(key uint64) *call {
+	if c := ch.calls[key]; c != nil {
+		return c
+	}
+	ch.tracer.calls++
+	c := &call{n: ch.tracer.calls}
+	if key == 0 {
+		return c
+	}
+	if len(ch.recent) == maxCalls {
+		delete(ch.calls, ch.recent[0])
+		ch.recent = ch.recent[1:]
+	}
+	ch.calls[key] = c
+	ch.recent = append(ch.recent, key)
+	return c
+}
+
+// HandleRPC implements stats.Handler.
+func (ch *channel) HandleRPC(ctx context.Context, event stats.RPCStats) {
+	a, ok := ctx.Value(attemptKey{ch}).(*attempt)
+	if !ok {
+		return
+	}
+	var sum digest
+	sent, isPayload := event.(*stats.OutPayload)
+	if m, ok := event.(*stats.OutPayload); ok && ch.first(a) {
+		if p, ok := m.Payload.(proto.Message); ok {
+			b, _ := proto.Marshal(p) // gRPC has just done the same
+			sum.write(b)
+		}
+	}
+	ch.tracer.mu.Lock()
+	defer ch.tracer.mu.Unlock()
+	switch e := event.(type) {
+	case *stats.OutHeader:
+		if l, ok := e.LocalAddr.(localAddr); ok {
+			a.conn, a.member = l.conn, l.conn.member
+		}
+	case *stats.OutPayload:
+		if a.asked || !isPayload {
+			return
+		}
+		a.asked, a.sum, a.packed = true, sum, sent.CompressedLength != sent.Length
+	case *stats.End:
+		var cause error
+		if b := balancer.FromContext(ctx); b != nil {
+			cause = b.GivenUp()
+		}
+		a.endLocked(e.EndTime, e.Error, cause)
+	default:
+		return
+	}
+	ch.tellLocked(a)
+}
+
+// first reports whether a's first message is still to come.
+func (ch *channel) first(a *attempt) bool {
+	ch.tracer.mu.Lock()
+	defer ch.tracer.mu.Unlock()
+	return !a.asked
+}
+
+// TagConn implements stats.Handler.
+func (ch *channel) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+
+// HandleConn implements stats.Handler.
+func (ch *channel) HandleConn(context.Context, stats.ConnStats) {}

@@ -1,0 +1,154 @@
+package wire
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+)
+
+// conn is what the tracer knows of one connection. All of it is guarded by the
+// tracer's mutex.
+type conn struct {
+	tracer  *Tracer
+	channel *channel // nil when nothing tells of attempts
+	n       int      // the first connection is 1
+	member  string   // its address
+	host    string   // the name that it was asked for by
+	secure  bool
+	recorded bool // when is not known
+
+	halves  [2]*half
+	streams map[uint32]*stream
+	closed  bool
+	unsent  int // bytes that were shown and could not be written
+}
+
+func (c *conn) feedLocked(now time.Time, sent bool, p []byte) {
+	h := c.halves[side(sent)]
+	h.feed(now, p, func(f *frame) {
+		h.parse(f, c.halves[side(!sent)])
+		c.frameLocked(f)
+	})
+}
+
+// frameLocked puts a frame where it belongs.
+func (c *conn) frameLocked(f *frame) {
+	s := c.streamLocked(f)
+	size := frameSize(f)
+	kept := c.tracer.reserveLocked(size)
+	if !kept {
+		c.tracer.dropLocked(f)
+	}
+	if s == nil {
+		if kept {
+			c.tracer.deliverLocked(&record{conn: c, frames: []*frame{f}, size: size})
+		}
+		return
+	}
+	s.add(f)
+	if kept {
+		s.size += size
+	} else {
+		s.frames = s.frames[:len(s.frames)-1] // what follows is understood all the same
+	}
+	if c.channel != nil && s.call == nil {
+		c.channel.bindLocked(s)
+	}
+	c.settleLocked(s)
+}
+
+// streamLocked returns the stream that a frame belongs to; nil for the connection's
+// own (RFC 9113, section 5.1.1), for those of a stream that has ended, and for those
+// that the tracer has no memory for.
+func (c *conn) streamLocked(f *frame) *stream {
+	if f.kind != framed || f.header.StreamID == 0 || f.length < frameHeaderLen {
+		return nil
+	}
+	s := c.streams[f.header.StreamID]
+	if s != nil || len(f.fields) == 0 || c.closed {
+		return s
+	}
+	if !f.sent && c.halves[0].offset > 0 && f.header.StreamID%2 == 1 {
+		return nil // late, or made up: the client has begun no such stream (section 5.1.1)
+	}
+	if !c.tracer.reserveLocked(streamSize) {
+		return nil
+	}
+	s = &stream{conn: c, id: f.header.StreamID, size: streamSize}
+	c.streams[s.id] = s
+	return s
+}
+
+// settleLocked delivers what there is of s, if it is time.
+func (c *conn) settleLocked(s *stream) {
+	if !s.ready() || c.awaitsLocked(s) {
+		return
+	}
+	c.flushLocked(s)
+}
+
+// awaitsLocked reports whether it is still to be learned which attempt of which call s
+// is, or what became of it.
+func (c *conn) awaitsLocked(s *stream) bool {
+	switch {
+	case c.channel == nil:
+		return false
+	case s.call != nil:
+		return !s.streams() && !s.call.done
+	}
+	return slices.ContainsFunc(c.channel.open, func(a *attempt) bool { return a.mayBe(s) })
+}
+
+// flushLocked delivers what there is of s.
+func (c *conn) flushLocked(s *stream) {
+	r := &record{
+		conn: c, frames: s.frames, size: s.size,
+		stream: s.id, method: s.method, desc: s.desc, status: s.status, broken: s.broken, last: s.ended,
+	}
+	if s.call != nil {
+		r.tellLocked(s.call)
+	}
+	s.frames, s.size, s.piece = nil, 0, false
+	if r.last {
+		delete(c.streams, s.id)
+	}
+	if len(r.frames) > 0 || r.last {
+		c.tracer.deliverLocked(r)
+	}
+}
+
+// endLocked ends the connection, and all that was under way on it.
+func (c *conn) endLocked(event string) {
+	if c.closed {
+		return
+	}
+	for _, h := range c.halves {
+		if f := h.rest(); f != nil {
+			h.parse(f, c.halves[side(!h.sent)])
+			c.frameLocked(f)
+		}
+	}
+	c.closed = true
+	for _, s := range c.sortedLocked() {
+		s.ended, s.broken = true, !s.ended
+		c.settleLocked(s)
+	}
+	c.tracer.deliverLocked(c.eventLocked(event))
+	if c.channel != nil {
+		c.channel.leftLocked(c)
+	}
+}
+
+// sortedLocked is the streams in the order in which they began.
+func (c *conn) sortedLocked() []*stream {
+	return slices.SortedFunc(maps.Values(c.streams), func(a, b *stream) int { return cmp.Compare(a.id, b.id) })
+}
+
+func (c *conn) eventLocked(event string) *record {
+	r := &record{conn: c, event: event}
+	if !c.recorded {
+		r.begun = time.Now()
+	}
+	return r
+}

@@ -1,0 +1,160 @@
+package wire
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"golang.org/x/net/http2"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// message is one of gRPC's messages, as far as it is here: its prefix and its bytes.
+type message struct {
+	sent  bool
+	bytes []byte
+	where []place // where its bytes are, in their order
+}
+
+// place is a run of bytes in the data of a frame.
+type place struct{ frame, from, to int }
+
+// want is the length that the prefix tells, with the prefix; -1 when it is cut off.
+func (m *message) want() int64 {
+	if len(m.bytes) < prefixLen {
+		return -1
+	}
+	return prefixLen + int64(binary.BigEndian.Uint32(m.bytes[1:]))
+}
+
+func (m *message) whole() bool { return int64(len(m.bytes)) == m.want() }
+
+// body is the message without its prefix.
+func (m *message) body() []byte { return m.bytes[min(prefixLen, len(m.bytes)):] }
+
+// compressed reports whether the message is compressed, as grpc-encoding says.
+func (m *message) compressed() bool { return m.bytes[0] != 0 }
+
+// messages finds the messages in the frames of a record. Where frames were left out the
+// messages that they carried are lost, and those that follow are not: each frame knows
+// where in it messages begin.
+func (r *record) messages() []*message {
+	var all []*message
+	var open [2]*message
+	var next [2]int64 // where in its direction's data the next frame's are
+	for i, f := range r.frames {
+		if f.header.Type != http2.FrameData || f.kind != framed || !f.whole() || f.err != nil {
+			continue
+		}
+		data, at := f.bytes[f.data[0]:f.data[1]], 0
+		if f.at != next[side(f.sent)] {
+			open[side(f.sent)] = nil
+		}
+		next[side(f.sent)] = f.at + int64(len(data))
+		for _, start := range append(f.starts, len(data)) {
+			if m := open[side(f.sent)]; m != nil {
+				m.take(data, i, at, start)
+			}
+			if at = start; start < len(data) {
+				m := &message{sent: f.sent}
+				open[side(f.sent)] = m
+				all = append(all, m)
+			}
+		}
+	}
+	return all
+}
+
+// take takes bytes from a frame, unless it has all of its own: what follows then is of
+// a message whose beginning was left out.
+func (m *message) take(data []byte, frame, from, to int) {
+	if len(m.bytes) >= prefixLen {
+		to = int(min(int64(to), int64(from)+m.want()-int64(len(m.bytes))))
+	}
+	if from < to {
+		m.bytes = append(m.bytes, data[from:to]...)
+		m.where = append(m.where, place{frame, from, to})
+	}
+}
+
+// list returns the parts of the message, prefix and all; d is its type, or nil.
+func (m *message) list(d protoreflect.MessageDescriptor, hide hider) []part {
+	l := &lister{hide: hide}
+	l.add(part{bytes: m.bytes[:min(prefixLen, len(m.bytes))], depth: 1, name: "message", value: m.describe(d)})
+	switch {
+	case len(m.bytes) < prefixLen:
+	case m.compressed():
+		l.raw(m.body(), 2, "not decoded, since it is compressed")
+	case d == nil:
+		l.raw(m.body(), 2, "not decoded: the type is not known")
+	default:
+		l.message(m.body(), d, 0, 2, !m.whole())
+	}
+	return l.parts
+}
+
+// describe is what the prefix says (gRPC over HTTP2, "Length-Prefixed-Message").
+func (m *message) describe(d protoreflect.MessageDescriptor) string {
+	if len(m.bytes) < prefixLen {
+		return fmt.Sprintf("cut off: %d of the 5 bytes of its prefix", len(m.bytes))
+	}
+	name := "of an unknown type"
+	if d != nil {
+		name = string(d.FullName())
+	}
+	packed := "not compressed"
+	switch m.bytes[0] {
+	case 0:
+	case 1:
+		packed = "compressed"
+	default:
+		packed = fmt.Sprintf("flag %#02x is not gRPC's", m.bytes[0])
+	}
+	s := fmt.Sprintf("%s, %s, length %d", name, packed, m.want()-prefixLen)
+	if !m.whole() {
+		s += fmt.Sprintf("; %d bytes of it are here", len(m.body()))
+	}
+	return s
+}
+
+// listData returns, for each frame of r, the parts of its data.
+func (r *record) listData(hide hider) [][]part {
+	out := make([][]part, len(r.frames))
+	at := make([]int, len(r.frames)) // how far a frame's data are listed
+	gap := func(frame, to int) {
+		f := r.frames[frame]
+		l := &lister{hide: hide}
+		l.raw(f.bytes[f.data[0]+at[frame]:f.data[0]+to], 1, "not decoded: the beginning of the message is not here")
+		out[frame] = append(out[frame], l.parts...)
+	}
+	for _, m := range r.messages() {
+		parts := m.list(r.messageType(m.sent), hide)
+		for _, w := range m.where {
+			gap(w.frame, w.from)
+			var here []part
+			here, parts = splitParts(parts, w.to-w.from)
+			out[w.frame] = append(out[w.frame], here...)
+			at[w.frame] = w.to
+		}
+	}
+	for i, f := range r.frames {
+		gap(i, f.data[1]-f.data[0])
+	}
+	return out
+}
+
+// splitParts returns the parts of the first n bytes, and the rest.
+func splitParts(parts []part, n int) (first, rest []part) {
+	for i, p := range parts {
+		if len(p.bytes) > n {
+			if n == 0 {
+				return parts[:i], parts[i:]
+			}
+			a, b := p.cut(n)
+			first = append(parts[:i:i], a)
+			parts[i] = b
+			return first, parts[i:]
+		}
+		n -= len(p.bytes)
+	}
+	return parts, nil
+}

@@ -1,0 +1,142 @@
+package wire
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// DecodeMessage lists on w the bytes of r as one protobuf message of the type with that
+// full name, such as "etcdserverpb.PutRequest". Of Options the format must be Frames,
+// Messages or JSON, and Memory is the largest message. What is no such message is listed
+// as what it is; an error means that it could not be read or written, or that name is
+// unknown.
+func DecodeMessage(w io.Writer, o Options, name string, r io.Reader) error {
+	d, show, err := bareDecoder(w, o, name)
+	if err != nil {
+		return err
+	}
+	b, err := io.ReadAll(io.LimitReader(r, o.memory()+1))
+	if err != nil {
+		return err
+	}
+	if int64(len(b)) > o.memory() {
+		return fmt.Errorf("wire: the message is larger than Options.Memory, %d bytes", o.memory())
+	}
+	l := &lister{hide: o.hider()}
+	l.message(b, d, 0, 0, false)
+	return show.bare(0, l.parts)
+}
+
+// DecodeGRPC lists on w the bytes of r as messages of that type, each behind gRPC's
+// prefix of five bytes. Of one that is larger than Options.Memory only the beginning is
+// listed. An empty name is a type that is not known. See DecodeMessage for the rest.
+func DecodeGRPC(w io.Writer, o Options, name string, r io.Reader) error {
+	d, show, err := bareDecoder(w, o, name)
+	if err != nil {
+		return err
+	}
+	for at := int64(0); ; {
+		m := &message{bytes: make([]byte, prefixLen)}
+		n, err := io.ReadFull(r, m.bytes)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		m.bytes = m.bytes[:n]
+		var skipped int64
+		if err == nil {
+			length := int64(binary.BigEndian.Uint32(m.bytes[1:]))
+			var body []byte
+			body, err = io.ReadAll(io.LimitReader(r, min(length, o.memory())))
+			m.bytes = append(m.bytes, body...)
+			if err == nil {
+				skipped, err = io.CopyN(io.Discard, r, length-int64(len(body)))
+			}
+		}
+		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+			return err
+		}
+		if err := show.bare(at, m.list(d, o.hider())); err != nil {
+			return err
+		}
+		at += int64(len(m.bytes)) + skipped
+	}
+}
+
+// DecodeHTTP2 lists on w the two directions of a connection: what the client sent, and
+// what the server did. Either may be nil; then the other is understood as far as it
+// goes, but who lacks a connection's beginning lacks the names of some fields, and who
+// lacks the client's side the names of the methods. The client's side is read first, so
+// calls wait in Options.Memory for their answers.
+func DecodeHTTP2(w io.Writer, o Options, client, server io.Reader) error {
+	if !slices.Contains(Formats(), o.format()) {
+		return unknownFormat(o.Format)
+	}
+	t := New(w, o)
+	c := func() *conn {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		c := t.newConnLocked(nil, "a member", "", false)
+		c.recorded = true
+		return c
+	}()
+	buf := make([]byte, 16<<10)
+	for i, r := range []io.Reader{client, server} {
+		for r != nil {
+			n, err := r.Read(buf)
+			t.mu.Lock()
+			c.feedLocked(time.Time{}, i == 0, buf[:n])
+			t.mu.Unlock()
+			_ = t.Flush(context.Background()) // which has no end
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	t.mu.Lock()
+	c.endLocked("end of the recording")
+	t.mu.Unlock()
+	_ = t.Flush(context.Background())
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.err
+}
+
+func bareDecoder(w io.Writer, o Options, name string) (protoreflect.MessageDescriptor, bareRenderer, error) {
+	show, ok := newRenderer(w, o).(bareRenderer)
+	switch {
+	case !slices.Contains(Formats(), o.format()):
+		return nil, nil, unknownFormat(o.Format)
+	case !ok:
+		return nil, nil, fmt.Errorf("wire: a message without its method can't be shown in format %q: want %q, %q or %q", string(o.Format), string(Frames), string(Messages), string(JSON))
+	}
+	d := findMessage(name)
+	if d == nil && name != "" {
+		return nil, nil, fmt.Errorf("wire: unknown message type %q: want a full name, such as %q", name, "etcdserverpb.PutRequest")
+	}
+	return d, show, nil
+}
+
+// bareRenderer shows the parts of what is in no frame.
+type bareRenderer interface {
+	bare(offset int64, parts []part) error
+}
+
+// TypesOf are the full names of the messages of an RPC, whose path is
+// "/package.Service/Method"; ok is false when it is not known.
+func TypesOf(method string) (request, response string, ok bool) {
+	d := findMethod(method)
+	if d == nil {
+		return "", "", false
+	}
+	return string(d.Input().FullName()), string(d.Output().FullName()), true
+}

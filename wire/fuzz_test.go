@@ -1,0 +1,72 @@
+package wire_test
+
+import (
+	"bytes"
+	"io"
+	"strings"
+	"testing"
+	"unicode"
+
+	"github.com/getcd/getcd/wire"
+)
+
+// presentable fails the test when what is shown could do something to a terminal.
+func presentable(t *testing.T, shown string) {
+	t.Helper()
+	if i := strings.IndexFunc(shown, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }); i >= 0 {
+		t.Fatalf("unprintable at %d: %q", i, shown[max(0, i-50):min(len(shown), i+50)])
+	}
+}
+
+func decodeAll(t *testing.T, formats []wire.Format, decode func(w io.Writer, o wire.Options) error) {
+	t.Helper()
+	for _, f := range formats {
+		for _, o := range []wire.Options{{Format: f}, {Format: f, Secrets: true, HideValues: []string{"secret/"}}} {
+			var out bytes.Buffer
+			o.Memory = 1 << 20
+			if err := decode(&out, o); err != nil {
+				t.Fatal(err)
+			}
+			presentable(t, out.String())
+		}
+	}
+}
+
+var bare = []wire.Format{wire.Frames, wire.JSON}
+
+func FuzzMessage(f *testing.F) {
+	for _, s := range messages {
+		f.Add(s.name, []byte(s.bytes))
+	}
+	f.Fuzz(func(t *testing.T, name string, b []byte) {
+		if err := wire.DecodeMessage(io.Discard, wire.Options{}, name, bytes.NewReader(nil)); err != nil {
+			return // no such type
+		}
+		decodeAll(t, bare, func(w io.Writer, o wire.Options) error {
+			return wire.DecodeMessage(w, o, name, bytes.NewReader(b))
+		})
+	})
+}
+
+func FuzzGRPC(f *testing.F) {
+	for _, s := range messages {
+		f.Add("\x00\x00\x00\x00"+string(rune(len(s.bytes)))+s.bytes)
+	}
+	f.Add("\x01\x7f\xff\xff\xffshort")
+	f.Fuzz(func(t *testing.T, b string) {
+		decodeAll(t, bare, func(w io.Writer, o wire.Options) error {
+			return wire.DecodeGRPC(w, o, "etcdserverpb.TxnRequest", strings.NewReader(b))
+		})
+	})
+}
+
+func FuzzHTTP2(f *testing.F) {
+	for _, s := range streams {
+		f.Add([]byte(s.client), []byte(s.server))
+	}
+	f.Fuzz(func(t *testing.T, client, server []byte) {
+		decodeAll(t, wire.Formats(), func(w io.Writer, o wire.Options) error {
+			return wire.DecodeHTTP2(w, o, bytes.NewReader(client), bytes.NewReader(server))
+		})
+	})
+}

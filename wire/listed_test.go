@@ -1,0 +1,105 @@
+package wire_test
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/hex"
+	"encoding/json"
+	"slices"
+	"testing"
+)
+
+// entry is a line of a listing in JSON.
+type entry struct {
+	Connection int
+	Stream     uint32
+	Method     string
+	Event      string
+	Call       int
+	Status     string `json:"grpc_status"`
+	Attempt    struct {
+		N      int
+		Own    bool
+		Member string
+		Result string
+	}
+	Earlier []struct {
+		N      int
+		Member string
+		Result string
+	} `json:"earlier_attempts"`
+	Frames []struct {
+		From   string
+		Offset int64
+		Length int
+		Type   string
+		Error  string
+		Parts  []struct{ Bytes, Name, Value string }
+	}
+	Dropped struct{ Frames, Bytes int }
+}
+
+func entries(t *testing.T, listing []byte) []entry {
+	t.Helper()
+	var out []entry
+	for line := range bytes.Lines(listing) {
+		var e entry
+		if err := json.Unmarshal(line, &e); err != nil {
+			t.Fatalf("%v in %.200s", err, line)
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+// sides are the bytes that a connection carried.
+type sides struct{ client, server string }
+
+// listed joins the bytes of each connection in a listing in the order of their offsets.
+// It fails the test when some are missing, or come twice.
+func listed(t *testing.T, listing []byte) map[int]sides {
+	t.Helper()
+	type run struct {
+		offset int64
+		bytes  []byte
+	}
+	type direction struct {
+		conn int
+		from string
+	}
+	runs := make(map[direction][]run)
+	out := make(map[int]sides)
+	for _, e := range entries(t, listing) {
+		out[e.Connection] = sides{}
+		for _, f := range e.Frames {
+			var b []byte
+			for _, p := range f.Parts {
+				part, err := hex.DecodeString(p.Bytes)
+				if err != nil {
+					t.Fatal(err)
+				}
+				b = append(b, part...)
+			}
+			d := direction{e.Connection, f.From}
+			runs[d] = append(runs[d], run{f.Offset, b})
+		}
+	}
+	for d, rs := range runs {
+		slices.SortFunc(rs, func(a, b run) int { return cmp.Compare(a.offset, b.offset) })
+		var all []byte
+		for _, r := range rs {
+			if r.offset != int64(len(all)) {
+				t.Fatalf("connection %d, from the %s: bytes at %d follow those before %d", d.conn, d.from, r.offset, len(all))
+			}
+			all = append(all, r.bytes...)
+		}
+		s := out[d.conn]
+		if d.from == "client" {
+			s.client = string(all)
+		} else {
+			s.server = string(all)
+		}
+		out[d.conn] = s
+	}
+	return out
+}

@@ -1,0 +1,127 @@
+package wire
+
+import (
+	"bytes"
+	"strings"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// hider decides what is not shown.
+type hider struct {
+	secrets  bool     // are shown
+	prefixes [][]byte // of keys whose values are hidden
+	method   string   // of the call
+}
+
+const hiddenText = "(hidden)"
+
+// header reports whether the values of that header field are hidden: etcd takes tokens
+// from both (api/v3/v3rpc/rpctypes/metadatafields.go).
+func (h hider) header(name string) bool {
+	return !h.secrets && (strings.EqualFold(name, "token") || strings.EqualFold(name, "authorization"))
+}
+
+// field reports whether the values of that field are secrets: passwords, their hashes,
+// tokens, and the database, which has all of them.
+func (h hider) field(f protoreflect.FieldDescriptor) bool {
+	if h.secrets {
+		return false
+	}
+	switch f.Name() {
+	case "password", "hashedPassword", "token", "simple_token":
+		return true
+	case "blob":
+		return f.Parent().FullName() == "etcdserverpb.SnapshotResponse"
+	}
+	return false
+}
+
+// unknown reports whether bytes that are not understood are hidden, since they may be
+// such values.
+func (h hider) unknown() bool {
+	return len(h.prefixes) > 0 || !h.secrets && (strings.HasPrefix(h.method, "/etcdserverpb.Auth/") || h.method == "/etcdserverpb.Maintenance/Snapshot")
+}
+
+// value reports whether the values in message b are those of a key that the user hides.
+// The key is in the same message: the key of a pair, a put or a comparison, the name of
+// an election, or what the message of an election's leader says. Since a field may come
+// twice, and after the value, all are looked at first.
+func (h hider) value(b []byte, d protoreflect.MessageDescriptor) bool {
+	if len(h.prefixes) == 0 || d == nil || d.Fields().ByName("value") == nil {
+		return false
+	}
+	named := false
+	for len(b) > 0 {
+		num, typ, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			break
+		}
+		m := protowire.ConsumeFieldValue(num, typ, b[n:])
+		if m < 0 {
+			break
+		}
+		if f := d.Fields().ByNumber(num); f != nil && typ == protowire.BytesType {
+			v, _ := protowire.ConsumeBytes(b[n:])
+			switch f.Name() {
+			case "key":
+				named = true
+				if h.key(v) {
+					return true
+				}
+			case "name":
+				named = true
+				if h.election(v) {
+					return true
+				}
+			case "leader":
+				named = true
+				if h.leader(v) {
+					return true
+				}
+			}
+		}
+		b = b[n+m:]
+	}
+	return !named || len(b) > 0 // whose they are is not known
+}
+
+func (h hider) key(k []byte) bool {
+	for _, p := range h.prefixes {
+		if bytes.HasPrefix(k, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// election is key for the candidates of an election, whose keys are name + "/" + lease.
+func (h hider) election(name []byte) bool {
+	dir := append(bytes.Clone(name), '/')
+	for _, p := range h.prefixes {
+		if bytes.HasPrefix(dir, p) || bytes.HasPrefix(p, dir) {
+			return true
+		}
+	}
+	return false
+}
+
+// leader is key for a v3electionpb.LeaderKey: name = 1, key = 2.
+func (h hider) leader(b []byte) bool {
+	for len(b) > 0 {
+		num, typ, n := protowire.ConsumeField(b)
+		if n < 0 {
+			return true
+		}
+		_, _, t := protowire.ConsumeTag(b)
+		if typ == protowire.BytesType {
+			v, _ := protowire.ConsumeBytes(b[t:])
+			if num == 1 && h.election(v) || num == 2 && h.key(v) {
+				return true
+			}
+		}
+		b = b[n:]
+	}
+	return false
+}

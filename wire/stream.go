@@ -1,0 +1,99 @@
+package wire
+
+import (
+	"strconv"
+
+	"golang.org/x/net/http2"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// stream is an HTTP/2 stream, which carries one attempt of one call.
+type stream struct {
+	conn   *conn
+	id     uint32
+	method string                         // its :path; empty until that has passed
+	desc   protoreflect.MethodDescriptor  // nil when it is not known
+	halves [2]streamHalf                  // what the client sent, what it received
+	frames []*frame                       // not yet delivered
+	size   int                            // of frames, in the tracer's memory
+	piece  bool                           // frames hold a whole message of a stream that lives on
+	ended  bool
+	broken bool     // by the connection's end
+	call   *attempt // nil until it is known
+	status string   // from the trailers
+}
+
+type streamHalf struct {
+	framing
+	ended bool // END_STREAM
+	lost  bool // a frame was not understood: where messages begin is not known any more
+}
+
+func side(sent bool) int {
+	if sent {
+		return 0
+	}
+	return 1
+}
+
+// streams reports whether messages of the call may come at any time, so that its frames
+// are shown before it has ended.
+func (s *stream) streams() bool {
+	return s.desc != nil && (s.desc.IsStreamingClient() || s.desc.IsStreamingServer())
+}
+
+// add takes the stream's next frame.
+func (s *stream) add(f *frame) {
+	s.frames = append(s.frames, f)
+	half := &s.halves[side(f.sent)]
+	switch f.header.Type {
+	case http2.FrameHeaders, http2.FrameContinuation:
+		s.learn(f)
+	case http2.FrameData:
+		if f.err != nil || !f.whole() {
+			half.lost = true
+		}
+		f.at = half.total
+		if !half.lost {
+			before := half.whole
+			f.starts = half.feed(f.bytes[f.data[0]:f.data[1]])
+			s.piece = s.piece || half.whole > before
+		}
+	case http2.FrameRSTStream:
+		s.ended = true // RFC 9113, section 5.1
+	}
+	// END_STREAM, a flag of these two types alone (section 6).
+	if (f.header.Type == http2.FrameHeaders || f.header.Type == http2.FrameData) && f.header.Flags.Has(http2.FlagDataEndStream) {
+		half.ended = true
+		s.ended = s.ended || s.halves[0].ended && s.halves[1].ended
+	}
+}
+
+// learn takes what it needs from header fields: the method (gRPC over HTTP2,
+// "Requests"), and the status ("Responses").
+func (s *stream) learn(f *frame) {
+	for _, h := range f.fields {
+		switch {
+		case f.sent && h.name == ":path" && s.method == "":
+			s.method, s.desc = h.value, findMethod(h.value)
+		case !f.sent && h.name == "grpc-status":
+			s.status = codeName(h.value)
+		}
+	}
+}
+
+// ready reports whether the stream's frames make something to show: all of a call, or
+// whole messages of a stream that lives on.
+func (s *stream) ready() bool {
+	return s.ended || s.streams() && s.piece && !s.halves[0].open() && !s.halves[1].open()
+}
+
+// codeName is the name of a code in decimal (gRPC, "Status codes").
+func codeName(s string) string {
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil {
+		return clean(s)
+	}
+	return codes.Code(n).String()
+}

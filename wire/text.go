@@ -1,0 +1,141 @@
+package wire
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+)
+
+// text shows records for people: bytes on the left, their meaning on the right.
+type text struct {
+	w      io.Writer
+	hide   hider
+	color  bool
+	frames bool // and not only the messages in them
+	last   *conn
+}
+
+// colored reports whether w is a terminal that wants colors (https://no-color.org).
+func colored(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// Escapes of ECMA-48, section 8.3.117 (SGR).
+const (
+	bold  = "\x1b[1m"
+	faint = "\x1b[2m"
+	blue  = "\x1b[34m"
+	green = "\x1b[32m"
+	plain = "\x1b[0m"
+)
+
+func (t *text) paint(how, s string) string {
+	if !t.color || s == "" {
+		return s
+	}
+	return how + s + plain
+}
+
+func (t *text) render(r *record) error {
+	if !t.frames && !r.asked() {
+		return nil
+	}
+	w := bufio.NewWriter(t.w)
+	hide := t.hide
+	hide.method = r.method
+	// Frames of the connection alone need no title each.
+	if r.method != "" || r.event != "" || r.stream != 0 || t.last != r.conn {
+		fmt.Fprintf(w, "\n%s\n", t.paint(bold, "# "+r.clock()+r.title()))
+	}
+	t.last = r.conn
+	if r.method != "" || r.event != "" {
+		t.last = nil
+	}
+	for _, n := range r.notes() {
+		fmt.Fprintf(w, "# %s\n", n)
+	}
+	if t.frames {
+		data := r.listData(hide)
+		for i, f := range r.frames {
+			t.parts(w, direction(f.sent), f.offset, listFrame(f, data[i], hide))
+		}
+		return w.Flush()
+	}
+	for _, m := range r.messages() {
+		t.parts(w, direction(m.sent), 0, m.list(r.messageType(m.sent), hide))
+	}
+	return w.Flush()
+}
+
+// clock is when what r shows began; nothing when that is not known.
+func (r *record) clock() string {
+	at := r.begun
+	if len(r.frames) > 0 {
+		at = r.frames[0].time
+	}
+	if at.IsZero() {
+		return ""
+	}
+	return at.Format("15:04:05.000000 ")
+}
+
+const perLine = 16
+
+// bare implements bareRenderer.
+func (t *text) bare(offset int64, parts []part) error {
+	w := bufio.NewWriter(t.w)
+	t.parts(w, "|", offset, parts)
+	return w.Flush()
+}
+
+// direction is an arrow away from the client, or to it.
+func direction(sent bool) string {
+	if sent {
+		return ">"
+	}
+	return "<"
+}
+
+func (t *text) parts(w *bufio.Writer, arrow string, offset int64, parts []part) {
+	color := green
+	if arrow == ">" {
+		color = blue
+	}
+	for _, p := range parts {
+		for from := 0; from < len(p.bytes); from += perLine {
+			b := p.bytes[from:min(from+perLine, len(p.bytes))]
+			hex := fmt.Sprintf("% x", b)
+			if p.hidden {
+				hex = strings.TrimSuffix(strings.Repeat("** ", len(b)), " ")
+			}
+			left := fmt.Sprintf("%s %08x  %s", arrow, offset, hex)
+			offset += int64(len(b))
+			right := ""
+			if from == 0 {
+				right = strings.Repeat(" ", 3*perLine-len(hex)) + "  " + strings.Repeat("  ", p.depth) + t.meaning(p)
+			}
+			w.WriteString(t.paint(color, left))
+			w.WriteString(strings.TrimRight(right, " "))
+			w.WriteByte('\n')
+		}
+	}
+}
+
+func (t *text) meaning(p part) string {
+	s := p.name
+	if p.value != "" && s != "" {
+		s += ": "
+	}
+	s += p.value
+	if p.note != "" && s != "" {
+		s += "  "
+	}
+	return s + t.paint(faint, p.note)
+}

@@ -1,0 +1,266 @@
+package wire_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/wire"
+)
+
+const (
+	putMethod   = pb.KV_Put_FullMethodName
+	rangeMethod = pb.KV_Range_FullMethodName
+)
+
+// calls are the entries of calls, and not what the client asks for itself.
+func calls(t *testing.T, listing string) []entry {
+	t.Helper()
+	return slices.DeleteFunc(entries(t, []byte(listing)), func(e entry) bool { return e.Call == 0 || e.Attempt.Own })
+}
+
+func TestTextOfACall(t *testing.T) {
+	got := onPlainConn(t, wire.Options{Format: wire.Messages}, func(ctx context.Context, cc *grpc.ClientConn) {
+		if _, err := pb.NewKVClient(cc).Put(ctx, &pb.PutRequest{Key: []byte("foo"), Value: []byte("bar")}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	want := `
+# 00:00:00.000000 call 1, /etcdserverpb.KV/Put, attempt 1, to memory, connection 1, stream 1: OK, after 0s
+> 00000000  00 00 00 00 0a                                      message: etcdserverpb.PutRequest, not compressed, length 10
+> 00000005  0a 03 66 6f 6f                                        key: "foo"  @0  1 LEN
+> 0000000a  12 03 62 61 72                                        value: "bar"  @5  2 LEN
+< 00000000  00 00 00 00 12                                      message: etcdserverpb.PutResponse, not compressed, length 18
+< 00000005  0a 10                                                 header: ResponseHeader, 16 bytes  @0  1 LEN
+< 00000007  08 80 80 b8 d2 0f                                       cluster_id: 4199415808 (fa4e0000)  @2  1 VARINT
+< 0000000d  10 81 80 b8 d2 0f                                       member_id: 4199415809 (fa4e0001)  @8  2 VARINT
+< 00000013  18 02                                                   revision: 2  @14  3 VARINT
+< 00000015  20 02                                                   raft_term: 2  @16  4 VARINT
+`
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// Whatever comes at the same time, each attempt's frames are with it, and are all there.
+func TestCallsBesideEachOther(t *testing.T) {
+	got := traced(t, 1, wire.Options{Format: wire.JSON, Secrets: true}, nil, func(ctx context.Context, c *client.Client, _ *fakeetcd.Cluster) {
+		var wg sync.WaitGroup
+		for i := range 50 {
+			wg.Go(func() { put(ctx, t, c, fmt.Sprint("key", i), "v") })
+			wg.Go(func() { put(ctx, t, c, "same", "v") })
+		}
+		wg.Wait()
+	})
+	all := calls(t, got)
+	if len(all) != 100 {
+		t.Errorf("got %d calls, want 100", len(all))
+	}
+	seen := make(map[int]bool)
+	for _, e := range all {
+		if seen[e.Call] || e.Attempt.N != 1 || e.Attempt.Result != "OK" || e.Status != "OK" || len(e.Frames) < 5 {
+			t.Fatalf("got %+v, want a call of its own, with its frames", e)
+		}
+		seen[e.Call] = true
+	}
+	listed(t, []byte(got))
+}
+
+func TestARetryIsAnAttempt(t *testing.T) {
+	got := traced(t, 2, wire.Options{Format: wire.JSON}, nil, func(ctx context.Context, c *client.Client, cluster *fakeetcd.Cluster) {
+		cluster.Member(0).Intercept(func(_ context.Context, m string, _ any, next func() (any, error)) (any, error) {
+			if m == putMethod {
+				return nil, rpctypes.ErrGRPCNoLeader
+			}
+			return next()
+		})
+		put(ctx, t, c, "k", "v")
+	})
+	all := calls(t, got)
+	if len(all) != 2 || all[0].Call != all[1].Call {
+		t.Fatalf("got %+v, want two attempts of a call", all)
+	}
+	second := all[1]
+	if second.Attempt.N != 2 || second.Attempt.Result != "OK" || len(second.Earlier) != 1 || !strings.Contains(second.Earlier[0].Result, "no leader") {
+		t.Errorf("got %+v, want the second attempt, and why the first was not the last", second)
+	}
+	if all[0].Connection == second.Connection {
+		t.Error("both are on the same connection")
+	}
+}
+
+func TestAHedgeIsAnAttempt(t *testing.T) {
+	got := traced(t, 2, wire.Options{Format: wire.JSON}, nil, func(ctx context.Context, c *client.Client, cluster *fakeetcd.Cluster) {
+		cluster.Member(0).Intercept(func(ctx context.Context, m string, req any, next func() (any, error)) (any, error) {
+			if r, ok := req.(*pb.RangeRequest); ok && string(r.Key) == "k" {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return next()
+		})
+		if _, err := pb.NewKVClient(c.Conn()).Range(ctx, &pb.RangeRequest{Key: []byte("k")}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	all := calls(t, got)
+	if len(all) != 2 || all[0].Call != all[1].Call {
+		t.Fatalf("got %+v, want two attempts of a call", all)
+	}
+	i := slices.IndexFunc(all, func(e entry) bool { return e.Attempt.N == 2 })
+	if i < 0 || all[i].Attempt.Result != "OK" || len(all[i].Earlier) != 1 || all[i].Earlier[0].Result != "" {
+		t.Fatalf("got %+v, want a second attempt beside the first", all)
+	}
+	first := all[1-i]
+	last := first.Frames[len(first.Frames)-1]
+	if !strings.HasPrefix(first.Attempt.Result, "Canceled") || last.Type != "RST_STREAM" {
+		t.Errorf("got %+v, want the first attempt, cancelled", first)
+	}
+}
+
+func TestASeveredAttempt(t *testing.T) {
+	got := traced(t, 1, wire.Options{Format: wire.JSON}, nil, func(ctx context.Context, c *client.Client, cluster *fakeetcd.Cluster) {
+		cluster.Member(0).Intercept(func(ctx context.Context, m string, _ any, next func() (any, error)) (any, error) {
+			if m == putMethod {
+				go cluster.Member(0).Kill()
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return next()
+		})
+		_, err := pb.NewKVClient(c.Conn()).Put(ctx, &pb.PutRequest{Key: []byte("k")})
+		if !client.IsAmbiguous(err) {
+			t.Errorf("got %v, want an ambiguous error", err)
+		}
+	})
+	all := calls(t, got)
+	if len(all) != 1 || !strings.HasPrefix(all[0].Attempt.Result, "Unavailable") || all[0].Status != "" || len(all[0].Frames) == 0 {
+		t.Errorf("got %+v, want an attempt that was sent and not answered", all)
+	}
+}
+
+// What never got a connection is an attempt without frames.
+func TestAnUnsentAttempt(t *testing.T) {
+	got := traced(t, 1, wire.Options{Format: wire.Frames}, nil, func(ctx context.Context, c *client.Client, cluster *fakeetcd.Cluster) {
+		cluster.Member(0).Kill()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		if _, err := pb.NewKVClient(c.Conn()).Put(ctx, &pb.PutRequest{Key: []byte("k")}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want the deadline", err)
+		}
+	})
+	if want := "call 1, /etcdserverpb.KV/Put, attempt 1: Canceled"; !strings.Contains(got, want) || !strings.Contains(got, "# nothing of it was sent") {
+		t.Errorf("got\n%s\nwant in it %q", got, want)
+	}
+}
+
+// A stream is shown as it goes on: each message when it has come.
+func TestAStreamIsShownInPieces(t *testing.T) {
+	var out buffer
+	synctest.Test(t, func(t *testing.T) {
+		cluster := fakeetcd.Start(t, 1)
+		tracer := wire.New(&out, wire.Options{Format: wire.Messages})
+		cc := cluster.Conn(t, tracer.DialOptions(insecure.NewCredentials())...)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		w, err := pb.NewWatchClient(cc).Watch(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		step := func(want string, do func() error) {
+			t.Helper()
+			if err := do(); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if got := out.String(); !strings.Contains(got, want) {
+				t.Fatalf("got\n%s\nwant in it %q", got, want)
+			}
+		}
+		receive := func() error { _, err := w.Recv(); return err }
+		step(`create_request: WatchCreateRequest, 3 bytes`, func() error {
+			return w.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: &pb.WatchCreateRequest{Key: []byte("k")}}})
+		})
+		step(`created: true`, receive)
+		step(`value: "first"`, func() error {
+			if _, err := pb.NewKVClient(cc).Put(ctx, &pb.PutRequest{Key: []byte("k"), Value: []byte("first")}); err != nil {
+				return err
+			}
+			return receive()
+		})
+		step(`call 1, /etcdserverpb.Watch/Watch, attempt 1, to memory, connection 1, stream 1: Canceled`, func() error {
+			cancel()
+			_, err := w.Recv()
+			if err == nil {
+				return errors.New("the stream goes on")
+			}
+			return nil
+		})
+	})
+}
+
+// onPlainConn runs test with a connection of gRPC's own that is traced, and returns the
+// trace.
+func onPlainConn(t *testing.T, o wire.Options, test func(ctx context.Context, cc *grpc.ClientConn)) string {
+	t.Helper()
+	var out buffer
+	synctest.Test(t, func(t *testing.T) {
+		tracer := wire.New(&out, o)
+		test(t.Context(), fakeetcd.Start(t, 1).Conn(t, tracer.DialOptions(insecure.NewCredentials())...))
+	})
+	return out.String()
+}
+
+func TestAnyClientConn(t *testing.T) {
+	got := onPlainConn(t, wire.Options{Format: wire.JSON}, func(ctx context.Context, cc *grpc.ClientConn) {
+		if _, err := pb.NewKVClient(cc).Range(ctx, &pb.RangeRequest{Key: []byte("k")}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if all := calls(t, got); len(all) != 1 || all[0].Method != rangeMethod || all[0].Attempt.Result != "OK" {
+		t.Errorf("got %+v, want one call", all)
+	}
+}
+
+func TestCommands(t *testing.T) {
+	for f, want := range map[wire.Format]string{
+		wire.Curl: `curl -sS http://memory/v3/kv/put -d '{"key":"aXQncw==","value":"YmFy"}'
+curl -sS -N http://memory/v3/watch -d '{"create_request":{"key":"aw=="}}'
+`,
+		wire.Grpcurl: `getcd wire protoset | grpcurl -protoset /dev/stdin -plaintext -d '{"key":"aXQncw==","value":"YmFy"}' memory etcdserverpb.KV/Put
+getcd wire protoset | grpcurl -protoset /dev/stdin -plaintext -d '{"create_request":{"key":"aw=="}}' memory etcdserverpb.Watch/Watch
+`,
+	} {
+		got := onPlainConn(t, wire.Options{Format: f}, func(ctx context.Context, cc *grpc.ClientConn) {
+			if _, err := pb.NewKVClient(cc).Put(ctx, &pb.PutRequest{Key: []byte("it's"), Value: []byte("bar")}); err != nil {
+				t.Fatal(err)
+			}
+			w, err := pb.NewWatchClient(cc).Watch(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := w.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: &pb.WatchCreateRequest{Key: []byte("k")}}}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.Recv(); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if got != want {
+			t.Errorf("%s: got\n%s\nwant\n%s", f, got, want)
+		}
+	}
+}
