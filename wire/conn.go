@@ -10,12 +10,12 @@ import (
 // conn is what the tracer knows of one connection. All of it is guarded by the
 // tracer's mutex.
 type conn struct {
-	tracer  *Tracer
-	channel *channel // nil when nothing tells of attempts
-	n       int      // the first connection is 1
-	member  string   // its address
-	host    string   // the name that it was asked for by
-	secure  bool
+	tracer   *Tracer
+	channel  *channel // nil when nothing tells of attempts
+	n        int      // the first connection is 1
+	member   string   // its address
+	host     string   // the name that it was asked for by
+	secure   bool
 	recorded bool // when is not known
 
 	halves  [2]*half

@@ -50,7 +50,7 @@ func FuzzMessage(f *testing.F) {
 
 func FuzzGRPC(f *testing.F) {
 	for _, s := range messages {
-		f.Add("\x00\x00\x00\x00"+string(rune(len(s.bytes)))+s.bytes)
+		f.Add("\x00\x00\x00\x00" + string(rune(len(s.bytes))) + s.bytes)
 	}
 	f.Add("\x01\x7f\xff\xff\xffshort")
 	f.Fuzz(func(t *testing.T, b string) {

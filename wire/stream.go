@@ -12,12 +12,12 @@ import (
 type stream struct {
 	conn   *conn
 	id     uint32
-	method string                         // its :path; empty until that has passed
-	desc   protoreflect.MethodDescriptor  // nil when it is not known
-	halves [2]streamHalf                  // what the client sent, what it received
-	frames []*frame                       // not yet delivered
-	size   int                            // of frames, in the tracer's memory
-	piece  bool                           // frames hold a whole message of a stream that lives on
+	method string                        // its :path; empty until that has passed
+	desc   protoreflect.MethodDescriptor // nil when it is not known
+	halves [2]streamHalf                 // what the client sent, what it received
+	frames []*frame                      // not yet delivered
+	size   int                           // of frames, in the tracer's memory
+	piece  bool                          // frames hold a whole message of a stream that lives on
 	ended  bool
 	broken bool     // by the connection's end
 	call   *attempt // nil until it is known
