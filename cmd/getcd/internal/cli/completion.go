@@ -52,6 +52,7 @@ bash needs the package bash-completion, zsh needs compinit.`,
 // command has.
 func completeGlobalFlags(root *cobra.Command) {
 	complete(root, "write-out", output.Formats()...)
+	complete(root, "trace", traceFormats()...)
 }
 
 // complete has shells complete a flag's value with one of values. The flag must

@@ -63,6 +63,7 @@ func (f *globalFlags) config(endpoints []string, log io.Writer, ask func() (stri
 		DialKeepAliveTimeout: f.keepAliveTimeout,
 		MaxCallSendMsgSize:   f.maxRequestBytes,
 		MaxCallRecvMsgSize:   f.maxRecvBytes,
+		Trace:                f.tracer,
 	}
 	if secure {
 		cfg.TLS = &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: f.insecureSkipVerify}

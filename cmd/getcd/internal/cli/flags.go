@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/getcd/getcd/cmd/getcd/internal/output"
+	"github.com/getcd/getcd/wire"
 )
 
 // globalFlags are the flags that every command has. Names and defaults are
@@ -36,6 +37,11 @@ type globalFlags struct {
 	writeOut string
 	hex      bool
 	debug    bool
+
+	trace        string
+	traceSecrets bool
+	traceHide    []string
+	tracer       *wire.Tracer // made of the three, once for all clients; nil without --trace
 }
 
 func (f *globalFlags) register(fs *pflag.FlagSet) {
@@ -64,6 +70,11 @@ func (f *globalFlags) register(fs *pflag.FlagSet) {
 	fs.StringVarP(&f.writeOut, "write-out", "w", output.FormatSimple, "output format: "+strings.Join(output.Formats(), ", "))
 	fs.BoolVar(&f.hex, "hex", false, "print byte strings in hexadecimal")
 	fs.BoolVar(&f.debug, "debug", false, "log what the client does, and the flags, to stderr")
+
+	fs.StringVar(&f.trace, "trace", "", "show on stderr what the connections carry, as "+formatNames())
+	fs.Lookup("trace").NoOptDefVal = string(wire.Frames)
+	fs.BoolVar(&f.traceSecrets, "trace-secrets", false, "show passwords, tokens and snapshots in the trace")
+	fs.StringSliceVar(&f.traceHide, "trace-hide", nil, "prefixes of keys whose values are hidden in the trace, comma-separated")
 }
 
 // secret names the flags whose values are never shown.

@@ -44,6 +44,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	root := a.root() //nolint:contextcheck // cobra hands the context of ExecuteContext to the commands
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
+	a.flags.closeTrace(ctx)
 	if said, ok := errors.AsType[*exit.Error](err); err != nil && (!ok || said.Err != nil) {
 		say(a.Err, "Error: %v\n", err)
 	}
@@ -93,7 +94,7 @@ finds the members by any URI that the getcd library knows, such as
 		a.memberCommand(), a.endpointCommand(), a.snapshotCommand(),
 		a.lockCommand(), a.electCommand(),
 		a.makeMirrorCommand(), a.checkCommand(), a.completionCommand(),
-		a.demoCommand(), a.versionCommand(), a.optionsCommand(root),
+		a.wireCommand(), a.demoCommand(), a.versionCommand(), a.optionsCommand(root),
 	)
 	completeGlobalFlags(root)
 	hideGlobalFlags(root)

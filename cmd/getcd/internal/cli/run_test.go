@@ -48,6 +48,15 @@ func TestRunWithoutACluster(t *testing.T) {
 		{"get k --cacert=", nil, exit.BadArgs, "", "--cacert"},
 		{"get k --endpoints=etcd://a", nil, exit.BadArgs, "", "etcd"},
 		{"get k --endpoints=a:1", []string{"ETCDCTL_ENDPOINTS=b:1"}, exit.Failure, "", "ETCDCTL_ENDPOINTS is shadowed by the flag --endpoints"},
+		{"get k --trace=xml", nil, exit.BadArgs, "", `bad value "xml" for --trace: want one of frames, messages, curl, grpcurl, json`},
+		{"wire decode --as=dns", nil, exit.BadArgs, "", `bad value "dns" for --as: want one of http2, grpc, message`},
+		{"wire decode --as=message", nil, exit.BadArgs, "", "needs --type"},
+		{"wire decode --as=message --type=Put", nil, exit.BadArgs, "", `unknown message type "Put"`},
+		{"wire decode --as=grpc --from=server", nil, exit.BadArgs, "", "need --as=http2"},
+		{"wire decode --from=server --answers=x", nil, exit.BadArgs, "", "so is the input"},
+		{"wire decode /none", nil, exit.BadArgs, "", "/none"},
+		{"wire decode --input=hex --as=grpc", nil, exit.OK, "", ""},
+		{"wire protoset", nil, exit.OK, "rpc.proto", ""},
 		{"get k --user=root", nil, exit.Failure, "", "no terminal"},
 		{"get k --user=root:hunter2 --endpoints=a:b:c --debug", nil, exit.BadArgs, "", "ETCDCTL_USER=…"},
 	} {
@@ -65,6 +74,21 @@ func TestRunWithoutACluster(t *testing.T) {
 		}
 		if strings.Contains(stderr.String(), "hunter2") {
 			t.Errorf("getcd %s: the password is in stderr: %s", tt.args, &stderr)
+		}
+	}
+}
+
+func TestWireDecode(t *testing.T) {
+	for args, in := range map[string]string{
+		"--as=message --type=etcdserverpb.PutRequest --input=hex": "0a 03 66:6f,6f\n12 03 62 61 72\n",
+		"--as=grpc --type=etcdserverpb.PutRequest":                "\x00\x00\x00\x00\x0a\x0a\x03foo\x12\x03bar",
+		"--from=server --format=frames":                           "\x00\x00\x00\x04\x01\x00\x00\x00\x00",
+	} {
+		var stdout, stderr bytes.Buffer
+		a := &app{Streams: Streams{In: strings.NewReader(in), Out: &stdout, Err: &stderr}}
+		code := a.run(t.Context(), append([]string{"wire", "decode"}, strings.Fields(args)...))
+		if code != exit.OK || !strings.Contains(stdout.String(), `key: "foo"`) && !strings.Contains(stdout.String(), "SETTINGS  stream 0, length 0, ACK") {
+			t.Errorf("getcd wire decode %s: got exit status %d, stdout\n%s\nstderr %s", args, code, &stdout, &stderr)
 		}
 	}
 }

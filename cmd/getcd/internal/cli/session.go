@@ -39,7 +39,10 @@ func (a *app) settings(cmd *cobra.Command) (*settings, error) {
 			}
 		}
 	})
-	return &settings{app: a, flags: &a.flags}, empty
+	if empty != nil {
+		return nil, empty
+	}
+	return &settings{app: a, flags: &a.flags}, a.flags.openTrace(a.Err)
 }
 
 // printer returns the printer for answers of kind k. valueOnly is for get.
