@@ -120,11 +120,16 @@ func (c *Client) Close() error {
 		_ = c.Lease.Close() // they have no way to fail but to be closed already
 		_ = c.Watcher.Close()
 		c.conn.close()
-		c.cfg.flushTrace()
+		if c.cfg.Trace != nil {
+			c.cfg.Trace.Flush(tracePatience)
+		}
 	})
 	drain(c.cfg.Logger, logPatience) // outside of Do: the handler may call Close, and would wait for the end of Do
 	return nil
 }
+
+// tracePatience is how long Close waits for the trace's writer.
+const tracePatience = time.Second
 
 func newConn(cfg Config) (*Conn, error) {
 	d := newDialer(cfg)
@@ -155,16 +160,6 @@ func newConn(cfg Config) (*Conn, error) {
 	}
 	c.cc.Connect()
 	return c, nil
-}
-
-// flushTrace waits for what was seen to be written.
-func (c Config) flushTrace() {
-	if c.Trace == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	_ = c.Trace.Flush(ctx) // whose writer is slower than that loses its end
 }
 
 // WaitReady is as Client.WaitReady.

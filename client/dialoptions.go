@@ -62,7 +62,7 @@ func (c *Conn) dialOptions(cfg Config, policy balancer.Options, secure credentia
 		// with WithDisableRetry. HAProxy says so of requests that were applied. What is
 		// not buffered is not sent again.
 		grpc.WithDefaultCallOptions(grpc.MaxRetryRPCBufferSize(0)),
-		grpc.WithIdleTimeout(0), // the standby is to stay connected
+		grpc.WithIdleTimeout(0),                 // the standby is to stay connected
 		grpc.WithChainUnaryInterceptor(c.begin), // the innermost
 	)
 }

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -93,7 +92,7 @@ func DecodeHTTP2(w io.Writer, o Options, client, server io.Reader) error {
 			t.mu.Lock()
 			c.feedLocked(time.Time{}, i == 0, buf[:n])
 			t.mu.Unlock()
-			_ = t.Flush(context.Background()) // which has no end
+			t.Flush(-1)
 			if errors.Is(err, io.EOF) {
 				break
 			}
@@ -105,7 +104,7 @@ func DecodeHTTP2(w io.Writer, o Options, client, server io.Reader) error {
 	t.mu.Lock()
 	c.endLocked("end of the recording")
 	t.mu.Unlock()
-	_ = t.Flush(context.Background())
+	t.Flush(-1)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.err

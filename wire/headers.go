@@ -22,8 +22,9 @@ const (
 	// a field of the table's size, so that a frame can stand for gigabytes (an HPACK
 	// bomb; RFC 7541, section 7.3).
 	maxFieldText = 64 << 10
-	// maxFieldString is the longest name or value.
-	maxFieldString = 64 << 10
+	// maxFieldString is the longest name or value. Decoding byte by byte takes the square
+	// of it.
+	maxFieldString = 32 << 10
 )
 
 var (

@@ -11,7 +11,7 @@ import (
 )
 
 // lines shows records as JSON, one on a line (https://jsonlines.org). A test of the
-// repository's reads them; so may other programs. What a name means:
+// repository's reads them; so may other programs.
 type lines struct {
 	w    io.Writer
 	hide hider
@@ -77,7 +77,7 @@ func (l *lines) render(r *record) error {
 		out.Connection, out.Member, out.Host, out.TLS = c.n, c.member, c.host, c.secure
 	}
 	if r.call != 0 {
-		a := r.outcome.json()
+		a := r.json()
 		a.Own = r.own
 		out.Attempt = &a
 		for _, o := range r.before {

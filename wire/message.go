@@ -71,8 +71,9 @@ func (l *lister) field(f field, b []byte, n, depth int, short bool) int {
 		l.bad(b, depth, short, k)
 		return 0
 	}
-	v, cut := b[n+k:], false
-	if cut = length > uint64(len(v)); cut && !short {
+	v := b[n+k:]
+	cut := length > uint64(len(v))
+	if cut && !short {
 		l.raw(b, depth, "malformed: field %d has %d bytes by its length, and %d are left", f.num, length, len(v))
 		return 0
 	}

@@ -101,10 +101,9 @@ func (r *record) title() string {
 func (r *record) notes() []string {
 	var out []string
 	for _, o := range r.before {
-		switch {
-		case o.status == "":
+		if o.status == "" {
 			out = append(out, fmt.Sprintf("attempt %d, to %s, is still under way", o.n, o.where()))
-		default:
+		} else {
 			out = append(out, fmt.Sprintf("attempt %d, to %s: %s, after %v", o.n, o.where(), clean(o.status), o.took))
 		}
 	}

@@ -62,6 +62,7 @@ func (s *stream) add(f *frame) {
 		}
 	case http2.FrameRSTStream:
 		s.ended = true // RFC 9113, section 5.1
+	default:
 	}
 	// END_STREAM, a flag of these two types alone (section 6).
 	if (f.header.Type == http2.FrameHeaders || f.header.Type == http2.FrameData) && f.header.Flags.Has(http2.FlagDataEndStream) {

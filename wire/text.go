@@ -1,7 +1,7 @@
 package wire
 
 import (
-	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -47,7 +47,7 @@ func (t *text) render(r *record) error {
 	if !t.frames && !r.asked() {
 		return nil
 	}
-	w := bufio.NewWriter(t.w)
+	w := &bytes.Buffer{}
 	hide := t.hide
 	hide.method = r.method
 	// Frames of the connection alone need no title each.
@@ -66,12 +66,17 @@ func (t *text) render(r *record) error {
 		for i, f := range r.frames {
 			t.parts(w, direction(f.sent), f.offset, listFrame(f, data[i], hide))
 		}
-		return w.Flush()
+		return t.write(w)
 	}
 	for _, m := range r.messages() {
 		t.parts(w, direction(m.sent), 0, m.list(r.messageType(m.sent), hide))
 	}
-	return w.Flush()
+	return t.write(w)
+}
+
+func (t *text) write(b *bytes.Buffer) error {
+	_, err := t.w.Write(b.Bytes())
+	return err
 }
 
 // clock is when what r shows began; nothing when that is not known.
@@ -90,9 +95,9 @@ const perLine = 16
 
 // bare implements bareRenderer.
 func (t *text) bare(offset int64, parts []part) error {
-	w := bufio.NewWriter(t.w)
+	w := &bytes.Buffer{}
 	t.parts(w, "|", offset, parts)
-	return w.Flush()
+	return t.write(w)
 }
 
 // direction is an arrow away from the client, or to it.
@@ -103,7 +108,7 @@ func direction(sent bool) string {
 	return "<"
 }
 
-func (t *text) parts(w *bufio.Writer, arrow string, offset int64, parts []part) {
+func (t *text) parts(w *bytes.Buffer, arrow string, offset int64, parts []part) {
 	color := green
 	if arrow == ">" {
 		color = blue

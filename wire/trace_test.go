@@ -104,7 +104,7 @@ func TestARetryIsAnAttempt(t *testing.T) {
 
 func TestAHedgeIsAnAttempt(t *testing.T) {
 	got := traced(t, 2, wire.Options{Format: wire.JSON}, nil, func(ctx context.Context, c *client.Client, cluster *fakeetcd.Cluster) {
-		cluster.Member(0).Intercept(func(ctx context.Context, m string, req any, next func() (any, error)) (any, error) {
+		cluster.Member(0).Intercept(func(ctx context.Context, _ string, req any, next func() (any, error)) (any, error) {
 			if r, ok := req.(*pb.RangeRequest); ok && string(r.Key) == "k" {
 				<-ctx.Done()
 				return nil, ctx.Err()

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"context"
 	"io"
 	"sync"
 	"time"
@@ -159,21 +158,28 @@ func (t *Tracer) writeAll(idle chan struct{}) {
 	}
 }
 
-// Flush returns when all that was seen so far has been written, or ctx ends, whose
-// error it returns then. What belongs to a call that is under way comes when that has
-// ended. A client of package client does it when it is closed.
-func (t *Tracer) Flush(ctx context.Context) error {
+// Flush returns true when all that was seen so far has been written, and false when
+// patience is over before that; negative patience is never over. What belongs to a call
+// that is under way comes when that has ended. A client of package client flushes its
+// tracer when it is closed, for 1 s.
+func (t *Tracer) Flush(patience time.Duration) bool {
+	var over <-chan time.Time
+	if patience >= 0 {
+		timer := time.NewTimer(patience)
+		defer timer.Stop()
+		over = timer.C
+	}
 	for {
 		t.mu.Lock()
 		idle := t.idle
 		t.mu.Unlock()
 		if idle == nil {
-			return nil
+			return true
 		}
 		select {
 		case <-idle:
-		case <-ctx.Done():
-			return ctx.Err()
+		case <-over:
+			return false
 		}
 	}
 }

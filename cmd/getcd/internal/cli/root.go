@@ -44,7 +44,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	root := a.root() //nolint:contextcheck // cobra hands the context of ExecuteContext to the commands
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
-	a.flags.closeTrace(ctx)
+	a.flags.closeTrace()
 	if said, ok := errors.AsType[*exit.Error](err); err != nil && (!ok || said.Err != nil) {
 		say(a.Err, "Error: %v\n", err)
 	}

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"io"
 	"slices"
 	"strings"
@@ -41,8 +40,8 @@ func (f *globalFlags) traceOptions(format string) wire.Options {
 }
 
 // closeTrace waits for the trace to be written: what takes it from stderr may be slow.
-func (f *globalFlags) closeTrace(ctx context.Context) {
+func (f *globalFlags) closeTrace() {
 	if f.tracer != nil {
-		_ = f.tracer.Flush(ctx) // ends with the run
+		f.tracer.Flush(-1)
 	}
 }
