@@ -49,7 +49,9 @@
 //
 // Without a tracer nothing is looked at, and nothing allocated. With one, each byte is
 // copied and parsed in the goroutines that send and receive it, which never wait for the
-// writer. What waits to be written, or for the end of its call, is bounded by
+// writer: a put of 100 bytes, which allocates 172 times on a client and a server in
+// memory, allocates 883 times with Frames, 529 with Messages, 548 with JSON and 390 with
+// Curl (BenchmarkPut). What waits to be written, or for the end of its call, is bounded by
 // Options.Memory; what does not fit is left out, and the listing says so.
 //
 // # What is hidden
