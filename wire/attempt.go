@@ -106,6 +106,11 @@ func (ch *channel) settleLocked(method string) {
 			}
 		}
 	}
+	ch.pruneLocked()
+}
+
+// pruneLocked forgets connections of which nothing is to be shown any more.
+func (ch *channel) pruneLocked() {
 	ch.conns = slices.DeleteFunc(ch.conns, func(c *conn) bool { return c.closed && len(c.streams) == 0 })
 }
 
@@ -137,6 +142,7 @@ func (ch *channel) leftLocked(c *conn) {
 			ch.unsentLocked(a)
 		}
 	}
+	ch.pruneLocked()
 }
 
 // unsentLocked shows an attempt that did not become a stream.

@@ -108,13 +108,9 @@ func (ch *channel) HandleRPC(ctx context.Context, event stats.RPCStats) {
 	if !ok {
 		return
 	}
-	var sum digest
-	sent, isPayload := event.(*stats.OutPayload)
-	if m, ok := event.(*stats.OutPayload); ok && ch.first(a) {
-		if p, ok := m.Payload.(proto.Message); ok {
-			b, _ := proto.Marshal(p) // gRPC has just done the same
-			sum.write(b)
-		}
+	if sent, ok := event.(*stats.OutPayload); ok {
+		ch.asked(a, sent)
+		return
 	}
 	ch.tracer.mu.Lock()
 	defer ch.tracer.mu.Unlock()
@@ -123,11 +119,6 @@ func (ch *channel) HandleRPC(ctx context.Context, event stats.RPCStats) {
 		if l, ok := e.LocalAddr.(localAddr); ok {
 			a.conn, a.member = l.conn, l.conn.member
 		}
-	case *stats.OutPayload:
-		if a.asked || !isPayload {
-			return
-		}
-		a.asked, a.sum, a.packed = true, sum, sent.CompressedLength != sent.Length
 	case *stats.End:
 		var cause error
 		if b := balancer.FromContext(ctx); b != nil {
@@ -140,11 +131,23 @@ func (ch *channel) HandleRPC(ctx context.Context, event stats.RPCStats) {
 	ch.tellLocked(a)
 }
 
-// first reports whether a's first message is still to come.
-func (ch *channel) first(a *attempt) bool {
+// asked notes what a's first message is.
+func (ch *channel) asked(a *attempt, sent *stats.OutPayload) {
+	ch.tracer.mu.Lock()
+	first := !a.asked
+	ch.tracer.mu.Unlock()
+	if !first { // an attempt's messages come one after the other
+		return
+	}
+	var sum digest
+	if m, ok := sent.Payload.(proto.Message); ok {
+		b, _ := proto.Marshal(m) // gRPC has just done the same
+		sum.write(b)
+	}
 	ch.tracer.mu.Lock()
 	defer ch.tracer.mu.Unlock()
-	return !a.asked
+	a.asked, a.sum, a.packed = true, sum, sent.CompressedLength != sent.Length
+	ch.tellLocked(a)
 }
 
 // TagConn implements stats.Handler.

@@ -36,7 +36,8 @@ func (c *conn) feedLocked(now time.Time, sent bool, p []byte) {
 func (c *conn) frameLocked(f *frame) {
 	s := c.streamLocked(f)
 	size := frameSize(f)
-	kept := c.tracer.reserveLocked(size)
+	// One stream must not take all of the memory from the others.
+	kept := (s == nil || int64(s.size+size) <= c.tracer.memory/2) && c.tracer.reserveLocked(size)
 	if !kept {
 		c.tracer.dropLocked(f)
 	}

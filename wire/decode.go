@@ -29,6 +29,7 @@ func DecodeMessage(w io.Writer, o Options, name string, r io.Reader) error {
 		return fmt.Errorf("wire: the message is larger than Options.Memory, %d bytes", o.memory())
 	}
 	l := &lister{hide: o.hider()}
+	l.hide.method = name
 	l.message(b, d, 0, 0, false)
 	return show.bare(0, l.parts)
 }
@@ -41,6 +42,8 @@ func DecodeGRPC(w io.Writer, o Options, name string, r io.Reader) error {
 	if err != nil {
 		return err
 	}
+	hide := o.hider()
+	hide.method = name
 	for at := int64(0); ; {
 		m := &message{bytes: make([]byte, prefixLen)}
 		n, err := io.ReadFull(r, m.bytes)
@@ -61,7 +64,7 @@ func DecodeGRPC(w io.Writer, o Options, name string, r io.Reader) error {
 		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 			return err
 		}
-		if err := show.bare(at, m.list(d, o.hider())); err != nil {
+		if err := show.bare(at, m.list(d, hide)); err != nil {
 			return err
 		}
 		at += int64(len(m.bytes)) + skipped

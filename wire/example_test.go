@@ -10,20 +10,47 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/internal/fakeetcd"
 	"github.com/getcd/getcd/wire"
 )
 
-// A client of package client is traced with Config.Trace, another connection of gRPC's so.
-func ExampleTracer_DialOptions() {
-	tracer := wire.New(os.Stderr, wire.Options{Format: wire.Messages})
-	cc, err := grpc.NewClient("127.0.0.1:2379", tracer.DialOptions(insecure.NewCredentials())...)
+// One line of its configuration has a client traced.
+func Example() {
+	cluster := fakeetcd.NewCluster(1)
+	defer cluster.Close()
+	c, err := client.New(client.Config{
+		Endpoints:   cluster.Addrs(),
+		Trace:       wire.New(os.Stdout, wire.Options{Format: wire.Curl}),
+		DialOptions: []grpc.DialOption{grpc.WithContextDialer(cluster.Dialer())},
+	})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer cc.Close()
-	_, err = pb.NewKVClient(cc).Put(context.Background(), &pb.PutRequest{Key: []byte("foo"), Value: []byte("bar")})
-	fmt.Println(err)
+	if _, err := c.Put(context.Background(), "foo", "bar"); err != nil {
+		fmt.Println(err)
+	}
+	_ = c.Close() // has no error to return
+	// Output: curl -sS http://memory/v3/kv/put -d '{"key":"Zm9v","value":"YmFy"}'
+}
+
+// Any connection of gRPC's can be traced.
+func ExampleTracer_DialOptions() {
+	cluster := fakeetcd.NewCluster(1)
+	defer cluster.Close()
+	tracer := wire.New(os.Stdout, wire.Options{Format: wire.Curl})
+	cc, err := cluster.Dial(tracer.DialOptions(insecure.NewCredentials())...)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if _, err := pb.NewKVClient(cc).Range(context.Background(), &pb.RangeRequest{Key: []byte("foo")}); err != nil {
+		fmt.Println(err)
+	}
+	_ = cc.Close()
+	tracer.Flush(-1)
+	// Output: curl -sS http://memory/v3/kv/range -d '{"key":"Zm9v"}'
 }
 
 func ExampleDecodeMessage() {

@@ -162,9 +162,6 @@ type framing struct {
 
 const prefixLen = 5
 
-// open reports whether a message has begun and not ended.
-func (m *framing) open() bool { return m.have > 0 }
-
 // feed takes the data of one frame and returns where in them messages begin.
 func (m *framing) feed(data []byte) (starts []int) {
 	m.total += int64(len(data))

@@ -12,7 +12,7 @@ import (
 type hider struct {
 	secrets  bool     // are shown
 	prefixes [][]byte // of keys whose values are hidden
-	method   string   // of the call
+	method   string   // of the call; the messages' type where there is none
 }
 
 const hiddenText = "(hidden)"
@@ -41,7 +41,7 @@ func (h hider) field(f protoreflect.FieldDescriptor) bool {
 // unknown reports whether bytes that are not understood are hidden, since they may be
 // such values.
 func (h hider) unknown() bool {
-	return len(h.prefixes) > 0 || !h.secrets && (strings.HasPrefix(h.method, "/etcdserverpb.Auth/") || h.method == "/etcdserverpb.Maintenance/Snapshot")
+	return len(h.prefixes) > 0 || !h.secrets && (strings.Contains(h.method, "etcdserverpb.Auth") || strings.Contains(h.method, "Snapshot"))
 }
 
 // value reports whether the values in message b are those of a key that the user hides.

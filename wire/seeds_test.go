@@ -97,7 +97,7 @@ func ask(path string, withPrefix int, message string) string {
 	must(f.WriteSettings())
 	writeHeaders(f, false, ":method", "POST", ":scheme", "http", ":path", path, "te", "trailers", "token", "hunter2")
 	if withPrefix == 1 {
-		message = "\x00" + string(binary.BigEndian.AppendUint32(nil, uint32(len(message)))) + message
+		message = framed(message)
 	}
 	for len(message) > 16384 {
 		must(f.WriteData(1, false, []byte(message[:16384])))
@@ -107,12 +107,17 @@ func ask(path string, withPrefix int, message string) string {
 	return b.String()
 }
 
+// framed is a message behind gRPC's prefix.
+func framed(message string) string {
+	return "\x00" + string(binary.BigEndian.AppendUint32(nil, uint32(len(message)))) + message
+}
+
 func answer(stream uint32, message string) string {
 	var b bytes.Buffer
 	f := http2.NewFramer(&b, nil)
 	must(f.WriteSettings(http2.Setting{ID: http2.SettingMaxFrameSize, Val: 16384}))
 	writeHeaders(f, false, ":status", "200")
-	must(f.WriteData(stream, false, []byte("\x00"+string(binary.BigEndian.AppendUint32(nil, uint32(len(message))))+message)))
+	must(f.WriteData(stream, false, []byte(framed(message))))
 	writeHeaders(f, true, "grpc-status", "0")
 	return b.String()
 }

@@ -30,6 +30,9 @@ type streamHalf struct {
 	lost  bool // a frame was not understood: where messages begin is not known any more
 }
 
+// within reports whether a message has begun and not ended.
+func (h *streamHalf) within() bool { return h.have > 0 && !h.lost }
+
 func side(sent bool) int {
 	if sent {
 		return 0
@@ -87,7 +90,7 @@ func (s *stream) learn(f *frame) {
 // ready reports whether the stream's frames make something to show: all of a call, or
 // whole messages of a stream that lives on.
 func (s *stream) ready() bool {
-	return s.ended || s.streams() && s.piece && !s.halves[0].open() && !s.halves[1].open()
+	return s.ended || s.streams() && s.piece && !s.halves[0].within() && !s.halves[1].within()
 }
 
 // codeName is the name of a code in decimal (gRPC, "Status codes").
