@@ -3,6 +3,7 @@ package integration_test
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -71,9 +72,13 @@ func lacking(tb testing.TB, c *cluster.Cluster, version string, err error) {
 	}
 }
 
-// dial connects a client for the test, and waits until it is ready.
+// dial connects a client for the test, and waits until it is ready. With the environment
+// variable GETCD_CHECK_WIRE set its traffic is decoded, and all of it has to be understood.
 func dial(tb testing.TB, cfg client.Config) *client.Client {
 	tb.Helper()
+	if os.Getenv("GETCD_CHECK_WIRE") != "" && cfg.Trace == nil {
+		cfg.Trace = checkedTrace(tb)
+	}
 	c, err := client.Dial(timeout(tb), cfg)
 	if err != nil {
 		tb.Fatal(err)

@@ -38,7 +38,7 @@ const maxAttempts = 32
 // mayBe reports whether a and s may be the same, as far as it is known.
 func (a *attempt) mayBe(s *stream) bool {
 	switch {
-	case a.stream != nil || a.method != s.method || a.conn != nil && a.conn != s.conn:
+	case a.stream != nil || s.past || a.method != s.method || a.conn != nil && a.conn != s.conn:
 		return false
 	case !a.asked || a.packed || s.halves[0].whole == 0:
 		return true

@@ -20,6 +20,7 @@ type conn struct {
 
 	halves  [2]*half
 	streams map[uint32]*stream
+	past    []*stream // those of streams that have ended, the latest last
 	closed  bool
 	unsent  int // bytes that were shown and could not be written
 }
@@ -53,15 +54,15 @@ func (c *conn) frameLocked(f *frame) {
 	} else {
 		s.frames = s.frames[:len(s.frames)-1] // what follows is understood all the same
 	}
-	if c.channel != nil && s.call == nil {
+	if c.channel != nil && s.call == nil && !s.past {
 		c.channel.bindLocked(s)
 	}
 	c.settleLocked(s)
 }
 
 // streamLocked returns the stream that a frame belongs to; nil for the connection's
-// own (RFC 9113, section 5.1.1), for those of a stream that has ended, and for those
-// that the tracer has no memory for.
+// own (RFC 9113, section 5.1.1), for those of a stream that has ended long ago, and for
+// those that the tracer has no memory for.
 func (c *conn) streamLocked(f *frame) *stream {
 	if f.kind != framed || f.header.StreamID == 0 || f.length < frameHeaderLen {
 		return nil
@@ -105,17 +106,36 @@ func (c *conn) awaitsLocked(s *stream) bool {
 func (c *conn) flushLocked(s *stream) {
 	r := &record{
 		conn: c, frames: s.frames, size: s.size,
-		stream: s.id, method: s.method, desc: s.desc, status: s.status, broken: s.broken, last: s.ended,
+		stream: s.id, method: s.method, desc: s.desc, status: s.status, broken: s.broken, last: s.ended, late: s.past,
 	}
 	if s.call != nil {
 		r.tellLocked(s.call)
 	}
 	s.frames, s.size, s.piece = nil, 0, false
-	if r.last {
-		delete(c.streams, s.id)
+	if s.ended && !s.past {
+		c.retireLocked(s)
 	}
-	if len(r.frames) > 0 || r.last {
+	if len(r.frames) > 0 || !r.late {
 		c.tracer.deliverLocked(r)
+	}
+}
+
+// maxPast is of how many streams that have ended late frames are understood.
+const maxPast = 64
+
+// retireLocked keeps a stream that has ended for a while: when the client has cancelled
+// it, the server's answer may be on its way (RFC 9113, section 5.1, "closed").
+func (c *conn) retireLocked(s *stream) {
+	s.past = true
+	if c.closed {
+		delete(c.streams, s.id)
+		return
+	}
+	c.past = append(c.past, s)
+	if len(c.past) > maxPast {
+		c.flushLocked(c.past[0])
+		delete(c.streams, c.past[0].id)
+		c.past = c.past[1:]
 	}
 }
 
@@ -132,6 +152,11 @@ func (c *conn) endLocked(event string) {
 	}
 	c.closed = true
 	for _, s := range c.sortedLocked() {
+		if s.past {
+			c.flushLocked(s)
+			delete(c.streams, s.id)
+			continue
+		}
 		s.ended, s.broken = true, !s.ended
 		c.settleLocked(s)
 	}

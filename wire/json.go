@@ -29,7 +29,8 @@ type jsonRecord struct {
 	Attempt    *jsonAttempt  `json:"attempt,omitempty"`
 	Earlier    []jsonAttempt `json:"earlier_attempts,omitempty"`
 	Status     string        `json:"grpc_status,omitempty"` // as the trailers have it
-	Last       bool          `json:"last,omitempty"`        // nothing follows on the stream
+	Last       bool          `json:"last,omitempty"`        // the stream has ended
+	Late       bool          `json:"late,omitempty"`        // and this came after that
 	Frames     []jsonFrame   `json:"frames,omitempty"`
 	Dropped    *jsonDropped  `json:"dropped,omitempty"` // before this record
 }
@@ -71,7 +72,7 @@ func (l *lines) render(r *record) error {
 	hide := l.hide
 	hide.method = r.method
 	out := jsonRecord{
-		Event: r.event, Stream: r.stream, Method: r.method, Call: r.call, Status: r.status, Last: r.last,
+		Event: r.event, Stream: r.stream, Method: r.method, Call: r.call, Status: r.status, Last: r.last, Late: r.late,
 	}
 	if c := r.conn; c != nil {
 		out.Connection, out.Member, out.Host, out.TLS = c.n, c.member, c.host, c.secure

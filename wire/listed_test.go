@@ -16,6 +16,7 @@ type entry struct {
 	Method     string
 	Event      string
 	Call       int
+	Late       bool
 	Status     string `json:"grpc_status"`
 	Attempt    struct {
 		N      int

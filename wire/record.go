@@ -21,7 +21,8 @@ type record struct {
 	desc   protoreflect.MethodDescriptor
 	status string // from the trailers
 	broken bool   // the connection's end has ended it
-	last   bool   // nothing follows on this stream
+	last   bool   // the stream has ended
+	late   bool   // and the frames came after that
 
 	// Which attempt of which call it is; call is 0 when that is not known.
 	call   int

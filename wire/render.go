@@ -107,6 +107,9 @@ func (r *record) notes() []string {
 			out = append(out, fmt.Sprintf("attempt %d, to %s: %s, after %v", o.n, o.where(), clean(o.status), o.took))
 		}
 	}
+	if r.late {
+		out = append(out, "this came after the call had ended")
+	}
 	if r.call != 0 && r.stream == 0 {
 		out = append(out, "nothing of it was sent")
 	}

@@ -19,6 +19,7 @@ type stream struct {
 	size   int                           // of frames, in the tracer's memory
 	piece  bool                          // frames hold a whole message of a stream that lives on
 	ended  bool
+	past   bool     // it has ended, and was shown
 	broken bool     // by the connection's end
 	call   *attempt // nil until it is known
 	status string   // from the trailers
@@ -90,7 +91,11 @@ func (s *stream) learn(f *frame) {
 // ready reports whether the stream's frames make something to show: all of a call, or
 // whole messages of a stream that lives on.
 func (s *stream) ready() bool {
-	return s.ended || s.streams() && s.piece && !s.halves[0].within() && !s.halves[1].within()
+	within := s.halves[0].within() || s.halves[1].within()
+	if s.past {
+		return len(s.frames) > 0 && !within
+	}
+	return s.ended || s.streams() && s.piece && !within
 }
 
 // codeName is the name of a code in decimal (gRPC, "Status codes").

@@ -1,6 +1,7 @@
 package wire_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"golang.org/x/net/http2"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -29,7 +31,7 @@ const (
 // calls are the entries of calls, and not what the client asks for itself.
 func calls(t *testing.T, listing string) []entry {
 	t.Helper()
-	return slices.DeleteFunc(entries(t, []byte(listing)), func(e entry) bool { return e.Call == 0 || e.Attempt.Own })
+	return slices.DeleteFunc(entries(t, []byte(listing)), func(e entry) bool { return e.Call == 0 || e.Attempt.Own || e.Late })
 }
 
 func TestTextOfACall(t *testing.T) {
@@ -148,6 +150,21 @@ func TestASeveredAttempt(t *testing.T) {
 	all := calls(t, got)
 	if len(all) != 1 || !strings.HasPrefix(all[0].Attempt.Result, "Unavailable") || all[0].Status != "" || len(all[0].Frames) == 0 {
 		t.Errorf("got %+v, want an attempt that was sent and not answered", all)
+	}
+}
+
+// What a server sends for a call that was cancelled meanwhile is understood all the same.
+func TestALateAnswer(t *testing.T) {
+	var b bytes.Buffer
+	b.WriteString(ask(rangeMethod, 1, ""))
+	must(http2.NewFramer(&b, nil).WriteRSTStream(1, http2.ErrCodeCancel))
+	var out bytes.Buffer
+	err := wire.DecodeHTTP2(&out, wire.Options{}, &b, strings.NewReader(answer(1, encode(&pb.RangeResponse{Count: 7}))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := out.String(); !strings.Contains(got, "# this came after the call had ended") || !strings.Contains(got, "count: 7") {
+		t.Errorf("got\n%s", got)
 	}
 }
 

@@ -1,0 +1,75 @@
+package integration_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/getcd/getcd/wire"
+)
+
+// checkedTrace fails the test when a client's traffic has what the tracer does not
+// understand.
+func checkedTrace(tb testing.TB) *wire.Tracer {
+	tb.Helper()
+	c := &wireCheck{}
+	tb.Cleanup(func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		tb.Logf("decoded %d frames and %d messages; %d frames were left out", c.frames, c.messages, c.dropped)
+		for _, p := range c.problems {
+			tb.Error(p)
+		}
+	})
+	return wire.New(c, wire.Options{Format: wire.JSON, Secrets: true, Memory: 256 << 20})
+}
+
+// wireCheck reads a trace in JSON.
+type wireCheck struct {
+	mu                        sync.Mutex
+	frames, messages, dropped int
+	problems                  []string
+}
+
+// Write gets a line.
+func (c *wireCheck) Write(line []byte) (int, error) {
+	var r struct {
+		Method string
+		Frames []struct {
+			Type, Error string
+			Parts       []struct{ Name, Value, Note string }
+		}
+		Dropped struct{ Frames int }
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := json.Unmarshal(line, &r); err != nil {
+		c.problem("%v in %.200s", err, line)
+	}
+	c.dropped += r.Dropped.Frames
+	for _, f := range r.Frames {
+		c.frames++
+		if f.Error != "" || f.Type == "no HTTP/2" || strings.HasPrefix(f.Type, "UNKNOWN") {
+			c.problem("%s: a frame of type %s: %s", r.Method, f.Type, f.Error)
+		}
+		for _, p := range f.Parts {
+			if p.Name == "message" && p.Note == "" {
+				c.messages++
+			}
+			// A frame that the connection's end has cut off is no less understood.
+			bad := strings.HasPrefix(p.Note, "malformed") || strings.HasPrefix(p.Note, "not decoded") && !strings.Contains(p.Note, "is here")
+			if bad || p.Name == "unknown field" {
+				c.problem("%s: %s %s %s", r.Method, p.Name, p.Value, p.Note)
+			}
+		}
+	}
+	return len(line), nil
+}
+
+func (c *wireCheck) problem(format string, args ...any) {
+	if len(c.problems) < 10 {
+		c.problems = append(c.problems, fmt.Sprintf(format, args...))
+	}
+}
