@@ -67,7 +67,8 @@ func (r *record) tellLocked(a *attempt) {
 
 // endLocked notes how the RPC ended. cause is why the policy has cancelled it.
 func (a *attempt) endLocked(now time.Time, err, cause error) {
-	a.done, a.took = true, now.Sub(a.begun).Round(time.Microsecond)
+	a.done, a.took = true, now.Sub(a.begun)
+	a.took -= a.took % time.Microsecond
 	s := status.Convert(err)
 	a.status = s.Code().String()
 	if err != nil {
