@@ -68,5 +68,15 @@ func FuzzHTTP2(f *testing.F) {
 		decodeAll(t, wire.Formats(), func(w io.Writer, o wire.Options) error {
 			return wire.DecodeHTTP2(w, o, bytes.NewReader(client), bytes.NewReader(server))
 		})
+		// Whatever it is, all of it is listed.
+		var out bytes.Buffer
+		if err := wire.DecodeHTTP2(&out, wire.Options{Format: wire.JSON, Secrets: true}, bytes.NewReader(client), bytes.NewReader(server)); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range listed(t, out.Bytes()) {
+			if c.client != string(client) || c.server != string(server) {
+				t.Errorf("the listing's bytes are\n%q\n%q, want\n%q\n%q", c.client, c.server, client, server)
+			}
+		}
 	})
 }
