@@ -76,6 +76,10 @@ type Attempt struct {
 	// bytes had come in on the connection when Arriving was asked last.
 	start, late int64
 	received    atomic.Uint64
+
+	// Of a transport without the policy: see outside.go.
+	outside atomic.Pointer[string] // the endpoint
+	arrived atomic.Uint64          // bytes of the answer
 }
 
 // Endpoint names the endpoint that the RPC was last sent to, for Avoid; empty when none
@@ -84,7 +88,7 @@ func (a *Attempt) Endpoint() string {
 	if c := a.picked.Load(); c != nil {
 		return c.member.name
 	}
-	return ""
+	return a.outsider()
 }
 
 // Begin says that the RPC has come to gRPC with this Attempt in its context.
@@ -100,7 +104,7 @@ func (a *Attempt) Address() string {
 	if c := a.picked.Load(); c != nil {
 		return c.member.addr.Addr
 	}
-	return ""
+	return a.outsider()
 }
 
 // Sent reports whether the request may have left this process. False means that
@@ -161,11 +165,10 @@ func (a *Attempt) GivenUp() error {
 // Arriving reports whether bytes have come in on the RPC's connection since it was
 // asked last, or since the pick, that may be those of an answer.
 func (a *Attempt) Arriving() bool {
-	c := a.picked.Load()
-	if c == nil {
-		return false
+	now := a.arrived.Load()
+	if c := a.picked.Load(); c != nil {
+		now = c.link.wire.received.Load()
 	}
-	now := c.link.wire.received.Load()
 	return now-a.received.Swap(now) >= arriving
 }
 
@@ -182,6 +185,7 @@ func (a *Attempt) Reset() {
 	a.heard.Store(false)
 	a.forsaken.Store(false)
 	a.givenUp.Store(nil)
+	a.outside.Store(nil)
 }
 
 // Observe records what the picked endpoint has told in a response's header: the

@@ -110,7 +110,7 @@ func (p *policy) prove(m *member, l *link) {
 		switch {
 		case err == nil:
 			p.serves(m, l, start)
-		case cantServe(err):
+		case CantServe(err):
 			p.demote(m, start, err)
 		}
 		if p.proved(m, l, err == nil) {

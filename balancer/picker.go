@@ -129,17 +129,17 @@ func (p *policy) done(c *connection, a *Attempt, start time.Time, info balancer.
 		p.emptied(c.link)
 	}
 	switch {
-	case info.Err != nil && cantServe(info.Err):
+	case info.Err != nil && CantServe(info.Err):
 		p.demote(c.member, start, info.Err)
 	case served && (c.member.shunned.Load() || p.holding.Load()):
 		p.serves(c.member, c.link, start)
 	}
 }
 
-// cantServe reports whether err is the answer of a member that can't serve now,
+// CantServe reports whether err is the answer of a member that can't serve now,
 // whatever the request: etcd gives these before it looks at the request. They
 // are told by their texts, since some reach the client with another code.
-func cantServe(err error) bool {
+func CantServe(err error) bool {
 	switch status.Convert(err).Message() {
 	case noLeader, learner, notCapable:
 		return true

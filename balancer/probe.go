@@ -186,7 +186,7 @@ func (l *link) readProbe(ctx context.Context) error {
 // above all, which etcd looks at when it has read (server/etcdserver/v3_server.go,
 // Range). The refusal is told by its text, since proxies change its code.
 func proves(err error) bool {
-	if cantServe(err) {
+	if CantServe(err) {
 		return false
 	}
 	code := status.Code(err)

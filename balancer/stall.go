@@ -380,7 +380,7 @@ func (p *policy) ask(l *link) {
 		l.owe(a)
 	case !l.wire.failed.Load():
 		l.hear(start, false)
-		if cantServe(err) {
+		if CantServe(err) {
 			p.demote(l.member, start, err)
 		}
 	}
