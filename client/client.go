@@ -132,25 +132,15 @@ func (c *Client) Close() error {
 const tracePatience = time.Second
 
 func newConn(cfg Config) (*Conn, error) {
-	d := newDialer(cfg)
-	cfg.Resolver.Proxied = d.proxied
-	r, err := resolver.New(cfg.Endpoints, cfg.Resolver)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkDialOptions(cfg.DialOptions); err != nil {
-		return nil, err
-	}
-	c := &Conn{dialer: d, resolver: r, table: balancer.NewTable(), none: newCredential(""), turns: newTurns()}
+	c := &Conn{dialer: newDialer(cfg), table: balancer.NewTable(), none: newCredential(""), turns: newTurns()}
 	policy := cfg.policy()
-	policy.Table = c.table
 	c.hedges.budget.parts.Store(maxHedges * callsPerHedge)
-	secure := cfg.TLS
-	if secure == nil {
-		secure = &tls.Config{MinVersion: tls.VersionTLS12}
+	connect := c.newGRPC
+	if cfg.overGateway() {
+		connect = c.newGateway
 	}
-	c.cc, err = grpc.NewClient(resolver.Target, c.dialOptions(cfg, policy, newTransport(secure, cfg))...)
-	if err != nil {
+	policy.Table = c.table
+	if err := connect(cfg, policy); err != nil {
 		return nil, err
 	}
 	if cfg.Username != "" {
@@ -158,8 +148,30 @@ func newConn(cfg Config) (*Conn, error) {
 	} else {
 		c.auth = newAuthenticator(cfg.Token, nil)
 	}
-	c.cc.Connect()
 	return c, nil
+}
+
+// newGRPC makes the gRPC connection of c.
+func (c *Conn) newGRPC(cfg Config, policy balancer.Options) error {
+	cfg.Resolver.Proxied = c.dialer.proxied
+	r, err := resolver.New(cfg.Endpoints, cfg.Resolver)
+	if err != nil {
+		return err
+	}
+	if err := checkDialOptions(cfg.DialOptions); err != nil {
+		return err
+	}
+	secure := cfg.TLS
+	if secure == nil {
+		secure = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	cc, err := grpc.NewClient(resolver.Target, c.dialOptions(cfg, r, policy, newTransport(secure, cfg))...)
+	if err != nil {
+		return err
+	}
+	c.cc, c.resolver = cc, r
+	cc.Connect()
+	return nil
 }
 
 // WaitReady is as Client.WaitReady.
@@ -167,8 +179,9 @@ func (c *Conn) WaitReady(ctx context.Context) error {
 	if err := misuse(ctx, nil); err != nil {
 		return (&try{conn: c, method: "WaitReady"}).refused(err)
 	}
-	for {
-		s := c.cc.GetState()
+	cc, overGRPC := c.cc.(*grpc.ClientConn)
+	for overGRPC {
+		s := cc.GetState()
 		if s == connectivity.Ready {
 			break
 		}
@@ -176,13 +189,16 @@ func (c *Conn) WaitReady(ctx context.Context) error {
 		if c.closed.Load() || s == connectivity.Shutdown {
 			return t.failed(ErrClosed)
 		}
-		if !c.cc.WaitForStateChange(ctx, s) {
+		if !cc.WaitForStateChange(ctx, s) {
 			return t.failed(ctx.Err())
 		}
 	}
 	t := try{conn: c, ctx: ctx, method: "WaitReady"}
 	if _, err := t.credential(); err != nil {
 		return t.failed(err)
+	}
+	if !overGRPC {
+		return t.answers()
 	}
 	return nil
 }

@@ -42,9 +42,9 @@ import (
 // use.
 type Conn struct {
 	// Read-only after New.
-	cc       *grpc.ClientConn
+	cc       channel
 	dialer   dialer
-	resolver *resolver.Resolver
+	resolver addresses
 	table    *balancer.Table
 	auth     *authenticator
 	none     *credential // for Authenticate itself

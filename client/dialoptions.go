@@ -24,9 +24,9 @@ import (
 // dialOptions are grpc's options: the user's in the midst of the client's own, of
 // which those that others can't replace come where they count. grpc takes the first
 // resolver of a scheme, and the last value of anything else.
-func (c *Conn) dialOptions(cfg Config, policy balancer.Options, secure credentials.TransportCredentials) []grpc.DialOption {
+func (c *Conn) dialOptions(cfg Config, r *resolver.Resolver, policy balancer.Options, secure credentials.TransportCredentials) []grpc.DialOption {
 	opts := []grpc.DialOption{
-		grpc.WithResolvers(builder{c.resolver, policy}),
+		grpc.WithResolvers(builder{r, policy}),
 		grpc.WithContextDialer(c.dialer.dial),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			// When to dial again is the balancer's business; it uses each of

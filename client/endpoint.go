@@ -17,7 +17,10 @@ import (
 // its own.
 func (c *Client) dialEndpoint(_ context.Context, endpoint string) (grpc.ClientConnInterface, func() error, error) {
 	cfg := c.cfg
-	cfg.Endpoints, cfg.OneMember, cfg.Routing = []string{endpoint}, true, balancer.Routing{}
+	cfg.OneMember, cfg.Routing = true, balancer.Routing{}
+	if cfg.Endpoints = []string{endpoint}; c.cfg.overGateway() {
+		cfg.Endpoints[0] = viaGateway(endpoint, cfg.TLS)
+	}
 	known := c.conn.resolver.Addresses()
 	// An endpoint as Endpoints tells it does not say how it is secured.
 	i := slices.IndexFunc(known, func(a resolver.Address) bool { return a.String() == endpoint })

@@ -1,0 +1,140 @@
+package client
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+
+	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/gateway"
+	"github.com/getcd/getcd/resolver"
+)
+
+// Endpoints of the JSON gateway take the place of gRPC's connection, resolver and policy:
+// package gateway makes the attempts, Conn decides about them as ever.
+
+// gateways adapts the addresses of package gateway, which are never resolved.
+type gateways struct{ *gateway.Conn }
+
+func (g gateways) SetEndpoints(endpoints []string) error {
+	if err := allGateways(endpoints); err != nil {
+		return err
+	}
+	return g.Conn.SetEndpoints(endpoints...)
+}
+
+func (gateways) Errors() []error               { return nil }
+func (gateways) Addresses() []resolver.Address { return nil }
+func (gateways) Resolutions() uint64           { return 0 }
+
+// overGateway reports whether the endpoints ask for the JSON gateway.
+func (c Config) overGateway() bool { return slices.ContainsFunc(c.Endpoints, gateway.IsEndpoint) }
+
+func allGateways(endpoints []string) error {
+	for _, e := range endpoints {
+		if !gateway.IsEndpoint(e) {
+			return fmt.Errorf("client: Config.Endpoints has gateways (gateway+http, gateway+https) and %q, which is spoken to over gRPC: a client uses one or the other", e)
+		}
+	}
+	return nil
+}
+
+// checkGateway returns what of c has no meaning over the JSON gateway.
+func (c Config) checkGateway() error {
+	errs := []error{allGateways(c.Endpoints)}
+	bad := func(field, instead string) {
+		errs = append(errs, fmt.Errorf("client: Config.%s has no meaning with a gateway as the endpoint: %s", field, instead))
+	}
+	if len(c.DialOptions) > 0 {
+		bad("DialOptions", "they are gRPC's")
+	}
+	if c.Routing.SpreadReads || c.Routing.WritesToLeader || c.Routing.Prefer != nil {
+		bad("Routing", "all requests go to one endpoint until that fails")
+	}
+	if c.Trace != nil {
+		bad("Trace", "it shows what gRPC's connections carry")
+	}
+	if c.ClusterID != 0 {
+		bad("ClusterID", "who is behind it is told by the answer alone")
+	}
+	if c.TLS != nil {
+		for _, e := range c.Endpoints {
+			if len(e) > len(plainGateway) && strings.EqualFold(e[:len(plainGateway)], plainGateway) {
+				errs = append(errs, fmt.Errorf("client: Config.TLS is set, and the endpoint %q is plain: write gateway+https", e))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+const plainGateway = "gateway+http://"
+
+// newGateway makes the transport of c, for a Config that asks for it.
+func (c *Conn) newGateway(cfg Config, policy balancer.Options) error {
+	if err := cfg.checkGateway(); err != nil {
+		return err
+	}
+	secure := cfg.TLS
+	if cfg.certificates != nil {
+		secure = cfg.certificates.config(secure) // once: net/http keeps what it begins with
+	}
+	g, err := gateway.New(cfg.Endpoints, gateway.Options{
+		TLS:                secure,
+		MaxCallSendMsgSize: cfg.MaxCallSendMsgSize,
+		MaxCallRecvMsgSize: cfg.MaxCallRecvMsgSize,
+		PingInterval:       cfg.DialKeepAliveTime,
+		PingTimeout:        cfg.DialKeepAliveTimeout,
+		KeepOrder:          cfg.Resolver.KeepOrder,
+		Table:              policy.Table,
+	})
+	if err != nil {
+		return err
+	}
+	c.cc, c.resolver = g, gateways{g}
+	return nil
+}
+
+// answers waits until a gateway answers, whatever it is: there is no connection to wait for.
+func (t *try) answers() error {
+	err := t.conn.Invoke(t.ctx, pb.Maintenance_Status_FullMethodName, &pb.StatusRequest{}, &pb.StatusResponse{})
+	if err == nil || etcdsOwn(err) {
+		return nil
+	}
+	if e, ok := errors.AsType[*Error](err); ok {
+		t.attempts, err = e.Attempts, e.Err
+	}
+	return t.refused(err)
+}
+
+// viaGateway is the URI of a member that is known by one for gRPC, such as the URL that a
+// member list has.
+func viaGateway(endpoint string, secure *tls.Config) string {
+	switch {
+	case gateway.IsEndpoint(endpoint):
+		return endpoint
+	case strings.Contains(endpoint, "://"):
+		return "gateway+" + endpoint
+	case secure != nil:
+		return "gateway+https://" + endpoint
+	}
+	return plainGateway + endpoint
+}
+
+// channel is what carries the attempts: a *grpc.ClientConn or a *gateway.Conn.
+type channel interface {
+	grpc.ClientConnInterface
+	Close() error
+}
+
+// addresses is where they lead to.
+type addresses interface {
+	SetEndpoints(endpoints []string) error
+	Errors() []error
+	Addresses() []resolver.Address
+	Resolutions() uint64
+}

@@ -1,0 +1,308 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/getcd/getcd/balancer"
+)
+
+// exchange is one HTTP request and its answer.
+type exchange struct {
+	conn    *Conn
+	ctx     context.Context //nolint:containedctx // an exchange lives within one call
+	route   *route
+	body    []byte
+	opts    callOptions
+	attempt *balancer.Attempt // nil when nobody steers
+	ep      *endpoint
+	began   time.Time
+	sent    atomic.Bool // a part of the body may have left this process
+	heard   atomic.Bool
+	foreign bool // the answer is none of a gateway's
+}
+
+func (c *Conn) newExchange(ctx context.Context, r *route, body []byte, o callOptions) *exchange {
+	return &exchange{conn: c, ctx: ctx, route: r, body: body, opts: o, attempt: balancer.FromContext(ctx), began: time.Now()}
+}
+
+// pick chooses the endpoint.
+func (x *exchange) pick() error {
+	if x.ep = x.conn.pick(x.attempt); x.ep == nil {
+		return status.Error(codes.Unavailable, "gateway: there is no other endpoint")
+	}
+	x.attempt.Pick(x.ep.name)
+	return nil
+}
+
+// unary sends the request and takes the whole answer.
+func (x *exchange) unary(reply any) error {
+	m, ok := reply.(proto.Message)
+	if !ok {
+		return status.Errorf(codes.Internal, "gateway: %T is no protobuf message", reply)
+	}
+	if err := x.pick(); err != nil {
+		return err
+	}
+	resp, err := x.do()
+	if err == nil {
+		err = x.take(resp, m)
+	}
+	return x.settle(err, m)
+}
+
+func (x *exchange) take(resp *http.Response, m proto.Message) error {
+	defer resp.Body.Close()
+	limit := maxText(x.opts.maxRecv)
+	text, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	switch {
+	case err != nil:
+		return x.broken(err)
+	case int64(len(text)) > limit:
+		return tooLarge(text, x.opts.maxRecv)
+	}
+	for _, md := range x.opts.trailers {
+		*md = received(resp.Trailer, "Grpc-Trailer-")
+	}
+	if resp.StatusCode != http.StatusOK {
+		return x.failure(resp, text)
+	}
+	if !decodeAnswer(text, m) {
+		return x.notJSON(resp, text)
+	}
+	if len(text) > x.opts.maxRecv && proto.Size(m) > x.opts.maxRecv {
+		return tooLarge(text, x.opts.maxRecv)
+	}
+	return nil
+}
+
+func tooLarge(text []byte, limit int) error {
+	return status.Errorf(codes.ResourceExhausted, "grpc: received message larger than max (%d bytes of JSON vs. %d)", len(text), limit)
+}
+
+// settle draws the conclusions for the endpoint.
+func (x *exchange) settle(err error, m proto.Message) error {
+	// A context that ends an RPC which should have been answered says something too.
+	const late = 50 * time.Millisecond
+	waits := x.attempt != nil && !x.attempt.Measure
+	switch silent := !x.heard.Load() && time.Since(x.began) >= late; {
+	case err == nil:
+		var member uint64
+		if r, ok := m.(interface{ GetHeader() *pb.ResponseHeader }); ok {
+			member = r.GetHeader().GetMemberId()
+		}
+		x.conn.served(x.ep, member)
+	case x.ctx.Err() != nil:
+		if silent && !waits && !closing(x.ctx) {
+			x.conn.failed(x.ep, err)
+		}
+	case x.foreign, status.Code(err) == codes.Unavailable, balancer.CantServe(err):
+		x.conn.failed(x.ep, err)
+	default: // it has looked at the request
+		x.conn.served(x.ep, 0)
+	}
+	return err
+}
+
+// do sends the request, again where the gateway's path is another one.
+func (x *exchange) do() (*http.Response, error) {
+	for again := true; ; again = false {
+		version := x.ep.version.Load()
+		resp, err := x.post(x.ep.base + x.route.at(version))
+		if err != nil {
+			return nil, x.broken(err)
+		}
+		if resp.StatusCode != http.StatusNotFound || !again {
+			return resp, nil
+		}
+		// Nobody has looked at the request. The gateway says so in its own words,
+		// which etcd 3.4 leaves without JSON; others don't know its path.
+		text, err := io.ReadAll(io.LimitReader(resp.Body, maxPage))
+		resp.Body.Close()
+		if err != nil {
+			return nil, x.broken(err)
+		}
+		resp.Body = io.NopCloser(bytes.NewReader(text))
+		if code, message, ok := parseFailure(text); ok && code == codes.NotFound && message == notFound {
+			return nil, x.missing(version)
+		}
+		switch v, ok := x.askVersion(); {
+		case !ok:
+			return resp, nil
+		case v != version:
+			x.ep.version.Store(v)
+		case strings.TrimSpace(string(text)) == notFound:
+			return nil, x.missing(version)
+		default:
+			return resp, nil
+		}
+	}
+}
+
+// notFound is grpc-gateway's text for a path that it doesn't have (runtime/errors.go).
+const notFound = "Not Found"
+
+func (x *exchange) missing(version int32) error {
+	return status.Errorf(codes.Unimplemented, "gateway: %s has no %s: its etcd is too old for it", x.ep.name, x.route.at(version))
+}
+
+// maxPage is how much is read of what is no answer to a call.
+const maxPage = 8 << 10
+
+// askVersion asks which of versions the endpoint has.
+func (x *exchange) askVersion() (int32, bool) {
+	req, err := http.NewRequestWithContext(x.ctx, http.MethodGet, x.ep.base+"/version", http.NoBody)
+	if err != nil {
+		return 0, false
+	}
+	resp, err := x.conn.transport.RoundTrip(req)
+	if err != nil {
+		return 0, false
+	}
+	defer resp.Body.Close()
+	var v struct{ Etcdserver string }
+	if text, err := io.ReadAll(io.LimitReader(resp.Body, maxPage)); err != nil || json.Unmarshal(text, &v) != nil {
+		return 0, false
+	}
+	var major, minor int
+	if n, _ := fmt.Sscanf(v.Etcdserver, "%d.%d", &major, &minor); n != 2 || major != 3 {
+		return 0, false
+	}
+	switch {
+	case minor >= 4:
+		return 0, true
+	case minor == 3:
+		return 1, true
+	default:
+		return 2, true
+	}
+}
+
+// post sends one HTTP request.
+func (x *exchange) post(url string) (*http.Response, error) {
+	// The body has no GetBody: net/http would send a request again whose stream was
+	// refused (REFUSED_STREAM), and HAProxy says so of requests that were applied. It
+	// sends no POST again that it has begun to send (net/http, transport.go,
+	// shouldRetryRequest; h2_bundle.go, http2shouldRetryRequest).
+	req, err := http.NewRequestWithContext(x.ctx, http.MethodPost, url, &sending{x, bytes.NewReader(x.body)})
+	if err != nil {
+		return nil, err
+	}
+	req.ContentLength = int64(len(x.body))
+	x.setHeaders(req.Header)
+	resp, err := x.conn.transport.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	x.heard.Store(true)
+	x.attempt.Hear(0)
+	resp.Body = hearing{resp.Body, x.attempt}
+	for _, md := range x.opts.headers {
+		*md = received(resp.Header, "Grpc-Metadata-")
+	}
+	return resp, nil
+}
+
+// setHeaders makes HTTP's headers of gRPC's metadata, as grpc-gateway takes them
+// (runtime/context.go, annotateContext).
+func (x *exchange) setHeaders(h http.Header) {
+	h.Set("Content-Type", "application/json")
+	// By the header that grpc-gateway makes of this etcd knows that the certificate on
+	// the gateway's own connection is not the user's (auth/store.go, AuthInfoFromTLS).
+	h.Set("Accept", "application/json")
+	if len(x.opts.trailers) > 0 {
+		h.Set("TE", "trailers")
+	}
+	if d, ok := x.ctx.Deadline(); ok {
+		left := max(time.Until(d), 0)
+		h.Set("Grpc-Timeout", fmt.Sprintf("%du", left.Microseconds()+1))
+	}
+	md, _ := metadata.FromOutgoingContext(x.ctx)
+	for key, values := range md {
+		name := "Grpc-Metadata-" + key
+		if key == rpctypes.TokenFieldNameGRPC {
+			name = rpctypes.TokenFieldNameSwagger
+		}
+		for _, v := range values {
+			if strings.HasSuffix(key, "-bin") {
+				v = base64.StdEncoding.EncodeToString([]byte(v))
+			}
+			h.Add(name, v)
+		}
+	}
+}
+
+// received makes gRPC's metadata of those of HTTP's headers that are it.
+func received(h http.Header, prefix string) metadata.MD {
+	md := metadata.MD{}
+	for name, values := range h {
+		if key, ok := strings.CutPrefix(name, prefix); ok {
+			md.Append(key, values...)
+		}
+	}
+	return md
+}
+
+// broken is the error of a request that was not answered, or not to the end.
+func (x *exchange) broken(err error) error { return ended(x.ctx, err) }
+
+// ended is the status for err, of which the end of ctx is the better reason.
+func ended(ctx context.Context, err error) error {
+	switch {
+	case closing(ctx):
+		return grpc.ErrClientConnClosing //nolint:staticcheck // SA1019: it is what grpc returns
+	case ctx.Err() != nil:
+		return status.FromContextError(ctx.Err()).Err()
+	}
+	return status.Error(codes.Unavailable, "gateway: "+err.Error())
+}
+
+// closing reports whether it was Close that ended ctx.
+func closing(ctx context.Context) bool {
+	return errors.Is(context.Cause(ctx), grpc.ErrClientConnClosing) //nolint:staticcheck // SA1019: it is what grpc returns
+}
+
+// sending is a request's body, which tells that it has been begun. A server that has no
+// byte of it can't have done anything: a call's JSON is never empty.
+type sending struct {
+	x    *exchange
+	rest *bytes.Reader
+}
+
+func (s *sending) Read(p []byte) (int, error) {
+	s.x.sent.Store(true)
+	s.x.attempt.Send()
+	return s.rest.Read(p)
+}
+
+func (s *sending) Close() error { return nil }
+
+// hearing is an answer's body, which tells what has come of it.
+type hearing struct {
+	io.ReadCloser
+
+	attempt *balancer.Attempt
+}
+
+func (h hearing) Read(p []byte) (int, error) {
+	n, err := h.ReadCloser.Read(p)
+	h.attempt.Hear(n)
+	return n, err
+}
