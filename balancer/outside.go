@@ -36,8 +36,8 @@ func (a *Attempt) Hear(bytes int) {
 	}
 }
 
-// Report replaces the rows of the table. Any row but the active one is taken for a
-// spare: no connection is needed beforehand.
+// Report replaces the rows of the table. There is a spare always: no connection is needed
+// beforehand, and an only endpoint may be that of many members.
 func (t *Table) Report(rows []Status) {
 	members := make([]*member, len(rows))
 	for i, s := range rows {
@@ -45,5 +45,5 @@ func (t *Table) Report(rows []Status) {
 		members[i].id.Store(s.MemberID)
 	}
 	t.publish(members, rows)
-	t.spare.Store(len(rows) > 1)
+	t.spare.Store(true)
 }

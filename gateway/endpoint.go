@@ -112,7 +112,7 @@ func (c *Conn) SetEndpoints(uris ...string) error {
 }
 
 // pick chooses the endpoint of an RPC: the first in order that is not to be avoided, or
-// the first. Nil means that the RPC is of no use there.
+// the first of all. Nil means that the RPC is of no use there.
 func (c *Conn) pick(a *balancer.Attempt) *endpoint {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -124,10 +124,10 @@ func (c *Conn) pick(a *balancer.Attempt) *endpoint {
 			return e
 		}
 	}
-	if a.Elsewhere {
+	if a.Elsewhere && len(c.endpoints) > 1 {
 		return nil
 	}
-	return c.endpoints[0]
+	return c.endpoints[0] // of which one alone may be that of many members
 }
 
 func (c *Conn) size() int {

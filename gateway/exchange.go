@@ -76,7 +76,7 @@ func (x *exchange) take(resp *http.Response, m proto.Message) error {
 	case err != nil:
 		return x.broken(err)
 	case int64(len(text)) > limit:
-		return tooLarge(text, x.opts.maxRecv)
+		return tooLarge(len(text), x.opts.maxRecv)
 	}
 	for _, md := range x.opts.trailers {
 		*md = received(resp.Trailer, "Grpc-Trailer-")
@@ -87,14 +87,23 @@ func (x *exchange) take(resp *http.Response, m proto.Message) error {
 	if !decodeAnswer(text, m) {
 		return x.notJSON(resp, text)
 	}
-	if len(text) > x.opts.maxRecv && proto.Size(m) > x.opts.maxRecv {
-		return tooLarge(text, x.opts.maxRecv)
+	return x.measure(text, m)
+}
+
+// measure refuses a message that is too large. Its JSON is never the shorter one.
+func (x *exchange) measure(text []byte, m proto.Message) error {
+	if len(text) <= x.opts.maxRecv {
+		return nil
+	}
+	if n := proto.Size(m); n > x.opts.maxRecv {
+		return tooLarge(n, x.opts.maxRecv)
 	}
 	return nil
 }
 
-func tooLarge(text []byte, limit int) error {
-	return status.Errorf(codes.ResourceExhausted, "grpc: received message larger than max (%d bytes of JSON vs. %d)", len(text), limit)
+// tooLarge is gRPC's error, word for word, for a message of at least size bytes.
+func tooLarge(size, limit int) error {
+	return status.Errorf(codes.ResourceExhausted, "grpc: received message larger than max (%d vs. %d)", size, limit)
 }
 
 // settle draws the conclusions for the endpoint.

@@ -180,7 +180,7 @@ func (s *messages) read(m proto.Message) error {
 	switch _, broken := errors.AsType[*json.SyntaxError](err); {
 	case err == nil:
 	case s.limit.N <= 0:
-		return tooLarge(make([]byte, maxText(s.x.opts.maxRecv)), s.x.opts.maxRecv)
+		return tooLarge(int(maxText(s.x.opts.maxRecv)), s.x.opts.maxRecv)
 	case errors.Is(err, io.EOF):
 		return io.EOF
 	case broken || isType(err):
@@ -197,10 +197,7 @@ func (s *messages) read(m proto.Message) error {
 	if chunk.Result == nil || lenient.Unmarshal(chunk.Result, m) != nil {
 		return s.x.notJSON(s.resp, s.head.text)
 	}
-	if len(chunk.Result) > s.x.opts.maxRecv && proto.Size(m) > s.x.opts.maxRecv {
-		return tooLarge(chunk.Result, s.x.opts.maxRecv)
-	}
-	return nil
+	return s.x.measure(chunk.Result, m)
 }
 
 func isType(err error) bool {

@@ -76,7 +76,8 @@ func lacking(tb testing.TB, c *cluster.Cluster, version string, err error) {
 // variable GETCD_CHECK_WIRE set its traffic is decoded, and all of it has to be understood.
 func dial(tb testing.TB, cfg client.Config) *client.Client {
 	tb.Helper()
-	if os.Getenv("GETCD_CHECK_WIRE") != "" && cfg.Trace == nil {
+	cfg = connection(cfg)
+	if os.Getenv("GETCD_CHECK_WIRE") != "" && cfg.Trace == nil && !overGateway() {
 		cfg.Trace = checkedTrace(tb)
 	}
 	c, err := client.Dial(timeout(tb), cfg)

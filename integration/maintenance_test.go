@@ -24,7 +24,7 @@ import (
 
 // toEndpoint is a client of one endpoint for one call.
 func toEndpoint(_ context.Context, endpoint string) (grpc.ClientConnInterface, func() error, error) {
-	c, err := client.New(client.Config{Endpoints: []string{endpoint}})
+	c, err := client.New(connection(client.Config{Endpoints: []string{endpoint}}))
 	if err != nil {
 		return nil, nil, err
 	}

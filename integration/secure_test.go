@@ -207,6 +207,7 @@ func withAuth(t *testing.T, c *cluster.Cluster) {
 
 // Tokens live for a second. A thousand callers and a watch go through several.
 func TestTokensExpire(t *testing.T) {
+	grpcOnly(t, "an interceptor, which counts the logins; see TestOneLoginForAll")
 	c := startCluster(t, cluster.Config{AuthTokenTTL: time.Second, Flags: []string{"--bcrypt-cost=4"}})
 	withAuth(t, c)
 	var logins atomic.Int64

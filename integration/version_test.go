@@ -132,8 +132,8 @@ func TestPartsOfEveryServer(t *testing.T) {
 	if err == nil {
 		_, err = stream.Recv()
 	}
-	if has := status.Code(err) != codes.Unimplemented; has != c.AtLeast("3.7") {
-		t.Errorf("etcd %s: RangeStream answers %v; it came with etcd 3.7", c.Version(), err)
+	if has := status.Code(err) != codes.Unimplemented; has != (c.AtLeast("3.7") && !overGateway()) {
+		t.Errorf("etcd %s: RangeStream answers %v; it came with etcd 3.7, and has no path in the JSON gateway", c.Version(), err)
 	}
 	var got []string
 	var last *kv.GetResponse

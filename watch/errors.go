@@ -31,8 +31,9 @@ var (
 // errMute is RequestProgress's on a server that does not answer: see progress.
 var errMute = fmt.Errorf("watch: RequestProgress: this server leaves such requests unanswered, as etcd's grpc-proxy does: %w", errors.ErrUnsupported)
 
-// errEarly is RequestProgress's on a server that answers too early: see progress.
-var errEarly = fmt.Errorf("watch: RequestProgress needs etcd 3.4.25, 3.5.8 or later: this server's answers overtake the events that they speak of (etcd issue 15220): %w", errors.ErrUnsupported)
+// errEarly is RequestProgress's on a server that answers too early, and over package
+// gateway, which says as much: see progress.
+var errEarly = fmt.Errorf("watch: RequestProgress needs etcd 3.4.25, 3.5.8 or later, and not its JSON gateway: answers overtake the events that they speak of (etcd issue 15220): %w", errors.ErrUnsupported)
 
 // errNoContext is a call's without a context.
 func errNoContext(call string) error {

@@ -17,9 +17,11 @@ const (
 	HAProxyH2  Kind = "haproxy-h2"
 	NginxTCP   Kind = "nginx-stream"
 	NginxGRPC  Kind = "nginx-grpc"
+	// NginxHTTP forwards HTTP/1.1: what is behind it is etcd's JSON gateway.
+	NginxHTTP Kind = "nginx-http"
 )
 
-// Kinds are all of them.
+// Kinds are all of them that forward gRPC.
 func Kinds() []Kind { return []Kind{HAProxyTCP, HAProxyH2, NginxTCP, NginxGRPC} }
 
 // Config says what to run.
@@ -121,6 +123,12 @@ stream {
 	}
 }`, servers, address, int(c.Idle.Seconds()))
 	}
+	http2, module := " http2", "grpc"
+	location := "grpc_pass grpc://members;"
+	if c.Kind == NginxHTTP {
+		http2, module = "", "proxy"
+		location = "proxy_pass http://members; proxy_http_version 1.1; proxy_buffering off;"
+	}
 	return nginxHead + fmt.Sprintf(`
 http {
 	access_log off;
@@ -133,17 +141,17 @@ http {
 %[1]s
 	}
 	server {
-		listen %[2]s http2;
-		client_max_body_size %[5]d;
+		listen %[2]s%[5]s;
+		client_max_body_size %[8]d;
 		keepalive_requests %[4]d;
 		keepalive_timeout %[3]ds;
 		client_body_timeout %[3]ds;
 		location / {
-			grpc_pass grpc://members;
-			grpc_connect_timeout 1s;
-			grpc_read_timeout %[3]ds;
-			grpc_send_timeout %[3]ds;
+			%[7]s
+			%[6]s_connect_timeout 1s;
+			%[6]s_read_timeout %[3]ds;
+			%[6]s_send_timeout %[3]ds;
 		}
 	}
-}`, servers, address, int(c.Idle.Seconds()), c.Requests, c.Body)
+}`, servers, address, int(c.Idle.Seconds()), c.Requests, http2, module, location, c.Body)
 }

@@ -46,9 +46,9 @@ func Start(ctx context.Context, cfg Config) (*Proxy, error) {
 		if _, err := os.Stat(streamModule); err != nil {
 			return nil, fmt.Errorf("frontproxy: %s is missing (Debian: apt-get install libnginx-mod-stream): %w", streamModule, exec.ErrNotFound)
 		}
-	case NginxGRPC:
+	case NginxGRPC, NginxHTTP:
 	default:
-		return nil, fmt.Errorf("frontproxy: Config.Kind is %q: must be one of %q", cfg.Kind, Kinds())
+		return nil, fmt.Errorf("frontproxy: Config.Kind is %q: must be one of %q", cfg.Kind, append(Kinds(), NginxHTTP))
 	}
 	path, err := exec.LookPath(program)
 	if err != nil {
