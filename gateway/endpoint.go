@@ -111,6 +111,13 @@ func (c *Conn) SetEndpoints(uris ...string) error {
 	return nil
 }
 
+// Endpoints returns what is known of each endpoint, in the order in which they are tried.
+func (c *Conn) Endpoints() []balancer.Status {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.rowsLocked()
+}
+
 // pick chooses the endpoint of an RPC: the first in order that is not to be avoided, or
 // the first of all. Nil means that the RPC is of no use there.
 func (c *Conn) pick(a *balancer.Attempt) *endpoint {
@@ -171,7 +178,6 @@ func (c *Conn) failed(e *endpoint, err error) {
 }
 
 func (c *Conn) publishLocked() {
-	rows := make([]balancer.Status, len(c.endpoints))
 	for i, e := range c.endpoints {
 		role := balancer.Idle
 		if i == 0 {
@@ -180,9 +186,16 @@ func (c *Conn) publishLocked() {
 		if e.status.Role != role {
 			e.status.Role, e.status.Since = role, time.Now()
 		}
-		rows[i] = e.status
 	}
 	if c.opts.Table != nil {
-		c.opts.Table.Report(rows)
+		c.opts.Table.Report(c.rowsLocked())
 	}
+}
+
+func (c *Conn) rowsLocked() []balancer.Status {
+	rows := make([]balancer.Status, len(c.endpoints))
+	for i, e := range c.endpoints {
+		rows[i] = e.status
+	}
+	return rows
 }

@@ -119,8 +119,13 @@ func (x *exchange) settle(err error, m proto.Message) error {
 		}
 		x.conn.served(x.ep, member)
 	case x.ctx.Err() != nil:
+		cause := err
+		if !x.sent.Load() {
+			cause = errUnconnected
+			x.attempt.Pick("") // as when gRPC has no connection to pick
+		}
 		if silent && !waits && !closing(x.ctx) {
-			x.conn.failed(x.ep, err)
+			x.conn.failed(x.ep, cause)
 		}
 	case x.foreign, status.Code(err) == codes.Unavailable, balancer.CantServe(err):
 		x.conn.failed(x.ep, err)
@@ -129,6 +134,8 @@ func (x *exchange) settle(err error, m proto.Message) error {
 	}
 	return err
 }
+
+var errUnconnected = errors.New("gateway: the connection took longer than the call was given")
 
 // do sends the request, again where the gateway's path is another one.
 func (x *exchange) do() (*http.Response, error) {

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"strings"
+	"unicode"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -58,7 +60,11 @@ func parseFailure(text []byte) (codes.Code, string, bool) {
 	if code == codes.OK || code > codes.Unauthenticated || f.Message == nil {
 		return 0, "", false // somebody else's
 	}
-	return code, *f.Message, true
+	message := *f.Message
+	if strings.ContainsFunc(message, unicode.IsControl) { // not etcd's; it may end on a terminal
+		message = strconv.Quote(message)
+	}
+	return code, message, true
 }
 
 // failure is the error of an answer that isn't 200 (OK): the server's, in JSON, or

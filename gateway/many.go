@@ -65,6 +65,8 @@ func (m *many) begin(msg any, run func(*request) error) (*request, error) {
 	select {
 	case m.slots <- struct{}{}:
 	case <-m.x.ctx.Done():
+	}
+	if m.x.ctx.Err() != nil {
 		return nil, io.EOF // RecvMsg has the reason
 	}
 	ctx, cancel := context.WithCancelCause(m.x.ctx)
@@ -74,9 +76,13 @@ func (m *many) begin(msg any, run func(*request) error) (*request, error) {
 	m.turn = r.first
 	if !m.x.conn.spawn(func() {
 		defer cancel(nil)
-		err := run(r)
-		if err != nil && m.x.ctx.Err() == nil {
-			m.cancel(streamError{x.settle(err, nil)})
+		if err := run(r); err != nil && m.x.ctx.Err() == nil {
+			err = x.settle(err, nil)
+			select { // in its turn: it may be about this request alone
+			case <-r.previous:
+				m.cancel(streamError{err})
+			case <-m.x.ctx.Done():
+			}
 		}
 	}) {
 		cancel(nil)
