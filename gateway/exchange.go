@@ -69,7 +69,7 @@ func (x *exchange) unary(reply any) error {
 }
 
 func (x *exchange) take(resp *http.Response, m proto.Message) error {
-	defer resp.Body.Close()
+	defer discard(resp)
 	limit := maxText(x.opts.maxRecv)
 	text, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
 	switch {
@@ -151,7 +151,7 @@ func (x *exchange) do() (*http.Response, error) {
 		// Nobody has looked at the request. The gateway says so in its own words,
 		// which etcd 3.4 leaves without JSON; others don't know its path.
 		text, err := io.ReadAll(io.LimitReader(resp.Body, maxPage))
-		resp.Body.Close()
+		discard(resp)
 		if err != nil {
 			return nil, x.broken(err)
 		}
@@ -192,7 +192,7 @@ func (x *exchange) askVersion() (int32, bool) {
 	if err != nil {
 		return 0, false
 	}
-	defer resp.Body.Close()
+	defer discard(resp)
 	var v struct{ Etcdserver string }
 	if text, err := io.ReadAll(io.LimitReader(resp.Body, maxPage)); err != nil || json.Unmarshal(text, &v) != nil {
 		return 0, false
@@ -294,6 +294,9 @@ func ended(ctx context.Context, err error) error {
 func closing(ctx context.Context) bool {
 	return errors.Is(context.Cause(ctx), grpc.ErrClientConnClosing) //nolint:staticcheck // SA1019: it is what grpc returns
 }
+
+// discard ends an answer, of which nothing more is wanted.
+func discard(resp *http.Response) { _ = resp.Body.Close() }
 
 // sending is a request's body, which tells that it has been begun. A server that has no
 // byte of it can't have done anything: a call's JSON is never empty.

@@ -38,7 +38,7 @@ func FuzzStream(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		const limit = 1 << 10
-		x, resp := answered(text, http.StatusOK, limit)
+		x, resp := answered(text, http.StatusOK, limit) //nolint:bodyclose // it is memory
 		s := newMessages(x, resp)
 		for n := 0; ; n++ {
 			var w pb.WatchResponse

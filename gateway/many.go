@@ -156,7 +156,7 @@ func (s *renewals) SendMsg(msg any) error {
 		// To its end, so that the connection can be used again.
 		defer time.AfterFunc(time.Second, func() { r.cancel(nil) }).Stop()
 		if msgs.next(resp) == nil {
-			msgs.resp.Body.Close()
+			discard(msgs.resp)
 		}
 		return nil
 	})

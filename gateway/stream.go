@@ -118,7 +118,7 @@ func (x *exchange) stream() (*messages, error) {
 		return nil, err
 	}
 	if resp.StatusCode != http.StatusOK {
-		defer resp.Body.Close()
+		defer discard(resp)
 		text, err := io.ReadAll(io.LimitReader(resp.Body, maxPage))
 		if err != nil {
 			return nil, x.broken(err)
@@ -168,7 +168,7 @@ func newMessages(x *exchange, resp *http.Response) *messages {
 func (s *messages) next(m proto.Message) error {
 	err := s.read(m)
 	if err != nil {
-		s.resp.Body.Close()
+		discard(s.resp)
 	}
 	return err
 }

@@ -101,7 +101,7 @@ func TestFailures(t *testing.T) {
 		{"a deep one", js, strings.Repeat(`{"header":`, 1<<16), 200, codes.Unknown, "gateway: 200 (OK) without an etcd's answer; …"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			c := serve(t, func(w httpWriter, r *httpRequest) { reply(w, tc.status, tc.contentType, tc.text) })
+			c := serve(t, func(w httpWriter, _ *httpRequest) { reply(w, tc.status, tc.contentType, tc.text) })
 			_, err := pb.NewKVClient(c).Put(timeout(t), &pb.PutRequest{Key: []byte("k")})
 			begin, end, _ := strings.Cut(tc.want, "…")
 			if tc.name == "one long line" {
@@ -161,7 +161,7 @@ func TestBroken(t *testing.T) {
 			}
 		})
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(timeout(t), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

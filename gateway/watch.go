@@ -117,7 +117,7 @@ func (s *watchStream) follow(w *watch, r *request) error {
 			return nil
 		}
 		if resp.Canceled {
-			msgs.resp.Body.Close()
+			discard(msgs.resp)
 			return nil
 		}
 	}

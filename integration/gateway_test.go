@@ -1,12 +1,23 @@
 package integration_test
 
 import (
+	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/getcd/getcd/auth"
 	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/integration/certs"
+	"github.com/getcd/getcd/integration/cluster"
+	"github.com/getcd/getcd/kv"
+	"github.com/getcd/getcd/lock"
+	"github.com/getcd/getcd/watch"
 )
 
 // overEnv, set to "gateway", has the tests' clients use the members' JSON gateways.
@@ -51,7 +62,7 @@ func TestOverGateway(t *testing.T) {
 		"TestMembership", "TestElectionsAreOne", "TestLocksBesideClientv3AndKeysOfOthers", "TestNamespaceOfTheServersLocksAndElections",
 		"TestSnapshot", "TestMembersOneByOne", "TestMoveLeader", "TestAlarms", "TestDowngradeValidate",
 		"TestWatchThroughKills", "TestWatchHistory", "TestWatchProgress", "TestWatchSlowConsumerMemory", "TestWatchTooLarge",
-		"TestVersionsOfCalls", "TestPartsOfEveryServer", "TestKillEachMember",
+		"TestServicesTogether", "TestVersionsOfCalls", "TestPartsOfEveryServer", "TestKillEachMember",
 	} {
 		t.Run(test, func(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+test+"$", "-test.v", "-test.timeout=5m")
@@ -66,5 +77,162 @@ func TestOverGateway(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Over TLS with a client certificate, which opens the door; a name in it would be that of
+// a user over gRPC, and etcd answers 400 to it here.
+func TestGatewayOverTLS(t *testing.T) {
+	ca, err := certs.New(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := ca.Server("127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	anonymous, err := ca.Client("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named, err := ca.Client("root")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := startCluster(t, cluster.Config{
+		Flags: []string{"--bcrypt-cost=4"}, ClientCertAuth: true,
+		ClientTLS: &cluster.TLSFiles{Cert: server.CertFile, Key: server.KeyFile, CA: ca.File()},
+	})
+	var endpoints []string
+	for _, e := range c.Endpoints() {
+		endpoints = append(endpoints, "gateway+https://"+strings.TrimPrefix(e, "https://"))
+	}
+	cl := dialGateway(t, client.Config{Endpoints: endpoints, TLS: config(t, ca, anonymous)})
+	ctx := timeout(t)
+	watches := make([]watch.WatchChan, 50)
+	for i := range watches { // one connection carries them all
+		watches[i] = cl.Watch(ctx, "k", kv.WithCreatedNotify())
+		if r := <-watches[i]; !r.Created {
+			t.Fatalf("watch %d: got %+v", i, r)
+		}
+	}
+	if _, err := cl.Put(ctx, "k", "v"); err != nil {
+		t.Fatal(err)
+	}
+	for i, w := range watches {
+		if r := <-w; len(r.Events) != 1 || string(r.Events[0].Kv.Value) != "v" {
+			t.Errorf("watch %d: got %+v", i, r)
+		}
+	}
+	a := auth.New(cl.Conn())
+	for _, err := range []error{
+		second(a.UserAdd(ctx, "root", "secret")), second(a.RoleAdd(ctx, "root")), second(a.UserGrantRole(ctx, "root", "root")), second(a.AuthEnable(ctx)),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Neither the client's certificate nor the gateway's own makes somebody a user.
+	if _, err := cl.Get(ctx, "k"); !errors.Is(err, rpctypes.ErrUserEmpty) {
+		t.Errorf("without a user: got %v, want %v", err, rpctypes.ErrUserEmpty)
+	}
+	root := dialGateway(t, client.Config{Endpoints: endpoints, TLS: config(t, ca, anonymous), Username: "root", Password: "secret"})
+	if _, err := root.Put(ctx, "k", "w"); err != nil {
+		t.Error(err)
+	}
+	short, end := context.WithTimeout(ctx, 2*time.Second)
+	defer end()
+	bad, err := client.New(client.Config{Endpoints: endpoints, TLS: config(t, ca, named)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bad.Close()
+	if _, err := bad.Get(short, "k"); err == nil || !strings.Contains(err.Error(), "CommonName of client sending a request against gateway will be ignored") {
+		t.Errorf("with a named certificate: got %v, want etcd's 400", err)
+	}
+	none, err := client.New(client.Config{Endpoints: endpoints, TLS: config(t, ca)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer none.Close()
+	if _, err := none.Put(short, "k", "x"); err == nil || client.IsAmbiguous(err) && !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("without a certificate: got %v", err)
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
+
+func dialGateway(t *testing.T, cfg client.Config) *client.Client {
+	t.Helper()
+	c, err := client.Dial(timeout(t), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// Leases are kept alive for longer than they would live, the locks and the transactions
+// of the services do as they say.
+func TestServicesTogether(t *testing.T) {
+	c := startCluster(t, cluster.Config{})
+	cl := dial(t, client.Config{Endpoints: c.Endpoints()})
+	ctx := timeout(t)
+	granted, err := cl.Grant(ctx, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keeper, err := cl.Keep(ctx, granted.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := cl.Txn(ctx).If(kv.Compare(kv.Version("t/a"), "=", 0)).Then(
+		kv.OpPut("t/a", "\x00\xff", kv.WithLease(granted.ID)),
+		kv.OpTxn(nil, []kv.Op{kv.OpGet("t/", kv.WithPrefix(), kv.WithCountOnly())}, nil),
+	).Commit()
+	if err != nil || !resp.Succeeded || resp.Responses[1].GetResponseTxn().Responses[0].GetResponseRange().Count != 1 {
+		t.Fatalf("got %v, %v", resp, err)
+	}
+	first, err := lock.NewMutex(cl.Conn(), "m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Lock(ctx); err != nil {
+		t.Fatal(err)
+	}
+	rival, err := lock.NewMutex(cl.Conn(), "m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := rival.TryLock(ctx); !errors.Is(err, lock.ErrLocked) {
+		t.Errorf("TryLock: got %v, want %v", err, lock.ErrLocked)
+	}
+	select {
+	case <-keeper.Done():
+		t.Errorf("the lease has ended: %v", keeper.Err())
+	case <-first.Done():
+		t.Errorf("the lock has ended: %v", first.Err())
+	case <-time.After(6 * time.Second): // three lives of the lease
+	}
+	if got, err := cl.Get(ctx, "t/a"); err != nil || len(got.Kvs) != 1 || string(got.Kvs[0].Value) != "\x00\xff" {
+		t.Errorf("got %v, %v, want the key of the lease", got, err)
+	}
+	if err := first.Unlock(ctx); err != nil {
+		t.Error(err)
+	}
+	if err := rival.Lock(ctx); err != nil {
+		t.Error(err)
+	}
+	if err := rival.Unlock(ctx); err != nil {
+		t.Error(err)
+	}
+	if _, err := cl.Revoke(ctx, granted.ID); err != nil {
+		t.Error(err)
+	}
+	if got, err := cl.Delete(ctx, "t/", kv.WithPrefix(), kv.WithPrevKV()); err != nil || got.Deleted != 0 {
+		t.Errorf("got %v, %v, want no keys without their lease", got, err)
+	}
+	if _, err := cl.Put(ctx, "k", "v", kv.WithLease(granted.ID)); !errors.Is(err, rpctypes.ErrLeaseNotFound) {
+		t.Errorf("got %v, want %v", err, rpctypes.ErrLeaseNotFound)
 	}
 }

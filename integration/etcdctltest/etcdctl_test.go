@@ -26,6 +26,7 @@ func TestSameAsEtcdctl(t *testing.T) {
 	t.Run("mistakes", b.mistakes)
 	t.Run("environment", b.environment)
 	t.Run("discovery", b.discovery)
+	t.Run("gateways", b.gateways)
 	t.Run("promises", b.promises)
 	t.Run("authentication", b.authentication) // last, for it locks the others out
 	b.tally(t, 500)

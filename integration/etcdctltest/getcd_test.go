@@ -47,6 +47,29 @@ func (b *bench) discovery(t *testing.T) {
 	}
 }
 
+// gateways has getcd talk to the members' JSON gateways, and expects what etcdctl prints
+// over gRPC.
+func (b *bench) gateways(t *testing.T) {
+	var uris []string
+	for _, ep := range b.cluster.Endpoints() {
+		uris = append(uris, "gateway+http://"+ep)
+	}
+	over := "--endpoints " + strings.Join(uris, ",") + " "
+	b.pairs(t, 3)
+	for _, line := range []string{
+		"get key --prefix", "get key --prefix --hex", "get nothing", "member list", "alarm list", "lease list", "user list",
+		"lease timetolive 1234", "role get nobody", "get key --rev=1000000", "endpoint health --cluster -w simple",
+	} {
+		if strings.HasPrefix(line, "endpoint") { // it names the endpoints
+			if r := b.getcdRun(t, sh(over+line)); r.code != 0 || strings.Count(r.stdout, "is healthy") != len(uris) {
+				t.Errorf("%s: got %+v, want all healthy", line, r)
+			}
+			continue
+		}
+		b.equivalent(t, sh(over+line).unordered(), sh("--endpoints ‹eps› "+line))
+	}
+}
+
 // promises are what getcd does differently from etcdctl, on purpose.
 func (b *bench) promises(t *testing.T) {
 	b.wipe(t)

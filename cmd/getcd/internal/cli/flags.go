@@ -45,7 +45,7 @@ type globalFlags struct {
 }
 
 func (f *globalFlags) register(fs *pflag.FlagSet) {
-	fs.StringSliceVar(&f.endpoints, "endpoints", []string{"127.0.0.1:2379"}, "where the members are: host:port, http(s)://…, unix:…, dns:… or dns+srv:…, comma-separated")
+	fs.StringSliceVar(&f.endpoints, "endpoints", []string{"127.0.0.1:2379"}, "where the members are: host:port, http(s)://…, unix:…, dns:…, dns+srv:… or gateway+http(s)://…, comma-separated")
 	fs.StringVarP(&f.discoverySRV, "discovery-srv", "d", "", "domain whose SRV records say where the members are; takes the place of --endpoints")
 	fs.StringVar(&f.discoverySRVName, "discovery-srv-name", "", "suffix of the service name to ask for with --discovery-srv")
 
