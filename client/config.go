@@ -25,6 +25,11 @@ type Config struct {
 	// of a scheme that Resolver.Registry has; package resolver has the details. Without
 	// a host it is this one; empty endpoints are passed over. One that stands for all members,
 	// such as "dns+srv:///example.com", is enough; several are merged.
+	//
+	// "gateway+http://host:port[/path]" and "gateway+https://…" are etcd's JSON gateway,
+	// for where only HTTP passes (package gateway). They can't be mixed with others, and
+	// DialOptions, Routing, ClusterID, WritePatience and HeartbeatInterval are gRPC's: the
+	// first three are errors of New with them, the others have no effect.
 	Endpoints []string
 
 	// TLS is how to secure the connections; nil means system defaults for
