@@ -28,8 +28,8 @@ type Config struct {
 	//
 	// "gateway+http://host:port[/path]" and "gateway+https://…" are etcd's JSON gateway,
 	// for where only HTTP passes (package gateway). They can't be mixed with others, and
-	// DialOptions, Routing, ClusterID, WritePatience and HeartbeatInterval are gRPC's: the
-	// first three are errors of New with them, the others have no effect.
+	// DialOptions, Routing, ClusterID and HeartbeatInterval are gRPC's: to set one with them
+	// is an error of New.
 	Endpoints []string
 
 	// TLS is how to secure the connections; nil means system defaults for

@@ -62,6 +62,9 @@ func (c Config) checkGateway() error {
 	if c.ClusterID != 0 {
 		bad("ClusterID", "who is behind it is told by the answer alone")
 	}
+	if c.HeartbeatInterval > 0 {
+		bad("HeartbeatInterval", "there is no connection to be asked for a sign of life")
+	}
 	if c.TLS != nil {
 		for _, e := range c.Endpoints {
 			if len(e) > len(plainGateway) && strings.EqualFold(e[:len(plainGateway)], plainGateway) {
@@ -89,6 +92,7 @@ func (c *Conn) newGateway(cfg Config, policy balancer.Options) error {
 		MaxCallRecvMsgSize: cfg.MaxCallRecvMsgSize,
 		PingInterval:       cfg.DialKeepAliveTime,
 		PingTimeout:        cfg.DialKeepAliveTimeout,
+		Patience:           policy.Patience,
 		KeepOrder:          cfg.Resolver.KeepOrder,
 		Table:              policy.Table,
 	})

@@ -166,6 +166,21 @@ func TestGatewayStalls(t *testing.T) {
 	if n, m := stalled.requests.Load(), good.requests.Load(); n != 1 || m != 3 {
 		t.Errorf("%d requests went to the endpoint that stalls, and %d to the other; want 1 and 3", n, m)
 	}
+	// A write is given up when its patience is over, since another endpoint serves.
+	c = overGateways(t, client.Config{WritePatience: 100 * time.Millisecond}, stalled, good)
+	if _, err := c.Put(limited(t, 20*time.Second), "k", "v"); !client.IsAmbiguous(err) || !strings.Contains(err.Error(), "has been silent for") {
+		t.Errorf("Put: %v, want it given up", err)
+	}
+	if _, err := c.Put(limited(t, 20*time.Second), "k", "v"); err != nil {
+		t.Errorf("the next Put: %v", err)
+	}
+	// Not while nobody does.
+	good.answer.Store("hang")
+	c = overGateways(t, client.Config{WritePatience: 50 * time.Millisecond}, stalled, good)
+	if _, err := c.Put(limited(t, time.Second), "k", "v"); !client.IsAmbiguous(err) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Put: %v, want an ambiguous error with the deadline", err)
+	}
+	good.answer.Store(served)
 	c = overGateways(t, client.Config{}, stalled, good)
 	if _, err := c.Put(limited(t, 200*time.Millisecond), "k", "v"); !client.IsAmbiguous(err) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Put: %v, want an ambiguous error with the deadline", err)
@@ -236,6 +251,7 @@ func TestGatewayConfig(t *testing.T) {
 		{client.Config{Endpoints: []string{"gateway+http://a"}, DialOptions: []grpc.DialOption{grpc.WithUserAgent("x")}}, "Config.DialOptions has no meaning"},
 		{client.Config{Endpoints: []string{"gateway+http://a"}, Routing: balancer.Routing{SpreadReads: true}}, "Config.Routing has no meaning"},
 		{client.Config{Endpoints: []string{"gateway+http://a"}, ClusterID: 1}, "Config.ClusterID has no meaning"},
+		{client.Config{Endpoints: []string{"gateway+http://a"}, HeartbeatInterval: 1}, "Config.HeartbeatInterval has no meaning"},
 		{client.Config{Endpoints: []string{"gateway+http://a:x"}}, "gateway: an endpoint is no URI"},
 	} {
 		c, err := client.New(tc.cfg)

@@ -36,7 +36,8 @@ type exchange struct {
 	began   time.Time
 	sent    atomic.Bool // a part of the body may have left this process
 	heard   atomic.Bool
-	foreign bool // the answer is none of a gateway's
+	moved   atomic.Int64 // when a byte of either body has moved last, in Unix nanoseconds
+	foreign bool         // the answer is none of a gateway's
 }
 
 func (c *Conn) newExchange(ctx context.Context, r *route, body []byte, o callOptions) *exchange {
@@ -52,8 +53,8 @@ func (x *exchange) pick() error {
 	return nil
 }
 
-// unary sends the request and takes the whole answer.
-func (x *exchange) unary(reply any) error {
+// unary sends the request and takes the whole answer. cancel ends x's context.
+func (x *exchange) unary(reply any, cancel context.CancelCauseFunc) error {
 	m, ok := reply.(proto.Message)
 	if !ok {
 		return status.Errorf(codes.Internal, "gateway: %T is no protobuf message", reply)
@@ -61,6 +62,7 @@ func (x *exchange) unary(reply any) error {
 	if err := x.pick(); err != nil {
 		return err
 	}
+	defer x.watchOver(cancel)()
 	resp, err := x.do()
 	if err == nil {
 		err = x.take(resp, m)
@@ -229,7 +231,8 @@ func (x *exchange) post(url string) (*http.Response, error) {
 	}
 	x.heard.Store(true)
 	x.attempt.Hear(0)
-	resp.Body = hearing{resp.Body, x.attempt}
+	x.move()
+	resp.Body = hearing{resp.Body, x}
 	for _, md := range x.opts.headers {
 		*md = received(resp.Header, "Grpc-Metadata-")
 	}
@@ -285,6 +288,10 @@ func ended(ctx context.Context, err error) error {
 	case closing(ctx):
 		return grpc.ErrClientConnClosing //nolint:staticcheck // SA1019: it is what grpc returns
 	case ctx.Err() != nil:
+		if g, ok := errors.AsType[silenceError](context.Cause(ctx)); ok {
+			err = g
+			break
+		}
 		return status.FromContextError(ctx.Err()).Err()
 	}
 	return status.Error(codes.Unavailable, "gateway: "+err.Error())
@@ -308,6 +315,7 @@ type sending struct {
 func (s *sending) Read(p []byte) (int, error) {
 	s.x.sent.Store(true)
 	s.x.attempt.Send()
+	s.x.move()
 	return s.rest.Read(p)
 }
 
@@ -317,11 +325,12 @@ func (s *sending) Close() error { return nil }
 type hearing struct {
 	io.ReadCloser
 
-	attempt *balancer.Attempt
+	x *exchange
 }
 
 func (h hearing) Read(p []byte) (int, error) {
 	n, err := h.ReadCloser.Read(p)
-	h.attempt.Hear(n)
+	h.x.attempt.Hear(n)
+	h.x.move()
 	return n, err
 }

@@ -34,6 +34,11 @@ type Options struct {
 	// pinged, PingTimeout how long the answer may take before the connection is given
 	// up. 0 means 10 s and 3 s; a negative interval means never. HTTP/1.1 has no pings.
 	PingInterval, PingTimeout time.Duration
+	// Patience is after how long a silence an endpoint is asked for a sign of life while a
+	// call waits for it. When there is none within the same time, and another request for a
+	// linearizable read is served, the call is given up. 0 means 2 s. It holds for calls that
+	// come with a balancer.Attempt which says that their time tells something.
+	Patience time.Duration
 	// KeepOrder tries the endpoints in their order. Without it the order is random, so
 	// that many clients spread over the endpoints.
 	KeepOrder bool
@@ -67,8 +72,8 @@ func New(endpoints []string, o Options) (*Conn, error) {
 	switch {
 	case o.MaxCallSendMsgSize < 0 || o.MaxCallRecvMsgSize < 0:
 		return nil, errors.New("gateway: Options.MaxCallSendMsgSize and MaxCallRecvMsgSize must be positive, or 0")
-	case o.PingTimeout < 0:
-		return nil, errors.New("gateway: Options.PingTimeout must be positive, or 0 for 3 s")
+	case o.PingTimeout < 0 || o.Patience < 0:
+		return nil, errors.New("gateway: Options.PingTimeout and Patience must be positive, or 0 for 3 s and 2 s")
 	case o.TLS != nil && len(o.TLS.NextProtos) > 0:
 		return nil, errors.New("gateway: Options.TLS.NextProtos must be empty: HTTP sets it")
 	}
@@ -76,6 +81,7 @@ func New(endpoints []string, o Options) (*Conn, error) {
 	setDefault(&o.MaxCallRecvMsgSize, math.MaxInt32)
 	setDefault(&o.PingInterval, 10*time.Second)
 	setDefault(&o.PingTimeout, 3*time.Second)
+	setDefault(&o.Patience, balancer.DefaultPatience)
 	c := &Conn{opts: o, transport: newTransport(o)}
 	if err := c.SetEndpoints(endpoints...); err != nil {
 		return nil, err
@@ -171,7 +177,7 @@ func (c *Conn) Invoke(ctx context.Context, method string, req, reply any, opts .
 	defer release(nil)
 	for n := 0; ; n++ {
 		x := c.newExchange(ctx, r, body, o)
-		err := x.unary(reply)
+		err := x.unary(reply, release)
 		if err == nil || !o.wait || x.sent.Load() || !backoff.Sleep(ctx, pauses.Pause(n)) {
 			return err
 		}
