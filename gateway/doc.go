@@ -49,7 +49,7 @@
 // # Limits
 //
 // The certificate of a client opens the door to the gateway, and no more: etcd does not
-// take the name in it for that of a user, as it does over gRPC. RangeStream has no path.
+// take the name in it for that of a user, as it does over gRPC. RangeStream has no path, and HashKV none before etcd 3.5.
 // Proxies must not buffer answers, or watches are late (nginx: proxy_buffering off), and
 // end watches that are silent for longer than they allow (proxy_read_timeout), which are
 // resumed then. Call options that have no meaning over HTTP are errors of the call.

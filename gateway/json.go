@@ -24,12 +24,15 @@ var (
 
 // decodeAnswer reads the answer to a unary call, and reports whether it is one: some
 // proxies, and portals in front of networks, answer with 200 and JSON of their own. etcd
-// has a header in each answer but for two (api/v3rpc/maintenance.go).
+// has a header in each answer but for two, and in 3.4 three (api/v3rpc/maintenance.go).
 func decodeAnswer(text []byte, m proto.Message) bool {
-	switch name := m.ProtoReflect().Descriptor().FullName(); {
-	case name == "etcdserverpb.DefragmentResponse" || name == "etcdserverpb.MoveLeaderResponse":
-		return strict.Unmarshal(text, m) == nil
-	case lenient.Unmarshal(text, m) != nil:
+	switch m.ProtoReflect().Descriptor().FullName() {
+	case "etcdserverpb.DefragmentResponse", "etcdserverpb.MoveLeaderResponse", "etcdserverpb.AlarmResponse":
+		if strict.Unmarshal(text, m) == nil {
+			return true
+		}
+	}
+	if lenient.Unmarshal(text, m) != nil {
 		return false
 	}
 	r := m.ProtoReflect()

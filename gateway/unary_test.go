@@ -65,6 +65,28 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// etcd answers some calls without a header.
+func TestHeaderless(t *testing.T) {
+	text := "{}"
+	c := serve(t, func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, "application/json", text) })
+	m := pb.NewMaintenanceClient(c)
+	for _, text = range []string{"{}", `{"header":{},"newer":1}`} {
+		for name, call := range map[string]func() error{
+			"Defragment": func() error { _, err := m.Defragment(timeout(t), &pb.DefragmentRequest{}); return err },
+			"MoveLeader": func() error { _, err := m.MoveLeader(timeout(t), &pb.MoveLeaderRequest{}); return err },
+			"Alarm":      func() error { _, err := m.Alarm(timeout(t), &pb.AlarmRequest{}); return err },
+		} {
+			if err := call(); err != nil {
+				t.Errorf("%s, answered %s: %v", name, text, err)
+			}
+		}
+	}
+	text = `{"status":"ok"}`
+	if _, err := m.Alarm(timeout(t), &pb.AlarmRequest{}); status.Code(err) != codes.Unknown {
+		t.Errorf("others' JSON: got %v", err)
+	}
+}
+
 // What a gateway or something before it answers becomes what it is.
 func TestFailures(t *testing.T) {
 	const (

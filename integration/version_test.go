@@ -43,6 +43,9 @@ func TestVersionsOfCalls(t *testing.T) {
 		}},
 		{"HashKV", "3.4", func(ctx context.Context) error {
 			h, err := m.HashKV(ctx, member.Endpoint(), 0)
+			if overGateway() && !c.AtLeast("3.5") && status.Code(err) == codes.Unimplemented {
+				return nil // its path came with 3.5
+			}
 			if err == nil && (h.Hash == 0 || (h.HashRevision != 0) != c.AtLeast("3.6")) {
 				err = fmt.Errorf("got %v, want a hash, and its revision from etcd 3.6 on", h)
 			}
