@@ -63,7 +63,7 @@ func (x *exchange) unary(reply any, cancel context.CancelCauseFunc) error {
 		return err
 	}
 	defer x.watchOver(cancel)()
-	resp, err := x.do()
+	resp, err := x.do() //nolint:bodyclose // take does
 	if err == nil {
 		err = x.take(resp, m)
 	}
@@ -78,7 +78,7 @@ func (x *exchange) take(resp *http.Response, m proto.Message) error {
 	case err != nil:
 		return x.broken(err)
 	case int64(len(text)) > limit:
-		return tooLarge(len(text), x.opts.maxRecv)
+		return tooLarge(int64(len(text)), x.opts.maxRecv)
 	}
 	for _, md := range x.opts.trailers {
 		*md = received(resp.Trailer, "Grpc-Trailer-")
@@ -98,13 +98,13 @@ func (x *exchange) measure(text []byte, m proto.Message) error {
 		return nil
 	}
 	if n := proto.Size(m); n > x.opts.maxRecv {
-		return tooLarge(n, x.opts.maxRecv)
+		return tooLarge(int64(n), x.opts.maxRecv)
 	}
 	return nil
 }
 
 // tooLarge is gRPC's error, word for word, for a message of at least size bytes.
-func tooLarge(size, limit int) error {
+func tooLarge(size int64, limit int) error {
 	return status.Errorf(codes.ResourceExhausted, "grpc: received message larger than max (%d vs. %d)", size, limit)
 }
 

@@ -66,7 +66,7 @@ func FuzzAnswer(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte, code int) {
 		const limit = 1 << 10
-		x, resp := answered(text, code, limit)
+		x, resp := answered(text, code, limit) //nolint:bodyclose // it is memory
 		var r pb.RangeResponse
 		err := x.take(resp, &r)
 		switch {

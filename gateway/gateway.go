@@ -177,7 +177,7 @@ func (c *Conn) Invoke(ctx context.Context, method string, req, reply any, opts .
 	defer release(nil)
 	for n := 0; ; n++ {
 		x := c.newExchange(ctx, r, body, o)
-		err := x.unary(reply, release)
+		err := x.unary(reply, release) //nolint:contextcheck // x has it
 		if err == nil || !o.wait || x.sent.Load() || !backoff.Sleep(ctx, pauses.Pause(n)) {
 			return err
 		}

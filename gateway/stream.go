@@ -180,7 +180,7 @@ func (s *messages) read(m proto.Message) error {
 	switch _, broken := errors.AsType[*json.SyntaxError](err); {
 	case err == nil:
 	case s.limit.N <= 0:
-		return tooLarge(int(maxText(s.x.opts.maxRecv)), s.x.opts.maxRecv)
+		return tooLarge(maxText(s.x.opts.maxRecv), s.x.opts.maxRecv)
 	case errors.Is(err, io.EOF):
 		return io.EOF
 	case broken || isType(err):
