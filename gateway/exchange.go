@@ -36,7 +36,7 @@ type exchange struct {
 	began   time.Time
 	sent    atomic.Bool // a part of the body may have left this process
 	heard   atomic.Bool
-	moved   atomic.Int64 // when a byte of either body has moved last, in Unix nanoseconds
+	moved   atomic.Int64 // when a byte of either body has moved last, counted from began
 	foreign bool         // the answer is none of a gateway's
 }
 

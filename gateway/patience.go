@@ -27,7 +27,7 @@ func (e silenceError) Error() string {
 }
 
 // move notes that bytes have moved.
-func (x *exchange) move() { x.moved.Store(time.Now().UnixNano()) }
+func (x *exchange) move() { x.moved.Store(int64(time.Since(x.began))) }
 
 // watchOver looks after x until stop is called, and cancels it when it is given up.
 func (x *exchange) watchOver(cancel context.CancelCauseFunc) (stop func()) {
@@ -44,7 +44,7 @@ func (x *exchange) doubt(ctx context.Context, cancel context.CancelCauseFunc) {
 	patience := x.conn.opts.Patience
 	for ctx.Err() == nil {
 		moved := x.moved.Load()
-		quiet := time.Since(time.Unix(0, moved))
+		quiet := time.Since(x.began) - time.Duration(moved)
 		if left := patience - quiet; left > 0 {
 			backoff.Sleep(ctx, left)
 			continue
