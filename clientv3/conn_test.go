@@ -343,3 +343,34 @@ func TestWriteGivenUp(t *testing.T) {
 		})
 	}
 }
+
+// A call without a deadline ends when no member can be reached, as clientv3's does; one
+// with a deadline waits for a member.
+func TestCallsEndInAnOutage(t *testing.T) {
+	run(t, 2, nil, func(r *rig) {
+		t := r.t
+		ctx := context.WithoutCancel(t.Context())
+		if _, err := r.Put(ctx, "k", "v"); err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range r.cluster.Members() {
+			m.Kill()
+		}
+		for name, call := range map[string]func(context.Context) error{
+			"Put":   func(ctx context.Context) error { _, err := r.Put(ctx, "k", "v"); return err },
+			"Get":   func(ctx context.Context) error { _, err := r.Get(ctx, "k"); return err },
+			"Grant": func(ctx context.Context) error { _, err := r.Grant(ctx, 60); return err },
+		} {
+			began := time.Now()
+			if err := call(ctx); status.Code(err) != codes.Unavailable || time.Since(began) > 10*time.Second {
+				t.Errorf("%s: got %v after %v, want Unavailable soon", name, err, time.Since(began))
+			}
+		}
+		later, cancel := context.WithTimeout(ctx, time.Minute)
+		defer cancel()
+		time.AfterFunc(30*time.Second, func() { r.cluster.Member(0).Start() })
+		if _, err := r.Get(later, "k"); err != nil {
+			t.Errorf("a Get with a deadline: %v", err)
+		}
+	})
+}

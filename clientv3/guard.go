@@ -20,7 +20,7 @@ import (
 )
 
 // guard is a client's connection on which a call does not wait for what may never
-// come: for a leader, where its context requires one (WithRequireLeader), or for a
+// come: for any member, where its context has no deadline (reach.go), for a leader, where its context requires one (WithRequireLeader), or for a
 // voter among endpoints that are learners. Package client waits for both, as long as
 // the call's context lets it; clientv3 returns the member's refusal, and so does this,
 // once every member that can be reached has refused.
@@ -37,7 +37,9 @@ type guard struct {
 func newGuard(c *client.Client) guard { return guard{c, new(atomic.Bool)} }
 
 func (g guard) Invoke(ctx context.Context, method string, req, reply any, opts ...grpc.CallOption) error {
-	guarded, stop := g.watchOver(ctx, learnerServes(req))
+	limited, end := bounded(ctx, g.client, opts)
+	defer end()
+	guarded, stop := g.watchOver(limited, learnerServes(req))
 	defer stop()
 	err := g.client.Conn().Invoke(guarded, method, req, reply, opts...)
 	switch {
@@ -78,10 +80,7 @@ func refusedIn(ctx, guarded context.Context) error {
 // that have refused, so that what they said is believed when it stands for so long.
 // Nothing ticks without a refusal, since a program may have a call that waits of each
 // kind of thing for years (kube-apiserver).
-const (
-	refusalStands = time.Second
-	refusalTick   = 100 * time.Millisecond
-)
+const refusalTick = 100 * time.Millisecond
 
 // watchOver returns a context that ends with ctx, when stop is called, or with a
 // refusal as its cause. With anyone set a learner will do.
