@@ -18,10 +18,11 @@ build:
 test:
 	go test $(PACKAGES)
 
-# All but the comparison of the tools, which runs both as programs of their own: the
-# detector would see nothing of them.
+# Once more with the race detector; on real members for less time. Not the comparison of
+# the tools, which runs both as programs of their own: the detector would see nothing.
 race:
-	go test -race -shuffle=on $$(go list $(PACKAGES) | grep -v /integration/etcdctltest$$)
+	go test -race -shuffle=on $$(go list $(PACKAGES) | grep -v /integration)
+	go test -race -short -shuffle=on $$(go list ./integration/... | grep -v /integration/etcdctltest$$)
 
 # The root module by itself, as an importer gets it, and for the systems that
 # have no CI of their own.

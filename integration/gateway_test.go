@@ -54,8 +54,8 @@ func grpcOnly(tb testing.TB, what string) {
 
 // The tests of the services pass over the JSON gateway as they do over gRPC.
 func TestOverGateway(t *testing.T) {
-	if overGateway() {
-		t.Skip("these are they")
+	if overGateway() || testing.Short() {
+		t.Skip("these are they, or time is short")
 	}
 	for _, test := range []string{
 		"TestAuthLifecycle", "TestOneLoginForAll", "TestLockOutlivesItsToken", "TestUsersChangeMeanwhile",

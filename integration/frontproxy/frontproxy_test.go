@@ -21,11 +21,19 @@ import (
 // at most. The rest is for busy machines.
 const mostGap = 5 * time.Second
 
+// some are the first and the last of kinds where time is short.
+func some(kinds []frontproxy.Kind) []frontproxy.Kind {
+	if !testing.Short() {
+		return kinds
+	}
+	return []frontproxy.Kind{kinds[0], kinds[len(kinds)-1]}
+}
+
 // HAProxy in h2 mode is the hard one: when a member dies under a request on a connection
 // that was used before, it resets the stream with REFUSED_STREAM, which says that nothing
 // was processed (RFC 9113, section 8.7), of requests that were applied.
 func TestMembersFailBehind(t *testing.T) {
-	for _, kind := range frontproxy.Kinds() {
+	for _, kind := range some(frontproxy.Kinds()) {
 		t.Run(string(kind), func(t *testing.T) {
 			c := startCluster(t, true)
 			p := behind(t, c, frontproxy.Config{Kind: kind})
@@ -88,7 +96,7 @@ func TestConnectionsAreRenewed(t *testing.T) {
 func TestIdleConnectionsAreEnded(t *testing.T) {
 	c := startCluster(t, false)
 	direct := dial(t, c.Endpoints()...)
-	for _, kind := range frontproxy.Kinds() {
+	for _, kind := range some(frontproxy.Kinds()) {
 		t.Run(string(kind), func(t *testing.T) {
 			p := behind(t, c, frontproxy.Config{Kind: kind, Idle: time.Second})
 			ctx, cancel := context.WithCancel(timeout(t))
@@ -173,7 +181,7 @@ func TestProxyFindsAValueTooLarge(t *testing.T) {
 func TestWaitingLockOutlivesGOAWAY(t *testing.T) {
 	c := startCluster(t, false)
 	direct := dial(t, c.Endpoints()...)
-	for _, kind := range frontproxy.Kinds() {
+	for _, kind := range some(frontproxy.Kinds()) {
 		t.Run(string(kind), func(t *testing.T) {
 			p := behind(t, c, frontproxy.Config{Kind: kind, Requests: 50})
 			name := []byte(kind)

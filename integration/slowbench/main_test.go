@@ -74,6 +74,9 @@ func TestRun(t *testing.T) {
 // TestLargeIsNotLost sends a value, and reads a range, for longer than a silent member
 // is waited for: on real connections, whose bytes the system counts.
 func TestLargeIsNotLost(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes as long as a slow line")
+	}
 	var stdout, stderr bytes.Buffer
 	args := []string{"-check", "-run", "put 1 of 1.4 MB, 0.2 MB/s, 3|range 1 of 20 MB, 2 MB/s each"}
 	if status := run(t.Context(), args, &stdout, &stderr); status != 0 {

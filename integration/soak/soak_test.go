@@ -44,6 +44,9 @@ func TestCoordination(t *testing.T) { short(t, "coordination", "", 1) }
 // TestThrough is a short run of both through a proxy of each kind.
 func TestThrough(t *testing.T) {
 	for i, way := range []string{grpcProxy, string(frontproxy.HAProxyTCP), string(frontproxy.NginxGRPC)} {
+		if testing.Short() && i > 0 {
+			break
+		}
 		for _, check := range []string{"watch", "coordination"} {
 			t.Run(way+", "+check, func(t *testing.T) { short(t, check, way, uint64(i)+2) })
 		}
