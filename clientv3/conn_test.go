@@ -356,6 +356,7 @@ func TestCallsEndInAnOutage(t *testing.T) {
 		for _, m := range r.cluster.Members() {
 			m.Kill()
 		}
+		synctest.Wait() // what is sent on a connection that has just died is in doubt
 		for name, call := range map[string]func(context.Context) error{
 			"Put":   func(ctx context.Context) error { _, err := r.Put(ctx, "k", "v"); return err },
 			"Get":   func(ctx context.Context) error { _, err := r.Get(ctx, "k"); return err },
@@ -371,6 +372,18 @@ func TestCallsEndInAnOutage(t *testing.T) {
 		time.AfterFunc(30*time.Second, func() { r.cluster.Member(0).Start() })
 		if _, err := r.Get(later, "k"); err != nil {
 			t.Errorf("a Get with a deadline: %v", err)
+		}
+	})
+}
+
+// Nor does a call without a deadline wait for ever at what is no etcd.
+func TestCallsEndWithoutAnEtcd(t *testing.T) {
+	run(t, 1, nil, func(r *rig) {
+		r.cluster.Member(0).Intercept(func(context.Context, string, any, func() (any, error)) (any, error) {
+			return nil, status.Error(codes.Unimplemented, "unknown service etcdserverpb.KV")
+		})
+		if _, err := r.Put(context.WithoutCancel(r.t.Context()), "k", "v"); status.Code(err) != codes.Unimplemented {
+			r.t.Errorf("got %v, want Unimplemented", err)
 		}
 	})
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/clientv3/internal/bare"
 )
 
 // Package client waits for a member to come, as long as the call's context lets it. Two
@@ -96,14 +97,19 @@ func heedOutage(ctx context.Context, cancel context.CancelCauseFunc, quit <-chan
 	}
 }
 
-// unreachable is why no endpoint can be reached, as gRPC has it; nil when one can be, or
-// was not tried.
+// unreachable is why no endpoint can be used, as gRPC has it: none can be reached, or what
+// is there is no etcd. It is nil when one can be, or was not tried.
 func unreachable(endpoints []balancer.Status) error {
-	if len(endpoints) == 0 || slices.ContainsFunc(endpoints, func(e balancer.Status) bool {
-		return e.State == connectivity.Ready || e.LastError == nil
-	}) {
-		return nil
+	var err error
+	for _, e := range endpoints {
+		switch {
+		case e.State == connectivity.Ready && balancer.NotEtcd(e.Demoted):
+			err = bare.Error(e.Demoted)
+		case e.State == connectivity.Ready, e.LastError == nil:
+			return nil
+		default:
+			err = status.Error(codes.Unavailable, fmt.Sprintf("connection error: desc = %q", e.LastError.Error()))
+		}
 	}
-	last := endpoints[len(endpoints)-1].LastError
-	return status.Error(codes.Unavailable, fmt.Sprintf("connection error: desc = %q", last.Error()))
+	return err
 }
