@@ -352,8 +352,11 @@ func (p *policy) pulseLocked(l *link, now time.Time) (in time.Duration, ok bool)
 		return 0, false
 	}
 	at, received := l.clock.at(now), l.wire.received.Load()
-	if received != l.pulse.received || l.pulse.at == 0 {
+	switch {
+	case l.pulse.at == 0:
 		l.pulse = pulse{received, at}
+	case received != l.pulse.received: // since the last look, and not now
+		l.pulse = pulse{received, max(l.pulse.at, l.heard.Load())}
 	}
 	if left := every - time.Duration(at-l.pulse.at); left > 0 {
 		return left, true

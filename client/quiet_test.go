@@ -28,8 +28,8 @@ func TestNothingButAWatch(t *testing.T) {
 			least, most int // requests a minute
 			within      time.Duration
 		}{
-			{0, 30, 61, 1500 * time.Millisecond},
-			{200 * time.Millisecond, 150, 305, 700 * time.Millisecond},
+			{0, 55, 61, 1500 * time.Millisecond},
+			{200 * time.Millisecond, 270, 305, 700 * time.Millisecond},
 			{-1, 0, 0, time.Minute}, // it is the watch's heartbeat that tells
 		} {
 			t.Run(fmt.Sprint(name, " ", c.interval), func(t *testing.T) {
