@@ -39,7 +39,7 @@ func newDialer(cfg Config) dialer {
 	}
 	if !isURL(env.HTTPSProxy) {
 		// It is not shown: there may be a password in it.
-		cfg.Logger.Warn("etcd: HTTPS_PROXY is no URL, and is not used: write http://host:port")
+		cfg.Logger.Warn("etcd: a proxy is no URL, and is not used: write http://host:port", "variable", "HTTPS_PROXY")
 	}
 	return dialer{env.ProxyFunc()}
 }
