@@ -40,6 +40,9 @@ type Attempt struct {
 	// it leaves its fate in doubt. So it keeps its connection for as long as its
 	// member may yet answer (Options.Patience).
 	Once bool
+	// Large says that the request may take its time to leave, on a slow line. It is for
+	// those with Once.
+	Large bool
 	// Cancel ends the RPC, or has its caller look elsewhere. The policy calls it when the
 	// RPC is not worth waiting for any more, and GivenUp tells why; it is called with a
 	// lock held, and must neither block nor end the RPC before it returns. Nil leaves the

@@ -101,6 +101,19 @@ func (c *calls) count() (waiting, held, all int) {
 	return c.n[prompt] + c.n[costly], c.n[costly] + c.n[patient], c.n[prompt] + c.n[costly] + c.n[patient]
 }
 
+// large reports whether a call with a large request is under way that is not to be sent
+// again.
+func (c *calls) large() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for a := c.lists[costly].first; a != nil; a = a.place.next {
+		if a.Large {
+			return true
+		}
+	}
+	return false
+}
+
 // giveUp cancels each call that doomed says is to be given up, for cause. It returns
 // how many it has cancelled, how many are waited for all the same, and how many
 // nobody but their connection's end can end. It cancels with mu held: a call that has

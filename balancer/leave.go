@@ -24,8 +24,8 @@ import (
 //     call has waited for longer than Options.Patience since bytes queued on the
 //     connection and left: its own last byte had not left before, for all one knows;
 //   - its member has lost it: it serves reads that were begun in a newer raft term
-//     than that in which the call was sent, whose proposal went to a leader that is no
-//     more; or it serves, and the call waits for much longer than slowness explains.
+//     than that in which the call's last byte left, whose proposal went to a leader that
+//     is no more; or it serves, and the call waits for much longer than slowness explains.
 const (
 	// DefaultPatience is what Options.Patience means when it is 0 (`integration/patiencebench` measures others).
 	DefaultPatience = 2 * time.Second
@@ -63,11 +63,10 @@ func (p *policy) settleLocked(l *link, now time.Time) (in time.Duration, ok bool
 		return 0, false
 	}
 	l.motion.moves(&l.wire, l.clock.at(now))
-	moved := l.motion.out
+	moved := l.lastLeft()
 	if l.silent() {
 		moved = max(moved, l.motion.in) // otherwise what comes in is something else's: the member answers, and can't serve
 	}
-	moved = max(moved, l.wire.wrote.Load())
 	patience, served := p.opts.patience(), p.servedSinceLocked(l)
 	next := time.Duration(-1)
 	given, kept, stuck := l.calls.giveUp(l.verdict, func(a *Attempt, k kind) bool {
@@ -99,6 +98,9 @@ func (p *policy) settleLocked(l *link, now time.Time) (in time.Duration, ok bool
 	return next, next >= 0
 }
 
+// lastLeft is when something left last that took its time.
+func (l *link) lastLeft() int64 { return max(l.motion.out, l.wire.wrote.Load()) }
+
 // dooms reports whether a is affected by the verdict on l: what any member serves is not
 // when its member can't serve the rest, as while it defragments.
 func (l *link) dooms(a *Attempt) bool { return l.silent() || !a.AnyMember }
@@ -127,9 +129,15 @@ func (p *policy) lostLocked(l *link, now time.Time) {
 	// after the first read.
 	overtaken := l.caughtUp != 0 && time.Duration(at-l.caughtUp) >= max(l.member.suspicion(), again)
 	moves := l.motion.moves(&l.wire, at)
+	// A request that was on its way when the term began has gone to no leader of before,
+	// nor has a small one behind it. Small ones alone leave as they are sent.
+	var left int64
+	if l.calls.large() {
+		left = l.lastLeft()
+	}
 	tooLong := max(lostAfter, lostFactor*time.Duration(l.member.latency.Load()))
 	given, _, _ := l.calls.giveUp(errLostWrite, func(a *Attempt, k kind) bool {
-		return k == costly && (a.start < term && overtaken || !moves && l.clock.waited(max(a.start, l.motion.last), a.late, now) > tooLong)
+		return k == costly && (max(a.start, left) < term && overtaken || !moves && l.clock.waited(max(a.start, l.motion.last), a.late, now) > tooLong)
 	})
 	p.gaveUp(l, given, errLostWrite)
 }

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/internal/backoff"
@@ -112,6 +113,7 @@ func (t *try) invoke(req, reply any, opts []grpc.CallOption) error {
 		attempt.Avoid, attempt.Elsewhere = t.avoid, t.elsewhere
 		attempt.Measure, attempt.AnyMember, attempt.Write = !t.call.waits, t.call.anyMember, t.call.proposes
 		attempt.Once = t.call.class == write
+		attempt.Large = attempt.Once && large(req)
 		attempt.FromMemory, attempt.Call = !t.call.proves, t.number
 		if t.hedge != nil {
 			t.hedge.begin(ctx)
@@ -223,6 +225,12 @@ func (c *Conn) login(user, password string, timeout time.Duration) func(context.
 		r, err := pb.NewAuthClient(c).Authenticate(ctx, &pb.AuthenticateRequest{Name: user, Password: password})
 		return r.GetToken(), err
 	}
+}
+
+// large reports whether a request is more than what leaves at once on any line.
+func large(req any) bool {
+	m, ok := req.(proto.Message)
+	return ok && proto.Size(m) >= 4<<10
 }
 
 // try is one call's way over the members.

@@ -45,6 +45,13 @@ func TestPatienceBeginsWithTheLastByte(t *testing.T) {
 			r.wantUpload(size, upload+hiccup/2)
 		})
 	})
+	// What had not left yet went to no leader of before.
+	t.Run("an election in the middle", func(t *testing.T) {
+		runSlow(t, 3, rate, func(r *rig) {
+			time.AfterFunc(upload/3, func() { r.cluster.Elect(r.cluster.Member(2)) })
+			r.wantUpload(size, upload)
+		})
+	})
 	// The member has the whole of the request when its handler runs.
 	frozenAtTheEnd := func(r *rig, d time.Duration) (last *time.Time) {
 		last = new(time.Time)
