@@ -24,7 +24,7 @@ type Attempt struct {
 	// false for streams and for calls that wait, such as a lock.
 	Measure bool
 	// AnyMember says that members serve the RPC even when they can't serve
-	// others, such as a serializable read. Who opens a stream may say so of it.
+	// others, such as a serializable read. The opener of a stream may set it.
 	AnyMember bool
 	// FromMemory says that a member may answer the RPC by itself, from its memory:
 	// the answer proves neither a leader nor a quorum. It ends no demotion and lets
@@ -59,11 +59,11 @@ type Attempt struct {
 	// and uses for one lease only, so that a copy of it, however late, can't meet
 	// another lease. Package lease says so, to the call path.
 	OwnID bool
-	// Final says that what a member has answered the request is for the caller, be it
-	// an error that another member might spare it. It is for the call path.
+	// Final says that the caller gets whatever a member answers, even an error that
+	// another member might not give. The call path reads it.
 	Final bool
-	// Call numbers the call of a Conn's that the RPC is an attempt of, for those who
-	// watch (package wire). 0 is for what is nobody's call.
+	// Call is the number of the Conn's call that the RPC is an attempt of, by which
+	// package wire shows the attempts of one call together. 0 means that it is of none.
 	Call uint64
 
 	begun    atomic.Bool

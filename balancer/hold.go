@@ -83,7 +83,8 @@ func (p *policy) overtakenLocked(now time.Time) (next time.Time) {
 		if m == p.active || !m.ready() || !m.usable(now) || !m.link.provenSince(p.troubled) {
 			continue
 		}
-		// One that is in use for a moment only (a better tier that is back) has that long, too.
+		// A member that has just become the active one, as one of a better tier does that
+		// comes back, has that long as well.
 		since := max(m.link.agreed.Load(), p.clock.at(p.settled))
 		if left := grace - time.Duration(p.clock.at(now)-since); left > 0 {
 			next = earliest(next, now.Add(left))

@@ -27,7 +27,7 @@ import (
 //     than that in which the call's last byte left, whose proposal went to a leader that
 //     is no more; or it serves, and the call waits for much longer than slowness explains.
 const (
-	// DefaultPatience is what Options.Patience means when it is 0 (`integration/patiencebench` measures others).
+	// DefaultPatience is what Options.Patience means when it is 0 (docs/patience.md has what others do).
 	DefaultPatience = 2 * time.Second
 	// lostAfter is when a write on a member that serves others is given up, unless
 	// lostFactor times the usual latency is longer. etcd's own limit is 7 s, and it

@@ -355,7 +355,7 @@ func (p *policy) pulseLocked(l *link, now time.Time) (in time.Duration, ok bool)
 	switch {
 	case l.pulse.at == 0:
 		l.pulse = pulse{received, at}
-	case received != l.pulse.received: // since the last look, and not now
+	case received != l.pulse.received: // it came at some time since the last look
 		l.pulse = pulse{received, max(l.pulse.at, l.heard.Load())}
 	}
 	if left := every - time.Duration(at-l.pulse.at); left > 0 {

@@ -11,7 +11,6 @@ import (
 	lockpb "go.etcd.io/etcd/server/v3/etcdserver/api/v3lock/v3lockpb"
 
 	"github.com/getcd/getcd/client"
-	"github.com/getcd/getcd/integration/cluster"
 	"github.com/getcd/getcd/integration/frontproxy"
 )
 
@@ -40,37 +39,16 @@ func TestMembersFailBehind(t *testing.T) {
 			c := startCluster(t, true)
 			p := behind(t, c, frontproxy.Config{Kind: kind})
 			direct := dial(t, c.Endpoints()...)
-			for _, fault := range []struct {
-				name        string
-				begin, mend func(*cluster.Member) error
-			}{
-				{"killed", (*cluster.Member).Kill, func(m *cluster.Member) error { return m.Restart(timeout(t)) }},
-				{"stalled", (*cluster.Member).Pause, (*cluster.Member).Continue},
-				{"cut from its peers", (*cluster.Member).CutPeers, (*cluster.Member).HealPeers},
-			} {
-				t.Run(fault.name, func(t *testing.T) {
-					l := startLoad(t, dial(t, p.Address()), strings.ReplaceAll(fault.name, " ", "-")+"/")
-					for _, m := range c.Members() { // one of them is the client's
-						time.Sleep(500 * time.Millisecond)
-						if err := fault.begin(m); err != nil {
-							t.Fatal(err)
-						}
-						time.Sleep(2 * time.Second)
-						if err := fault.mend(m); err != nil {
-							t.Fatal(err)
-						}
-						if err := c.WaitHealthy(timeout(t)); err != nil {
-							t.Fatal(err)
-						}
+			membersFail(t, c, func(t *testing.T, prefix string) *load {
+				return startLoad(t, dial(t, p.Address()), prefix)
+			}, func(t *testing.T, l *load) {
+				l.stop(direct)
+				for what, gap := range l.gap {
+					if gap > mostGap[what] {
+						t.Errorf("%v without a %s, want %v at most", gap, what, mostGap[what])
 					}
-					l.stop(direct)
-					for what, gap := range l.gap {
-						if gap > mostGap[what] {
-							t.Errorf("%v without a %s, want %v at most", gap, what, mostGap[what])
-						}
-					}
-				})
-			}
+				}
+			})
 		})
 	}
 }
@@ -130,29 +108,7 @@ func TestProxyAnswersByItself(t *testing.T) {
 		t.Run(string(kind), func(t *testing.T) {
 			p := behind(t, c, frontproxy.Config{Kind: kind, Idle: time.Second})
 			l := startLoad(t, dial(t, p.Address()), string(kind)+"/")
-			time.Sleep(time.Second)
-			if err := c.Kill(); err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(time.Second)
-			if err := c.Restart(timeout(t)); err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(time.Second)
-			for _, m := range c.Members() {
-				if err := m.Pause(); err != nil {
-					t.Fatal(err)
-				}
-			}
-			time.Sleep(3 * time.Second)
-			for _, m := range c.Members() {
-				if err := m.Continue(); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if err := c.WaitHealthy(timeout(t)); err != nil {
-				t.Fatal(err)
-			}
+			allFail(t, c)
 			l.stop(direct)
 			if !slices.ContainsFunc(l.doubts, func(err error) bool { return byProxy.MatchString(err.Error()) }) {
 				t.Errorf("none of %d doubts names a status of the proxy's own", len(l.doubts))

@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/getcd/getcd/integration/cluster"
 	"github.com/getcd/getcd/integration/frontproxy"
 )
 
@@ -15,32 +14,9 @@ func TestGatewaysFailBehind(t *testing.T) {
 	c := startCluster(t, true)
 	p := behind(t, c, frontproxy.Config{Kind: frontproxy.NginxHTTP})
 	direct := dial(t, c.Endpoints()...)
-	for _, fault := range []struct {
-		name        string
-		begin, mend func(*cluster.Member) error
-	}{
-		{"killed", (*cluster.Member).Kill, func(m *cluster.Member) error { return m.Restart(timeout(t)) }},
-		{"stalled", (*cluster.Member).Pause, (*cluster.Member).Continue},
-		{"cut from its peers", (*cluster.Member).CutPeers, (*cluster.Member).HealPeers},
-	} {
-		t.Run(fault.name, func(t *testing.T) {
-			l := startLoad(t, dial(t, "gateway+http://"+p.Address()), strings.ReplaceAll(fault.name, " ", "-")+"/")
-			for _, m := range c.Members() {
-				time.Sleep(500 * time.Millisecond)
-				if err := fault.begin(m); err != nil {
-					t.Fatal(err)
-				}
-				time.Sleep(2 * time.Second)
-				if err := fault.mend(m); err != nil {
-					t.Fatal(err)
-				}
-				if err := c.WaitHealthy(timeout(t)); err != nil {
-					t.Fatal(err)
-				}
-			}
-			l.stop(direct)
-		})
-	}
+	membersFail(t, c, func(t *testing.T, prefix string) *load {
+		return startLoad(t, dial(t, "gateway+http://"+p.Address()), prefix)
+	}, func(_ *testing.T, l *load) { l.stop(direct) })
 }
 
 // With all members gone nginx answers 502, and 504 when they are too slow for it: neither
@@ -49,30 +25,7 @@ func TestGatewayProxyAnswersByItself(t *testing.T) {
 	c := startCluster(t, false)
 	p := behind(t, c, frontproxy.Config{Kind: frontproxy.NginxHTTP, Idle: time.Second})
 	l := startLoad(t, dial(t, "gateway+http://"+p.Address()), "gateway/")
-	time.Sleep(time.Second)
-	if err := c.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	time.Sleep(time.Second)
-	if err := c.Restart(timeout(t)); err != nil {
-		t.Fatal(err)
-	}
-	time.Sleep(time.Second)
-	for _, m := range c.Members() {
-		if err := m.Pause(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	time.Sleep(3 * time.Second)
-	for _, m := range c.Members() {
-		if err := m.Continue(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := c.WaitHealthy(timeout(t)); err != nil {
-		t.Fatal(err)
-	}
-	time.Sleep(time.Second)
+	allFail(t, c)
 	l.stop(dial(t, c.Endpoints()...))
 	seen := map[string]bool{}
 	for _, err := range l.doubts {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os/exec"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -230,5 +231,65 @@ func (l *load) check(truth []string) {
 	}
 	if !slices.Contains(l.seen, "end") {
 		l.t.Errorf("the watch has %d of %d events: %v", len(l.seen), len(truth), l.watchErr)
+	}
+}
+
+// membersFail has each member fail for 2 s, in each of three ways, under a load of start's,
+// which judge ends.
+func membersFail(t *testing.T, c *cluster.Cluster, start func(t *testing.T, prefix string) *load, judge func(*testing.T, *load)) {
+	t.Helper()
+	for _, fault := range []struct {
+		name        string
+		begin, mend func(*cluster.Member) error
+	}{
+		{"killed", (*cluster.Member).Kill, func(m *cluster.Member) error { return m.Restart(timeout(t)) }},
+		{"stalled", (*cluster.Member).Pause, (*cluster.Member).Continue},
+		{"cut from its peers", (*cluster.Member).CutPeers, (*cluster.Member).HealPeers},
+	} {
+		t.Run(fault.name, func(t *testing.T) {
+			l := start(t, strings.ReplaceAll(fault.name, " ", "-")+"/")
+			for _, m := range c.Members() { // one of them is the client's
+				time.Sleep(500 * time.Millisecond)
+				if err := fault.begin(m); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(2 * time.Second)
+				if err := fault.mend(m); err != nil {
+					t.Fatal(err)
+				}
+				if err := c.WaitHealthy(timeout(t)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			judge(t, l)
+		})
+	}
+}
+
+// allFail has all members be away for a second, and then hang for 3 s.
+func allFail(t *testing.T, c *cluster.Cluster) {
+	t.Helper()
+	time.Sleep(time.Second)
+	if err := c.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Second)
+	if err := c.Restart(timeout(t)); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Second)
+	for _, m := range c.Members() {
+		if err := m.Pause(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	time.Sleep(3 * time.Second)
+	for _, m := range c.Members() {
+		if err := m.Continue(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.WaitHealthy(timeout(t)); err != nil {
+		t.Fatal(err)
 	}
 }
