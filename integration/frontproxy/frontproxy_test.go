@@ -40,8 +40,10 @@ func TestMembersFailBehind(t *testing.T) {
 			p := behind(t, c, frontproxy.Config{Kind: kind})
 			direct := dial(t, c.Endpoints()...)
 			membersFail(t, c, func(t *testing.T, prefix string) *load {
+				t.Helper()
 				return startLoad(t, dial(t, p.Address()), prefix)
 			}, func(t *testing.T, l *load) {
+				t.Helper()
 				l.stop(direct)
 				for what, gap := range l.gap {
 					if gap > mostGap[what] {

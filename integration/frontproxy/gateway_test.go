@@ -15,6 +15,7 @@ func TestGatewaysFailBehind(t *testing.T) {
 	p := behind(t, c, frontproxy.Config{Kind: frontproxy.NginxHTTP})
 	direct := dial(t, c.Endpoints()...)
 	membersFail(t, c, func(t *testing.T, prefix string) *load {
+		t.Helper()
 		return startLoad(t, dial(t, "gateway+http://"+p.Address()), prefix)
 	}, func(_ *testing.T, l *load) { l.stop(direct) })
 }
