@@ -19,7 +19,7 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 
 	"github.com/getcd/getcd/auth"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -218,7 +218,7 @@ func TestUnsupported(t *testing.T) {
 }
 
 func TestAuthenticate(t *testing.T) {
-	c := fakeetcd.Start(t, 1)
+	c := etcdtest.Start(t, 1)
 	s := auth.New(c.Conn(t))
 	if _, err := s.Authenticate(t.Context(), "alice", "secret"); !errors.Is(rpctypes.Error(err), rpctypes.ErrAuthNotEnabled) {
 		t.Errorf("while disabled: got %v, want %v", err, rpctypes.ErrAuthNotEnabled)

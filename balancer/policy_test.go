@@ -22,7 +22,7 @@ import (
 	"google.golang.org/grpc/resolver/manual"
 
 	"github.com/getcd/getcd/balancer"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -30,7 +30,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // rig is a ClientConn with the policy, on a fake cluster.
 type rig struct {
 	t        *testing.T
-	cluster  *fakeetcd.Cluster
+	cluster  *etcdtest.Cluster
 	cc       *grpc.ClientConn
 	table    *balancer.Table
 	resolver *manual.Resolver
@@ -44,7 +44,7 @@ type rig struct {
 func run(t *testing.T, n int, test func(r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		r := &rig{t: t, cluster: fakeetcd.Start(t, n), table: balancer.NewTable(), dials: make(map[string]int)}
+		r := &rig{t: t, cluster: etcdtest.Start(t, n), table: balancer.NewTable(), dials: make(map[string]int)}
 		r.resolver = manual.NewBuilderWithScheme("test")
 		r.resolver.ResolveNowCallback = func(resolver.ResolveNowOptions) {
 			r.mu.Lock()
@@ -228,11 +228,11 @@ func TestDeadMemberAtStart(t *testing.T) {
 
 func TestDemotion(t *testing.T) {
 	for name, c := range map[string]struct {
-		set  func(*fakeetcd.Member, bool)
+		set  func(*etcdtest.Member, bool)
 		want error
 	}{
-		"no leader": {(*fakeetcd.Member).SetNoLeader, rpctypes.ErrNoLeader},
-		"learner":   {(*fakeetcd.Member).SetLearner, rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner)},
+		"no leader": {(*etcdtest.Member).SetNoLeader, rpctypes.ErrNoLeader},
+		"learner":   {(*etcdtest.Member).SetLearner, rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			run(t, 3, func(r *rig) {

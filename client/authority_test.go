@@ -20,12 +20,12 @@ import (
 	"google.golang.org/grpc/credentials"
 
 	"github.com/getcd/getcd/client"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/resolver"
 )
 
 // viaMember dials the first member, whatever the address.
-func viaMember(cluster *fakeetcd.Cluster) grpc.DialOption {
+func viaMember(cluster *etcdtest.Cluster) grpc.DialOption {
 	return grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 		return cluster.Dialer()(ctx, cluster.Member(0).Addr())
 	})
@@ -70,7 +70,7 @@ func TestAuthority(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(tt.endpoint, len(tt.options)), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				cluster := fakeetcd.Start(t, 1)
+				cluster := etcdtest.Start(t, 1)
 				c, err := client.New(client.Config{
 					Endpoints:   []string{tt.endpoint},
 					Resolver:    resolver.Options{Registry: found(t, srv)},
@@ -139,7 +139,7 @@ func TestTLSName(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				cert, pool := selfSigned(t, tt.want)
 				serve := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
-				cluster := fakeetcd.Start(t, 1, grpc.Creds(credentials.NewTLS(serve)))
+				cluster := etcdtest.Start(t, 1, grpc.Creds(credentials.NewTLS(serve)))
 				c, err := client.New(client.Config{
 					Endpoints:   []string{tt.endpoint},
 					TLS:         &tls.Config{MinVersion: tls.VersionTLS12, ServerName: tt.serverName, RootCAs: pool},

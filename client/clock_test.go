@@ -15,7 +15,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/client"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 )
 
 // A clock that is set, by an hour or a year, must not matter: every age, deadline
@@ -136,7 +136,7 @@ func walkModule(t *testing.T, visit func(path string, file *ast.File, fset *toke
 		rel = filepath.ToSlash(rel)
 		if d.IsDir() {
 			// Modules of their own, fakes, and what is no package.
-			if slices.Contains([]string{"bin", "integration", "cmd", "tools", "internal/fakeetcd"}, rel) ||
+			if slices.Contains([]string{"bin", "integration", "cmd", "tools", "etcdtest"}, rel) ||
 				strings.HasPrefix(d.Name(), ".") && rel != "." || d.Name() == "testdata" {
 				return fs.SkipDir
 			}
@@ -160,7 +160,7 @@ func walkModule(t *testing.T, visit func(path string, file *ast.File, fset *toke
 // What callers are given to compare with their own clock has the reading, too.
 func TestDeadlinesAreMonotonic(t *testing.T) {
 	// Not in a bubble, whose clock has no monotonic reading.
-	cluster := fakeetcd.Start(t, 1)
+	cluster := etcdtest.Start(t, 1)
 	c, err := client.New(client.Config{
 		Endpoints:   cluster.Addrs(),
 		DialOptions: []grpc.DialOption{grpc.WithContextDialer(cluster.Dialer())},

@@ -16,7 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/getcd/getcd/client"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 )
 
 const (
@@ -80,7 +80,7 @@ func TestReadsRetryElsewhereAtOnce(t *testing.T) {
 func TestWrites(t *testing.T) {
 	put := pb.KV_Put_FullMethodName
 	tests := map[string]struct {
-		hook      fakeetcd.UnaryHook
+		hook      etcdtest.UnaryHook
 		written   int64
 		ambiguous bool
 		is        error // nil: no error

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/client"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/resolver"
 )
 
@@ -35,7 +35,7 @@ func TestNoSecretsBecauseOfDNS(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				cluster := fakeetcd.Start(t, 1)
+				cluster := etcdtest.Start(t, 1)
 				member := cluster.Member(0)
 				cfg := client.Config{
 					Endpoints: []string{"found:"},

@@ -15,12 +15,12 @@ import (
 
 	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/client"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/resolver"
 )
 
 // exampleConfig is how to reach a fake cluster, its members in their order.
-func exampleConfig(cluster *fakeetcd.Cluster) client.Config {
+func exampleConfig(cluster *etcdtest.Cluster) client.Config {
 	return client.Config{
 		Endpoints:   cluster.Addrs(),
 		Resolver:    resolver.Options{KeepOrder: true},
@@ -30,7 +30,7 @@ func exampleConfig(cluster *fakeetcd.Cluster) client.Config {
 
 // The counters become JSON under /debug/vars.
 func ExampleClient_Counters() {
-	cluster := fakeetcd.NewCluster(3)
+	cluster := etcdtest.NewCluster(3)
 	defer cluster.Close()
 	c, err := client.New(exampleConfig(cluster))
 	if err != nil {
@@ -70,7 +70,7 @@ func follow(ctx context.Context, c *client.Client, tell func([]balancer.Status))
 }
 
 func ExampleClient_EndpointsChanged() {
-	cluster := fakeetcd.NewCluster(3)
+	cluster := etcdtest.NewCluster(3)
 	defer cluster.Close()
 	c, err := client.New(exampleConfig(cluster))
 	if err != nil {
@@ -102,7 +102,7 @@ func ExampleClient_EndpointsChanged() {
 
 // Records go where the program's own go.
 func ExampleConfig_logger() {
-	cluster := fakeetcd.NewCluster(1)
+	cluster := etcdtest.NewCluster(1)
 	defer cluster.Close()
 	cfg := exampleConfig(cluster)
 	cfg.Logger = slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
@@ -178,7 +178,7 @@ func (m *meter) total() (n uint64) {
 
 // gRPC's stats handlers see each attempt, on whatever member.
 func ExampleConfig_dialOptions() {
-	cluster := fakeetcd.NewCluster(3)
+	cluster := etcdtest.NewCluster(3)
 	defer cluster.Close()
 	cfg := exampleConfig(cluster)
 	meter := newMeter()

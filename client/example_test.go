@@ -11,13 +11,13 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/client"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lock"
 )
 
 func Example() {
-	cluster := fakeetcd.NewCluster(3)
+	cluster := etcdtest.NewCluster(3)
 	defer cluster.Close()
 	err := nightly(context.Background(), client.Config{
 		Endpoints:   cluster.Addrs(),
@@ -67,7 +67,7 @@ func TestREADME(t *testing.T) {
 }
 
 func ExampleNew() {
-	cluster := fakeetcd.NewCluster(3)
+	cluster := etcdtest.NewCluster(3)
 	defer cluster.Close()
 
 	c, err := client.New(client.Config{

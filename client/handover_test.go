@@ -13,11 +13,11 @@ import (
 
 	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/client"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 )
 
 // slowly makes a hook that lets calls of the method take d.
-func slowly(method string, d time.Duration) fakeetcd.UnaryHook {
+func slowly(method string, d time.Duration) etcdtest.UnaryHook {
 	return func(_ context.Context, m string, _ any, next func() (any, error)) (any, error) {
 		if m == method {
 			time.Sleep(d) // the bubble's clock
@@ -59,7 +59,7 @@ func (r *rig) under(test func()) {
 }
 
 // slowBoth makes a put take 6.5 s, and a lock a minute.
-func slowBoth(m *fakeetcd.Member) {
+func slowBoth(m *etcdtest.Member) {
 	put, lock := slowly(pb.KV_Put_FullMethodName, 6500*time.Millisecond), slowly(v3lockpb.Lock_Lock_FullMethodName, time.Minute)
 	m.Intercept(func(ctx context.Context, method string, req any, next func() (any, error)) (any, error) {
 		return put(ctx, method, req, func() (any, error) { return lock(ctx, method, req, next) })
@@ -99,7 +99,7 @@ func TestHandOver(t *testing.T) {
 // on it end.
 func TestGoAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cluster := fakeetcd.Start(t, 2, grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionAge: 5 * time.Second}))
+		cluster := etcdtest.Start(t, 2, grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionAge: 5 * time.Second}))
 		c, err := client.New(client.Config{
 			Endpoints:   cluster.Addrs(),
 			DialOptions: []grpc.DialOption{grpc.WithContextDialer(cluster.Dialer())},
@@ -160,9 +160,9 @@ func TestSilenceAfterAHandOver(t *testing.T) {
 func TestFirstWriteWaitsForAProof(t *testing.T) {
 	for name, c := range map[string]struct {
 		members int
-		hang    func(*fakeetcd.Member)
+		hang    func(*etcdtest.Member)
 	}{
-		"does not know": {3, func(m *fakeetcd.Member) {
+		"does not know": {3, func(m *etcdtest.Member) {
 			m.Intercept(func(ctx context.Context, method string, _ any, next func() (any, error)) (any, error) {
 				switch method {
 				case pb.KV_Range_FullMethodName, pb.KV_Put_FullMethodName:
@@ -172,11 +172,11 @@ func TestFirstWriteWaitsForAProof(t *testing.T) {
 				return next()
 			})
 		}},
-		"knows": {3, func(m *fakeetcd.Member) { m.SetNoLeader(true) }},
+		"knows": {3, func(m *etcdtest.Member) { m.SetNoLeader(true) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				cluster := fakeetcd.Start(t, c.members)
+				cluster := etcdtest.Start(t, c.members)
 				for _, m := range cluster.Members() {
 					c.hang(m)
 				}

@@ -12,13 +12,13 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/client"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 )
 
 // A hedge is used for one call after the other, and so is the means to cancel a call:
 // neither may touch the next one. By the real clock, for timers that are late.
 func TestHedgesKeepToTheirCalls(t *testing.T) {
-	cluster := fakeetcd.Start(t, 3)
+	cluster := etcdtest.Start(t, 3)
 	c, err := client.New(client.Config{
 		Endpoints:   cluster.Addrs(),
 		DialOptions: []grpc.DialOption{grpc.WithContextDialer(cluster.Dialer())},

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/getcd/getcd/client"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 )
 
 // ranges counts the ranges that members were asked for, probes included.
@@ -50,7 +50,7 @@ func TestReadsAreHedged(t *testing.T) {
 // A client that does nothing but read leaves a silent member, although each of its
 // reads is answered by another, and waits for none.
 func TestHedgesRaiseSuspicion(t *testing.T) {
-	for name, silence := range map[string]fakeetcd.UnaryHook{
+	for name, silence := range map[string]etcdtest.UnaryHook{
 		"silent":          hangAllBut("nothing"),
 		"lost its leader": hangLinearizable,
 	} {

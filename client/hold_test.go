@@ -14,7 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/getcd/getcd/client"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 )
 
 // hangLinearizable makes a hook under which a member has not noticed yet that the
@@ -116,7 +116,7 @@ func TestMemberOfTheOldTermIsLeft(t *testing.T) {
 }
 
 // beating makes a watch stream of a fake that sends a message every 20 ms until stop.
-func beating(stop <-chan struct{}) fakeetcd.StreamHook {
+func beating(stop <-chan struct{}) etcdtest.StreamHook {
 	return func(s grpc.ServerStream, method string, next func(grpc.ServerStream) error) error {
 		if method != pb.Watch_Watch_FullMethodName {
 			return next(s)

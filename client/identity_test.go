@@ -16,7 +16,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/client"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/resolver"
 )
 
@@ -33,7 +33,7 @@ func runBehindOne(t *testing.T, members int, test func(r *rig, dials *atomic.Int
 func runBehind(t *testing.T, members int, pick func(n int) int, test func(r *rig, dials *atomic.Int32)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		cluster := fakeetcd.Start(t, members)
+		cluster := etcdtest.Start(t, members)
 		var dials atomic.Int32
 		c, err := client.New(client.Config{
 			Endpoints: []string{vip},
@@ -56,11 +56,11 @@ func runBehind(t *testing.T, members int, pick func(n int) int, test func(r *rig
 // A single address may be that of many members: a member behind it that is of no use
 // is left for another one, as if each had an address of its own.
 func TestOneAddressOfManyMembers(t *testing.T) {
-	for name, fault := range map[string]struct{ begin, end func(*fakeetcd.Member) }{
-		"stopped":         {(*fakeetcd.Member).Freeze, (*fakeetcd.Member).Thaw},
-		"answers nothing": {(*fakeetcd.Member).Hang, (*fakeetcd.Member).Resume},
-		"killed":          {(*fakeetcd.Member).Kill, (*fakeetcd.Member).Start},
-		"cut off":         {func(m *fakeetcd.Member) { m.SetNoLeader(true) }, func(m *fakeetcd.Member) { m.SetNoLeader(false) }},
+	for name, fault := range map[string]struct{ begin, end func(*etcdtest.Member) }{
+		"stopped":         {(*etcdtest.Member).Freeze, (*etcdtest.Member).Thaw},
+		"answers nothing": {(*etcdtest.Member).Hang, (*etcdtest.Member).Resume},
+		"killed":          {(*etcdtest.Member).Kill, (*etcdtest.Member).Start},
+		"cut off":         {func(m *etcdtest.Member) { m.SetNoLeader(true) }, func(m *etcdtest.Member) { m.SetNoLeader(false) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			runBehindOne(t, 3, func(r *rig, _ *atomic.Int32) {
@@ -149,10 +149,10 @@ func TestOneAddressReachesTwoMembers(t *testing.T) {
 
 // runClusters is a client of three addresses, the last of which belongs to a member of
 // another cluster.
-func runClusters(t *testing.T, configure func(c *client.Config, ours, theirs *fakeetcd.Cluster), test func(r *rig, theirs *fakeetcd.Cluster)) {
+func runClusters(t *testing.T, configure func(c *client.Config, ours, theirs *etcdtest.Cluster), test func(r *rig, theirs *etcdtest.Cluster)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		ours, theirs := fakeetcd.Start(t, 2), fakeetcd.Start(t, 1)
+		ours, theirs := etcdtest.Start(t, 2), etcdtest.Start(t, 1)
 		theirs.SetClusterID(ours.ClusterID() + 1)
 		var mu sync.Mutex
 		theirs.Member(0).SetAddr("other:2379")
@@ -182,7 +182,7 @@ func runClusters(t *testing.T, configure func(c *client.Config, ours, theirs *fa
 
 // A member of another cluster behind the name is not used, even when no other is left.
 func TestMembersOfAnotherClusterAreNotUsed(t *testing.T) {
-	runClusters(t, nil, func(r *rig, theirs *fakeetcd.Cluster) {
+	runClusters(t, nil, func(r *rig, theirs *etcdtest.Cluster) {
 		t := r.t
 		if err := r.put(r.timeout(time.Second), "k", "v"); err != nil {
 			t.Fatal(err)
@@ -211,7 +211,7 @@ func TestMembersOfAnotherClusterAreNotUsed(t *testing.T) {
 
 // A client can be told which cluster it is for, or that any will do.
 func TestClusterIDs(t *testing.T) {
-	runClusters(t, func(c *client.Config, _, theirs *fakeetcd.Cluster) { c.ClusterID = theirs.ClusterID() }, func(r *rig, theirs *fakeetcd.Cluster) {
+	runClusters(t, func(c *client.Config, _, theirs *etcdtest.Cluster) { c.ClusterID = theirs.ClusterID() }, func(r *rig, theirs *etcdtest.Cluster) {
 		if err := r.put(r.timeout(5*time.Second), "k", "v"); err != nil {
 			r.t.Fatal(err)
 		}
@@ -219,7 +219,7 @@ func TestClusterIDs(t *testing.T) {
 			r.t.Errorf("pinned: %d puts reached the other cluster, want the one", n)
 		}
 	})
-	runClusters(t, func(c *client.Config, _, _ *fakeetcd.Cluster) { c.AllowClusterChange = true }, func(r *rig, theirs *fakeetcd.Cluster) {
+	runClusters(t, func(c *client.Config, _, _ *etcdtest.Cluster) { c.AllowClusterChange = true }, func(r *rig, theirs *etcdtest.Cluster) {
 		if err := r.put(r.timeout(time.Second), "k", "v"); err != nil {
 			r.t.Fatal(err)
 		}
@@ -267,7 +267,7 @@ func TestOneMemberComesBack(t *testing.T) {
 func TestDoubtedMemberThatLeaves(t *testing.T) {
 	var open sync.Map
 	synctest.Test(t, func(t *testing.T) {
-		cluster := fakeetcd.Start(t, 3)
+		cluster := etcdtest.Start(t, 3)
 		c, err := client.New(client.Config{
 			Endpoints: cluster.Addrs()[:2],
 			Resolver:  resolver.Options{KeepOrder: true},
@@ -318,7 +318,7 @@ func (c *countedConn) Close() error {
 // A client of one member has one connection.
 func TestOneMember(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeetcd.Start(t, 1)
+		c := etcdtest.Start(t, 1)
 		cl, err := client.New(client.Config{
 			Endpoints: c.Addrs(), OneMember: true,
 			DialOptions: []grpc.DialOption{grpc.WithContextDialer(c.Dialer())},

@@ -14,7 +14,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/client"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/resolver"
 )
 
@@ -24,7 +24,7 @@ func TestOnlyWritesInFlightAreInDoubt(t *testing.T) {
 	const inFlight, queued = 8, 30
 	for _, members := range []int{1, 2} {
 		synctest.Test(t, func(t *testing.T) {
-			cluster := fakeetcd.Start(t, 2, grpc.MaxConcurrentStreams(inFlight+1)) // the health watch is one, too
+			cluster := etcdtest.Start(t, 2, grpc.MaxConcurrentStreams(inFlight+1)) // the health watch is one, too
 			c, err := client.New(client.Config{
 				Endpoints:   cluster.Addrs(),
 				Resolver:    resolver.Options{KeepOrder: true},
@@ -82,7 +82,7 @@ func TestFirstWritesProofCostsNothing(t *testing.T) {
 	const oneWay = 50 * time.Millisecond
 	for _, members := range []int{1, 3} {
 		synctest.Test(t, func(t *testing.T) {
-			cluster := fakeetcd.Start(t, members)
+			cluster := etcdtest.Start(t, members)
 			begun := time.Now()
 			c, err := client.New(client.Config{
 				Endpoints: cluster.Addrs(),

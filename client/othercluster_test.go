@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/client"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 )
 
 // The only address, that of a service, leads to another cluster all at once: nothing of the
@@ -28,7 +28,7 @@ func TestOneAddressThatLeadsToAnotherCluster(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				ours, theirs := fakeetcd.Start(t, 1), fakeetcd.Start(t, 1)
+				ours, theirs := etcdtest.Start(t, 1), etcdtest.Start(t, 1)
 				theirs.SetClusterID(ours.ClusterID() + 1)
 				if c.auth {
 					ours.EnableAuth(users)

@@ -11,15 +11,15 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"github.com/getcd/getcd/client"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 )
 
 // A write is waited for as long as Config.WritePatience says; reads are not.
 func TestWritePatience(t *testing.T) {
 	for _, patience := range []time.Duration{500 * time.Millisecond, 5 * time.Second} {
-		for name, silence := range map[string]func(*fakeetcd.Member){
-			"stopped": (*fakeetcd.Member).Freeze,
-			"cut off": func(m *fakeetcd.Member) { m.Intercept(hangAllBut(healthCheck)) },
+		for name, silence := range map[string]func(*etcdtest.Member){
+			"stopped": (*etcdtest.Member).Freeze,
+			"cut off": func(m *etcdtest.Member) { m.Intercept(hangAllBut(healthCheck)) },
 		} {
 			t.Run(name+" "+patience.String(), func(t *testing.T) {
 				run(t, 3, func(cfg *client.Config) { cfg.WritePatience = patience }, func(r *rig) {
@@ -111,9 +111,9 @@ func (r *rig) wantUpload(size int, least time.Duration) {
 // New writes leave a doubted member at once, while the one that was under way is waited
 // for.
 func TestNewWritesLeaveADoubtedMember(t *testing.T) {
-	for name, silence := range map[string]func(*fakeetcd.Member){
-		"stopped": (*fakeetcd.Member).Freeze,
-		"cut off": func(m *fakeetcd.Member) { m.Intercept(hangAllBut(healthCheck)) },
+	for name, silence := range map[string]func(*etcdtest.Member){
+		"stopped": (*etcdtest.Member).Freeze,
+		"cut off": func(m *etcdtest.Member) { m.Intercept(hangAllBut(healthCheck)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			run(t, 3, nil, func(r *rig) {

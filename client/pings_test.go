@@ -14,7 +14,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/getcd/getcd/client"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 )
 
 // A server that allows a ping every five minutes, as gRPC's do unless they are told
@@ -30,7 +30,7 @@ func TestServersThatForbidPings(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c := fakeetcd.Start(t, 3, grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{}))
+				c := etcdtest.Start(t, 3, grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{}))
 				var dials atomic.Int32
 				cfg := client.Config{
 					Endpoints: c.Addrs(),

@@ -20,7 +20,7 @@ import (
 
 	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/client"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 )
 
 // A better tier that returns takes new calls at once, and breaks none that is under way.
@@ -98,7 +98,7 @@ func wantMinute[T any](recv func() (T, error)) error {
 	}
 }
 
-func waitAMinute(m *fakeetcd.Member) {
+func waitAMinute(m *etcdtest.Member) {
 	m.Intercept(func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {
 		if _, ok := waiting[method]; !ok {
 			return next()
@@ -184,10 +184,10 @@ func TestCallsThatWaitAreHandedOver(t *testing.T) {
 
 // afterGoAway is run with a client whose call, a Put or a Lock, waits for ever at a member
 // that has ended its connections with GOAWAY, as all members do at this age.
-func afterGoAway(t *testing.T, age time.Duration, configure func(*client.Config, *fakeetcd.Cluster), call func(*rig) error, test func(r *rig, at *fakeetcd.Member, ended <-chan error)) {
+func afterGoAway(t *testing.T, age time.Duration, configure func(*client.Config, *etcdtest.Cluster), call func(*rig) error, test func(r *rig, at *etcdtest.Member, ended <-chan error)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		cluster := fakeetcd.Start(t, 2, grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionAge: age}))
+		cluster := etcdtest.Start(t, 2, grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionAge: age}))
 		cfg := client.Config{
 			Endpoints:   cluster.Addrs(),
 			DialOptions: []grpc.DialOption{grpc.WithContextDialer(cluster.Dialer())},
@@ -200,7 +200,7 @@ func afterGoAway(t *testing.T, age time.Duration, configure func(*client.Config,
 		defer c.Close()
 		r := &rig{t: t, cluster: cluster, Client: c, kv: pb.NewKVClient(c.Conn())}
 		r.warm()
-		var at atomic.Pointer[fakeetcd.Member]
+		var at atomic.Pointer[etcdtest.Member]
 		for _, m := range cluster.Members() {
 			m.Intercept(func(ctx context.Context, method string, _ any, next func() (any, error)) (any, error) {
 				if method != pb.KV_Put_FullMethodName && method != v3lockpb.Lock_Lock_FullMethodName {
@@ -231,7 +231,7 @@ func (r *rig) use(until func() bool) {
 }
 
 // wantGivenUp freezes m, where the call waits.
-func (r *rig) wantGivenUp(m *fakeetcd.Member, ended <-chan error, within time.Duration) {
+func (r *rig) wantGivenUp(m *etcdtest.Member, ended <-chan error, within time.Duration) {
 	r.t.Helper()
 	start := time.Now()
 	m.Freeze()
@@ -249,18 +249,18 @@ func TestSilenceAfterAGoAway(t *testing.T) {
 	put := func(r *rig) error { return r.put(r.timeout(10*time.Minute), "k", "v") }
 	lock := func(r *rig) error { return r.lock(10 * time.Minute) }
 	t.Run("its next connection is in use", func(t *testing.T) {
-		afterGoAway(t, 5*time.Second, func(*client.Config, *fakeetcd.Cluster) {}, put, func(r *rig, at *fakeetcd.Member, ended <-chan error) {
+		afterGoAway(t, 5*time.Second, func(*client.Config, *etcdtest.Cluster) {}, put, func(r *rig, at *etcdtest.Member, ended <-chan error) {
 			begun := time.Now() // its next connection is made within 0.3 s, and lives for 4.5 s at least
 			r.use(func() bool { return r.active() == at.Addr() && time.Since(begun) > 300*time.Millisecond })
 			r.wantGivenUp(at, ended, balancer.DefaultPatience+time.Second)
 		})
 	})
 	t.Run("its next connection is idle", func(t *testing.T) {
-		better := func(cfg *client.Config, cluster *fakeetcd.Cluster) {
+		better := func(cfg *client.Config, cluster *etcdtest.Cluster) {
 			from(t, tiers{0, 10})(cfg)
 			cluster.Member(0).Kill()
 		}
-		afterGoAway(t, 30*time.Second, better, lock, func(r *rig, at *fakeetcd.Member, ended <-chan error) {
+		afterGoAway(t, 30*time.Second, better, lock, func(r *rig, at *etcdtest.Member, ended <-chan error) {
 			r.cluster.Member(0).Start()
 			r.use(func() bool { return r.active() != at.Addr() })
 			r.wantGivenUp(at, ended, 14*time.Second) // a ping after 10 s, unanswered for 3 s

@@ -20,7 +20,7 @@ import (
 
 	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/client"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/resolver"
 )
 
@@ -120,7 +120,7 @@ func environment(t *testing.T, vars map[string]string) {
 }
 
 // renamed dials the members under other names, as only the proxy knows them.
-func renamed(c *fakeetcd.Cluster, names ...string) func(context.Context, string) (net.Conn, error) {
+func renamed(c *etcdtest.Cluster, names ...string) func(context.Context, string) (net.Conn, error) {
 	return func(ctx context.Context, addr string) (net.Conn, error) {
 		i := slices.Index(names, addr)
 		if i < 0 {
@@ -140,7 +140,7 @@ func TestProxy(t *testing.T) {
 		"empty parts": {"", names[0], names[1]},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cluster := fakeetcd.Start(t, 2)
+			cluster := etcdtest.Start(t, 2)
 			p := startProxy(t, renamed(cluster, names...), "")
 			environment(t, map[string]string{"HTTPS_PROXY": "http://us%40er:pass%2Fword@" + p.addr, "NO_PROXY": "elsewhere.test"})
 			c, err := client.New(client.Config{Endpoints: endpoints, Resolver: resolver.Options{KeepOrder: true}})
@@ -177,7 +177,7 @@ func TestProxy(t *testing.T) {
 // directly checks that the proxy is not asked: the endpoints can't be reached.
 func directly(t *testing.T, vars map[string]string, cfg client.Config) {
 	t.Helper()
-	cluster := fakeetcd.Start(t, 1)
+	cluster := etcdtest.Start(t, 1)
 	p := startProxy(t, cluster.Dialer(), "")
 	for k, v := range vars {
 		vars[k] = strings.ReplaceAll(v, "PROXY", p.addr)

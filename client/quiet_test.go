@@ -11,7 +11,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/client"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/lock"
 )
 
@@ -19,9 +19,9 @@ import (
 // at most unless Config.HeartbeatInterval says otherwise, and not only when the watch's own
 // heartbeat is due. So it finds one that has lost its peers, and tells no events for that.
 func TestNothingButAWatch(t *testing.T) {
-	for name, silence := range map[string]func(*fakeetcd.Member, *atomic.Bool){
-		"stopped":                     func(m *fakeetcd.Member, _ *atomic.Bool) { m.Freeze() },
-		"cut off and not aware of it": func(m *fakeetcd.Member, mute *atomic.Bool) { mute.Store(true); m.Intercept(hangAllBut(healthCheck)) },
+	for name, silence := range map[string]func(*etcdtest.Member, *atomic.Bool){
+		"stopped":                     func(m *etcdtest.Member, _ *atomic.Bool) { m.Freeze() },
+		"cut off and not aware of it": func(m *etcdtest.Member, mute *atomic.Bool) { mute.Store(true); m.Intercept(hangAllBut(healthCheck)) },
 	} {
 		for _, c := range []struct {
 			interval    time.Duration
@@ -121,7 +121,7 @@ func (r *rig) another() *client.Client {
 	return newClient(r.t, r.cluster, r.cluster.Member(2))
 }
 
-func newClient(t *testing.T, cluster *fakeetcd.Cluster, m *fakeetcd.Member) *client.Client {
+func newClient(t *testing.T, cluster *etcdtest.Cluster, m *etcdtest.Member) *client.Client {
 	t.Helper()
 	c, err := client.New(client.Config{Endpoints: []string{m.Addr()}, DialOptions: []grpc.DialOption{grpc.WithContextDialer(cluster.Dialer())}})
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/client"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/resolver"
 )
 
@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // in their order.
 type rig struct {
 	t       *testing.T
-	cluster *fakeetcd.Cluster
+	cluster *etcdtest.Cluster
 	*client.Client
 
 	kv pb.KVClient // etcd's own stub, so that requests are what the test says
@@ -40,7 +40,7 @@ func run(t *testing.T, members int, configure func(*client.Config), test func(r 
 func runDialling(t *testing.T, members int, configure func(*client.Config), dialling func(addr string), test func(r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		r := &rig{t: t, cluster: fakeetcd.Start(t, members)}
+		r := &rig{t: t, cluster: etcdtest.Start(t, members)}
 		cfg := client.Config{
 			Endpoints: r.cluster.Addrs(),
 			Resolver:  resolver.Options{KeepOrder: true},
@@ -101,13 +101,13 @@ func (r *rig) version() int64 {
 }
 
 // once makes a hook that handles the first call of the method.
-func once(method string, hook fakeetcd.UnaryHook) fakeetcd.UnaryHook {
+func once(method string, hook etcdtest.UnaryHook) etcdtest.UnaryHook {
 	return times(1, method, hook)
 }
 
 // times makes a hook that handles the first n calls of the method. The calls of
 // a test come one after the other.
-func times(n int, method string, hook fakeetcd.UnaryHook) fakeetcd.UnaryHook {
+func times(n int, method string, hook etcdtest.UnaryHook) etcdtest.UnaryHook {
 	return func(ctx context.Context, m string, req any, next func() (any, error)) (any, error) {
 		if m == method && n > 0 {
 			n--
@@ -118,12 +118,12 @@ func times(n int, method string, hook fakeetcd.UnaryHook) fakeetcd.UnaryHook {
 }
 
 // refuse makes a hook that answers err and applies nothing.
-func refuse(err error) fakeetcd.UnaryHook {
+func refuse(err error) etcdtest.UnaryHook {
 	return func(context.Context, string, any, func() (any, error)) (any, error) { return nil, err }
 }
 
 // applyThen makes a hook that applies the request and answers err.
-func applyThen(err error) fakeetcd.UnaryHook {
+func applyThen(err error) etcdtest.UnaryHook {
 	return func(_ context.Context, _ string, _ any, next func() (any, error)) (any, error) {
 		if _, nextErr := next(); nextErr != nil {
 			return nil, nextErr
@@ -135,7 +135,7 @@ func applyThen(err error) fakeetcd.UnaryHook {
 const healthCheck = "/grpc.health.v1.Health/Check"
 
 // hangAllBut makes a hook that answers nothing but calls of the method.
-func hangAllBut(method string) fakeetcd.UnaryHook {
+func hangAllBut(method string) etcdtest.UnaryHook {
 	return func(ctx context.Context, m string, _ any, next func() (any, error)) (any, error) {
 		if m == method {
 			return next()

@@ -18,7 +18,7 @@ import (
 
 	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/client"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 )
 
 // slowLink is the way to one member: all its connections share rate bytes a second in
@@ -83,7 +83,7 @@ func runSlow(t *testing.T, members int, rate float64, test func(r *rig)) {
 func runLinks(t *testing.T, members int, link func(addr string) *slowLink, test func(r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		cluster := fakeetcd.Start(t, members)
+		cluster := etcdtest.Start(t, members)
 		c, err := client.New(client.Config{
 			Endpoints: cluster.Addrs(),
 			DialOptions: []grpc.DialOption{grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
@@ -286,9 +286,9 @@ func TestBytesDoNotHideAStall(t *testing.T) {
 
 // A member that hangs for a moment now and then costs no write.
 func TestHiccups(t *testing.T) {
-	for name, hiccup := range map[string]struct{ begin, end func(*fakeetcd.Member) }{
-		"stopped":         {(*fakeetcd.Member).Freeze, (*fakeetcd.Member).Thaw},
-		"answers nothing": {(*fakeetcd.Member).Hang, (*fakeetcd.Member).Resume},
+	for name, hiccup := range map[string]struct{ begin, end func(*etcdtest.Member) }{
+		"stopped":         {(*etcdtest.Member).Freeze, (*etcdtest.Member).Thaw},
+		"answers nothing": {(*etcdtest.Member).Hang, (*etcdtest.Member).Resume},
 	} {
 		t.Run(name, func(t *testing.T) {
 			run(t, 3, nil, func(r *rig) {
@@ -331,7 +331,7 @@ func TestBusyProcess(t *testing.T) {
 		t.Skip("takes 3 s of a whole processor")
 	}
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	cluster := fakeetcd.Start(t, 3)
+	cluster := etcdtest.Start(t, 3)
 	c, err := client.New(client.Config{
 		Endpoints:   cluster.Addrs(),
 		DialOptions: []grpc.DialOption{grpc.WithContextDialer(cluster.Dialer())},

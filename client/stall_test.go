@@ -11,7 +11,7 @@ import (
 
 	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/client"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 )
 
 // warm lets the client learn how quick its member is.
@@ -29,9 +29,9 @@ func (r *rig) warm() {
 // once. A write that was under way has the patience that is its own, and is in doubt
 // then.
 func TestSilentMember(t *testing.T) {
-	for name, silence := range map[string]func(*fakeetcd.Member){
-		"stopped":         (*fakeetcd.Member).Freeze,
-		"answers nothing": (*fakeetcd.Member).Hang,
+	for name, silence := range map[string]func(*etcdtest.Member){
+		"stopped":         (*etcdtest.Member).Freeze,
+		"answers nothing": (*etcdtest.Member).Hang,
 	} {
 		t.Run(name, func(t *testing.T) {
 			run(t, 3, nil, func(r *rig) {

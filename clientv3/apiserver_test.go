@@ -18,7 +18,7 @@ import (
 
 	"github.com/getcd/getcd/clientv3"
 	"github.com/getcd/getcd/clientv3/kubernetes"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 )
 
 // apiserver does with its client what kube-apiserver's storage does (k8s.io/apiserver
@@ -27,7 +27,7 @@ type apiserver struct {
 	*kubernetes.Client
 
 	t       *testing.T // serve's
-	cluster *fakeetcd.Cluster
+	cluster *etcdtest.Cluster
 	spans   spans
 
 	mu    sync.Mutex
@@ -39,7 +39,7 @@ type apiserver struct {
 const apiserverTimeout = 20 * time.Second
 
 // newAPIServer waits until the server is connected. It returns an error where kube-apiserver would try again.
-func newAPIServer(c *fakeetcd.Cluster) (*apiserver, error) {
+func newAPIServer(c *etcdtest.Cluster) (*apiserver, error) {
 	a := &apiserver{cluster: c, calls: make(map[string]int)}
 	dial := c.Dialer()
 	var err error
@@ -154,7 +154,7 @@ func (*spans) HandleConn(context.Context, stats.ConnStats)                      
 func serve(t *testing.T, test func(a *apiserver)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeetcd.Start(t, 3)
+		c := etcdtest.Start(t, 3)
 		a, err := newAPIServer(c)
 		if err != nil {
 			t.Fatal(err)

@@ -16,16 +16,16 @@ import (
 	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/clientv3"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/kv"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // newClient returns a client of a fake cluster.
-func newClient(t *testing.T, cfg clientv3.Config) (*clientv3.Client, *fakeetcd.Cluster) {
+func newClient(t *testing.T, cfg clientv3.Config) (*clientv3.Client, *etcdtest.Cluster) {
 	t.Helper()
-	c := fakeetcd.Start(t, 1)
+	c := etcdtest.Start(t, 1)
 	cfg.Endpoints = c.Addrs()
 	cfg.DialOptions = append(cfg.DialOptions, grpc.WithContextDialer(c.Dialer()))
 	cli, err := clientv3.New(cfg)
@@ -275,7 +275,7 @@ func TestWatchEnds(t *testing.T) {
 
 // Endpoints can be replaced, by hand or by the members' own.
 func TestSetEndpoints(t *testing.T) {
-	c := fakeetcd.Start(t, 3)
+	c := etcdtest.Start(t, 3)
 	cli, err := clientv3.New(clientv3.Config{
 		Endpoints:   c.Addrs()[:1],
 		DialOptions: []grpc.DialOption{grpc.WithContextDialer(c.Dialer())},

@@ -18,7 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/getcd/getcd/clientv3"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 )
 
 // The state of the active connection is the client's, as kube-apiserver and others
@@ -301,11 +301,11 @@ func TestGetStreamUnimplemented(t *testing.T) {
 // A write that was sent and is not waited for any longer is a timeout, whose outcome
 // is open, whatever its member was left for.
 func TestWriteGivenUp(t *testing.T) {
-	for name, leave := range map[string]func(*fakeetcd.Member){
-		"silent":      (*fakeetcd.Member).Freeze,
-		"no leader":   func(m *fakeetcd.Member) { m.SetNoLeader(true) },
-		"not serving": func(m *fakeetcd.Member) { m.SetServing(false) },
-		"learner":     func(m *fakeetcd.Member) { m.SetLearner(true) },
+	for name, leave := range map[string]func(*etcdtest.Member){
+		"silent":      (*etcdtest.Member).Freeze,
+		"no leader":   func(m *etcdtest.Member) { m.SetNoLeader(true) },
+		"not serving": func(m *etcdtest.Member) { m.SetServing(false) },
+		"learner":     func(m *etcdtest.Member) { m.SetLearner(true) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			run(t, 3, nil, func(r *rig) {
@@ -313,7 +313,7 @@ func TestWriteGivenUp(t *testing.T) {
 				if _, err := r.Put(t.Context(), "k", "1"); err != nil {
 					t.Fatal(err)
 				}
-				var m *fakeetcd.Member // the one in use
+				var m *etcdtest.Member // the one in use
 				for _, of := range r.cluster.Members() {
 					if of.Calls(pb.KV_Put_FullMethodName) > 0 {
 						m = of

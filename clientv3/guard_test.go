@@ -11,7 +11,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/getcd/getcd/clientv3"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 )
 
 // What requires a leader, and finds none anywhere, fails.
@@ -34,7 +34,7 @@ func TestRequireLeader(t *testing.T) {
 		events, quiet := r.Watch(ctx, "k"), r.Watch(t.Context(), "k")
 		r.cluster.Member(2).Kill() // of the others, all must have said so
 		synctest.Wait()
-		r.each(func(m *fakeetcd.Member) { m.SetNoLeader(true) })
+		r.each(func(m *etcdtest.Member) { m.SetNoLeader(true) })
 		for name, call := range map[string]func() error{
 			"Put":           func() error { _, err := r.Put(ctx, "k", "v"); return err },
 			"Get":           func() error { _, err := r.Get(ctx, "k"); return err },
@@ -58,7 +58,7 @@ func TestRequireLeader(t *testing.T) {
 			t.Errorf("a watch that requires none: %+v, %v", resp, ok)
 		default:
 		}
-		r.each(func(m *fakeetcd.Member) { m.SetNoLeader(false) })
+		r.each(func(m *etcdtest.Member) { m.SetNoLeader(false) })
 		if _, err := r.Put(ctx, "k", "v"); err != nil {
 			t.Error(err)
 		}

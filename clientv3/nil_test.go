@@ -11,13 +11,13 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/clientv3"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 )
 
 // Every method of a Client that takes a context says so when it is nil, by its error or,
 // where it has none, by a channel that tells it.
 func TestNilContexts(t *testing.T) {
-	cluster := fakeetcd.NewCluster(1)
+	cluster := etcdtest.NewCluster(1)
 	defer cluster.Close()
 	c, err := clientv3.New(clientv3.Config{
 		Endpoints: cluster.Addrs(), DialOptions: []grpc.DialOption{grpc.WithContextDialer(cluster.Dialer())},

@@ -9,7 +9,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/clientv3"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 )
 
 // rig is a client of a fake cluster, in a synctest bubble.
@@ -17,13 +17,13 @@ type rig struct {
 	*clientv3.Client
 
 	t       *testing.T
-	cluster *fakeetcd.Cluster
+	cluster *etcdtest.Cluster
 }
 
 func run(t *testing.T, members int, configure func(*clientv3.Config), test func(r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeetcd.Start(t, members)
+		c := etcdtest.Start(t, members)
 		cfg := clientv3.Config{Endpoints: c.Addrs(), DialOptions: []grpc.DialOption{grpc.WithContextDialer(c.Dialer())}}
 		if configure != nil {
 			configure(&cfg)
@@ -39,7 +39,7 @@ func run(t *testing.T, members int, configure func(*clientv3.Config), test func(
 }
 
 // each does something to all members.
-func (r *rig) each(do func(*fakeetcd.Member)) {
+func (r *rig) each(do func(*etcdtest.Member)) {
 	for _, m := range r.cluster.Members() {
 		do(m)
 	}

@@ -18,7 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/getcd/getcd/clientv3"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 )
 
 // Events come in responses as the server has made them, put together again where
@@ -149,7 +149,7 @@ func TestWatchWithoutLeader(t *testing.T) {
 		if _, err := r.Put(t.Context(), "k", "v"); err != nil {
 			t.Fatal(err)
 		}
-		r.each(func(m *fakeetcd.Member) { m.SetNoLeader(true) })
+		r.each(func(m *etcdtest.Member) { m.SetNoLeader(true) })
 		begin := time.Now()
 		events := r.Watch(t.Context(), "k", clientv3.WithRev(1))
 		resp, ok := <-events
@@ -188,7 +188,7 @@ type seen struct {
 	open int
 }
 
-func (s *seen) install(m *fakeetcd.Member) {
+func (s *seen) install(m *etcdtest.Member) {
 	m.InterceptStream(func(ss grpc.ServerStream, method string, next func(grpc.ServerStream) error) error {
 		if method != pb.Watch_Watch_FullMethodName {
 			return next(ss)

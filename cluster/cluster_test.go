@@ -20,7 +20,7 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 
 	"github.com/getcd/getcd/cluster"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/kv"
 )
 
@@ -152,7 +152,7 @@ func TestListOptions(t *testing.T) {
 // A member without a leader answers what it knows, if that is enough.
 func TestListWithoutLeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		fake := fakeetcd.Start(t, 3)
+		fake := etcdtest.Start(t, 3)
 		fake.Member(0).SetNoLeader(true)
 		c := cluster.New(fake.Member(0).Conn(t))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

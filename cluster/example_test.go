@@ -8,11 +8,11 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/getcd/getcd/cluster"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 )
 
 func ExampleCluster() {
-	c := fakeetcd.NewCluster(2) // a cluster in memory; with a real one, take a client.Conn
+	c := etcdtest.NewCluster(2) // a cluster in memory; with a real one, take a client.Conn
 	defer c.Close()
 	conn, err := grpc.NewClient("passthrough:///"+c.Addrs()[0],
 		grpc.WithContextDialer(c.Dialer()),

@@ -23,7 +23,7 @@ import (
 
 	getcd "github.com/getcd/getcd/clientv3"
 	"github.com/getcd/getcd/compat"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -34,13 +34,13 @@ type rig struct {
 
 	t       *testing.T
 	below   *getcd.Client
-	cluster *fakeetcd.Cluster
+	cluster *etcdtest.Cluster
 }
 
 func run(t *testing.T, members int, cfg getcd.Config, test func(r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeetcd.Start(t, members)
+		c := etcdtest.Start(t, members)
 		cfg.Endpoints, cfg.DialOptions = c.Addrs(), []grpc.DialOption{grpc.WithContextDialer(c.Dialer())}
 		below, err := getcd.New(cfg)
 		if err != nil {
@@ -75,7 +75,7 @@ func (r *rig) await(want connectivity.State) {
 }
 
 // inUse is the member that has got most of the puts.
-func (r *rig) inUse() *fakeetcd.Member {
+func (r *rig) inUse() *etcdtest.Member {
 	used := r.cluster.Member(0)
 	for _, m := range r.cluster.Members() {
 		if m.Calls(pb.KV_Put_FullMethodName) > used.Calls(pb.KV_Put_FullMethodName) {
@@ -341,7 +341,7 @@ func TestClientLimits(t *testing.T) {
 // New is clientv3.New: the configuration's, and one Close.
 func TestNew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeetcd.Start(t, 3)
+		c := etcdtest.Start(t, 3)
 		cfg := clientv3.Config{
 			Endpoints: c.Addrs(), Logger: zap.NewNop(), DialOptions: []grpc.DialOption{grpc.WithContextDialer(c.Dialer())},
 		}

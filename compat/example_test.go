@@ -9,12 +9,12 @@ import (
 
 	getcd "github.com/getcd/getcd/clientv3"
 	"github.com/getcd/getcd/compat"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 )
 
 // A library wants clientv3's client: clientv3's own package concurrency.
 func ExampleClient() {
-	cluster := fakeetcd.NewCluster(3)
+	cluster := etcdtest.NewCluster(3)
 	defer cluster.Close()
 	cli, err := getcd.New(getcd.Config{
 		Endpoints:   cluster.Addrs(),

@@ -8,13 +8,13 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/getcd/getcd/election"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/kv"
 )
 
 // dial connects to a cluster in memory; with a real one, take a client.Conn.
 func dial() (*grpc.ClientConn, func()) {
-	c := fakeetcd.NewCluster(1)
+	c := etcdtest.NewCluster(1)
 	conn, err := grpc.NewClient("passthrough:///"+c.Member(0).Addr(),
 		grpc.WithContextDialer(c.Dialer()),
 		grpc.WithTransportCredentials(insecure.NewCredentials()))

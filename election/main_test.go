@@ -13,11 +13,11 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/concurrency/session"
 	"github.com/getcd/getcd/election"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/lease"
 	"github.com/getcd/getcd/resolver"
-	"github.com/getcd/getcd/session"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -25,14 +25,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // rig is a fake cluster in a synctest bubble.
 type rig struct {
 	t       *testing.T
-	cluster *fakeetcd.Cluster
+	cluster *etcdtest.Cluster
 	admin   *grpc.ClientConn // the last member, which the faults of tests leave alone
 }
 
 func run(t *testing.T, members int, test func(r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeetcd.Start(t, members)
+		c := etcdtest.Start(t, members)
 		test(&rig{t: t, cluster: c, admin: c.Member(members - 1).Conn(t)})
 	})
 }

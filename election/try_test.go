@@ -6,7 +6,7 @@ import (
 
 	"github.com/getcd/getcd/election"
 	"github.com/getcd/getcd/kv"
-	"github.com/getcd/getcd/namespace"
+	"github.com/getcd/getcd/middleware/namespace"
 	"github.com/getcd/getcd/watch"
 )
 

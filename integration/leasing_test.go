@@ -19,10 +19,10 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/concurrency/session"
 	"github.com/getcd/getcd/integration/cluster"
 	"github.com/getcd/getcd/kv"
-	"github.com/getcd/getcd/leasing"
-	"github.com/getcd/getcd/session"
+	"github.com/getcd/getcd/middleware/leasing"
 )
 
 const leasingPrefix = "leasing/"

@@ -9,7 +9,7 @@ import (
 	"github.com/getcd/getcd/integration/cluster"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lock"
-	"github.com/getcd/getcd/namespace"
+	"github.com/getcd/getcd/middleware/namespace"
 )
 
 // The server makes the keys of its own locks and elections: in the namespace, too.

@@ -7,13 +7,13 @@ import (
 
 	"google.golang.org/grpc"
 
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/kv"
 )
 
 // connect stands for whatever connection the program has.
 func connect() (conn *grpc.ClientConn, done func()) {
-	cluster := fakeetcd.NewCluster(1)
+	cluster := etcdtest.NewCluster(1)
 	conn, err := cluster.Dial()
 	if err != nil {
 		slog.Error("no connection", "error", err)

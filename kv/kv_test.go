@@ -10,7 +10,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/status"
 
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
 )
@@ -236,7 +236,7 @@ func TestDo(t *testing.T) {
 
 // The connection's errors come out as they are.
 func TestConnectionError(t *testing.T) {
-	c := fakeetcd.Start(t, 1)
+	c := etcdtest.Start(t, 1)
 	conn := c.Conn(t)
 	if err := conn.Close(); err != nil {
 		t.Fatal(err)

@@ -8,16 +8,16 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/kv"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // newKV returns the service on a fake cluster of one member.
-func newKV(t *testing.T) (kv.KV, *fakeetcd.Cluster) {
+func newKV(t *testing.T) (kv.KV, *etcdtest.Cluster) {
 	t.Helper()
-	c := fakeetcd.Start(t, 1)
+	c := etcdtest.Start(t, 1)
 	return kv.New(c.Conn(t)), c
 }
 

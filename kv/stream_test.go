@@ -14,7 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/testing/protocmp"
 
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/kv"
 )
 
@@ -35,7 +35,7 @@ func (o *old) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallO
 
 // The parts put together are what Get says, on servers that stream and on others.
 func TestStream(t *testing.T) {
-	c := fakeetcd.Start(t, 1)
+	c := etcdtest.Start(t, 1)
 	conn := c.Conn(t)
 	store := kv.New(conn)
 	for i := range 25 {
@@ -86,7 +86,7 @@ func TestStream(t *testing.T) {
 // A server that does not stream is asked for pages, all of one revision, though the
 // keys change meanwhile.
 func TestStreamPages(t *testing.T) {
-	c := fakeetcd.Start(t, 1)
+	c := etcdtest.Start(t, 1)
 	store := kv.New(c.Conn(t))
 	want := make([]string, 2500)
 	for i := range want {
@@ -144,7 +144,7 @@ func TestStreamPages(t *testing.T) {
 // What cannot mean anything is known before anything is sent; a stream that nobody
 // reads ends with its context.
 func TestStreamEnds(t *testing.T) {
-	c := fakeetcd.Start(t, 1)
+	c := etcdtest.Start(t, 1)
 	store, streamer := kv.New(c.Conn(t)), kv.NewStreamer(c.Conn(t))
 	if _, err := streamer.GetStream(t.Context(), "k", kv.WithLimit(-1)); !isUsage(err) {
 		t.Errorf("GetStream with a negative limit: %v, want a *UsageError", err)

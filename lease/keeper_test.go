@@ -11,7 +11,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
 
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/lease"
 )
 
@@ -48,24 +48,24 @@ func TestKeeperRenewsAtAThird(t *testing.T) {
 // earlier than the last acknowledged renewal justifies.
 func TestDonePrecedesExpiry(t *testing.T) {
 	const ttl = 10 * time.Second
-	slow := func(d time.Duration) func(m *fakeetcd.Member) {
-		return func(m *fakeetcd.Member) {
-			m.Tap(keepAlive, fakeetcd.Tap{Sending: func(ctx context.Context, _ any) error { return wait(ctx, d) }})
+	slow := func(d time.Duration) func(m *etcdtest.Member) {
+		return func(m *etcdtest.Member) {
+			m.Tap(keepAlive, etcdtest.Tap{Sending: func(ctx context.Context, _ any) error { return wait(ctx, d) }})
 			m.Kill() // the open stream must not stay as it is
 			m.Start()
 		}
 	}
 	for _, tc := range []struct {
 		name  string
-		fault func(m *fakeetcd.Member)
+		fault func(m *etcdtest.Member)
 	}{
-		{"silent stream", (*fakeetcd.Member).Hang},
-		{"frozen member", (*fakeetcd.Member).Freeze},
-		{"killed member", (*fakeetcd.Member).Kill},
-		{"member without leader", func(m *fakeetcd.Member) { m.SetNoLeader(true) }},
+		{"silent stream", (*etcdtest.Member).Hang},
+		{"frozen member", (*etcdtest.Member).Freeze},
+		{"killed member", (*etcdtest.Member).Kill},
+		{"member without leader", func(m *etcdtest.Member) { m.SetNoLeader(true) }},
 		{"answers that come too late", slow(9500 * time.Millisecond)},
 		{"answers that are lost", slow(time.Hour)},
-		{"streams that break", func(m *fakeetcd.Member) {
+		{"streams that break", func(m *etcdtest.Member) {
 			m.InterceptStream(func(grpc.ServerStream, string, func(grpc.ServerStream) error) error {
 				return rpctypes.ErrGRPCStopped
 			})
@@ -77,7 +77,7 @@ func TestDonePrecedesExpiry(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l, c := service(t, 2)
 				var lastAcked time.Time
-				c.Member(0).Tap(keepAlive, fakeetcd.Tap{Sending: func(context.Context, any) error {
+				c.Member(0).Tap(keepAlive, etcdtest.Tap{Sending: func(context.Context, any) error {
 					lastAcked = time.Now() // without faults, also when it was sent
 					return nil
 				}})
@@ -155,8 +155,8 @@ func TestFirstSendingIsNotForgotten(t *testing.T) {
 // what a stream answers after it was given up counts, from its sending.
 func TestAnswersOfSilentStreamsCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeetcd.Start(t, 3)
-		l := newService(t, fakeetcd.Rotate(t, c.Members()...))
+		c := etcdtest.Start(t, 3)
+		l := newService(t, etcdtest.Rotate(t, c.Members()...))
 		for _, m := range c.Members() {
 			record(m, func(int) time.Duration { return 4 * time.Second })
 		}
@@ -171,17 +171,17 @@ func TestAnswersOfSilentStreamsCount(t *testing.T) {
 func TestMovesToAnotherMember(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
-		fault  func(m *fakeetcd.Member)
+		fault  func(m *etcdtest.Member)
 		within time.Duration // of a renewal that the fault meets
 	}{
-		{"hang", (*fakeetcd.Member).Hang, 450 * time.Millisecond}, // a twentieth of the TTL
-		{"freeze", (*fakeetcd.Member).Freeze, 450 * time.Millisecond},
-		{"kill", (*fakeetcd.Member).Kill, 50 * time.Millisecond},
+		{"hang", (*etcdtest.Member).Hang, 450 * time.Millisecond}, // a twentieth of the TTL
+		{"freeze", (*etcdtest.Member).Freeze, 450 * time.Millisecond},
+		{"kill", (*etcdtest.Member).Kill, 50 * time.Millisecond},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c := fakeetcd.Start(t, 3)
-				l := newService(t, fakeetcd.Rotate(t, c.Members()...))
+				c := etcdtest.Start(t, 3)
+				l := newService(t, etcdtest.Rotate(t, c.Members()...))
 				second := record(c.Member(1), nil)
 				k := mustKeep(t, l, mustGrant(t, l, 9))
 				time.Sleep(time.Minute)
@@ -265,7 +265,7 @@ func TestKeeperEnds(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c := fakeetcd.Start(t, 1)
+				c := etcdtest.Start(t, 1)
 				conn := c.Conn(t)
 				l := &withConn{newService(t, conn), conn}
 				ctx, cancel := context.WithCancelCause(t.Context())
@@ -395,7 +395,7 @@ func TestDeniedRenewalEndsOneKeeper(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, c := service(t, 1)
 		const denied = 666
-		c.Member(0).Tap(keepAlive, fakeetcd.Tap{Received: func(_ context.Context, req any) error {
+		c.Member(0).Tap(keepAlive, etcdtest.Tap{Received: func(_ context.Context, req any) error {
 			if req.(*pb.LeaseKeepAliveRequest).ID == denied {
 				return rpctypes.ErrGRPCPermissionDenied
 			}

@@ -11,8 +11,8 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/internal/backoff"
-	"github.com/getcd/getcd/internal/fakeetcd"
 	"github.com/getcd/getcd/lease"
 )
 
@@ -21,9 +21,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const keepAlive = pb.Lease_LeaseKeepAlive_FullMethodName
 
 // service is the lease service on the first member of a new cluster.
-func service(t *testing.T, members int) (lease.Lease, *fakeetcd.Cluster) {
+func service(t *testing.T, members int) (lease.Lease, *etcdtest.Cluster) {
 	t.Helper()
-	c := fakeetcd.Start(t, members)
+	c := etcdtest.Start(t, members)
 	return newService(t, c.Conn(t)), c
 }
 
@@ -84,12 +84,12 @@ type renewal struct {
 
 // record notes when each renewal arrives at m, and lets delay, if given, say how
 // long to wait with the n-th one, counted from 1.
-func record(m *fakeetcd.Member, delay func(n int) time.Duration) func() []renewal {
+func record(m *etcdtest.Member, delay func(n int) time.Duration) func() []renewal {
 	var (
 		mu  sync.Mutex
 		all []renewal
 	)
-	m.Tap(keepAlive, fakeetcd.Tap{Received: func(ctx context.Context, req any) error {
+	m.Tap(keepAlive, etcdtest.Tap{Received: func(ctx context.Context, req any) error {
 		mu.Lock()
 		all = append(all, renewal{lease.ID(req.(*pb.LeaseKeepAliveRequest).ID), time.Now()})
 		n := len(all)

@@ -11,7 +11,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/client"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/lease"
 )
 
@@ -90,7 +90,7 @@ func TestManyLeasesShareFewStreams(t *testing.T) {
 // opens it elsewhere.
 func TestAvoidsTheSilentMember(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeetcd.Start(t, 3)
+		c := etcdtest.Start(t, 3)
 		l := newService(t, failover(t, c))
 		k := mustKeep(t, l, mustGrant(t, l, 9))
 		for round := range 3 {
@@ -107,8 +107,8 @@ func TestAvoidsTheSilentMember(t *testing.T) {
 }
 
 // mostRenewals is the member that gets the renewals while f runs.
-func mostRenewals(c *fakeetcd.Cluster, f func()) *fakeetcd.Member {
-	before := make(map[*fakeetcd.Member]int)
+func mostRenewals(c *etcdtest.Cluster, f func()) *etcdtest.Member {
+	before := make(map[*etcdtest.Member]int)
 	for _, m := range c.Members() {
 		before[m] = m.Messages(keepAlive)
 	}
@@ -122,7 +122,7 @@ func mostRenewals(c *fakeetcd.Cluster, f func()) *fakeetcd.Member {
 	return best
 }
 
-func failover(t *testing.T, c *fakeetcd.Cluster) grpc.ClientConnInterface {
+func failover(t *testing.T, c *etcdtest.Cluster) grpc.ClientConnInterface {
 	t.Helper()
 	cl, err := client.New(client.Config{
 		Endpoints:   c.Addrs(),

@@ -6,7 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/lease"
 )
 
@@ -19,13 +19,13 @@ func TestSurvivesElection(t *testing.T) {
 	} {
 		t.Run(election.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c := fakeetcd.Start(t, 3)
-				l := newService(t, fakeetcd.Rotate(t, c.Members()...))
+				c := etcdtest.Start(t, 3)
+				l := newService(t, etcdtest.Rotate(t, c.Members()...))
 				var stopped time.Time
 				// Followers pass renewals on to the leader. Those that came before
 				// the election's end wait for the old one.
 				for _, m := range c.Members()[1:] {
-					m.Tap(keepAlive, fakeetcd.Tap{Received: func(ctx context.Context, _ any) error {
+					m.Tap(keepAlive, etcdtest.Tap{Received: func(ctx context.Context, _ any) error {
 						if time.Since(stopped) < election {
 							<-ctx.Done()
 						}
@@ -56,7 +56,7 @@ func TestSurvivesElection(t *testing.T) {
 // again soon, and less and less often.
 func TestRefusedRenewals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeetcd.Start(t, 3)
+		c := etcdtest.Start(t, 3)
 		l := newService(t, failover(t, c))
 		k := mustKeep(t, l, mustGrant(t, l, 5))
 		streams := func() (n int) {
@@ -93,8 +93,8 @@ func TestRefusedRenewals(t *testing.T) {
 // queue is served, however long it takes.
 func TestQueueIsNotSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeetcd.Start(t, 2)
-		l := newService(t, fakeetcd.Rotate(t, c.Members()...))
+		c := etcdtest.Start(t, 2)
+		l := newService(t, etcdtest.Rotate(t, c.Members()...))
 		const leases, each = 400, 10 * time.Millisecond
 		ids := make([]lease.ID, leases)
 		for i := range ids {
@@ -121,8 +121,8 @@ func TestQueueIsNotSilence(t *testing.T) {
 // A member that is always slow is given the time that it takes.
 func TestLearnsLatency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeetcd.Start(t, 2)
-		l := newService(t, fakeetcd.Rotate(t, c.Members()...))
+		c := etcdtest.Start(t, 2)
+		l := newService(t, etcdtest.Rotate(t, c.Members()...))
 		for _, m := range c.Members() {
 			record(m, func(int) time.Duration { return 700 * time.Millisecond })
 		}

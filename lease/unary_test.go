@@ -14,7 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/lease"
 )
 
@@ -192,8 +192,8 @@ func TestMargin(t *testing.T) {
 
 func TestKeepAliveOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeetcd.Start(t, 3)
-		l := newService(t, fakeetcd.Rotate(t, c.Members()...))
+		c := etcdtest.Start(t, 3)
+		l := newService(t, etcdtest.Rotate(t, c.Members()...))
 		id := mustGrant(t, l, 10)
 		time.Sleep(8 * time.Second)
 		resp, err := l.KeepAliveOnce(t.Context(), id)
@@ -252,8 +252,8 @@ func TestKeepAliveOnceSlowCluster(t *testing.T) {
 // However little time there is, a silent member does not get all of it.
 func TestKeepAliveOnceSharesItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeetcd.Start(t, 3)
-		l := newService(t, fakeetcd.Rotate(t, c.Members()...))
+		c := etcdtest.Start(t, 3)
+		l := newService(t, etcdtest.Rotate(t, c.Members()...))
 		id := mustGrant(t, l, 10)
 		c.Member(0).Hang()
 		c.Member(1).Hang()

@@ -7,7 +7,7 @@ import (
 
 	"google.golang.org/grpc"
 
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
 	"github.com/getcd/getcd/lock"
@@ -15,7 +15,7 @@ import (
 
 // dial connects to a cluster in memory; with a real one, take a client's Conn.
 func dial() (*grpc.ClientConn, func()) {
-	c := fakeetcd.NewCluster(1)
+	c := etcdtest.NewCluster(1)
 	conn, err := c.Dial()
 	if err != nil {
 		panic(err)

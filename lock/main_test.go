@@ -14,7 +14,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/client"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/lock"
 	"github.com/getcd/getcd/resolver"
 )
@@ -24,14 +24,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // rig is a fake cluster in a synctest bubble.
 type rig struct {
 	t       *testing.T
-	cluster *fakeetcd.Cluster
+	cluster *etcdtest.Cluster
 	admin   *grpc.ClientConn // the last member, which the faults of tests leave alone
 }
 
 func run(t *testing.T, members int, test func(r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeetcd.Start(t, members)
+		c := etcdtest.Start(t, members)
 		test(&rig{t: t, cluster: c, admin: c.Member(members - 1).Conn(t)})
 	})
 }
@@ -95,12 +95,12 @@ func (r *rig) unlock(h holder) {
 }
 
 // cuts are the ways to cut a member off from its clients.
-func cuts() map[string]func(*fakeetcd.Member) {
-	return map[string]func(*fakeetcd.Member){
-		"hang":      (*fakeetcd.Member).Hang,
-		"freeze":    (*fakeetcd.Member).Freeze,
-		"kill":      (*fakeetcd.Member).Kill,
-		"no leader": func(m *fakeetcd.Member) { m.SetNoLeader(true) },
+func cuts() map[string]func(*etcdtest.Member) {
+	return map[string]func(*etcdtest.Member){
+		"hang":      (*etcdtest.Member).Hang,
+		"freeze":    (*etcdtest.Member).Freeze,
+		"kill":      (*etcdtest.Member).Kill,
+		"no leader": func(m *etcdtest.Member) { m.SetNoLeader(true) },
 	}
 }
 

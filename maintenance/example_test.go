@@ -7,13 +7,13 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/maintenance"
 )
 
 // Each member is asked for itself.
 func ExampleService_Status() {
-	c := fakeetcd.NewCluster(3) // a cluster in memory
+	c := etcdtest.NewCluster(3) // a cluster in memory
 	defer c.Close()
 	dial := func(_ context.Context, endpoint string) (grpc.ClientConnInterface, func() error, error) {
 		cc, err := grpc.NewClient("passthrough:///"+endpoint,

@@ -16,7 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
 
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/maintenance"
 )
 
@@ -114,7 +114,7 @@ func TestDisarmAll(t *testing.T) {
 
 // dialer reaches the fake members, and counts what it opens and closes.
 type dialer struct {
-	c              *fakeetcd.Cluster
+	c              *etcdtest.Cluster
 	opened, closed []string
 }
 
@@ -137,7 +137,7 @@ func (d *dialer) dial(_ context.Context, endpoint string) (grpc.ClientConnInterf
 }
 
 func TestEndpoints(t *testing.T) {
-	c := fakeetcd.Start(t, 3)
+	c := etcdtest.Start(t, 3)
 	d := &dialer{c: c}
 	s := maintenance.New(c.Member(0).Conn(t), maintenance.WithEndpointDialer(d.dial))
 	status := func(s *maintenance.Service, endpoint string) uint64 {

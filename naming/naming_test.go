@@ -13,10 +13,10 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/getcd/getcd/client"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/concurrency/recipe"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/naming"
-	"github.com/getcd/getcd/recipe"
 	"github.com/getcd/getcd/watch"
 )
 
@@ -27,7 +27,7 @@ var _ naming.Client = (*client.Client)(nil)
 // rig is a fake cluster in a synctest bubble; the client uses its first member.
 type rig struct {
 	t       *testing.T
-	cluster *fakeetcd.Cluster
+	cluster *etcdtest.Cluster
 	client  recipe.Client
 	log     strings.Builder
 }
@@ -35,7 +35,7 @@ type rig struct {
 func run(t *testing.T, test func(r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeetcd.Start(t, 2)
+		c := etcdtest.Start(t, 2)
 		conn := c.Member(0).Conn(t)
 		w := watch.New(conn)
 		t.Cleanup(func() { _ = w.Close() })

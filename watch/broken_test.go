@@ -18,7 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/watch"
 )
@@ -76,7 +76,7 @@ var breakages = []struct {
 }
 
 // breakEvents breaks the responses with events at m, on that many streams.
-func breakEvents(m *fakeetcd.Member, streams int, give func(*pb.WatchResponse, func(*pb.WatchResponse))) {
+func breakEvents(m *etcdtest.Member, streams int, give func(*pb.WatchResponse, func(*pb.WatchResponse))) {
 	stand(m, func(b *between) {
 		b.give = func(resp *pb.WatchResponse, send func(*pb.WatchResponse)) {
 			if len(resp.Events) == 0 || streams == 0 {
@@ -391,7 +391,7 @@ func TestNils(t *testing.T) {
 	}
 	wantUsage("RequestProgress without a context", w.RequestProgress(none))
 
-	conn := fakeetcd.Start(t, 1).Conn(t)
+	conn := etcdtest.Start(t, 1).Conn(t)
 	for what, bad := range map[string]watch.Watcher{
 		"a nil option":      service(t, conn, nil),
 		"a nil call option": service(t, conn, watch.WithCallOptions(nil)),

@@ -7,7 +7,7 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/watch"
 )
@@ -15,7 +15,7 @@ import (
 // The examples run on an etcd in memory; client.Client.Conn is the connection of
 // a real program.
 func connect() (w watch.Watcher, store kv.KV, done func()) {
-	cluster := fakeetcd.NewCluster(1)
+	cluster := etcdtest.NewCluster(1)
 	conn, err := cluster.Dial()
 	if err != nil {
 		panic(err)

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/watch"
 )
@@ -71,7 +71,7 @@ func TestFollow(t *testing.T) {
 // it is compacted meanwhile.
 func TestFollowPages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeetcd.Start(t, 1)
+		c := etcdtest.Start(t, 1)
 		conn := c.Conn(t)
 		store := kv.New(conn)
 		const n = 2500
@@ -106,7 +106,7 @@ func TestFollowPages(t *testing.T) {
 
 func TestFollowResyncs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeetcd.Start(t, 2)
+		c := etcdtest.Start(t, 2)
 		store := kv.New(c.Member(1).Conn(t))
 		w := service(t, c.Conn(t))
 		put(t, store, "a", "1")
@@ -182,7 +182,7 @@ func TestOtherCluster(t *testing.T) {
 // raft term.
 func TestRegressedTerm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeetcd.Start(t, 2)
+		c := etcdtest.Start(t, 2)
 		store := kv.New(c.Member(1).Conn(t))
 		backup := c.Backup()
 		c.Elect(c.Member(1))
@@ -202,7 +202,7 @@ func TestRegressedTerm(t *testing.T) {
 // what it has not seen.
 func TestLaggingMember(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeetcd.Start(t, 2)
+		c := etcdtest.Start(t, 2)
 		store := kv.New(c.Member(1).Conn(t))
 		r := newRotating(t, c)
 		ch := service(t, r).Watch(t.Context(), "k", kv.WithCreatedNotify())
@@ -228,7 +228,7 @@ func TestLaggingMember(t *testing.T) {
 // that may have been restored, and the other watches go on.
 func TestHeldUntilVerified(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeetcd.Start(t, 2)
+		c := etcdtest.Start(t, 2)
 		store := kv.New(c.Member(1).Conn(t))
 		w := service(t, c.Conn(t))
 		backup := c.Backup()

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/client"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/watch"
 )
@@ -35,15 +35,15 @@ func service(t *testing.T, cc grpc.ClientConnInterface, opts ...watch.Option) wa
 }
 
 // single is the watch service on the only member of a new cluster.
-func single(t *testing.T, opts ...watch.Option) (watch.Watcher, *fakeetcd.Cluster, kv.KV) {
+func single(t *testing.T, opts ...watch.Option) (watch.Watcher, *etcdtest.Cluster, kv.KV) {
 	t.Helper()
-	c := fakeetcd.Start(t, 1)
+	c := etcdtest.Start(t, 1)
 	conn := c.Conn(t)
 	return service(t, conn, opts...), c, kv.New(conn)
 }
 
 // dial is a failover client on a cluster.
-func dial(t *testing.T, c *fakeetcd.Cluster, change ...func(*client.Config)) *client.Client {
+func dial(t *testing.T, c *etcdtest.Cluster, change ...func(*client.Config)) *client.Client {
 	t.Helper()
 	cfg := client.Config{
 		Endpoints:   c.Addrs(),
@@ -69,7 +69,7 @@ type rotating struct {
 	next int
 }
 
-func newRotating(t *testing.T, c *fakeetcd.Cluster) *rotating {
+func newRotating(t *testing.T, c *etcdtest.Cluster) *rotating {
 	t.Helper()
 	r := &rotating{}
 	for _, m := range c.Members() {
@@ -219,7 +219,7 @@ func wantIs(t *testing.T, what string, err, target error) {
 }
 
 // streams counts the Watch streams that all members have got.
-func streams(c *fakeetcd.Cluster) int {
+func streams(c *etcdtest.Cluster) int {
 	n := 0
 	for _, m := range c.Members() {
 		n += m.Calls(watching)
@@ -255,7 +255,7 @@ func (s *tapped) SendMsg(msg any) error {
 
 // tap wraps the Watch streams that open at m from now on. The functions run one
 // at a time.
-func tap(m *fakeetcd.Member, received func(*pb.WatchRequest) error, sending func(*pb.WatchResponse) error) {
+func tap(m *etcdtest.Member, received func(*pb.WatchRequest) error, sending func(*pb.WatchResponse) error) {
 	var mu sync.Mutex
 	m.InterceptStream(func(ss grpc.ServerStream, method string, next func(grpc.ServerStream) error) error {
 		if method != watching {
@@ -278,7 +278,7 @@ func oneAtATime[T any](mu *sync.Mutex, f func(T) error) func(T) error {
 
 // lag makes creations at m look as if it had not seen what comes after rev. It
 // returns how many there were.
-func lag(m *fakeetcd.Member, rev int64) *int {
+func lag(m *etcdtest.Member, rev int64) *int {
 	n := new(int)
 	tap(m, nil, func(r *pb.WatchResponse) error {
 		if r.Created {

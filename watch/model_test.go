@@ -16,7 +16,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/watch"
 )
@@ -47,7 +47,7 @@ func TestModel(t *testing.T) {
 type model struct {
 	t     *testing.T
 	rnd   *rand.Rand // of the test's goroutine
-	c     *fakeetcd.Cluster
+	c     *etcdtest.Cluster
 	w     watch.Watcher
 	store kv.KV // on a member that nothing happens to
 
@@ -70,7 +70,7 @@ type change struct {
 func newModel(t *testing.T, seed uint64) *model {
 	t.Helper()
 	m := &model{t: t, rnd: rand.New(rand.NewPCG(seed, 1)), cut: rand.New(rand.NewPCG(seed, 2)), rev: 1}
-	m.c = fakeetcd.Start(t, 4)
+	m.c = etcdtest.Start(t, 4)
 	m.c.SetWatchFragment(1 + m.rnd.IntN(4))
 	m.c.SetWatchBatch(1 + m.rnd.IntN(8))
 	m.store = kv.New(m.c.Member(3).Conn(t))

@@ -13,7 +13,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
 
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/watch"
 )
@@ -74,7 +74,7 @@ func (b *between) answers() *pb.WatchCreateRequest {
 }
 
 // stand puts what newBetween makes in front of each stream at m.
-func stand(m *fakeetcd.Member, newBetween func(*between)) {
+func stand(m *etcdtest.Member, newBetween func(*between)) {
 	m.InterceptStream(func(ss grpc.ServerStream, method string, next func(grpc.ServerStream) error) error {
 		if method == watching {
 			b := &between{ServerStream: ss}
@@ -291,7 +291,7 @@ func TestNoAnswerToAskedID(t *testing.T) {
 // so that it misses nothing when its stream is lost before the first event.
 func TestNowUnknown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeetcd.Start(t, 2)
+		c := etcdtest.Start(t, 2)
 		w := service(t, newRotating(t, c))
 		for _, m := range c.Members() {
 			stand(m, func(b *between) {
@@ -320,7 +320,7 @@ func TestNowUnknown(t *testing.T) {
 // proxy makes up is not held against a member that has not reached it.
 func TestHeaderWithoutCluster(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeetcd.Start(t, 2)
+		c := etcdtest.Start(t, 2)
 		w := service(t, newRotating(t, c))
 		stand(c.Member(1), func(b *between) {
 			b.give = func(resp *pb.WatchResponse, send func(*pb.WatchResponse)) {

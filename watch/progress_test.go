@@ -12,7 +12,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/watch"
 )
@@ -134,7 +134,7 @@ func (s *twoWays) end() {
 }
 
 // inTwoWays puts every stream that opens at m in two ways, and collects them.
-func inTwoWays(m *fakeetcd.Member, early func() *pb.ResponseHeader, holds func(control bool) bool) *[]*twoWays {
+func inTwoWays(m *etcdtest.Member, early func() *pb.ResponseHeader, holds func(control bool) bool) *[]*twoWays {
 	streams := new([]*twoWays)
 	m.InterceptStream(func(ss grpc.ServerStream, method string, next func(grpc.ServerStream) error) error {
 		if method != watching {
@@ -179,7 +179,7 @@ func TestEarlyServer(t *testing.T) {
 	for _, breaks := range []bool{false, true} {
 		t.Run(fmt.Sprintf("breaks %v", breaks), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c := fakeetcd.Start(t, 1)
+				c := etcdtest.Start(t, 1)
 				c.SetProgressInterval(time.Minute)
 				store := kv.New(c.Conn(t))
 				holding := true
@@ -231,7 +231,7 @@ func TestProgressFromBefore(t *testing.T) {
 	for _, breaks := range []bool{false, true} {
 		t.Run(fmt.Sprintf("breaks %v", breaks), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c := fakeetcd.Start(t, 1)
+				c := etcdtest.Start(t, 1)
 				store := kv.New(c.Conn(t))
 				rev := put(t, store, "h", "v")
 				holding := true
@@ -289,7 +289,7 @@ func TestProgressFromBefore(t *testing.T) {
 // answer. That does not make it an early one.
 func TestProgressBeforeAnnouncement(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeetcd.Start(t, 1)
+		c := etcdtest.Start(t, 1)
 		store := kv.New(c.Conn(t))
 		holding := true
 		streams := inTwoWays(c.Member(0), nil, func(control bool) bool { return holding && control })

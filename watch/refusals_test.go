@@ -9,7 +9,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
 
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/kv"
 )
 
@@ -57,7 +57,7 @@ func TestRefusedCreations(t *testing.T) {
 // So is one whose streams end with the refusal, on a plain connection and on the client's.
 func TestRefusedStreamsOfAChangingUser(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cluster := fakeetcd.Start(t, 1)
+		cluster := etcdtest.Start(t, 1)
 		refused := 0
 		tap(cluster.Member(0), func(*pb.WatchRequest) error {
 			if refused++; refused <= 20 {

@@ -15,7 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/getcd/getcd/client"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/watch"
 )
@@ -38,7 +38,7 @@ func (c *cutter) due() bool {
 
 // install makes it act at m. The watch's messages pass one at a time, since each
 // watch here has one stream.
-func (c *cutter) install(m *fakeetcd.Member) {
+func (c *cutter) install(m *etcdtest.Member) {
 	m.InterceptStream(func(ss grpc.ServerStream, _ string, next func(grpc.ServerStream) error) error {
 		return next(&cutStream{tapped: tapped{ServerStream: ss, received: func(*pb.WatchRequest) error {
 			if c.kind == "after receiving" && c.due() {
@@ -52,7 +52,7 @@ func (c *cutter) install(m *fakeetcd.Member) {
 type cutStream struct {
 	tapped
 	c *cutter
-	m *fakeetcd.Member
+	m *etcdtest.Member
 }
 
 func (s *cutStream) SendMsg(msg any) error {
@@ -97,7 +97,7 @@ func TestResumeAtEveryPoint(t *testing.T) {
 
 func resumeOnce(t *testing.T, cut *cutter) {
 	t.Helper()
-	c := fakeetcd.Start(t, 3)
+	c := etcdtest.Start(t, 3)
 	c.SetWatchFragment(2)
 	c.SetWatchBatch(2)
 	for _, m := range c.Members() {
@@ -155,7 +155,7 @@ func resumeOnce(t *testing.T, cut *cutter) {
 // creation: a change while it is away is not lost.
 func TestResumeWithoutEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeetcd.Start(t, 2)
+		c := etcdtest.Start(t, 2)
 		writer := kv.New(c.Member(1).Conn(t))
 		put(t, writer, "k", "old")
 		w := service(t, c.Conn(t))
@@ -200,7 +200,7 @@ func TestProgressOutrunsCompaction(t *testing.T) {
 	for name, opts := range map[string][]kv.OpOption{"heartbeat": nil, "notification": {kv.WithProgressNotify()}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c := fakeetcd.Start(t, 2)
+				c := etcdtest.Start(t, 2)
 				c.SetProgressInterval(time.Second)
 				writer := kv.New(c.Member(1).Conn(t))
 				w := service(t, c.Conn(t))
@@ -237,7 +237,7 @@ func TestProgressOutrunsCompaction(t *testing.T) {
 // header's revision.
 func TestResumeInHistory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeetcd.Start(t, 2)
+		c := etcdtest.Start(t, 2)
 		c.SetWatchBatch(1)
 		writer := kv.New(c.Member(1).Conn(t))
 		for range 9 {
@@ -271,7 +271,7 @@ func TestResumeInHistory(t *testing.T) {
 // A member without a leader ends the stream; the watch goes on elsewhere.
 func TestNoLeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeetcd.Start(t, 3)
+		c := etcdtest.Start(t, 3)
 		cl := dial(t, c)
 		w := service(t, cl.Conn())
 		ch := w.Watch(t.Context(), "k", kv.WithCreatedNotify())
@@ -298,7 +298,7 @@ func TestStalledStream(t *testing.T) {
 	for _, opening := range []bool{false, true} {
 		t.Run(fmt.Sprintf("while opening %v", opening), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c := fakeetcd.Start(t, 3)
+				c := etcdtest.Start(t, 3)
 				var calm time.Duration
 				w := service(t, newRotating(t, c), watch.WithHeartbeat(time.Second, 500*time.Millisecond))
 				start := time.Now()
@@ -325,11 +325,11 @@ func TestStalledStream(t *testing.T) {
 // for the same member again.
 func TestFrozenMember(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeetcd.Start(t, 3)
+		c := etcdtest.Start(t, 3)
 		w := service(t, dial(t, c).Conn())
 		ch := w.Watch(t.Context(), "k", kv.WithCreatedNotify())
 		created(t, ch)
-		i := slices.IndexFunc(c.Members(), func(m *fakeetcd.Member) bool { return m.Calls(watching) > 0 })
+		i := slices.IndexFunc(c.Members(), func(m *etcdtest.Member) bool { return m.Calls(watching) > 0 })
 		time.Sleep(time.Second)
 		c.Member(i).Freeze()
 		defer c.Member(i).Thaw()
@@ -402,7 +402,7 @@ func TestRequestProgress(t *testing.T) {
 // stream; a token that stays invalid ends the watch.
 func TestTokenExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeetcd.Start(t, 3)
+		c := etcdtest.Start(t, 3)
 		c.EnableAuth(map[string]string{"root": "pw"})
 		cl := dial(t, c, func(cfg *client.Config) { cfg.Username, cfg.Password = "root", "pw" })
 		w := service(t, cl.Conn())
@@ -423,7 +423,7 @@ func TestTokenExpires(t *testing.T) {
 // A connection that is closed ends the watches.
 func TestConnectionClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeetcd.Start(t, 1)
+		c := etcdtest.Start(t, 1)
 		for name, dialled := range map[string]func() (grpc.ClientConnInterface, func() error){
 			"grpc":  func() (grpc.ClientConnInterface, func() error) { conn := c.Conn(t); return conn, conn.Close },
 			"getcd": func() (grpc.ClientConnInterface, func() error) { cl := dial(t, c); return cl.Conn(), cl.Close },
@@ -445,7 +445,7 @@ func TestConnectionClosed(t *testing.T) {
 // While nothing serves, attempts are paced.
 func TestBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeetcd.Start(t, 1)
+		c := etcdtest.Start(t, 1)
 		c.Member(0).InterceptStream(func(grpc.ServerStream, string, func(grpc.ServerStream) error) error { return errCut })
 		w := service(t, c.Conn(t))
 		ch := w.Watch(t.Context(), "k", kv.WithCreatedNotify())

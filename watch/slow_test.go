@@ -13,7 +13,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/watch"
 )
@@ -169,7 +169,7 @@ func TestSlowToTheEnd(t *testing.T) {
 func TestManyWatchers(t *testing.T) {
 	const n = 10_000
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeetcd.Start(t, 2)
+		c := etcdtest.Start(t, 2)
 		store := kv.New(c.Member(1).Conn(t))
 		w := service(t, newRotating(t, c))
 		before := goroutines()

@@ -16,7 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/getcd/getcd/client"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/watch"
 )
@@ -31,7 +31,7 @@ type gauge struct {
 	open, top int
 }
 
-func (g *gauge) install(m *fakeetcd.Member) {
+func (g *gauge) install(m *etcdtest.Member) {
 	m.InterceptStream(func(ss grpc.ServerStream, method string, next func(grpc.ServerStream) error) error {
 		if method != watching {
 			return next(ss)
@@ -77,12 +77,12 @@ func wantTooLarge(t *testing.T, err error, rev int64) {
 // stream, a slow one too, miss nothing and see nothing twice.
 func TestTooLarge(t *testing.T) {
 	const n = 100
-	for name, dialled := range map[string]func(*testing.T, *fakeetcd.Cluster) watch.Watcher{
-		"call option": func(t *testing.T, c *fakeetcd.Cluster) watch.Watcher {
+	for name, dialled := range map[string]func(*testing.T, *etcdtest.Cluster) watch.Watcher{
+		"call option": func(t *testing.T, c *etcdtest.Cluster) watch.Watcher {
 			t.Helper()
 			return service(t, c.Conn(t), watch.WithBuffer(4, 1<<20), watch.WithCallOptions(grpc.MaxCallRecvMsgSize(recvLimit)))
 		},
-		"getcd": func(t *testing.T, c *fakeetcd.Cluster) watch.Watcher {
+		"getcd": func(t *testing.T, c *etcdtest.Cluster) watch.Watcher {
 			t.Helper()
 			cl := dial(t, c, func(cfg *client.Config) { cfg.MaxCallSendMsgSize, cfg.MaxCallRecvMsgSize = recvLimit, recvLimit })
 			return service(t, cl.Conn(), watch.WithBuffer(4, 1<<20))
@@ -90,7 +90,7 @@ func TestTooLarge(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c := fakeetcd.Start(t, 1)
+				c := etcdtest.Start(t, 1)
 				var streams gauge
 				streams.install(c.Member(0))
 				store := kv.New(c.Conn(t))
@@ -159,7 +159,7 @@ func TestTooLarge(t *testing.T) {
 func TestTooLargeForMany(t *testing.T) {
 	const n = 400
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeetcd.Start(t, 1)
+		c := etcdtest.Start(t, 1)
 		var streams gauge
 		streams.install(c.Member(0))
 		store := kv.New(c.Conn(t))
@@ -197,7 +197,7 @@ func TestTooLargeForMany(t *testing.T) {
 // announced the watch, is asked for again before the watch is given up.
 func TestTooLargeOnlyOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeetcd.Start(t, 1)
+		c := etcdtest.Start(t, 1)
 		store := kv.New(c.Conn(t))
 		for range 20 {
 			put(t, store, "k", strings.Repeat("x", recvLimit/10))
@@ -226,7 +226,7 @@ func TestTooLargeOnlyOnce(t *testing.T) {
 // when a single pair is too large.
 func TestFollowTooLarge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeetcd.Start(t, 1)
+		c := etcdtest.Start(t, 1)
 		store := kv.New(c.Conn(t))
 		for i := range 50 {
 			put(t, store, fmt.Sprintf("k/%02d", i), strings.Repeat("x", recvLimit/4))

@@ -7,7 +7,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/watch"
 )
@@ -15,7 +15,7 @@ import (
 // With WithWait a change that follows Watch is never before it.
 func TestWaitForCreation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeetcd.Start(t, 1)
+		c := etcdtest.Start(t, 1)
 		// The watch service's requests take longer than a write does.
 		slow := make(chan struct{})
 		tap(c.Member(0), func(r *pb.WatchRequest) error {
@@ -53,7 +53,7 @@ func TestWaitEnds(t *testing.T) {
 	for name, end := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c := fakeetcd.Start(t, 1)
+				c := etcdtest.Start(t, 1)
 				c.Member(0).Hang()
 				defer c.Member(0).Resume()
 				w := service(t, c.Conn(t), watch.WithWait())

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/testing/protocmp"
 
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/watch"
 )
@@ -220,7 +220,7 @@ func TestContextEnds(t *testing.T) {
 
 func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeetcd.Start(t, 1)
+		c := etcdtest.Start(t, 1)
 		conn := c.Conn(t)
 		store := kv.New(conn)
 		w := watch.New(conn)
@@ -363,7 +363,7 @@ func TestRefusedForTheProxysOwnTrouble(t *testing.T) {
 // A stream that refuses a watch and breaks at the same moment (etcd issue 17611).
 func TestRefusedAndBroken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeetcd.Start(t, 2)
+		c := etcdtest.Start(t, 2)
 		m := c.Member(0)
 		refused := 0
 		m.InterceptStream(func(ss grpc.ServerStream, _ string, _ func(grpc.ServerStream) error) error {

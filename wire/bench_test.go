@@ -8,7 +8,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/wire"
 )
 
@@ -21,7 +21,7 @@ func BenchmarkPut(b *testing.B) {
 			if f != "off" {
 				opts = wire.New(io.Discard, wire.Options{Format: f}).DialOptions(insecure.NewCredentials())
 			}
-			kv := pb.NewKVClient(fakeetcd.Start(b, 1).Conn(b, opts...))
+			kv := pb.NewKVClient(etcdtest.Start(b, 1).Conn(b, opts...))
 			req := &pb.PutRequest{Key: []byte("key"), Value: make([]byte, 100)}
 			b.ReportAllocs()
 			for b.Loop() {

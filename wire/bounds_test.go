@@ -10,7 +10,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc/credentials/insecure"
 
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/wire"
 )
 
@@ -31,7 +31,7 @@ func TestASlowWriter(t *testing.T) {
 	out := &stuck{}
 	synctest.Test(t, func(t *testing.T) {
 		out.gate = make(chan struct{})
-		cluster := fakeetcd.Start(t, 1)
+		cluster := etcdtest.Start(t, 1)
 		tracer := wire.New(out, wire.Options{Format: wire.JSON, Memory: 64 << 10})
 		kv := pb.NewKVClient(cluster.Conn(t, tracer.DialOptions(insecure.NewCredentials())...))
 		value := []byte(strings.Repeat("v", 1000))
@@ -71,7 +71,7 @@ func TestASlowWriter(t *testing.T) {
 func TestALargeMessage(t *testing.T) {
 	var out buffer
 	synctest.Test(t, func(t *testing.T) {
-		cluster := fakeetcd.Start(t, 1)
+		cluster := etcdtest.Start(t, 1)
 		tracer := wire.New(&out, wire.Options{Format: wire.JSON, Memory: 100 << 10})
 		kv := pb.NewKVClient(cluster.Conn(t, tracer.DialOptions(insecure.NewCredentials())...))
 		for _, size := range []int{1 << 20, 10} {

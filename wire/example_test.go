@@ -11,13 +11,13 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/getcd/getcd/client"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/wire"
 )
 
 // One line of its configuration has a client traced.
 func Example() {
-	cluster := fakeetcd.NewCluster(1)
+	cluster := etcdtest.NewCluster(1)
 	defer cluster.Close()
 	c, err := client.New(client.Config{
 		Endpoints:   cluster.Addrs(),
@@ -37,7 +37,7 @@ func Example() {
 
 // Any connection of gRPC's can be traced.
 func ExampleTracer_DialOptions() {
-	cluster := fakeetcd.NewCluster(1)
+	cluster := etcdtest.NewCluster(1)
 	defer cluster.Close()
 	tracer := wire.New(os.Stdout, wire.Options{Format: wire.Curl})
 	cc, err := cluster.Dial(tracer.DialOptions(insecure.NewCredentials())...)

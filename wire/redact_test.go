@@ -12,7 +12,7 @@ import (
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3election/v3electionpb"
 
 	"github.com/getcd/getcd/client"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/wire"
 )
 
@@ -23,7 +23,7 @@ func TestSecretsAreHidden(t *testing.T) {
 		for _, secrets := range []bool{false, true} {
 			got := traced(t, 1, wire.Options{Format: f, Secrets: secrets}, func(cfg *client.Config) {
 				cfg.Username, cfg.Password = "root", "hunter2"
-			}, func(ctx context.Context, c *client.Client, cluster *fakeetcd.Cluster) {
+			}, func(ctx context.Context, c *client.Client, cluster *etcdtest.Cluster) {
 				cluster.EnableAuth(map[string]string{"root": "hunter2"})
 				put(ctx, t, c, "foo", "bar")
 			})
@@ -80,7 +80,7 @@ func TestValuesOfAPrefixAreHidden(t *testing.T) {
 
 func TestValuesAreHiddenInCommands(t *testing.T) {
 	for _, f := range []wire.Format{wire.Curl, wire.Grpcurl} {
-		got := traced(t, 1, wire.Options{Format: f, HideValues: []string{"secret/"}}, nil, func(ctx context.Context, c *client.Client, _ *fakeetcd.Cluster) {
+		got := traced(t, 1, wire.Options{Format: f, HideValues: []string{"secret/"}}, nil, func(ctx context.Context, c *client.Client, _ *etcdtest.Cluster) {
 			put(ctx, t, c, "secret/a", "topsecret")
 			put(ctx, t, c, "public", "open")
 		})

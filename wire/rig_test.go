@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/client"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/resolver"
 	"github.com/getcd/getcd/wire"
 )
@@ -37,11 +37,11 @@ func (b *buffer) String() string {
 
 // traced runs test with a traced client of a fake cluster, in a synctest bubble, and
 // returns the trace.
-func traced(t *testing.T, members int, o wire.Options, configure func(*client.Config), test func(ctx context.Context, c *client.Client, cluster *fakeetcd.Cluster)) string {
+func traced(t *testing.T, members int, o wire.Options, configure func(*client.Config), test func(ctx context.Context, c *client.Client, cluster *etcdtest.Cluster)) string {
 	t.Helper()
 	var out buffer
 	synctest.Test(t, func(t *testing.T) {
-		cluster := fakeetcd.Start(t, members)
+		cluster := etcdtest.Start(t, members)
 		cfg := client.Config{
 			Endpoints: cluster.Addrs(), Resolver: resolver.Options{KeepOrder: true},
 			Trace:       wire.New(&out, o),

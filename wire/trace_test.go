@@ -19,7 +19,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/getcd/getcd/client"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/wire"
 )
 
@@ -59,7 +59,7 @@ func TestTextOfACall(t *testing.T) {
 
 // Whatever comes at the same time, each attempt's frames are with it, and are all there.
 func TestCallsBesideEachOther(t *testing.T) {
-	got := traced(t, 1, wire.Options{Format: wire.JSON, Secrets: true}, nil, func(ctx context.Context, c *client.Client, _ *fakeetcd.Cluster) {
+	got := traced(t, 1, wire.Options{Format: wire.JSON, Secrets: true}, nil, func(ctx context.Context, c *client.Client, _ *etcdtest.Cluster) {
 		var wg sync.WaitGroup
 		for i := range 50 {
 			wg.Go(func() { put(ctx, t, c, fmt.Sprint("key", i), "v") })
@@ -82,7 +82,7 @@ func TestCallsBesideEachOther(t *testing.T) {
 }
 
 func TestARetryIsAnAttempt(t *testing.T) {
-	got := traced(t, 2, wire.Options{Format: wire.JSON}, nil, func(ctx context.Context, c *client.Client, cluster *fakeetcd.Cluster) {
+	got := traced(t, 2, wire.Options{Format: wire.JSON}, nil, func(ctx context.Context, c *client.Client, cluster *etcdtest.Cluster) {
 		cluster.Member(0).Intercept(func(_ context.Context, m string, _ any, next func() (any, error)) (any, error) {
 			if m == putMethod {
 				return nil, rpctypes.ErrGRPCNoLeader
@@ -105,7 +105,7 @@ func TestARetryIsAnAttempt(t *testing.T) {
 }
 
 func TestAHedgeIsAnAttempt(t *testing.T) {
-	got := traced(t, 2, wire.Options{Format: wire.JSON}, nil, func(ctx context.Context, c *client.Client, cluster *fakeetcd.Cluster) {
+	got := traced(t, 2, wire.Options{Format: wire.JSON}, nil, func(ctx context.Context, c *client.Client, cluster *etcdtest.Cluster) {
 		cluster.Member(0).Intercept(func(ctx context.Context, _ string, req any, next func() (any, error)) (any, error) {
 			if r, ok := req.(*pb.RangeRequest); ok && string(r.Key) == "k" {
 				<-ctx.Done()
@@ -133,7 +133,7 @@ func TestAHedgeIsAnAttempt(t *testing.T) {
 }
 
 func TestASeveredAttempt(t *testing.T) {
-	got := traced(t, 1, wire.Options{Format: wire.JSON}, nil, func(ctx context.Context, c *client.Client, cluster *fakeetcd.Cluster) {
+	got := traced(t, 1, wire.Options{Format: wire.JSON}, nil, func(ctx context.Context, c *client.Client, cluster *etcdtest.Cluster) {
 		cluster.Member(0).Intercept(func(ctx context.Context, m string, _ any, next func() (any, error)) (any, error) {
 			if m == putMethod {
 				go cluster.Member(0).Kill()
@@ -170,7 +170,7 @@ func TestALateAnswer(t *testing.T) {
 
 // What never got a connection is an attempt without frames.
 func TestAnUnsentAttempt(t *testing.T) {
-	got := traced(t, 1, wire.Options{Format: wire.Frames}, nil, func(ctx context.Context, c *client.Client, cluster *fakeetcd.Cluster) {
+	got := traced(t, 1, wire.Options{Format: wire.Frames}, nil, func(ctx context.Context, c *client.Client, cluster *etcdtest.Cluster) {
 		cluster.Member(0).Kill()
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(ctx, time.Second)
@@ -188,7 +188,7 @@ func TestAnUnsentAttempt(t *testing.T) {
 func TestAStreamIsShownInPieces(t *testing.T) {
 	var out buffer
 	synctest.Test(t, func(t *testing.T) {
-		cluster := fakeetcd.Start(t, 1)
+		cluster := etcdtest.Start(t, 1)
 		tracer := wire.New(&out, wire.Options{Format: wire.Messages})
 		cc := cluster.Conn(t, tracer.DialOptions(insecure.NewCredentials())...)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -236,7 +236,7 @@ func onPlainConn(t *testing.T, o wire.Options, test func(ctx context.Context, cc
 	var out buffer
 	synctest.Test(t, func(t *testing.T) {
 		tracer := wire.New(&out, o)
-		test(t.Context(), fakeetcd.Start(t, 1).Conn(t, tracer.DialOptions(insecure.NewCredentials())...))
+		test(t.Context(), etcdtest.Start(t, 1).Conn(t, tracer.DialOptions(insecure.NewCredentials())...))
 	})
 	return out.String()
 }

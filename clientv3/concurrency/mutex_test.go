@@ -11,7 +11,7 @@ import (
 
 	"github.com/getcd/getcd/clientv3"
 	"github.com/getcd/getcd/clientv3/concurrency"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // delete it.
 func TestMutexWritesOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeetcd.Start(t, 1)
+		c := etcdtest.Start(t, 1)
 		cli, err := clientv3.New(clientv3.Config{Endpoints: c.Addrs(), DialOptions: []grpc.DialOption{grpc.WithContextDialer(c.Dialer())}})
 		if err != nil {
 			t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 	"github.com/getcd/getcd/clientv3"
 	"github.com/getcd/getcd/clientv3/internal/bare"
 	"github.com/getcd/getcd/clientv3/internal/below"
-	"github.com/getcd/getcd/session"
+	"github.com/getcd/getcd/concurrency/session"
 )
 
 // defaultTTL is a session's time to live, in seconds, as clientv3 has it.

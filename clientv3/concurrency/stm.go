@@ -6,7 +6,7 @@ import (
 	"github.com/getcd/getcd/clientv3"
 	"github.com/getcd/getcd/clientv3/internal/bare"
 	"github.com/getcd/getcd/clientv3/internal/below"
-	"github.com/getcd/getcd/stm"
+	"github.com/getcd/getcd/concurrency/stm"
 )
 
 type (

@@ -10,7 +10,7 @@ import (
 	"github.com/getcd/getcd/clientv3/concurrency"
 	"github.com/getcd/getcd/clientv3/internal/bare"
 	"github.com/getcd/getcd/clientv3/internal/below"
-	"github.com/getcd/getcd/leasing"
+	"github.com/getcd/getcd/middleware/leasing"
 )
 
 // NewKV returns a key-value service with reads from memory, whose leasing keys begin

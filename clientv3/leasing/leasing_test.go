@@ -9,13 +9,13 @@ import (
 	"github.com/getcd/getcd/clientv3"
 	"github.com/getcd/getcd/clientv3/concurrency"
 	"github.com/getcd/getcd/clientv3/leasing"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestNewKV(t *testing.T) {
-	c := fakeetcd.Start(t, 1)
+	c := etcdtest.Start(t, 1)
 	cli, err := clientv3.New(clientv3.Config{
 		Endpoints:   c.Addrs(),
 		DialOptions: []grpc.DialOption{grpc.WithContextDialer(c.Dialer())},

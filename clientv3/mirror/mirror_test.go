@@ -9,14 +9,14 @@ import (
 
 	"github.com/getcd/getcd/clientv3"
 	"github.com/getcd/getcd/clientv3/mirror"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // Consumers read until More is false.
 func TestSyncBaseMore(t *testing.T) {
-	c := fakeetcd.Start(t, 1)
+	c := etcdtest.Start(t, 1)
 	cli, err := clientv3.New(clientv3.Config{
 		Endpoints:   c.Addrs(),
 		DialOptions: []grpc.DialOption{grpc.WithContextDialer(c.Dialer())},

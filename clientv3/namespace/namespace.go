@@ -11,7 +11,7 @@ package namespace
 import (
 	"github.com/getcd/getcd/clientv3"
 	"github.com/getcd/getcd/clientv3/internal/below"
-	"github.com/getcd/getcd/namespace"
+	"github.com/getcd/getcd/middleware/namespace"
 	"github.com/getcd/getcd/watch"
 )
 

@@ -9,7 +9,7 @@ import (
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/clientv3"
 	"github.com/getcd/getcd/clientv3/internal/below"
-	"github.com/getcd/getcd/ordering"
+	"github.com/getcd/getcd/middleware/ordering"
 )
 
 // ErrNoGreaterRev is the answer when no member has the revision that was seen.

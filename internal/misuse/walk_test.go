@@ -18,18 +18,18 @@ import (
 
 	"github.com/getcd/getcd/auth"
 	"github.com/getcd/getcd/cluster"
+	"github.com/getcd/getcd/concurrency/recipe"
+	"github.com/getcd/getcd/concurrency/session"
+	"github.com/getcd/getcd/concurrency/stm"
 	"github.com/getcd/getcd/election"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
-	"github.com/getcd/getcd/leasing"
 	"github.com/getcd/getcd/lock"
 	"github.com/getcd/getcd/maintenance"
+	"github.com/getcd/getcd/middleware/leasing"
+	"github.com/getcd/getcd/middleware/ordering"
 	"github.com/getcd/getcd/naming"
-	"github.com/getcd/getcd/ordering"
-	"github.com/getcd/getcd/recipe"
-	"github.com/getcd/getcd/session"
-	"github.com/getcd/getcd/stm"
 	"github.com/getcd/getcd/watch"
 )
 
@@ -114,7 +114,7 @@ var functions = map[string]any{
 // Whatever takes a context or options returns an error that says so when one is nil.
 // A function that is new has to be named here, or fails.
 func TestNilIsAnError(t *testing.T) {
-	c := fakeetcd.Start(t, 1)
+	c := etcdtest.Start(t, 1)
 	cc := c.Conn(t)
 	subjects := services(t, cc)
 	for name := range exported(t) {
@@ -148,7 +148,7 @@ func TestNilIsAnError(t *testing.T) {
 
 // Constructors without an error leave it to the calls.
 func TestNilOptionOfAService(t *testing.T) {
-	cc := fakeetcd.Start(t, 1).Conn(t)
+	cc := etcdtest.Start(t, 1).Conn(t)
 	ctx := t.Context()
 	leases := lease.New(cc, nil)
 	defer leases.Close()

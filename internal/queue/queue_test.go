@@ -15,7 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/internal/queue"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
@@ -27,7 +27,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // rig is a fake cluster of one member in a synctest bubble.
 type rig struct {
 	t       *testing.T
-	cluster *fakeetcd.Cluster
+	cluster *etcdtest.Cluster
 	kv      kv.KV
 	watcher watch.Watcher
 	leases  lease.Lease
@@ -36,7 +36,7 @@ type rig struct {
 func run(t *testing.T, test func(r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		c := fakeetcd.Start(t, 1)
+		c := etcdtest.Start(t, 1)
 		cc := c.Conn(t)
 		r := &rig{t: t, cluster: c, kv: kv.New(cc), watcher: watch.New(cc), leases: lease.New(cc)}
 		defer r.leases.Close()

@@ -10,7 +10,7 @@ import (
 	"github.com/getcd/getcd/clientv3"
 	"github.com/getcd/getcd/clientv3/internal/bare"
 	"github.com/getcd/getcd/clientv3/internal/below"
-	"github.com/getcd/getcd/recipe"
+	"github.com/getcd/getcd/concurrency/recipe"
 )
 
 var (

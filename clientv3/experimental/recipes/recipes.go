@@ -6,7 +6,7 @@ import (
 	"github.com/getcd/getcd/clientv3"
 	"github.com/getcd/getcd/clientv3/concurrency"
 	"github.com/getcd/getcd/clientv3/internal/below"
-	"github.com/getcd/getcd/recipe"
+	"github.com/getcd/getcd/concurrency/recipe"
 )
 
 // Barrier is a key that holds up others for as long as it exists.

@@ -4,9 +4,9 @@ package below
 
 import (
 	"github.com/getcd/getcd/clientv3"
+	"github.com/getcd/getcd/concurrency/recipe"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
-	"github.com/getcd/getcd/recipe"
 	"github.com/getcd/getcd/watch"
 )
 

@@ -14,7 +14,7 @@ import (
 	"github.com/getcd/getcd/cmd/getcd/internal/exit"
 	"github.com/getcd/getcd/cmd/getcd/internal/output"
 	"github.com/getcd/getcd/cmd/getcd/internal/request"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/watch"
 )
@@ -111,7 +111,7 @@ type stage struct {
 
 func newStage(t *testing.T, format string) *stage {
 	t.Helper()
-	c := fakeetcd.Start(t, 1)
+	c := etcdtest.Start(t, 1)
 	s := &stage{store: kv.New(c.Conn(t)), out: newTranscript(), err: newTranscript()}
 	in, w := io.Pipe()
 	s.in = w

@@ -15,7 +15,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/getcd/getcd/cmd/getcd/internal/mirror"
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/watch"
 )
@@ -34,7 +34,7 @@ type rig struct {
 func run(t *testing.T, test func(r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		from, to := fakeetcd.Start(t, 1).Conn(t), fakeetcd.Start(t, 1).Conn(t)
+		from, to := etcdtest.Start(t, 1).Conn(t), etcdtest.Start(t, 1).Conn(t)
 		r := &rig{
 			T:      t,
 			source: kv.New(from), watcher: watch.New(from), to: watch.New(to),

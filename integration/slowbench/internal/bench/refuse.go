@@ -8,16 +8,16 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
-	"github.com/getcd/getcd/internal/fakeetcd"
+	"github.com/getcd/getcd/etcdtest"
 )
 
 // refuse measures at members that refuse each put as too much, and counts how often
-// puts were sent. The members are those of internal/fakeetcd, in this process: a real
+// puts were sent. The members are those of etcdtest, in this process: a real
 // member refuses while more than 5,000 entries wait to be applied (maxGapBetweenApplyAndCommitIndex
 // in etcd's server/etcdserver/v3_server.go), which can't be held for ten seconds, and
 // what is measured is what the clients send.
 func refuse(ctx context.Context, name string, c Case) (_ Result, err error) {
-	cluster := fakeetcd.NewCluster(c.Endpoints)
+	cluster := etcdtest.NewCluster(c.Endpoints)
 	defer cluster.Close()
 	for _, m := range cluster.Members() {
 		m.Intercept(func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	recipes "github.com/getcd/getcd/clientv3/experimental/recipes"
+	"github.com/getcd/getcd/concurrency/recipe"
 	"github.com/getcd/getcd/lease"
-	"github.com/getcd/getcd/recipe"
 )
 
 // barriers has groups go through double barriers, and waiters wait at single ones.

@@ -13,7 +13,7 @@ import (
 
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/clientv3/concurrency"
-	"github.com/getcd/getcd/stm"
+	"github.com/getcd/getcd/concurrency/stm"
 )
 
 // isCompacted recognizes the server's answer, of a plain connection's too.

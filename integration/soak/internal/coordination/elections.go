@@ -12,10 +12,10 @@ import (
 
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/clientv3/concurrency"
+	"github.com/getcd/getcd/concurrency/session"
 	"github.com/getcd/getcd/election"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
-	"github.com/getcd/getcd/session"
 )
 
 // elections has candidates of all kinds contend in one election, which some observe.

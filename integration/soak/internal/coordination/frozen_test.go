@@ -12,11 +12,11 @@ import (
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/clientv3"
 	"github.com/getcd/getcd/clientv3/concurrency"
+	"github.com/getcd/getcd/concurrency/recipe"
+	"github.com/getcd/getcd/concurrency/session"
 	"github.com/getcd/getcd/election"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lock"
-	"github.com/getcd/getcd/recipe"
-	"github.com/getcd/getcd/session"
 )
 
 // holderEnv makes this program, started again, the one that is frozen.

@@ -12,8 +12,8 @@ import (
 
 	"github.com/getcd/getcd/client"
 	recipes "github.com/getcd/getcd/clientv3/experimental/recipes"
+	"github.com/getcd/getcd/concurrency/recipe"
 	"github.com/getcd/getcd/kv"
-	"github.com/getcd/getcd/recipe"
 )
 
 // ends of a queue: enqueue and dequeue by one way of getcd's. Those of clientv3's

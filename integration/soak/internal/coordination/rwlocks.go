@@ -8,9 +8,9 @@ import (
 
 	"github.com/getcd/getcd/clientv3/concurrency"
 	recipes "github.com/getcd/getcd/clientv3/experimental/recipes"
+	"github.com/getcd/getcd/concurrency/recipe"
+	"github.com/getcd/getcd/concurrency/session"
 	"github.com/getcd/getcd/lease"
-	"github.com/getcd/getcd/recipe"
-	"github.com/getcd/getcd/session"
 )
 
 // rwlocks has readers and writers contend for one lock.

@@ -8,8 +8,8 @@ import (
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/clientv3"
 	"github.com/getcd/getcd/clientv3/concurrency"
+	"github.com/getcd/getcd/concurrency/session"
 	"github.com/getcd/getcd/lease"
-	"github.com/getcd/getcd/session"
 )
 
 // uses is how often a session is used before it is replaced.

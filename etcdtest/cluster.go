@@ -1,0 +1,175 @@
+package etcdtest
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+	"syscall"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+)
+
+// clusterID is in every response header, until SetClusterID; a member's ID is
+// this plus its number.
+const clusterID = 0xfa4e_0000
+
+// Cluster is a number of members that share one store. It is safe for concurrent
+// use.
+type Cluster struct {
+	store   *store
+	members []*Member
+
+	mu         sync.Mutex // guards what follows; taken after a Member's and the store's
+	id         uint64
+	leader     *Member
+	term       uint64
+	users      map[string]string // name to password; nil while auth is disabled
+	tokens     map[string]string // token to name
+	tokenCount int
+	watches    watchBehaviour
+}
+
+// NewCluster starts n members, named member-1 to member-n, at the addresses
+// member-1:2379 and so on. member-1 is the leader. The options, such as TLS
+// credentials, are given to every member's gRPC server.
+func NewCluster(n int, opts ...grpc.ServerOption) *Cluster {
+	c := &Cluster{store: newStore(), id: clusterID, term: 2, watches: watchBehaviour{progress: progressInterval}}
+	for i := range n {
+		name := fmt.Sprintf("member-%d", i+1)
+		c.members = append(c.members, &Member{
+			c:          c,
+			id:         clusterID + uint64(i) + 1,
+			name:       name,
+			serverOpts: opts,
+			addr:       name + ":2379",
+			calls:      make(map[string]int),
+			messages:   make(map[string]int),
+			lastMD:     make(map[string]map[string][]string),
+		})
+	}
+	if n > 0 {
+		c.leader = c.members[0]
+	}
+	for _, m := range c.members {
+		m.Start()
+	}
+	return c
+}
+
+// Member is the i-th member, counted from 0.
+func (c *Cluster) Member(i int) *Member { return c.members[i] }
+
+// Members are all members, killed ones too.
+func (c *Cluster) Members() []*Member { return append([]*Member(nil), c.members...) }
+
+// Addrs are all members' addresses.
+func (c *Cluster) Addrs() []string {
+	addrs := make([]string, 0, len(c.members))
+	for _, m := range c.members {
+		addrs = append(addrs, m.Addr())
+	}
+	return addrs
+}
+
+// ByID is the member with that ID, as response headers carry it, or nil.
+func (c *Cluster) ByID(id uint64) *Member {
+	for _, m := range c.members {
+		if m.id == id {
+			return m
+		}
+	}
+	return nil
+}
+
+// Leader is the member that Elect named last.
+func (c *Cluster) Leader() *Member {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.leader
+}
+
+// Elect makes m the leader of a new raft term.
+func (c *Cluster) Elect(m *Member) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.leader = m
+	c.term++
+}
+
+// Revision is the store's current revision.
+func (c *Cluster) Revision() int64 { return c.store.revision() }
+
+// Dialer connects to members by their address, for grpc.WithContextDialer. An
+// address at which no member runs refuses the connection.
+func (c *Cluster) Dialer() func(ctx context.Context, addr string) (net.Conn, error) {
+	return func(ctx context.Context, addr string) (net.Conn, error) {
+		for _, m := range c.members {
+			if lis := m.listenerAt(addr); lis != nil {
+				if conn, err := lis.DialContext(ctx); err == nil || ctx.Err() != nil {
+					return conn, err
+				}
+			}
+		}
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: fmt.Errorf("%s: %w", addr, syscall.ECONNREFUSED)}
+	}
+}
+
+// Dial opens a plain connection to the first member, for tests of one service.
+func (c *Cluster) Dial(opts ...grpc.DialOption) (*grpc.ClientConn, error) {
+	return c.members[0].Dial(opts...)
+}
+
+// TB is the part of testing.TB that Conn needs; the package is free of testing's
+// flags that way.
+type TB interface {
+	Helper()
+	Cleanup(func())
+	Fatalf(format string, args ...any)
+}
+
+// Conn is Dial for a test: it fails the test on an error, and the test's end
+// closes the connection.
+func (c *Cluster) Conn(tb TB, opts ...grpc.DialOption) *grpc.ClientConn {
+	tb.Helper()
+	return c.members[0].Conn(tb, opts...)
+}
+
+// Start is NewCluster for a test, whose end closes the cluster.
+func Start(tb TB, n int, opts ...grpc.ServerOption) *Cluster {
+	tb.Helper()
+	c := NewCluster(n, opts...)
+	tb.Cleanup(c.Close)
+	return c
+}
+
+// Close kills all members and waits for every goroutine of the cluster. It may
+// be called again. It must not be called from an Intercept function.
+func (c *Cluster) Close() {
+	for _, m := range c.members {
+		m.close()
+	}
+	c.store.close()
+}
+
+// Dial opens a plain connection to m alone.
+func (m *Member) Dial(opts ...grpc.DialOption) (*grpc.ClientConn, error) {
+	all := append([]grpc.DialOption{
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(m.c.Dialer()),
+	}, opts...)
+	return grpc.NewClient("passthrough:///"+m.Addr(), all...)
+}
+
+// Conn is Dial for a test: it fails the test on an error, and the test's end
+// closes the connection.
+func (m *Member) Conn(tb TB, opts ...grpc.DialOption) *grpc.ClientConn {
+	tb.Helper()
+	conn, err := m.Dial(opts...)
+	if err != nil {
+		tb.Fatalf("connection to %s: %v", m.Name(), err)
+	}
+	tb.Cleanup(func() { _ = conn.Close() })
+	return conn
+}

@@ -1,0 +1,151 @@
+package namespace_test
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/getcd/getcd/election"
+	"github.com/getcd/getcd/etcdtest"
+	"github.com/getcd/getcd/kv"
+	"github.com/getcd/getcd/lease"
+	"github.com/getcd/getcd/lock"
+	"github.com/getcd/getcd/middleware/namespace"
+)
+
+// onConn tests in a bubble, with the keys of the whole store and a connection into
+// the namespace p/.
+func onConn(t *testing.T, test func(r rig, all func() []string)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		r := rig{t: t, conn: etcdtest.Start(t, 1).Conn(t), wrapped: true}
+		test(r, func() []string {
+			resp, err := kv.New(r.conn).Get(t.Context(), "", kv.WithPrefix())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return keys(resp.Kvs)
+		})
+	})
+}
+
+func TestLocksAreInTheNamespace(t *testing.T) {
+	onConn(t, func(r rig, all func() []string) {
+		t := r.t
+		cc := namespace.NewConn(r.conn, "p/")
+		inner, err := lock.NewMutex(cc, "l")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := inner.Lock(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := inner.Txn(t.Context()).Then(kv.OpPut("done", "")).Commit(); err != nil {
+			t.Errorf("a guarded transaction: %v", err)
+		}
+		if got, want := all(), []string{"p/done", "p/" + inner.Key()}; !slices.Equal(got, want) {
+			t.Errorf("the keys are %q, want %q", got, want)
+		}
+		outer, err := lock.NewMutex(r.conn, "p/l")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := outer.TryLock(t.Context()); err == nil {
+			t.Error("the lock could be had from outside, where it is p/l")
+		}
+		if err := inner.Unlock(t.Context()); err != nil {
+			t.Errorf("Unlock: %v", err)
+		}
+		if got, want := all(), []string{"p/done"}; !slices.Equal(got, want) {
+			t.Errorf("the keys are %q, want %q", got, want)
+		}
+	})
+}
+
+func TestElectionsAreInTheNamespace(t *testing.T) {
+	onConn(t, func(r rig, all func() []string) {
+		t := r.t
+		cc := namespace.NewConn(r.conn, "p/")
+		e, err := election.NewElection(cc, "e")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Campaign(t.Context(), "me"); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := all(), []string{"p/" + e.Key()}; !slices.Equal(got, want) {
+			t.Errorf("the keys are %q, want %q", got, want)
+		}
+		if err := e.Resign(t.Context()); err != nil {
+			t.Errorf("Resign: %v", err)
+		}
+	})
+}
+
+// Etcd's own services of locks and elections make keys of names.
+func TestNamesOfRPCs(t *testing.T) {
+	onConn(t, func(r rig, all func() []string) {
+		t := r.t
+		cc := namespace.NewConn(r.conn, "p/")
+		leases := lease.New(cc)
+		defer leases.Close()
+		granted, err := leases.Grant(t.Context(), 60)
+		if err != nil {
+			t.Fatal(err)
+		}
+		locks := lock.New(cc)
+		held, err := locks.Lock(t.Context(), "l", granted.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := all(), []string{"p/" + string(held.Key)}; !slices.Equal(got, want) {
+			t.Errorf("the keys are %q, want %q", got, want)
+		}
+		if _, err := locks.Unlock(t.Context(), string(held.Key)); err != nil {
+			t.Errorf("Unlock: %v", err)
+		}
+		if got := all(); len(got) != 0 {
+			t.Errorf("the keys are %q after Unlock", got)
+		}
+	})
+}
+
+// What a caller passes is the caller's: it may send it again.
+func TestRequestsStayAsTheyAre(t *testing.T) {
+	onConn(t, func(r rig, _ func() []string) {
+		t := r.t
+		req := &pb.TxnRequest{
+			Compare: []*pb.Compare{{Key: []byte("a"), Target: pb.Compare_VERSION, TargetUnion: &pb.Compare_Version{}}},
+			Success: []*pb.RequestOp{
+				{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: []byte("a"), Value: []byte("v")}}},
+				{Request: &pb.RequestOp_RequestTxn{RequestTxn: &pb.TxnRequest{
+					Success: []*pb.RequestOp{{Request: &pb.RequestOp_RequestRange{RequestRange: &pb.RangeRequest{Key: []byte("b"), RangeEnd: []byte{0}}}}},
+				}}},
+			},
+			Failure: []*pb.RequestOp{{Request: &pb.RequestOp_RequestDeleteRange{RequestDeleteRange: &pb.DeleteRangeRequest{Key: []byte("a")}}}},
+		}
+		before := proto.Clone(req)
+		if _, err := pb.NewKVClient(namespace.NewConn(r.conn, "p/")).Txn(t.Context(), req); err != nil {
+			t.Fatal(err)
+		}
+		if !proto.Equal(before, req) {
+			t.Errorf("the request became %v, was %v", req, before)
+		}
+	})
+}
+
+func TestAKeyThatIsMissingStaysMissing(t *testing.T) {
+	onConn(t, func(r rig, all func() []string) {
+		t := r.t
+		store := pb.NewKVClient(namespace.NewConn(r.conn, "p/"))
+		if _, err := store.Put(t.Context(), &pb.PutRequest{Value: []byte("v")}); err == nil {
+			t.Errorf("a Put without a key is no error, and the keys are %q", all())
+		}
+		if _, err := store.Range(t.Context(), &pb.RangeRequest{}); err == nil {
+			t.Error("a Range without a key is no error")
+		}
+	})
+}
