@@ -2,6 +2,7 @@ package concurrency
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/getcd/getcd/clientv3"
 	"github.com/getcd/getcd/clientv3/internal/bare"
 	"github.com/getcd/getcd/clientv3/internal/below"
+	"github.com/getcd/getcd/concurrency/recipe"
 	"github.com/getcd/getcd/concurrency/session"
 )
 
@@ -19,9 +21,30 @@ const defaultTTL = 60
 // Session is a lease that is kept alive. It is safe for concurrent use.
 type Session struct {
 	client *clientv3.Client
-	native *session.Session
+	native native
 	ctx    context.Context //nolint:containedctx // WithContext's
+	ttl    time.Duration   // WithTTL's
 }
+
+// native is a *session.Session, or absent.
+type native interface {
+	recipe.Session
+	Context() context.Context
+	Orphan()
+}
+
+// absent is the session of a lease that did not exist, which clientv3 makes, and which
+// has ended from the first.
+type absent struct {
+	id  clientv3.LeaseID
+	ctx context.Context //nolint:containedctx // it has ended
+}
+
+func (a absent) ID() clientv3.LeaseID     { return a.id }
+func (a absent) Done() <-chan struct{}    { return a.ctx.Done() }
+func (a absent) Err() error               { return context.Cause(a.ctx) }
+func (a absent) Context() context.Context { return a.ctx }
+func (absent) Orphan()                    {}
 
 type sessionOptions struct {
 	ttl int
@@ -56,17 +79,26 @@ func WithContext(ctx context.Context) SessionOption {
 }
 
 // NewSession makes a session of the client. It returns when the lease was renewed
-// once, or with the reason why it was not.
+// once, or with the reason why it was not. With WithLease, a lease that does not exist
+// makes a session that has ended.
 func NewSession(client *clientv3.Client, opts ...SessionOption) (*Session, error) {
-	ctx, native, err := NativeOptions(client, opts...)
+	o, err := newSessionOptions(client, opts)
 	if err != nil {
 		return nil, err
 	}
-	s, err := session.New(ctx, below.Lease(client.Lease), native...)
-	if err != nil {
+	s := &Session{client: client, ctx: o.ctx, ttl: o.timeToLive()}
+	made, err := session.New(o.ctx, below.Lease(client.Lease), o.native()...)
+	switch {
+	case err == nil:
+		s.native = made
+	case o.id != clientv3.NoLease && errors.Is(err, rpctypes.ErrLeaseNotFound):
+		ctx, end := context.WithCancelCause(o.ctx)
+		end(err)
+		s.native = absent{o.id, ctx}
+	default:
 		return nil, bare.Error(err)
 	}
-	return &Session{client, s, ctx}, nil
+	return s, nil
 }
 
 // NativeOptions are options as package session has them, and the context that a
@@ -74,27 +106,41 @@ func NewSession(client *clientv3.Client, opts ...SessionOption) (*Session, error
 // clientv3.MaxLeaseTTL is rpctypes.ErrLeaseTTLTooLarge, as the server has it; a lease
 // that exists has its own.
 func NativeOptions(client *clientv3.Client, opts ...SessionOption) (context.Context, []session.Option, error) {
+	o, err := newSessionOptions(client, opts)
+	if err != nil {
+		return o.ctx, nil, err
+	}
+	return o.ctx, o.native(), nil
+}
+
+func newSessionOptions(client *clientv3.Client, opts []SessionOption) (*sessionOptions, error) {
 	o := &sessionOptions{ttl: defaultTTL, ctx: client.Ctx()}
 	for _, opt := range opts {
 		opt(o, client.GetLogger())
 	}
 	if int64(o.ttl) > clientv3.MaxLeaseTTL {
 		if o.id == clientv3.NoLease {
-			return o.ctx, nil, rpctypes.ErrLeaseTTLTooLarge
+			return o, rpctypes.ErrLeaseTTLTooLarge
 		}
 		o.ttl = defaultTTL // a Duration has no room for it
 	}
-	return o.ctx, []session.Option{
-		session.WithTTL(time.Duration(o.ttl) * time.Second), session.WithLease(o.id), session.WithContext(o.ctx),
-	}, nil
+	return o, nil
+}
+
+func (o *sessionOptions) timeToLive() time.Duration { return time.Duration(o.ttl) * time.Second }
+
+func (o *sessionOptions) native() []session.Option {
+	return []session.Option{
+		session.WithTTL(o.timeToLive()), session.WithLease(o.id), session.WithContext(o.ctx),
+	}
 }
 
 // Client is the client that the session was made with.
 func (s *Session) Client() *clientv3.Client { return s.client }
 
-// Native is the session below, which clientv3 does not have: it knows until when it
-// is proven to live, and why it has ended.
-func (s *Session) Native() *session.Session { return s.native }
+// Native is the session below, which clientv3 does not have: it knows why it has ended.
+// It is a *session.Session, but for a lease that did not exist.
+func (s *Session) Native() recipe.Session { return s.native }
 
 // Lease is the session's lease, for the keys that are to go with it.
 func (s *Session) Lease() clientv3.LeaseID { return s.native.ID() }
@@ -109,5 +155,12 @@ func (s *Session) Done() <-chan struct{} { return s.native.Done() }
 // Orphan ends the session, and leaves its lease to whoever renews it, or to expire.
 func (s *Session) Orphan() { s.native.Orphan() }
 
-// Close ends the session and revokes its lease.
-func (s *Session) Close() error { return bare.Error(s.native.Close(s.ctx)) }
+// Close ends the session and revokes its lease, for which it takes as long as that
+// may live. It returns rpctypes.ErrLeaseNotFound when the lease is gone.
+func (s *Session) Close() error {
+	s.native.Orphan()
+	ctx, cancel := context.WithTimeout(s.ctx, s.ttl)
+	defer cancel()
+	_, err := s.client.Revoke(ctx, s.Lease())
+	return err
+}

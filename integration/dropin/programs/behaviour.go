@@ -29,6 +29,7 @@ func behaviourPrograms() map[string]program {
 		"lease/twice":            keptTwice,
 		"lease/short":            shortLease,
 		"concurrency/expired":    expiredSession,
+		"concurrency/absent":     absentLease,
 		"concurrency/waiting":    cancelledWaiter,
 		"concurrency/lost":       lostLeadership,
 		"concurrency/options":    sessionOptions,
@@ -449,6 +450,32 @@ func sessionOptions(ctx context.Context, cli *clientv3.Client, out io.Writer) er
 	cancel()
 	_, err = concurrency.NewSession(cli, concurrency.WithContext(ended))
 	p.line("begun too late: %v", err == context.Canceled) //nolint:errorlint // as users of clientv3 do
+	return p.err
+}
+
+// absentLease has a session of a lease that is gone, and closes sessions twice.
+func absentLease(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
+	p := &printer{out: out}
+	s, err := concurrency.NewSession(cli, concurrency.WithLease(4711))
+	if err != nil {
+		return err
+	}
+	<-s.Done()
+	p.line("lease %d: %v", s.Lease(), s.Ctx().Err())
+	e := concurrency.NewElection(s, "team")
+	p.line("campaign: %v, proclaim: %v, resign: %v", e.Campaign(ctx, "ann"), e.Proclaim(ctx, "ann"), e.Resign(ctx))
+	_, err = e.Leader(ctx)
+	p.line("leader: %v", err)
+	m := concurrency.NewMutex(s, "lock")
+	p.line("lock: %v, try: %v, unlock: %v", m.Lock(ctx), m.TryLock(ctx), m.Unlock(ctx))
+	s.Orphan()
+	p.line("close: %v, again: %v", s.Close(), s.Close())
+
+	s, err = concurrency.NewSession(cli, concurrency.WithTTL(5))
+	if err != nil {
+		return err
+	}
+	p.line("close: %v, again: %v", s.Close(), s.Close())
 	return p.err
 }
 
