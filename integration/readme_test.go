@@ -32,7 +32,11 @@ func TestREADME(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { c.Stop() })
+	t.Cleanup(func() {
+		if err := c.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
 	program = strings.Replace(program, endpoint, `"`+c.Endpoints()[0]+`"`, 1)
 
 	dir := t.TempDir()
