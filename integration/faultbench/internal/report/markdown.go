@@ -77,6 +77,13 @@ that failed is ` + "`ambiguous`" + ` when its client says that it may have been 
 means that the client does not tell. Elections are observed through connections
 past all faults, and counted from the fault's first moment.
 
+A put that getcd fails in a silent fault was in flight on the victim when that fell
+silent, one for each worker. getcd waits 2 s for it (` + "`Config.WritePatience`" + `) before it
+reports that the outcome is unknown. Where a connection dies under its calls (kill,
+replace), every client fails the puts in flight on it. clientv3 spreads its calls over all
+members, so it has fewer of them on the victim. Some of clientv3's watches are on other
+members, too; where its gap is shorter than getcd's, its watches were not on the victim.
+
 `)
 }
 
