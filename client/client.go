@@ -33,6 +33,7 @@ type Client struct {
 
 	cfg     Config
 	conn    *Conn
+	above   grpc.ClientConnInterface // conn with the middleware on it
 	closing sync.Once
 }
 
@@ -53,11 +54,16 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{
-		KV: kv.New(conn), Lease: lease.New(conn), Watcher: watch.New(conn), Auth: auth.New(conn), Cluster: cluster.New(conn),
-		cfg: cfg, conn: conn,
+	cc, err := cfg.wrap(conn)
+	if err != nil {
+		conn.close()
+		return nil, err
 	}
-	c.Maintenance = maintenance.New(conn, maintenance.WithEndpointDialer(c.dialEndpoint))
+	c := &Client{
+		KV: kv.New(cc), Lease: lease.New(cc), Watcher: watch.New(cc), Auth: auth.New(cc), Cluster: cluster.New(cc),
+		cfg: cfg, conn: conn, above: cc,
+	}
+	c.Maintenance = maintenance.New(cc, maintenance.WithEndpointDialer(c.dialEndpoint))
 	return c, nil
 }
 
@@ -75,9 +81,10 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	return c, nil
 }
 
-// Conn returns the failover connection, on which all services work: getcd's own,
-// such as lock.NewMutex(c.Conn(), …), and etcd's generated stubs.
-func (c *Client) Conn() *Conn { return c.conn }
+// Conn returns the connection on which all services work: getcd's own, such as
+// lock.NewMutex(c.Conn(), …), and etcd's generated stubs. It is a *Conn with
+// Config.Middleware on it.
+func (c *Client) Conn() grpc.ClientConnInterface { return c.above }
 
 // WaitReady waits until a member is connected and, when a user is configured,
 // has authenticated it. It returns an *Error that names each endpoint and what

@@ -134,6 +134,15 @@ type Config struct {
 	// one member until that fails, and then to the next.
 	Routing balancer.Routing
 
+	// Middleware lies between the services and the connection, the first function
+	// outermost: it is called with what the others made, and its connection is what
+	// Client.Conn returns. The client's services are made on it, and so is what a
+	// program makes on Client.Conn. New calls each function once. Each is called again
+	// for every connection to a single member, which Maintenance's calls that name an
+	// endpoint make and close. A nil function, or one that returns nil, is an error of
+	// New. Nil means no middleware.
+	Middleware []Middleware
+
 	// Logger gets a record for each change of the connections: none for a call.
 	// Nil means silence. The handler runs on a goroutine of its own, one record
 	// after the other: it may block, or call the client, and holds up nothing but
@@ -228,6 +237,11 @@ func (c Config) validate() error {
 	for i, o := range c.DialOptions {
 		if o == nil {
 			bad("DialOptions[%d] is nil: leave it out", i)
+		}
+	}
+	for i, m := range c.Middleware {
+		if m == nil {
+			bad("Middleware[%d] is nil: leave it out", i)
 		}
 	}
 	if (c.TLSFiles.Cert == "") != (c.TLSFiles.Key == "") {

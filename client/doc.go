@@ -6,11 +6,16 @@
 //	resp, err := c.Get(ctx, "greeting")
 //
 // A Client embeds etcd's services: those of packages kv, lease, watch, auth, cluster
-// and maintenance. What is built on them is made on its connection, a Conn, on which
+// and maintenance. What is built on them is made on its connection, on which
 // etcd's generated stubs work just as well:
 //
 //	m, err := lock.NewMutex(c.Conn(), "jobs/nightly")
 //	alarms, err := pb.NewMaintenanceClient(c.Conn()).Alarm(ctx, &pb.AlarmRequest{})
+//
+// What lies between services and connection, such as a namespace, is a Middleware. All
+// services of a client are made on it:
+//
+//	client.Config{Endpoints: endpoints, Middleware: []client.Middleware{namespace.Of("jobs/")}}
 //
 // # What a call does
 //

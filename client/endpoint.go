@@ -13,8 +13,8 @@ import (
 )
 
 // dialEndpoint returns a connection to one member, for the calls of package
-// maintenance that name one. It has the client's configuration, and a token of
-// its own.
+// maintenance that name one. It has the client's configuration, its middleware too, and
+// a token of its own.
 func (c *Client) dialEndpoint(_ context.Context, endpoint string) (grpc.ClientConnInterface, func() error, error) {
 	cfg := c.cfg
 	cfg.OneMember, cfg.Routing = true, balancer.Routing{}
@@ -52,5 +52,10 @@ func (c *Client) dialEndpoint(_ context.Context, endpoint string) (grpc.ClientCo
 	if err != nil {
 		return nil, nil, err
 	}
-	return conn, func() error { conn.close(); return nil }, nil
+	cc, err := cfg.wrap(conn)
+	if err != nil {
+		conn.close()
+		return nil, nil, err
+	}
+	return cc, func() error { conn.close(); return nil }, nil
 }

@@ -6,7 +6,7 @@
 //	resp, err := jobs.Get(ctx, "", kv.WithPrefix())      // gets all of jobs/, without it
 //
 // NewConn does it for all that is made on a connection: services, locks, elections,
-// generated stubs. NewKV, NewWatcher and NewLease wrap single services. They prefix the
+// generated stubs. Of does it for a whole client (client.Config.Middleware). NewKV, NewWatcher and NewLease wrap single services. They prefix the
 // keys of requests, in transactions and in the transactions inside them, in
 // comparisons as in operations, and take the prefix off those of responses and
 // events. What has no bound in the namespace (kv.WithFromKey, a prefix of "", a

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 
+	"go.etcd.io/etcd/api/v3/authpb"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3election/v3electionpb"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3lock/v3lockpb"
@@ -39,8 +40,24 @@ func (p space) name(name *[]byte) {
 	}
 }
 
-// request takes a request of any of etcd's services. It changes nothing of m.
-func (p space) request(m any) any {
+// request takes what a method is called with, or the error that refuses it. It
+// changes nothing of m.
+func (p space) request(method string, m any) (any, error) {
+	keys, known := hasKeys[method]
+	switch {
+	case !known:
+		return nil, errUnknown(method)
+	case !keys:
+		return m, nil
+	}
+	if r := p.keyed(m); r != nil {
+		return r, nil
+	}
+	return nil, errMessage(method, m)
+}
+
+// keyed takes a request that has keys: nil for any other.
+func (p space) keyed(m any) any {
 	switch m := m.(type) {
 	case *pb.RangeRequest:
 		r := shallow(m)
@@ -87,8 +104,19 @@ func (p space) request(m any) any {
 		r := shallow(m)
 		r.Leader = p.leader(r.GetLeader())
 		return r
+	case *pb.AuthRoleGrantPermissionRequest:
+		r := shallow(m)
+		if m.GetPerm() != nil {
+			r.Perm = shallow(m.GetPerm())
+			p.bounds(&r.Perm.Key, &r.Perm.RangeEnd)
+		}
+		return r
+	case *pb.AuthRoleRevokePermissionRequest:
+		r := shallow(m)
+		p.bounds(&r.Key, &r.RangeEnd)
+		return r
 	}
-	return m
+	return nil
 }
 
 func (p space) leader(m *v3electionpb.LeaderKey) *v3electionpb.LeaderKey {
@@ -118,11 +146,11 @@ func (p space) branch(ops []*pb.RequestOp) []*pb.RequestOp {
 	for i, op := range ops {
 		switch op := op.GetRequest().(type) {
 		case *pb.RequestOp_RequestRange:
-			out[i] = &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: p.request(op.RequestRange).(*pb.RangeRequest)}}
+			out[i] = &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: p.keyed(op.RequestRange).(*pb.RangeRequest)}}
 		case *pb.RequestOp_RequestPut:
-			out[i] = &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: p.request(op.RequestPut).(*pb.PutRequest)}}
+			out[i] = &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: p.keyed(op.RequestPut).(*pb.PutRequest)}}
 		case *pb.RequestOp_RequestDeleteRange:
-			out[i] = &pb.RequestOp{Request: &pb.RequestOp_RequestDeleteRange{RequestDeleteRange: p.request(op.RequestDeleteRange).(*pb.DeleteRangeRequest)}}
+			out[i] = &pb.RequestOp{Request: &pb.RequestOp_RequestDeleteRange{RequestDeleteRange: p.keyed(op.RequestDeleteRange).(*pb.DeleteRangeRequest)}}
 		case *pb.RequestOp_RequestTxn:
 			out[i] = &pb.RequestOp{Request: &pb.RequestOp_RequestTxn{RequestTxn: p.txn(op.RequestTxn)}}
 		default:
@@ -157,7 +185,33 @@ func (p space) stripResponse(m any) {
 		}
 	case *v3electionpb.LeaderResponse:
 		p.stripKV(m.GetKv())
+	case *pb.AuthRoleGetResponse:
+		m.Perm = p.stripPermissions(m.GetPerm())
 	}
+}
+
+// stripPermissions leaves out those that are for keys outside of the namespace, too.
+func (p space) stripPermissions(perms []*authpb.Permission) []*authpb.Permission {
+	return slices.DeleteFunc(perms, func(perm *authpb.Permission) bool { return !p.stripPermission(perm) })
+}
+
+func (p space) stripPermission(perm *authpb.Permission) (inside bool) {
+	key, end := perm.GetKey(), perm.GetRangeEnd()
+	single := len(end) == 0
+	switch {
+	case !bytes.HasPrefix(key, []byte(p)), single && len(key) == len(p):
+		return false
+	case single:
+	case bytes.Equal(end, p.end([]byte{0})):
+		end = []byte{0}
+	case bytes.HasPrefix(end, []byte(p)):
+		end = p.strip(end)
+	default:
+		return false
+	}
+	perm.Key = p.strip(key)
+	perm.RangeEnd = end
+	return true
 }
 
 // stripKeys leaves out what is not in the namespace.
