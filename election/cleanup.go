@@ -11,28 +11,19 @@ import (
 	"github.com/getcd/getcd/kv"
 )
 
-// revoke revokes the first lease, and what has it, within 3 s, whatever has become
-// of ctx.
-func (c *candidacy) revoke(ctx context.Context) error {
-	if err := queue.Revoke(ctx, c.leases, c.first); err != nil {
-		return fmt.Errorf("election: %w", err)
-	}
-	return nil
-}
-
 // remove deletes the candidacy's key, and no other's, trying again for 3 s, and
 // then in the background. A key that is gone is what was wanted.
 func (c *candidacy) remove(ctx context.Context) (*pb.ResponseHeader, error) {
 	ctx, cancel := queue.Cleanup(ctx)
 	defer cancel()
 	for failures := 0; ; {
-		resp, err := c.e.kv.Txn(ctx).If(c.unchanged()...).Then(kv.OpDelete(c.place.Key)).Else(kv.OpGet(c.place.Key, kv.WithKeysOnly())).Commit()
+		resp, err := c.Place.KV.Txn(ctx).If(c.unchanged()...).Then(kv.OpDelete(c.Place.Key)).Else(kv.OpGet(c.Place.Key, kv.WithKeysOnly())).Commit()
 		if err == nil {
 			if resp.Succeeded {
 				return resp.Header, nil
 			}
 			kvs := resp.Responses[0].GetResponseRange().Kvs
-			if len(kvs) == 0 || kvs[0].CreateRevision != c.place.Rev {
+			if len(kvs) == 0 || kvs[0].CreateRevision != c.Place.Rev {
 				return resp.Header, nil
 			}
 			c.note(kvs[0].ModRevision, resp.Header) // a proclamation that was in doubt
@@ -42,7 +33,7 @@ func (c *candidacy) remove(ctx context.Context) (*pb.ResponseHeader, error) {
 			if !etcderr.Final(err) || ctx.Err() != nil {
 				c.removeLater(ctx)
 			}
-			return nil, fmt.Errorf("election: deleting %q, which goes with lease %016x: %w", c.place.Key, uint64(c.lease.ID()), err)
+			return nil, fmt.Errorf("election: deleting %q, which goes with lease %016x: %w", c.Place.Key, uint64(c.lease.ID()), err)
 		}
 		failures++
 	}
@@ -52,9 +43,9 @@ func (c *candidacy) remove(ctx context.Context) (*pb.ResponseHeader, error) {
 // Another candidacy of the same session that takes the key on changes it (adopt), so
 // that a deletion which comes late does not take it away.
 func (c *candidacy) unchanged() []kv.Cmp {
-	own := []kv.Cmp{c.place.Guard()}
+	own := []kv.Cmp{c.Place.Guard()}
 	if mod := c.lastMod(); mod != 0 {
-		own = append(own, kv.Compare(kv.ModRevision(c.place.Key), "=", mod))
+		own = append(own, kv.Compare(kv.ModRevision(c.Place.Key), "=", mod))
 	}
 	return own
 }
@@ -68,7 +59,7 @@ func (c *candidacy) removeLater(ctx context.Context) {
 		c.left = true // to the session, which knows who else wants the key
 		return
 	}
-	if c.own() || c.lease.Done() == nil || c.lease.Err() != nil {
+	if c.ownsKey() || c.lease.Done() == nil || c.lease.Err() != nil {
 		return
 	}
 	own := c.unchanged()
@@ -83,7 +74,7 @@ func (c *candidacy) removeLater(ctx context.Context) {
 	go func() { // ends with the session, if not before
 		defer cancel()
 		for failures := 0; ; failures++ {
-			_, err := c.e.kv.Txn(ctx).If(own...).Then(kv.OpDelete(c.place.Key)).Commit()
+			_, err := c.Place.KV.Txn(ctx).If(own...).Then(kv.OpDelete(c.Place.Key)).Commit()
 			if err == nil || etcderr.Final(err) || !queue.Pause(ctx, failures) {
 				return
 			}

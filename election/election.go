@@ -6,17 +6,15 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 
-	"github.com/getcd/getcd/internal/etcderr"
+	"github.com/getcd/getcd/internal/holder"
 	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/internal/queue"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
-	"github.com/getcd/getcd/watch"
 )
 
 // Election is one candidate's part in an election, or an observer's. Candidates
@@ -26,13 +24,7 @@ import (
 // goroutines that compete need an Election each. After the leadership was lost,
 // Campaign may be called with or without a Resign before.
 type Election struct {
-	name, prefix string
-	ttl          time.Duration
-	cc           grpc.ClientConnInterface
-	kv           kv.KV
-	session      Session       // nil: each candidacy has its own
-	leases       lease.Lease   // nil: likewise
-	watcher      watch.Watcher // nil: likewise
+	cfg config
 
 	mu       sync.Mutex // guards what follows
 	busy     chan struct{}
@@ -53,14 +45,14 @@ func NewElection(cc grpc.ClientConnInterface, name string, opts ...Option) (*Ele
 	if err := misuse.Options("election: NewElection", opts); err != nil {
 		return nil, err
 	}
-	e := &Election{name: name, prefix: name + "/", ttl: DefaultTTL, cc: cc, kv: kv.New(cc)}
+	e := &Election{cfg: newConfig(cc, name)}
 	for _, o := range opts {
-		o(e)
+		o(&e.cfg)
 	}
-	if err := checkTTL(e.ttl); err != nil {
+	if err := holder.CheckTTL("election: WithTTL", e.cfg.TTL); err != nil {
 		return nil, err
 	}
-	if e.session != nil && e.session.ID() == lease.NoLease {
+	if e.cfg.session != nil && e.cfg.session.ID() == lease.NoLease {
 		return nil, errors.New("election: WithSession: its lease ID is 0, which means no lease")
 	}
 	return e, nil
@@ -77,18 +69,20 @@ func Resume(cc grpc.ClientConnInterface, name, key string, rev int64, opts ...Op
 		return nil, err
 	}
 	switch {
-	case e.session == nil:
+	case e.cfg.session == nil:
 		return nil, errors.New("election: Resume: there is no session; give WithSession, with the lease that the leader's key has")
-	case !strings.HasPrefix(key, e.prefix) && strings.HasSuffix(name, "/") && strings.HasPrefix(key, name):
-		e.prefix = name // the name came with its slash
-	case !strings.HasPrefix(key, e.prefix):
-		return nil, fmt.Errorf("election: Resume: the key %q is none of the election %q, whose keys begin with %q", key, name, e.prefix)
+	case !strings.HasPrefix(key, e.cfg.Prefix) && strings.HasSuffix(name, "/") && strings.HasPrefix(key, name):
+		e.cfg.Prefix = name // the name came with its slash
+	case !strings.HasPrefix(key, e.cfg.Prefix):
+		return nil, fmt.Errorf("election: Resume: the key %q is none of the election %q, whose keys begin with %q", key, name, e.cfg.Prefix)
 	}
 	if rev <= 0 {
 		return nil, fmt.Errorf("election: Resume: the create revision is %d; it must be that of the leader's key", rev)
 	}
-	c, _ := e.newCandidacy(context.Background())
-	c.lease, c.place.Key, c.place.Rev, c.resumed = e.session, key, rev, true
+	h, _ := e.cfg.New(context.Background())
+	c := e.newCandidacy(h)
+	c.lease, c.Place.Key, c.Place.Rev = e.cfg.session, key, rev
+	c.SetLease(c.lease)
 	if c.ledger != nil {
 		c.claim()
 	}
@@ -132,12 +126,19 @@ func (e *Election) stand(ctx context.Context, val string, wait bool) error {
 	e.mu.Unlock()
 
 	won, err := led, error(nil)
-	if led == nil || led.proclaimAgain(ctx, val, &err) {
+	if led != nil {
+		err = led.proclaim(ctx, val)
+	}
+	if led == nil || errors.Is(err, ErrNotLeader) {
 		if led != nil {
-			_ = led.drop(ctx, ErrResigned) // it was lost; failing that, its lease ends it
+			_ = led.Drop(ctx, ErrResigned) // it was lost; failing that, its lease ends it
 			e.settle(nil, nil)
 		}
-		won, err = e.campaign(ctx, val, wait)
+		won, err = holder.Acquire(ctx, &e.cfg.Config, e.cfg.session != nil, func(h *holder.Holder) *candidacy {
+			c := e.newCandidacy(h)
+			c.val, c.wait = val, wait
+			return c
+		})
 	}
 	if err != nil && errors.Is(context.Cause(ctx), ErrResigned) {
 		err = ErrResigned
@@ -159,40 +160,7 @@ func (e *Election) settle(led *candidacy, err error) {
 func (e *Election) settleLocked(led *candidacy, err error) {
 	e.led = led
 	if led != nil && err == nil {
-		e.rev, e.header = led.place.Rev, led.proposal()
-	}
-}
-
-// campaign leads, in the end, or returns why not. Every candidacy has a new lease
-// to put its key with, unless its session looks after the keys.
-func (e *Election) campaign(ctx context.Context, val string, wait bool) (*candidacy, error) {
-	for failures := 0; ; failures++ {
-		c, detach := e.newCandidacy(ctx)
-		err := c.run(val, wait)
-		// What is proven is of now, and a ctx that ended meanwhile ends life.
-		if err == nil && detach() && c.err() == nil {
-			return c, nil
-		}
-		detach()
-		//nolint:contextcheck // it is why the candidacy is over that is asked
-		cause := context.Cause(c.life)
-		_ = c.drop(ctx, ErrResigned) // failing that, its lease ends it
-		switch {
-		case ctx.Err() != nil:
-			return nil, ended(ctx, e.name, err)
-		case errors.Is(cause, ErrLost):
-			if e.session != nil {
-				return nil, cause
-			}
-			err = cause
-		case errors.Is(err, queue.ErrDeleted), etcderr.NotFound(err):
-			// It has lost its place and not its chance.
-		default:
-			return nil, err
-		}
-		if !queue.Pause(ctx, failures) {
-			return nil, ended(ctx, e.name, err)
-		}
+		e.rev, e.header = led.Place.Rev, led.proposal()
 	}
 }
 
@@ -236,7 +204,7 @@ func (e *Election) Resign(ctx context.Context) error {
 		select {
 		case <-busy:
 		case <-ctx.Done():
-			return ended(ctx, e.name, nil)
+			return kind.Ended(ctx, e.cfg.Name, nil)
 		}
 		e.mu.Lock()
 	}
@@ -266,7 +234,7 @@ func (e *Election) Leader(ctx context.Context) (*kv.GetResponse, error) {
 	if err := misuse.Context(ctx, "election: Leader"); err != nil {
 		return nil, err
 	}
-	resp, err := queue.First(ctx, e.kv, e.requests(), e.prefix)
+	resp, err := queue.First(ctx, e.cfg.KV, e.cfg.LeaseRequests(), e.cfg.Prefix)
 	if err != nil {
 		return nil, err
 	}
@@ -277,13 +245,13 @@ func (e *Election) Leader(ctx context.Context) (*kv.GetResponse, error) {
 }
 
 // Name is the election's name.
-func (e *Election) Name() string { return e.name }
+func (e *Election) Name() string { return e.cfg.Name }
 
 // Key is the leader's key while the candidate leads, as far as is known, and
 // otherwise empty.
 func (e *Election) Key() string {
-	if c := e.current(); c != nil && c.life.Err() == nil {
-		return c.place.Key
+	if c := e.current(); c != nil && c.Context().Err() == nil {
+		return c.Place.Key
 	}
 	return ""
 }
@@ -310,22 +278,20 @@ func (e *Election) Header() *pb.ResponseHeader {
 // Resign. Without leadership it is closed already. Each leadership has its own,
 // so get it after Campaign.
 func (e *Election) Done() <-chan struct{} {
-	if c := e.current(); c != nil {
-		c.guard()
-		return c.life.Done()
+	h := e.holder()
+	if h != nil {
+		h.Guard()
 	}
-	closed := make(chan struct{})
-	close(closed)
-	return closed
+	return holder.Done(h)
 }
 
 // Err is nil while the candidate leads, ErrLost with the reason when that was
 // lost, and ErrNotLeader otherwise. It looks at the clock, as lease.Keeper.Err
 // does; that the key was deleted it learns in the background.
 func (e *Election) Err() error {
-	if c := e.current(); c != nil {
-		c.guard()
-		return c.err()
+	if h := e.holder(); h != nil {
+		h.Guard()
+		return h.Err()
 	}
 	return ErrNotLeader
 }
@@ -334,22 +300,28 @@ func (e *Election) Err() error {
 // transactions on the same cluster. Without leadership it is one that never
 // holds.
 func (e *Election) Guard() kv.Cmp {
-	if c := e.current(); c != nil {
-		return c.place.Guard()
-	}
-	return kv.Compare(kv.CreateRevision(e.prefix), "=", -1)
+	return e.cfg.Guard(e.holder())
 }
 
-// requests is a lease service for its requests alone, which needs no Close.
-func (e *Election) requests() lease.Lease {
-	if e.leases != nil {
-		return e.leases
-	}
-	return lease.New(e.cc)
+// Txn begins a transaction that is applied only while the candidate leads,
+// whatever the clocks say: the server checks. It is a kv.Txn like any other, with
+// its own If, Then and Else; on the wire it is nested in one whose comparison is
+// Guard, so that the loss of the leadership is told from a comparison that does
+// not hold. Commit returns ErrLost when the leadership was lost, and ErrNotLeader
+// without one, and then nothing was applied.
+func (e *Election) Txn(ctx context.Context) kv.Txn {
+	return holder.Txn(ctx, e.holder(), ErrNotLeader)
 }
 
 func (e *Election) current() *candidacy {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.led
+}
+
+func (e *Election) holder() *holder.Holder {
+	if c := e.current(); c != nil {
+		return c.Holder
+	}
+	return nil
 }

@@ -1,9 +1,10 @@
 package election
 
 import (
-	"context"
 	"errors"
 	"fmt"
+
+	"github.com/getcd/getcd/internal/holder"
 )
 
 var (
@@ -27,17 +28,5 @@ var (
 	ErrContended = errors.New("election: another candidate came before")
 )
 
-// lost is ErrLost with its cause.
-func lost(name string, cause error) error {
-	return fmt.Errorf("%w: %q: %w", ErrLost, name, cause)
-}
-
-// ended is the error of a call that its context has ended, with the last failure
-// if that tells more.
-func ended(ctx context.Context, name string, last error) error {
-	err := fmt.Errorf("election: %q: %w", name, ctx.Err())
-	if last == nil || last.Error() == ctx.Err().Error() {
-		return err
-	}
-	return fmt.Errorf("%w (last failure: %w)", err, last)
-}
+// kind is what the elections' holders have in common.
+var kind = &holder.Kind{Package: "election", Lost: ErrLost, GivenUp: ErrResigned, Behind: ErrContended}

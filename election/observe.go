@@ -29,15 +29,15 @@ func (e *Election) Leaders(ctx context.Context) iter.Seq2[*kv.GetResponse, error
 			yield(nil, err)
 			return
 		}
-		w := e.watcher
+		w := e.cfg.Watcher
 		if w == nil {
-			w = watch.New(e.cc)
+			w = watch.New(e.cfg.Conn)
 			defer func() { _ = w.Close() }()
 		}
 		v := view{contends: func(k *mvccpb.KeyValue) (bool, error) {
-			return queue.Contends(ctx, e.requests(), e.prefix, k)
+			return queue.Contends(ctx, e.cfg.LeaseRequests(), e.cfg.Prefix, k)
 		}}
-		for u, err := range w.Follow(ctx, e.prefix, kv.WithPrefix()) {
+		for u, err := range w.Follow(ctx, e.cfg.Prefix, kv.WithPrefix()) {
 			if err != nil {
 				yield(nil, err)
 				return

@@ -1,11 +1,11 @@
 package election
 
 import (
-	"fmt"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc"
 
+	"github.com/getcd/getcd/internal/holder"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
 	"github.com/getcd/getcd/watch"
@@ -15,7 +15,16 @@ import (
 const DefaultTTL = 10 * time.Second
 
 // Option is an option of NewElection and Resume.
-type Option func(*Election)
+type Option func(*config)
+
+type config struct {
+	holder.Config
+	session Session // nil: each candidacy has its own
+}
+
+func newConfig(cc grpc.ClientConnInterface, name string) config {
+	return config{Config: holder.Config{Kind: kind, Name: name, Prefix: name + "/", TTL: DefaultTTL, Conn: cc, KV: kv.New(cc)}}
+}
 
 // WithTTL sets the time to live of a campaign's own lease, in whole seconds from
 // 1 s to lease.MaxTTL; servers lengthen one that is below their minimum, 2 s by
@@ -24,47 +33,37 @@ type Option func(*Election)
 // (lease.Margin). With a session, its own time to live counts, and this is how
 // long a candidate may remain whose process dies while it is put.
 func WithTTL(ttl time.Duration) Option {
-	return func(e *Election) { e.ttl = ttl }
+	return func(c *config) { c.TTL = ttl }
 }
 
 // WithSession makes the Election use a lease that the caller has, and keeps. It is
 // not revoked. Without the option, or with nil, each Campaign has a lease of its
 // own.
 func WithSession(s Session) Option {
-	return func(e *Election) { e.session = s }
+	return func(c *config) { c.session = s }
 }
 
 // WithLease makes the Election use a lease service, such as a client's, and its
 // renewal streams, which many can share. Closing it loses the leadership. Without
 // the option, or with nil, each Campaign has its own.
 func WithLease(l lease.Lease) Option {
-	return func(e *Election) { e.leases = l }
+	return func(c *config) { c.Leases = l }
 }
 
 // WithWatcher makes the Election use a watch service, such as a client's, and its
 // streams. Without the option, or with nil, each Campaign and each observation
 // has its own, which ends with it.
 func WithWatcher(w watch.Watcher) Option {
-	return func(e *Election) { e.watcher = w }
+	return func(c *config) { c.Watcher = w }
 }
 
 // WithKV makes the Election use a key-value service, such as one of package
 // namespace; then its lease and watch services should be of the same, too. Without
 // the option, or with nil, it is the connection's.
 func WithKV(store kv.KV) Option {
-	return func(e *Election) {
+	return func(c *config) {
 		if store != nil {
-			e.kv = store
+			c.KV = store
 		}
 	}
-}
-
-func checkTTL(ttl time.Duration) error {
-	if ttl/time.Second > lease.MaxTTL {
-		return fmt.Errorf("election: WithTTL is %v, more than %d s: %w", ttl, int64(lease.MaxTTL), rpctypes.ErrLeaseTTLTooLarge)
-	}
-	if ttl < time.Second || ttl%time.Second != 0 {
-		return fmt.Errorf("election: WithTTL is %v; leases have whole seconds, from 1 s to %d s", ttl, int64(lease.MaxTTL))
-	}
-	return nil
 }

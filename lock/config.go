@@ -6,8 +6,7 @@ import (
 	"math"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-
+	"github.com/getcd/getcd/internal/holder"
 	"github.com/getcd/getcd/lease"
 )
 
@@ -92,7 +91,7 @@ func (c Config) Validate() error {
 			return fmt.Errorf("lock: Config.%s is %v; it must not be negative", f.name, f.value)
 		}
 	}
-	if err := checkTTL("Config.TTL", c.TTL); err != nil {
+	if err := holder.CheckTTL("lock: Config.TTL", c.TTL); err != nil {
 		return err
 	}
 	margin := lease.Margin(c.TTL)
@@ -100,16 +99,6 @@ func (c Config) Validate() error {
 	if each := time.Duration(int64(c.TTL-margin) / c.tries()); c.Heartbeat >= each-c.RequestTimeout {
 		return fmt.Errorf("lock: two could hold the lock at once: (1 + retries) × (heartbeat + request timeout) must be < ttl − margin, but (1 + %d) × (%v + %v) = %v is not < %v − %v = %v; make the TTL longer, or the others less",
 			c.tries()-1, c.Heartbeat, c.RequestTimeout, c.GiveUp(), c.TTL, margin, c.TTL-margin)
-	}
-	return nil
-}
-
-func checkTTL(what string, ttl time.Duration) error {
-	if ttl/time.Second > lease.MaxTTL {
-		return fmt.Errorf("lock: %s is %v, more than %d s: %w", what, ttl, int64(lease.MaxTTL), rpctypes.ErrLeaseTTLTooLarge)
-	}
-	if ttl < time.Second || ttl%time.Second != 0 {
-		return fmt.Errorf("lock: %s is %v; leases have whole seconds, from 1 s to %d s", what, ttl, int64(lease.MaxTTL))
 	}
 	return nil
 }

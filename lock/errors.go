@@ -1,9 +1,10 @@
 package lock
 
 import (
-	"context"
 	"errors"
 	"fmt"
+
+	"github.com/getcd/getcd/internal/holder"
 )
 
 var (
@@ -22,25 +23,5 @@ var (
 	errReleased = fmt.Errorf("%w: released", ErrNotHeld)
 )
 
-// lost is ErrLost with its cause.
-func lost(name string, cause error) error {
-	return fmt.Errorf("%w: %q: %w", ErrLost, name, cause)
-}
-
-// ended is the error of a call that its context has ended, with the last failure
-// if it tells more than that.
-func ended(ctx context.Context, name string, last error) error {
-	err := fmt.Errorf("lock: %q: %w", name, ctx.Err())
-	if last == nil || errors.Is(last, ctx.Err()) && last.Error() == ctx.Err().Error() {
-		return err
-	}
-	return fmt.Errorf("%w (last failure: %w)", err, last)
-}
-
-// because adds the last failure, if there was one, to a cause.
-func because(cause, last error) error {
-	if last == nil {
-		return cause
-	}
-	return fmt.Errorf("%w (last failure: %w)", cause, last)
-}
+// kind is what the locks' holders have in common.
+var kind = &holder.Kind{Package: "lock", Lost: ErrLost, GivenUp: errReleased, Behind: ErrLocked}

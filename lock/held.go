@@ -11,6 +11,7 @@ import (
 
 	"github.com/getcd/getcd/internal/backoff"
 	"github.com/getcd/getcd/internal/clock"
+	"github.com/getcd/getcd/internal/holder"
 	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/internal/queue"
 	"github.com/getcd/getcd/kv"
@@ -19,22 +20,22 @@ import (
 
 // Held is a lock that a Locker got. It is safe for concurrent use.
 type Held struct {
-	grip
-	l  *Locker
-	id lease.ID
+	holder *holder.Holder
+	l      *Locker
+	id     lease.ID
+	proof  *proof
 
-	renewed  chan struct{} // closed when step 4 has returned
-	deadline atomic.Pointer[time.Time]
-	last     atomic.Pointer[error] // failure of a renewal; nil after a success
-	freed    atomic.Bool           // Unlock was called
+	renewed chan struct{} // closed when step 4 has returned
+	freed   atomic.Bool   // Unlock was called
 }
 
 // hold starts step 4 for a lock whose lease was last renewed by a request sent
 // at that time.
 func (l *Locker) hold(ctx context.Context, name string, place queue.Place, id lease.ID, sent time.Time) *Held {
-	h := &Held{grip: newGrip(ctx, name, place), l: l, id: id, renewed: make(chan struct{})}
-	h.timeout = l.cfg.RequestTimeout
-	h.acknowledged(sent)
+	cfg := &holder.Config{Kind: kind, Name: name}
+	h := &Held{holder: cfg.Found(ctx, place), l: l, id: id, proof: &proof{lasts: l.cfg.GiveUp()}, renewed: make(chan struct{})}
+	h.proof.acknowledged(sent)
+	h.holder.SetLease(h.proof)
 	go func() { //nolint:contextcheck // the lock outlives the call that gets it
 		defer close(h.renewed)
 		h.heartbeats(sent)
@@ -42,50 +43,66 @@ func (l *Locker) hold(ctx context.Context, name string, place queue.Place, id le
 	return h
 }
 
+// proof is how long the lease is proven to live. It is a holder.Lease.
+type proof struct {
+	lasts    time.Duration // from the sending of a renewal that was acknowledged
+	deadline atomic.Pointer[time.Time]
+	last     atomic.Pointer[error] // failure of a renewal; nil after a success
+}
+
+// Done implements holder.Lease: the heartbeats end the lock themselves.
+func (p *proof) Done() <-chan struct{} { return nil }
+
+// Err implements holder.Lease.
+func (p *proof) Err() error {
+	if clock.Now().Before(*p.deadline.Load()) {
+		return nil
+	}
+	return p.expired()
+}
+
+func (p *proof) expired() error {
+	err := fmt.Errorf("no renewal was acknowledged for %v: %w", p.lasts, lease.ErrExpired)
+	if last := p.last.Load(); last != nil {
+		err = holder.Because(err, *last)
+	}
+	return err
+}
+
+// acknowledged counts the time from the sending of a renewal that was answered, and
+// returns how much of it is left.
+func (p *proof) acknowledged(sent time.Time) time.Duration {
+	deadline := sent.Add(p.lasts)
+	p.deadline.Store(&deadline)
+	p.last.Store(nil)
+	return clock.Until(deadline)
+}
+
 // Key is the key that stands for the lock on the cluster.
-func (h *Held) Key() string { return h.place.Key }
+func (h *Held) Key() string { return h.holder.Place.Key }
 
 // Token is the fencing token: the create revision of the key. Whoever gets the lock
 // later, anywhere and by whatever means, has a greater one. It stays what it is after
 // the lock was lost or released.
-func (h *Held) Token() int64 { return h.place.Rev }
+func (h *Held) Token() int64 { return h.holder.Place.Rev }
 
 // Guard is the comparison that holds as long as the lock does, for transactions on
 // the same cluster.
-func (h *Held) Guard() kv.Cmp { return h.place.Guard() }
+func (h *Held) Guard() kv.Cmp { return h.holder.Place.Guard() }
 
 // Done closes when the lock is no longer held: it was released, its lease is
 // gone, or no renewal was acknowledged for as long as Config.GiveUp says, which
 // is before another one can get the lock. That somebody deletes the key is found by
 // Txn and Unlock; who needs to be told at once takes a Mutex.
-func (h *Held) Done() <-chan struct{} { return h.life.Done() }
+func (h *Held) Done() <-chan struct{} { return h.holder.Done() }
 
 // Err is nil while the lock is held, then ErrLost with the reason, or ErrNotHeld
 // after Unlock. It looks at the clock, so that it is right even if this process
 // has just been frozen and the timer that closes Done is late.
-func (h *Held) Err() error {
-	if h.life.Err() == nil && !clock.Now().Before(*h.deadline.Load()) {
-		h.giveUp()
-	}
-	return context.Cause(h.life)
-}
+func (h *Held) Err() error { return h.holder.Err() }
 
-func (h *Held) giveUp() {
-	err := fmt.Errorf("no renewal was acknowledged for %v: %w", h.l.cfg.GiveUp(), lease.ErrExpired)
-	if last := h.last.Load(); last != nil {
-		err = because(err, *last)
-	}
-	h.end(lost(h.name, err))
-}
-
-// acknowledged counts the time to give up from the sending of a renewal that was
-// answered, and returns how long it is to that.
-func (h *Held) acknowledged(sent time.Time) time.Duration {
-	deadline := sent.Add(h.l.cfg.GiveUp())
-	h.deadline.Store(&deadline)
-	h.last.Store(nil)
-	return clock.Until(deadline)
-}
+// Txn is as Mutex.Txn: a transaction that is applied only while the lock is held.
+func (h *Held) Txn(ctx context.Context) kv.Txn { return holder.Txn(ctx, h.holder, ErrNotHeld) }
 
 // Unlock releases the lock: it stops renewing, deletes the key, provided that it is
 // still the one that was locked, and revokes the lease, which also frees the lock when
@@ -103,9 +120,11 @@ func (h *Held) Unlock(ctx context.Context) error {
 		return ErrNotHeld
 	}
 	cause := h.Err()
-	h.end(errReleased)
+	h.holder.End(errReleased)
 	<-h.renewed
-	return h.release(ctx, cause, func(ctx context.Context) error { return revoke(ctx, h.l.leases, h.id) })
+	return release(ctx, h.holder, h.l.cfg.RequestTimeout, cause, func(ctx context.Context) error {
+		return kind.Revoke(ctx, h.l.leases, h.id)
+	})
 }
 
 // heartbeats is step 4. It goes by time rather than by counting failures: it is
@@ -113,11 +132,11 @@ func (h *Held) Unlock(ctx context.Context) error {
 func (h *Held) heartbeats(sent time.Time) {
 	cfg := h.l.cfg
 	// A timer of its own, so that giving up waits for no request.
-	giveUp := time.AfterFunc(clock.Until(*h.deadline.Load()), h.giveUp)
+	giveUp := time.AfterFunc(clock.Until(*h.proof.deadline.Load()), func() { _ = h.holder.Lost(h.proof.expired()) })
 	defer giveUp.Stop()
 
 	next := sent.Add(cfg.Heartbeat)
-	for backoff.Sleep(h.life, min(clock.Until(next), clock.Nap)) {
+	for backoff.Sleep(h.holder.Context(), min(clock.Until(next), clock.Nap)) {
 		// A suspension has made the timer late.
 		if h.Err() != nil {
 			return
@@ -132,14 +151,14 @@ func (h *Held) heartbeats(sent time.Time) {
 			if !giveUp.Stop() {
 				return // given up in the same moment
 			}
-			giveUp.Reset(h.acknowledged(sent))
+			giveUp.Reset(h.proof.acknowledged(sent))
 			// From the sending, so that a slow answer does not put the next off.
 			next = sent.Add(cfg.Heartbeat)
 		case errors.Is(err, rpctypes.ErrLeaseNotFound):
-			h.end(lost(h.name, err))
+			_ = h.holder.Lost(err)
 			return
 		default:
-			h.last.Store(&err)
+			h.proof.last.Store(&err)
 			next = clock.Now().Add(cfg.Heartbeat)
 		}
 	}
@@ -147,7 +166,7 @@ func (h *Held) heartbeats(sent time.Time) {
 
 // renew has the request timeout to renew the lease, on whatever member.
 func (h *Held) renew() error {
-	ctx, cancel := context.WithTimeout(h.life, h.l.cfg.RequestTimeout)
+	ctx, cancel := context.WithTimeout(h.holder.Context(), h.l.cfg.RequestTimeout)
 	defer cancel()
 	_, err := h.l.leases.KeepAliveOnce(ctx, h.id)
 	return err

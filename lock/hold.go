@@ -3,99 +3,84 @@ package lock
 import (
 	"context"
 	"errors"
-	"sync"
+	"fmt"
 	"time"
 
+	"github.com/getcd/getcd/internal/holder"
 	"github.com/getcd/getcd/internal/queue"
-	"github.com/getcd/getcd/lease"
-	"github.com/getcd/getcd/watch"
 )
 
-// hold is one try to hold a Mutex's lock, from its lease to its end. A Mutex
-// makes a new one for each.
+// hold is one try to hold a Mutex's lock.
 type hold struct {
-	grip
-	ttl    time.Duration
-	leases lease.Lease
-	own    bool // leases is this hold's alone, to be closed with it
-	id     lease.ID
-	keeper *lease.Keeper
-	wg     sync.WaitGroup
+	*holder.Holder
+	wait bool // for other holders
 }
 
-// newHold returns a hold whose life ends with ctx until it is detached.
-func (m *Mutex) newHold(ctx context.Context) (h *hold, detach func() bool) {
-	h = &hold{ttl: m.ttl, leases: m.leases, id: lease.NewID()}
-	if h.leases == nil {
-		h.leases, h.own = lease.New(m.cc), true
-	}
-	h.grip = newGrip(ctx, m.name, queue.Place{
-		KV: m.kv, Watcher: watch.New(m.cc), Leases: h.leases, TTL: m.ttl,
-		Prefix: m.prefix, Key: queue.Key(m.prefix, h.id),
-	})
-	return h, context.AfterFunc(ctx, func() { h.end(ctx.Err()) })
-}
-
-// acquire gets the lease, queues and, with wait, waits until the lock is held.
-// Whatever it returns but nil, drop must be called.
-func (h *hold) acquire(wait bool) error {
-	if _, err := h.leases.GrantID(h.life, h.id, int64(h.ttl/time.Second)); err != nil {
+// Run implements holder.Try.
+func (h *hold) Run() error {
+	if err := h.Grant(); err != nil {
 		return err
 	}
-	keeper, err := h.leases.Keep(h.life, h.id)
-	if err != nil {
+	if _, err := h.Keep(); err != nil {
 		return err
 	}
-	h.keeper = keeper
-	h.wg.Go(func() {
-		select {
-		case <-keeper.Done():
-			h.end(lost(h.name, keeper.Err()))
-		case <-h.life.Done():
-		}
-	})
-
-	if _, err := h.place.Take(h.life, "", h.id); err != nil {
+	h.Heed()
+	h.Place.Key = queue.Key(h.Place.Prefix, h.OwnLease())
+	if _, err := h.Place.Take(h.Context(), "", h.OwnLease()); err != nil {
 		return err
 	}
-	if wait {
-		return h.place.Wait(h.life)
-	}
-	first, err := h.place.First(h.life)
-	if err == nil && !first {
-		err = ErrLocked
+	err := h.Turn(h.wait)
+	if errors.Is(err, queue.ErrDeleted) {
+		err = h.Lost(err)
 	}
 	return err
 }
 
-// guard watches over the key of a lock that is held.
-func (h *hold) guard() {
-	h.wg.Go(func() {
-		err := h.place.Hold(h.life)
-		if errors.Is(err, queue.ErrDeleted) {
-			h.end(lost(h.name, err))
-		}
-		// Anything else leaves it to the lease: who may renew it holds the lock.
-	})
-}
-
-// err is why the hold is over, or nil.
-func (h *hold) err() error {
-	if err := h.keeper.Err(); err != nil {
-		h.end(lost(h.name, err)) // unless it has ended already
-	}
-	return context.Cause(h.life)
-}
-
-// drop ends the hold for the given reason and frees what it has on the cluster,
-// within 3 s. It waits for every goroutine.
-func (h *hold) drop(ctx context.Context, cause error) error {
-	h.end(cause)
-	err := revoke(ctx, h.leases, h.id)
-	h.wg.Wait()
-	_ = h.place.Watcher.Close()
-	if h.own {
-		_ = h.leases.Close()
-	}
+// Drop implements holder.Try.
+func (h *hold) Drop(ctx context.Context, reason error) error {
+	h.End(reason)
+	err := h.Revoke(ctx)
+	h.Wait()
+	h.Close()
 	return err
+}
+
+// release ends the holding, deletes the key unless the lock was lost, which is cause
+// then, and lets drop free everything else, the lease with it, in 3 s. timeout bounds
+// the request that deletes the key; 0 leaves that to ctx.
+//
+// A request that deletes the key with its create revision harms nobody, however late
+// it comes and however often. So a doubt whether it was applied is settled by the
+// lease, with which the key goes, and by asking again, in case somebody has taken the
+// key off the lease.
+func release(ctx context.Context, h *holder.Holder, timeout time.Duration, cause error, drop func(context.Context) error) error {
+	leave := func(ctx context.Context) error {
+		if timeout > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, timeout)
+			defer cancel()
+		}
+		return h.Place.Leave(ctx)
+	}
+	h.End(errReleased)
+	leaveErr := error(nil)
+	if cause == nil {
+		leaveErr = leave(ctx)
+	}
+	ctx, cancel := queue.Cleanup(ctx)
+	defer cancel()
+	dropErr := drop(ctx)
+	switch {
+	case cause != nil:
+		return cause
+	case errors.Is(leaveErr, queue.ErrDeleted):
+		return h.Lost(leaveErr)
+	case leaveErr == nil:
+		return nil
+	case dropErr == nil:
+		_ = leave(ctx)
+		return nil
+	default:
+		return errors.Join(fmt.Errorf("lock: unlocking %q: %w", h.Name(), leaveErr), dropErr)
+	}
 }

@@ -71,13 +71,13 @@ func (l *Locker) Lock(ctx context.Context, name string) (*Held, error) {
 			return held, nil
 		}
 		if ctx.Err() != nil {
-			return nil, ended(ctx, name, err)
+			return nil, kind.Ended(ctx, name, err)
 		}
 		if etcderr.Final(err) {
 			return nil, err
 		}
 		if !backoff.Sleep(ctx, backoff.Jitter(l.cfg.RetryInterval)) { // step 5
-			return nil, ended(ctx, name, err)
+			return nil, kind.Ended(ctx, name, err)
 		}
 	}
 }
@@ -89,7 +89,7 @@ func (l *Locker) try(ctx context.Context, name string) (*Held, error) {
 	// The grant is the first renewal: the server counts from when it handles it.
 	id, sent := lease.NewID(), clock.Now()
 	if _, err := l.leases.GrantID(rctx, id, int64(l.cfg.TTL/time.Second)); err != nil {
-		_ = revoke(ctx, l.leases, id) // it may have been granted
+		_ = kind.Revoke(ctx, l.leases, id) // it may have been granted
 		return nil, err
 	}
 	rctx, cancel = context.WithTimeout(ctx, l.cfg.RequestTimeout)
@@ -99,7 +99,7 @@ func (l *Locker) try(ctx context.Context, name string) (*Held, error) {
 		err = fmt.Errorf("lock: %q: got after %v, too late to be held", name, clock.Now().Sub(sent))
 	}
 	if err != nil {
-		_ = revoke(ctx, l.leases, id) // failing that, its TTL ends it
+		_ = kind.Revoke(ctx, l.leases, id) // failing that, its TTL ends it
 		if ctx.Err() == nil && rctx.Err() != nil {
 			err = fmt.Errorf("%w (no answer in %v): %w", ErrLocked, l.cfg.RequestTimeout, err)
 		}

@@ -2,17 +2,13 @@ package lock
 
 import (
 	"context"
-	"errors"
 	"sync"
-	"time"
 
 	"google.golang.org/grpc"
 
-	"github.com/getcd/getcd/internal/etcderr"
+	"github.com/getcd/getcd/internal/holder"
 	"github.com/getcd/getcd/internal/misuse"
-	"github.com/getcd/getcd/internal/queue"
 	"github.com/getcd/getcd/kv"
-	"github.com/getcd/getcd/lease"
 )
 
 // Mutex is a lock on an etcd cluster. Waiters get it in the order in which they
@@ -28,11 +24,7 @@ import (
 // Each lock has a lease of its own, which is revoked with it, so that nothing
 // that is still under way to the cluster can bring back its key.
 type Mutex struct {
-	name, prefix string
-	ttl          time.Duration
-	cc           grpc.ClientConnInterface
-	kv           kv.KV
-	leases       lease.Lease // nil: each hold makes its own
+	cfg config
 
 	mu   sync.Mutex // guards what follows
 	busy bool       // a call of Lock, TryLock or Unlock is under way
@@ -50,17 +42,11 @@ func NewMutex(cc grpc.ClientConnInterface, name string, opts ...Option) (*Mutex,
 	if err := misuse.Options("lock: NewMutex", opts); err != nil {
 		return nil, err
 	}
-	m := &Mutex{
-		name:   name,
-		prefix: name + "/",
-		ttl:    DefaultTTL,
-		cc:     cc,
-		kv:     kv.New(cc),
-	}
+	m := &Mutex{cfg: newConfig(cc, name)}
 	for _, o := range opts {
-		o(m)
+		o(&m.cfg)
 	}
-	if err := checkTTL("WithTTL", m.ttl); err != nil {
+	if err := holder.CheckTTL("lock: WithTTL", m.cfg.TTL); err != nil {
 		return nil, err
 	}
 	return m, nil
@@ -85,7 +71,7 @@ func (m *Mutex) lock(ctx context.Context, wait bool) error {
 	}
 	m.mu.Lock()
 	old := m.held
-	if m.busy || old != nil && old.err() == nil {
+	if m.busy || old != nil && old.Err() == nil {
 		m.mu.Unlock()
 		return ErrAlreadyLocked
 	}
@@ -93,45 +79,18 @@ func (m *Mutex) lock(ctx context.Context, wait bool) error {
 	m.mu.Unlock()
 
 	if old != nil {
-		_ = old.drop(ctx, errReleased) // it was lost; failing that, its TTL ends it
+		_ = old.Drop(ctx, errReleased) // it was lost; failing that, its TTL ends it
 	}
-	h, err := m.acquire(ctx, wait)
+	h, err := holder.Acquire(ctx, &m.cfg.Config, false, func(h *holder.Holder) *hold {
+		return &hold{Holder: h, wait: wait}
+	})
+	if err == nil {
+		h.Guard()
+	}
 	m.mu.Lock()
 	m.busy, m.held = false, h
 	m.mu.Unlock()
 	return err
-}
-
-func (m *Mutex) acquire(ctx context.Context, wait bool) (*hold, error) {
-	for failures := 0; ; failures++ {
-		h, detach := m.newHold(ctx)
-		err := h.acquire(wait)
-		// The lease's proof is of now, and a ctx that ended meanwhile ends life.
-		if err == nil && detach() && h.err() == nil {
-			h.guard()
-			return h, nil
-		}
-		detach()
-		//nolint:contextcheck // it is why the hold is over that is asked
-		cause := context.Cause(h.life)
-		_ = h.drop(ctx, errReleased) // failing that, its TTL ends it
-		if ctx.Err() != nil {
-			return nil, ended(ctx, m.name, err)
-		}
-		// With its key or its lease gone, it has lost its place and not its chance.
-		switch {
-		case errors.Is(cause, ErrLost):
-			err = cause
-		case errors.Is(err, queue.ErrDeleted):
-			err = lost(m.name, err)
-		case etcderr.NotFound(err):
-		default:
-			return nil, err
-		}
-		if !queue.Pause(ctx, failures) {
-			return nil, ended(ctx, m.name, err)
-		}
-	}
 }
 
 // Unlock releases the lock, if it is held: it deletes the key, provided that it
@@ -156,7 +115,7 @@ func (m *Mutex) Unlock(ctx context.Context) error {
 	m.busy = true
 	m.mu.Unlock()
 
-	err := h.release(ctx, h.err(), func(ctx context.Context) error { return h.drop(ctx, errReleased) })
+	err := release(ctx, h.Holder, 0, h.Err(), func(ctx context.Context) error { return h.Drop(ctx, errReleased) })
 
 	m.mu.Lock()
 	m.busy, m.held = false, nil
@@ -169,7 +128,7 @@ func (m *Mutex) Unlock(ctx context.Context) error {
 // greater one. It is 0 without a lock.
 func (m *Mutex) Token() int64 {
 	if h := m.current(); h != nil {
-		return h.place.Rev
+		return h.Place.Rev
 	}
 	return 0
 }
@@ -178,7 +137,7 @@ func (m *Mutex) Token() int64 {
 // lock.
 func (m *Mutex) Key() string {
 	if h := m.current(); h != nil {
-		return h.place.Key
+		return h.Place.Key
 	}
 	return ""
 }
@@ -188,19 +147,14 @@ func (m *Mutex) Key() string {
 // deleted; and at Unlock. Without a lock it is closed already. Each acquisition
 // has its own channel, so get it after Lock.
 func (m *Mutex) Done() <-chan struct{} {
-	if h := m.current(); h != nil {
-		return h.life.Done()
-	}
-	closed := make(chan struct{})
-	close(closed)
-	return closed
+	return holder.Done(m.current())
 }
 
 // Err is nil while the lock is held, ErrLost with the reason when it was lost,
 // and ErrNotHeld otherwise. It looks at the clock, as lease.Keeper.Err does.
 func (m *Mutex) Err() error {
 	if h := m.current(); h != nil {
-		return h.err()
+		return h.Err()
 	}
 	return ErrNotHeld
 }
@@ -208,14 +162,25 @@ func (m *Mutex) Err() error {
 // Guard is the comparison that holds as long as the lock does, for transactions
 // on the same cluster. Without a lock it is one that never holds.
 func (m *Mutex) Guard() kv.Cmp {
-	if h := m.current(); h != nil {
-		return h.place.Guard()
-	}
-	return kv.Compare(kv.CreateRevision(m.prefix), "=", -1)
+	return m.cfg.Guard(m.current())
 }
 
-func (m *Mutex) current() *hold {
+// Txn begins a transaction that is applied only while the lock is held, whatever
+// the clocks say: the server checks. It is a kv.Txn like any other, with its own
+// If, Then and Else; on the wire it is nested in one whose comparison is Guard,
+// so that the loss of the lock is told from a comparison that does not hold.
+// Commit returns ErrLost when the lock was lost, and ErrNotHeld without one, and
+// then nothing was applied.
+func (m *Mutex) Txn(ctx context.Context) kv.Txn {
+	return holder.Txn(ctx, m.current(), ErrNotHeld)
+}
+
+// current is what is held, or was lost last; nil for nothing.
+func (m *Mutex) current() *holder.Holder {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.held
+	if m.held == nil {
+		return nil
+	}
+	return m.held.Holder
 }

@@ -185,6 +185,9 @@ func (p *Place) read(ctx context.Context) error {
 // Guard is the comparison that holds as long as the own key is there.
 func (p *Place) Guard() kv.Cmp { return kv.Compare(kv.CreateRevision(p.Key), "=", p.Rev) }
 
+// Never is a comparison on a key that never holds: the guard of who has no place.
+func Never(key string) kv.Cmp { return kv.Compare(kv.CreateRevision(key), "=", -1) }
+
 // Leave deletes the own key, and no other of that name, however late the request
 // comes and however often it is sent. ErrDeleted means that it was gone.
 func (p *Place) Leave(ctx context.Context) error {

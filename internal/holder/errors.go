@@ -1,0 +1,54 @@
+package holder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/getcd/getcd/lease"
+)
+
+// Kind is what tells one package's holders from another's.
+type Kind struct {
+	Package string // begins the errors' texts
+	Lost    error  // what is held can no longer be proven to be
+	GivenUp error  // its holder has given it up
+	Behind  error  // another one came before
+}
+
+// Ended is the error of a call that its context has ended, with the last failure if
+// that tells more.
+func (k *Kind) Ended(ctx context.Context, name string, last error) error {
+	err := fmt.Errorf("%s: %q: %w", k.Package, name, ctx.Err())
+	if last != nil && last.Error() == ctx.Err().Error() {
+		return err
+	}
+	return Because(err, last)
+}
+
+// Because adds the last failure to a cause, if it tells more.
+func Because(cause, last error) error {
+	switch {
+	case last == nil:
+		return cause
+	case errors.Is(last, cause):
+		return last
+	default:
+		return fmt.Errorf("%w (last failure: %w)", cause, last)
+	}
+}
+
+// CheckTTL returns an error unless a lease can have the time to live. what names the
+// package and the option.
+func CheckTTL(what string, ttl time.Duration) error {
+	if ttl/time.Second > lease.MaxTTL {
+		return fmt.Errorf("%s is %v, more than %d s: %w", what, ttl, int64(lease.MaxTTL), rpctypes.ErrLeaseTTLTooLarge)
+	}
+	if ttl < time.Second || ttl%time.Second != 0 {
+		return fmt.Errorf("%s is %v; leases have whole seconds, from 1 s to %d s", what, ttl, int64(lease.MaxTTL))
+	}
+	return nil
+}
