@@ -9,8 +9,8 @@ import (
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
-	"github.com/getcd/getcd/internal/backoff"
 	"github.com/getcd/getcd/internal/misuse"
+	"github.com/getcd/getcd/internal/queue"
 	"github.com/getcd/getcd/kv"
 )
 
@@ -139,7 +139,7 @@ func (q *items) take(ctx context.Context, c claim) (bool, error) {
 }
 
 // settle finds out whether a claim, which may have been applied, has got its item,
-// by sending it again. When ctx has ended it has cleanupTime for that; what is not
+// by sending it again. When ctx has ended it has 3 s for that; what is not
 // settled then is left to the next dequeue.
 func (q *items) settle(ctx context.Context, c claim) (mine bool, err error) {
 	ctx, cancel := atLeast(ctx)
@@ -153,7 +153,7 @@ func (q *items) settle(ctx context.Context, c claim) (mine bool, err error) {
 			q.close(c)
 			return false, &UnsettledError{Op: "Dequeue", Key: c.key, Err: err} // for ever
 		}
-		if final(err) || !backoff.Sleep(ctx, pauses.Pause(failures)) {
+		if final(err) || !queue.Pause(ctx, failures) {
 			break
 		}
 	}
@@ -184,7 +184,7 @@ func (q *items) afterFailure(ctx context.Context, err error, key string, seen in
 		}
 	}
 	*failures++
-	if ctx.Err() != nil || final(err) || !backoff.Sleep(ctx, pauses.Pause(*failures-1)) {
+	if ctx.Err() != nil || final(err) || !queue.Pause(ctx, *failures-1) {
 		return false, notApplied(ctx, q.prefix, err)
 	}
 	return true, nil
@@ -238,7 +238,7 @@ func (q *items) lookFor(ctx context.Context, key string, seen int64, fence strin
 func atLeast(ctx context.Context) (context.Context, context.CancelFunc) {
 	longer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
-		rest, done := cleanup(ctx)
+		rest, done := queue.Cleanup(ctx)
 		defer done()
 		select {
 		case <-rest.Done():

@@ -9,8 +9,8 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/grpc/codes"
 
-	"github.com/getcd/getcd/internal/backoff"
 	"github.com/getcd/getcd/internal/etcderr"
+	"github.com/getcd/getcd/internal/queue"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
 )
@@ -36,7 +36,7 @@ func (m *maker) open(seen int64) kv.Cmp {
 
 // put puts a key and returns its create revision; ErrKeyExists, if there is one
 // with another value. After any error the key is not there, and will not be, unless
-// the cluster could not be reached for cleanupTime (see free).
+// the cluster could not be reached for 3 s (see free).
 func (m *maker) put(ctx context.Context, key, val string, id lease.ID) (int64, error) {
 	doubt := false // a request may have been applied, or may yet be
 	for failures := 0; ; failures++ {
@@ -62,7 +62,7 @@ func (m *maker) put(ctx context.Context, key, val string, id lease.ID) (int64, e
 			continue
 		}
 		doubt = doubt || !refused(err)
-		if ctx.Err() == nil && !final(err) && backoff.Sleep(ctx, pauses.Pause(failures)) {
+		if ctx.Err() == nil && !final(err) && queue.Pause(ctx, failures) {
 			continue
 		}
 		if doubt {
@@ -116,12 +116,12 @@ func (m *maker) remove(ctx context.Context, key string, rev int64) (there bool, 
 	return there, nil
 }
 
-// free does what frees a key, for which it has cleanupTime, whatever has become of
+// free does what frees a key, for which it has 3 s, whatever has become of
 // ctx. When the cluster cannot be reached for that long, it returns the error and goes
 // on in the background, for as long as the session lives: otherwise the key would
 // stay, in the way of everybody, for as long.
 func (m *maker) free(ctx context.Context, do func(context.Context) error) error {
-	cctx, cancel := cleanup(ctx)
+	cctx, cancel := queue.Cleanup(ctx)
 	defer cancel()
 	err := do(cctx)
 	if err == nil || m.s == nil || final(err) {

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
-	"github.com/getcd/getcd/internal/backoff"
+	"github.com/getcd/getcd/internal/holder"
 	"github.com/getcd/getcd/internal/misuse"
+	"github.com/getcd/getcd/internal/queue"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
 	"github.com/getcd/getcd/watch"
@@ -43,33 +43,14 @@ type Session interface {
 	Err() error
 }
 
-// cleanupTime bounds what has to be done after a context has ended.
-const cleanupTime = 3 * time.Second
-
-// pauses are those between tries of what may succeed yet.
-var pauses = backoff.Exponential{First: 20 * time.Millisecond, Max: time.Second}
-
-func cleanup(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
-}
-
 // within returns a context that ends with ctx, or with the session. The function
 // frees what it needs, and must be called.
 func within(ctx context.Context, s Session) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	if err := s.Err(); err != nil {
-		cancel(fmt.Errorf("%w: %w", ErrSession, err))
-	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		select {
-		case <-s.Done():
-			cancel(fmt.Errorf("%w: %w", ErrSession, s.Err()))
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, func() { cancel(nil); <-ended }
+	life := holder.NewLife(ctx, func(cause error) error { return fmt.Errorf("%w: %w", ErrSession, cause) })
+	life.SetLease(s)
+	_ = life.Err() // may say that it has ended before Done is closed
+	life.Heed()
+	return life.Context(), func() { life.End(nil); life.Wait() }
 }
 
 // ended is the error of a call that its context, or its session, has ended.
@@ -127,7 +108,7 @@ func commit(ctx context.Context, c Client, cmps []kv.Cmp, thenOps, elseOps []kv.
 		if err == nil {
 			return resp, nil
 		}
-		if final(err) || !backoff.Sleep(ctx, pauses.Pause(failures)) {
+		if final(err) || !queue.Pause(ctx, failures) {
 			return nil, err
 		}
 	}

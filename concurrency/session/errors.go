@@ -4,8 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/getcd/getcd/internal/etcderr"
-	"github.com/getcd/getcd/lease"
+	"github.com/getcd/getcd/internal/holder"
 )
 
 var (
@@ -21,6 +20,4 @@ var (
 
 func lost(cause error) error { return fmt.Errorf("%w: %w", ErrLost, cause) }
 
-func leaseGone(err error) bool {
-	return etcderr.NotFound(err) || errors.Is(err, lease.ErrRevoked)
-}
+var kind = &holder.Kind{Package: "session"}

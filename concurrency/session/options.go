@@ -2,11 +2,9 @@ package session
 
 import (
 	"context"
-	"fmt"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-
+	"github.com/getcd/getcd/internal/holder"
 	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/lease"
 )
@@ -55,15 +53,5 @@ func newConfig(opts []Option) (config, error) {
 	for _, o := range opts {
 		o(&c)
 	}
-	return c, c.validate()
-}
-
-func (c *config) validate() error {
-	if c.ttl/time.Second > lease.MaxTTL {
-		return fmt.Errorf("session: WithTTL is %v, more than %d s: %w", c.ttl, int64(lease.MaxTTL), rpctypes.ErrLeaseTTLTooLarge)
-	}
-	if c.ttl < time.Second || c.ttl%time.Second != 0 {
-		return fmt.Errorf("session: WithTTL is %v; leases have whole seconds, from 1 s to %d s", c.ttl, int64(lease.MaxTTL))
-	}
-	return nil
+	return c, holder.CheckTTL("session: WithTTL", c.ttl)
 }

@@ -2,13 +2,11 @@ package session
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
 
-	"github.com/getcd/getcd/internal/backoff"
-	"github.com/getcd/getcd/internal/etcderr"
+	"github.com/getcd/getcd/internal/holder"
 	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/internal/queue"
 	"github.com/getcd/getcd/lease"
@@ -21,11 +19,7 @@ type Session struct {
 	keeper *lease.Keeper
 	parent context.Context //nolint:containedctx // WithContext's: its end abandons the lease
 
-	// life ends with the session, with the reason as its cause.
-	life context.Context //nolint:containedctx // the session's lifecycle
-	end  context.CancelCauseFunc
-	wg   sync.WaitGroup
-
+	life     *holder.Life // ends with the session
 	closing  sync.Once
 	closeErr error
 }
@@ -50,19 +44,19 @@ func New(ctx context.Context, leases lease.Lease, opts ...Option) (*Session, err
 	if s.parent == nil {
 		s.parent = context.WithoutCancel(ctx)
 	}
-	s.life, s.end = context.WithCancelCause(queue.WithLedger(s.parent))
-	detach := context.AfterFunc(ctx, func() { s.end(context.Cause(ctx)) })
+	s.life = holder.NewLife(queue.WithLedger(s.parent), lost)
+	detach := context.AfterFunc(ctx, func() { s.life.End(context.Cause(ctx)) })
 	err = s.begin(cfg)
 	// A ctx that ended meanwhile has ended life, too.
 	if err == nil && detach() {
 		return s, nil
 	}
 	detach()
-	if s.life.Err() != nil {
-		err = because(context.Cause(s.life), err) //nolint:contextcheck // it is why the session is over that is asked
+	if s.life.Context().Err() != nil {
+		err = holder.Because(context.Cause(s.life.Context()), err) //nolint:contextcheck // it is why the session is over that is asked
 	}
-	s.end(err)
-	s.wg.Wait()
+	s.life.End(err)
+	s.life.Wait()
 	return nil, fmt.Errorf("session: %w", err)
 }
 
@@ -71,35 +65,22 @@ func (s *Session) begin(cfg config) error {
 	id := cfg.id
 	if id == lease.NoLease {
 		var err error
-		if id, err = lease.GrantNew(s.life, s.leases, int64(cfg.ttl/time.Second)); err != nil {
-			_ = s.revoke(s.life, id)
+		if id, err = lease.GrantNew(s.life.Context(), s.leases, int64(cfg.ttl/time.Second)); err != nil {
+			_ = s.revoke(s.life.Context(), id)
 			return err
 		}
 	}
-	keeper, err := s.leases.Keep(s.life, id)
+	keeper, err := s.leases.Keep(s.life.Context(), id)
 	if err != nil {
 		if cfg.id == lease.NoLease {
-			_ = s.revoke(s.life, id) // failing that, its TTL ends it
+			_ = s.revoke(s.life.Context(), id) // failing that, its TTL ends it
 		}
 		return err
 	}
 	s.keeper = keeper
-	s.wg.Go(func() {
-		select {
-		case <-keeper.Done():
-			s.settle()
-		case <-s.life.Done():
-		}
-	})
+	s.life.SetLease(keeper)
+	s.life.Heed()
 	return nil
-}
-
-// settle ends the session if its lease is no longer proven to live. A context that
-// has ended ends the keeper too, and is the cause.
-func (s *Session) settle() {
-	if err := s.keeper.Err(); err != nil && s.life.Err() == nil {
-		s.end(lost(err))
-	}
 }
 
 // ID is the session's lease, for the keys that are to go with it.
@@ -121,21 +102,18 @@ func (s *Session) Done() <-chan struct{} { return s.life.Done() }
 // ErrClosed, ErrOrphaned, or that of WithContext's context. It looks at the clock,
 // so that it is right even if this process has just been frozen and what closes
 // Done is late.
-func (s *Session) Err() error {
-	s.settle()
-	return context.Cause(s.life)
-}
+func (s *Session) Err() error { return s.life.Err() }
 
 // Context is a context that ends with the session; its cause is Err. What must
 // not go on without the session is done in it.
-func (s *Session) Context() context.Context { return s.life }
+func (s *Session) Context() context.Context { return s.life.Context() }
 
 // Orphan ends the session, and leaves the lease to whoever renews it, or to expire.
 // It returns when nothing of the session runs any more.
 func (s *Session) Orphan() {
-	s.end(ErrOrphaned)
+	s.life.End(ErrOrphaned)
 	s.keeper.Close()
-	s.wg.Wait()
+	s.life.Wait()
 }
 
 // Close ends the session and revokes its lease, with which its keys go. Done closes
@@ -149,48 +127,23 @@ func (s *Session) Close(ctx context.Context) error {
 		return err
 	}
 	s.closing.Do(func() {
-		s.end(ErrClosed)
+		s.life.End(ErrClosed)
 		s.keeper.Close()
-		s.wg.Wait()
+		s.life.Wait()
 		s.closeErr = s.revoke(ctx, s.ID())
 	})
 	return s.closeErr
 }
 
-// cleanupTime bounds the revocation of a lease that is no longer wanted, which goes
-// on when the caller's context has ended: it is then that it is needed.
-const cleanupTime = 3 * time.Second
-
-var pauses = backoff.Exponential{First: 20 * time.Millisecond, Max: time.Second}
-
-// revoke revokes the lease, whatever has become of ctx, for as long as the parent
-// lives. One that does not exist is what was wanted.
+// revoke revokes the lease, within 3 s, whatever has become of ctx, for as long as the
+// parent lives.
 func (s *Session) revoke(ctx context.Context, id lease.ID) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
+	ctx, cancel := queue.Cleanup(ctx)
 	defer cancel()
 	stop := context.AfterFunc(s.parent, cancel) //nolint:contextcheck // its end gives up
 	defer stop()
 	if err := s.parent.Err(); err != nil { // AfterFunc takes a moment
 		return fmt.Errorf("session: lease %016x is left to expire: %w", uint64(id), err)
 	}
-	for failures := 0; ; failures++ {
-		_, err := s.leases.Revoke(ctx, id)
-		if err == nil || leaseGone(err) {
-			return nil
-		}
-		if etcderr.Final(err) || !backoff.Sleep(ctx, pauses.Pause(failures)) {
-			return fmt.Errorf("session: revoking lease %016x, which ends by itself when its TTL has passed: %w", uint64(id), err)
-		}
-	}
-}
-
-// because adds the last failure to a cause, if it tells more.
-func because(cause, last error) error {
-	if last == nil {
-		return cause
-	}
-	if errors.Is(last, cause) {
-		return last
-	}
-	return fmt.Errorf("%w (last failure: %w)", cause, last)
+	return kind.Revoke(ctx, s.leases, id)
 }

@@ -1,5 +1,6 @@
-// Package queue is what the lock and the election have in common: a queue of
-// keys, where each who waits has a place of its own, and the first has the turn.
+// Package queue is what the cluster knows of locks and elections: a queue of keys, in
+// which each who waits has a place of its own, and the first has the turn. What their
+// process knows is in package holder.
 //
 // # The queue
 //
