@@ -9,6 +9,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	"github.com/getcd/getcd/internal/misuse"
+	"github.com/getcd/getcd/internal/queue"
 	"github.com/getcd/getcd/kv"
 )
 
@@ -80,7 +81,7 @@ func (m *RWMutex) Guard() kv.Cmp {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.held == nil {
-		return kv.Compare(kv.CreateRevision(m.name), "=", -1)
+		return queue.Never(m.name)
 	}
 	return kv.Compare(kv.CreateRevision(m.held.key), "=", m.held.rev)
 }

@@ -44,9 +44,9 @@ func New(ctx context.Context, leases lease.Lease, opts ...Option) (*Session, err
 	if s.parent == nil {
 		s.parent = context.WithoutCancel(ctx)
 	}
-	s.life = holder.NewLife(queue.WithLedger(s.parent), lost)
+	s.life = holder.NewLife(queue.WithLedger(s.parent), lost) //nolint:contextcheck // the session outlives ctx
 	detach := context.AfterFunc(ctx, func() { s.life.End(context.Cause(ctx)) })
-	err = s.begin(cfg)
+	err = s.begin(cfg) //nolint:contextcheck // in its life, which ctx ends until it is detached
 	// A ctx that ended meanwhile has ended life, too.
 	if err == nil && detach() {
 		return s, nil
