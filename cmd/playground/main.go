@@ -7,7 +7,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -39,17 +38,18 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) error {
-	if len(args) == 0 {
-		return errors.New("a command is missing\n" + usage)
+	name := "help"
+	if len(args) > 0 {
+		name, args = args[0], args[1:]
 	}
-	switch name, rest := args[0], args[1:]; name {
+	switch name {
 	case "demo":
-		return runDemo(ctx, rest)
+		return runDemo(ctx, args)
 	case "help", "-h", "-help", "--help":
 		_, err := fmt.Fprint(os.Stdout, usage)
 		return err
 	default:
-		return fmt.Errorf("unknown command %q\n%s", name, usage)
+		return fmt.Errorf("unknown command %q; 'playground help' lists them", name)
 	}
 }
 
