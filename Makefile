@@ -9,7 +9,7 @@
 PACKAGES := ./... ./compat/... ./integration/... ./cmd/getcd/... ./cmd/playground/...
 LINT     := bin/golangci-lint
 
-.PHONY: all build test race alone lint fmt demo versions programs peers soak bench fuzz clean
+.PHONY: FORCE all build test race alone lint fmt demo versions programs peers soak bench fuzz clean
 all: build lint alone test
 
 build:
@@ -50,6 +50,11 @@ fmt: $(LINT)
 	cd integration && ../$(LINT) fmt -c ../.golangci.yml ./...
 	cd cmd/getcd && ../../$(LINT) fmt -c ../../.golangci.yml ./...
 	cd cmd/playground && ../../$(LINT) fmt -c ../../.golangci.yml ./...
+
+# The tool, small: docs/etcdctl.md says what the tag is for.
+bin/getcd: FORCE
+	go build -tags grpcnotrace -ldflags='-s -w' -o $@ ./cmd/getcd
+FORCE:
 
 demo:
 	go run ./cmd/playground demo

@@ -3,7 +3,7 @@ module github.com/getcd/getcd/cmd/getcd
 go 1.26.0
 
 require (
-	github.com/cheggaaa/pb/v3 v3.1.7
+	github.com/clipperhouse/displaywidth v0.11.0
 	github.com/dustin/go-humanize v1.0.1
 	github.com/getcd/getcd v0.0.0
 	github.com/getcd/getcd/integration v0.0.0
@@ -18,9 +18,7 @@ require (
 )
 
 require (
-	github.com/VividCortex/ewma v1.2.0 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
-	github.com/clipperhouse/displaywidth v0.11.0 // indirect
 	github.com/clipperhouse/uax29/v2 v2.7.0 // indirect
 	github.com/coreos/go-semver v0.3.1 // indirect
 	github.com/fatih/color v1.19.0 // indirect
