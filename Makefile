@@ -6,10 +6,10 @@
 # make soak   checks watches, locks, elections and queues through 10 minutes of faults each.
 # make bench  measures getcd against etcd's raw stub.
 
-PACKAGES := ./... ./compat/... ./integration/... ./cmd/getcd/...
+PACKAGES := ./... ./compat/... ./integration/... ./cmd/getcd/... ./cmd/playground/...
 LINT     := bin/golangci-lint
 
-.PHONY: all build test race alone lint fmt demo versions programs peers soak bench fuzz clean
+.PHONY: FORCE all build test race alone lint fmt demo versions programs peers soak bench fuzz clean
 all: build lint alone test
 
 build:
@@ -42,15 +42,22 @@ lint: $(LINT)
 	cd compat && ../$(LINT) run -c ../.golangci.yml ./...
 	cd integration && ../$(LINT) run -c ../.golangci.yml ./...
 	cd cmd/getcd && ../../$(LINT) run -c ../../.golangci.yml ./...
+	cd cmd/playground && ../../$(LINT) run -c ../../.golangci.yml ./...
 
 fmt: $(LINT)
 	$(LINT) fmt ./...
 	cd compat && ../$(LINT) fmt -c ../.golangci.yml ./...
 	cd integration && ../$(LINT) fmt -c ../.golangci.yml ./...
 	cd cmd/getcd && ../../$(LINT) fmt -c ../../.golangci.yml ./...
+	cd cmd/playground && ../../$(LINT) fmt -c ../../.golangci.yml ./...
+
+# The tool, small: docs/etcdctl.md says what the tag is for.
+bin/getcd: FORCE
+	go build -tags grpcnotrace -ldflags='-s -w' -o $@ ./cmd/getcd
+FORCE:
 
 demo:
-	go run ./cmd/getcd demo
+	go run ./cmd/playground demo
 
 # The integration suite on each version, one after the other: some 5 minutes each.
 # What is skipped is printed with the reason, and docs/versions.md is written.

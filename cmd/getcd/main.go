@@ -12,11 +12,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/getcd/getcd/cmd/getcd/internal/cli"
-	"github.com/getcd/getcd/integration/cluster"
 )
 
 func main() {
-	cluster.Main() // the demo's members are this program, started again
 	// The beginning of a command's name is enough, as it is for etcdctl.
 	cobra.EnablePrefixMatching = true
 	streams := cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}

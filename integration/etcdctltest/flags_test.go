@@ -94,7 +94,7 @@ func TestCommandsAndFlags(t *testing.T) {
 	}
 	// What is getcd's own.
 	for command := range mine {
-		if _, ok := its[command]; !ok && command != "demo" && command != "wire" && !strings.HasPrefix(command, "wire ") {
+		if _, ok := its[command]; !ok && command != "wire" && !strings.HasPrefix(command, "wire ") {
 			t.Errorf("getcd has a command %q that etcdctl does not have", command)
 		}
 	}

@@ -94,7 +94,7 @@ finds the members by any URI that the getcd library knows, such as
 		a.memberCommand(), a.endpointCommand(), a.snapshotCommand(),
 		a.lockCommand(), a.electCommand(),
 		a.makeMirrorCommand(), a.checkCommand(), a.completionCommand(),
-		a.wireCommand(), a.demoCommand(), a.versionCommand(), a.optionsCommand(root),
+		a.wireCommand(), a.versionCommand(), a.optionsCommand(root),
 	)
 	completeGlobalFlags(root)
 	hideGlobalFlags(root)

@@ -6,8 +6,6 @@ import (
 	"strings"
 
 	"github.com/dustin/go-humanize"
-	"github.com/olekukonko/tablewriter"
-	"github.com/olekukonko/tablewriter/tw"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
@@ -33,15 +31,7 @@ func (t *table) EndpointHashKV(hs []EndpointHashKV) error { return t.draw(hashRo
 
 func (t *table) draw(header []string, rows [][]string) error {
 	var p page
-	cfg := tablewriter.NewConfigBuilder().WithRowAlignment(tw.AlignRight).Build()
-	tbl := tablewriter.NewTable(&p.Buffer, tablewriter.WithConfig(cfg))
-	tbl.Header(header)
-	if err := tbl.Bulk(rows); err != nil {
-		return err
-	}
-	if err := tbl.Render(); err != nil {
-		return err
-	}
+	drawBox(&p, header, rows)
 	return p.to(t.out)
 }
 

@@ -3,16 +3,28 @@
 package progress
 
 import (
+	"fmt"
 	"io"
 	"os"
+	"strings"
+	"sync"
+	"time"
 
-	"github.com/cheggaaa/pb/v3"
+	"github.com/dustin/go-humanize"
 	"golang.org/x/term"
 )
 
 // Bar is a bar on a terminal, or nothing at all. Its methods are safe for
 // concurrent use, and a nil Bar is one that shows nothing.
-type Bar struct{ bar *pb.ProgressBar }
+type Bar struct {
+	w    *os.File // read-only
+	unit Unit     // read-only
+
+	mu          sync.Mutex // guards the fields below
+	done, total int64
+	drawn       time.Time // when, for the last time
+	finished    bool
+}
 
 // Unit is what a bar counts.
 type Unit int
@@ -25,6 +37,13 @@ const (
 	Bytes
 )
 
+const (
+	// pause is the time between two drawings.
+	pause = 200 * time.Millisecond
+	// narrow is the width of a terminal that nobody has given a size.
+	narrow = 80
+)
+
 // Start draws a bar on w, if that is a terminal. What is 0 or less as a total is
 // a total that is not known yet. Finish ends it.
 func Start(w io.Writer, total int64, unit Unit) *Bar {
@@ -32,12 +51,9 @@ func Start(w io.Writer, total int64, unit Unit) *Bar {
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return nil
 	}
-	bar := pb.New64(max(total, 0)).SetWriter(f)
-	bar.Set(pb.Bytes, unit == Bytes)
-	if width, _, err := term.GetSize(int(f.Fd())); err != nil || width <= 0 {
-		bar.SetWidth(80) // a terminal that nobody has given a size
-	}
-	return &Bar{bar.Start()}
+	b := &Bar{w: f, unit: unit}
+	b.Set(0, total)
+	return b
 }
 
 // Set says that done of total are done.
@@ -45,21 +61,77 @@ func (b *Bar) Set(done, total int64) {
 	if b == nil {
 		return
 	}
-	b.bar.SetTotal(max(total, 0))
-	b.bar.SetCurrent(done)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.done, b.total = done, total
+	b.drawLocked()
 }
 
 // Add says that n more are done.
 func (b *Bar) Add(n int64) {
-	if b != nil {
-		b.bar.Add64(n)
+	if b == nil {
+		return
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.done += n
+	b.drawLocked()
 }
 
 // Finish draws the bar for the last time, and ends its line. It may be called
 // more than once.
 func (b *Bar) Finish() {
-	if b != nil {
-		b.bar.Finish()
+	if b == nil {
+		return
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.finished {
+		return
+	}
+	b.drawn = time.Time{}
+	b.drawLocked()
+	b.finished = true
+	_, _ = fmt.Fprintln(b.w) // a terminal that is gone shows nothing
+}
+
+// drawLocked draws the bar over the last one, unless that was a moment ago.
+func (b *Bar) drawLocked() {
+	now := time.Now()
+	if b.finished || now.Sub(b.drawn) < pause {
+		return
+	}
+	b.drawn = now
+	width, _, err := term.GetSize(int(b.w.Fd()))
+	if err != nil || width <= 0 {
+		width = narrow
+	}
+	_, _ = fmt.Fprintf(b.w, "\r%s", b.line(width)) // a terminal that is gone shows nothing
+}
+
+// line is "done / total [===>   ] percent" in width columns; the last one stays empty,
+// since some terminals begin a new line after it.
+func (b *Bar) line(width int) string {
+	total, share, percent := "?", 0.0, ""
+	if b.total > 0 {
+		total = b.count(b.total)
+		share = min(max(float64(b.done)/float64(b.total), 0), 1)
+		percent = fmt.Sprintf("%.2f%%", 100*share)
+	}
+	left := b.count(b.done) + " / " + total + " ["
+	right := "] " + percent
+	room := max(width-1-len(left)-len(right), 1)
+	full := int(share * float64(room))
+	bar := strings.Repeat("=", full)
+	if full < room {
+		bar += ">" + strings.Repeat(" ", room-full-1)
+	}
+	return left + bar + right
+}
+
+func (b *Bar) count(n int64) string {
+	if b.unit == Bytes {
+		return humanize.IBytes(uint64(max(n, 0)))
+	}
+	return fmt.Sprint(n)
 }

@@ -3,6 +3,5 @@
 // started on loopback, discovered, used, killed and moved. On a cluster of the
 // user's it does what it can without breaking anything.
 //
-// report.go prints; local.go is the cluster of the demo's own; basics.go,
-// locks.go and faults.go hold the steps.
+// report.go prints; basics.go, locks.go and faults.go hold the steps.
 package demo

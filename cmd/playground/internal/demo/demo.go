@@ -9,6 +9,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/cmd/playground/internal/local"
+	"github.com/getcd/getcd/integration/cluster"
 )
 
 // Options say what the demo is to run on.
@@ -30,11 +32,9 @@ func Run(ctx context.Context, o Options) (passed, failed int, err error) {
 	s := &stage{report: r, dial: o.Dial, prefix: "demo/"}
 	if o.Dial == nil {
 		r.line("getcd demo: three etcd members, each its own process, and a DNS server, on loopback.")
-		l, err := startLocal(ctx, r)
-		if err != nil {
+		if err := s.startLocal(ctx); err != nil {
 			return 0, 0, err
 		}
-		s.local, s.dial = l, l.dial
 	} else {
 		s.prefix = fmt.Sprintf("getcd-demo/%d/", start.UnixNano())
 		r.line("getcd demo, on your cluster. Keys are put below %q, and removed. Nothing is broken.", s.prefix)
@@ -56,8 +56,27 @@ type stage struct {
 
 	prefix string // of all keys; never empty
 	dial   func(ctx context.Context) (*client.Client, error)
-	local  *local         // nil on the user's cluster
+	local  *local.Cluster // nil on the user's cluster
 	client *client.Client // nil until it is connected
+}
+
+// startLocal starts the demo's own cluster.
+func (s *stage) startLocal(ctx context.Context) error {
+	start := time.Now()
+	l, err := local.Start(ctx, cluster.Config{})
+	if err != nil {
+		return err
+	}
+	s.local = l
+	s.dial = func(ctx context.Context) (*client.Client, error) {
+		return client.Dial(ctx, client.Config{Endpoints: []string{l.URI()}})
+	}
+	for _, m := range l.Members.Members() {
+		s.say("%s: process %d on %s", m.Name(), m.PID(), m.Endpoint())
+	}
+	s.say("DNS server on %s", l.DNS.Addr())
+	s.say("ready in %v", round(time.Since(start)))
+	return nil
 }
 
 func (s *stage) run(ctx context.Context) {
@@ -88,6 +107,8 @@ func (s *stage) close(ctx context.Context) {
 		_ = s.client.Close() // has no error to return
 	}
 	if s.local != nil {
-		s.local.close()
+		if err := s.local.Close(); err != nil {
+			s.say("stopping the cluster: %v", err)
+		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/getcd/getcd/client"
-	"github.com/getcd/getcd/cmd/getcd/internal/demo"
+	"github.com/getcd/getcd/cmd/playground/internal/demo"
 	"github.com/getcd/getcd/integration/cluster"
 	"github.com/getcd/getcd/kv"
 )

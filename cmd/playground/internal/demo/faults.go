@@ -25,11 +25,11 @@ func (s *stage) killActive(ctx context.Context) error {
 		return err
 	}
 	victim := s.active()
-	m := s.local.member(victim)
+	m := s.local.Member(victim)
 	if m == nil {
 		return fmt.Errorf("no member is at the active endpoint %q", victim)
 	}
-	leader, err := s.local.members.Leader(ctx)
+	leader, err := s.local.Members.Leader(ctx)
 	if err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ func (s *stage) killActive(ctx context.Context) error {
 	s.say("reads:  %d ok, %d failed, longest gap %v", reads.ok, reads.failed, round(reads.gap))
 	s.say("writes: %d ok, %d failed, all of them marked ambiguous: %v, longest gap %v", writes.ok, writes.failed, writes.failed == writes.ambiguous, round(writes.gap))
 	s.say("%s is active now", s.active())
-	if err := s.local.members.Restart(ctx); err != nil {
+	if err := s.local.Members.Restart(ctx); err != nil {
 		return err
 	}
 	s.say("%s is back", m.Name())
@@ -66,16 +66,16 @@ func (s *stage) moveAll(ctx context.Context) error {
 	if s.local == nil {
 		return errOwnCluster
 	}
-	before := s.local.members.Endpoints()
+	before := s.local.Members.Endpoints()
 	s.say("all members are killed, and started on other ports")
-	if err := s.local.members.Move(ctx); err != nil {
+	if err := s.local.Members.Move(ctx); err != nil {
 		return err
 	}
-	if err := s.local.publish(); err != nil {
+	if err := s.local.Publish(); err != nil {
 		return err
 	}
 	start := time.Now()
-	for _, r := range s.local.records() {
+	for _, r := range s.local.Records() {
 		s.say("  %s", r)
 	}
 	got, err := s.client.Get(ctx, s.prefix+"foo")

@@ -136,7 +136,7 @@ func (s *stage) dialThroughLinks(ctx context.Context) (*client.Client, links, er
 		ls        links
 		endpoints []string
 	)
-	for _, m := range s.local.members.Members() {
+	for _, m := range s.local.Members.Members() {
 		l, err := proxy.New(proxy.Config{Target: m.Endpoint()})
 		if err != nil {
 			ls.heal()

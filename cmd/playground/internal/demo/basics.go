@@ -12,8 +12,8 @@ import (
 
 func (s *stage) connect(ctx context.Context) error {
 	if s.local != nil {
-		s.say("the client is given nothing but %s", s.local.uri())
-		for _, r := range s.local.records() {
+		s.say("the client is given nothing but %s", s.local.URI())
+		for _, r := range s.local.Records() {
 			s.say("  %s", r)
 		}
 	}
@@ -35,7 +35,7 @@ func (s *stage) connect(ctx context.Context) error {
 	if s.local == nil {
 		return nil
 	}
-	if got, want := len(members.Members), len(s.local.members.Members()); got != want || len(c.Endpoints()) != want {
+	if got, want := len(members.Members), len(s.local.Members.Members()); got != want || len(c.Endpoints()) != want {
 		return fmt.Errorf("the cluster has %d members, the client knows %d endpoints, and there are %d", got, len(c.Endpoints()), want)
 	}
 	return nil

@@ -1,0 +1,79 @@
+// Command playground starts a real etcd cluster on this machine and shows what getcd
+// does with it. It needs nothing but Go: the members are this program, started again.
+//
+//	go run ./cmd/playground demo         the main job: discover, use, lock, survive
+//	go run ./cmd/playground cluster      a cluster to play with, until Ctrl-C
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/cmd/playground/internal/demo"
+	"github.com/getcd/getcd/integration/cluster"
+)
+
+const usage = `usage: playground <command>
+
+  demo [-endpoints URI,...]   show the main job, and measure it; with -endpoints on that
+                              cluster, below a key prefix of its own, breaking nothing
+`
+
+func main() {
+	cluster.Main() // members are this program, started again
+	// An interrupted command must not leave members behind.
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:])
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "playground:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	name := "help"
+	if len(args) > 0 {
+		name, args = args[0], args[1:]
+	}
+	switch name {
+	case "demo":
+		return runDemo(ctx, args)
+	case "help", "-h", "-help", "--help":
+		_, err := fmt.Fprint(os.Stdout, usage)
+		return err
+	default:
+		return fmt.Errorf("unknown command %q; 'playground help' lists them", name)
+	}
+}
+
+// runDemo shows the demo. A step that fails is an error.
+func runDemo(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
+	endpoints := flags.String("endpoints", "", "your cluster's `URIs`, separated by commas; without them the demo starts its own")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("demo takes no argument, and got %q", flags.Arg(0))
+	}
+	o := demo.Options{Out: os.Stdout}
+	if *endpoints != "" {
+		cfg := client.Config{Endpoints: strings.Split(*endpoints, ",")}
+		o.Dial = func(ctx context.Context) (*client.Client, error) { return client.Dial(ctx, cfg) }
+	}
+	_, failed, err := demo.Run(ctx, o)
+	switch {
+	case err != nil:
+		return err
+	case failed > 0:
+		return fmt.Errorf("%d steps failed", failed)
+	}
+	return ctx.Err()
+}
