@@ -159,7 +159,11 @@ func (s *Session) Orphan() { s.native.Orphan() }
 // may live. It returns rpctypes.ErrLeaseNotFound when the lease is gone.
 func (s *Session) Close() error {
 	s.native.Orphan()
-	ctx, cancel := context.WithTimeout(s.ctx, s.ttl)
+	return s.revoke(s.ctx)
+}
+
+func (s *Session) revoke(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.ttl)
 	defer cancel()
 	_, err := s.client.Revoke(ctx, s.Lease())
 	return err

@@ -58,7 +58,7 @@ func (s *soak) doubleBarriers(ctx context.Context) {
 		}
 		// A member whose calls have no context waits for the others, who may have given
 		// up: it takes part only when nobody is to.
-		last, _, err := facade.get() //nolint:contextcheck // clientv3's has none
+		last, _, err := facade.get()
 		if err != nil || len(passes) < group-1 {
 			pause(ctx, 100*time.Millisecond)
 			continue

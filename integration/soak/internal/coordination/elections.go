@@ -197,7 +197,7 @@ type facadeCandidate struct {
 
 func (c *facadeCandidate) prepare(context.Context) (err error) {
 	var fresh bool
-	c.s, fresh, err = c.sessions.get() //nolint:contextcheck // clientv3's has none
+	c.s, fresh, err = c.sessions.get()
 	if err == nil && (fresh || c.e == nil) {
 		c.e = concurrency.NewElection(c.s, c.name)
 	}

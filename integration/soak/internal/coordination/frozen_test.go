@@ -90,7 +90,7 @@ func acquire(ctx context.Context, c *client.Client, f *clientv3.Client, kind str
 		}
 		return owner{e.Err, e.Guard, e.Resign, fine}, e.Campaign(ctx, "leader")
 	case "facade mutex":
-		s, err := concurrency.NewSession(f, concurrency.WithTTL(2)) //nolint:contextcheck // clientv3's has none
+		s, err := concurrency.NewSession(f, concurrency.WithTTL(2))
 		if err != nil {
 			return owner{}, err
 		}

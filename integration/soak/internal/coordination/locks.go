@@ -150,7 +150,7 @@ type facadeMutex struct {
 
 func (c *facadeMutex) prepare(context.Context) (err error) {
 	var fresh bool
-	c.s, fresh, err = c.sessions.get() //nolint:contextcheck // clientv3's has none
+	c.s, fresh, err = c.sessions.get()
 	if err == nil && (fresh || c.m == nil) {
 		c.m = concurrency.NewMutex(c.s, c.name)
 	}

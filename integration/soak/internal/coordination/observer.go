@@ -55,7 +55,7 @@ func (o *observer) start() {
 
 // observe follows by clientv3's Election, which takes a session.
 func (o *observer) observe(ctx context.Context, s *soak, name string) {
-	session, err := concurrency.NewSession(s.facades[0]) //nolint:contextcheck // clientv3's has none
+	session, err := concurrency.NewSession(s.facades[0])
 	if err != nil {
 		s.violate("%s: %v", o.who, err)
 		return

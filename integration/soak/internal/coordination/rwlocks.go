@@ -78,7 +78,7 @@ type facadeRWMutex struct {
 }
 
 func (c *facadeRWMutex) prepare(context.Context) (err error) {
-	c.s, _, err = c.sessions.get() //nolint:contextcheck // clientv3's has none
+	c.s, _, err = c.sessions.get()
 	return err
 }
 
