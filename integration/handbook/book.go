@@ -21,6 +21,8 @@ var templates embed.FS
 // have shown.
 var pages = []string{
 	"kv.md",
+	"lease.md",
+	"watch.md",
 }
 
 // book is what pages have in common.

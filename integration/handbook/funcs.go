@@ -40,6 +40,15 @@ func (p *page) funcs() template.FuncMap {
 		"code":     p.code,
 		"etcd":     p.etcdCode,
 		"large":    large,
+
+		"stream":         p.stream,
+		"streamMessages": p.streamMessages,
+		"send":           send,
+		"await":          await,
+		"then":           then,
+		"finish":         finish,
+		"cancel":         cancelStream,
+		"breaks":         breakStream,
 	}
 }
 

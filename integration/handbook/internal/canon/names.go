@@ -93,6 +93,8 @@ func (n *Names) number(f protoreflect.FieldDescriptor, v uint64, sent bool) uint
 		return v
 	case k != none:
 		return n.showLocked(k, v)
+	case !sent && name == "etcdserverpb.LeaseTimeToLiveResponse.TTL" && v > 50 && v < 60:
+		return 59 // a lease of 60 s, after less than 10 s
 	case !sent:
 		if c, ok := constants[name]; ok {
 			return c
@@ -142,7 +144,6 @@ var constants = map[string]uint64{
 	"etcdserverpb.StatusResponse.dbSizeQuota":      2147483648,
 	"etcdserverpb.HashResponse.hash":               3812358476,
 	"etcdserverpb.HashKVResponse.hash":             2064863917,
-	"etcdserverpb.LeaseTimeToLiveResponse.TTL":     59,
 }
 
 // drawnHex is what an ID of a lease looks like in a key's name.
