@@ -1,0 +1,210 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"text/template"
+
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/getcd/getcd/integration/cluster"
+	"github.com/getcd/getcd/wire"
+)
+
+// page is a page that is being rendered.
+type page struct {
+	*book
+	scene
+
+	name string
+}
+
+// funcs are what templates call for.
+func (p *page) funcs() template.FuncMap {
+	return template.FuncMap{
+		"cluster":  p.startCluster,
+		"at":       p.at,
+		"header":   p.header,
+		"login":    p.login,
+		"do":       p.do,
+		"call":     p.call,
+		"messages": p.messages,
+		"refusal":  p.refusal,
+		"fails":    p.fails,
+		"answers":  p.answers,
+		"curl":     p.curlCall,
+		"fields":   p.fields,
+		"code":     p.code,
+		"etcd":     p.etcdCode,
+		"large":    large,
+
+		"stream":         p.stream,
+		"streamMessages": p.streamMessages,
+		"send":           send,
+		"await":          await,
+		"then":           then,
+		"finish":         finish,
+		"cancel":         cancelStream,
+		"breaks":         breakStream,
+	}
+}
+
+// startCluster starts a new cluster of that many members, with etcd's flags. It has no
+// output.
+func (p *page) startCluster(size int, flags ...string) (string, error) {
+	return "", p.begin(cluster.Config{Size: size, Flags: flags})
+}
+
+// at makes the calls that follow go to the member with that name.
+func (p *page) at(name string) (string, error) {
+	if p.member = p.cluster.Member(name); p.member == nil {
+		return "", fmt.Errorf("there is no member %q", name)
+	}
+	return "", nil
+}
+
+// header makes the calls that follow carry that metadata; an empty value takes it away.
+func (p *page) header(name, value string) string {
+	p.md = metadata.Join(p.md)
+	if p.md == nil {
+		p.md = metadata.MD{}
+	}
+	p.md.Delete(name)
+	if value != "" {
+		p.md.Set(name, value)
+	}
+	return ""
+}
+
+// do makes a call that has to succeed, and shows nothing.
+func (p *page) do(method, request string) (string, error) {
+	a, err := p.invoke(method, request, wire.Options{})
+	if err != nil {
+		return "", err
+	}
+	if a.err != nil {
+		return "", fmt.Errorf("%s {%s}: %w", method, request, a.err)
+	}
+	return "", nil
+}
+
+// call makes a call that has to succeed, and lists its frames.
+func (p *page) call(method, request string) (string, error) {
+	return p.list(method, request, wire.Options{Format: wire.Frames})
+}
+
+// messages makes a call that has to succeed, and lists its messages alone.
+func (p *page) messages(method, request string) (string, error) {
+	return p.list(method, request, wire.Options{Format: wire.Messages})
+}
+
+func (p *page) list(method, request string, o wire.Options) (string, error) {
+	a, err := p.invoke(method, request, o)
+	if err != nil {
+		return "", err
+	}
+	if a.err != nil {
+		return "", fmt.Errorf("%s {%s}: %w", method, request, a.err)
+	}
+	p.show(method)
+	return p.listed(a, method, request)
+}
+
+func (p *page) listed(a *answered, method, request string) (string, error) {
+	text, err := listing(a.trace, a.path)
+	if err != nil {
+		return "", err
+	}
+	return "`" + method + "` " + code("{"+request+"}") + "\n\n" + fence("text", text), nil
+}
+
+func (p *page) show(method string) { p.shown = append(p.shown, shownCall{p.name, method}) }
+
+// refusal makes a call that has to fail with that error, and lists its frames.
+func (p *page) refusal(name, method, request string) (string, error) {
+	a, err := p.failing(name, method, request)
+	if err != nil {
+		return "", err
+	}
+	return p.listed(a, method, request)
+}
+
+// fails makes a call that has to fail with that error of rpctypes, and is a row of a
+// table: the error, its code, what provokes it, and why.
+func (p *page) fails(name, method, request, why string) (string, error) {
+	a, err := p.failing(name, method, request)
+	if err != nil {
+		return "", err
+	}
+	s := status.Convert(a.err)
+	p.failed = append(p.failed, failure{p.name, name, method, request, s.Code().String(), why})
+	return fmt.Sprintf("| [%s](errors.md#%s) | %s | `%s` %s | %s |", s.Message(), anchor(name), s.Code(), method, code("{"+request+"}"), why), nil
+}
+
+func (p *page) failing(name, method, request string) (*answered, error) {
+	want, ok := rpcErrors[name]
+	if !ok {
+		return nil, fmt.Errorf("rpctypes has no ErrGRPC%s", name)
+	}
+	a, err := p.invoke(method, request, wire.Options{Format: wire.Frames})
+	if err != nil {
+		return nil, err
+	}
+	if got := status.Convert(a.err); got.Message() != status.Convert(want).Message() {
+		return nil, fmt.Errorf("%s {%s}: got %w, want %w", method, request, errOrOK(a.err), want)
+	}
+	return a, nil
+}
+
+// answers makes a call that has to fail with that code and text, which are none of
+// rpctypes', and is a row of the same table.
+func (p *page) answers(codeName, text, method, request, why string) (string, error) {
+	a, err := p.invoke(method, request, wire.Options{})
+	if err != nil {
+		return "", err
+	}
+	if s := status.Convert(a.err); s.Code().String() != codeName || s.Message() != text {
+		return "", fmt.Errorf("%s {%s}: got %w, want %s %s", method, request, errOrOK(a.err), codeName, text)
+	}
+	return fmt.Sprintf("| %s | %s | `%s` %s | %s |", text, codeName, method, code("{"+request+"}"), why), nil
+}
+
+func errOrOK(err error) error {
+	if err == nil {
+		return errors.New("no error")
+	}
+	return err
+}
+
+// login makes the calls that follow carry a token of that user; without a name they carry
+// none.
+func (p *page) login(name, password string) (string, error) {
+	p.header("token", "")
+	if name == "" {
+		return "", nil
+	}
+	a, err := p.invoke("Auth/Authenticate", fmt.Sprintf("name:%q password:%q", name, password), wire.Options{})
+	if err != nil {
+		return "", err
+	}
+	if a.err != nil {
+		return "", a.err
+	}
+	m := a.answer[0].ProtoReflect()
+	return p.header("token", m.Get(m.Descriptor().Fields().ByName("token")).String()), nil
+}
+
+// large is a text of that many bytes.
+func large(n int) string { return strings.Repeat("x", n) }
+
+var many = regexp.MustCompile(`x{40,}`)
+
+// code is a text as code in Markdown, also in a table.
+func code(s string) string {
+	s = strings.Join(strings.Fields(s), " ")
+	s = many.ReplaceAllStringFunc(s, func(x string) string { return fmt.Sprintf("x…(%d bytes)", len(x)) })
+	return "`" + strings.ReplaceAll(s, "|", `\|`) + "`"
+}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/getcd/getcd/integration/cluster"
+)
+
+func TestMain(m *testing.M) {
+	cluster.Main()
+	goleak.VerifyTestMain(m)
+}
+
+// The pages that are checked in are what live calls make of the templates.
+func TestPagesAgree(t *testing.T) {
+	agree(t, false)
+}
+
+// They are the same when curl makes the calls over the gateway.
+func TestPagesAgreeWithCurl(t *testing.T) {
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skip("curl is not installed: its command lines are not run")
+	}
+	agree(t, true)
+}
+
+func agree(t *testing.T, curl bool) *book {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("it starts a cluster for each page")
+	}
+	if v := os.Getenv(cluster.ServerEnv); v != "" {
+		t.Skipf("the pages tell of the etcd that is built in, and %s is %s", cluster.ServerEnv, v)
+	}
+	b, err := newBook(t.Context(), curl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := b.render(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range pages {
+		got, err := os.ReadFile(filepath.Join(b.root, "docs", "protocol", name))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if string(got) != string(want) {
+			t.Errorf("docs/protocol/%s: %s\nif that is right: go run ./integration/handbook", name, firstDifference(got, want))
+		}
+	}
+	return b
+}
+
+// The table of errors has all that rpctypes exports.
+func TestEveryErrorIsNamed(t *testing.T) {
+	dir, err := exec.CommandContext(t.Context(), "go", "list", "-f", "{{.Dir}}", "go.etcd.io/etcd/api/v3/v3rpc/rpctypes").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(strings.TrimSpace(string(dir)), "error.go"), nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := make(map[string]bool)
+	for name := range rpcErrors {
+		left[name] = true
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok {
+			return true
+		}
+		name, ok := strings.CutPrefix(spec.Names[0].Name, "ErrGRPC")
+		if ok && name != "ClusterIdMismatch" && !left[name] { // a deprecated name of ClusterIDMismatch
+			t.Errorf("%s is missing", spec.Names[0].Name)
+		}
+		delete(left, name)
+		return true
+	})
+	for name := range left {
+		t.Errorf("rpctypes has no ErrGRPC%s", name)
+	}
+}

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// code is a link to a file of this repository, and its line that has the text; there has to
+// be one, and no more.
+func (p *page) code(path, text string) (string, error) {
+	line, err := quoted(filepath.Join(p.root, path), text)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("[%s](../../%s): %s", path, path, code(line)), nil
+}
+
+func quoted(path, text string) (string, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	var found []string
+	for line := range strings.Lines(string(b)) {
+		if strings.Contains(line, text) {
+			found = append(found, strings.TrimSpace(line))
+		}
+	}
+	if len(found) != 1 {
+		return "", fmt.Errorf("%s: %d lines have %q, want one", path, len(found), text)
+	}
+	return found[0], nil
+}
+
+// etcdSource is where the source of etcd's server is.
+type etcdSource struct{ dir, version string }
+
+func findEtcd(ctx context.Context, dir string) (etcdSource, error) {
+	cmd := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}\t{{.Version}}", "go.etcd.io/etcd/server/v3")
+	cmd.Dir = dir
+	out, err := cmd.Output()
+	if err != nil {
+		return etcdSource{}, fmt.Errorf("go list: %w", err)
+	}
+	d, v, _ := strings.Cut(strings.TrimSpace(string(out)), "\t")
+	return etcdSource{d, v}, nil
+}
+
+// etcdCode is a link to a place in the source of etcd's server; the path is that below
+// server/, and the text has to be in it.
+func (p *page) etcdCode(path, text string) (string, error) {
+	b, err := os.ReadFile(filepath.Join(p.etcd.dir, path))
+	if err != nil {
+		return "", err
+	}
+	if !strings.Contains(string(b), text) {
+		return "", fmt.Errorf("etcd's server/%s does not have %q", path, text)
+	}
+	return fmt.Sprintf("[server/%s](https://github.com/etcd-io/etcd/blob/%s/server/%s), %s", path, p.etcd.version, path, code(text)), nil
+}
