@@ -68,9 +68,9 @@ func (o outcome) bad() bool { return o.verdict == failed || o.verdict == hung }
 func (r *report) lists() []list {
 	bad, excused := r.differences()
 	return []list{
-		{"Pass on clientv3, and not on getcd", "", bad},
-		{"Excused", "These depend on what clientv3 does inside.", excused},
-		{"Pass on getcd, and not on clientv3", "", r.others(func(p *pair) string {
+		{"Pass on clientv3 but not on getcd", "", bad},
+		{"Excused", "These tests depend on clientv3's internals.", excused},
+		{"Pass on getcd but not on clientv3", "", r.others(func(p *pair) string {
 			if p.sides[original].bad() && p.sides[getcd].verdict == passed {
 				return string(p.sides[original].verdict) + ": " + p.sides[original].why
 			}
@@ -82,7 +82,7 @@ func (r *report) lists() []list {
 			}
 			return ""
 		})},
-		{"Passed when tried again", "Flaky, or disturbed by what else ran on the machine.", r.others(func(p *pair) string {
+		{"Passed on a later try", "These are flaky, or other work on the machine disturbed them.", r.others(func(p *pair) string {
 			var on []string
 			for _, side := range []string{original, getcd} {
 				if o := p.sides[side]; o.verdict == passed && o.tries > 1 {
@@ -91,7 +91,7 @@ func (r *report) lists() []list {
 			}
 			return strings.Join(on, ", ")
 		})},
-		{"Skipped by themselves", "", r.others(func(p *pair) string {
+		{"Skipped by the tests themselves", "", r.others(func(p *pair) string {
 			for _, side := range []string{getcd, original} {
 				if o := p.sides[side]; o.verdict == skipped {
 					return side + ": " + o.why
@@ -206,11 +206,12 @@ func (r *report) write(path string) error {
 	var b bytes.Buffer
 	b.WriteString(`# Other people's tests
 
-Test suites that nobody here wrote, run from the modules that their authors publish, on
-clientv3 and on getcd; written by ` + "`make peers`" + ` (integration/peers). Each test has a
-process of its own and ` + r.settings.limit.String() + ` to end; one that fails is tried again, up to ` +
-		fmt.Sprint(r.settings.tries) + ` times in
-all, on both sides alike. A test with subtests counts as one; "with subtests" counts each of them, too.
+Results of other people's test suites on clientv3 and on getcd. The suites come from the
+modules that their authors publish. ` + "`make peers`" + ` (integration/peers) writes this page.
+Each test runs in its own process, with a limit of ` + r.settings.limit.String() + `. A test that fails runs up to ` +
+		fmt.Sprint(r.settings.tries) + ` times
+in all, on both clients alike. A test with subtests counts as one; the columns "with
+subtests" count each subtest as well.
 
 `)
 	for _, res := range r.results {
@@ -251,16 +252,16 @@ The import paths of clientv3's packages, and:
 		}
 	}
 	b.WriteString(`
-Both sides have the same go.mod, so that the versions of all other modules are the same: the
-suite's own, without what it replaces by directories, and with getcd and zap's adapter.
+Both sides have the same go.mod, so all other modules have the same versions. It is the
+suite's own, without its replacements by directories, and with getcd and zap's adapter added.
 
 ## How to run it
 
-    make peers                                               # all of it, and this page
-    go run ./integration/peers -suite etcd -run TestLease    # some of it
-    go run ./integration/peers -short                        # what CI runs
+    make peers                                               # all tests; writes this page
+    go run ./integration/peers -suite etcd -run TestLease    # some tests
+    go run ./integration/peers -short                        # the tests that CI runs
 
-What the tests have printed is in bin/peers/SUITE/SIDE.log.
+The output of the tests is in bin/peers/SUITE/SIDE.log.
 `)
 	return os.WriteFile(path, b.Bytes(), 0o600)
 }

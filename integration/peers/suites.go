@@ -17,7 +17,7 @@ type suite struct {
 var suites = []suite{
 	{
 		name: "etcd", module: "go.etcd.io/etcd/tests/v3", version: "v3.7.3",
-		about: "etcd's own integration tests of its Go client, and their framework, which runs members in the test's process",
+		about: "etcd's own integration tests of its Go client, with their framework, which runs the members in the test's process",
 		packages: []string{
 			"integration/clientv3",
 			"integration/clientv3/concurrency",
@@ -41,8 +41,8 @@ var suites = []suite{
 			"integration/clientv3/watch",
 		},
 		excused: map[string]string{
-			"connectivity.TestDropReadUnderNetworkPartition": "wants its read to be the one that the member has under way when its leader is lost. " +
-				"getcd's own first read on the new connection is, and is refused in its place; the test's comes after it, and is answered.",
+			"connectivity.TestDropReadUnderNetworkPartition": "expects its own read to be in flight on the member when the leader is lost, and to be refused. " +
+				"With getcd, the client's own first read on the new connection is in flight and is refused; the test's read follows it and is answered.",
 		},
 		unneeded: []string{"go.etcd.io/etcd/cache/v3"},
 		moved: []moved{
@@ -65,7 +65,7 @@ var suites = []suite{
 	},
 	{
 		name: "kube", module: "k8s.io/apiserver", version: "v0.37.2",
-		about: "kube-apiserver's storage, which starts etcd in the test's process",
+		about: "kube-apiserver's tests of its storage, which start etcd in the test's process",
 		packages: []string{
 			"pkg/storage/storagebackend/factory",
 			"pkg/storage/etcd3",

@@ -40,7 +40,7 @@ const zapImport = "\"github.com/getcd/getcd/compat/zaplog\"\n\t\"go.uber.org/zap
 var programs = []program{
 	{
 		name: "etcdctl", module: "go.etcd.io/etcd/etcdctl/v3", version: "v3.7.3",
-		what: "etcd's command-line tool: `watch`, `lock` and `lease keep-alive` run through the fault; `put` and `get` are processes of their own, two a second",
+		what: "etcd's command-line tool. `watch`, `lock` and `lease keep-alive` run throughout the fault; each `put` and `get` is a new process, two a second",
 		edits: []edit{
 			{"ctlv3/command/global.go", `"go\.uber\.org/zap"`, zapImport},
 			{"ctlv3/command/global.go", `NewClientConfig\(cc, lg\)`, "NewClientConfig(cc, zaplog.New(lg))"},
@@ -55,19 +55,19 @@ var programs = []program{
 	},
 	{
 		name: "coredns", module: "github.com/coredns/coredns", version: "v1.15.0",
-		what:   "the DNS server with its plugin etcd, and a `main` with that and `bind` alone, as its documentation has it: four resolvers ask for A records every 50 ms",
+		what:   "the DNS server. Its `main` has only the plugins `etcd` and `bind`, built as its documentation says. Four resolvers ask for A records every 50 ms",
 		driver: "coredns", load: coredns,
 	},
 	{
 		name: "dskit", module: "github.com/grafana/dskit", version: "v0.0.0-20260703122047-de1ec7541c44",
-		what:   "the key-value store of Mimir's and Loki's hash ring: four members count up a key each with `CAS`, without a deadline, as the ring's heartbeat does; one watches all with `WatchPrefix`",
+		what:   "the key-value store of Mimir's and Loki's hash ring. Four members each increment a key with `CAS`, without a deadline, as the ring's heartbeat does; one watches them all with `WatchPrefix`",
 		driver: "dskit", load: driven,
-		dropped: []string{"kv/etcd/mock.go"}, why: "a test double that does not fit clientv3 3.7 either",
-		note: "A write that is under way when its member stops is given up after 2 s, or less if the connection breaks. It may have been applied, and `CAS` makes it again: one of each of the four workers at most. clientv3's stand still until the member is back, and have it only when the connection breaks. Another run had 2.1 s and 3 unasked with getcd where the member was stopped, and 1 with clientv3 in one of three kills.",
+		dropped: []string{"kv/etcd/mock.go"}, why: "a test double that does not match clientv3 3.7 either",
+		note: "If a write is in flight when its member stops, getcd gives it up after 2 s, or sooner if the connection breaks. The write may have been applied, and `CAS` makes it again: at most once for each of the four workers. clientv3's writes wait until the member is back, and are made again only when the connection breaks. In another run getcd had 2.1 s and 3 unasked when the member was stopped, and clientv3 had 1 unasked in one of three kills.",
 	},
 	{
 		name: "go-zero", module: "github.com/zeromicro/go-zero", version: "v1.10.3",
-		what:   "service discovery, `core/discov`: one service stays registered, others are registered, seen by a subscriber and taken away, one after the other",
+		what:   "service discovery, `core/discov`. One service stays registered; others, one after another, are registered, seen by a subscriber, and removed",
 		driver: "go-zero", load: driven,
 	},
 }

@@ -61,19 +61,20 @@ type row struct {
 	theirs, ours         cell
 }
 
-const intro = `# Programs of others
+const intro = `# Other people's programs
 
 <!-- go run ./integration/programs writes this page: make programs -->
 
-Each of these programs was fetched as a Go module, and built twice: as it is, with clientv3
-%s, and moved to getcd by the command of [from-clientv3.md](from-clientv3.md). Then it did
-its work on a cluster of three, while the member that carried most of its traffic, a
-follower, was killed and restarted (kill), stopped with its connections open (sigstop), or
-cut off from its clients without a word (blackhole), for %v each. A cell has how much of the
-work that was done failed, and the longest time without a success, from the fault until 10 s
-after it. "Unasked" is what was applied beyond what the program asked for: a write whose
-answer was lost, and which the program has made again after an error that leaves its fate
-open. Times are of a busy machine with two processors.
+Each of these programs was fetched as a Go module and built twice: unchanged, with clientv3
+%s, and moved to getcd with the command in [from-clientv3.md](from-clientv3.md). Each build
+then did its work on a cluster of three members. Meanwhile the member that carried most of
+its traffic, a follower, was killed and restarted (kill), stopped with its connections open
+(sigstop), or silently cut off from its clients (blackhole), for %v each. A cell shows how
+many operations failed, and the longest time without a success, from the start of the fault
+until 10 s after its end. "Unasked" counts operations that were applied in excess of what the
+program asked for: the answer to a write was lost, the program got an error that leaves the
+outcome open, and it made the write again. The times are from a busy machine with two
+processors.
 
 `
 
@@ -88,9 +89,9 @@ func write(out io.Writer, version string, lasts time.Duration, chosen []program,
 			for _, e := range p.edits {
 				files[e.file] = true
 			}
-			fmt.Fprintf(&b, "Beside the command it took %d edits in %d files, all of them of its zap loggers (`compat/zaplog`).\n", len(p.edits), len(files))
+			fmt.Fprintf(&b, "Apart from the command it took %d edits in %d files, all for its zap loggers (`compat/zaplog`).\n", len(p.edits), len(files))
 		default:
-			b.WriteString("The command was all that it took.\n")
+			b.WriteString("The command was the only change.\n")
 		}
 		if len(p.dropped) > 0 {
 			fmt.Fprintf(&b, "`%s` was left out of both copies: it is %s.\n", strings.Join(p.dropped, "`, `"), p.why)

@@ -26,10 +26,10 @@ func writePage(path string, results []*result) error {
 	var b bytes.Buffer
 	b.WriteString(`# Versions of etcd
 
-What became of the integration suite on each server; written by ` + "`make versions`" + `
-(integration/versions). Members are processes of the etcd named, which are
-killed, stopped, cut off and moved like the built-in one. A test with subtests
-counts as one, and so does each subtest.
+Results of the integration suite on each version of etcd; written by ` + "`make versions`" + `
+(integration/versions). Each member is a process of the etcd named, and is killed, stopped,
+cut off and moved like the built-in one. A test with subtests counts as one, and so does each
+of its subtests.
 
 `)
 	table(&b, results)
@@ -62,9 +62,9 @@ counts as one, and so does each subtest.
     make versions VERSIONS="3.5"   # one of them
     GETCD_ETCD=/path/to/etcd go test ./integration -run TestStalls -v
 
-The first builds 3.5 and 3.6 from the module proxy (tools/etcd35, tools/etcd36),
-takes 3.4 out of Debian's package etcd-server without installing it, and has 3.7
-built in. Put another binary at bin/etcd-3.4, say, and it is that one.
+` + "`make versions`" + ` builds 3.5 and 3.6 from the module proxy (tools/etcd35, tools/etcd36), takes
+3.4 from Debian's package etcd-server without installing it, and has 3.7 built in. To use
+another binary for 3.4, put it at bin/etcd-3.4.
 `)
 	return os.WriteFile(path, b.Bytes(), 0o600)
 }

@@ -67,7 +67,7 @@ func run(ctx context.Context, kinds []frontproxy.Kind, faults []fault, out io.Wr
 		return err
 	}
 	defer func() { err = errors.Join(err, direct.Close()) }()
-	_, _ = fmt.Fprint(out, "| proxy | the members are | client | puts | in doubt | failed | applied twice | reads failed | longest without a put | longest without a read |\n",
+	_, _ = fmt.Fprint(out, "| proxy | the members are | client | puts | ambiguous | failed | applied twice | reads failed | longest without a put | longest without a read |\n",
 		"|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, kind := range kinds {
 		for _, f := range faults {

@@ -101,11 +101,11 @@ func Count(all []names.Name, pkg string) Counts {
 // Write writes the report.
 func Write(w io.Writer, version string, all []names.Name) error {
 	b := new(bytes.Buffer)
-	fmt.Fprintf(b, "# What of clientv3 is here\n\n"+
-		"Each exported name of `%s` %s, and whether a program that uses it compiles with\n"+
-		"`%s` in its place: *identical*, or *logger* where\n"+
-		"the type of the logger is all that differs (slog's in place of zap's). Made by\n"+
-		"`go run ./integration/dropin`; a test holds what is identical.\n\n", Theirs, version, Ours)
+	fmt.Fprintf(b, "# Which names of clientv3 getcd has\n\n"+
+		"This page lists each exported name of `%s` %s, and whether a program that\n"+
+		"uses it compiles with `%s` instead: *identical*, or *logger* if only\n"+
+		"the logger's type differs (slog's instead of zap's). `go run ./integration/dropin` writes\n"+
+		"this page, and a test checks that it is up to date.\n\n", Theirs, version, Ours)
 	fmt.Fprint(b, "| package | names | identical | logger | differs | missing | usable |\n|---|--:|--:|--:|--:|--:|--:|\n")
 	row := func(title string, c Counts) {
 		fmt.Fprintf(b, "| %s | %d | %d | %d | %d | %d | %s |\n", title, c.Total(),

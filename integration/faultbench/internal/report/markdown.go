@@ -37,7 +37,7 @@ func (r *Report) WriteMarkdown(w io.Writer, page Page) error {
 		}
 		c.markdown(&b, page)
 	}
-	b.WriteString("## Raw output\n\n<details><summary>The tables as text, with all that was noted</summary>\n\n```text\n")
+	b.WriteString("## Raw output\n\n<details><summary>The tables as text, with all notes</summary>\n\n```text\n")
 	if err := r.WriteText(&b); err != nil {
 		return err
 	}
@@ -52,17 +52,17 @@ func (r *Report) WriteMarkdown(w io.Writer, page Page) error {
 func (r *Report) how(b *strings.Builder, page Page) {
 	s := r.Setup
 	if s.Command != "" {
-		fmt.Fprintf(b, "Made by `%s`, which does all of this again.\n\n", s.Command)
+		fmt.Fprintf(b, "`%s` repeats all of this.\n\n", s.Command)
 	}
-	fmt.Fprintf(b, "- Cluster: %s, each a process of its own.\n", s.cluster())
+	fmt.Fprintf(b, "- Cluster: %s, each in its own process.\n", s.cluster())
 	if s.Clientv3 != "" {
 		fmt.Fprintf(b, "- Rival: go.etcd.io/etcd/client/v3 %s.\n", s.Clientv3)
 	}
-	fmt.Fprintf(b, "- Machine: %s, %s, %d CPUs, for the members and all clients together.\n", s.Go, s.System, s.CPUs)
+	fmt.Fprintf(b, "- Machine: %s, %s, %d CPUs, shared by the members and all clients.\n", s.Go, s.System, s.CPUs)
 	if s.Seed != 0 {
-		fmt.Fprintf(b, "- Seed of what chance decides: %d.\n", s.Seed)
+		fmt.Fprintf(b, "- Random seed: %d.\n", s.Seed)
 	}
-	fmt.Fprintf(b, "- Load: all clients at once; for each client and kind of call %s.\n", s.load())
+	fmt.Fprintf(b, "- Load: all clients run at once; for each kind of call, each has %s.\n", s.load())
 	if t := r.Totals(); t.Ops > 0 {
 		fmt.Fprintf(b, "- Histories: porcupine checked %d operations, %d of them of unknown outcome, for linearizability: **%d violations**.\n", t.Ops, t.Unknown, t.Violations)
 	}
@@ -70,12 +70,12 @@ func (r *Report) how(b *strings.Builder, page Page) {
 		fmt.Fprintf(b, "- All numbers: [JSON](%s).\n", page.JSON)
 	}
 	b.WriteString(`
-The victim is the member that getcd uses when the fault begins. Counted are the
-calls that ended from then on. ` + "`gap`" + ` is the longest time that one worker went
-without a success; ` + "`p99` and `max`" + ` are how long calls took, failed ones too. A call
-that failed is ` + "`ambiguous`" + ` when its client says that it may have been applied; –
-means that the client does not tell. Elections are observed through connections
-past all faults, and counted from the fault's first moment.
+The victim is the member that getcd uses when the fault begins. The tables count the calls
+that ended after that moment. ` + "`gap`" + ` is the longest time that any one worker went without a
+success; ` + "`p99` and `max`" + ` are the durations of calls, including failed ones. A failed call is
+` + "`ambiguous`" + ` if its client says that it may have been applied; – means that the client does
+not say. Elections are observed through connections that no fault affects, and timed from the
+start of the fault.
 
 A put that getcd fails in a silent fault was in flight on the victim when that fell
 silent, one for each worker. getcd waits 2 s for it (` + "`Config.WritePatience`" + `) before it
@@ -131,23 +131,22 @@ func (r *Report) glance(b *strings.Builder, kind string) {
 	clients := r.clients()
 	fmt.Fprintf(b, "## At a glance: %s\n\nFailed calls, and the longest gap", kind)
 	if kind == "watch" || kind == "lease" {
-		b.WriteString(", and what must not be")
+		b.WriteString(", and violations")
 	}
 	b.WriteString(".")
 	if kind == "lease" {
 		// No client can prevent it, and whether it happens is a race.
-		b.WriteString(" A leader that was stopped for longer than a lease has left may revoke it\n" +
-			"when it continues, though its successor has renewed it (etcd 3.7.3): leases that are lost\n" +
-			"to sigstop of the leader are lost in the servers.")
+		b.WriteString(" A leader that was stopped for longer than a lease's remaining time may\n" +
+			"revoke the lease when it continues, although its successor has renewed it (etcd 3.7.3). So\n" +
+			"leases that are lost to sigstop of the leader are lost by the servers.")
 	}
 	switch kind {
 	case onlyWatch:
-		b.WriteString(" This client does nothing but watch one key, which rests: another client writes it\n" +
-			"half a second after the fault's first moment, and then every 3 s. The gap is how late an\n" +
-			"event came at worst.")
+		b.WriteString(" This client only watches one key. Another client writes the key half a second\n" +
+			"after the fault begins, and then every 3 s. The gap is the longest delay of an event.")
 	case onlyLock:
-		b.WriteString(" This client does nothing but wait for a lock, which its holder frees half a\n" +
-			"second after the fault's first moment; the gap is how late the waiter has it.")
+		b.WriteString(" This client only waits for a lock. Its holder frees the lock half a second\n" +
+			"after the fault begins; the gap is how late the waiter gets it.")
 	}
 	b.WriteString("\n\n| fault | victim | new leader |")
 	for _, c := range clients {
@@ -173,7 +172,7 @@ func (r *Report) glance(b *strings.Builder, kind string) {
 	}
 	b.WriteString("\n")
 	if r.missed(kind) {
-		b.WriteString("† outside the bounds that getcd is held to; the fault's own section says which.\n\n")
+		b.WriteString("† exceeds a bound that getcd must meet; the fault's section says which one.\n\n")
 	}
 }
 
@@ -225,7 +224,7 @@ func (c *Cell) markdown(b *strings.Builder, page Page) {
 	if c.Victim != "" {
 		fmt.Fprintf(b, "Victim: %s. ", c.Victim)
 	}
-	fmt.Fprintf(b, "Undone from %s on, measured until %s.\n\n", short(c.Healed), short(c.End))
+	fmt.Fprintf(b, "The fault ended at %s; measured until %s.\n\n", short(c.Healed), short(c.End))
 	for _, line := range c.events() {
 		fmt.Fprintf(b, "- %s\n", line)
 	}

@@ -227,14 +227,14 @@ func TestWriteMarkdown(t *testing.T) {
 	}
 	page := b.String()
 	for _, want := range []string{
-		"Made by `go run ./bench -x`",
+		"`go run ./bench -x` repeats",
 		"- Cluster: etcd 3.7.3, 3 members, election timeout 1s,",
-		"client/v3 v3.7.3.", "2 CPUs", "decides: 42.", "[JSON](failover/all.json)",
+		"client/v3 v3.7.3.", "2 CPUs", "Random seed: 42.", "[JSON](failover/all.json)",
 		"checked 9180 operations, 4 of them of unknown outcome, for linearizability: **1 violations**",
 		"## At a glance: put\n", "| fault | victim | new leader | getcd | clientv3-tuned |\n",
 		"| [kill](#kill) | leader | 1.23 s | 4 / 1.30 s | |\n",
 		"| [kill](#kill) | leader | 1.23 s | | 16 / 0.00 s † |\n",
-		"## kill\n", "### kill, the leader\n", "Victim: m1. Undone from 15.00 s on, measured until 18.00 s.",
+		"## kill\n", "### kill, the leader\n", "Victim: m1. The fault ended at 15.00 s; measured until 18.00 s.",
 		"- cut, the leader (m3): at 1.000 s, for 2.000 s\n- new leader: m2 at 1.234 s, term 3\n",
 		"![Timeline: kill, the leader](failover/kill-leader.svg)",
 		"| put | getcd | 3000 | 4 | 4 | 1.300 s | 0.009 s | 1.000 s |\n",

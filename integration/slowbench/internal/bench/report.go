@@ -192,26 +192,26 @@ func (r *Report) WriteJSON(w io.Writer) error {
 const page = `# Large values and slow links
 
 ` + "`go run ./integration/slowbench -markdown docs/slow.md -json docs/slow.json`" + ` writes
-this page. Getcd and etcd's own client make the same calls by turns, on a real cluster,
-over a line of so many bytes a second. The line is the client's own, shared by all
-members, unless a row says that each member has one. The time is that from the first
-call's begin to the last one's end: the median of all runs; failures are added up. A
-deadline is a minute and twice the time that the line needs, so that what fails is what
-a client gave up.
+this page. getcd and etcd's own client take turns at making the same calls to a real cluster,
+over a line with a limited bandwidth. All members share one line for each client, unless a
+row says that each member has its own. The time runs from the start of the first call to the
+end of the last one, and is the median of all runs; failures are added up. A deadline is a
+minute plus twice the time that the line needs, so a call fails only if its client gives it
+up.
 
-"One stalls" means that the member that the most bytes have passed to or from, made a
-follower, hangs (SIGSTOP) when half of the bytes have passed. The ratio is getcd's time to
-clientv3's, where all calls of both succeeded. Where several calls are made at once, and
-each member has a line of its own or one of several stalls, no time is judged: clientv3
-spreads them over all members and meets the stall with some of them, getcd uses one member
-at a time and meets it with all. "With little CPU" is a process with GOMAXPROCS=1 and 100
-goroutines that never rest. "Stubs refuse all" means that the members are not real ones but
-stubs that answer each put with "etcdserver: too many requests", and the deadline is 10 s:
-how often the puts were sent is counted.
+"One stalls" means that the member that has transferred the most bytes, which was made a
+follower, hangs (SIGSTOP) when half of the bytes have passed. The ratio is getcd's time
+divided by clientv3's; it is given only if all calls of both succeeded. There is no ratio if
+several calls run at once and either each member has its own line or one of several members
+stalls: clientv3 spreads its calls over all members, so only some of them meet the stall,
+while getcd uses one member at a time, so all of them do. "With little CPU" is a process with
+GOMAXPROCS=1 and 100 busy goroutines. "Stubs refuse all" means that the members are stubs
+that answer each put with "etcdserver: too many requests", and the deadline is 10 s; the
+cell shows how often the puts were sent.
 
-With ` + "`-check`" + ` the program fails when getcd fails more calls than clientv3, takes more than
-1.2 times its time and 0.25 s, has a longest call that took 2 s longer than clientv3's where
-calls go on for a time, or sends what is refused more than 1.5 times as often as clientv3 or
-more than twice per call.
+With ` + "`-check`" + ` the program exits with an error if getcd fails more calls than clientv3; if it takes
+longer than 1.2 times clientv3's time plus 0.25 s; if, in the cases that go on for a set time,
+its longest call takes more than 2 s longer than clientv3's; or if it sends refused calls more
+than 1.5 times as often as clientv3 or more than twice per call.
 
 `
