@@ -264,7 +264,7 @@ func call(f reflect.Value, cc grpc.ClientConnInterface, nilContext, nilOption bo
 		if !open { // it cannot say why
 			return errors.New("closed, as for a nil context or option")
 		}
-		if resp, ok := first.Interface().(watch.WatchResponse); ok {
+		if resp, ok := reflect.TypeAssert[watch.WatchResponse](first); ok {
 			return resp.Err()
 		}
 	}
@@ -277,7 +277,8 @@ func argument(typ reflect.Type, cc grpc.ClientConnInterface) reflect.Value {
 		cc, "x/1", int64(1), lease.ID(1), uint64(1), uint16(1), kv.OpGet("k"), func(stm.STM) error { return nil },
 		recipe.NewClient(store, watcher), store, watcher,
 		[]string{"http://10.0.0.4:2380"},
-		&maintenance.AlarmMember{}, client.Config{Endpoints: []string{"127.0.0.1:1"}},
+		&maintenance.AlarmMember{},
+		client.Config{Endpoints: []string{"127.0.0.1:1"}},
 		&v3electionpb.LeaderKey{Key: []byte("k"), Lease: 1, Rev: 1},
 		[]mvccpb.Event_EventType{mvccpb.Event_PUT},
 	} {
