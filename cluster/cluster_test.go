@@ -40,7 +40,9 @@ type recorder struct {
 var header = &pb.ResponseHeader{ClusterId: 1, MemberId: 2, RaftTerm: 3}
 
 func (r *recorder) Invoke(_ context.Context, method string, req, reply any, opts ...grpc.CallOption) error {
-	r.method, r.req, r.opts = method, req.(proto.Message), len(opts)
+	r.method = method
+	r.req = req.(proto.Message)
+	r.opts = len(opts)
 	msg := reply.(proto.Message).ProtoReflect()
 	msg.Set(msg.Descriptor().Fields().ByName("header"), protoreflect.ValueOfMessage(header.ProtoReflect()))
 	return r.err

@@ -13,6 +13,10 @@
 // differ, the difference is written at the code. There is no raft: every member
 // sees every write at once, and leadership is what the test says it is.
 //
+// Not served, but for Intercept and InterceptStream: changes of members, all of
+// Maintenance but Status, all of Auth but Authenticate, and Election. They are
+// Unimplemented.
+//
 // # Faults
 //
 // Each Member can be killed and started again (Kill, Start), frozen below

@@ -105,8 +105,13 @@ func (m *Member) Start() {
 // them, so that Kill may be called from an Intercept function.
 func (m *Member) Kill() {
 	m.mu.Lock()
-	srv, lis, conns := m.srv, m.lis, m.conns
-	m.srv, m.lis, m.health, m.conns = nil, nil, nil, nil
+	srv := m.srv
+	lis := m.lis
+	conns := m.conns
+	m.srv = nil
+	m.lis = nil
+	m.health = nil
+	m.conns = nil
 	if srv == nil {
 		m.mu.Unlock()
 		return

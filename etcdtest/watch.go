@@ -226,7 +226,9 @@ func (ws *watchStream) collectLocked(s *store, w *watcher, batch int) *pb.WatchR
 		}
 	}
 	var events []*mvccpb.Event
-	next, revs, last := s.rev+1, 0, int64(0)
+	next := s.rev + 1
+	revs := 0
+	var last int64
 	for _, e := range s.eventsLocked(w.rng, w.next) {
 		if (w.noPut && e.Type == mvccpb.Event_PUT) || (w.noDelete && e.Type == mvccpb.Event_DELETE) {
 			continue

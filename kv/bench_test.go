@@ -32,7 +32,9 @@ func rawGet(ctx context.Context, stub pb.KVClient) {
 }
 
 func BenchmarkPut(b *testing.B) {
-	ctx, store, stub := b.Context(), kv.New(nowhere{}), pb.NewKVClient(nowhere{})
+	ctx := b.Context()
+	store := kv.New(nowhere{})
+	stub := pb.NewKVClient(nowhere{})
 	b.Run("raw", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
@@ -54,7 +56,9 @@ func BenchmarkPut(b *testing.B) {
 }
 
 func BenchmarkGet(b *testing.B) {
-	ctx, store, stub := b.Context(), kv.New(nowhere{}), pb.NewKVClient(nowhere{})
+	ctx := b.Context()
+	store := kv.New(nowhere{})
+	stub := pb.NewKVClient(nowhere{})
 	b.Run("raw", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
@@ -78,7 +82,9 @@ func BenchmarkGet(b *testing.B) {
 // Without options a call allocates no more than the generated stub; an option
 // costs a place for the Op and one for its argument.
 func TestAllocations(t *testing.T) {
-	ctx, store, stub := t.Context(), kv.New(nowhere{}), pb.NewKVClient(nowhere{})
+	ctx := t.Context()
+	store := kv.New(nowhere{})
+	stub := pb.NewKVClient(nowhere{})
 	measure := func(call func()) float64 { return testing.AllocsPerRun(100, call) }
 	put := measure(func() { rawPut(ctx, stub) })
 	get := measure(func() { rawGet(ctx, stub) })

@@ -10,23 +10,15 @@ import (
 
 	"go.etcd.io/etcd/api/v3/authpb"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/server/v3/etcdserver/api/v3election/v3electionpb"
-	"go.etcd.io/etcd/server/v3/etcdserver/api/v3lock/v3lockpb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/known/wrapperspb"
-)
 
-// files have all of etcd's services.
-var files = []protoreflect.FileDescriptor{
-	pb.File_rpc_proto, v3lockpb.File_v3lock_proto, v3electionpb.File_v3election_proto,
-	grpc_health_v1.File_grpc_health_v1_health_proto,
-}
+	"github.com/getcd/getcd/internal/etcdrpc"
+)
 
 // noKeys are the fields of bytes that have no key. In etcd's protocol all others have.
 var noKeys = []protoreflect.Name{"value", "blob"}
@@ -67,39 +59,32 @@ func (w *wire) RecvMsg(m any) error {
 // of a later etcd fails here until somebody has decided.
 func TestEveryKeyOfEveryMethod(t *testing.T) {
 	listed := make(map[string]bool)
-	for _, file := range files {
-		for i := range file.Services().Len() {
-			s := file.Services().Get(i)
-			for j := range s.Methods().Len() {
-				m := s.Methods().Get(j)
-				name := "/" + string(s.FullName()) + "/" + string(m.Name())
-				listed[name] = true
-				t.Run(string(s.Name())+"/"+string(m.Name()), func(t *testing.T) { testMethod(t, name, m) })
-			}
-		}
+	for _, m := range etcdrpc.Methods() {
+		listed[m.Name] = true
+		t.Run(m.Name[1:], func(t *testing.T) { testMethod(t, m) })
 	}
 	for name := range hasKeys {
-		if !listed[name] {
+		if !listed[name] && !strings.HasPrefix(name, "/grpc.health.v1.Health/") {
 			t.Errorf("%s is in the table, and no method of etcd's", name)
 		}
 	}
 }
 
-func testMethod(t *testing.T, name string, m protoreflect.MethodDescriptor) {
+func testMethod(t *testing.T, m etcdrpc.Method) {
 	t.Helper()
-	keys, known := hasKeys[name]
+	keys, known := hasKeys[m.Name]
 	if !known {
-		t.Fatalf("%s is not in hasKeys: say there whether its requests have keys, and prefix them in message.go", name)
+		t.Fatalf("%s is not in hasKeys: say there whether its requests have keys, and prefix them in message.go", m.Name)
 	}
 	found := false
 	for variant := range 16 { // more than the members of any oneof
-		req, reply := message(t, m.Input()), message(t, m.Output())
+		req, reply := m.Request(), m.Response()
 		fill(req.ProtoReflect(), variant, 0, "k")
 		given := proto.Clone(req)
-		below := &wire{give: message(t, m.Output())}
+		below := &wire{give: m.Response()}
 		fill(below.give.ProtoReflect(), variant, 0, prefix+"k")
 		cc := NewConn(below, prefix)
-		call(t, cc, name, m, req, reply)
+		call(t, cc, m, req, reply)
 		if !proto.Equal(req, given) {
 			t.Errorf("the caller's request became %v, was %v", req, given)
 		}
@@ -120,15 +105,15 @@ func testMethod(t *testing.T, name string, m protoreflect.MethodDescriptor) {
 	}
 }
 
-func call(t *testing.T, cc grpc.ClientConnInterface, name string, m protoreflect.MethodDescriptor, req, reply proto.Message) {
+func call(t *testing.T, cc grpc.ClientConnInterface, m etcdrpc.Method, req, reply proto.Message) {
 	t.Helper()
-	if !m.IsStreamingClient() && !m.IsStreamingServer() {
-		if err := cc.Invoke(t.Context(), name, req, reply); err != nil {
+	if !m.Streams() {
+		if err := cc.Invoke(t.Context(), m.Name, req, reply); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
-	s, err := cc.NewStream(t.Context(), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, name)
+	s, err := cc.NewStream(t.Context(), m.Stream(), m.Name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,15 +123,6 @@ func call(t *testing.T, cc grpc.ClientConnInterface, name string, m protoreflect
 	if err := s.RecvMsg(reply); err != nil {
 		t.Fatal(err)
 	}
-}
-
-func message(t *testing.T, d protoreflect.MessageDescriptor) proto.Message {
-	t.Helper()
-	typ, err := protoregistry.GlobalTypes.FindMessageByName(d.FullName())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return typ.New().Interface()
 }
 
 // fill sets every field of bytes to key, and the variant-th member of each oneof. A
