@@ -58,8 +58,11 @@ func (r *Registry) Register(scheme string, f Factory) error {
 	return nil
 }
 
-// Schemes returns the registered schemes in alphabetical order.
+// Schemes returns the registered schemes in alphabetical order; none of a nil Registry.
 func (r *Registry) Schemes() []string {
+	if r == nil {
+		return nil
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Sorted(maps.Keys(r.factories))

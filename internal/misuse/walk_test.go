@@ -7,6 +7,8 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
+	"iter"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -17,12 +19,14 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/auth"
+	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/cluster"
 	"github.com/getcd/getcd/concurrency/recipe"
 	"github.com/getcd/getcd/concurrency/session"
 	"github.com/getcd/getcd/concurrency/stm"
 	"github.com/getcd/getcd/election"
 	"github.com/getcd/getcd/etcdtest"
+	"github.com/getcd/getcd/gateway"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
 	"github.com/getcd/getcd/lock"
@@ -33,11 +37,16 @@ import (
 	"github.com/getcd/getcd/watch"
 )
 
-// packages are those whose exported functions and methods with a context or options
-// are called, all of them, with nil.
-var packages = []string{
-	"auth", "cluster", "election", "kv", "lease", "leasing", "lock", "maintenance", "namespace", "naming", "ordering",
-	"recipe", "session", "stm",
+// Every package of the module is walked but these: its exported functions and methods
+// with a context or options are called, all of them, with nil.
+var leftOut = map[string]string{
+	"clientv3":    "clientv3's nil_test.go walks it",
+	"cmd":         "a program",
+	"compat":      "a module of its own",
+	"etcdtest":    "its contexts and options are gRPC's, which says so",
+	"integration": "a module of its own",
+	"internal":    "for those that are walked",
+	"tools":       "a module of its own",
 }
 
 // others are tested, or can't be, for the reason given.
@@ -57,10 +66,16 @@ var others = map[string]string{
 	"naming.Client.Do":                 "it is the caller's",
 	"naming.Client.Follow":             "it is the caller's",
 	"auth.Service.UserSetPasswordHash": "it looks at the hash first; as UserChangePassword",
+	"watch.New":                        "its calls say so",
+	"watch.WithCallOptions":            "the calls say so",
+	"resolver.Source.Resolve":          "it is a scheme's own, and called with the resolver's context",
+	"balancer.NewContext":              "it is made of a context, as context.WithValue, and the call with it says so",
+	"balancer.FromContext":             "gRPC calls it with a context of its own",
+	"client.Conn.WaitReady":            "client.Client.WaitReady is it",
 }
 
 // services makes what has the methods of a type.
-func services(t *testing.T, cc grpc.ClientConnInterface) map[string]any {
+func services(t *testing.T, members *etcdtest.Cluster, cc grpc.ClientConnInterface) map[string]any {
 	t.Helper()
 	ctx := t.Context()
 	must := func(v any, err error) any {
@@ -70,7 +85,9 @@ func services(t *testing.T, cc grpc.ClientConnInterface) map[string]any {
 		}
 		return v
 	}
-	store, leases, watcher := kv.New(cc), lease.New(cc), watch.New(cc)
+	store := kv.New(cc)
+	leases := lease.New(cc)
+	watcher := watch.New(cc)
 	s := must(session.New(ctx, leases)).(*session.Session)
 	kept := must(leasing.New(ctx, store, watcher, leases, "leasing/")).(*leasing.KV)
 	locker := must(lock.NewLocker(cc, lock.Config{})).(*lock.Locker)
@@ -84,9 +101,14 @@ func services(t *testing.T, cc grpc.ClientConnInterface) map[string]any {
 		t.Fatal(err)
 	}
 	clients := recipe.NewClient(store, watcher)
+	c := must(client.New(client.Config{
+		Endpoints:   members.Addrs(),
+		DialOptions: []grpc.DialOption{grpc.WithContextDialer(members.Dialer())},
+	})).(*client.Client)
+	json := must(gateway.New([]string{"http://127.0.0.1:1"}, gateway.Options{})).(*gateway.Conn)
 	t.Cleanup(func() {
 		ctx := context.WithoutCancel(ctx)
-		for _, err := range []error{held.Unlock(ctx), mutex.Unlock(ctx), led.Resign(ctx), kept.Close(ctx), s.Close(ctx), leases.Close(), watcher.Close()} {
+		for _, err := range []error{held.Unlock(ctx), mutex.Unlock(ctx), led.Resign(ctx), kept.Close(ctx), s.Close(ctx), leases.Close(), watcher.Close(), c.Close(), json.Close()} {
 			if err != nil {
 				t.Error(err)
 			}
@@ -100,6 +122,7 @@ func services(t *testing.T, cc grpc.ClientConnInterface) map[string]any {
 		"naming.Service": must(naming.New(clients, "x")),
 		"recipe.Barrier": recipe.NewBarrier(clients, "b"), "recipe.DoubleBarrier": recipe.NewDoubleBarrier(clients, s, "d", 1),
 		"recipe.Queue": recipe.NewQueue(clients, "q"), "recipe.PriorityQueue": recipe.NewPriorityQueue(clients, "p"),
+		"watch.Watcher": watcher, "client.Client": c, "client.Conn": c.Conn(), "gateway.Conn": json,
 		"recipe.RWMutex": recipe.NewRWMutex(clients, s, "r"),
 	}
 }
@@ -108,7 +131,7 @@ func services(t *testing.T, cc grpc.ClientConnInterface) map[string]any {
 var functions = map[string]any{
 	"lock.NewMutex": lock.NewMutex, "election.NewElection": election.NewElection, "election.Resume": election.Resume,
 	"session.New": session.New, "leasing.New": leasing.New, "naming.New": naming.New, "naming.NewBuilder": naming.NewBuilder,
-	"recipe.WaitEvents": recipe.WaitEvents, "stm.Run": stm.Run,
+	"recipe.WaitEvents": recipe.WaitEvents, "stm.Run": stm.Run, "client.Dial": client.Dial,
 }
 
 // Whatever takes a context or options returns an error that says so when one is nil.
@@ -116,7 +139,7 @@ var functions = map[string]any{
 func TestNilIsAnError(t *testing.T) {
 	c := etcdtest.Start(t, 1)
 	cc := c.Conn(t)
-	subjects := services(t, cc)
+	subjects := services(t, c, cc)
 	for name := range exported(t) {
 		if others[name] != "" {
 			continue
@@ -160,12 +183,16 @@ func TestNilOptionOfAService(t *testing.T) {
 			}
 			return nil
 		},
-		"auth.New":        func() error { _, err := auth.New(cc, nil).AuthStatus(ctx); return err },
-		"cluster.New":     func() error { _, err := cluster.New(cc, nil).MemberList(ctx); return err },
-		"election.New":    func() error { _, err := election.New(cc, nil).Leader(ctx, "e"); return err },
-		"lease.New":       func() error { _, err := leases.Grant(ctx, 10); return err },
-		"lock.New":        func() error { _, err := lock.New(cc, nil).Unlock(ctx, "k"); return err },
-		"ordering.NewKV":  func() error { _, err := ordering.NewKV(kv.New(cc), nil).Get(ctx, "k"); return err },
+		"auth.New":       func() error { _, err := auth.New(cc, nil).AuthStatus(ctx); return err },
+		"cluster.New":    func() error { _, err := cluster.New(cc, nil).MemberList(ctx); return err },
+		"election.New":   func() error { _, err := election.New(cc, nil).Leader(ctx, "e"); return err },
+		"lease.New":      func() error { _, err := leases.Grant(ctx, 10); return err },
+		"lock.New":       func() error { _, err := lock.New(cc, nil).Unlock(ctx, "k"); return err },
+		"ordering.NewKV": func() error { _, err := ordering.NewKV(kv.New(cc), nil).Get(ctx, "k"); return err },
+		"watch.New":      func() error { return firstOf(watch.New(cc, nil).Events(ctx, "k")) },
+		"watch.WithCallOptions": func() error {
+			return firstOf(watch.New(cc, watch.WithCallOptions(nil)).Events(ctx, "k"))
+		},
 		"maintenance.New": func() error { _, err := maintenance.New(cc, nil).AlarmList(ctx); return err },
 		"maintenance.WithCallOptions": func() error {
 			_, err := maintenance.New(cc, maintenance.WithCallOptions(nil)).AlarmList(ctx)
@@ -174,6 +201,13 @@ func TestNilOptionOfAService(t *testing.T) {
 	} {
 		check(t, name, "option", do())
 	}
+}
+
+func firstOf(events iter.Seq2[*watch.Event, error]) error {
+	for _, err := range events {
+		return err
+	}
+	return nil
 }
 
 func check(t *testing.T, name, what string, err error) {
@@ -225,9 +259,13 @@ func call(f reflect.Value, cc grpc.ClientConnInterface, nilContext, nilOption bo
 			return e.Interface().(error)
 		}
 	}
-	if last.Kind() == reflect.Chan { // it closes, and cannot say why
-		if _, open := last.Recv(); !open {
+	if last.Kind() == reflect.Chan {
+		first, open := last.Recv()
+		if !open { // it cannot say why
 			return errors.New("closed, as for a nil context or option")
+		}
+		if resp, ok := first.Interface().(watch.WatchResponse); ok {
+			return resp.Err()
 		}
 	}
 	return nil
@@ -239,7 +277,7 @@ func argument(typ reflect.Type, cc grpc.ClientConnInterface) reflect.Value {
 		cc, "x/1", int64(1), lease.ID(1), uint64(1), uint16(1), kv.OpGet("k"), func(stm.STM) error { return nil },
 		recipe.NewClient(store, watcher), store, watcher,
 		[]string{"http://10.0.0.4:2380"},
-		&maintenance.AlarmMember{},
+		&maintenance.AlarmMember{}, client.Config{Endpoints: []string{"127.0.0.1:1"}},
 		&v3electionpb.LeaderKey{Key: []byte("k"), Lease: 1, Rev: 1},
 		[]mvccpb.Event_EventType{mvccpb.Event_PUT},
 	} {
@@ -255,24 +293,28 @@ func argument(typ reflect.Type, cc grpc.ClientConnInterface) reflect.Value {
 func exported(t *testing.T) map[string]bool {
 	t.Helper()
 	found := make(map[string]bool)
-	for _, pkg := range packages {
-		fset := token.NewFileSet()
-		pkgs, err := filepath.Glob(filepath.Join("..", "..", pkg, "*.go"))
-		if err != nil || len(pkgs) == 0 {
-			t.Fatalf("package %s: %v, %v", pkg, pkgs, err)
+	root, fset := filepath.Join("..", ".."), token.NewFileSet()
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
 		}
-		for _, path := range pkgs {
-			if strings.HasSuffix(path, "_test.go") {
-				continue
-			}
-			file, err := parser.ParseFile(fset, path, nil, parser.SkipObjectResolution)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, d := range file.Decls {
-				declared(pkg, d, found)
-			}
+		if d.IsDir() && (leftOut[d.Name()] != "" || strings.HasPrefix(d.Name(), ".") && path != root) {
+			return filepath.SkipDir
 		}
+		if d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		file, err := parser.ParseFile(fset, path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		for _, d := range file.Decls {
+			declared(file.Name.Name, d, found)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	if len(found) < 100 {
 		t.Errorf("%d functions were found, want more", len(found))
@@ -288,6 +330,9 @@ func declared(pkg string, d ast.Decl, found map[string]bool) {
 			typ := d.Recv.List[0].Type
 			if star, ok := typ.(*ast.StarExpr); ok {
 				typ = star.X
+			}
+			if generic, ok := typ.(*ast.IndexExpr); ok {
+				typ = generic.X
 			}
 			receiver := typ.(*ast.Ident).Name
 			if !ast.IsExported(receiver) {
