@@ -38,7 +38,7 @@ var errEarly = fmt.Errorf("watch: RequestProgress needs etcd 3.4.25, 3.5.8 or la
 
 // errNoContext is a call's without a context.
 func errNoContext(call string) error {
-	return &kv.UsageError{Op: call, Option: "ctx", Reason: "it is nil; use context.Background() if there is none"}
+	return &kv.UsageError{Package: "watch", Op: call, Option: "ctx", Reason: "it is nil; use context.Background() if there is none"}
 }
 
 // CompactedError ends a watch whose next revision has been compacted: there are
