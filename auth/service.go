@@ -27,7 +27,7 @@ var _ Auth = (*Service)(nil)
 
 // New returns the auth service over cc, with opts for each call.
 func New(cc grpc.ClientConnInterface, opts ...grpc.CallOption) *Service {
-	return &Service{rpc: pb.NewAuthClient(misuse.Conn(cc)), opts: opts}
+	return &Service{rpc: pb.NewAuthClient(misuse.Conn("auth", cc)), opts: opts}
 }
 
 // Authenticate implements Auth.

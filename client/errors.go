@@ -3,7 +3,6 @@ package client
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -11,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/internal/etcderr"
 )
 
 // ErrClosed is the cause of errors of calls made on a closed client, or under
@@ -62,16 +62,8 @@ func (e *Error) GivenUp() bool {
 //
 // Of errors that were joined one is enough.
 func IsAmbiguous(err error) bool {
-	if e, ok := err.(interface{ Ambiguous() bool }); ok && e.Ambiguous() {
-		return true
-	}
-	switch e := err.(type) { //nolint:errorlint // each error of the tree is looked at
-	case interface{ Unwrap() error }:
-		return IsAmbiguous(e.Unwrap())
-	case interface{ Unwrap() []error }:
-		return slices.ContainsFunc(e.Unwrap(), IsAmbiguous)
-	}
-	return false
+	ambiguous, _ := etcderr.Told(err)
+	return ambiguous
 }
 
 // Error implements error.

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/internal/etcderr"
 )
 
 // fate is what became of a request that ended in an error.
@@ -198,10 +199,10 @@ func fateOf(err error, sent, heard bool) fate {
 		if !heard && strings.HasPrefix(s.Message(), "grpc: error while marshaling") {
 			return undeliverable
 		}
-	case codes.InvalidArgument, codes.FailedPrecondition, codes.PermissionDenied, codes.NotFound,
-		codes.AlreadyExists, codes.OutOfRange, codes.Unimplemented, codes.Unauthenticated:
-		return answered
 	default:
+		if etcderr.Refused(s.Code()) {
+			return answered
+		}
 	}
 	if !sent {
 		return undeliverable

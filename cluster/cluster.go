@@ -68,7 +68,7 @@ type service struct {
 // New returns the cluster service over cc, with opts for each call. It starts
 // nothing, and has nothing to close.
 func New(cc grpc.ClientConnInterface, opts ...grpc.CallOption) Cluster {
-	return &service{rpc: pb.NewClusterClient(misuse.Conn(cc)), opts: opts}
+	return &service{rpc: pb.NewClusterClient(misuse.Conn("cluster", cc)), opts: opts}
 }
 
 func (s *service) MemberList(ctx context.Context, opts ...kv.OpOption) (*MemberListResponse, error) {

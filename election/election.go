@@ -310,7 +310,7 @@ func (e *Election) Guard() kv.Cmp {
 // not hold. Commit returns ErrLost when the leadership was lost, and ErrNotLeader
 // without one, and then nothing was applied.
 func (e *Election) Txn(ctx context.Context) kv.Txn {
-	return holder.Txn(ctx, e.holder(), ErrNotLeader)
+	return kind.Txn(ctx, e.holder(), ErrNotLeader)
 }
 
 func (e *Election) current() *candidacy {

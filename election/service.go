@@ -64,7 +64,7 @@ type service struct {
 // New returns the election service over cc. The call options are added to every
 // RPC.
 func New(cc grpc.ClientConnInterface, opts ...grpc.CallOption) Service {
-	return &service{rpc: v3electionpb.NewElectionClient(misuse.Conn(cc)), opts: opts}
+	return &service{rpc: v3electionpb.NewElectionClient(misuse.Conn("election", cc)), opts: opts}
 }
 
 func (s *service) Campaign(ctx context.Context, name string, id lease.ID, value string) (*v3electionpb.CampaignResponse, error) {

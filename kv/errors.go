@@ -1,6 +1,8 @@
 package kv
 
 import (
+	"cmp"
+
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -12,6 +14,9 @@ import (
 // Where the server has an error of its own for the same thing, errors.Is finds
 // that too, such as rpctypes.ErrEmptyKey.
 type UsageError struct {
+	// Package is the package whose call it is: "watch" of what concerns watches.
+	// Empty means "kv".
+	Package string
 	// Op is the operation: "Put", "Get", "Delete", "Txn", "Compact", "Compare",
 	// "Watch" or "Follow"; inside a transaction with its place, such as
 	// "Txn: Then[1]: Put".
@@ -27,7 +32,7 @@ type UsageError struct {
 
 // Error names the operation, the option, and what would be right.
 func (e *UsageError) Error() string {
-	s := "kv: " + e.Op + ": "
+	s := cmp.Or(e.Package, "kv") + ": " + e.Op + ": "
 	if e.Option != "" {
 		s += e.Option + ": "
 	}

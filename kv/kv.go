@@ -66,7 +66,7 @@ func New(cc grpc.ClientConnInterface, opts ...grpc.CallOption) KV {
 	// The full capacity makes whoever appends to it copy it first.
 	all := make([]grpc.CallOption, 0, len(opts)+1)
 	all = append(all, grpc.StaticMethod())
-	return &client{cc: misuse.Conn(cc), opts: append(all, opts...)}
+	return &client{cc: misuse.Conn("kv", cc), opts: append(all, opts...)}
 }
 
 type client struct {

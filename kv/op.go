@@ -36,6 +36,14 @@ func (k opKind) String() string {
 	return strings.Join(names, " and ")
 }
 
+// pkg is the package that takes an operation of the kind, for its errors.
+func (k opKind) pkg() string {
+	if k == opWatch {
+		return "watch"
+	}
+	return "kv"
+}
+
 // rangeBy is the option that gave an Op its range end.
 type rangeBy uint8
 
@@ -156,7 +164,7 @@ func (op Op) with(opts []OpOption) Op {
 // misuse remembers what is wrong with an option; the first one counts.
 func (op *Op) misuse(option, reason string, same error) {
 	if op.err == nil {
-		op.err = &UsageError{Op: op.kind.String(), Option: option, Reason: reason, Err: same}
+		op.err = &UsageError{Package: op.kind.pkg(), Op: op.kind.String(), Option: option, Reason: reason, Err: same}
 	}
 }
 
@@ -184,11 +192,13 @@ func (op *Op) check() *UsageError {
 		}
 	case opWatch:
 		if len(op.key) == 0 {
-			return errEmptyKey(name, "it is empty; name a key, or add WithPrefix or WithFromKey for all keys")
+			err := errEmptyKey(name, "it is empty; name a key, or add WithPrefix or WithFromKey for all keys")
+			err.Package = op.kind.pkg()
+			return err
 		}
 		// Unlike a Get, the server refuses to watch a range without keys.
 		if len(op.end) > 0 && !bytes.Equal(op.end, toInfinity) && bytes.Compare(op.key, op.end) >= 0 {
-			return &UsageError{Op: name, Option: "WithRange", Reason: fmt.Sprintf(
+			return &UsageError{Package: op.kind.pkg(), Op: name, Option: "WithRange", Reason: fmt.Sprintf(
 				"the end %q is not after the key %q; a range is [key, end)", op.end, op.key)}
 		}
 	case opPut:

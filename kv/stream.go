@@ -67,7 +67,7 @@ func GetStreamToGetResponse(stream GetStreamChan) (*GetResponse, error) {
 // NewStreamer returns a Streamer on a connection, with opts for each call. It starts
 // nothing, and has nothing to close.
 func NewStreamer(cc grpc.ClientConnInterface, opts ...grpc.CallOption) Streamer {
-	cc = misuse.Conn(cc)
+	cc = misuse.Conn("kv", cc)
 	return streamer{func(ctx context.Context, op Op) iter.Seq2[*GetResponse, error] {
 		return stream(ctx, pb.NewKVClient(cc), op, New(cc, opts...), opts)
 	}}

@@ -158,7 +158,7 @@ type service struct {
 // RPC. Nothing is sent and no goroutine runs until a call needs it. A connection or
 // an option that is nil is the error of every call.
 func New(cc grpc.ClientConnInterface, opts ...grpc.CallOption) Lease {
-	rpc := pb.NewLeaseClient(misuse.Conn(cc))
+	rpc := pb.NewLeaseClient(misuse.Conn("lease", cc))
 	s := &service{rpc: rpc, opts: opts, keeps: newManager(rpc, opts)}
 	if cc == nil {
 		s.err = misuse.Error("lease: New: the connection is nil")

@@ -14,6 +14,7 @@ import (
 
 	"github.com/getcd/getcd/internal/attempt"
 	"github.com/getcd/getcd/internal/backoff"
+	"github.com/getcd/getcd/internal/etcderr"
 )
 
 func (s *service) Grant(ctx context.Context, ttl int64) (*GrantResponse, error) {
@@ -215,16 +216,9 @@ func (s *service) renewOnce(ctx context.Context, id ID, avoid []string, wait tim
 	return resp, endpoint, false, err
 }
 
-// final reports whether another try, on whatever member, would get the same
-// answer.
-func final(err error) bool {
-	switch status.Code(err) {
-	case codes.PermissionDenied, codes.InvalidArgument, codes.Unimplemented, codes.NotFound:
-		return true
-	default:
-		return false
-	}
-}
+// final reports whether another try, on whatever member, would get the same answer. A
+// lease that is gone does not come back.
+func final(err error) bool { return etcderr.FinalForStream(err) || etcderr.NotFound(err) }
 
 // denied reports an answer to one renewal that ends the stream it came on: since
 // etcd 3.6 the server checks that the user may write the lease's keys.

@@ -102,7 +102,7 @@ func (h *Held) Done() <-chan struct{} { return h.holder.Done() }
 func (h *Held) Err() error { return h.holder.Err() }
 
 // Txn is as Mutex.Txn: a transaction that is applied only while the lock is held.
-func (h *Held) Txn(ctx context.Context) kv.Txn { return holder.Txn(ctx, h.holder, ErrNotHeld) }
+func (h *Held) Txn(ctx context.Context) kv.Txn { return kind.Txn(ctx, h.holder, ErrNotHeld) }
 
 // Unlock releases the lock: it stops renewing, deletes the key, provided that it is
 // still the one that was locked, and revokes the lease, which also frees the lock when

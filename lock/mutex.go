@@ -172,7 +172,7 @@ func (m *Mutex) Guard() kv.Cmp {
 // Commit returns ErrLost when the lock was lost, and ErrNotHeld without one, and
 // then nothing was applied.
 func (m *Mutex) Txn(ctx context.Context) kv.Txn {
-	return holder.Txn(ctx, m.current(), ErrNotHeld)
+	return kind.Txn(ctx, m.current(), ErrNotHeld)
 }
 
 // current is what is held, or was lost last; nil for nothing.

@@ -54,7 +54,7 @@ type service struct {
 
 // New returns the lock service over cc. The call options are added to every RPC.
 func New(cc grpc.ClientConnInterface, opts ...grpc.CallOption) Service {
-	return &service{rpc: v3lockpb.NewLockClient(misuse.Conn(cc)), opts: opts}
+	return &service{rpc: v3lockpb.NewLockClient(misuse.Conn("lock", cc)), opts: opts}
 }
 
 func (s *service) Lock(ctx context.Context, name string, id lease.ID) (*v3lockpb.LockResponse, error) {

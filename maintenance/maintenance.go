@@ -128,7 +128,7 @@ var _ Maintenance = (*Service)(nil)
 
 // New returns the maintenance service over cc.
 func New(cc grpc.ClientConnInterface, opts ...Option) *Service {
-	s := &Service{cc: misuse.Conn(cc), misused: misuse.Options("maintenance: New", opts)}
+	s := &Service{cc: misuse.Conn("maintenance", cc), misused: misuse.Options("maintenance: New", opts)}
 	for _, o := range opts {
 		if o != nil { // nil is the error of every call
 			o(s)
@@ -170,7 +170,7 @@ func (s *Service) member(ctx context.Context, call, endpoint string) (rpc pb.Mai
 			_ = closeConn()
 		}
 	}
-	return pb.NewMaintenanceClient(misuse.Conn(cc)), done, nil
+	return pb.NewMaintenanceClient(misuse.Conn("maintenance", cc)), done, nil
 }
 
 // AlarmList implements Maintenance.

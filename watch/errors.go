@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/getcd/getcd/internal/etcderr"
 	"github.com/getcd/getcd/kv"
 )
 
@@ -37,7 +38,7 @@ var errEarly = fmt.Errorf("watch: RequestProgress needs etcd 3.4.25, 3.5.8 or la
 
 // errNoContext is a call's without a context.
 func errNoContext(call string) error {
-	return &kv.UsageError{Op: call, Option: "ctx", Reason: "it is nil; use context.Background() if there is none"}
+	return &kv.UsageError{Package: "watch", Op: call, Option: "ctx", Reason: "it is nil; use context.Background() if there is none"}
 }
 
 // CompactedError ends a watch whose next revision has been compacted: there are
@@ -252,13 +253,6 @@ func rpctypesCause(err error) error {
 // final reports whether no other try of the stream, on whatever member, can have
 // another answer. opening tells that the stream did not come into being.
 func final(err error, opening bool) bool {
-	switch status.Code(err) {
-	case codes.PermissionDenied, codes.InvalidArgument, codes.Unimplemented:
-		return true
-	case codes.Canceled:
-		// No server has been asked: the connection is closed.
-		return opening
-	default:
-		return false
-	}
+	// While it is being opened no server has been asked: the connection is closed.
+	return etcderr.FinalForStream(err) || opening && etcderr.Closed(err)
 }

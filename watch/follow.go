@@ -105,10 +105,10 @@ func (s *service) checkFollow(op *kv.Op) error {
 		return err
 	}
 	if op.Rev() != 0 {
-		return &kv.UsageError{Op: "Follow", Option: "WithRev", Reason: "it begins with the present state; leave it out, or use Watch"}
+		return &kv.UsageError{Package: "watch", Op: "Follow", Option: "WithRev", Reason: "it begins with the present state; leave it out, or use Watch"}
 	}
 	if op.IsCreatedNotify() {
-		return &kv.UsageError{Op: "Follow", Option: "WithCreatedNotify", Reason: "its first snapshot says as much; leave it out"}
+		return &kv.UsageError{Package: "watch", Op: "Follow", Option: "WithCreatedNotify", Reason: "its first snapshot says as much; leave it out"}
 	}
 	return nil
 }

@@ -6,10 +6,8 @@ import (
 	"fmt"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	"google.golang.org/grpc/codes"
 
 	"github.com/getcd/getcd/internal/etcderr"
-	"github.com/getcd/getcd/kv"
 )
 
 var (
@@ -51,35 +49,12 @@ func (e *UnsettledError) Unwrap() error { return e.Err }
 // it.
 func (e *UnsettledError) Ambiguous() bool { return true }
 
-// refused reports whether a write that ended in err was certainly not applied. A
-// client's error says so itself; of a plain connection's, only what the server has
-// certainly refused was not.
-func refused(err error) bool {
-	if e, ok := errors.AsType[interface {
-		error
-		Ambiguous() bool
-	}](err); ok {
-		return !e.Ambiguous()
-	}
-	return final(err) && etcderr.Code(err) != codes.Canceled
-}
+// refused reports whether a write that ended in err was certainly not applied.
+func refused(err error) bool { return !etcderr.Ambiguous(err) }
 
-// final reports whether trying again would end the same: the request or the user is
-// wrong, or the connection has been closed by its owner.
-func final(err error) bool {
-	if _, ok := errors.AsType[*kv.UsageError](err); ok {
-		return true
-	}
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return false // its context tells
-	}
-	switch etcderr.Code(err) {
-	case codes.Canceled, codes.InvalidArgument, codes.PermissionDenied, codes.Unauthenticated, codes.Unimplemented, codes.NotFound:
-		return true
-	default:
-		return false
-	}
-}
+// final reports whether trying again would end the same. A lease that is gone is the
+// session's, which does not get another.
+func final(err error) bool { return etcderr.Final(err) || etcderr.NotFound(err) }
 
 func compacted(err error) bool { return errors.Is(err, rpctypes.ErrCompacted) }
 

@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
-	"google.golang.org/grpc/codes"
 
 	"github.com/getcd/getcd/internal/etcderr"
 	"github.com/getcd/getcd/internal/queue"
@@ -71,7 +70,7 @@ func (m *maker) put(ctx context.Context, key, val string, id lease.ID) (int64, e
 		switch {
 		case ctx.Err() != nil:
 			return 0, ended(ctx, key)
-		case m.s != nil && etcderr.Code(err) == codes.NotFound: // the session learns of it later
+		case m.s != nil && etcderr.NotFound(err): // the session learns of it later
 			return 0, fmt.Errorf("%w: %w", ErrSession, err)
 		default:
 			return 0, err

@@ -9,6 +9,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
+	"github.com/getcd/getcd/internal/etcderr"
 	"github.com/getcd/getcd/kv"
 )
 
@@ -207,7 +208,7 @@ func (t *tx) commit() (*kv.TxnResponse, error) {
 	}
 	resp, err := t.store.Txn(t.ctx).If(cmps...).Then(writes...).Else(refresh...).Commit()
 	if err != nil {
-		return nil, &CommitError{Err: err, ambiguous: len(writes) > 0 && ambiguous(err)}
+		return nil, &CommitError{Err: err, ambiguous: len(writes) > 0 && etcderr.Ambiguous(err)}
 	}
 	return resp, nil
 }

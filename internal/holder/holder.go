@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/internal/queue"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
@@ -141,10 +142,13 @@ func (h *Holder) Guard() {
 	})
 }
 
-// Txn begins a transaction that is applied only while h, which is nil when nothing is
-// held, holds. none is the error then.
-func Txn(ctx context.Context, h *Holder, none error) kv.Txn {
+// Txn begins a transaction that is applied only while h holds. h is nil when nothing is
+// held; the error is none then.
+func (k *Kind) Txn(ctx context.Context, h *Holder, none error) kv.Txn {
 	return kv.NewTxn(func(inner kv.Op) (*kv.TxnResponse, error) {
+		if err := misuse.Context(ctx, k.Package+": Txn"); err != nil {
+			return nil, err
+		}
 		if h == nil {
 			return nil, none
 		}

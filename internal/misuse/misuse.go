@@ -6,6 +6,7 @@ package misuse
 import (
 	"context"
 	"fmt"
+	"path"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -34,26 +35,26 @@ func Context(ctx context.Context, call string) error {
 func Options[O ~func(T), T any](call string, opts []O) error {
 	for i, o := range opts {
 		if o == nil {
-			return errOption(call, i)
+			return Error(fmt.Sprintf("%s: option %d is nil; leave it out", call, i+1))
 		}
 	}
 	return nil
 }
 
-func errOption(call string, i int) error {
-	return Error(fmt.Sprintf("%s: option %d is nil; leave it out", call, i+1))
-}
-
 // Conn returns a connection that refuses calls without a context, with call options
-// that are nil, and all calls when cc is nil; it is cc otherwise.
-func Conn(cc grpc.ClientConnInterface) grpc.ClientConnInterface {
+// that are nil, and all calls when cc is nil. Errors begin with pkg, the package whose
+// New was given cc.
+func Conn(pkg string, cc grpc.ClientConnInterface) grpc.ClientConnInterface {
 	if checked, ok := cc.(conn); ok {
-		return checked
+		cc = checked.cc
 	}
-	return conn{cc}
+	return conn{pkg, cc}
 }
 
-type conn struct{ cc grpc.ClientConnInterface }
+type conn struct {
+	pkg string
+	cc  grpc.ClientConnInterface
+}
 
 func (c conn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
 	if err := c.check(ctx, method, opts); err != nil {
@@ -70,15 +71,16 @@ func (c conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method strin
 }
 
 func (c conn) check(ctx context.Context, method string, opts []grpc.CallOption) error {
+	call := c.pkg + ": " + path.Base(method)
 	if c.cc == nil {
-		return Error(method + ": the connection is nil: it was given to New")
+		return Error(call + ": the connection is nil: it was given to New")
 	}
-	if err := Context(ctx, method); err != nil {
+	if err := Context(ctx, call); err != nil {
 		return err
 	}
-	for i, o := range opts {
-		if o == nil {
-			return errOption(method, i)
+	for _, o := range opts {
+		if o == nil { // which one is not told: the stubs have put some before the caller's
+			return Error(call + ": a call option is nil; leave it out")
 		}
 	}
 	return nil

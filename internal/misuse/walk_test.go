@@ -203,18 +203,21 @@ func TestNilOptionOfAService(t *testing.T) {
 	}
 }
 
-func firstOf(events iter.Seq2[*watch.Event, error]) error {
+func firstOf[T any](events iter.Seq2[T, error]) error {
 	for _, err := range events {
 		return err
 	}
 	return nil
 }
 
+var errClosedChannel = errors.New("closed, as for a nil context or option")
+
 func check(t *testing.T, name, what string, err error) {
 	t.Helper()
 	if err == nil || !strings.Contains(err.Error(), what) || !strings.Contains(err.Error(), "nil") {
 		t.Errorf("%s with a nil %s: got %v, want an error that says so", name, what, err)
 	}
+	checkPrefix(t, name, err)
 }
 
 // call calls f with harmless arguments, but for the context or an option, which is nil.
@@ -262,7 +265,7 @@ func call(f reflect.Value, cc grpc.ClientConnInterface, nilContext, nilOption bo
 	if last.Kind() == reflect.Chan {
 		first, open := last.Recv()
 		if !open { // it cannot say why
-			return errors.New("closed, as for a nil context or option")
+			return errClosedChannel
 		}
 		if resp, ok := reflect.TypeAssert[watch.WatchResponse](first); ok {
 			return resp.Err()

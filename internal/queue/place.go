@@ -7,7 +7,6 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
-	"google.golang.org/grpc/codes"
 
 	"github.com/getcd/getcd/internal/etcderr"
 	"github.com/getcd/getcd/kv"
@@ -86,7 +85,7 @@ func (p *Place) Take(ctx context.Context, val string, id lease.ID) (Taken, error
 			}
 			return Taken{Header: resp.Header, Own: own, New: resp.Succeeded}, nil
 		}
-		p.Doubt = p.Doubt || doubtful(err)
+		p.Doubt = p.Doubt || etcderr.Ambiguous(err)
 		if ctx.Err() != nil || etcderr.Final(err) || etcderr.NotFound(err) || !Pause(ctx, failures) {
 			return Taken{}, err
 		}
@@ -95,20 +94,6 @@ func (p *Place) Take(ctx context.Context, val string, id lease.ID) (Taken, error
 			return Taken{Header: got.Header, Own: got.Kvs[0]}, nil
 		}
 	}
-}
-
-// doubtful reports whether a request with that error may have been applied, or may be.
-func doubtful(err error) bool {
-	if e, ok := errors.AsType[interface { // a client's
-		error
-		Ambiguous() bool
-	}](err); ok {
-		return e.Ambiguous()
-	}
-	if etcderr.Code(err) == codes.Canceled { // by the caller, who knows no more
-		return true
-	}
-	return !etcderr.Final(err) && !etcderr.NotFound(err)
 }
 
 // Find takes up the place of a key that is there, put by somebody else, such as etcd's
