@@ -1,12 +1,57 @@
 package balancer
 
-import "sync"
+import (
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/balancer"
+
+	"github.com/getcd/getcd/internal/attempt"
+)
+
+// call is one RPC under way on a connection. It is taken from the policy's pool when
+// the RPC is picked, and goes back there when the RPC has ended, so that a call
+// costs no allocation.
+type call struct {
+	// Read-only while the RPC is under way.
+	attempt *attempt.Attempt
+	on      *connection
+	flow    *flow // of a stream that is watched over
+	start   time.Time
+	at      int64 // start, in nanoseconds of the policy's clock
+	late    int64 // how late the process had been until then
+
+	done func(balancer.DoneInfo) // finish, bound once
+
+	// Where it stands in its connection's calls. Guarded by calls.mu.
+	prev, next *call
+	kind       kind
+}
+
+// newCall returns a call of a's on c, which begins now.
+func (p *policy) newCall(a *attempt.Attempt, c *connection) *call {
+	r, ok := p.calls.Get().(*call)
+	if !ok {
+		r = &call{}
+		r.done = func(info balancer.DoneInfo) { p.finish(r, info) }
+	}
+	r.attempt, r.on = a, c
+	r.start = time.Now()
+	r.at, r.late = p.clock.at(r.start), p.clock.late.Load()
+	return r
+}
+
+// free puts back a call that has been taken out of its connection's calls.
+func (p *policy) free(r *call) {
+	r.attempt, r.on, r.flow = nil, nil, nil
+	p.calls.Put(r)
+}
 
 // calls are the RPCs under way on one connection. A call adds itself when it is
 // picked, and takes itself out when it ends; the oldest of each kind is found at
-// once, and nothing is allocated.
+// once.
 type calls struct {
-	mu    sync.Mutex // a leaf; guards the lists and their links in the Attempts
+	mu    sync.Mutex // a leaf; guards the lists and their links in the calls
 	lists [3]callList
 	n     [3]int
 }
@@ -21,7 +66,7 @@ const (
 	patient             // waits by its nature: says nothing of its member
 )
 
-func kindOf(a *Attempt) kind {
+func kindOf(a *attempt.Attempt) kind {
 	switch {
 	case !a.Measure:
 		return patient
@@ -33,52 +78,40 @@ func kindOf(a *Attempt) kind {
 }
 
 // callList is a doubly linked list, the oldest call first.
-type callList struct{ first, last *Attempt }
+type callList struct{ first, last *call }
 
-// place is where an Attempt stands in its connection's calls. Guarded by calls.mu.
-type place struct {
-	prev, next *Attempt
-	kind       kind
-	listed     bool
-}
-
-func (c *calls) add(a *Attempt) {
+func (c *calls) add(r *call) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if a.place.listed {
-		return
-	}
-	k := kindOf(a)
-	l := &c.lists[k]
-	a.place = place{prev: l.last, kind: k, listed: true}
+	r.kind = kindOf(r.attempt)
+	l := &c.lists[r.kind]
+	r.prev, r.next = l.last, nil
 	if l.last == nil {
-		l.first = a
+		l.first = r
 	} else {
-		l.last.place.next = a
+		l.last.next = r
 	}
-	l.last = a
-	c.n[k]++
+	l.last = r
+	c.n[r.kind]++
 }
 
-// remove takes a out, and reports whether no call is left.
-func (c *calls) remove(a *Attempt) (empty bool) {
+// remove takes r out, and reports whether no call is left.
+func (c *calls) remove(r *call) (empty bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if p := a.place; p.listed {
-		l := &c.lists[p.kind]
-		if p.prev == nil {
-			l.first = p.next
-		} else {
-			p.prev.place.next = p.next
-		}
-		if p.next == nil {
-			l.last = p.prev
-		} else {
-			p.next.place.prev = p.prev
-		}
-		c.n[p.kind]--
-		a.place = place{}
+	l := &c.lists[r.kind]
+	if r.prev == nil {
+		l.first = r.next
+	} else {
+		r.prev.next = r.next
 	}
+	if r.next == nil {
+		l.last = r.prev
+	} else {
+		r.next.prev = r.prev
+	}
+	c.n[r.kind]--
+	r.prev, r.next = nil, nil
 	return c.n == [3]int{}
 }
 
@@ -87,8 +120,8 @@ func (c *calls) remove(a *Attempt) (empty bool) {
 func (c *calls) oldest(k kind) (at, late int64, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if a := c.lists[k].first; a != nil {
-		return a.start, a.late, true
+	if r := c.lists[k].first; r != nil {
+		return r.at, r.late, true
 	}
 	return 0, 0, false
 }
@@ -106,8 +139,8 @@ func (c *calls) count() (waiting, held, all int) {
 func (c *calls) large() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for a := c.lists[costly].first; a != nil; a = a.place.next {
-		if a.Large {
+	for r := c.lists[costly].first; r != nil; r = r.next {
+		if r.attempt.Large {
 			return true
 		}
 	}
@@ -115,24 +148,22 @@ func (c *calls) large() bool {
 }
 
 // giveUp cancels each call that doomed says is to be given up, for cause. It returns
-// how many it has cancelled, how many are waited for all the same, and how many
+// how many it has canceled, how many are waited for all the same, and how many
 // nobody but their connection's end can end. It cancels with mu held: a call that has
 // ended meanwhile may have passed its context on to the next one.
-func (c *calls) giveUp(cause error, doomed func(a *Attempt, k kind) bool) (given, kept, stuck int) {
+func (c *calls) giveUp(cause error, doomed func(r *call) bool) (given, kept, stuck int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for k := range c.lists {
-		for a := c.lists[k].first; a != nil; a = a.place.next {
+		for r := c.lists[k].first; r != nil; r = r.next {
 			switch {
-			case a.givenUp.Load() != nil:
-			case !doomed(a, kind(k)):
+			case r.attempt.GivenUp() != nil:
+			case !doomed(r):
 				kept++
-			case a.Cancel == nil:
-				stuck++
-			default:
-				a.givenUp.Store(&cause)
-				a.Cancel()
+			case r.attempt.GiveUp(cause):
 				given++
+			default:
+				stuck++
 			}
 		}
 	}

@@ -11,8 +11,10 @@ import (
 //
 // A stream that has spoken every few milliseconds and then falls silent is
 // suspect; one that speaks once in a while is not, and says nothing until its
-// user expects an answer (Attempt.Expect).
+// user expects an answer (Expect).
 type flow struct {
+	*connection // which the stream is on
+
 	last   atomic.Int64 // when the last message came, in nanoseconds of the clock
 	rhythm atomic.Int64 // the longest recent pause between messages, in nanoseconds
 	count  atomic.Int32 // messages, up to minMessages
@@ -59,19 +61,30 @@ func (f *flow) suspectAt(suspicion time.Duration) (at int64, ok bool) {
 	return last + int64(max(rhythmFactor*rhythm, suspicion)), true
 }
 
-// join puts the stream of a under watch on l.
-func (p *policy) join(l *link, a *Attempt) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	f := &flow{}
-	l.flows = append(l.flows, f)
-	a.flow.Store(f)
+// Received implements attempt.Connection.
+func (f *flow) Received() {
+	now := time.Now()
+	f.hear(f.link.clock.at(now))
+	f.link.hear(now, false)
+	f.link.policy.watch()
 }
 
-// leave takes it out.
-func (p *policy) leave(l *link, a *Attempt) {
-	f := a.flow.Load()
+// Expect implements attempt.Connection.
+func (f *flow) Expect() {
+	f.due.CompareAndSwap(0, f.link.clock.at(time.Now()))
+	f.link.policy.watch()
+}
+
+// join puts a stream under watch on its connection.
+func (p *policy) join(f *flow) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	l.flows = slices.DeleteFunc(l.flows, func(o *flow) bool { return o == f })
+	f.link.flows = append(f.link.flows, f)
+}
+
+// part takes it out.
+func (p *policy) part(f *flow) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f.link.flows = slices.DeleteFunc(f.link.flows, func(o *flow) bool { return o == f })
 }

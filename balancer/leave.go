@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc/connectivity"
+
+	"github.com/getcd/getcd/internal/attempt"
 )
 
 // Leaving a connection and giving up what is under way on it are two decisions.
@@ -43,7 +45,7 @@ func (p *policy) passLocked(l *link, cause error, start time.Time) {
 		l.verdictAt = l.clock.at(start)
 	}
 	l.verdict = cause
-	l.calls.giveUp(cause, func(a *Attempt, _ kind) bool { return l.dooms(a) && !a.Once }) // costs nothing: not counted
+	l.calls.giveUp(cause, func(r *call) bool { return l.dooms(r.attempt) && !r.attempt.Once }) // costs nothing: not counted
 	p.leaveLocked(l, cause)
 	p.watch()
 }
@@ -69,17 +71,17 @@ func (p *policy) settleLocked(l *link, now time.Time) (in time.Duration, ok bool
 	}
 	patience, served := p.opts.patience(), p.servedSinceLocked(l)
 	next := time.Duration(-1)
-	given, kept, stuck := l.calls.giveUp(l.verdict, func(a *Attempt, k kind) bool {
-		since := max(a.start, moved)
+	given, kept, stuck := l.calls.giveUp(l.verdict, func(r *call) bool {
+		since := max(r.at, moved)
 		switch {
-		case !l.dooms(a):
+		case !l.dooms(r.attempt):
 			return false
-		case !a.Once:
+		case !r.attempt.Once:
 			return true
-		case k == patient:
+		case r.kind == patient:
 			since = max(since, l.verdictAt)
 		}
-		left := patience - l.clock.waited(since, a.late, now)
+		left := patience - l.clock.waited(since, r.late, now)
 		if left <= 0 && served {
 			return true
 		}
@@ -103,7 +105,7 @@ func (l *link) lastLeft() int64 { return max(l.motion.out, l.wire.wrote.Load()) 
 
 // dooms reports whether a is affected by the verdict on l: what any member serves is not
 // when its member can't serve the rest, as while it defragments.
-func (l *link) dooms(a *Attempt) bool { return l.silent() || !a.AnyMember }
+func (l *link) dooms(a *attempt.Attempt) bool { return l.silent() || !a.AnyMember }
 
 // silent reports whether the verdict on l is that its member answers nothing.
 func (l *link) silent() bool { return l.verdict == ErrSilent } //nolint:errorlint // the very value
@@ -136,8 +138,8 @@ func (p *policy) lostLocked(l *link, now time.Time) {
 		left = l.lastLeft()
 	}
 	tooLong := max(lostAfter, lostFactor*time.Duration(l.member.latency.Load()))
-	given, _, _ := l.calls.giveUp(errLostWrite, func(a *Attempt, k kind) bool {
-		return k == costly && (max(a.start, left) < term && overtaken || !moves && l.clock.waited(max(a.start, l.motion.last), a.late, now) > tooLong)
+	given, _, _ := l.calls.giveUp(errLostWrite, func(r *call) bool {
+		return r.kind == costly && (max(r.at, left) < term && overtaken || !moves && l.clock.waited(max(r.at, l.motion.last), r.late, now) > tooLong)
 	})
 	p.gaveUp(l, given, errLostWrite)
 }

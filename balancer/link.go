@@ -21,7 +21,7 @@ type link struct {
 	abandon context.CancelFunc
 
 	calls calls // the RPCs under way
-	// owed are when the oldest requests were begun that were forsaken, of those that
+	// owed are when the oldest requests were begun that were abandoned, of those that
 	// take an agreement of the members and of the others; they count as waiting
 	// until an answer of that kind comes.
 	owed [2]atomic.Int64
@@ -149,7 +149,7 @@ func (l *link) silence(now time.Time) time.Duration {
 	if !ok {
 		return 0
 	}
-	late := l.clock.late.Load() // of a forsaken one it is not known
+	late := l.clock.late.Load() // of an abandoned one it is not known
 	for _, k := range []kind{prompt, costly} {
 		if t, then, waits := l.calls.oldest(k); waits && t == since {
 			late = then
@@ -161,14 +161,14 @@ func (l *link) silence(now time.Time) time.Duration {
 	return l.clock.waited(since, late, now)
 }
 
-// owe notes a request of a that was forsaken.
-func (l *link) owe(a *Attempt) {
+// owe notes a request that was abandoned.
+func (l *link) owe(r *call) {
 	owed, answered := &l.owed[0], &l.agreed
-	if a.AnyMember {
+	if r.attempt.AnyMember {
 		owed, answered = &l.owed[1], &l.heard
 	}
 	if old := owed.Load(); old <= answered.Load() {
-		owed.CompareAndSwap(old, a.start) // a younger one need not be noted
+		owed.CompareAndSwap(old, r.at) // a younger one need not be noted
 	}
 }
 

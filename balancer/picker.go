@@ -10,6 +10,8 @@ import (
 	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/getcd/getcd/internal/attempt"
 )
 
 // picker is an immutable snapshot of who serves.
@@ -28,12 +30,42 @@ type connection struct {
 	life   context.Context //nolint:containedctx // the link's, as of the snapshot
 }
 
+var _ attempt.Connection = (*connection)(nil)
+
+// Endpoint implements attempt.Connection.
+func (c *connection) Endpoint() string { return c.member.name }
+
+// Address implements attempt.Connection.
+func (c *connection) Address() string { return c.member.addr.Addr }
+
+// Life implements attempt.Connection.
+func (c *connection) Life() context.Context { return c.life }
+
+// Arrived implements attempt.Connection.
+func (c *connection) Arrived() uint64 { return c.link.wire.received.Load() }
+
+// Received implements attempt.Connection: a flow says more.
+func (c *connection) Received() {}
+
+// Expect implements attempt.Connection: a flow says more.
+func (c *connection) Expect() {}
+
+// Observe implements attempt.Connection.
+func (c *connection) Observe(memberID, raftTerm uint64) {
+	if memberID != 0 && c.member.id.Load() != memberID {
+		c.member.id.Store(memberID)
+	}
+	if raftTerm > c.link.clock.term.Load() {
+		c.link.observeTerm(raftTerm)
+	}
+}
+
 // Pick sends each RPC to the active member, or to the next one that the RPC's
 // Attempt does not avoid. Without a member that may be asked the RPC waits for
 // the next picker, or for its context's end, whether it is wait-for-ready or
 // not: failing it would only make the caller ask again.
 func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
-	a := FromContext(info.Ctx)
+	a := attempt.FromContext(info.Ctx)
 	if len(p.members) == 0 || p.holds(a) {
 		return balancer.PickResult{}, balancer.ErrNoSubConnAvailable
 	}
@@ -41,44 +73,45 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	if to == nil {
 		return balancer.PickResult{}, errNoOther
 	}
-	start := time.Now()
 	if a == nil {
-		a = &Attempt{FromMemory: true, Once: true} // its connection waits for it; what it asks is not known
+		a = &attempt.Attempt{FromMemory: true, Once: true} // its connection waits for it; what it asks is not known
 	}
-	a.picked.Store(to)
-	a.start, a.late = p.policy.clock.at(start), p.policy.clock.late.Load()
-	a.received.Store(to.link.wire.received.Load())
-	to.link.calls.add(a)
+	r := p.policy.newCall(a, to)
+	if a.Flow {
+		r.flow = &flow{connection: to}
+		a.Pick(r.flow)
+	} else {
+		a.Pick(to)
+	}
+	to.link.calls.add(r)
 	if to.link.leaving.Load() { // since this picker was made: the next one is on its way
-		if to.link.calls.remove(a) {
+		if to.link.calls.remove(r) {
 			p.policy.emptied(to.link)
 		}
+		p.policy.free(r)
 		return balancer.PickResult{}, balancer.ErrNoSubConnAvailable
 	}
 	p.policy.watch()
-	if a.Flow {
-		p.policy.join(to.link, a)
+	if r.flow != nil {
+		p.policy.join(r.flow)
 	}
-	return balancer.PickResult{
-		SubConn: to.link.sc,
-		Done:    func(info balancer.DoneInfo) { p.policy.done(to, a, start, info) },
-	}, nil
+	return balancer.PickResult{SubConn: to.link.sc, Done: r.done}, nil
 }
 
 // choose returns nil when a is of no use at any of the members.
-func (p *picker) choose(a *Attempt) *connection {
+func (p *picker) choose(a *attempt.Attempt) *connection {
 	first := 0
 	switch {
 	case a == nil || a.Flow:
 	case a.Write:
-		if p.leader != nil && !a.avoids(p.leader.member) {
+		if p.leader != nil && !a.Avoids(p.leader.member.name) {
 			return p.leader
 		}
 	case p.spread > 1:
 		first = rand.N(p.spread)
 	}
 	for i := range p.members {
-		if c := p.members[(first+i)%len(p.members)]; !a.avoids(c.member) {
+		if c := p.members[(first+i)%len(p.members)]; !a.Avoids(c.member.name) {
 			return c
 		}
 	}
@@ -92,7 +125,7 @@ func (p *picker) choose(a *Attempt) *connection {
 // not wait for the next picker.
 var errNoOther = status.Error(codes.Unavailable, "no other endpoint is connected")
 
-func (p *picker) holds(a *Attempt) bool {
+func (p *picker) holds(a *attempt.Attempt) bool {
 	switch p.held {
 	case writes:
 		return a != nil && a.Write
@@ -103,36 +136,38 @@ func (p *picker) holds(a *Attempt) bool {
 	}
 }
 
-// done learns from an RPC that has ended.
-func (p *policy) done(c *connection, a *Attempt, start time.Time, info balancer.DoneInfo) {
+// finish learns from an RPC that has ended.
+func (p *policy) finish(r *call, info balancer.DoneInfo) {
+	defer p.free(r)
+	c, a := r.on, r.attempt
 	served := info.Err == nil && info.BytesReceived && !a.AnyMember && !a.FromMemory
-	if a.Measure && !info.BytesReceived && a.forsaken.Load() {
-		c.link.owe(a)
+	if a.Measure && !info.BytesReceived && a.Abandoned() {
+		c.link.owe(r)
 		p.watch()
 	}
-	if a.Flow {
-		p.leave(c.link, a)
+	if r.flow != nil {
+		p.part(r.flow)
 	}
 	if info.BytesSent {
-		a.sent.Store(true)
+		a.Send()
 	}
 	if info.BytesReceived {
-		a.heard.Store(true)
+		a.Hear()
 		if a.Measure {
-			c.link.hear(start, served)
+			c.link.hear(r.start, served)
 			if info.Err == nil {
-				c.member.observe(time.Since(start), a.Write)
+				c.member.observe(time.Since(r.start), a.Write)
 			}
 		}
 	}
-	if c.link.calls.remove(a) && c.link.leaving.Load() {
+	if c.link.calls.remove(r) && c.link.leaving.Load() {
 		p.emptied(c.link)
 	}
 	switch {
 	case info.Err != nil && CantServe(info.Err):
-		p.demote(c.member, start, info.Err)
+		p.demote(c.member, r.start, info.Err)
 	case served && (c.member.shunned.Load() || p.holding.Load()):
-		p.serves(c.member, c.link, start)
+		p.serves(c.member, c.link, r.start)
 	}
 }
 

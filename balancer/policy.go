@@ -99,6 +99,7 @@ type policy struct {
 	seeking    bool   // seek runs
 
 	// For watching over silent connections; see stall.go.
+	calls    sync.Pool    // of *call
 	watching atomic.Bool  // the watchdog is set
 	due      atomic.Int64 // when it should run
 	watchdog *time.Timer

@@ -23,6 +23,7 @@ import (
 
 	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/etcdtest"
+	"github.com/getcd/getcd/internal/attempt"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -119,8 +120,8 @@ func (r *rig) wantRoles(active, standby string, idle ...string) {
 func (r *rig) get(avoid ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(r.t.Context(), 5*time.Second)
 	defer cancel()
-	a := &balancer.Attempt{Avoid: avoid, Measure: true}
-	ctx = metadata.AppendToOutgoingContext(balancer.NewContext(ctx, a), rpctypes.MetadataRequireLeaderKey, rpctypes.MetadataHasLeader)
+	a := &attempt.Attempt{Avoid: avoid, Measure: true}
+	ctx = metadata.AppendToOutgoingContext(attempt.NewContext(ctx, a), rpctypes.MetadataRequireLeaderKey, rpctypes.MetadataHasLeader)
 	_, err := pb.NewKVClient(r.cc).Range(ctx, &pb.RangeRequest{Key: []byte("k")})
 	return a.Endpoint(), err
 }
@@ -268,12 +269,12 @@ func TestAllDemoted(t *testing.T) {
 				t.Fatalf("got %v, want %v", err, rpctypes.ErrNoLeader)
 			}
 		}
-		if err := r.read(&balancer.Attempt{AnyMember: true}, true); err != nil {
+		if err := r.read(&attempt.Attempt{AnyMember: true}, true); err != nil {
 			t.Errorf("a serializable read, which needs no leader: %v", err)
 		}
 		start := time.Now()
 		done := make(chan error)
-		go func() { done <- r.read(&balancer.Attempt{}, false) }()
+		go func() { done <- r.read(&attempt.Attempt{}, false) }()
 		select {
 		case err := <-done:
 			t.Fatalf("a read without a leader: got %v, want it to wait", err)
@@ -332,8 +333,8 @@ func TestLatencyAndMemberID(t *testing.T) {
 		if s.Latency != delay {
 			t.Errorf("latency: got %v, want %v", s.Latency, delay)
 		}
-		a := &balancer.Attempt{}
-		if _, err := pb.NewKVClient(r.cc).Range(balancer.NewContext(t.Context(), a), &pb.RangeRequest{Key: []byte("k")}); err != nil {
+		a := &attempt.Attempt{}
+		if _, err := pb.NewKVClient(r.cc).Range(attempt.NewContext(t.Context(), a), &pb.RangeRequest{Key: []byte("k")}); err != nil {
 			t.Fatal(err)
 		}
 		a.Observe(42, 2)
@@ -373,13 +374,13 @@ func TestSent(t *testing.T) {
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		a := &balancer.Attempt{}
+		a := &attempt.Attempt{}
 		kv := pb.NewKVClient(r.cc)
-		if _, err := kv.Put(balancer.NewContext(ctx, a), &pb.PutRequest{Key: []byte("k")}); err == nil || a.Sent() {
+		if _, err := kv.Put(attempt.NewContext(ctx, a), &pb.PutRequest{Key: []byte("k")}); err == nil || a.Sent() {
 			t.Errorf("to no member: error %v, sent %v, want an error and false", err, a.Sent())
 		}
 		r.cluster.Member(0).Start()
-		if _, err := kv.Put(balancer.NewContext(t.Context(), a), &pb.PutRequest{Key: []byte("k")}); err != nil || !a.Sent() {
+		if _, err := kv.Put(attempt.NewContext(t.Context(), a), &pb.PutRequest{Key: []byte("k")}); err != nil || !a.Sent() {
 			t.Errorf("to a member: error %v, sent %v, want none and true", err, a.Sent())
 		}
 	})
@@ -439,8 +440,8 @@ func TestHungAttemptBesideADemotedMember(t *testing.T) {
 // demoted reports whether the first member is.
 func (r *rig) demoted() bool { return r.table.Snapshot()[0].Demoted != nil }
 
-func (r *rig) read(a *balancer.Attempt, serializable bool) error {
-	_, err := pb.NewKVClient(r.cc).Range(balancer.NewContext(r.t.Context(), a), &pb.RangeRequest{Key: []byte("k"), Serializable: serializable})
+func (r *rig) read(a *attempt.Attempt, serializable bool) error {
+	_, err := pb.NewKVClient(r.cc).Range(attempt.NewContext(r.t.Context(), a), &pb.RangeRequest{Key: []byte("k"), Serializable: serializable})
 	return err
 }
 
@@ -449,14 +450,14 @@ func TestSerializableReadsEndNoDemotion(t *testing.T) {
 	run(t, 1, func(r *rig) {
 		t := r.t
 		r.cluster.Member(0).SetLearner(true)
-		if err := r.read(&balancer.Attempt{}, false); err == nil || !r.demoted() {
+		if err := r.read(&attempt.Attempt{}, false); err == nil || !r.demoted() {
 			t.Fatalf("a learner: got error %v, demoted %v, want both", err, r.demoted())
 		}
-		if err := r.read(&balancer.Attempt{AnyMember: true}, true); err != nil || !r.demoted() {
+		if err := r.read(&attempt.Attempt{AnyMember: true}, true); err != nil || !r.demoted() {
 			t.Errorf("a serializable read: got error %v, demoted %v, want no error, and demoted still", err, r.demoted())
 		}
 		r.cluster.Member(0).SetLearner(false)
-		if err := r.read(&balancer.Attempt{}, false); err != nil || r.demoted() {
+		if err := r.read(&attempt.Attempt{}, false); err != nil || r.demoted() {
 			t.Errorf("a linearizable read: got error %v, demoted %v, want neither", err, r.demoted())
 		}
 	})
@@ -487,13 +488,13 @@ func TestOldAnswersAreNoNews(t *testing.T) {
 				}
 				return next()
 			})
-			go func() { done <- r.read(&balancer.Attempt{}, false) }()
+			go func() { done <- r.read(&attempt.Attempt{}, false) }()
 			synctest.Wait()
 			time.Sleep(time.Millisecond)
 			return done
 		}
 		done := begin(nil, rpctypes.ErrGRPCNoLeader)
-		if err := r.read(&balancer.Attempt{}, false); err == nil || !r.demoted() {
+		if err := r.read(&attempt.Attempt{}, false); err == nil || !r.demoted() {
 			t.Fatalf("got error %v, demoted %v, want both", err, r.demoted())
 		}
 		if err := <-done; err != nil || !r.demoted() {
@@ -505,11 +506,11 @@ func TestOldAnswersAreNoNews(t *testing.T) {
 			t.Fatal("still demoted after a second of service")
 		}
 		done = begin(rpctypes.ErrGRPCNoLeader, rpctypes.ErrGRPCNoLeader)
-		if err := r.read(&balancer.Attempt{}, false); err == nil || !r.demoted() {
+		if err := r.read(&attempt.Attempt{}, false); err == nil || !r.demoted() {
 			t.Fatalf("got error %v, demoted %v, want both", err, r.demoted())
 		}
 		r.cluster.Member(0).Intercept(nil)
-		if err := r.read(&balancer.Attempt{}, false); err != nil || r.demoted() {
+		if err := r.read(&attempt.Attempt{}, false); err != nil || r.demoted() {
 			t.Fatalf("after the election: got error %v, demoted %v, want neither", err, r.demoted())
 		}
 		if err := <-done; err == nil || r.demoted() {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/getcd/getcd/internal/attempt"
 )
 
 // A member can fall silent and keep its connections: a stopped process, a link
@@ -58,7 +60,7 @@ const (
 	maxQueueing = time.Second
 )
 
-// ErrSilent is why a call was given up (Attempt.GivenUp), or an endpoint left, whose
+// ErrSilent is why a call was given up (GivenUp of its Attempt), or an endpoint left, whose
 // member answered nothing while another one did.
 var ErrSilent = errors.New("stalled: requests and probes stay unanswered")
 
@@ -372,22 +374,22 @@ func (p *policy) pulseLocked(l *link, now time.Time) (in time.Duration, ok bool)
 func (p *policy) ask(l *link) {
 	ctx, cancel := context.WithTimeout(l.gone, maxProbe)
 	defer cancel()
-	start := time.Now()
-	a := &Attempt{Measure: true, Cancel: cancel, start: p.clock.at(start), late: p.clock.late.Load()}
-	l.calls.add(a)
+	r := p.newCall(&attempt.Attempt{Measure: true, Cancel: cancel}, &connection{member: l.member, link: l})
+	l.calls.add(r)
 	p.watch()
 	switch err := l.readProbe(ctx); {
 	case err == nil:
-		l.member.observe(time.Since(start), false) // how quick it is when nothing else tells
+		l.member.observe(time.Since(r.start), false) // how quick it is when nothing else tells
 	case ctx.Err() != nil:
-		l.owe(a)
+		l.owe(r)
 	case !l.wire.failed.Load():
-		l.hear(start, false)
+		l.hear(r.start, false)
 		if CantServe(err) {
-			p.demote(l.member, start, err)
+			p.demote(l.member, r.start, err)
 		}
 	}
-	if l.calls.remove(a) && l.leaving.Load() {
+	if l.calls.remove(r) && l.leaving.Load() {
 		p.emptied(l)
 	}
+	p.free(r)
 }

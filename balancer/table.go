@@ -62,6 +62,9 @@ type Status struct {
 	Latency time.Duration
 }
 
+// Member returns the address and the member's ID.
+func (s Status) Member() (address string, id uint64) { return s.Address, s.MemberID }
+
 // Table is the readable state of the policy of one client. The client makes it,
 // hands it to the policy with Attach, and reads it whenever it wants. Its zero
 // value is not usable; use NewTable.
@@ -133,6 +136,19 @@ func (t *Table) publish(members []*member, status []Status) {
 	t.members, t.status = members, status
 	close(t.changed)
 	t.changed = make(chan struct{})
+}
+
+// Report replaces the rows of the table, for what carries RPCs without the policy, such
+// as package gateway. There is a spare always: no connection is needed beforehand, and an
+// only endpoint may be that of many members.
+func (t *Table) Report(rows []Status) {
+	members := make([]*member, len(rows))
+	for i, s := range rows {
+		members[i] = &member{}
+		members[i].id.Store(s.MemberID)
+	}
+	t.publish(members, rows)
+	t.spare.Store(true)
 }
 
 // Options is what a client gives its policy.

@@ -45,7 +45,7 @@ type call struct {
 }
 
 // classify looks at the method and, where that does not decide it, at the
-// request. ownID is balancer.Attempt.OwnID. Methods that it does not know are
+// request. ownID is attempt.Attempt.OwnID. Methods that it does not know are
 // writes whose answers prove nothing.
 func classify(method string, req any, ownID bool) call {
 	var c call

@@ -10,8 +10,8 @@ import (
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3lock/v3lockpb"
 	"google.golang.org/protobuf/types/known/emptypb"
 
-	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/internal/attempt"
 )
 
 // owned is a request that package lease has marked as its own.
@@ -96,7 +96,7 @@ func TestEveryRequestWhoseAnswerIsLost(t *testing.T) {
 			first, second := r.cluster.Member(0).Calls(c.method), r.cluster.Member(1).Calls(c.method)
 			ctx, req := r.timeout(time.Second), c.req
 			if o, ok := req.(owned); ok {
-				ctx, req = balancer.NewContext(ctx, &balancer.Attempt{OwnID: true}), o.req
+				ctx, req = attempt.NewContext(ctx, &attempt.Attempt{OwnID: true}), o.req
 			}
 			err := r.Conn().Invoke(ctx, c.method, req, &emptypb.Empty{})
 			if n := r.cluster.Member(0).Calls(c.method) - first; n != 1 || err == nil {

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/internal/attempt"
 	"github.com/getcd/getcd/internal/backoff"
 	"github.com/getcd/getcd/resolver"
 )
@@ -72,7 +73,7 @@ func (c *Conn) Invoke(ctx context.Context, method string, req, reply any, opts .
 		return t.refused(err)
 	}
 	ownID := false
-	if a := balancer.FromContext(ctx); a != nil {
+	if a := attempt.FromContext(ctx); a != nil {
 		t.avoid, t.final, ownID = a.Avoid, a.Final, a.OwnID
 	}
 	t.call = classify(method, req, ownID)
@@ -109,12 +110,12 @@ func (t *try) invoke(req, reply any, opts []grpc.CallOption) error {
 			leash = t.conn.newLeash(t.ctx)
 		}
 		ctx := newAttempt(t.ctx, leash, cred, t.call.anyMember)
-		attempt := &ctx.attempt
-		attempt.Avoid, attempt.Elsewhere = t.avoid, t.elsewhere
-		attempt.Measure, attempt.AnyMember, attempt.Write = !t.call.waits, t.call.anyMember, t.call.proposes
-		attempt.Once = t.call.class == write
-		attempt.Large = attempt.Once && large(req)
-		attempt.FromMemory, attempt.Call = !t.call.proves, t.number
+		a := &ctx.attempt
+		a.Avoid, a.Elsewhere = t.avoid, t.elsewhere
+		a.Measure, a.AnyMember, a.Write = !t.call.waits, t.call.anyMember, t.call.proposes
+		a.Once = t.call.class == write
+		a.Large = a.Once && large(req)
+		a.FromMemory, a.Call = !t.call.proves, t.number
 		if t.hedge != nil {
 			t.hedge.begin(ctx)
 		}
@@ -124,18 +125,18 @@ func (t *try) invoke(req, reply any, opts []grpc.CallOption) error {
 			t.conn.turns.earn()
 			if r, ok := reply.(interface{ GetHeader() *pb.ResponseHeader }); ok {
 				h := r.GetHeader()
-				attempt.Observe(h.GetMemberId(), h.GetRaftTerm())
+				a.Observe(h.GetMemberId(), h.GetRaftTerm())
 			}
 			return nil
 		}
-		if t.elsewhere && attempt.Endpoint() == "" {
+		if t.elsewhere && a.Endpoint() == "" {
 			t.alone = true
 			return err
 		}
-		if cause := attempt.GivenUp(); cause != nil && status.Code(err) == codes.Canceled {
+		if cause := a.GivenUp(); cause != nil && status.Code(err) == codes.Canceled {
 			err = givenUpError{cause}
 		}
-		done, err := t.judge(err, attempt, cred)
+		done, err := t.judge(err, a, cred)
 		if done {
 			if t.appliedBefore(err, req, reply) {
 				return nil
@@ -176,7 +177,7 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 		return nil, t.refused(err)
 	}
 	// A stream's opener may want to know where it went: its own Attempt is used.
-	own := balancer.FromContext(ctx)
+	own := attempt.FromContext(ctx)
 	if own != nil {
 		t.avoid = own.Avoid
 	}
@@ -186,28 +187,28 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 			return nil, t.failed(err)
 		}
 		anyMember := t.call.anyMember || own != nil && own.AnyMember
-		sctx, attempt := cred.outgoing(ctx, anyMember), own
-		if attempt == nil {
-			attempt = &balancer.Attempt{Avoid: t.avoid}
-			sctx = balancer.NewContext(sctx, attempt)
+		sctx, a := cred.outgoing(ctx, anyMember), own
+		if a == nil {
+			a = &attempt.Attempt{Avoid: t.avoid}
+			sctx = attempt.NewContext(sctx, a)
 		} else {
-			attempt.Reset()
+			a.Reset()
 		}
 		// How a stream ends says nothing of leader or quorum.
-		attempt.AnyMember, attempt.FromMemory, attempt.Flow = anyMember, true, flows(method) && !attempt.Stay
-		attempt.Once, attempt.Call = t.call.class == write, t.number
+		a.AnyMember, a.FromMemory, a.Flow = anyMember, true, flows(method) && !a.Stay
+		a.Once, a.Call = t.call.class == write, t.number
 		sctx, cancel := context.WithCancelCause(sctx)
-		attempt.Cancel = nil
-		if !attempt.Stay {
-			attempt.Cancel = func() { cancel(errMoved) }
+		a.Cancel = nil
+		if !a.Stay {
+			a.Cancel = func() { cancel(errMoved) }
 		}
 		c.counters.attempts.Add(1)
 		s, err := c.cc.NewStream(sctx, desc, method, opts...)
 		if err == nil {
-			return newStream(sctx, cancel, s, t, attempt, cred), nil
+			return newStream(sctx, cancel, s, t, a, cred), nil
 		}
 		cancel(nil)
-		if done, err := t.judge(err, attempt, cred); done {
+		if done, err := t.judge(err, a, cred); done {
 			return nil, err
 		}
 		if err := t.pause(); err != nil {
@@ -301,19 +302,19 @@ func (t *try) renew(f fate, cred *credential) bool {
 
 // judge says what follows from a failed attempt: the call is done, with the
 // error that it returns, or is tried again.
-func (t *try) judge(err error, attempt *balancer.Attempt, cred *credential) (done bool, _ error) {
+func (t *try) judge(err error, a *attempt.Attempt, cred *credential) (done bool, _ error) {
 	t.n++
 	err = withoutBody(err)
-	if e := attempt.Endpoint(); e != "" {
-		t.record(attempt.Address(), err)
+	if e := a.Endpoint(); e != "" {
+		t.record(a.Address(), err)
 		if !t.elsewhere {
 			t.avoid = []string{e}
 		}
 	}
 	settleDeadline(t.ctx, err)
 	// What the policy never saw was sent, unless it was an interceptor that ended it.
-	stray := !attempt.Begun() && t.conn.strays.Load()
-	f := t.call.fateOf(err, stray || attempt.Sent(), stray || attempt.Heard())
+	stray := !a.Begun() && t.conn.strays.Load()
+	f := t.call.fateOf(err, stray || a.Sent(), stray || a.Heard())
 	t.overload = f == overloaded
 	switch f {
 	case unknown, doubtful, late:
@@ -337,7 +338,7 @@ func (t *try) judge(err error, attempt *balancer.Attempt, cred *credential) (don
 	switch {
 	case t.ctx.Err() != nil:
 		return true, t.failed(t.ctx.Err())
-	case t.final && f == unknown && attempt.Heard() && etcdsOwn(err):
+	case t.final && f == unknown && a.Heard() && etcdsOwn(err):
 		return true, t.refused(err)
 	case f == undeliverable:
 		return true, t.refused(err)

@@ -5,7 +5,7 @@ import (
 
 	"google.golang.org/grpc/metadata"
 
-	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/internal/attempt"
 )
 
 // attemptContext is the caller's context with what one attempt adds to it: the
@@ -14,7 +14,7 @@ import (
 type attemptContext struct {
 	context.Context //nolint:containedctx // the caller's
 
-	attempt  balancer.Attempt
+	attempt  attempt.Attempt
 	metadata context.Context //nolint:containedctx // the credential's, for its one value; nil when the caller's has it
 	cancel   context.Context //nolint:containedctx // the leash's, which ends no later than the caller's
 }
@@ -51,7 +51,7 @@ func (c *attemptContext) Err() error {
 // Value implements context.Context. Contexts that are derived from this one find
 // by it where to register for its end, with no goroutine to wait for that.
 func (c *attemptContext) Value(key any) any {
-	if key == (balancer.AttemptKey{}) {
+	if key == (attempt.Key{}) {
 		return &c.attempt
 	}
 	if v := c.cancel.Value(key); v != nil {

@@ -18,6 +18,7 @@ import (
 	grpcresolver "google.golang.org/grpc/resolver"
 
 	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/internal/attempt"
 	"github.com/getcd/getcd/resolver"
 )
 
@@ -70,7 +71,7 @@ func (c *Conn) dialOptions(cfg Config, r *resolver.Resolver, policy balancer.Opt
 // begin notes that an RPC has come through all the user's interceptors, with its
 // Attempt or without.
 func (c *Conn) begin(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-	if a := balancer.FromContext(ctx); a != nil {
+	if a := attempt.FromContext(ctx); a != nil {
 		a.Begin()
 	} else {
 		c.strays.Store(true)

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/internal/attempt"
 )
 
 // A read that is not answered in the time that it usually takes, several times
@@ -63,9 +64,9 @@ type hedge struct {
 	hurry func() // has the second copy sent now
 
 	mu      sync.Mutex
-	call    *try              // nil between calls
-	attempt *balancer.Attempt // of the first copy, now under way
-	end     func()            // cancels it
+	call    *try             // nil between calls
+	attempt *attempt.Attempt // of the first copy, now under way
+	end     func()           // cancels it
 	delay   time.Duration
 	avoid   []string // what the caller would rather avoid
 	req     any
@@ -183,7 +184,7 @@ func (h *hedge) fire() {
 	var ctx context.Context
 	ctx, s.cancel = context.WithCancel(t.ctx)
 	h.second = s
-	h.attempt.Forsake()
+	h.attempt.Abandon()
 	req, opts := h.req, h.opts
 	copied := try{conn: t.conn, ctx: ctx, method: t.method, call: t.call, number: t.number, avoid: append(slices.Clip(h.avoid), first), elsewhere: !givenUp}
 	h.copies.Add(1)

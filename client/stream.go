@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/internal/attempt"
 )
 
 // stream explains the errors of a stream, and gives up its token when a server
@@ -22,7 +23,7 @@ type stream struct {
 	grpc.ClientStream
 
 	try     try // what its errors are made of
-	attempt *balancer.Attempt
+	attempt *attempt.Attempt
 	cred    *credential
 	ctx     context.Context //nolint:containedctx // the stream's own, as grpc keeps it too
 	cancel  context.CancelCauseFunc
@@ -32,12 +33,12 @@ type stream struct {
 var errMoved = status.Error(codes.Unavailable, "the endpoint is stalled, or no longer used")
 
 // newStream wraps s, whose context is ctx and ends with cancel.
-func newStream(ctx context.Context, cancel context.CancelCauseFunc, s grpc.ClientStream, t try, attempt *balancer.Attempt, cred *credential) *stream {
-	if attempt.Flow {
-		stay := context.AfterFunc(attempt.Life(), func() { cancel(errMoved) }) //nolint:contextcheck // the connection's lifecycle
+func newStream(ctx context.Context, cancel context.CancelCauseFunc, s grpc.ClientStream, t try, a *attempt.Attempt, cred *credential) *stream {
+	if a.Flow {
+		stay := context.AfterFunc(a.Life(), func() { cancel(errMoved) }) //nolint:contextcheck // the connection's lifecycle
 		context.AfterFunc(ctx, func() { stay() })
 	}
-	return &stream{ClientStream: s, try: t, attempt: attempt, cred: cred, ctx: ctx, cancel: cancel}
+	return &stream{ClientStream: s, try: t, attempt: a, cred: cred, ctx: ctx, cancel: cancel}
 }
 
 func (s *stream) SendMsg(m any) error { return s.explain(s.ClientStream.SendMsg(m)) }

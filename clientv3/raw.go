@@ -6,8 +6,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 
-	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/internal/attempt"
 )
 
 // rawConn is what programs take for a connection of gRPC's. A stub on it repeats nothing:
@@ -25,8 +25,8 @@ func (c rawConn) Invoke(ctx context.Context, method string, req, reply any, opts
 	}
 	reached, stop := reachable(ctx, c.client, opts)
 	defer stop()
-	if balancer.FromContext(ctx) == nil {
-		reached = balancer.NewContext(reached, &balancer.Attempt{Final: true})
+	if attempt.FromContext(ctx) == nil {
+		reached = attempt.NewContext(reached, &attempt.Attempt{Final: true})
 	}
 	err := c.statusConn.Invoke(reached, method, req, reply, opts...)
 	if gone := refusedIn(ctx, reached); err != nil && gone != nil {
@@ -41,8 +41,8 @@ func (c rawConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method st
 	}
 	reached, stop := reachable(ctx, c.client, opts)
 	defer stop()
-	if method == pb.Watch_Watch_FullMethodName && balancer.FromContext(ctx) == nil {
-		reached = balancer.NewContext(reached, &balancer.Attempt{AnyMember: !requiresLeader(ctx), Stay: true})
+	if method == pb.Watch_Watch_FullMethodName && attempt.FromContext(ctx) == nil {
+		reached = attempt.NewContext(reached, &attempt.Attempt{AnyMember: !requiresLeader(ctx), Stay: true})
 	}
 	s, err := c.statusConn.NewStream(reached, desc, method, opts...)
 	if gone := refusedIn(ctx, reached); gone != nil {

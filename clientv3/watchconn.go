@@ -11,7 +11,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
-	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/internal/attempt"
 	"github.com/getcd/getcd/internal/backoff"
 )
 
@@ -64,10 +64,10 @@ func (c *watchConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method
 // withoutLeader opens a stream on any member, for until there is a leader. It stays
 // there: which of several members without a leader the client is on changes often.
 func (c *watchConn) withoutLeader(ctx context.Context, desc *grpc.StreamDesc, method string, opts []grpc.CallOption) (grpc.ClientStream, error) {
-	a := balancer.FromContext(ctx)
+	a := attempt.FromContext(ctx)
 	if a == nil {
-		a = &balancer.Attempt{}
-		ctx = balancer.NewContext(ctx, a)
+		a = &attempt.Attempt{}
+		ctx = attempt.NewContext(ctx, a)
 	}
 	a.AnyMember, a.Stay = true, true
 	ctx, cancel := context.WithCancel(ctx)
@@ -93,7 +93,7 @@ func (c *watchConn) withoutLeader(ctx context.Context, desc *grpc.StreamDesc, me
 
 // leads reports whether a member has a leader, for which it waits a while.
 func (c *watchConn) leads(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(balancer.NewContext(ctx, nil), refusalStands)
+	ctx, cancel := context.WithTimeout(attempt.NewContext(ctx, nil), refusalStands)
 	defer cancel()
 	_, err := pb.NewKVClient(c.guard.client.Conn()).Range(ctx, &pb.RangeRequest{Key: []byte{0}, CountOnly: true})
 	return ctx.Err() == nil && !says(err, rpctypes.ErrGRPCNoLeader)

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/connectivity"
 
 	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/internal/attempt"
 )
 
 // prefix is what the schemes of gateways begin with, among other endpoints.
@@ -120,14 +121,14 @@ func (c *Conn) Endpoints() []balancer.Status {
 
 // pick chooses the endpoint of an RPC: the first in order that is not to be avoided, or
 // the first of all. Nil means that the RPC is of no use there.
-func (c *Conn) pick(a *balancer.Attempt) *endpoint {
+func (c *Conn) pick(a *attempt.Attempt) *endpoint {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if a == nil {
 		return c.endpoints[0]
 	}
 	for _, e := range c.endpoints {
-		if !slices.Contains(a.Avoid, e.name) {
+		if !a.Avoids(e.name) {
 			return e
 		}
 	}

@@ -22,6 +22,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/internal/attempt"
 )
 
 // exchange is one HTTP request and its answer.
@@ -31,17 +32,18 @@ type exchange struct {
 	route   *route
 	body    []byte
 	opts    callOptions
-	attempt *balancer.Attempt // nil when nobody steers
+	attempt *attempt.Attempt // nil when nobody steers
 	ep      *endpoint
 	began   time.Time
 	sent    atomic.Bool // a part of the body may have left this process
 	heard   atomic.Bool
-	moved   atomic.Int64 // when a byte of either body has moved last, counted from began
-	foreign bool         // the answer is none of a gateway's
+	arrived atomic.Uint64 // bytes of the answer
+	moved   atomic.Int64  // when a byte of either body has moved last, counted from began
+	foreign bool          // the answer is none of a gateway's
 }
 
 func (c *Conn) newExchange(ctx context.Context, r *route, body []byte, o callOptions) *exchange {
-	return &exchange{conn: c, ctx: ctx, route: r, body: body, opts: o, attempt: balancer.FromContext(ctx), began: time.Now()}
+	return &exchange{conn: c, ctx: ctx, route: r, body: body, opts: o, attempt: attempt.FromContext(ctx), began: time.Now()}
 }
 
 // pick chooses the endpoint.
@@ -49,9 +51,35 @@ func (x *exchange) pick() error {
 	if x.ep = x.conn.pick(x.attempt); x.ep == nil {
 		return status.Error(codes.Unavailable, "gateway: there is no other endpoint")
 	}
-	x.attempt.Pick(x.ep.name)
+	x.attempt.Unpick() // nothing of an earlier try has left, or there would be no other
+	x.attempt.Pick(x)
 	return nil
 }
+
+// An exchange is where its Attempt went.
+var _ attempt.Connection = (*exchange)(nil)
+
+// Endpoint implements attempt.Connection.
+func (x *exchange) Endpoint() string { return x.ep.name }
+
+// Address implements attempt.Connection.
+func (x *exchange) Address() string { return x.ep.name }
+
+// Life implements attempt.Connection: an exchange's connection is never left.
+func (*exchange) Life() context.Context { return context.Background() }
+
+// Arrived implements attempt.Connection.
+func (x *exchange) Arrived() uint64 { return x.arrived.Load() }
+
+// Received implements attempt.Connection: each request of a stream is looked after by
+// itself.
+func (*exchange) Received() {}
+
+// Expect implements attempt.Connection, as Received does.
+func (*exchange) Expect() {}
+
+// Observe implements attempt.Connection: settle has read the answer.
+func (*exchange) Observe(uint64, uint64) {}
 
 // unary sends the request and takes the whole answer. cancel ends x's context.
 func (x *exchange) unary(reply any, cancel context.CancelCauseFunc) error {
@@ -124,7 +152,7 @@ func (x *exchange) settle(err error, m proto.Message) error {
 		cause := err
 		if !x.sent.Load() {
 			cause = errUnconnected
-			x.attempt.Pick("") // as when gRPC has no connection to pick
+			x.attempt.Unpick() // as when gRPC has no connection to pick
 		}
 		if silent && !waits && !closing(x.ctx) {
 			x.conn.failed(x.ep, cause)
@@ -230,7 +258,7 @@ func (x *exchange) post(url string) (*http.Response, error) {
 		return nil, err
 	}
 	x.heard.Store(true)
-	x.attempt.Hear(0)
+	x.attempt.Hear()
 	x.move()
 	resp.Body = hearing{resp.Body, x}
 	for _, md := range x.opts.headers {
@@ -330,7 +358,8 @@ type hearing struct {
 
 func (h hearing) Read(p []byte) (int, error) {
 	n, err := h.ReadCloser.Read(p)
-	h.x.attempt.Hear(n)
+	h.x.arrived.Add(uint64(max(n, 0)))
+	h.x.attempt.Hear()
 	h.x.move()
 	return n, err
 }

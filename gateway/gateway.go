@@ -37,7 +37,7 @@ type Options struct {
 	// Patience is after how long a silence an endpoint is asked for a sign of life while a
 	// call waits for it. When there is none within the same time, and another request for a
 	// linearizable read is served, the call is given up. 0 means 2 s. It holds for calls that
-	// come with a balancer.Attempt which says that their time tells something.
+	// come from a client and should be answered soon.
 	Patience time.Duration
 	// KeepOrder tries the endpoints in their order. Without it the order is random, so
 	// that many clients spread over the endpoints.

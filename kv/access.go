@@ -1,7 +1,5 @@
 package kv
 
-import "github.com/getcd/getcd/lease"
-
 // IsGet reports whether the operation is a Get.
 func (op Op) IsGet() bool { return op.kind == opGet }
 
@@ -45,8 +43,8 @@ func (op Op) Rev() int64 { return op.rev }
 // Limit returns WithLimit's limit, or 0.
 func (op Op) Limit() int64 { return op.limit }
 
-// LeaseID returns WithLease's lease, or lease.NoLease.
-func (op Op) LeaseID() lease.ID { return op.leaseID }
+// LeaseID returns WithLease's lease, or 0.
+func (op Op) LeaseID() LeaseID { return op.leaseID }
 
 // IsSerializable reports whether WithSerializable is set.
 func (op Op) IsSerializable() bool { return op.serializable }

@@ -6,8 +6,6 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/protobuf/proto"
-
-	"github.com/getcd/getcd/lease"
 )
 
 // CompareTarget is what a comparison looks at.
@@ -55,8 +53,8 @@ func CreateRevision(key string) Cmp { return target(key, pb.Compare_CREATE) }
 // int or int64; 0 for a key that does not exist.
 func ModRevision(key string) Cmp { return target(key, pb.Compare_MOD) }
 
-// LeaseValue compares the key's lease with a lease.ID, int or int64;
-// lease.NoLease for a key that has none.
+// LeaseValue compares the key's lease with a LeaseID, int or int64;
+// 0 stands for a key that has none.
 func LeaseValue(key string) Cmp { return target(key, pb.Compare_LEASE) }
 
 func target(key string, t pb.Compare_CompareTarget) Cmp {
@@ -112,7 +110,7 @@ func number(v any, isLease bool) (int64, bool) {
 		return n, true
 	case int:
 		return int64(n), true
-	case lease.ID:
+	case LeaseID:
 		return int64(n), isLease
 	}
 	return 0, false

@@ -8,7 +8,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
-	"github.com/getcd/getcd/lease"
+	"github.com/getcd/getcd/internal/leaseid"
 )
 
 // opKind is what an Op does. Kinds are bits, so that an option can name all
@@ -50,6 +50,9 @@ func (r rangeBy) String() string {
 	return [...]string{"nothing", "WithRange", "WithPrefix", "WithFromKey"}[r]
 }
 
+// LeaseID names a lease; it is the same type as lease.ID. 0 is no lease.
+type LeaseID = leaseid.ID
+
 // Op is one operation, made by OpGet, OpPut, OpDelete or OpTxn, for Do or for a
 // transaction; OpWatch makes one that only package watch can use. It is a value: changing a copy does not change the original. The
 // zero Op is no operation, and an error to use.
@@ -77,7 +80,7 @@ type Op struct { //nolint:recvcheck // clientv3's shape: mutators take a pointer
 
 	// Put
 	val         []byte
-	leaseID     lease.ID
+	leaseID     LeaseID
 	ignoreValue bool
 	ignoreLease bool
 
@@ -197,7 +200,7 @@ func (op *Op) check() *UsageError {
 				Op: name, Option: "WithIgnoreValue", Reason: "it keeps the key's present value; give it an empty one, or leave the option out",
 				Err: rpctypes.ErrValueProvided,
 			}
-		case op.ignoreLease && op.leaseID != lease.NoLease:
+		case op.ignoreLease && op.leaseID != leaseid.None:
 			return &UsageError{
 				Op: name, Option: "WithIgnoreLease", Reason: "it keeps the key's present lease; leave it or WithLease out",
 				Err: rpctypes.ErrLeaseProvided,

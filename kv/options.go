@@ -6,8 +6,6 @@ import (
 	"slices"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-
-	"github.com/getcd/getcd/lease"
 )
 
 // OpOption is an option of an operation. Each one says which operations it
@@ -163,7 +161,7 @@ func WithCountOnly() OpOption {
 // WithLease attaches the key of a Put to a lease, with which it is deleted. A Put
 // without it detaches the key from the lease that it had. An unknown lease is
 // rpctypes.ErrLeaseNotFound.
-func WithLease(id lease.ID) OpOption {
+func WithLease(id LeaseID) OpOption {
 	return func(op *Op) {
 		if op.applies("WithLease", opPut) {
 			op.leaseID = id

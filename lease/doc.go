@@ -59,7 +59,7 @@
 // lease is renewed a little before every third of its TTL.
 //
 // A member that fails or refuses is left at once for another one, where the
-// connection can tell members apart (balancer.Attempt); when all refuse, as in an
+// connection can tell members apart, as a client's does; when all refuse, as in an
 // election, they are asked at growing, jittered pauses of at most 250 ms. A stream
 // that owes an answer and is silent, for clearly longer than answers usually take
 // and at least a twentieth of the TTL, is left as well, though what it still

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/internal/attempt"
 	"github.com/getcd/getcd/internal/backoff"
 )
 
@@ -35,10 +35,10 @@ type lane struct {
 	waiting  []*entry // renewals to be sent; also those of leases that have ended
 	current  *stream  // nil while none is open or opening
 	retired  []*stream
-	avoid    balancer.Avoidance // endpoints that were silent or failed since the last answer
-	failures int                // streams lost since the last answer
-	reopen   time.Time          // not before
-	last     error              // why the last stream was lost; nil after an answer
+	avoid    attempt.Avoidance // endpoints that were silent or failed since the last answer
+	failures int               // streams lost since the last answer
+	reopen   time.Time         // not before
+	last     error             // why the last stream was lost; nil after an answer
 
 	ttl     time.Duration // the shortest of its leases' so far; zero before any answer
 	latency latency       // of its answers

@@ -7,16 +7,17 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 
+	"github.com/getcd/getcd/internal/leaseid"
 	"github.com/getcd/getcd/internal/misuse"
 )
 
 // ID names a lease. The cluster takes any non-zero 64-bit number; this package
 // makes positive ones, which every tool prints the same way.
-type ID int64
+type ID = leaseid.ID
 
 // NoLease is the zero ID: not a lease. A key put with it lives until it is
 // deleted, and the calls of this package refuse it.
-const NoLease ID = 0
+const NoLease = leaseid.None
 
 // MaxTTL is the longest time to live, in seconds, that a cluster grants (the
 // server's lease.MaxLeaseTTL, some 285 years).

@@ -4,7 +4,7 @@ import (
 	"context"
 	"sync"
 
-	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/internal/attempt"
 )
 
 // withOwnID marks a request of which a copy, however late, can't meet another lease
@@ -13,11 +13,11 @@ func withOwnID(ctx context.Context) context.Context {
 	if ctx == nil {
 		return nil // the connection's to complain of
 	}
-	own := &balancer.Attempt{OwnID: true}
-	if a := balancer.FromContext(ctx); a != nil {
+	own := &attempt.Attempt{OwnID: true}
+	if a := attempt.FromContext(ctx); a != nil {
 		own.Avoid = a.Avoid
 	}
-	return balancer.NewContext(ctx, own)
+	return attempt.NewContext(ctx, own)
 }
 
 // drawn has the IDs that this process has drawn, by which it knows them again.

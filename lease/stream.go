@@ -10,7 +10,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 
-	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/internal/attempt"
 	"github.com/getcd/getcd/internal/clock"
 )
 
@@ -48,23 +48,23 @@ func (m *manager) openLocked(ctx context.Context, l *lane) {
 	st := &stream{lane: l, cancel: cancel, wake: make(chan struct{}, 1), sent: make(map[ID]pending)}
 	signal(st.wake)
 	l.current = st
-	attempt := &balancer.Attempt{Avoid: l.avoid}
+	a := &attempt.Attempt{Avoid: l.avoid}
 	m.wg.Go(func() {
 		defer cancel()
-		m.serve(balancer.NewContext(ctx, attempt), st, attempt)
+		m.serve(attempt.NewContext(ctx, a), st, a)
 	})
 }
 
 // serve opens the stream and sends what the lane wants sent, until the stream is
 // cancelled or fails. It returns when its receiver has.
-func (m *manager) serve(ctx context.Context, st *stream, attempt *balancer.Attempt) {
+func (m *manager) serve(ctx context.Context, st *stream, a *attempt.Attempt) {
 	rpc, err := m.rpc.LeaseKeepAlive(ctx, m.opts...)
 	if err != nil {
-		m.lost(st, attempt.Endpoint(), err)
+		m.lost(st, a.Endpoint(), err)
 		return
 	}
 	m.mu.Lock()
-	st.endpoint = attempt.Endpoint()
+	st.endpoint = a.Endpoint()
 	m.mu.Unlock()
 
 	received := make(chan struct{})
@@ -80,7 +80,7 @@ func (m *manager) serve(ctx context.Context, st *stream, attempt *balancer.Attem
 			m.answered(st, resp, clock.Now())
 		}
 	}()
-	m.send(ctx, st, rpc, attempt)
+	m.send(ctx, st, rpc, a)
 	// A stream ends for its receiver when its context does, or when the server
 	// or the connection ends it; in the latter case the reason is there.
 	<-received
@@ -88,7 +88,7 @@ func (m *manager) serve(ctx context.Context, st *stream, attempt *balancer.Attem
 
 // send is the sender of a stream. It alone may block in Send, when the member no
 // longer reads.
-func (m *manager) send(ctx context.Context, st *stream, rpc grpc.BidiStreamingClient[pb.LeaseKeepAliveRequest, pb.LeaseKeepAliveResponse], attempt *balancer.Attempt) {
+func (m *manager) send(ctx context.Context, st *stream, rpc grpc.BidiStreamingClient[pb.LeaseKeepAliveRequest, pb.LeaseKeepAliveResponse], a *attempt.Attempt) {
 	var batch [sendBatch]ID
 	for {
 		select {
@@ -108,7 +108,7 @@ func (m *manager) send(ctx context.Context, st *stream, rpc grpc.BidiStreamingCl
 				}
 				return
 			}
-			attempt.Expect() // what becomes of it counts for all that is on the connection
+			a.Expect() // what becomes of it counts for all that is on the connection
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/internal/attempt"
 	"github.com/getcd/getcd/internal/backoff"
 )
 
@@ -152,7 +152,7 @@ func (s *service) KeepAliveOnce(ctx context.Context, id ID) (*KeepAliveResponse,
 		return nil, errNoLease("KeepAliveOnce")
 	}
 	var (
-		avoid balancer.Avoidance
+		avoid attempt.Avoidance
 		last  error
 	)
 	for try := 0; ; try++ {
@@ -198,12 +198,12 @@ const leastShare = 50 * time.Millisecond
 func (s *service) renewOnce(ctx context.Context, id ID, avoid []string, wait time.Duration) (resp *pb.LeaseKeepAliveResponse, endpoint string, over bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	attempt := &balancer.Attempt{Avoid: avoid}
-	stream, err := s.rpc.LeaseKeepAlive(balancer.NewContext(ctx, attempt), s.opts...)
+	a := &attempt.Attempt{Avoid: avoid}
+	stream, err := s.rpc.LeaseKeepAlive(attempt.NewContext(ctx, a), s.opts...)
 	if err != nil {
-		return nil, attempt.Endpoint(), status.Code(err) == codes.Canceled, err
+		return nil, a.Endpoint(), status.Code(err) == codes.Canceled, err
 	}
-	endpoint = attempt.Endpoint()
+	endpoint = a.Endpoint()
 	// When Send fails, Recv has the reason. The stream is not half-closed before the
 	// answer is there: etcd's gRPC proxy ends it then, without one
 	// (server/proxy/grpcproxy/lease.go, recvLoop).

@@ -46,11 +46,11 @@
 // no goroutine of its own, unless its channel's consumer is behind.
 //
 // A stream that fails is opened again after 10 ms to 1 s, growing and jittered,
-// on another member where the connection can tell members apart
-// (balancer.Attempt). A stream that has been silent for 5 s is asked for its
+// on another member where the connection can tell members apart,
+// as a client's does. A stream that has been silent for 5 s is asked for its
 // progress, and for the creation of a watch that sees nothing, since servers do
-// not always answer the former. Whenever an answer is due the connection is told
-// (Attempt.Expect), which looks after a member that takes too long; whatever the
+// not always answer the former. Whenever an answer is due the connection is told,
+// which looks after a member that takes too long; whatever the
 // connection, no answer in 3 s, and the stream has failed. Connections that die
 // are the connection's business and are found earlier.
 //

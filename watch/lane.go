@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/internal/attempt"
 	"github.com/getcd/getcd/internal/backoff"
 )
 
@@ -29,7 +29,7 @@ const (
 type lane struct {
 	watchers []*watcher
 	current  *stream // nil while none is open or opening
-	avoid    balancer.Avoidance
+	avoid    attempt.Avoidance
 	failures int       // streams lost since the last good answer
 	denials  int       // of them, in a row, for their tokens
 	silences int       // of them, in a row, since nothing came in time
@@ -239,7 +239,7 @@ func pause(failures int) time.Duration {
 // open opens the lane's stream, in the background.
 func (x *machine) open(l *lane) {
 	st := newStream(x.ctx, l)
-	st.attempt = &balancer.Attempt{Avoid: l.avoid}
+	st.attempt = &attempt.Attempt{Avoid: l.avoid}
 	l.current = st
 	x.m.wg.Go(func() { st.serve(x) })
 }

@@ -9,7 +9,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
-	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/internal/attempt"
 )
 
 var (
@@ -24,7 +24,7 @@ type stream struct {
 	lane    *lane
 	ctx     context.Context //nolint:containedctx // the stream's lifecycle
 	cancel  context.CancelFunc
-	attempt *balancer.Attempt
+	attempt *attempt.Attempt
 	wake    chan struct{} // capacity 1: the outbox has something
 
 	// Owned by the machine.
@@ -85,7 +85,7 @@ func (st *stream) tell(x *machine, msg message) bool {
 // receiver has.
 func (st *stream) serve(x *machine) {
 	defer st.cancel()
-	rpc, err := x.m.watch.Watch(balancer.NewContext(st.ctx, st.attempt), x.cfg.calls...)
+	rpc, err := x.m.watch.Watch(attempt.NewContext(st.ctx, st.attempt), x.cfg.calls...)
 	if err != nil {
 		st.tell(x, message{kind: msgLost, err: err})
 		return

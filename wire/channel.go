@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc/stats"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/getcd/getcd/balancer"
+	callpath "github.com/getcd/getcd/internal/attempt"
 )
 
 // DialOptions are for a grpc.ClientConn that t is to trace, in place of
@@ -32,7 +32,7 @@ type channel struct {
 	// Guarded by the tracer's mutex.
 	conns  []*conn
 	open   []*attempt       // whose stream is not known
-	calls  map[uint64]*call // by balancer.Attempt.Call
+	calls  map[uint64]*call // by Attempt.Call
 	recent []uint64         // the keys of calls, the oldest first
 }
 
@@ -68,7 +68,7 @@ func (ch *channel) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.C
 	a := &attempt{method: info.FullMethodName}
 	a.begun = time.Now()
 	var key uint64
-	if b := balancer.FromContext(ctx); b != nil {
+	if b := callpath.FromContext(ctx); b != nil {
 		key, a.own = b.Call, b.Call == 0
 	}
 	ch.tracer.mu.Lock()
@@ -121,7 +121,7 @@ func (ch *channel) HandleRPC(ctx context.Context, event stats.RPCStats) {
 		}
 	case *stats.End:
 		var cause error
-		if b := balancer.FromContext(ctx); b != nil {
+		if b := callpath.FromContext(ctx); b != nil {
 			cause = b.GivenUp()
 		}
 		a.endLocked(e.EndTime, e.Error, cause)

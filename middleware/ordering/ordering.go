@@ -10,7 +10,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
-	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/internal/attempt"
 	"github.com/getcd/getcd/internal/backoff"
 	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/kv"
@@ -51,8 +51,15 @@ func (f *Floor) Rise(rev int64) {
 type ViolationFunc func(op kv.Op, resp kv.OpResponse, seen int64) error
 
 // Members knows the endpoints of a cluster's members: a *client.Client does.
-type Members interface {
-	Endpoints() []balancer.Status
+type Members[E Endpoint] interface {
+	Endpoints() []E
+}
+
+// Endpoint is what is known of one endpoint, such as a balancer.Status.
+type Endpoint interface {
+	// Member returns the endpoint's address, and etcd's ID of the member behind it;
+	// 0 until that is known.
+	Member() (address string, id uint64)
 }
 
 // Option is an option of NewKV.
@@ -62,10 +69,27 @@ type Option func(*ordered)
 // answered is behind. When all are, they are asked again after pauses that grow. A
 // call that ends so returns a *RegressionError together with the context's.
 //
-// The KV must be on a connection that can avoid members (balancer.Attempt), such as
-// a client's.
-func WithRetry(m Members) Option {
-	return func(o *ordered) { o.members = m }
+// The KV must be on a client's connection, which can avoid members. A nil m means
+// no retry.
+func WithRetry[E Endpoint](m Members[E]) Option {
+	return func(o *ordered) {
+		if o.members = nil; m != nil {
+			o.members = func() []endpoint { return endpoints(m.Endpoints()) }
+		}
+	}
+}
+
+type endpoint struct {
+	address string
+	member  uint64
+}
+
+func endpoints[E Endpoint](all []E) []endpoint {
+	out := make([]endpoint, len(all))
+	for i, e := range all {
+		out[i].address, out[i].member = e.Member()
+	}
+	return out
 }
 
 // WithViolation has f decide about answers that are behind. With WithRetry besides,
@@ -99,7 +123,7 @@ func NewKV(store kv.KV, opts ...Option) kv.KV {
 type ordered struct {
 	kv.KV
 	floor    *Floor
-	members  Members
+	members  func() []endpoint // nil without WithRetry
 	violated ViolationFunc
 	misused  error // by NewKV's caller
 }
@@ -174,11 +198,11 @@ func (o *ordered) elsewhere(avoid []string, id uint64) ([]string, bool) {
 	if o.members == nil {
 		return nil, false
 	}
-	endpoints := o.members.Endpoints()
+	endpoints := o.members()
 	more := false
 	for _, e := range endpoints {
-		if e.MemberID == id && !slices.Contains(avoid, e.Address) {
-			avoid, more = append(avoid, e.Address), true
+		if e.member == id && !slices.Contains(avoid, e.address) {
+			avoid, more = append(avoid, e.address), true
 		}
 	}
 	return avoid, more && len(avoid) < len(endpoints)
@@ -189,10 +213,10 @@ func avoiding(ctx context.Context, avoid []string) context.Context {
 	if len(avoid) == 0 {
 		return ctx
 	}
-	if a := balancer.FromContext(ctx); a != nil {
+	if a := attempt.FromContext(ctx); a != nil {
 		avoid = slices.Concat(a.Avoid, avoid)
 	}
-	return balancer.NewContext(ctx, &balancer.Attempt{Avoid: slices.Clone(avoid)})
+	return attempt.NewContext(ctx, &attempt.Attempt{Avoid: slices.Clone(avoid)})
 }
 
 // readOnly reports whether an operation changes nothing.
