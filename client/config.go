@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/internal/policy"
 	"github.com/getcd/getcd/resolver"
 	"github.com/getcd/getcd/wire"
 )
@@ -208,7 +209,7 @@ func (c Config) validate() error {
 		bad("DialKeepAliveTimeout is %v: must be positive, or 0 for %v", c.DialKeepAliveTimeout, defaultKeepAliveTimeout)
 	}
 	if c.WritePatience < 0 {
-		bad("WritePatience is %v: must be positive, or 0 for %v", c.WritePatience, balancer.DefaultPatience)
+		bad("WritePatience is %v: must be positive, or 0 for %v", c.WritePatience, policy.DefaultPatience)
 	}
 	if c.ClusterID != 0 && c.AllowClusterChange {
 		bad("ClusterID is %x while Config.AllowClusterChange is set: one allows a single cluster, the other any", c.ClusterID)
@@ -261,10 +262,10 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// policy returns what of c the balancer has to know. The Table is newConn's.
-func (c Config) policy() balancer.Options {
-	return balancer.Options{
-		Logger: c.Logger, Routing: c.Routing, Pings: max(c.DialKeepAliveTime, 0),
+// policy returns what of c the policy has to know, which publishes to t.
+func (c Config) policy(t *policy.Table) policy.Options {
+	return policy.Options{
+		Table: t, Logger: c.Logger, Routing: c.Routing, Pings: max(c.DialKeepAliveTime, 0),
 		Patience: c.WritePatience, Pulse: c.HeartbeatInterval, Cluster: c.ClusterID, AnyCluster: c.AllowClusterChange, OneMember: c.OneMember,
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/internal/etcderr"
 )
 
 // fate is what became of a request that ended in an error.
@@ -175,7 +175,7 @@ func fateOf(err error, sent, heard bool) fate {
 	if etcdsOwn(err) {
 		return answered
 	}
-	if balancer.NotEtcd(err) {
+	if etcderr.NotEtcd(err) {
 		return refused
 	}
 	if status, ok := httpStatus(s.Message()); ok {
