@@ -152,8 +152,10 @@ func newConn(cfg Config) (*Conn, error) {
 
 // newGRPC makes the gRPC connection of c.
 func (c *Conn) newGRPC(cfg Config) error {
-	cfg.Resolver.Proxied = c.dialer.proxied
-	r, err := resolver.New(cfg.Endpoints, cfg.Resolver)
+	r, err := resolver.New(cfg.Endpoints, resolver.Config{
+		Options: cfg.Resolver, TLS: cfg.TLS != nil, InsecureDiscovery: cfg.InsecureDiscovery,
+		Proxied: c.dialer.proxied, Logger: cfg.Logger,
+	})
 	if err != nil {
 		return err
 	}

@@ -148,8 +148,7 @@ type Config struct {
 	Trace *wire.Tracer
 
 	// Resolver has the finer points of finding addresses, and the Registry to
-	// which schemes can be added. Its TLS, InsecureDiscovery, Proxied and Logger
-	// fields are set by New. The zero value is good.
+	// which schemes can be added. The zero value is good.
 	Resolver resolver.Options
 
 	// DialOptions are given to grpc.NewClient, too. None may be nil. Transport
@@ -257,8 +256,6 @@ func (c Config) withDefaults() Config {
 	if c.TLS == nil && c.TLSFiles != (TLSFiles{}) {
 		c.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
-	c.Resolver.TLS, c.Resolver.InsecureDiscovery = c.TLS != nil, c.InsecureDiscovery
-	c.Resolver.Logger = c.Logger
 	return c
 }
 
