@@ -1,7 +1,5 @@
 package balancer
 
-import "sync/atomic"
-
 // Counters count what a policy has done since it began. They only grow.
 type Counters struct {
 	// Dials are the connections that were attempted.
@@ -25,17 +23,4 @@ type Counters struct {
 	// sent again, because an answer was not to be expected any more: their errors are
 	// ambiguous.
 	GivenUp uint64
-}
-
-type counters struct {
-	dials, failovers, probes, doubts, demotions, severed, handedOver, givenUp atomic.Uint64
-}
-
-// Counters returns the counters as they are now.
-func (t *Table) Counters() Counters {
-	c := &t.counters
-	return Counters{
-		Dials: c.dials.Load(), Failovers: c.failovers.Load(), Probes: c.probes.Load(), Doubts: c.doubts.Load(),
-		Demotions: c.demotions.Load(), Severed: c.severed.Load(), HandedOver: c.handedOver.Load(), GivenUp: c.givenUp.Load(),
-	}
 }

@@ -1,11 +1,13 @@
-// Package balancer decides which etcd member serves a request.
+// Package balancer has the words in which a client tells which member serves its
+// requests: Status for each endpoint (client.Client.Endpoints), Counters, and Routing,
+// by which the choice can be steered (client.Config.Routing).
 //
-// It is a gRPC load-balancing policy, registered as Name, made for etcd's
-// situation: every member can serve every request, one of them is enough, and
-// what matters is that a lost one is not noticed. So the policy keeps one
-// active member, which takes all requests, and one warm standby, already
-// connected, which takes over at the next pick when the active one is lost. The
-// other members are idle.
+// What chooses is a gRPC load-balancing policy, made for etcd's situation: every member
+// can serve every request, one of them is enough, and what matters is that nobody
+// notices when one is lost. So the policy keeps one active member, which takes all
+// requests, and one warm standby, already connected, which takes over at the next
+// pick when the active one is lost. The other members are idle. The policy itself is
+// internal to the client; what it does is written here.
 //
 // # Life of a member
 //
@@ -19,27 +21,27 @@
 //
 // # Stalls
 //
-// A member that keeps its connection and does not answer is suspected when a
-// request has waited for several times the usual latency, or a stream has fallen
-// out of its rhythm, and asked. One that is slower to answer than another is
-// doubted: new requests and streams leave it. One that stays silent is left for good,
-// and one that is there but can't serve, while another can, is demoted; what can be
-// sent again moves on at once. What can't, a write above all, keeps its connection for
-// a patience of its own (Options.Patience). Bytes that move are a sign of life: a large
-// message on a slow network is no stall. See stall.go and leave.go for
-// the rules. A member that says NOT_SERVING is demoted for as long as it does.
+// A member that keeps its connection and does not answer is asked when a request has
+// waited for several times the usual latency, or a stream has fallen out of its rhythm.
+// New requests and streams leave a member that is slower to answer than another. One
+// that stays silent is left for good, and one that is there but can't serve, while
+// another can, is demoted; what can be sent again moves on at once. What can't, a write
+// above all, keeps its connection for a patience of its own
+// (client.Config.WritePatience). Bytes that move are a sign of life: a large message on
+// a slow network is no stall. A member that says NOT_SERVING is demoted for as long as
+// it does.
 //
-// # Holding writes
+// # The gate
 //
 // After such trouble writes wait, unsent, until a member has served a linearizable
 // read that was begun afterwards: a member that has not noticed yet that the leader
-// is gone would take them and lose them. See hold.go.
+// is gone would take them and lose them.
 //
 // # Identity
 //
 // A connection counts when its member has said who it is: members of another cluster
 // than the first one's are not used. A single address may be that of many members, and
-// is connected to twice. See identity.go.
+// is connected to twice.
 //
 // # Routing
 //
@@ -50,17 +52,11 @@
 // # Rounds
 //
 // While fewer members are connected than wanted, the policy dials the others in
-// order: at once one after the other while there is a member to serve, and
+// order: one after the other while there is a member to serve, and
 // staggered but overlapping, as RFC 8305 does it ("Happy Eyeballs"), while
 // there is none. When every member was tried, a pause follows, which doubles with
 // jitter up to a bound; an attempt that hangs does not put it off while requests
 // wait. With no member to serve the policy asks the resolver for new addresses
-// after each round. No address is dialled more often than four times a second,
+// after each round. No address is dialed more often than four times a second,
 // also when it leaves the list and returns.
-//
-// # Concurrency
-//
-// Picks read an immutable snapshot, and take no lock but the short one of their
-// connection's list of calls. All else is serialized by
-// the policy's one mutex. Table may be read from anywhere.
 package balancer

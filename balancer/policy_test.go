@@ -24,6 +24,7 @@ import (
 	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/internal/attempt"
+	"github.com/getcd/getcd/internal/policy"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -33,7 +34,7 @@ type rig struct {
 	t        *testing.T
 	cluster  *etcdtest.Cluster
 	cc       *grpc.ClientConn
-	table    *balancer.Table
+	table    *policy.Table
 	resolver *manual.Resolver
 
 	mu       sync.Mutex
@@ -45,7 +46,7 @@ type rig struct {
 func run(t *testing.T, n int, test func(r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		r := &rig{t: t, cluster: etcdtest.Start(t, n), table: balancer.NewTable(), dials: make(map[string]int)}
+		r := &rig{t: t, cluster: etcdtest.Start(t, n), table: policy.NewTable(), dials: make(map[string]int)}
 		r.resolver = manual.NewBuilderWithScheme("test")
 		r.resolver.ResolveNowCallback = func(resolver.ResolveNowOptions) {
 			r.mu.Lock()
@@ -56,7 +57,7 @@ func run(t *testing.T, n int, test func(r *rig)) {
 		dial := r.cluster.Dialer()
 		cc, err := grpc.NewClient("test:///",
 			grpc.WithResolvers(r.resolver),
-			grpc.WithDefaultServiceConfig(balancer.ServiceConfig),
+			grpc.WithDefaultServiceConfig(policy.ServiceConfig),
 			grpc.WithTransportCredentials(insecure.NewCredentials()),
 			grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
 				r.mu.Lock()
@@ -80,7 +81,7 @@ func (r *rig) state(addrs ...string) resolver.State {
 	for _, a := range addrs {
 		s.Endpoints = append(s.Endpoints, resolver.Endpoint{Addresses: []resolver.Address{{Addr: a}}})
 	}
-	return balancer.Attach(s, balancer.Options{
+	return policy.Attach(s, policy.Options{
 		Table: r.table, Logger: slog.New(slog.DiscardHandler),
 		Pulse:     -1,                            // the tests say what is asked
 		OneMember: len(r.cluster.Members()) == 1, // what such tests say of the member is not true of a second connection

@@ -12,6 +12,7 @@ import (
 	"github.com/getcd/getcd/auth"
 	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/cluster"
+	"github.com/getcd/getcd/internal/policy"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
 	"github.com/getcd/getcd/maintenance"
@@ -139,15 +140,13 @@ func (c *Client) Close() error {
 const tracePatience = time.Second
 
 func newConn(cfg Config) (*Conn, error) {
-	c := &Conn{dialer: newDialer(cfg), table: balancer.NewTable(), none: newCredential(""), turns: newTurns()}
-	policy := cfg.policy()
+	c := &Conn{dialer: newDialer(cfg), table: policy.NewTable(), none: newCredential(""), turns: newTurns()}
 	c.hedges.budget.parts.Store(maxHedges * callsPerHedge)
 	connect := c.newGRPC
 	if cfg.overGateway() {
 		connect = c.newGateway
 	}
-	policy.Table = c.table
-	if err := connect(cfg, policy); err != nil {
+	if err := connect(cfg); err != nil {
 		return nil, err
 	}
 	if cfg.Username != "" {
@@ -159,9 +158,11 @@ func newConn(cfg Config) (*Conn, error) {
 }
 
 // newGRPC makes the gRPC connection of c.
-func (c *Conn) newGRPC(cfg Config, policy balancer.Options) error {
-	cfg.Resolver.Proxied = c.dialer.proxied
-	r, err := resolver.New(cfg.Endpoints, cfg.Resolver)
+func (c *Conn) newGRPC(cfg Config) error {
+	r, err := resolver.New(cfg.Endpoints, resolver.Config{
+		Options: cfg.Resolver, TLS: cfg.TLS != nil, InsecureDiscovery: cfg.InsecureDiscovery,
+		Proxied: c.dialer.proxied, Logger: cfg.Logger,
+	})
 	if err != nil {
 		return err
 	}
@@ -172,7 +173,7 @@ func (c *Conn) newGRPC(cfg Config, policy balancer.Options) error {
 	if secure == nil {
 		secure = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
-	cc, err := grpc.NewClient(resolver.Target, c.dialOptions(cfg, r, policy, newTransport(secure, cfg))...)
+	cc, err := grpc.NewClient(resolver.Target, c.dialOptions(cfg, r, newTransport(secure, cfg))...)
 	if err != nil {
 		return err
 	}

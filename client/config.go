@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/internal/policy"
 	"github.com/getcd/getcd/resolver"
 	"github.com/getcd/getcd/wire"
 )
@@ -156,8 +157,7 @@ type Config struct {
 	Trace *wire.Tracer
 
 	// Resolver has the finer points of finding addresses, and the Registry to
-	// which schemes can be added. Its TLS, InsecureDiscovery, Proxied and Logger
-	// fields are set by New. The zero value is good.
+	// which schemes can be added. The zero value is good.
 	Resolver resolver.Options
 
 	// DialOptions are given to grpc.NewClient, too. None may be nil. Transport
@@ -217,7 +217,7 @@ func (c Config) validate() error {
 		bad("DialKeepAliveTimeout is %v: must be positive, or 0 for %v", c.DialKeepAliveTimeout, defaultKeepAliveTimeout)
 	}
 	if c.WritePatience < 0 {
-		bad("WritePatience is %v: must be positive, or 0 for %v", c.WritePatience, balancer.DefaultPatience)
+		bad("WritePatience is %v: must be positive, or 0 for %v", c.WritePatience, policy.DefaultPatience)
 	}
 	if c.ClusterID != 0 && c.AllowClusterChange {
 		bad("ClusterID is %x while Config.AllowClusterChange is set: one allows a single cluster, the other any", c.ClusterID)
@@ -270,15 +270,13 @@ func (c Config) withDefaults() Config {
 	if c.TLS == nil && c.TLSFiles != (TLSFiles{}) {
 		c.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
-	c.Resolver.TLS, c.Resolver.InsecureDiscovery = c.TLS != nil, c.InsecureDiscovery
-	c.Resolver.Logger = c.Logger
 	return c
 }
 
-// policy returns what of c the balancer has to know. The Table is newConn's.
-func (c Config) policy() balancer.Options {
-	return balancer.Options{
-		Logger: c.Logger, Routing: c.Routing, Pings: max(c.DialKeepAliveTime, 0),
+// policy returns what of c the policy has to know, which publishes to t.
+func (c Config) policy(t *policy.Table) policy.Options {
+	return policy.Options{
+		Table: t, Logger: c.Logger, Routing: c.Routing, Pings: max(c.DialKeepAliveTime, 0),
 		Patience: c.WritePatience, Pulse: c.HeartbeatInterval, Cluster: c.ClusterID, AnyCluster: c.AllowClusterChange, OneMember: c.OneMember,
 	}
 }

@@ -16,9 +16,9 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/internal/attempt"
 	"github.com/getcd/getcd/internal/backoff"
+	"github.com/getcd/getcd/internal/policy"
 	"github.com/getcd/getcd/resolver"
 )
 
@@ -47,7 +47,7 @@ type Conn struct {
 	cc       channel
 	dialer   dialer
 	resolver addresses
-	table    *balancer.Table
+	table    *policy.Table
 	auth     *authenticator
 	none     *credential // for Authenticate itself
 	hedges   hedges

@@ -9,7 +9,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
-	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/internal/policy"
 	"github.com/getcd/getcd/resolver"
 )
 
@@ -48,7 +48,7 @@ func (t transport) ClientHandshake(ctx context.Context, authority string, conn n
 	// An address that is not of the resolver's making is not trusted to be
 	// plain.
 	attrs := credentials.ClientHandshakeInfoFromContext(ctx).Attributes
-	conn = balancer.Tap(attrs, conn)
+	conn = policy.Tap(attrs, conn)
 	a, ok := resolver.FromAttributes(attrs)
 	if ok && a.PlainByDNS && t.secret {
 		return nil, nil, errPlainByDNS

@@ -17,17 +17,17 @@ import (
 	"google.golang.org/grpc/keepalive"
 	grpcresolver "google.golang.org/grpc/resolver"
 
-	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/internal/attempt"
+	"github.com/getcd/getcd/internal/policy"
 	"github.com/getcd/getcd/resolver"
 )
 
 // dialOptions are grpc's options: the user's in the midst of the client's own, of
 // which those that others can't replace come where they count. grpc takes the first
 // resolver of a scheme, and the last value of anything else.
-func (c *Conn) dialOptions(cfg Config, r *resolver.Resolver, policy balancer.Options, secure credentials.TransportCredentials) []grpc.DialOption {
+func (c *Conn) dialOptions(cfg Config, r *resolver.Resolver, secure credentials.TransportCredentials) []grpc.DialOption {
 	opts := []grpc.DialOption{
-		grpc.WithResolvers(builder{r, policy}),
+		grpc.WithResolvers(builder{r, cfg.policy(c.table)}),
 		grpc.WithContextDialer(c.dialer.dial),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			// When to dial again is the balancer's business; it uses each of
@@ -56,7 +56,7 @@ func (c *Conn) dialOptions(cfg Config, r *resolver.Resolver, policy balancer.Opt
 	return append(opts,
 		// The policy is in use because nobody else's service config is, whoever
 		// gives it; and with a service config go its retries and hedges.
-		grpc.WithDefaultServiceConfig(balancer.ServiceConfig),
+		grpc.WithDefaultServiceConfig(policy.ServiceConfig),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDisableRetry(), // what may be sent again is decided in Conn
 		// grpc sends a request again when its stream was refused (REFUSED_STREAM), also
@@ -136,7 +136,7 @@ func disablesProxy(opts []grpc.DialOption) bool {
 type builder struct {
 	*resolver.Resolver
 
-	opts balancer.Options
+	opts policy.Options
 }
 
 func (b builder) Build(t grpcresolver.Target, cc grpcresolver.ClientConn, o grpcresolver.BuildOptions) (grpcresolver.Resolver, error) {
@@ -149,9 +149,9 @@ func (b builder) Build(t grpcresolver.Target, cc grpcresolver.ClientConn, o grpc
 type attaching struct {
 	grpcresolver.ClientConn
 
-	opts balancer.Options
+	opts policy.Options
 }
 
 func (a attaching) UpdateState(s grpcresolver.State) error {
-	return a.ClientConn.UpdateState(balancer.Attach(s, a.opts))
+	return a.ClientConn.UpdateState(policy.Attach(s, a.opts))
 }

@@ -10,7 +10,6 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 
-	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/gateway"
 	"github.com/getcd/getcd/resolver"
 )
@@ -78,7 +77,7 @@ func (c Config) checkGateway() error {
 const plainGateway = "gateway+http://"
 
 // newGateway makes the transport of c, for a Config that asks for it.
-func (c *Conn) newGateway(cfg Config, policy balancer.Options) error {
+func (c *Conn) newGateway(cfg Config) error {
 	if err := cfg.checkGateway(); err != nil {
 		return err
 	}
@@ -92,9 +91,9 @@ func (c *Conn) newGateway(cfg Config, policy balancer.Options) error {
 		MaxCallRecvMsgSize: cfg.MaxCallRecvMsgSize,
 		PingInterval:       cfg.DialKeepAliveTime,
 		PingTimeout:        cfg.DialKeepAliveTimeout,
-		Patience:           policy.Patience,
+		Patience:           cfg.WritePatience,
 		KeepOrder:          cfg.Resolver.KeepOrder,
-		Table:              policy.Table,
+		Changed:            c.table.Report,
 	})
 	if err != nil {
 		return err

@@ -11,9 +11,9 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
 
-	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/etcdtest"
+	"github.com/getcd/getcd/internal/policy"
 )
 
 // slowly makes a hook that lets calls of the method take d.
@@ -148,7 +148,7 @@ func TestSilenceAfterAHandOver(t *testing.T) {
 		if err := <-put; !client.IsAmbiguous(err) {
 			t.Errorf("put: got %v, want an error that is ambiguous", err)
 		}
-		if d := time.Since(start); d > balancer.DefaultPatience+time.Second {
+		if d := time.Since(start); d > policy.DefaultPatience+time.Second {
 			t.Errorf("it took %v after its member fell silent, want at most the patience and what it takes to notice", d)
 		}
 		r.cluster.Member(0).Thaw()

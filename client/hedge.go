@@ -13,8 +13,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/internal/attempt"
+	"github.com/getcd/getcd/internal/policy"
 )
 
 // A read that is not answered in the time that it usually takes, several times
@@ -160,7 +160,7 @@ func (h *hedge) fire() {
 	h.timer.Reset(h.delay) // to see what has become of both
 	arriving, first, cause := h.attempt.Arriving(), h.attempt.Endpoint(), h.attempt.GivenUp()
 	givenUp := cause != nil
-	if givenUp && !errors.Is(cause, balancer.ErrSilent) {
+	if givenUp && !errors.Is(cause, policy.ErrSilent) {
 		arriving = false // what comes in is something else: the member is there, and can't serve
 	}
 	if s := h.second; s != nil {

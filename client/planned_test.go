@@ -18,9 +18,9 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
 
-	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/etcdtest"
+	"github.com/getcd/getcd/internal/policy"
 )
 
 // A better tier that returns takes new calls at once, and breaks none that is under way.
@@ -252,7 +252,7 @@ func TestSilenceAfterAGoAway(t *testing.T) {
 		afterGoAway(t, 5*time.Second, func(*client.Config, *etcdtest.Cluster) {}, put, func(r *rig, at *etcdtest.Member, ended <-chan error) {
 			begun := time.Now() // its next connection is made within 0.3 s, and lives for 4.5 s at least
 			r.use(func() bool { return r.active() == at.Addr() && time.Since(begun) > 300*time.Millisecond })
-			r.wantGivenUp(at, ended, balancer.DefaultPatience+time.Second)
+			r.wantGivenUp(at, ended, policy.DefaultPatience+time.Second)
 		})
 	})
 	t.Run("its next connection is idle", func(t *testing.T) {

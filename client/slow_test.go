@@ -16,9 +16,9 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/grpc"
 
-	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/etcdtest"
+	"github.com/getcd/getcd/internal/policy"
 )
 
 // slowLink is the way to one member: all its connections share rate bytes a second in
@@ -275,7 +275,7 @@ func TestBytesDoNotHideAStall(t *testing.T) {
 				if err := <-put; !client.IsAmbiguous(err) {
 					t.Errorf("put: got %v, want an error that is ambiguous", err)
 				}
-				if d := time.Since(start); d > c.within+balancer.DefaultPatience {
+				if d := time.Since(start); d > c.within+policy.DefaultPatience {
 					t.Errorf("the put was given up after %v, want at most %v and the patience", d, c.within)
 				}
 				close(stop)

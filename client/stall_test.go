@@ -9,9 +9,9 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc/connectivity"
 
-	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/etcdtest"
+	"github.com/getcd/getcd/internal/policy"
 )
 
 // warm lets the client learn how quick its member is.
@@ -38,7 +38,7 @@ func TestSilentMember(t *testing.T) {
 				t := r.t
 				r.warm()
 				silence(r.cluster.Member(0))
-				r.wantPatience(balancer.DefaultPatience)
+				r.wantPatience(policy.DefaultPatience)
 				if got := r.active(); got != m2 {
 					t.Errorf("active: got %q, want %q", got, m2)
 				}
@@ -82,7 +82,7 @@ func TestMemberWithoutItsLeader(t *testing.T) {
 		r.warm()
 		// It has not noticed yet: it takes requests, and they wait.
 		r.cluster.Member(0).Intercept(hangAllBut(healthCheck))
-		r.wantPatience(balancer.DefaultPatience)
+		r.wantPatience(policy.DefaultPatience)
 		if got := r.active(); got != m2 {
 			t.Errorf("active: got %q, want %q", got, m2)
 		}

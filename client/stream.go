@@ -12,8 +12,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/internal/attempt"
+	"github.com/getcd/getcd/internal/etcderr"
 )
 
 // stream explains the errors of a stream, and gives up its token when a server
@@ -68,7 +68,7 @@ func (s *stream) explain(err error) error {
 		err = errMoved
 	}
 	err = withoutBody(err)
-	if balancer.NotEtcd(err) {
+	if etcderr.NotEtcd(err) {
 		// Another endpoint may be one: not a reason to give up.
 		err = status.Error(codes.Unavailable, status.Convert(err).Message())
 	}

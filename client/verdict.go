@@ -7,7 +7,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/internal/etcderr"
 )
 
@@ -176,7 +175,7 @@ func fateOf(err error, sent, heard bool) fate {
 	if etcdsOwn(err) {
 		return answered
 	}
-	if balancer.NotEtcd(err) {
+	if etcderr.NotEtcd(err) {
 		return refused
 	}
 	if status, ok := httpStatus(s.Message()); ok {
@@ -199,10 +198,10 @@ func fateOf(err error, sent, heard bool) fate {
 		if !heard && strings.HasPrefix(s.Message(), "grpc: error while marshaling") {
 			return undeliverable
 		}
+	case codes.InvalidArgument, codes.FailedPrecondition, codes.PermissionDenied, codes.NotFound,
+		codes.AlreadyExists, codes.OutOfRange, codes.Unimplemented, codes.Unauthenticated:
+		return answered
 	default:
-		if etcderr.Refused(s.Code()) {
-			return answered
-		}
 	}
 	if !sent {
 		return undeliverable

@@ -14,6 +14,7 @@ import (
 	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/clientv3/internal/bare"
+	"github.com/getcd/getcd/internal/etcderr"
 )
 
 // Package client waits for a member to come, as long as the call's context lets it. Two
@@ -103,7 +104,7 @@ func unreachable(endpoints []balancer.Status) error {
 	var err error
 	for _, e := range endpoints {
 		switch {
-		case e.State == connectivity.Ready && balancer.NotEtcd(e.Demoted):
+		case e.State == connectivity.Ready && etcderr.NotEtcd(e.Demoted):
 			err = bare.Error(e.Demoted)
 		case e.State == connectivity.Ready, e.LastError == nil:
 			return nil

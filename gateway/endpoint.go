@@ -188,8 +188,8 @@ func (c *Conn) publishLocked() {
 			e.status.Role, e.status.Since = role, time.Now()
 		}
 	}
-	if c.opts.Table != nil {
-		c.opts.Table.Report(c.rowsLocked())
+	if c.opts.Changed != nil {
+		c.opts.Changed(c.rowsLocked())
 	}
 }
 

@@ -21,8 +21,8 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/internal/attempt"
+	"github.com/getcd/getcd/internal/etcderr"
 )
 
 // exchange is one HTTP request and its answer.
@@ -157,7 +157,7 @@ func (x *exchange) settle(err error, m proto.Message) error {
 		if silent && !waits && !closing(x.ctx) {
 			x.conn.failed(x.ep, cause)
 		}
-	case x.foreign, status.Code(err) == codes.Unavailable, balancer.CantServe(err):
+	case x.foreign, status.Code(err) == codes.Unavailable, etcderr.CantServe(err):
 		x.conn.failed(x.ep, err)
 	default: // it has looked at the request
 		x.conn.served(x.ep, 0)

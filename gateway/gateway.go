@@ -42,8 +42,10 @@ type Options struct {
 	// KeepOrder tries the endpoints in their order. Without it the order is random, so
 	// that many clients spread over the endpoints.
 	KeepOrder bool
-	// Table, when not nil, is told of the endpoints and what is known of them.
-	Table *balancer.Table
+	// Changed, when not nil, is called with what is known of the endpoints, in the order in
+	// which they are tried, whenever that changes. It must neither block nor call the Conn,
+	// and may keep the slice.
+	Changed func([]balancer.Status)
 }
 
 // Conn carries RPCs over etcd's JSON gateway. It implements grpc.ClientConnInterface.
@@ -81,7 +83,7 @@ func New(endpoints []string, o Options) (*Conn, error) {
 	setDefault(&o.MaxCallRecvMsgSize, math.MaxInt32)
 	setDefault(&o.PingInterval, 10*time.Second)
 	setDefault(&o.PingTimeout, 3*time.Second)
-	setDefault(&o.Patience, balancer.DefaultPatience)
+	setDefault(&o.Patience, defaultPatience)
 	c := &Conn{opts: o, transport: newTransport(o)}
 	if err := c.SetEndpoints(endpoints...); err != nil {
 		return nil, err
@@ -89,6 +91,9 @@ func New(endpoints []string, o Options) (*Conn, error) {
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c, nil
 }
+
+// defaultPatience is that of a client (client.Config.WritePatience).
+const defaultPatience = 2 * time.Second
 
 func setDefault[T comparable](field *T, value T) {
 	var zero T

@@ -20,7 +20,7 @@ import (
 )
 
 // dialsOf resolves one endpoint and returns the addresses as sorted strings.
-func dialsOf(t *testing.T, endpoint string, o resolver.Options) []string {
+func dialsOf(t *testing.T, endpoint string, o resolver.Config) []string {
 	t.Helper()
 	addrs, _ := resolveOnce(t, []string{endpoint}, o)
 	return sortedDials(addrs)
@@ -37,7 +37,7 @@ func sortedDials(addrs []resolver.Address) []string {
 
 // failureOf resolves one endpoint that must fail, and returns the first error
 // with the text want. On a loaded machine another may come before it.
-func failureOf(t *testing.T, endpoint, want string, o resolver.Options) error {
+func failureOf(t *testing.T, endpoint, want string, o resolver.Config) error {
 	t.Helper()
 	r, err := resolver.New([]string{endpoint}, o)
 	if err != nil {
@@ -74,19 +74,19 @@ func TestDNSAddresses(t *testing.T) {
 		"dns://" + s.addr + "/six.test:2380":   {"[2001:db8::6]:2380"},
 		"DNS://" + s.addr + "/alias.test:2380": {"10.0.0.4:2380"},
 	} {
-		if diff := cmp.Diff(want, dialsOf(t, endpoint, resolver.Options{})); diff != "" {
+		if diff := cmp.Diff(want, dialsOf(t, endpoint, resolver.Config{})); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", endpoint, diff)
 		}
 	}
 
-	addrs, _ := resolveOnce(t, []string{"dns://" + s.addr + "/alias.test."}, resolver.Options{TLS: true})
+	addrs, _ := resolveOnce(t, []string{"dns://" + s.addr + "/alias.test."}, resolver.Config{TLS: true})
 	want := []resolver.Address{{Network: "tcp", Host: "10.0.0.4", Port: 2379, ServerName: "alias.test", TLS: true}}
 	if diff := cmp.Diff(want, addrs); diff != "" {
 		t.Errorf("an alias with TLS (-want +got):\n%s", diff)
 	}
 
 	// IPv6 comes first when the order is kept.
-	addrs, _ = resolveOnce(t, []string{"dns://" + s.addr + "/etcd.test"}, resolver.Options{KeepOrder: true})
+	addrs, _ = resolveOnce(t, []string{"dns://" + s.addr + "/etcd.test"}, resolver.Config{Options: resolver.Options{KeepOrder: true}})
 	if len(addrs) != 3 || addrs[0].Host != "2001:db8::1" || addrs[1].Host != "10.0.0.1" {
 		t.Errorf("kept order %v, want IPv6, then ascending", addrs)
 	}
@@ -116,7 +116,7 @@ func TestDNSFailures(t *testing.T) {
 		{"dns+srv://" + s.addr + "/gone.test", resolver.ErrNoSuchName, "SRV _etcd-client-ssl._tcp.gone.test."},
 		{"dns+srv://" + s.addr + "/_loop._tcp.test", resolver.ErrNoSuchName, "SRV _loop._tcp.test."},
 	} {
-		err := failureOf(t, tt.endpoint, tt.want, resolver.Options{})
+		err := failureOf(t, tt.endpoint, tt.want, resolver.Config{})
 		if tt.is != nil && !errors.Is(err, tt.is) {
 			t.Errorf("%s: %v is not %v", tt.endpoint, err, tt.is)
 		}
@@ -124,7 +124,7 @@ func TestDNSFailures(t *testing.T) {
 }
 
 func TestDNSServerFailures(t *testing.T) {
-	fast := resolver.Options{Timeout: 500 * time.Millisecond}
+	fast := resolver.Config{Options: resolver.Options{Timeout: 500 * time.Millisecond}}
 	answer := func(change func(m *dns.Msg)) func(dns.ResponseWriter, *dns.Msg, bool) bool {
 		return func(w dns.ResponseWriter, q *dns.Msg, _ bool) bool {
 			m := new(dns.Msg)
@@ -290,7 +290,7 @@ func TestDNSWithoutEDNS(t *testing.T) {
 	s.setHook(func(w dns.ResponseWriter, q *dns.Msg, tcp bool) bool {
 		return q.IsEdns0() != nil && rcode(dns.RcodeFormatError)(w, q, tcp)
 	})
-	if got := dialsOf(t, "dns://"+s.addr+"/etcd.test", resolver.Options{}); fmt.Sprint(got) != "[10.0.0.1:2379]" {
+	if got := dialsOf(t, "dns://"+s.addr+"/etcd.test", resolver.Config{}); fmt.Sprint(got) != "[10.0.0.1:2379]" {
 		t.Errorf("addresses %v, want 10.0.0.1", got)
 	}
 }
@@ -306,7 +306,7 @@ func TestDNSAnnouncesItsSize(t *testing.T) {
 		}
 		return false
 	})
-	dialsOf(t, "dns://"+s.addr+"/etcd.test", resolver.Options{})
+	dialsOf(t, "dns://"+s.addr+"/etcd.test", resolver.Config{})
 	if got := <-sizes; got != 1232 {
 		t.Errorf("the query announces %d bytes, want 1232", got)
 	}
@@ -320,7 +320,7 @@ func TestDNSTruncation(t *testing.T) {
 	}
 	slices.Sort(want)
 	s := startDNS(t, records...)
-	if diff := cmp.Diff(want, dialsOf(t, "dns://"+s.addr+"/etcd.test", resolver.Options{})); diff != "" {
+	if diff := cmp.Diff(want, dialsOf(t, "dns://"+s.addr+"/etcd.test", resolver.Config{})); diff != "" {
 		t.Errorf("addresses (-want +got):\n%s", diff)
 	}
 	if n := s.questions("TCP A etcd.test."); n != 1 {
@@ -341,7 +341,7 @@ func TestDNSPassesForeignPacketsOver(t *testing.T) {
 		_, _ = w.Write([]byte("garbage"))
 		return false // and then the answer
 	})
-	if got := dialsOf(t, "dns://"+s.addr+"/etcd.test", resolver.Options{}); fmt.Sprint(got) != "[10.0.0.1:2379]" {
+	if got := dialsOf(t, "dns://"+s.addr+"/etcd.test", resolver.Config{}); fmt.Sprint(got) != "[10.0.0.1:2379]" {
 		t.Errorf("addresses %v, want 10.0.0.1", got)
 	}
 }
@@ -357,7 +357,7 @@ func TestOneFamilyIsEnough(t *testing.T) {
 				return q.Question[0].Qtype == dns.TypeAAAA && hook(w, q, tcp)
 			})
 			start := time.Now()
-			if got := dialsOf(t, "dns://"+s.addr+"/etcd.test", resolver.Options{}); fmt.Sprint(got) != "[10.0.0.1:2379]" {
+			if got := dialsOf(t, "dns://"+s.addr+"/etcd.test", resolver.Config{}); fmt.Sprint(got) != "[10.0.0.1:2379]" {
 				t.Errorf("addresses %v, want 10.0.0.1", got)
 			}
 			if d := time.Since(start); d > 3*time.Second {
@@ -372,7 +372,7 @@ func TestOneFamilyIsEnough(t *testing.T) {
 		s.setHook(func(w dns.ResponseWriter, q *dns.Msg, tcp bool) bool {
 			return q.Question[0].Qtype == dns.TypeAAAA && rcode(dns.RcodeServerFailure)(w, q, tcp)
 		})
-		err := failureOf(t, "dns://"+s.addr+"/etcd.test", "SERVFAIL", resolver.Options{})
+		err := failureOf(t, "dns://"+s.addr+"/etcd.test", "SERVFAIL", resolver.Config{})
 		if errors.Is(err, resolver.ErrNoRecords) {
 			t.Errorf("got %v, want SERVFAIL alone", err)
 		}
@@ -384,7 +384,7 @@ func TestSeveralNameservers(t *testing.T) {
 	lame := startDNS(t)
 	lame.setHook(rcode(dns.RcodeServerFailure))
 	conf := resolvConf(t, nameserver(deadServer(t)), nameserver(lame.addr), nameserver(good.addr), "options timeout:1")
-	r, err := resolver.New([]string{"dns:///etcd.test"}, resolver.Options{ResolvConf: conf, Timeout: 3 * time.Second, MinInterval: time.Millisecond})
+	r, err := resolver.New([]string{"dns:///etcd.test"}, resolver.Config{Options: resolver.Options{ResolvConf: conf, Timeout: 3 * time.Second, MinInterval: time.Millisecond}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -408,7 +408,7 @@ func TestSeveralNameservers(t *testing.T) {
 
 	// All fail: the error tells what each said.
 	conf = resolvConf(t, nameserver(deadServer(t)), nameserver(lame.addr))
-	err = failureOf(t, "dns:///etcd.test", lame.addr+": SERVFAIL", resolver.Options{ResolvConf: conf, Timeout: 500 * time.Millisecond})
+	err = failureOf(t, "dns:///etcd.test", lame.addr+": SERVFAIL", resolver.Config{Options: resolver.Options{ResolvConf: conf, Timeout: 500 * time.Millisecond}})
 	if !strings.Contains(err.Error(), "timeout") {
 		t.Errorf("got %v, want what each server said", err)
 	}
@@ -428,7 +428,7 @@ func TestSearchList(t *testing.T) {
 		"_etcd-client._tcp.disco.db.svc.two.test. 60 IN SRV 0 0 2 etcd.two.test.",
 	)
 	conf := resolvConf(t, "search one.test two.test. bad..name", nameserver(s.addr))
-	o := resolver.Options{ResolvConf: conf}
+	o := resolver.Config{Options: resolver.Options{ResolvConf: conf}}
 	for endpoint, want := range map[string]string{
 		"dns:etcd":         "[10.0.0.2:2379]",
 		"dns:///top:1":     "[10.0.0.3:1]",
@@ -468,7 +468,7 @@ func TestSearchList(t *testing.T) {
 		t.Errorf("ndots:4: addresses %v, want those of the name itself, which has four dots with its service", got)
 	}
 	// The certificate is checked against the name that the user wrote.
-	addrs, _ := resolveOnce(t, []string{"dns:etcd"}, resolver.Options{ResolvConf: conf, TLS: true})
+	addrs, _ := resolveOnce(t, []string{"dns:etcd"}, resolver.Config{Options: resolver.Options{ResolvConf: conf}, TLS: true})
 	if addrs[0].ServerName != "etcd" {
 		t.Errorf("ServerName = %q, want %q", addrs[0].ServerName, "etcd")
 	}
@@ -479,7 +479,7 @@ func TestSearchList(t *testing.T) {
 		t.Errorf("ndots:0: addresses %v, and the search list was asked", got)
 	}
 	// With a server from the URI there is no search list.
-	if err := failureOf(t, "dns://"+s.addr+"/etcd", "NXDOMAIN", resolver.Options{ResolvConf: conf}); !errors.Is(err, resolver.ErrNoSuchName) {
+	if err := failureOf(t, "dns://"+s.addr+"/etcd", "NXDOMAIN", resolver.Config{Options: resolver.Options{ResolvConf: conf}}); !errors.Is(err, resolver.ErrNoSuchName) {
 		t.Errorf("dns://server/etcd: %v, want ErrNoSuchName", err)
 	}
 }
@@ -493,10 +493,7 @@ func TestSearchListWithServerFailures(t *testing.T) {
 	s.setHook(func(w dns.ResponseWriter, q *dns.Msg, tcp bool) bool {
 		return q.Question[0].Name == *broken.Load() && rcode(dns.RcodeServerFailure)(w, q, tcp)
 	})
-	r, err := resolver.New([]string{"dns:etcd"}, resolver.Options{
-		ResolvConf: resolvConf(t, "search one.test two.test three.test", nameserver(s.addr)),
-		MinTTL:     time.Millisecond, MinInterval: time.Millisecond,
-	})
+	r, err := resolver.New([]string{"dns:etcd"}, resolver.Config{Options: resolver.Options{ResolvConf: resolvConf(t, "search one.test two.test three.test", nameserver(s.addr)), MinTTL: time.Millisecond, MinInterval: time.Millisecond}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -526,7 +523,7 @@ func TestHostsFile(t *testing.T) {
 	s.setAdditional(true) // which the file comes before
 	hosts := resolvConf(t, "# comment", "nonsense etcd1.test", "10.1.0.1 x ETCD1.test # 10.1.0.9 etcd2.test",
 		"2001:db8::1\tetcd1.test", "10.1.0.3 nowhere", "0.0.0.0 etcd2.test", "10.1.0.1 etcd1.test.")
-	o := resolver.Options{ResolvConf: resolvConf(t, nameserver(s.addr))}.WithHosts(hosts)
+	o := resolver.Config{Options: resolver.Options{ResolvConf: resolvConf(t, nameserver(s.addr))}}.WithHosts(hosts)
 	srv := "[10.0.0.2:2 10.1.0.1:1 10.1.0.3:3 [2001:db8::1]:1]"
 	for endpoint, want := range map[string]string{
 		"dns:etcd1.test":                        "[10.1.0.1:2379 [2001:db8::1]:2379]",
@@ -554,10 +551,7 @@ func TestNamesLeftToAProxy(t *testing.T) {
 		srvRecord("_etcd-client._tcp.example.test.", 0, 0, 1, "etcd1.test."),
 		srvRecord("_etcd-client._tcp.example.test.", 0, 0, 2, "near.test."),
 	)
-	o := resolver.Options{
-		ResolvConf: resolvConf(t, nameserver(s.addr)),
-		Proxied:    func(hostPort string) bool { return !strings.HasPrefix(hostPort, "near.") },
-	}.WithLookup(func(_ context.Context, _ string) ([]netip.Addr, error) {
+	o := resolver.Config{Options: resolver.Options{ResolvConf: resolvConf(t, nameserver(s.addr))}, Proxied: func(hostPort string) bool { return !strings.HasPrefix(hostPort, "near.") }}.WithLookup(func(_ context.Context, _ string) ([]netip.Addr, error) {
 		return []netip.Addr{netip.MustParseAddr("10.9.0.1"), netip.MustParseAddr("10.9.0.2")}, nil
 	})
 	for endpoint, want := range map[string]string{
@@ -588,7 +582,7 @@ func TestNamesLeftToAProxy(t *testing.T) {
 }
 
 func TestResolvConf(t *testing.T) {
-	err := failureOf(t, "dns:///etcd.test", "no DNS server is known", resolver.Options{ResolvConf: t.TempDir() + "/none"})
+	err := failureOf(t, "dns:///etcd.test", "no DNS server is known", resolver.Config{Options: resolver.Options{ResolvConf: t.TempDir() + "/none"}})
 	if !strings.Contains(err.Error(), "dns://server/name") {
 		t.Errorf("without resolv.conf: %v, want what to do about it", err)
 	}
@@ -596,7 +590,7 @@ func TestResolvConf(t *testing.T) {
 	// The file is read at each resolution.
 	s := startDNS(t, "etcd.test. 60 IN A 10.0.0.1")
 	conf := resolvConf(t, nameserver(deadServer(t)))
-	r, err := resolver.New([]string{"dns:///etcd.test"}, resolver.Options{ResolvConf: conf, Timeout: 100 * time.Millisecond})
+	r, err := resolver.New([]string{"dns:///etcd.test"}, resolver.Config{Options: resolver.Options{ResolvConf: conf, Timeout: 100 * time.Millisecond}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -612,7 +606,7 @@ func TestLocalhost(t *testing.T) {
 	// RFC 6761: without a server, and without asking one.
 	conf := resolvConf(t, nameserver(deadServer(t)))
 	for _, name := range []string{"localhost", "LOCALHOST.", "etcd.localhost"} {
-		got := dialsOf(t, "dns:///"+name, resolver.Options{ResolvConf: conf})
+		got := dialsOf(t, "dns:///"+name, resolver.Config{Options: resolver.Options{ResolvConf: conf}})
 		if fmt.Sprint(got) != "[127.0.0.1:2379 [::1]:2379]" {
 			t.Errorf("%s: addresses %v, want both loopback addresses", name, got)
 		}
@@ -621,7 +615,7 @@ func TestLocalhost(t *testing.T) {
 
 func TestDNSFollowsTheTTL(t *testing.T) {
 	s := startDNS(t, "etcd.test. 0 IN A 10.0.0.1")
-	r, err := resolver.New([]string{"dns://" + s.addr + "/etcd.test"}, resolver.Options{MinTTL: time.Millisecond, MinInterval: time.Millisecond, Timeout: 2 * time.Second})
+	r, err := resolver.New([]string{"dns://" + s.addr + "/etcd.test"}, resolver.Config{Options: resolver.Options{MinTTL: time.Millisecond, MinInterval: time.Millisecond, Timeout: 2 * time.Second}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,7 +42,7 @@
 // names under dns and for the targets of SRV records. When the URI names a server,
 // that is asked, for the name as it is.
 //
-// What [Options].Proxied says a proxy connects to is left to the proxy as a name.
+// What [Config].Proxied says a proxy connects to is left to the proxy as a name.
 //
 // The :authority of requests is the host and port of the endpoint, see
 // [Address.Authority]; the name for TLS is the host alone.
@@ -59,10 +59,10 @@
 //
 // A client is wholly TLS or wholly plain. http and an _etcd-client answer are
 // plain, https and an _etcd-client-ssl answer are TLS, and everything else
-// follows the client's own configuration ([Options].TLS). What contradicts that
+// follows the client's own configuration ([Config].TLS). What contradicts that
 // in the list of endpoints is an error from [New]; what only DNS reveals is an
 // error of that endpoint. DNS is not authenticated, therefore it can never turn
-// TLS off unless [Options].InsecureDiscovery says so, and the certificate of an SRV target is checked against the domain
+// TLS off unless [Config].InsecureDiscovery says so, and the certificate of an SRV target is checked against the domain
 // that was asked for, not against the target that DNS named, unless
 // [Options].VerifyTargetNames says otherwise. Where DNS alone made a connection
 // plain, [Address].PlainByDNS says so.

@@ -29,7 +29,7 @@ func named(name string, a resolver.Address) resolver.Address {
 }
 
 // resolveOnce runs a Resolver until it has reported something.
-func resolveOnce(t *testing.T, endpoints []string, o resolver.Options) ([]resolver.Address, *resolver.Resolver) {
+func resolveOnce(t *testing.T, endpoints []string, o resolver.Config) ([]resolver.Address, *resolver.Resolver) {
 	t.Helper()
 	r, err := resolver.New(endpoints, o)
 	if err != nil {
@@ -97,7 +97,7 @@ func TestStaticEndpoints(t *testing.T) {
 		{"dns:///[::1]", false, tcp("::1", 2379), "[::1]:2379", "[::1]:2379"},
 	} {
 		t.Run(tt.endpoint, func(t *testing.T) {
-			got, r := resolveOnce(t, []string{tt.endpoint}, resolver.Options{TLS: tt.tls})
+			got, r := resolveOnce(t, []string{tt.endpoint}, resolver.Config{TLS: tt.tls})
 			if diff := cmp.Diff([]resolver.Address{tt.want}, got); diff != "" {
 				t.Fatalf("addresses (-want +got):\n%s", diff)
 			}
@@ -123,7 +123,7 @@ func TestAuthority(t *testing.T) {
 		"dns+srv://127.0.0.1:53/_x._tcp.my.example.com": "my.example.com",
 		"dns:///etcd.example:1":                         "etcd.example:1",
 	} {
-		r, err := resolver.New([]string{endpoint, "dns:other.example"}, resolver.Options{TLS: strings.Contains(endpoint, "-ssl")})
+		r, err := resolver.New([]string{endpoint, "dns:other.example"}, resolver.Config{TLS: strings.Contains(endpoint, "-ssl")})
 		if err != nil {
 			t.Errorf("New(%q): %v", endpoint, err)
 			continue
@@ -214,7 +214,7 @@ func TestBadEndpoints(t *testing.T) {
 		{"dns+srv:///" + strings.Repeat("a.", 120) + "example", "longer than 253"},
 		{"dns+srv://[::1/name", "closing bracket"},
 	} {
-		r, err := resolver.New([]string{"good:2379", tt.endpoint}, resolver.Options{})
+		r, err := resolver.New([]string{"good:2379", tt.endpoint}, resolver.Config{})
 		if err == nil {
 			t.Errorf("New(%q) = %v, want an error with %q", tt.endpoint, r, tt.want)
 			continue
@@ -235,7 +235,7 @@ func TestBadEndpoints(t *testing.T) {
 
 // What a comma too many leaves is passed over.
 func TestEmptyElements(t *testing.T) {
-	addrs, r := resolveOnce(t, []string{"", "a:1", "", "b:2", ""}, resolver.Options{KeepOrder: true})
+	addrs, r := resolveOnce(t, []string{"", "a:1", "", "b:2", ""}, resolver.Config{Options: resolver.Options{KeepOrder: true}})
 	if diff := cmp.Diff([]resolver.Address{tcp("a", 1), tcp("b", 2)}, addrs); diff != "" {
 		t.Errorf("addresses (-want +got):\n%s", diff)
 	}
@@ -246,21 +246,21 @@ func TestEmptyElements(t *testing.T) {
 
 // Of several addresses the one that is asked for is reported, and nothing else.
 func TestOnlyOneAddress(t *testing.T) {
-	addrs, _ := resolveOnce(t, []string{"a:1", "b:2"}, resolver.Options{Only: "b:2"})
+	addrs, _ := resolveOnce(t, []string{"a:1", "b:2"}, resolver.Config{Options: resolver.Options{Only: "b:2"}})
 	if diff := cmp.Diff([]resolver.Address{tcp("b", 2)}, addrs); diff != "" {
 		t.Errorf("addresses (-want +got):\n%s", diff)
 	}
 }
 
 func TestErrorsAreBounded(t *testing.T) {
-	_, err := resolver.New([]string{"http://" + strings.Repeat("x", 1<<20)}, resolver.Options{})
+	_, err := resolver.New([]string{"http://" + strings.Repeat("x", 1<<20)}, resolver.Config{})
 	if err == nil || len(err.Error()) > 2000 {
 		t.Errorf("an endpoint of 1 MiB gives an error of %d bytes, want some, at most 2000", len(err.Error()))
 	}
 }
 
 func TestEverythingIsValidatedAtOnce(t *testing.T) {
-	_, err := resolver.New([]string{"a:0", "b:2379", "foo://c"}, resolver.Options{MinTTL: -1, MinInterval: -2})
+	_, err := resolver.New([]string{"a:0", "b:2379", "foo://c"}, resolver.Config{Options: resolver.Options{MinTTL: -1, MinInterval: -2}})
 	if err == nil {
 		t.Fatal("New succeeded")
 	}
@@ -277,14 +277,14 @@ func TestEverythingIsValidatedAtOnce(t *testing.T) {
 func TestBadOptions(t *testing.T) {
 	for _, tt := range []struct {
 		endpoints []string
-		o         resolver.Options
+		o         resolver.Config
 		want      string
 	}{
-		{nil, resolver.Options{}, "the list of endpoints is empty"},
-		{[]string{"", ""}, resolver.Options{}, "the list of endpoints is empty"},
-		{[]string{"a"}, resolver.Options{MinTTL: 2, MaxTTL: 1}, "MinTTL 2ns is greater than MaxTTL 1ns"},
-		{[]string{"a"}, resolver.Options{MaxTTL: -1}, "MaxTTL is -1ns; it must not be negative"},
-		{[]string{"a"}, resolver.Options{Timeout: -1}, "Timeout is -1ns"},
+		{nil, resolver.Config{}, "the list of endpoints is empty"},
+		{[]string{"", ""}, resolver.Config{}, "the list of endpoints is empty"},
+		{[]string{"a"}, resolver.Config{Options: resolver.Options{MinTTL: 2, MaxTTL: 1}}, "MinTTL 2ns is greater than MaxTTL 1ns"},
+		{[]string{"a"}, resolver.Config{Options: resolver.Options{MaxTTL: -1}}, "MaxTTL is -1ns; it must not be negative"},
+		{[]string{"a"}, resolver.Config{Options: resolver.Options{Timeout: -1}}, "Timeout is -1ns"},
 	} {
 		if _, err := resolver.New(tt.endpoints, tt.o); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("New(%q, %+v) = %v, want an error with %q", tt.endpoints, tt.o, err, tt.want)
@@ -312,7 +312,7 @@ func TestMixedTLS(t *testing.T) {
 		{[]string{"https://b", "a:1", "unix:///a", "dns:a", "dns+srv:///_x._tcp.a", "dns+srv:///a"}, true, ""},
 		{[]string{"http://b", "a:1", "unix:///a", "dns:a", "dns+srv:///_x._tcp.a", "dns+srv:///a"}, false, ""},
 	} {
-		_, err := resolver.New(tt.endpoints, resolver.Options{TLS: tt.tls})
+		_, err := resolver.New(tt.endpoints, resolver.Config{TLS: tt.tls})
 		switch {
 		case tt.want == "" && err != nil:
 			t.Errorf("New(%q, TLS %v): %v", tt.endpoints, tt.tls, err)
@@ -352,7 +352,7 @@ func TestRegistry(t *testing.T) {
 		t.Errorf("Schemes() = %q, want %q", got, want)
 	}
 
-	addrs, r := resolveOnce(t, []string{"CONSUL://dc1/etcd?tag=x"}, resolver.Options{Registry: reg})
+	addrs, r := resolveOnce(t, []string{"CONSUL://dc1/etcd?tag=x"}, resolver.Config{Options: resolver.Options{Registry: reg}})
 	if diff := cmp.Diff([]resolver.Address{tcp("10.0.0.9", 9)}, addrs); diff != "" {
 		t.Errorf("addresses (-want +got):\n%s", diff)
 	}
@@ -362,14 +362,14 @@ func TestRegistry(t *testing.T) {
 	if got := r.OverrideAuthority(grpcresolver.Target{}); got != "etcd" {
 		t.Errorf("authority without a hint = %q, want %q", got, "etcd")
 	}
-	if _, err := resolver.New([]string{"consul://dc1/etcd"}, resolver.Options{}); err == nil {
+	if _, err := resolver.New([]string{"consul://dc1/etcd"}, resolver.Config{}); err == nil {
 		t.Error("a scheme of one registry is known to another")
 	}
 	var zero resolver.Registry
 	if err := zero.Register("x", factory); err != nil {
 		t.Errorf("Register on the zero Registry: %v", err)
 	}
-	if _, err := resolver.New([]string{"a:1", "x:y"}, resolver.Options{Registry: &zero}); err != nil {
+	if _, err := resolver.New([]string{"a:1", "x:y"}, resolver.Config{Options: resolver.Options{Registry: &zero}}); err != nil {
 		t.Errorf("New with the zero Registry: %v", err)
 	}
 }
@@ -379,10 +379,10 @@ func TestFactoryErrors(t *testing.T) {
 	boom := errors.New("boom")
 	_ = reg.Register("err", func(*url.URL, resolver.SourceOptions) (resolver.Source, error) { return nil, boom })
 	_ = reg.Register("none", func(*url.URL, resolver.SourceOptions) (resolver.Source, error) { return nil, nil })
-	if _, err := resolver.New([]string{"err:x"}, resolver.Options{Registry: reg}); !errors.Is(err, boom) {
+	if _, err := resolver.New([]string{"err:x"}, resolver.Config{Options: resolver.Options{Registry: reg}}); !errors.Is(err, boom) {
 		t.Errorf("New = %v, want the factory's error", err)
 	}
-	if _, err := resolver.New([]string{"none:x"}, resolver.Options{Registry: reg}); err == nil || !strings.Contains(err.Error(), "neither a source nor an error") {
+	if _, err := resolver.New([]string{"none:x"}, resolver.Config{Options: resolver.Options{Registry: reg}}); err == nil || !strings.Contains(err.Error(), "neither a source nor an error") {
 		t.Errorf("New = %v, want an error about the nil source", err)
 	}
 }
@@ -393,7 +393,7 @@ func TestFromGRPC(t *testing.T) {
 		{Network: "unix", Host: "/run/x", ServerName: "localhost", TLS: true, Priority: 3},
 	}
 	src := &fakeSource{result: resolver.Result{Addresses: want}}
-	r := newResolver(t, resolver.Options{}, src)
+	r := newResolver(t, resolver.Config{}, src)
 	cc := newClientConn()
 	w := build(t, r, cc)
 	cc.await(t)
@@ -424,7 +424,7 @@ func TestFromGRPC(t *testing.T) {
 	src2 := &fakeSource{result: resolver.Result{Addresses: []resolver.Address{want[0]}}}
 	src2.result.Addresses[0].Priority = 7
 	cc2 := newClientConn()
-	w2 := build(t, newResolver(t, resolver.Options{}, src2), cc2)
+	w2 := build(t, newResolver(t, resolver.Config{}, src2), cc2)
 	cc2.await(t)
 	w2.Close()
 	again := cc2.last().Endpoints[0].Addresses[0]
@@ -451,7 +451,7 @@ func TestContextOfSource(t *testing.T) {
 		<-ctx.Done()
 		return resolver.Result{}, context.Cause(ctx)
 	}}
-	r := newResolver(t, resolver.Options{Timeout: 1e6}, src)
+	r := newResolver(t, resolver.Config{Options: resolver.Options{Timeout: 1e6}}, src)
 	cc := newClientConn()
 	w := build(t, r, cc)
 	defer w.Close()

@@ -14,7 +14,7 @@ import (
 
 // A client gets its members from SRV records and follows them.
 func ExampleNew() {
-	r, err := resolver.New([]string{"dns+srv:///example.com"}, resolver.Options{})
+	r, err := resolver.New([]string{"dns+srv:///example.com"}, resolver.Config{})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -32,7 +32,7 @@ func ExampleNew() {
 
 // What is wrong with the endpoints comes out at once, with what would be right.
 func ExampleNew_invalid() {
-	_, err := resolver.New([]string{"etcd1:23790000", "htps://etcd2", "::1:2379"}, resolver.Options{})
+	_, err := resolver.New([]string{"etcd1:23790000", "htps://etcd2", "::1:2379"}, resolver.Config{})
 	fmt.Println(err)
 	// Output:
 	// resolver: endpoint "etcd1:23790000": port "23790000" is not a number from 1 to 65535
@@ -61,7 +61,7 @@ func ExampleRegistry_Register() {
 		fmt.Println(err)
 		return
 	}
-	_, err = resolver.New([]string{"catalog://etcd", "10.0.0.9:2379"}, resolver.Options{Registry: reg})
+	_, err = resolver.New([]string{"catalog://etcd", "10.0.0.9:2379"}, resolver.Config{Options: resolver.Options{Registry: reg}})
 	fmt.Println(reg.Schemes(), err)
 	// Output: [catalog dns dns+srv http https unix unixs] <nil>
 }

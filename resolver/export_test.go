@@ -21,13 +21,13 @@ func ParseEndpoint(raw string, o SourceOptions) (Source, error) {
 }
 
 // WithLookup returns o with another resolver of bare names than the system's.
-func (o Options) WithLookup(f func(ctx context.Context, host string) ([]netip.Addr, error)) Options {
+func (o Config) WithLookup(f func(ctx context.Context, host string) ([]netip.Addr, error)) Config {
 	o.lookup = f
 	return o
 }
 
 // WithHosts returns o with another hosts file than the system's.
-func (o Options) WithHosts(path string) Options {
+func (o Config) WithHosts(path string) Config {
 	o.hosts = path
 	return o
 }

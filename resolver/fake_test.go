@@ -175,7 +175,7 @@ func (s *fakeSource) times(start time.Time) []time.Duration {
 
 // newResolver makes a Resolver with the endpoints fake:0, fake:1 and so on, one
 // for each source.
-func newResolver(t *testing.T, o resolver.Options, sources ...resolver.Source) *resolver.Resolver {
+func newResolver(t *testing.T, o resolver.Config, sources ...resolver.Source) *resolver.Resolver {
 	t.Helper()
 	o.Registry = resolver.NewRegistry()
 	var endpoints []string

@@ -40,7 +40,7 @@ func FuzzParseEndpoint(f *testing.F) {
 			}
 			return
 		}
-		r, err := resolver.New([]string{raw}, resolver.Options{TLS: tls})
+		r, err := resolver.New([]string{raw}, resolver.Config{TLS: tls})
 		if err == nil {
 			if a := r.OverrideAuthority(grpcresolver.Target{}); a == "" || strings.ContainsAny(a, "/@? \x00") {
 				t.Errorf("authority %q", a)
@@ -94,7 +94,7 @@ func FuzzRedact(f *testing.F) {
 		if got := resolver.Redact(raw); strings.Contains(got, mark) {
 			t.Errorf("Redact(%q) = %q", raw, got)
 		}
-		if _, err := resolver.New([]string{raw}, resolver.Options{}); err != nil && strings.Contains(err.Error(), mark) {
+		if _, err := resolver.New([]string{raw}, resolver.Config{}); err != nil && strings.Contains(err.Error(), mark) {
 			t.Errorf("New(%q): %v", raw, err)
 		}
 	})

@@ -70,7 +70,7 @@ func (c *spyCredentials) ClientHandshake(ctx context.Context, name string, conn 
 
 func (c *spyCredentials) Clone() credentials.TransportCredentials { return c }
 
-func dialGRPC(t *testing.T, creds credentials.TransportCredentials, o resolver.Options, endpoints ...string) *grpc.ClientConn {
+func dialGRPC(t *testing.T, creds credentials.TransportCredentials, o resolver.Config, endpoints ...string) *grpc.ClientConn {
 	t.Helper()
 	r, err := resolver.New(endpoints, o)
 	if err != nil {
@@ -100,7 +100,7 @@ func TestGRPCFindsTheServer(t *testing.T) {
 	s := startDNS(t, "_etcd-client._tcp.example.test. 60 IN SRV 0 0 "+port+" member.example.test.", "member.example.test. 60 IN A 127.0.0.1")
 
 	creds := &spyCredentials{TransportCredentials: insecure.NewCredentials()}
-	conn := dialGRPC(t, creds, resolver.Options{}, "dns+srv://"+s.addr+"/example.test")
+	conn := dialGRPC(t, creds, resolver.Config{}, "dns+srv://"+s.addr+"/example.test")
 	addr, err := call(t, conn)
 	if status.Code(err) != codes.Unimplemented || addr.String() != l.Addr().String() {
 		t.Fatalf("call = %v from %v, want Unimplemented from %v", err, addr, l.Addr())
@@ -118,7 +118,7 @@ func TestGRPCFindsTheServer(t *testing.T) {
 func TestGRPCLeavesIdleMode(t *testing.T) {
 	l := listen(t, "unix", filepath.Join(t.TempDir(), "s"))
 	authorities := startGRPC(t, l)
-	conn := dialGRPC(t, insecure.NewCredentials(), resolver.Options{}, "unix://"+l.Addr().String())
+	conn := dialGRPC(t, insecure.NewCredentials(), resolver.Config{}, "unix://"+l.Addr().String())
 	for range 2 {
 		if _, err := call(t, conn); status.Code(err) != codes.Unimplemented {
 			t.Fatalf("call = %v, want Unimplemented", err)
@@ -138,7 +138,7 @@ func TestGRPCLeavesIdleMode(t *testing.T) {
 
 func TestGRPCTellsWhyThereAreNoAddresses(t *testing.T) {
 	s := startDNS(t)
-	conn := dialGRPC(t, insecure.NewCredentials(), resolver.Options{}, "dns+srv://"+s.addr+"/example.test")
+	conn := dialGRPC(t, insecure.NewCredentials(), resolver.Config{}, "dns+srv://"+s.addr+"/example.test")
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	err := conn.Invoke(ctx, "/test.Test/Call", nil, nil, grpc.ForceCodecV2(noCodec{}))

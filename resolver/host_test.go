@@ -76,7 +76,7 @@ func TestHostNames(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := &hosts{names: map[string]string{"etcd.test": tt.answer}}
-				r, err := resolver.New([]string{tt.endpoint}, resolver.Options{KeepOrder: true}.WithLookup(h.lookup))
+				r, err := resolver.New([]string{tt.endpoint}, resolver.Config{Options: resolver.Options{KeepOrder: true}}.WithLookup(h.lookup))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -108,7 +108,7 @@ func TestHostFamiliesKeepTheirOrder(t *testing.T) {
 	for range 40 {
 		synctest.Test(t, func(t *testing.T) {
 			h := &hosts{names: map[string]string{"etcd.test": "10.0.0.1 10.0.0.2 2001:db8::1 2001:db8::2"}}
-			r, err := resolver.New([]string{"etcd.test:1"}, resolver.Options{}.WithLookup(h.lookup))
+			r, err := resolver.New([]string{"etcd.test:1"}, resolver.Config{}.WithLookup(h.lookup))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -133,7 +133,7 @@ func TestHostIsLookedUpAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &hosts{names: map[string]string{"etcd.test": "10.0.0.1 10.0.0.2"}}
 		var logged bytes.Buffer
-		o := resolver.Options{KeepOrder: true, Logger: slog.New(slog.NewTextHandler(&logged, nil))}.WithLookup(h.lookup)
+		o := resolver.Config{Options: resolver.Options{KeepOrder: true}, Logger: slog.New(slog.NewTextHandler(&logged, nil))}.WithLookup(h.lookup)
 		r, err := resolver.New([]string{"etcd.test:1"}, o)
 		if err != nil {
 			t.Fatal(err)
@@ -179,7 +179,7 @@ func TestHostIsLookedUpAgain(t *testing.T) {
 func TestHostNamesOfOneAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &hosts{names: map[string]string{"a.test": "10.0.0.1 10.0.0.2", "b.test": "10.0.0.1 10.0.0.2"}}
-		o := resolver.Options{KeepOrder: true}.WithLookup(h.lookup)
+		o := resolver.Config{Options: resolver.Options{KeepOrder: true}}.WithLookup(h.lookup)
 		r, err := resolver.New([]string{"a.test:1", "b.test:1", "a.test:1"}, o)
 		if err != nil {
 			t.Fatal(err)
@@ -203,7 +203,7 @@ func TestHostNamesOfOneAddress(t *testing.T) {
 func TestHostIsLeftToTheUsersDialer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &hosts{names: map[string]string{"etcd.test": "10.0.0.1 10.0.0.2"}}
-		r, err := resolver.New([]string{"etcd.test:1"}, resolver.Options{}.WithLookup(h.lookup))
+		r, err := resolver.New([]string{"etcd.test:1"}, resolver.Config{}.WithLookup(h.lookup))
 		if err != nil {
 			t.Fatal(err)
 		}

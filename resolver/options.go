@@ -16,28 +16,15 @@ const (
 	DefaultResolvConf  = "/etc/resolv.conf"
 )
 
-// Options configure a Resolver. The zero value is good.
+// Options are the finer points of finding addresses. The zero value is good.
 type Options struct {
 	// Registry tells the known schemes. Nil means NewRegistry().
 	Registry *Registry
-	// TLS tells that the client has a TLS configuration of its own: endpoints
-	// that do not decide by their scheme use TLS, and one that is plain is an
-	// error. Without it the endpoints decide.
-	TLS bool
 	// VerifyTargetNames asks that the certificate behind an SRV record is
 	// checked against the record's target. Without it the queried domain counts,
 	// as with etcdctl --discovery-srv: DNS is not authenticated, and whoever
 	// forges an answer could name a target that they have a certificate for.
 	VerifyTargetNames bool
-	// InsecureDiscovery lets DNS decide even with TLS set: an SRV name whose
-	// services are plain is plain then, as with etcdctl --discovery-srv. Without it
-	// such a name is a failure.
-	InsecureDiscovery bool
-	// Proxied tells whether a proxy connects to an address of the form host:port.
-	// Names for which it does are left to the proxy: bare host names, names under
-	// dns without a server, and the targets of SRV records, unless the URI names a
-	// server. It must not block. Nil means that there is no proxy.
-	Proxied func(hostPort string) bool
 	// Only, when not empty, is the one address to report, in the form of
 	// Address.String; an endpoint that has others only fails.
 	Only string
@@ -57,6 +44,26 @@ type Options struct {
 	// ResolvConf is the file that names the DNS servers; empty means
 	// DefaultResolvConf. It is read at each resolution.
 	ResolvConf string
+}
+
+// Config configures a Resolver: Options, and what its client is like. The zero value is
+// good.
+type Config struct {
+	Options
+
+	// TLS tells that the client has a TLS configuration of its own: endpoints
+	// that do not decide by their scheme use TLS, and one that is plain is an
+	// error. Without it the endpoints decide.
+	TLS bool
+	// InsecureDiscovery lets DNS decide even with TLS set: an SRV name whose
+	// services are plain is plain then, as with etcdctl --discovery-srv. Without it
+	// such a name is a failure.
+	InsecureDiscovery bool
+	// Proxied tells whether a proxy connects to an address of the form host:port.
+	// Names for which it does are left to the proxy: bare host names, names under
+	// dns without a server, and the targets of SRV records, unless the URI names a
+	// server. It must not block. Nil means that there is no proxy.
+	Proxied func(hostPort string) bool
 	// Logger gets the events of the resolver; nil means silence. Nothing is
 	// logged per resolution, only when something changes.
 	Logger *slog.Logger
@@ -66,7 +73,7 @@ type Options struct {
 }
 
 // withDefaults fills in what is zero.
-func (o Options) withDefaults() Options {
+func (o Config) withDefaults() Config {
 	for _, d := range []struct {
 		field *time.Duration
 		value time.Duration

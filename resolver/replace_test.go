@@ -23,7 +23,7 @@ func addrs(cc *clientConn) []string {
 
 func TestSetEndpoints(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, err := resolver.New([]string{"http://10.0.0.1:2379"}, resolver.Options{})
+		r, err := resolver.New([]string{"http://10.0.0.1:2379"}, resolver.Config{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,7 +84,7 @@ func TestSetEndpointsKeeps(t *testing.T) {
 			time.Sleep(5 * time.Second)
 			return found(0, "slow"), nil
 		}}
-		o := resolver.Options{}
+		o := resolver.Config{}
 		r := newResolver(t, o, slow)
 		cc := newClientConn()
 		w := build(t, r, cc)

@@ -26,7 +26,7 @@ const Target = Scheme + ":///etcd"
 // connection leaves gRPC's idle mode, it starts with the last good addresses.
 type Resolver struct {
 	// Read-only after New.
-	opts      Options
+	opts      Config
 	authority string
 	security  verdict // what the configuration says before DNS is asked
 
@@ -68,7 +68,7 @@ var (
 // error tells of every endpoint and option that is wrong: malformed endpoints,
 // unknown schemes, TLS mixed with plain. The endpoints among them are
 // *EndpointError values.
-func New(endpoints []string, o Options) (*Resolver, error) {
+func New(endpoints []string, o Config) (*Resolver, error) {
 	failed := []error{o.validate()}
 	o = o.withDefaults()
 	r := &Resolver{opts: o, changed: make(chan struct{}, 1)}

@@ -50,7 +50,7 @@ func TestSRVNames(t *testing.T) {
 		name     string
 		endpoint string // after dns+srv://server/
 		records  []string
-		o        resolver.Options
+		o        resolver.Config
 		tls      bool
 		server   string // the ServerName
 		want     string // of the sorted addresses
@@ -58,19 +58,19 @@ func TestSRVNames(t *testing.T) {
 		{
 			"TLS", "example.test",
 			[]string{srvRecord("_etcd-client-ssl._tcp.example.test.", 0, 0, 2379, "etcd01.example.test.")},
-			resolver.Options{},
+			resolver.Config{},
 			true, "example.test", "[10.0.0.1:2379]",
 		},
 		{
 			"TLS with the name of the target", "example.test.",
 			[]string{srvRecord("_etcd-client-ssl._tcp.example.test.", 0, 0, 2379, "etcd01.example.test.")},
-			resolver.Options{VerifyTargetNames: true},
+			resolver.Config{Options: resolver.Options{VerifyTargetNames: true}},
 			true, "etcd01.example.test", "[10.0.0.1:2379]",
 		},
 		{
 			"plain", "Example.test",
 			[]string{srvRecord("_etcd-client._tcp.example.test.", 0, 0, 2379, "etcd02.example.test.")},
-			resolver.Options{},
+			resolver.Config{},
 			false, "Example.test", "[10.0.0.2:2379]",
 		},
 		{
@@ -79,7 +79,7 @@ func TestSRVNames(t *testing.T) {
 				srvRecord("_etcd-client._tcp.example.test.", 0, 0, 2379, "etcd02.example.test."),
 				srvRecord("_etcd-client-ssl._tcp.example.test.", 0, 0, 2380, "etcd01.example.test."),
 			},
-			resolver.Options{},
+			resolver.Config{},
 			true, "example.test", "[10.0.0.1:2380]",
 		},
 		{
@@ -89,31 +89,31 @@ func TestSRVNames(t *testing.T) {
 				srvRecord("etcd.example.test.", 10, 10, 2379, "etcd02.example.test."),
 				srvRecord("etcd.example.test.", 10, 10, 2379, "etcd03.example.test."),
 			},
-			resolver.Options{},
+			resolver.Config{},
 			false, "etcd.example.test", "[10.0.0.1:2379 10.0.0.2:2379 10.0.0.3:2379 [2001:db8::3]:2379]",
 		},
 		{
 			"the name itself with TLS", "etcd.example.test",
 			[]string{srvRecord("etcd.example.test.", 10, 10, 2379, "etcd01.example.test.")},
-			resolver.Options{TLS: true},
+			resolver.Config{TLS: true},
 			true, "etcd.example.test", "[10.0.0.1:2379]",
 		},
 		{
 			"with labels", "_my-etcd._tcp.example.test",
 			[]string{srvRecord("_my-etcd._tcp.example.test.", 0, 0, 1, "etcd01.example.test.")},
-			resolver.Options{},
+			resolver.Config{},
 			false, "example.test", "[10.0.0.1:1]",
 		},
 		{
 			"with labels and TLS", "_my-etcd._tcp.example.test",
 			[]string{srvRecord("_my-etcd._tcp.example.test.", 0, 0, 1, "etcd01.example.test.")},
-			resolver.Options{TLS: true},
+			resolver.Config{TLS: true},
 			true, "example.test", "[10.0.0.1:1]",
 		},
 		{
 			"with etcd's TLS labels", "_etcd-client-ssl._tcp.example.test",
 			[]string{srvRecord("_etcd-client-ssl._tcp.example.test.", 0, 0, 1, "etcd01.example.test.")},
-			resolver.Options{},
+			resolver.Config{},
 			true, "example.test", "[10.0.0.1:1]",
 		},
 		{
@@ -123,7 +123,7 @@ func TestSRVNames(t *testing.T) {
 				srvRecord("_e._tcp.other.test.", 0, 0, 1, "alias.test."),
 				"alias.test. 60 IN CNAME etcd01.example.test.",
 			},
-			resolver.Options{},
+			resolver.Config{},
 			false, "example.test", "[10.0.0.1:1]",
 		},
 		{
@@ -133,7 +133,7 @@ func TestSRVNames(t *testing.T) {
 				srvRecord("_etcd-client-ssl-prod._tcp.example.test.", 0, 0, 2380, "etcd01.example.test."),
 				srvRecord("_etcd-client._tcp.example.test.", 0, 0, 1, "etcd03.example.test."),
 			},
-			resolver.Options{},
+			resolver.Config{},
 			true, "example.test", "[10.0.0.1:2380]",
 		},
 		{
@@ -142,13 +142,13 @@ func TestSRVNames(t *testing.T) {
 				srvRecord("_etcd-client-prod._tcp.example.test.", 0, 0, 2379, "etcd02.example.test."),
 				srvRecord("_etcd-client-ssl._tcp.example.test.", 0, 0, 1, "etcd03.example.test."),
 			},
-			resolver.Options{},
+			resolver.Config{},
 			false, "example.test", "[10.0.0.2:2379]",
 		},
 		{
 			"plain in spite of TLS", "example.test",
 			[]string{srvRecord("_etcd-client._tcp.example.test.", 0, 0, 2379, "etcd02.example.test.")},
-			resolver.Options{TLS: true, InsecureDiscovery: true},
+			resolver.Config{TLS: true, InsecureDiscovery: true},
 			false, "example.test", "[10.0.0.2:2379]",
 		},
 		{
@@ -157,7 +157,7 @@ func TestSRVNames(t *testing.T) {
 				srvRecord("_etcd-client._tcp.example.test.", 0, 0, 2379, "etcd02.example.test."),
 				srvRecord("_etcd-client-ssl._tcp.example.test.", 0, 0, 2380, "etcd01.example.test."),
 			},
-			resolver.Options{TLS: true, InsecureDiscovery: true},
+			resolver.Config{TLS: true, InsecureDiscovery: true},
 			true, "example.test", "[10.0.0.1:2380]",
 		},
 		{
@@ -166,7 +166,7 @@ func TestSRVNames(t *testing.T) {
 				srvRecord("_etcd-client-ssl._tcp.example.test.", 0, 0, 0, "."),
 				srvRecord("_etcd-client._tcp.example.test.", 0, 0, 1, "etcd01.example.test."),
 			},
-			resolver.Options{},
+			resolver.Config{},
 			false, "example.test", "[10.0.0.1:1]",
 		},
 		{
@@ -179,13 +179,13 @@ func TestSRVNames(t *testing.T) {
 				srvRecord("_etcd-client._tcp.example.test.", 0, 0, 1, "etcd01.example.test."),
 				srvRecord("_etcd-client._tcp.example.test.", 0, 5, 1, "etcd01.example.test."),
 			},
-			resolver.Options{},
+			resolver.Config{},
 			false, "example.test", "[10.0.0.1:1]",
 		},
 		{
 			"an address as target", "example.test",
 			[]string{srvRecord("_etcd-client._tcp.example.test.", 0, 0, 1, "10.9.9.9.")},
-			resolver.Options{},
+			resolver.Config{},
 			false, "example.test", "[10.9.9.9:1]",
 		},
 	} {
@@ -213,7 +213,7 @@ func TestSRVNames(t *testing.T) {
 
 func TestSRVFields(t *testing.T) {
 	s := startDNS(t, append(members(t), srvRecord("_x._tcp.example.test.", 7, 9, 2380, "etcd03.example.test."))...)
-	addrs, _ := resolveOnce(t, []string{"dns+srv://" + s.addr + "/_x._tcp.example.test"}, resolver.Options{KeepOrder: true})
+	addrs, _ := resolveOnce(t, []string{"dns+srv://" + s.addr + "/_x._tcp.example.test"}, resolver.Config{Options: resolver.Options{KeepOrder: true}})
 	want := []resolver.Address{
 		{Network: "tcp", Host: "2001:db8::3", Port: 2380, ServerName: "example.test", Priority: 7, Weight: 9, Target: "etcd03.example.test"},
 		{Network: "tcp", Host: "10.0.0.3", Port: 2380, ServerName: "example.test", Priority: 7, Weight: 9, Target: "etcd03.example.test"},
@@ -228,14 +228,14 @@ func TestSRVFailures(t *testing.T) {
 		name    string
 		records []string
 		hook    func(dns.ResponseWriter, *dns.Msg, bool) bool
-		o       resolver.Options
+		o       resolver.Config
 		want    string
 		is      error
 	}{
 		{
 			name:    "plain under a TLS configuration",
 			records: []string{srvRecord("_etcd-client._tcp.example.test.", 0, 0, 1, "etcd01.example.test.")},
-			o:       resolver.Options{TLS: true},
+			o:       resolver.Config{TLS: true},
 			want:    "has the plain service _etcd-client._tcp.example.test. only, while the client is configured for TLS",
 		},
 		{
@@ -307,7 +307,7 @@ func TestSRVFailures(t *testing.T) {
 func TestSRVUsesTheAdditionalSection(t *testing.T) {
 	s := startDNS(t, append(members(t), srvRecord("_x._tcp.example.test.", 0, 0, 1, "etcd03.example.test."), srvRecord("_x._tcp.example.test.", 0, 0, 1, "etcd01.example.test."))...)
 	s.setAdditional(true)
-	got := dialsOf(t, "dns+srv://"+s.addr+"/_x._tcp.example.test", resolver.Options{})
+	got := dialsOf(t, "dns+srv://"+s.addr+"/_x._tcp.example.test", resolver.Config{})
 	if want := "[10.0.0.1:1 10.0.0.3:1 [2001:db8::3]:1]"; fmt.Sprint(got) != want {
 		t.Errorf("addresses %v, want %v", got, want)
 	}
@@ -327,7 +327,7 @@ func TestSRVAsksForTheFamilyThatWasLeftOut(t *testing.T) {
 	s.mu.Lock()
 	s.onlyA = true
 	s.mu.Unlock()
-	got := dialsOf(t, "dns+srv://"+s.addr+"/_x._tcp.example.test", resolver.Options{})
+	got := dialsOf(t, "dns+srv://"+s.addr+"/_x._tcp.example.test", resolver.Config{})
 	if want := "[10.0.0.3:1 [2001:db8::3]:1]"; fmt.Sprint(got) != want {
 		t.Errorf("addresses %v, want %v", got, want)
 	}
@@ -339,7 +339,7 @@ func TestSRVIgnoredPlainRecordsAreLoggedOnce(t *testing.T) {
 		srvRecord("_etcd-client-ssl._tcp.example.test.", 0, 0, 2379, "etcd01.example.test."))...)
 	var logged lockedBuffer
 	r, err := resolver.New([]string{"dns+srv://" + s.addr + "/example.test"},
-		resolver.Options{Logger: slog.New(slog.NewTextHandler(&logged, nil)), MinInterval: time.Millisecond})
+		resolver.Config{Options: resolver.Options{MinInterval: time.Millisecond}, Logger: slog.New(slog.NewTextHandler(&logged, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -360,7 +360,7 @@ func TestHugeSRVAnswer(t *testing.T) {
 		records = append(records, srvRecord("_x._tcp.t.", i/100, 0, 1+i, fmt.Sprintf("10.1.%d.%d.", i/256, i%256)))
 	}
 	s := startDNS(t, records...)
-	addrs, _ := resolveOnce(t, []string{"dns+srv://" + s.addr + "/_x._tcp.t"}, resolver.Options{})
+	addrs, _ := resolveOnce(t, []string{"dns+srv://" + s.addr + "/_x._tcp.t"}, resolver.Config{})
 	if len(addrs) != 256 {
 		t.Errorf("%d addresses, want 256", len(addrs))
 	}
@@ -379,7 +379,7 @@ func TestSRVKeepsWhatALostPacketHides(t *testing.T) {
 		"_x._tcp.example.test. 1 IN SRV 0 0 1 etcd01.example.test.",
 		"_x._tcp.example.test. 1 IN SRV 0 0 1 etcd02.example.test.")...)
 	r, err := resolver.New([]string{"dns+srv://" + s.addr + "/_x._tcp.example.test"},
-		resolver.Options{MinTTL: 10 * time.Millisecond, MinInterval: time.Millisecond})
+		resolver.Config{Options: resolver.Options{MinTTL: 10 * time.Millisecond, MinInterval: time.Millisecond}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -423,7 +423,7 @@ func TestMixedSchemesMerge(t *testing.T) {
 		"dns+srv://" + s.addr + "/_x._tcp.example.test",
 		"dns://" + s.addr + "/etcd02.example.test:2",
 		"10.0.0.9:9", "http://10.0.0.8:8", "unix:///run/etcd.sock",
-	}, resolver.Options{})
+	}, resolver.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,18 +38,18 @@ func runs(t *testing.T, s *fakeSource, start time.Time, want ...time.Duration) {
 func TestTTLIsClamped(t *testing.T) {
 	for _, tt := range []struct {
 		ttl  time.Duration
-		o    resolver.Options
+		o    resolver.Config
 		want time.Duration // between resolutions; 0: none
 	}{
-		{30 * time.Second, resolver.Options{}, 30 * time.Second},
-		{time.Second, resolver.Options{}, 5 * time.Second},
-		{time.Hour, resolver.Options{}, 5 * time.Minute},
-		{0, resolver.Options{}, 0},
-		{-1, resolver.Options{}, 0},
-		{time.Second, resolver.Options{MinTTL: 2 * time.Second}, 2 * time.Second},
-		{time.Minute, resolver.Options{MaxTTL: 2 * time.Second}, 2 * time.Second},
-		{time.Hour, resolver.Options{MinTTL: 10 * time.Minute}, 10 * time.Minute},
-		{1, resolver.Options{MinTTL: time.Millisecond}, time.Second}, // the minimum interval holds
+		{30 * time.Second, resolver.Config{}, 30 * time.Second},
+		{time.Second, resolver.Config{}, 5 * time.Second},
+		{time.Hour, resolver.Config{}, 5 * time.Minute},
+		{0, resolver.Config{}, 0},
+		{-1, resolver.Config{}, 0},
+		{time.Second, resolver.Config{Options: resolver.Options{MinTTL: 2 * time.Second}}, 2 * time.Second},
+		{time.Minute, resolver.Config{Options: resolver.Options{MaxTTL: 2 * time.Second}}, 2 * time.Second},
+		{time.Hour, resolver.Config{Options: resolver.Options{MinTTL: 10 * time.Minute}}, 10 * time.Minute},
+		{1, resolver.Config{Options: resolver.Options{MinTTL: time.Millisecond}}, time.Second}, // the minimum interval holds
 	} {
 		t.Run(fmt.Sprint(tt.ttl, tt.o.MinTTL, tt.o.MaxTTL), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -84,7 +84,7 @@ func TestResolveNowCoalescesAndKeepsTheInterval(t *testing.T) {
 			}
 			return found(0, "a"), nil
 		}}
-		w := build(t, newResolver(t, resolver.Options{}, src), newClientConn())
+		w := build(t, newResolver(t, resolver.Config{}, src), newClientConn())
 		defer w.Close()
 
 		// Requests while a resolution runs become one more.
@@ -113,7 +113,7 @@ func TestFailuresBackOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		src := &fakeSource{err: errBoom}
-		r := newResolver(t, resolver.Options{}, src)
+		r := newResolver(t, resolver.Config{}, src)
 		cc := newClientConn()
 		w := build(t, r, cc)
 		defer w.Close()
@@ -161,7 +161,7 @@ func TestFailuresBackOff(t *testing.T) {
 func TestResolveNowHastensARetry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := &fakeSource{err: errBoom}
-		w := build(t, newResolver(t, resolver.Options{}, src), newClientConn())
+		w := build(t, newResolver(t, resolver.Config{}, src), newClientConn())
 		defer w.Close()
 		time.Sleep(time.Minute) // the pauses are at their longest
 		start := time.Now()
@@ -180,7 +180,7 @@ func TestResolveNowHastensARetry(t *testing.T) {
 func TestEmptyAnswerKeepsTheAddresses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := &fakeSource{result: found(10*time.Second, "a", "b")}
-		r := newResolver(t, resolver.Options{KeepOrder: true}, src)
+		r := newResolver(t, resolver.Config{Options: resolver.Options{KeepOrder: true}}, src)
 		cc := newClientConn()
 		w := build(t, r, cc)
 		defer w.Close()
@@ -213,7 +213,7 @@ func TestEmptyAnswerKeepsTheAddresses(t *testing.T) {
 func TestOneFailureLeavesTheOthersAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		good, bad := &fakeSource{result: found(time.Minute, "a")}, &fakeSource{err: errBoom}
-		r := newResolver(t, resolver.Options{KeepOrder: true}, bad, good)
+		r := newResolver(t, resolver.Config{Options: resolver.Options{KeepOrder: true}}, bad, good)
 		cc := newClientConn()
 		w := build(t, r, cc)
 		defer w.Close()
@@ -255,7 +255,7 @@ func TestSlowEndpointHoldsUpNobody(t *testing.T) {
 		}}
 		fast := &fakeSource{result: found(0, "fast")}
 		cc := newClientConn()
-		w := build(t, newResolver(t, resolver.Options{}, slow, fast), cc)
+		w := build(t, newResolver(t, resolver.Config{}, slow, fast), cc)
 		defer w.Close()
 		cc.await(t)
 		if d := time.Since(start); d > 50*time.Millisecond {
@@ -279,7 +279,7 @@ func TestAnswersThatComeTogetherAreOneReport(t *testing.T) {
 			}})
 		}
 		cc := newClientConn()
-		w := build(t, newResolver(t, resolver.Options{}, sources...), cc)
+		w := build(t, newResolver(t, resolver.Config{}, sources...), cc)
 		defer w.Close()
 		time.Sleep(time.Second)
 		if states, _ := cc.counts(); states != 1 || len(cc.addresses()) != 5 {
@@ -294,7 +294,7 @@ func TestTimeoutOfAnEndpoint(t *testing.T) {
 			<-ctx.Done()
 			return resolver.Result{}, context.Cause(ctx)
 		}}
-		r := newResolver(t, resolver.Options{Timeout: 3 * time.Second}, src, &fakeSource{result: found(0, "a")})
+		r := newResolver(t, resolver.Config{Options: resolver.Options{Timeout: 3 * time.Second}}, src, &fakeSource{result: found(0, "a")})
 		start := time.Now()
 		w := build(t, r, newClientConn())
 		defer w.Close()
@@ -313,7 +313,7 @@ func TestPartialAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		src := &fakeSource{result: found(20*time.Second, "a"), err: errBoom}
-		r := newResolver(t, resolver.Options{}, src)
+		r := newResolver(t, resolver.Config{}, src)
 		cc := newClientConn()
 		w := build(t, r, cc)
 		defer w.Close()
@@ -332,7 +332,7 @@ func TestPartialAnswer(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			start := time.Now()
 			src := &fakeSource{result: found(ttl, "a"), err: errBoom}
-			w := build(t, newResolver(t, resolver.Options{}, src), newClientConn())
+			w := build(t, newResolver(t, resolver.Config{}, src), newClientConn())
 			defer w.Close()
 			time.Sleep(16 * time.Second)
 			times := src.times(start)
@@ -353,7 +353,7 @@ func TestRefusedStateIsReportedAgain(t *testing.T) {
 			}
 			return nil
 		}
-		w := build(t, newResolver(t, resolver.Options{}, &fakeSource{result: found(0, "a")}), cc)
+		w := build(t, newResolver(t, resolver.Config{}, &fakeSource{result: found(0, "a")}), cc)
 		defer w.Close()
 		synctest.Wait()
 		if states, _ := cc.counts(); states != 1 {
@@ -369,7 +369,7 @@ func TestRefusedStateIsReportedAgain(t *testing.T) {
 func TestAddressesAreReportedWhenTheyChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := &fakeSource{result: found(10*time.Second, "a", "b", "c")}
-		r := newResolver(t, resolver.Options{}, src)
+		r := newResolver(t, resolver.Config{}, src)
 		cc := newClientConn()
 		w := build(t, r, cc)
 		defer w.Close()
@@ -415,7 +415,7 @@ func TestDNSRevealsMixedTLS(t *testing.T) {
 	t.Run("the first holds", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			second := &fakeSource{result: secure(10*time.Second, "b")}
-			r := newResolver(t, resolver.Options{}, &fakeSource{result: found(10*time.Second, "a")}, second)
+			r := newResolver(t, resolver.Config{}, &fakeSource{result: found(10*time.Second, "a")}, second)
 			cc := newClientConn()
 			w := build(t, r, cc)
 			defer w.Close()
@@ -438,7 +438,7 @@ func TestDNSRevealsMixedTLS(t *testing.T) {
 	t.Run("DNS cannot turn TLS off", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			src := &fakeSource{result: found(10*time.Second, "a")}
-			r := newResolver(t, resolver.Options{}, src)
+			r := newResolver(t, resolver.Config{}, src)
 			cc := newClientConn()
 			w := build(t, r, cc)
 			defer w.Close()
@@ -463,7 +463,7 @@ func TestDNSRevealsMixedTLS(t *testing.T) {
 	})
 	t.Run("the configuration decides", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			r := newResolver(t, resolver.Options{TLS: true}, &fakeSource{result: found(0, "a")})
+			r := newResolver(t, resolver.Config{TLS: true}, &fakeSource{result: found(0, "a")})
 			cc := newClientConn()
 			w := build(t, r, cc)
 			defer w.Close()
@@ -487,7 +487,7 @@ func TestDuplicatesAndLimits(t *testing.T) {
 		better := many[599]
 		better.Priority = 0
 		var logged bytes.Buffer
-		r := newResolver(t, resolver.Options{Logger: slog.New(slog.NewTextHandler(&logged, nil))},
+		r := newResolver(t, resolver.Config{Logger: slog.New(slog.NewTextHandler(&logged, nil))},
 			&fakeSource{result: resolver.Result{Addresses: many, TTL: time.Second}},
 			&fakeSource{result: resolver.Result{Addresses: []resolver.Address{better}}})
 		cc := newClientConn()
@@ -523,7 +523,7 @@ func TestLogOnlyChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var logged bytes.Buffer
 		src := &fakeSource{err: errBoom}
-		w := build(t, newResolver(t, resolver.Options{Logger: slog.New(slog.NewTextHandler(&logged, nil))}, src), newClientConn())
+		w := build(t, newResolver(t, resolver.Config{Logger: slog.New(slog.NewTextHandler(&logged, nil))}, src), newClientConn())
 		time.Sleep(time.Minute)
 		src.set(found(time.Second, "a"), nil)
 		time.Sleep(time.Minute)
@@ -541,7 +541,7 @@ func TestLogOnlyChanges(t *testing.T) {
 func TestOneBuildAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := &fakeSource{result: found(time.Minute, "a")}
-		r := newResolver(t, resolver.Options{}, src)
+		r := newResolver(t, resolver.Config{}, src)
 		cc := newClientConn()
 		w := build(t, r, cc)
 		if _, err := r.Build(grpcresolver.Target{}, cc, grpcresolver.BuildOptions{}); err == nil {

@@ -46,7 +46,7 @@ func TestAdapt(t *testing.T) {
 			if len(got) == 0 {
 				return
 			}
-			if _, err := resolver.New(got, resolver.Options{TLS: secure}); err != nil {
+			if _, err := resolver.New(got, resolver.Config{TLS: secure}); err != nil {
 				t.Errorf("they can't be used: %v", err)
 			}
 		})
@@ -54,7 +54,7 @@ func TestAdapt(t *testing.T) {
 	// What is wrong is left for package client to say.
 	for _, bad := range []string{"http://", "http://a:b", "http://%zz", "foo://a", "http:", "unixs:", "a b"} {
 		_, got := endpoint.Adapt([]string{bad}, false)
-		if _, err := resolver.New(got, resolver.Options{}); err == nil {
+		if _, err := resolver.New(got, resolver.Config{}); err == nil {
 			t.Errorf("%q became %q, which can be used", bad, got)
 		}
 	}

@@ -45,7 +45,8 @@ func checkPrefix(t *testing.T, name string, err error) {
 	if !ok {
 		other, ok = otherPrefixes[pkg]
 	}
-	if !strings.HasPrefix(err.Error(), pkg+": ") && !(ok && strings.HasPrefix(err.Error(), other.prefix)) {
+	ownOther := ok && strings.HasPrefix(err.Error(), other.prefix)
+	if !strings.HasPrefix(err.Error(), pkg+": ") && !ownOther {
 		t.Errorf("%s: got %q, want it to begin with %q", name, err, pkg+": ")
 	}
 }

@@ -1,6 +1,8 @@
-package balancer
+package policy
 
-import "testing"
+import (
+	"testing"
+)
 
 // A large request leaves while more of it waits; small ones that leave at once, however
 // many there are, are nothing of a request that was sent before.

@@ -1,4 +1,4 @@
-package balancer
+package policy
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/grpc/connectivity"
 
+	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/internal/attempt"
 )
 
@@ -163,13 +164,13 @@ func (p *policy) dropLocked(m *member) {
 	l := m.link
 	if l == nil {
 		m.setState(connectivity.Idle)
-		m.setRole(Idle)
+		m.setRole(balancer.Idle)
 		return
 	}
 	ready := m.ready()
 	m.link = nil
 	m.setState(connectivity.Idle)
-	m.setRole(Idle)
+	m.setRole(balancer.Idle)
 	l.end(errLeft)
 	l.leaving.Store(true) // before the calls are counted: the last one looks at it
 	_, held, calls := l.calls.count()

@@ -1,6 +1,6 @@
 //go:build linux && !386 && !s390x
 
-package balancer
+package policy
 
 import (
 	"encoding/binary"

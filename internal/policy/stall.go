@@ -1,4 +1,4 @@
-package balancer
+package policy
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/getcd/getcd/internal/attempt"
+	"github.com/getcd/getcd/internal/etcderr"
 )
 
 // A member can fall silent and keep its connections: a stopped process, a link
@@ -384,7 +385,7 @@ func (p *policy) ask(l *link) {
 		l.owe(r)
 	case !l.wire.failed.Load():
 		l.hear(r.start, false)
-		if CantServe(err) {
+		if etcderr.CantServe(err) {
 			p.demote(l.member, r.start, err)
 		}
 	}

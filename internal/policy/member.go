@@ -1,4 +1,4 @@
-package balancer
+package policy
 
 import (
 	"cmp"
@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/resolver"
 
+	"github.com/getcd/getcd/balancer"
 	getcdresolver "github.com/getcd/getcd/resolver"
 )
 
@@ -29,7 +30,7 @@ type member struct {
 	tier     tier
 	link     *link              // nil when idle
 	state    connectivity.State // Idle, Connecting or Ready
-	role     Role
+	role     balancer.Role
 	since    time.Time // last change of role or state
 	lastErr  error     // last failure or demotion
 	suspect  bool      // its last connection failed or was lost
@@ -113,7 +114,7 @@ func (m *member) setState(s connectivity.State) {
 	}
 }
 
-func (m *member) setRole(r Role) {
+func (m *member) setRole(r balancer.Role) {
 	if m.role != r {
 		m.role, m.since = r, time.Now()
 	}

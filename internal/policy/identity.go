@@ -1,4 +1,4 @@
-package balancer
+package policy
 
 import (
 	"context"
@@ -11,19 +11,9 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/internal/backoff"
 )
-
-// ClusterError is why an endpoint is not used: behind it is a member of another
-// cluster than the client's.
-type ClusterError struct {
-	Want, Got uint64 // the clusters' IDs
-}
-
-// Error implements error.
-func (e *ClusterError) Error() string {
-	return fmt.Sprintf("it is a member of cluster %x, and this client is one of cluster %x", e.Got, e.Want)
-}
 
 const (
 	// introduction is how long a new connection's member may take to say who it is.
@@ -62,7 +52,7 @@ func (p *policy) introduce(m *member, l *link) {
 		p.failedLocked(m, fmt.Errorf("%w: %w", errAnonymous, err))
 	case want != 0 && cluster != 0 && cluster != want:
 		p.opts.Logger.Warn("etcd: endpoint is of another cluster", "endpoint", m.name, "cluster", fmt.Sprintf("%x", cluster), "want", fmt.Sprintf("%x", want))
-		p.failedLocked(m, &ClusterError{Want: want, Got: cluster})
+		p.failedLocked(m, &balancer.ClusterError{Want: want, Got: cluster})
 	case p.single && p.knownLocked(m, id) && p.rollLocked(m, time.Now()):
 		p.dropLocked(m)
 	default:

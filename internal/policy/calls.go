@@ -1,10 +1,10 @@
-package balancer
+package policy
 
 import (
 	"sync"
 	"time"
 
-	"google.golang.org/grpc/balancer"
+	grpcbalancer "google.golang.org/grpc/balancer"
 
 	"github.com/getcd/getcd/internal/attempt"
 )
@@ -21,7 +21,7 @@ type call struct {
 	at      int64 // start, in nanoseconds of the policy's clock
 	late    int64 // how late the process had been until then
 
-	done func(balancer.DoneInfo) // finish, bound once
+	done func(grpcbalancer.DoneInfo) // finish, bound once
 
 	// Where it stands in its connection's calls. Guarded by calls.mu.
 	prev, next *call
@@ -33,7 +33,7 @@ func (p *policy) newCall(a *attempt.Attempt, c *connection) *call {
 	r, ok := p.calls.Get().(*call)
 	if !ok {
 		r = &call{}
-		r.done = func(info balancer.DoneInfo) { p.finish(r, info) }
+		r.done = func(info grpcbalancer.DoneInfo) { p.finish(r, info) }
 	}
 	r.attempt, r.on = a, c
 	r.start = time.Now()

@@ -1,4 +1,4 @@
-package balancer
+package policy
 
 import (
 	"context"
@@ -9,11 +9,13 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/balancer"
+	grpcbalancer "google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"github.com/getcd/getcd/internal/etcderr"
 )
 
 // verdict is what the probes found.
@@ -186,7 +188,7 @@ func (l *link) readProbe(ctx context.Context) error {
 // above all, which etcd looks at when it has read (server/etcdserver/v3_server.go,
 // Range). The refusal is told by its text, since proxies change its code.
 func proves(err error) bool {
-	if CantServe(err) {
+	if etcderr.CantServe(err) {
 		return false
 	}
 	code := status.Code(err)
@@ -211,4 +213,4 @@ func (l *link) rpcs() (cc grpc.ClientConnInterface, release func()) {
 // prober is a Producer that hands out the means to send RPCs on one SubConn.
 type prober struct{}
 
-func (prober) Build(cc any) (balancer.Producer, func()) { return cc, func() {} }
+func (prober) Build(cc any) (grpcbalancer.Producer, func()) { return cc, func() {} }

@@ -1,10 +1,10 @@
-package balancer
+package policy
 
 import (
 	"slices"
 	"time"
 
-	"google.golang.org/grpc/balancer"
+	grpcbalancer "google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/resolver"
 
@@ -88,7 +88,7 @@ func (p *policy) wantedLocked(now time.Time) []*member {
 
 // connectedLocked is how many members should be connected and able to serve.
 func (p *policy) connectedLocked() int {
-	if p.opts.Routing.everyone() {
+	if everyone(p.opts.Routing) {
 		return len(p.members)
 	}
 	return connected
@@ -125,8 +125,8 @@ func (p *policy) dialLocked(m *member, now time.Time) {
 	p.counters.dials.Add(1)
 	l := newLink(p, m)
 	//nolint:staticcheck // SA1019: deprecated for the lists of several addresses that it also takes.
-	sc, err := p.cc.NewSubConn([]resolver.Address{l.wire.address(m.addr)}, balancer.NewSubConnOptions{
-		StateListener: func(s balancer.SubConnState) { p.connectionChanged(m, l, s) },
+	sc, err := p.cc.NewSubConn([]resolver.Address{l.wire.address(m.addr)}, grpcbalancer.NewSubConnOptions{
+		StateListener: func(s grpcbalancer.SubConnState) { p.connectionChanged(m, l, s) },
 	})
 	if err != nil {
 		l.end(err)

@@ -1,4 +1,4 @@
-package balancer
+package policy
 
 import (
 	"context"
@@ -10,8 +10,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/grpc/balancer"
+	grpcbalancer "google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/connectivity"
+
+	"github.com/getcd/getcd/balancer"
 )
 
 // Name is the policy's name in a gRPC service config.
@@ -36,13 +38,13 @@ var (
 
 // grpc looks policies up by name in a registry of its own; there is no other
 // way to give one to a ClientConn.
-func init() { balancer.Register(builder{}) }
+func init() { grpcbalancer.Register(builder{}) }
 
 type builder struct{}
 
 func (builder) Name() string { return Name }
 
-func (builder) Build(cc balancer.ClientConn, _ balancer.BuildOptions) balancer.Balancer {
+func (builder) Build(cc grpcbalancer.ClientConn, _ grpcbalancer.BuildOptions) grpcbalancer.Balancer {
 	p := &policy{
 		cc: cc, clock: clock{epoch: time.Now()},
 		opts: Options{Table: NewTable(), Logger: slog.New(slog.DiscardHandler)},
@@ -64,7 +66,7 @@ func (builder) Build(cc balancer.ClientConn, _ balancer.BuildOptions) balancer.B
 // Lock order: policy.mu before Table.mu and before grpc's own locks. grpc calls
 // the policy with none of its connection locks held.
 type policy struct {
-	cc    balancer.ClientConn // read-only
+	cc    grpcbalancer.ClientConn // read-only
 	clock clock
 
 	mu      sync.Mutex
@@ -112,7 +114,7 @@ type policy struct {
 // publishing.
 type row struct {
 	member   *member
-	role     Role
+	role     balancer.Role
 	state    connectivity.State
 	since    time.Time
 	shunTill time.Time
@@ -124,7 +126,7 @@ type row struct {
 // UpdateClientConnState takes the resolver's newest list. Members that are
 // still listed keep their connections; the one that serves is kept, even when
 // it is gone from the list, until another is connected.
-func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
+func (p *policy) UpdateClientConnState(s grpcbalancer.ClientConnState) error {
 	listed := endpoints(s.ResolverState)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -136,7 +138,7 @@ func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
 	}
 	if len(listed) == 0 {
 		p.opts.Logger.Warn("etcd: kept the known endpoints", "cause", "the resolver gave no addresses")
-		return balancer.ErrBadResolverState
+		return grpcbalancer.ErrBadResolverState
 	}
 	now := time.Now()
 	old := p.members
@@ -196,7 +198,7 @@ func (p *policy) ResolverError(err error) {
 }
 
 // UpdateSubConnState is not called: each SubConn has a listener.
-func (p *policy) UpdateSubConnState(balancer.SubConn, balancer.SubConnState) {}
+func (p *policy) UpdateSubConnState(grpcbalancer.SubConn, grpcbalancer.SubConnState) {}
 
 // ExitIdle begins to dial, if that is still to be done. It shortens no pause.
 func (p *policy) ExitIdle() {
@@ -256,7 +258,7 @@ func (p *policy) failedLocked(m *member, err error) {
 }
 
 // connectionChanged is told by grpc, one change at a time.
-func (p *policy) connectionChanged(m *member, l *link, s balancer.SubConnState) {
+func (p *policy) connectionChanged(m *member, l *link, s grpcbalancer.SubConnState) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	down := s.ConnectivityState == connectivity.Idle || s.ConnectivityState == connectivity.Shutdown
@@ -348,12 +350,12 @@ func (p *policy) electLocked(now time.Time) {
 	for _, m := range ready {
 		switch {
 		case m == active:
-			m.setRole(Active)
+			m.setRole(balancer.Active)
 		case standby == nil && !m.leaving:
 			standby = m
-			m.setRole(Standby)
-		case !m.leaving && (m.doubted() || !standby.usable(now) || p.opts.Routing.everyone()):
-			m.setRole(Idle) // kept: a verdict is due, or more are wanted
+			m.setRole(balancer.Standby)
+		case !m.leaving && (m.doubted() || !standby.usable(now) || everyone(p.opts.Routing)):
+			m.setRole(balancer.Idle) // kept: a verdict is due, or more are wanted
 		default:
 			p.dropLocked(m)
 		}
@@ -400,10 +402,10 @@ func (p *policy) publishLocked() {
 		return
 	}
 	p.state, p.shownHeld, p.shown = state, p.held, rows
-	p.cc.UpdateState(balancer.State{ConnectivityState: p.state, Picker: p.pickerLocked(now)})
-	status := make([]Status, len(rows))
+	p.cc.UpdateState(grpcbalancer.State{ConnectivityState: p.state, Picker: p.pickerLocked(now)})
+	status := make([]balancer.Status, len(rows))
 	for i, m := range p.members {
-		status[i] = Status{Address: m.addr.Addr, Role: m.role, State: m.state, Since: m.since, LastError: m.lastErr, Leader: rows[i].leads}
+		status[i] = balancer.Status{Address: m.addr.Addr, Role: m.role, State: m.state, Since: m.since, LastError: m.lastErr, Leader: rows[i].leads}
 		if !rows[i].usable {
 			status[i].Demoted = m.fault(now)
 		}

@@ -1,10 +1,11 @@
-package balancer
+package policy
 
 import (
 	"context"
 	"time"
 
 	"github.com/getcd/getcd/internal/backoff"
+	"github.com/getcd/getcd/internal/etcderr"
 )
 
 // When the member that served is lost, or can't serve, the one that takes over
@@ -111,7 +112,7 @@ func (p *policy) prove(m *member, l *link) {
 		switch {
 		case err == nil:
 			p.serves(m, l, start)
-		case CantServe(err):
+		case etcderr.CantServe(err):
 			p.demote(m, start, err)
 		}
 		if p.proved(m, l, err == nil) {

@@ -1,18 +1,18 @@
-package balancer
+package policy
 
 import (
 	"context"
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/grpc/balancer"
+	grpcbalancer "google.golang.org/grpc/balancer"
 )
 
 // link is one connection to a member: grpc's SubConn for it, the bytes below
 // it, and what on it waits for an answer.
 type link struct {
 	member *member
-	sc     balancer.SubConn
+	sc     grpcbalancer.SubConn
 	wire   wire
 	policy *policy
 	clock  *clock // the policy's

@@ -1,17 +1,16 @@
-package balancer
+package policy
 
 import (
 	"context"
 	"math/rand/v2"
-	"strings"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	"google.golang.org/grpc/balancer"
+	grpcbalancer "google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/getcd/getcd/internal/attempt"
+	"github.com/getcd/getcd/internal/etcderr"
 )
 
 // picker is an immutable snapshot of who serves.
@@ -64,14 +63,14 @@ func (c *connection) Observe(memberID, raftTerm uint64) {
 // Attempt does not avoid. Without a member that may be asked the RPC waits for
 // the next picker, or for its context's end, whether it is wait-for-ready or
 // not: failing it would only make the caller ask again.
-func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
+func (p *picker) Pick(info grpcbalancer.PickInfo) (grpcbalancer.PickResult, error) {
 	a := attempt.FromContext(info.Ctx)
 	if len(p.members) == 0 || p.holds(a) {
-		return balancer.PickResult{}, balancer.ErrNoSubConnAvailable
+		return grpcbalancer.PickResult{}, grpcbalancer.ErrNoSubConnAvailable
 	}
 	to := p.choose(a)
 	if to == nil {
-		return balancer.PickResult{}, errNoOther
+		return grpcbalancer.PickResult{}, errNoOther
 	}
 	if a == nil {
 		a = &attempt.Attempt{FromMemory: true, Once: true} // its connection waits for it; what it asks is not known
@@ -89,13 +88,13 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 			p.policy.emptied(to.link)
 		}
 		p.policy.free(r)
-		return balancer.PickResult{}, balancer.ErrNoSubConnAvailable
+		return grpcbalancer.PickResult{}, grpcbalancer.ErrNoSubConnAvailable
 	}
 	p.policy.watch()
 	if r.flow != nil {
 		p.policy.join(r.flow)
 	}
-	return balancer.PickResult{SubConn: to.link.sc, Done: r.done}, nil
+	return grpcbalancer.PickResult{SubConn: to.link.sc, Done: r.done}, nil
 }
 
 // choose returns nil when a is of no use at any of the members.
@@ -137,7 +136,7 @@ func (p *picker) holds(a *attempt.Attempt) bool {
 }
 
 // finish learns from an RPC that has ended.
-func (p *policy) finish(r *call, info balancer.DoneInfo) {
+func (p *policy) finish(r *call, info grpcbalancer.DoneInfo) {
 	defer p.free(r)
 	c, a := r.on, r.attempt
 	served := info.Err == nil && info.BytesReceived && !a.AnyMember && !a.FromMemory
@@ -164,37 +163,9 @@ func (p *policy) finish(r *call, info balancer.DoneInfo) {
 		p.emptied(c.link)
 	}
 	switch {
-	case info.Err != nil && CantServe(info.Err):
+	case info.Err != nil && etcderr.CantServe(info.Err):
 		p.demote(c.member, r.start, info.Err)
 	case served && (c.member.shunned.Load() || p.holding.Load()):
 		p.serves(c.member, c.link, r.start)
 	}
 }
-
-// CantServe reports whether err is the answer of a member that can't serve now,
-// whatever the request: etcd gives these before it looks at the request. They
-// are told by their texts, since some reach the client with another code.
-func CantServe(err error) bool {
-	switch status.Convert(err).Message() {
-	case noLeader, learner, notCapable:
-		return true
-	}
-	return NotEtcd(err)
-}
-
-// NotEtcd reports whether err is the answer of something that is no etcd: a gRPC
-// server without etcd's services, or an HTTP/2 server that knows nothing of gRPC
-// and answers 404 (Not Found), which gRPC makes Unimplemented. Then the request
-// was not looked at. A service that is not etcd's own says nothing of the member.
-func NotEtcd(err error) bool {
-	s := status.Convert(err)
-	return s.Code() == codes.Unimplemented &&
-		(strings.HasPrefix(s.Message(), "unknown service etcdserverpb.") ||
-			strings.HasPrefix(s.Message(), "unexpected HTTP status code received from server: "))
-}
-
-var (
-	noLeader   = rpctypes.ErrorDesc(rpctypes.ErrGRPCNoLeader)
-	learner    = rpctypes.ErrorDesc(rpctypes.ErrGRPCNotSupportedForLearner)
-	notCapable = rpctypes.ErrorDesc(rpctypes.ErrGRPCNotCapable)
-)

@@ -1,0 +1,83 @@
+package policy
+
+import (
+	"cmp"
+	"log/slog"
+	"slices"
+	"time"
+
+	"google.golang.org/grpc/attributes"
+	"google.golang.org/grpc/resolver"
+
+	"github.com/getcd/getcd/balancer"
+)
+
+// Options is what a client gives its policy.
+type Options struct {
+	Table  *Table       // where to publish; not nil
+	Logger *slog.Logger // not nil; one record per transition, none per call
+
+	Routing balancer.Routing
+
+	// Patience is for how long a call that must not be sent again (Attempt.Once) is
+	// waited for on a member that is silent or can't serve, while another can. 0 means
+	// 2 s.
+	Patience time.Duration
+	// Pulse is for how long a connection with nothing but calls that wait may be silent
+	// before its member is asked for a linearizable read. 0 means 1 s; a negative value
+	// means that it is never asked.
+	Pulse time.Duration
+	// Pings is after how long without a byte gRPC pings a connection, which its member is
+	// spared as long as it answers. 0 means that gRPC does not.
+	Pings time.Duration
+	// Cluster is the ID of the only cluster whose members are used. 0 means that of the
+	// first member that answers, unless AnyCluster is set.
+	Cluster    uint64
+	AnyCluster bool
+	// OneMember says that the only address is that of one member, whoever it is: it is
+	// connected to once, and not asked who it is.
+	OneMember bool
+}
+
+func (o *Options) patience() time.Duration { return cmp.Or(o.Patience, DefaultPatience) }
+
+func (o *Options) pulse() time.Duration { return cmp.Or(o.Pulse, time.Second) }
+
+type optionsKey struct{}
+
+// Attach returns s with o in its attributes: the way in which a resolver tells
+// the policy of the client that both belong to. It is here that Routing.Prefer is
+// called, in the resolver's goroutine, since nothing else waits for that.
+func Attach(s resolver.State, o Options) resolver.State {
+	s.Attributes = with(s.Attributes, optionsKey{}, o)
+	if o.Routing.Prefer == nil {
+		return s
+	}
+	s.Endpoints = slices.Clone(s.Endpoints)
+	for i, e := range s.Endpoints {
+		s.Endpoints[i].Addresses = rank(o.Routing, e.Addresses)
+	}
+	s.Addresses = rank(o.Routing, s.Addresses)
+	return s
+}
+
+type rankKey struct{}
+
+// everyone reports whether all members are wanted connected.
+func everyone(r balancer.Routing) bool { return r.SpreadReads || r.WritesToLeader }
+
+// rank returns addrs with their ranks in their attributes.
+func rank(r balancer.Routing, addrs []resolver.Address) []resolver.Address {
+	addrs = slices.Clone(addrs)
+	for i, a := range addrs {
+		addrs[i].Attributes = with(a.Attributes, rankKey{}, r.Prefer(a.Addr))
+	}
+	return addrs
+}
+
+func with(a *attributes.Attributes, key, value any) *attributes.Attributes {
+	if a == nil {
+		return attributes.New(key, value)
+	}
+	return a.WithValue(key, value)
+}

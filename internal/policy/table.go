@@ -1,0 +1,97 @@
+package policy
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/connectivity"
+
+	"github.com/getcd/getcd/balancer"
+)
+
+// Table is the readable state of the policy of one client. The client makes it,
+// hands it to the policy with Attach, and reads it whenever it wants. Its zero
+// value is not usable; use NewTable.
+type Table struct {
+	mu      sync.Mutex
+	members []*member         // guarded by mu, in the policy's order
+	status  []balancer.Status // guarded by mu, as of the last change
+	changed chan struct{}
+
+	counters counters
+	active   atomic.Pointer[member] // nil while none is connected
+	spare    atomic.Bool            // another is connected too
+}
+
+// NewTable returns an empty table.
+func NewTable() *Table { return &Table{changed: make(chan struct{})} }
+
+// Snapshot returns the status of every endpoint, in the order in which the
+// policy would try them. The slice is the caller's.
+func (t *Table) Snapshot() []balancer.Status {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	out := make([]balancer.Status, len(t.status))
+	for i, s := range t.status {
+		m := t.members[i]
+		s.MemberID = m.id.Load()
+		s.Latency = time.Duration(m.latency.Load())
+		out[i] = s
+	}
+	return out
+}
+
+// ReadLatency returns a moving average of how long the active endpoint's answers
+// to reads took of late; 0 while that is unknown.
+func (t *Table) ReadLatency() time.Duration {
+	if m := t.active.Load(); m != nil {
+		return time.Duration(m.reading.Load())
+	}
+	return 0
+}
+
+// Spare reports whether another endpoint is connected beside the active one.
+func (t *Table) Spare() bool { return t.spare.Load() }
+
+// Changed returns a channel that is closed at the next change of a role, a
+// state or the list of endpoints. To miss none, get the channel before the
+// snapshot. Latencies and member IDs change without it.
+func (t *Table) Changed() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.changed
+}
+
+// publish replaces the rows; the policy calls it with its own lock held.
+func (t *Table) publish(members []*member, status []balancer.Status) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var active *member
+	spare := false
+	for i, s := range status {
+		if s.Role == balancer.Active {
+			active = members[i]
+		} else if s.State == connectivity.Ready {
+			spare = true
+		}
+	}
+	t.active.Store(active)
+	t.spare.Store(spare)
+	t.members, t.status = members, status
+	close(t.changed)
+	t.changed = make(chan struct{})
+}
+
+// Report replaces the rows of the table, for what carries RPCs without the policy, such
+// as package gateway. There is a spare always: no connection is needed beforehand, and an
+// only endpoint may be that of many members.
+func (t *Table) Report(rows []balancer.Status) {
+	members := make([]*member, len(rows))
+	for i, s := range rows {
+		members[i] = &member{}
+		members[i].id.Store(s.MemberID)
+	}
+	t.publish(members, rows)
+	t.spare.Store(true)
+}
