@@ -77,12 +77,12 @@ success; ` + "`p99` and `max`" + ` are the durations of calls, including failed 
 not say. Elections are observed through connections that no fault affects, and timed from the
 start of the fault.
 
-A put that getcd fails in a silent fault was in flight on the victim when that fell
-silent, one for each worker. getcd waits 2 s for it (` + "`Config.WritePatience`" + `) before it
-reports that the outcome is unknown. Where a connection dies under its calls (kill,
-replace), every client fails the puts in flight on it. clientv3 spreads its calls over all
-members, so it has fewer of them on the victim. Some of clientv3's watches are on other
-members, too; where its gap is shorter than getcd's, its watches were not on the victim.
+The puts that getcd fails in a silent fault were in flight on the victim when it fell silent,
+one for each worker. getcd waits 2 s for each (` + "`Config.WritePatience`" + `) before it reports that
+the outcome is unknown. If a connection dies (kill, replace), every client fails the puts in
+flight on it. clientv3 spreads its calls over all members, so it has fewer of them on the
+victim. It also spreads its watches: where its gap is shorter than getcd's, its watches were
+not on the victim.
 
 `)
 }
