@@ -2,6 +2,7 @@ package clientv3
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -34,8 +35,9 @@ type Client struct {
 	Token string
 
 	cfg    Config
-	native *client.Client   // nil: NewCtxClient
-	active *grpc.ClientConn // nil: likewise
+	change func(*client.Config) // NewWith's
+	native *client.Client       // nil: NewCtxClient
+	active *grpc.ClientConn     // nil: likewise
 
 	// New's, whatever Lease and Watcher are now.
 	lease   Lease
@@ -63,7 +65,16 @@ type Option func(*Client)
 // New returns a client for the cluster that cfg describes. With a user it waits
 // until that is logged in, and with RejectOldCluster until the members have told
 // their versions; otherwise it does not block. Close must be called.
-func New(cfg Config) (*Client, error) {
+func New(cfg Config) (*Client, error) { return NewWith(cfg, func(*client.Config) {}) }
+
+// NewWith is New with what clientv3's Config has no field for: change gets the
+// configuration of package client that cfg comes to, and may change it, such as its
+// Middleware, Trace or WritePatience. It is called once for the client, and once for
+// each connection of Dial. clientv3 has no such function.
+func NewWith(cfg Config, change func(*client.Config)) (*Client, error) {
+	if change == nil {
+		return nil, errors.New("clientv3: NewWith: the function is nil: use New")
+	}
 	switch {
 	case len(cfg.Endpoints) == 0:
 		return nil, ErrNoAvailableEndpoints
@@ -78,12 +89,13 @@ func New(cfg Config) (*Client, error) {
 		base = context.Background()
 	}
 	n := cfg.native()
+	change(&n)
 	native, err := client.New(n)
 	if err != nil {
 		return nil, err
 	}
 	c := NewCtxClient(base, WithZapLogger(n.Logger))
-	c.cfg, c.native = cfg, native
+	c.cfg, c.change, c.native = cfg, change, native
 	c.Username, c.Password, c.Token = n.Username, n.Password, n.Token
 	c.secure, c.endpoints = n.TLS != nil, slices.Clone(cfg.Endpoints)
 	c.Cluster, c.KV, c.Auth, c.Maintenance = NewCluster(c), NewKV(c), NewAuth(c), NewMaintenance(c)
@@ -307,7 +319,9 @@ func (c *Client) single(endpoint string) (*client.Client, error) {
 	secure, _ := adapt(c.cfg.Endpoints, cfg.TLS) // as all the others
 	cfg.Endpoints, cfg.TLS = []string{endpoint}, secure
 	n := cfg.native()
-	n.OneMember = true
+	endpoints := n.Endpoints
+	c.change(&n)
+	n.Endpoints, n.OneMember = endpoints, true
 	return client.New(n)
 }
 

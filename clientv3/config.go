@@ -13,8 +13,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-
-	"github.com/getcd/getcd/client"
 )
 
 // Config says how to reach a cluster. Endpoints may be whatever client.Config's may,
@@ -66,11 +64,6 @@ type Config struct {
 
 	// DialOptions are gRPC's. See client.Config on those that cannot work.
 	DialOptions []grpc.DialOption
-
-	// Middleware lies below all of the client's services and connections, the first
-	// function outermost (client.Config.Middleware). New calls each function once, and
-	// so does every connection to a single endpoint. clientv3 has no such field.
-	Middleware []client.Middleware `json:"-"`
 
 	// Context is what the client's own context, Client.Ctx, comes from.
 	Context context.Context //nolint:containedctx // clientv3's field

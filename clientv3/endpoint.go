@@ -26,7 +26,6 @@ func (cfg *Config) native() client.Config {
 		MaxCallSendMsgSize:   max(cfg.MaxCallSendMsgSize, 0),
 		Logger:               newLogger(cfg),
 		DialOptions:          cfg.DialOptions,
-		Middleware:           cfg.Middleware,
 	}
 	if cfg.Username != "" && cfg.Password != "" {
 		n.Username, n.Password = cfg.Username, cfg.Password // one without the other is none

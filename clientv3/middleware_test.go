@@ -15,7 +15,7 @@ import (
 
 // The services, the raw connection and the connection to one endpoint all have it.
 func TestMiddleware(t *testing.T) {
-	run(t, 1, func(cfg *clientv3.Config) { cfg.Middleware = []client.Middleware{namespace.Of("p/")} }, func(r *rig) {
+	runWith(t, 1, nil, func(n *client.Config) { n.Middleware = []client.Middleware{namespace.Of("p/")} }, func(r *rig) {
 		t, ctx := r.t, r.timeout(time.Minute)
 		one, err := r.Dial(r.Endpoints()[0])
 		if err != nil {
@@ -47,9 +47,14 @@ func TestMiddleware(t *testing.T) {
 	})
 }
 
-func TestMiddlewareThatIsNil(t *testing.T) {
-	_, err := clientv3.New(clientv3.Config{Endpoints: []string{"member-1:2379"}, Middleware: []client.Middleware{nil}})
-	if err == nil || !strings.Contains(err.Error(), "Middleware[0] is nil") {
-		t.Errorf("New: got %v, want that Middleware[0] is nil", err)
+func TestNewWithNil(t *testing.T) {
+	cfg := clientv3.Config{Endpoints: []string{"member-1:2379"}}
+	for want, change := range map[string]func(*client.Config){
+		"the function is nil":  nil,
+		"Middleware[0] is nil": func(n *client.Config) { n.Middleware = []client.Middleware{nil} },
+	} {
+		if _, err := clientv3.NewWith(cfg, change); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("NewWith: got %v, want that %s", err, want)
+		}
 	}
 }

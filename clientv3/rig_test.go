@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/clientv3"
 	"github.com/getcd/getcd/etcdtest"
 )
@@ -22,13 +23,18 @@ type rig struct {
 
 func run(t *testing.T, members int, configure func(*clientv3.Config), test func(r *rig)) {
 	t.Helper()
+	runWith(t, members, configure, func(*client.Config) {}, test)
+}
+
+func runWith(t *testing.T, members int, configure func(*clientv3.Config), change func(*client.Config), test func(r *rig)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		c := etcdtest.Start(t, members)
 		cfg := clientv3.Config{Endpoints: c.Addrs(), DialOptions: []grpc.DialOption{grpc.WithContextDialer(c.Dialer())}}
 		if configure != nil {
 			configure(&cfg)
 		}
-		cli, err := clientv3.New(cfg)
+		cli, err := clientv3.NewWith(cfg, change)
 		if err != nil {
 			t.Fatal(err)
 		}
