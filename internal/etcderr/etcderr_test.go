@@ -95,7 +95,7 @@ func TestNobodyElseHasAList(t *testing.T) {
 			return nil
 		}
 		text, err := os.ReadFile(path)
-		for _, line := range strings.Split(string(text), "\n") {
+		for line := range strings.SplitSeq(string(text), "\n") {
 			if list.MatchString(line) {
 				t.Errorf("%s has a list of codes of its own; ask etcderr, or argue here why not: %s", rel, strings.TrimSpace(line))
 			}

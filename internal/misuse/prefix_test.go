@@ -45,9 +45,10 @@ func checkPrefix(t *testing.T, name string, err error) {
 	if !ok {
 		other, ok = otherPrefixes[pkg]
 	}
-	if !strings.HasPrefix(err.Error(), pkg+": ") && !(ok && strings.HasPrefix(err.Error(), other.prefix)) {
-		t.Errorf("%s: got %q, want it to begin with %q", name, err, pkg+": ")
+	if strings.HasPrefix(err.Error(), pkg+": ") || ok && strings.HasPrefix(err.Error(), other.prefix) {
+		return
 	}
+	t.Errorf("%s: got %q, want it to begin with %q", name, err, pkg+": ")
 }
 
 // What is no call's, whatever the context and the options, begins so, too.
