@@ -8,7 +8,7 @@
 //
 // To lead:
 //
-//	e, err := election.NewElection(conn, "scheduler")
+//	e, err := election.New(conn, "scheduler")
 //	if err := e.Campaign(ctx, "host-1"); err != nil { // waits for its turn
 //		return err
 //	}
