@@ -1,10 +1,11 @@
-// Package election elects leaders on an etcd cluster. It has two ways:
+// Package election elects leaders on an etcd cluster. It has two ways. [New] makes the
+// first, which is the one to use:
 //
-//   - [Service] is etcd's election service (v3electionpb.Election): five RPCs,
-//     request out, response in.
 //   - [Election] needs only the key-value, lease and watch services. It knows
 //     when it no longer leads, has a fencing token and guarded transactions,
 //     and leaves no candidate behind.
+//   - [Service] is etcd's election service (v3electionpb.Election): five RPCs,
+//     request out, response in.
 //
 // To lead:
 //

@@ -233,8 +233,8 @@ func TestKeeperEnds(t *testing.T) {
 		want []error
 	}{
 		{"closed", func(_ *testing.T, _ lease.Lease, k *lease.Keeper, _ context.CancelCauseFunc) {
-			k.Close()
-			k.Close()
+			_ = k.Close()
+			_ = k.Close()
 		}, []error{lease.ErrClosed}},
 		{"service closed", func(_ *testing.T, l lease.Lease, _ *lease.Keeper, _ context.CancelCauseFunc) {
 			_ = l.Close()

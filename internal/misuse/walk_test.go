@@ -278,7 +278,7 @@ func argument(typ reflect.Type, cc grpc.ClientConnInterface) reflect.Value {
 	store, watcher := kv.New(cc), watch.New(cc)
 	for _, v := range []any{
 		cc, "x/1", int64(1), lease.ID(1), uint64(1), uint16(1), kv.OpGet("k"), func(stm.STM) error { return nil },
-		recipe.NewClient(store, watcher), store, watcher,
+		recipe.NewClient(store, watcher), store, watcher, lease.New(cc),
 		[]string{"http://10.0.0.4:2380"},
 		&maintenance.AlarmMember{},
 		client.Config{Endpoints: []string{"127.0.0.1:1"}},

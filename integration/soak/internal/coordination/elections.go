@@ -153,7 +153,7 @@ func (c *rpcCandidate) acquire(ctx context.Context) (*hold, error) {
 	resp, err := c.rpc.Campaign(ctx, c.name, id, "elected")
 	if err != nil {
 		end()
-		keeper.Close()
+		_ = keeper.Close()
 		c.revoke(ctx, id)
 		return nil, err
 	}
@@ -176,7 +176,7 @@ func (c *rpcCandidate) acquire(ctx context.Context) (*hold, error) {
 
 func (c *rpcCandidate) resign(ctx context.Context, leader *v3electionpb.LeaderKey, keeper *lease.Keeper) error {
 	_, err := c.rpc.Resign(ctx, leader)
-	keeper.Close()
+	_ = keeper.Close()
 	c.revoke(ctx, keeper.ID())
 	return err
 }
