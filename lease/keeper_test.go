@@ -320,7 +320,7 @@ func TestKeepersOfOneLeaseShareRenewals(t *testing.T) {
 		if n != 1 {
 			t.Errorf("%d renewals for two keepers, want 1", n)
 		}
-		a.Close()
+		_ = a.Close()
 		time.Sleep(time.Minute)
 		if err := b.Err(); err != nil {
 			t.Errorf("the second keeper ended with the first: %v", err)
