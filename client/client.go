@@ -83,7 +83,7 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 }
 
 // Conn returns the connection on which all services work: getcd's own, such as
-// lock.NewMutex(c.Conn(), …), and etcd's generated stubs. It is a *Conn with
+// lock.New(c.Conn(), …), and etcd's generated stubs. It is a *Conn with
 // Config.Middleware on it.
 func (c *Client) Conn() grpc.ClientConnInterface { return c.above }
 

@@ -9,7 +9,7 @@
 // and maintenance. What is built on them is made on its connection, on which
 // etcd's generated stubs work just as well:
 //
-//	m, err := lock.NewMutex(c.Conn(), "jobs/nightly")
+//	m, err := lock.New(c.Conn(), "jobs/nightly")
 //	alarms, err := pb.NewMaintenanceClient(c.Conn()).Alarm(ctx, &pb.AlarmRequest{})
 //
 // What lies between services and connection, such as a namespace, is a Middleware. All

@@ -10,12 +10,13 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/internal/closed"
 	"github.com/getcd/getcd/internal/etcderr"
 )
 
 // ErrClosed is the cause of errors of calls made on a closed client, or under
-// way when it was closed.
-var ErrClosed = errors.New("client: closed")
+// way when it was closed. errors.Is finds net.ErrClosed, as in each ErrClosed of getcd.
+var ErrClosed = closed.New("client: closed")
 
 // Error is a failed call. Its text names the operation, what became of it, and
 // each endpoint that was tried with its last error.

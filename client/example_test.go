@@ -34,7 +34,7 @@ func nightly(ctx context.Context, cfg client.Config) error {
 		return err // the configuration can't be right; the error says why
 	}
 	defer c.Close() // ends what the client started, and waits for it
-	m, err := lock.NewMutex(c.Conn(), "jobs/nightly")
+	m, err := lock.New(c.Conn(), "jobs/nightly")
 	if err != nil {
 		return err
 	}

@@ -84,7 +84,7 @@ func TestMiddlewareSeesEveryService(t *testing.T) {
 			"MemberList": func(ctx context.Context) error { _, err := r.MemberList(ctx); return err },
 			"Alarm":      func(ctx context.Context) error { _, err := r.AlarmList(ctx); return err },
 			"Status":     func(ctx context.Context) error { _, err := r.Status(ctx, m2); return err },
-			"Unlock":     func(ctx context.Context) error { _, err := lock.New(r.Conn()).Unlock(ctx, "k"); return err },
+			"Unlock":     func(ctx context.Context) error { _, err := lock.NewService(r.Conn()).Unlock(ctx, "k"); return err },
 			"Watch": func(ctx context.Context) error {
 				for _, err := range r.Events(ctx, "k", kv.WithRev(1)) {
 					return err
@@ -150,7 +150,7 @@ func TestANamespaceForAClient(t *testing.T) {
 		if _, err := r.Put(ctx, "nightly", "03:00"); err != nil {
 			t.Fatal(err)
 		}
-		m, err := lock.NewMutex(r.Conn(), "lock")
+		m, err := lock.New(r.Conn(), "lock")
 		if err != nil {
 			t.Fatal(err)
 		}

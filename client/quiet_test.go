@@ -82,14 +82,14 @@ func TestNothingButAWaitingLock(t *testing.T) {
 	run(t, 3, nil, func(r *rig) {
 		t := r.t
 		other := r.another()
-		theirs, err := lock.NewMutex(other.Conn(), "l")
+		theirs, err := lock.New(other.Conn(), "l")
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := theirs.Lock(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		ours, err := lock.NewMutex(r.Conn(), "l")
+		ours, err := lock.New(r.Conn(), "l")
 		if err != nil {
 			t.Fatal(err)
 		}

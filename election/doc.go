@@ -1,14 +1,15 @@
-// Package election elects leaders on an etcd cluster. It has two ways:
+// Package election elects leaders on an etcd cluster. It has two ways. [New] makes the
+// first, which is the one to use:
 //
-//   - [Service] is etcd's election service (v3electionpb.Election): five RPCs,
-//     request out, response in.
 //   - [Election] needs only the key-value, lease and watch services. It knows
 //     when it no longer leads, has a fencing token and guarded transactions,
 //     and leaves no candidate behind.
+//   - [Service] is etcd's election service (v3electionpb.Election): five RPCs,
+//     request out, response in.
 //
 // To lead:
 //
-//	e, err := election.NewElection(conn, "scheduler")
+//	e, err := election.New(conn, "scheduler")
 //	if err := e.Campaign(ctx, "host-1"); err != nil { // waits for its turn
 //		return err
 //	}

@@ -34,15 +34,15 @@ type Election struct {
 	header   *pb.ResponseHeader
 }
 
-// NewElection returns a part in the election called name, which must not be
+// New returns a part in the election called name, which must not be
 // empty. It sends nothing, starts nothing and has nothing to close; who leads has
 // goroutines until Resign or until the leadership is lost. An option that is out
 // of bounds is an error that names them.
-func NewElection(cc grpc.ClientConnInterface, name string, opts ...Option) (*Election, error) {
+func New(cc grpc.ClientConnInterface, name string, opts ...Option) (*Election, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
-	if err := misuse.Options("election: NewElection", opts); err != nil {
+	if err := misuse.Options("election: New", opts); err != nil {
 		return nil, err
 	}
 	e := &Election{cfg: newConfig(cc, name)}
@@ -64,7 +64,7 @@ func NewElection(cc grpc.ClientConnInterface, name string, opts ...Option) (*Ele
 // Nothing is sent, so what it is told is believed until a Proclaim, a Txn or a
 // look at Done or Err finds out.
 func Resume(cc grpc.ClientConnInterface, name, key string, rev int64, opts ...Option) (*Election, error) {
-	e, err := NewElection(cc, name, opts...)
+	e, err := New(cc, name, opts...)
 	if err != nil {
 		return nil, err
 	}

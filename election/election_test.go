@@ -273,8 +273,8 @@ func TestSharedServices(t *testing.T) {
 		cc := r.alone(0)
 		leases := lease.New(cc)
 		defer func() { _ = leases.Close() }()
-		a := r.leader(cc, "a", election.WithLease(leases))
-		other, err := election.NewElection(cc, "other", election.WithLease(leases))
+		a := r.leader(cc, "a", election.WithLeaseService(leases))
+		other, err := election.New(cc, "other", election.WithLeaseService(leases))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -304,8 +304,8 @@ func TestMisuse(t *testing.T) {
 		{"job", []election.Option{election.WithTTL((lease.MaxTTL + 1) * time.Second)}, "etcdserver: too large lease TTL"},
 		{"job", []election.Option{election.WithSession(election.Unproven(0))}, "lease ID is 0"},
 	} {
-		if _, err := election.NewElection(nil, tc.name, tc.opts...); err == nil || !strings.Contains(err.Error(), tc.want) {
-			t.Errorf("NewElection(%q): got error %v, want one that says %q", tc.name, err, tc.want)
+		if _, err := election.New(nil, tc.name, tc.opts...); err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("New(%q): got error %v, want one that says %q", tc.name, err, tc.want)
 		}
 	}
 	s := election.WithSession(election.Unproven(5))

@@ -28,7 +28,7 @@ func ExampleElection() {
 	conn, done := dial()
 	defer done()
 	ctx := context.Background()
-	e, err := election.NewElection(conn, "scheduler")
+	e, err := election.New(conn, "scheduler")
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -64,7 +64,7 @@ func ExampleElection_Leaders() {
 	conn, done := dial()
 	defer done()
 	ctx := context.Background()
-	candidate, err := election.NewElection(conn, "scheduler")
+	candidate, err := election.New(conn, "scheduler")
 	if err != nil {
 		fmt.Println(err)
 		return

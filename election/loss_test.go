@@ -111,7 +111,7 @@ func TestSessionEnds(t *testing.T) {
 		b := r.election(r.alone(0), election.WithSession(other))
 		result := r.campaign(t.Context(), b)
 		r.wantCandidates("a", "b")
-		other.Close()
+		_ = other.Close()
 		err := <-result
 		wantIs(t, "Campaign", err, election.ErrLost)
 		wantIs(t, "Campaign", err, lease.ErrClosed)
@@ -119,7 +119,7 @@ func TestSessionEnds(t *testing.T) {
 		wantIs(t, "Campaign without a session", b.Campaign(t.Context(), "b"), election.ErrLost)
 
 		done := a.Done()
-		s.Close()
+		_ = s.Close()
 		<-done
 		wantIs(t, "Err", a.Err(), lease.ErrClosed)
 		wantIs(t, "Proclaim", a.Proclaim(t.Context(), "x"), election.ErrLost)

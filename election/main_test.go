@@ -113,9 +113,9 @@ func (r *rig) alone(i int) grpc.ClientConnInterface {
 
 func (r *rig) election(cc grpc.ClientConnInterface, opts ...election.Option) *election.Election {
 	r.t.Helper()
-	e, err := election.NewElection(cc, "job", opts...)
+	e, err := election.New(cc, "job", opts...)
 	if err != nil {
-		r.t.Fatalf("NewElection: %v", err)
+		r.t.Fatalf("New: %v", err)
 	}
 	return e
 }

@@ -14,7 +14,7 @@ import (
 // DefaultTTL is a campaign's time to live without WithTTL.
 const DefaultTTL = 10 * time.Second
 
-// Option is an option of NewElection and Resume.
+// Option is an option of New and Resume.
 type Option func(*config)
 
 type config struct {
@@ -43,10 +43,10 @@ func WithSession(s Session) Option {
 	return func(c *config) { c.session = s }
 }
 
-// WithLease makes the Election use a lease service, such as a client's, and its
+// WithLeaseService makes the Election use a lease service, such as a client's, and its
 // renewal streams, which many can share. Closing it loses the leadership. Without
 // the option, or with nil, each Campaign has its own.
-func WithLease(l lease.Lease) Option {
+func WithLeaseService(l lease.Lease) Option {
 	return func(c *config) { c.Leases = l }
 }
 

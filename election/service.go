@@ -61,9 +61,9 @@ type service struct {
 	opts []grpc.CallOption
 }
 
-// New returns the election service over cc. The call options are added to every
+// NewService returns the election service over cc. The call options are added to every
 // RPC.
-func New(cc grpc.ClientConnInterface, opts ...grpc.CallOption) Service {
+func NewService(cc grpc.ClientConnInterface, opts ...grpc.CallOption) Service {
 	return &service{rpc: v3electionpb.NewElectionClient(misuse.Conn("election", cc)), opts: opts}
 }
 

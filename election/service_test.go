@@ -102,7 +102,7 @@ func serve(t *testing.T, m *member) election.Service {
 		s.Stop()
 		wg.Wait()
 	})
-	return election.New(cc)
+	return election.NewService(cc)
 }
 
 var leaderKey = &v3electionpb.LeaderKey{Name: []byte("job"), Key: []byte("job/5"), Rev: 7, Lease: 5}
@@ -178,11 +178,11 @@ func (c explaining) Invoke(context.Context, string, any, any, ...grpc.CallOption
 }
 
 func TestServiceErrorsAreFoundBehindOthers(t *testing.T) {
-	s := election.New(explaining{err: status.Error(codes.Unknown, "election: no leader")})
+	s := election.NewService(explaining{err: status.Error(codes.Unknown, "election: no leader")})
 	if _, err := s.Leader(t.Context(), "job"); !errors.Is(err, election.ErrNoLeader) || !strings.Contains(err.Error(), "member-1") {
 		t.Errorf("got error %v, want %v, and the explanation", err, election.ErrNoLeader)
 	}
-	s = election.New(explaining{err: status.Error(codes.Unavailable, "gone")})
+	s = election.NewService(explaining{err: status.Error(codes.Unavailable, "gone")})
 	if _, err := s.Leader(t.Context(), "job"); errors.Is(err, election.ErrNoLeader) || status.Code(err) != codes.Unavailable {
 		t.Errorf("got error %v, want the connection's", err)
 	}

@@ -58,7 +58,7 @@ func startWitness(t *testing.T, cl *client.Client, prefix string) *witness {
 	if w.keeper, err = cl.Keep(timeout(t), granted.ID); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(w.keeper.Close)
+	t.Cleanup(func() { _ = w.keeper.Close() })
 	first, err := cl.Put(timeout(t), prefix, "")
 	if err != nil {
 		t.Fatal(err)

@@ -21,7 +21,7 @@ import (
 
 func newElection(t *testing.T, cl *client.Client, opts ...election.Option) *election.Election {
 	t.Helper()
-	e, err := election.NewElection(cl.Conn(), "job", opts...)
+	e, err := election.New(cl.Conn(), "job", opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func TestElectionsAreOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	own := newElection(t, cl)
-	inSession := newElection(t, cl, election.WithSession(keeper), election.WithLease(cl), election.WithWatcher(cl))
+	inSession := newElection(t, cl, election.WithSession(keeper), election.WithLeaseService(cl), election.WithWatcher(cl))
 
 	v3, err := clientv3.New(clientv3.Config{Endpoints: c.Endpoints()})
 	if err != nil {
@@ -65,7 +65,7 @@ func TestElectionsAreOne(t *testing.T) {
 	defer v3Session.Close()
 	rival := concurrency.NewElection(v3Session, "job")
 
-	rpc := election.New(cl.Conn())
+	rpc := election.NewService(cl.Conn())
 	rpcLease, err := cl.Grant(ctx, 60)
 	if err != nil {
 		t.Fatal(err)
@@ -198,7 +198,7 @@ func TestElectionUnderFaults(t *testing.T) {
 	admin := dial(t, client.Config{Endpoints: c.Endpoints()})
 	for i := range candidates {
 		cl := dial(t, client.Config{Endpoints: c.Endpoints()})
-		opts := []election.Option{election.WithTTL(5 * time.Second), election.WithWatcher(cl), election.WithLease(cl)}
+		opts := []election.Option{election.WithTTL(5 * time.Second), election.WithWatcher(cl), election.WithLeaseService(cl)}
 		wg.Go(func() {
 			for ctx.Err() == nil {
 				if i%2 == 1 { // every other one in a session

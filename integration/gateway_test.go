@@ -193,14 +193,14 @@ func TestServicesTogether(t *testing.T) {
 	if err != nil || !resp.Succeeded || resp.Responses[1].GetResponseTxn().Responses[0].GetResponseRange().Count != 1 {
 		t.Fatalf("got %v, %v", resp, err)
 	}
-	first, err := lock.NewMutex(cl.Conn(), "m")
+	first, err := lock.New(cl.Conn(), "m")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := first.Lock(ctx); err != nil {
 		t.Fatal(err)
 	}
-	rival, err := lock.NewMutex(cl.Conn(), "m")
+	rival, err := lock.New(cl.Conn(), "m")
 	if err != nil {
 		t.Fatal(err)
 	}

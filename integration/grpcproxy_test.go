@@ -248,7 +248,7 @@ func TestGRPCProxyLeases(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mutex, err := lock.NewMutex(cl.Conn(), "mutex", lock.WithTTL(3*time.Second))
+	mutex, err := lock.New(cl.Conn(), "mutex", lock.WithTTL(3*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,7 +40,7 @@ func TestLocksBesideClientv3AndKeysOfOthers(t *testing.T) {
 
 	var contenders []contender
 	for i := range 3 {
-		m, err := lock.NewMutex(cl.Conn(), "path", lock.WithLease(cl))
+		m, err := lock.New(cl.Conn(), "path", lock.WithLeaseService(cl))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -120,7 +120,7 @@ func TestLocksBesideClientv3AndKeysOfOthers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	m, err := lock.NewMutex(cl.Conn(), "path")
+	m, err := lock.New(cl.Conn(), "path")
 	if err != nil {
 		t.Fatal(err)
 	}

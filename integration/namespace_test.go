@@ -36,7 +36,7 @@ func TestNamespaceOfTheServersLocksAndElections(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	e := election.New(cc)
+	e := election.NewService(cc)
 	leader, err := e.Campaign(ctx, "job", granted.ID, "a")
 	if err != nil {
 		t.Fatal(err)
@@ -62,7 +62,7 @@ func TestNamespaceOfTheServersLocksAndElections(t *testing.T) {
 	}
 	all()
 
-	locks := lock.New(cc)
+	locks := lock.NewService(cc)
 	held, err := locks.Lock(ctx, "l", granted.ID)
 	if err != nil {
 		t.Fatal(err)

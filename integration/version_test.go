@@ -67,7 +67,7 @@ func TestVersionsOfCalls(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			s := lock.New(cl.Conn())
+			s := lock.NewService(cl.Conn())
 			held, err := s.Lock(ctx, "lock", granted.ID)
 			if err != nil {
 				return err
@@ -80,7 +80,7 @@ func TestVersionsOfCalls(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			s := election.New(cl.Conn())
+			s := election.NewService(cl.Conn())
 			won, err := s.Campaign(ctx, "election", granted.ID, "me")
 			if err != nil {
 				return err

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/getcd/getcd/internal/closed"
 )
 
 var (
@@ -16,7 +18,7 @@ var (
 	ErrRevoked = errors.New("lease: revoked by this client")
 	// ErrClosed is a keeper's cause after its Close or the client's, and what
 	// Keep and KeepAlive return after Close.
-	ErrClosed = errors.New("lease: closed")
+	ErrClosed = closed.New("lease: closed")
 )
 
 func errNoLease(call string) error {

@@ -70,7 +70,7 @@ func ExampleKeeper() {
 	}
 	fmt.Println("proven for more than 20 s:", time.Until(k.Deadline()) > 20*time.Second)
 
-	k.Close()
+	_ = k.Close() // always nil
 	<-k.Done()
 	fmt.Println(k.Err())
 	// Output:

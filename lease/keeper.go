@@ -80,9 +80,10 @@ func (k *Keeper) TTL() time.Duration {
 // Close stops renewing, unless another keeper of the lease goes on. It does not
 // revoke the lease, which lives on until its TTL has passed. Done is closed and
 // Err is ErrClosed when Close returns, unless the keeper had ended before. It
-// may be called more than once.
-func (k *Keeper) Close() {
+// may be called more than once, and always returns nil.
+func (k *Keeper) Close() error {
 	k.m.release(k, ErrClosed)
+	return nil
 }
 
 // endLocked settles the keeper once.

@@ -233,8 +233,8 @@ func TestKeeperEnds(t *testing.T) {
 		want []error
 	}{
 		{"closed", func(_ *testing.T, _ lease.Lease, k *lease.Keeper, _ context.CancelCauseFunc) {
-			k.Close()
-			k.Close()
+			_ = k.Close()
+			_ = k.Close()
 		}, []error{lease.ErrClosed}},
 		{"service closed", func(_ *testing.T, l lease.Lease, _ *lease.Keeper, _ context.CancelCauseFunc) {
 			_ = l.Close()
@@ -320,7 +320,7 @@ func TestKeepersOfOneLeaseShareRenewals(t *testing.T) {
 		if n != 1 {
 			t.Errorf("%d renewals for two keepers, want 1", n)
 		}
-		a.Close()
+		_ = a.Close()
 		time.Sleep(time.Minute)
 		if err := b.Err(); err != nil {
 			t.Errorf("the second keeper ended with the first: %v", err)

@@ -76,7 +76,7 @@ func TestManyLeasesShareFewStreams(t *testing.T) {
 			}
 		}
 		for _, k := range keepers {
-			k.Close()
+			_ = k.Close()
 		}
 		synctest.Wait()
 		// The connection's own may come and go; one stream alone has more.

@@ -1,14 +1,14 @@
-// Package lock holds locks on an etcd cluster. It has three ways, from the bare
-// protocol to the one to use:
+// Package lock holds locks on an etcd cluster. It has three ways. [New] makes the first,
+// which is the one to use:
 //
+//   - [Mutex] needs only the key-value, lease and watch services. It has a fencing token,
+//     guarded transactions and TryLock, serves waiters in order, learns when its key is
+//     deleted, and leaves no key behind.
+//   - [Locker] runs five steps on top of etcd's lock service: grant, lock, hold by
+//     heartbeat, try again, unlock. It refuses a configuration with which two could hold
+//     the lock at once. What it gets has a fencing token and guarded transactions.
 //   - [Service] is etcd's lock service (v3lockpb.Lock): two RPCs, request out,
 //     response in.
-//   - [Locker] runs on top of it the five steps grant, lock, hold by heartbeat,
-//     try again, unlock, and refuses a configuration with which two could hold
-//     the lock at once. What it gets has a fencing token and guarded transactions.
-//   - [Mutex] needs only the key-value, lease and watch services. It has those, and
-//     TryLock, serves waiters in order, learns when its key is deleted, and leaves no
-//     key behind.
 //
 // # What a lock can promise
 //

@@ -28,7 +28,7 @@ func ExampleMutex() {
 	defer done()
 	ctx := context.Background()
 
-	m, err := lock.NewMutex(conn, "report", lock.WithTTL(10*time.Second))
+	m, err := lock.New(conn, "report", lock.WithTTL(10*time.Second))
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -55,7 +55,7 @@ func ExampleMutex_Txn() {
 	ctx := context.Background()
 	store := kv.New(conn)
 
-	m, err := lock.NewMutex(conn, "report")
+	m, err := lock.New(conn, "report")
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -93,12 +93,12 @@ func ExampleMutex_TryLock() {
 	defer done()
 	ctx := context.Background()
 
-	mine, err := lock.NewMutex(conn, "report")
+	mine, err := lock.New(conn, "report")
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	other, err := lock.NewMutex(conn, "report")
+	other, err := lock.New(conn, "report")
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -143,7 +143,7 @@ func ExampleService() {
 	defer done()
 	ctx := context.Background()
 	leases := lease.New(conn)
-	rpc := lock.New(conn)
+	rpc := lock.NewService(conn)
 
 	if _, err := leases.GrantID(ctx, 0x1234, 30); err != nil {
 		fmt.Println(err)

@@ -133,7 +133,7 @@ func TestLateUnlock(t *testing.T) {
 			if _, err := lease.New(r.admin).GrantID(t.Context(), id, 60); err != nil {
 				t.Fatalf("GrantID: %v", err)
 			}
-			next, err := lock.New(r.admin).Lock(t.Context(), "job", id)
+			next, err := lock.NewService(r.admin).Lock(t.Context(), "job", id)
 			if err != nil || string(next.Key) != key {
 				t.Fatalf("Lock: %v, %v, want the key %q again", next, err, key)
 			}

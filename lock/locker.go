@@ -48,7 +48,7 @@ func NewLocker(cc grpc.ClientConnInterface, cfg Config) (*Locker, error) {
 	return &Locker{
 		cfg:    cfg.withDefaults(),
 		leases: lease.New(cc),
-		locks:  New(cc),
+		locks:  NewService(cc),
 		kv:     kv.New(cc),
 	}, nil
 }

@@ -255,7 +255,7 @@ func TestLockerFinalError(t *testing.T) {
 func TestServiceMisuse(t *testing.T) {
 	run(t, 1, func(r *rig) {
 		t := r.t
-		rpc := lock.New(r.alone(0))
+		rpc := lock.NewService(r.alone(0))
 		for _, tc := range []struct {
 			name string
 			call func() error
@@ -287,7 +287,7 @@ func TestServiceIsReentrant(t *testing.T) {
 		if err != nil {
 			t.Fatalf("Grant: %v", err)
 		}
-		rpc := lock.New(cc)
+		rpc := lock.NewService(cc)
 		var keys []string
 		for range 2 {
 			resp, err := rpc.Lock(t.Context(), "job", g.ID)

@@ -63,9 +63,9 @@ func (r *rig) alone(i int) grpc.ClientConnInterface {
 
 func (r *rig) mutex(cc grpc.ClientConnInterface, opts ...lock.Option) *lock.Mutex {
 	r.t.Helper()
-	m, err := lock.NewMutex(cc, "job", opts...)
+	m, err := lock.New(cc, "job", opts...)
 	if err != nil {
-		r.t.Fatalf("NewMutex: %v", err)
+		r.t.Fatalf("New: %v", err)
 	}
 	return m
 }

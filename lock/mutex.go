@@ -31,15 +31,15 @@ type Mutex struct {
 	held *hold      // nil while nothing was acquired, or it was released
 }
 
-// NewMutex returns the Mutex for the lock called name, which must not be empty.
+// New returns the Mutex for the lock called name, which must not be empty.
 // It sends nothing, starts nothing and has nothing to close; a lock that is held
 // has goroutines until Unlock or until it is lost. An option that is out of
 // bounds is an error that names them.
-func NewMutex(cc grpc.ClientConnInterface, name string, opts ...Option) (*Mutex, error) {
+func New(cc grpc.ClientConnInterface, name string, opts ...Option) (*Mutex, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
-	if err := misuse.Options("lock: NewMutex", opts); err != nil {
+	if err := misuse.Options("lock: New", opts); err != nil {
 		return nil, err
 	}
 	m := &Mutex{cfg: newConfig(cc, name)}

@@ -260,7 +260,7 @@ func TestInteroperates(t *testing.T) {
 	run(t, 1, func(r *rig) {
 		t := r.t
 		a := r.locked(r.alone(0))
-		rpc := lock.New(r.alone(0))
+		rpc := lock.NewService(r.alone(0))
 		leases := lease.New(r.alone(0))
 		defer func() { _ = leases.Close() }()
 		g, err := leases.Grant(t.Context(), 600)
@@ -302,10 +302,10 @@ func TestSharedLeaseService(t *testing.T) {
 		t := r.t
 		cc := r.alone(0)
 		leases := lease.New(cc)
-		a := r.locked(cc, lock.WithLease(leases))
-		b, err := lock.NewMutex(cc, "other", lock.WithLease(leases))
+		a := r.locked(cc, lock.WithLeaseService(leases))
+		b, err := lock.New(cc, "other", lock.WithLeaseService(leases))
 		if err != nil {
-			t.Fatalf("NewMutex: %v", err)
+			t.Fatalf("New: %v", err)
 		}
 		if err := b.Lock(t.Context()); err != nil {
 			t.Fatalf("Lock: %v", err)
@@ -334,9 +334,9 @@ func TestNewMutexMisuse(t *testing.T) {
 		{"job", 1500 * time.Millisecond, "whole seconds"},
 		{"job", (lease.MaxTTL + 1) * time.Second, "etcdserver: too large lease TTL"},
 	} {
-		_, err := lock.NewMutex(nil, tc.name, lock.WithTTL(tc.ttl))
+		_, err := lock.New(nil, tc.name, lock.WithTTL(tc.ttl))
 		if err == nil || !strings.Contains(err.Error(), tc.want) {
-			t.Errorf("NewMutex(%q, TTL %v): got error %v, want one that says %q", tc.name, tc.ttl, err, tc.want)
+			t.Errorf("New(%q, TTL %v): got error %v, want one that says %q", tc.name, tc.ttl, err, tc.want)
 		}
 	}
 }

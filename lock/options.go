@@ -13,7 +13,7 @@ import (
 // DefaultTTL is a Mutex's time to live without WithTTL.
 const DefaultTTL = 10 * time.Second
 
-// Option is an option of NewMutex.
+// Option is an option of New.
 type Option func(*config)
 
 type config struct{ holder.Config }
@@ -30,9 +30,9 @@ func WithTTL(ttl time.Duration) Option {
 	return func(c *config) { c.TTL = ttl }
 }
 
-// WithLease makes the Mutex use a lease service, such as a client's, and its
+// WithLeaseService makes the Mutex use a lease service, such as a client's, and its
 // renewal streams, which many Mutexes can share. Closing it makes the lock lost.
 // Without the option, or with nil, each Lock has its own, which Unlock closes.
-func WithLease(l lease.Lease) Option {
+func WithLeaseService(l lease.Lease) Option {
 	return func(c *config) { c.Leases = l }
 }

@@ -21,9 +21,9 @@ func TestMutexBesideKeysOfOthers(t *testing.T) {
 				t.Fatalf("Put: %v", err)
 			}
 		}
-		sub, err := lock.NewMutex(r.alone(0), "job/sub")
+		sub, err := lock.New(r.alone(0), "job/sub")
 		if err != nil {
-			t.Fatalf("NewMutex: %v", err)
+			t.Fatalf("New: %v", err)
 		}
 		if err := sub.TryLock(t.Context()); err != nil {
 			t.Errorf("TryLock of a lock below another: %v", err)

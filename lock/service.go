@@ -52,8 +52,8 @@ type service struct {
 	opts []grpc.CallOption
 }
 
-// New returns the lock service over cc. The call options are added to every RPC.
-func New(cc grpc.ClientConnInterface, opts ...grpc.CallOption) Service {
+// NewService returns the lock service over cc. The call options are added to every RPC.
+func NewService(cc grpc.ClientConnInterface, opts ...grpc.CallOption) Service {
 	return &service{rpc: v3lockpb.NewLockClient(misuse.Conn("lock", cc)), opts: opts}
 }
 

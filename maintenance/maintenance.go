@@ -117,9 +117,8 @@ type SnapshotResponse struct {
 // Service is etcd's maintenance service. It is safe for concurrent use, starts
 // no goroutine and has nothing to close. Make it with New.
 type Service struct {
+	config
 	cc       grpc.ClientConnInterface
-	dial     EndpointDialer
-	opts     []grpc.CallOption
 	endpoint string // of At
 	misused  error  // by New's caller
 }
@@ -131,7 +130,7 @@ func New(cc grpc.ClientConnInterface, opts ...Option) *Service {
 	s := &Service{cc: misuse.Conn("maintenance", cc), misused: misuse.Options("maintenance: New", opts)}
 	for _, o := range opts {
 		if o != nil { // nil is the error of every call
-			o(s)
+			o(&s.config)
 		}
 	}
 	s.opts = slices.Clip(s.opts) // who appends to it copies it first

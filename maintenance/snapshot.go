@@ -13,6 +13,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	"github.com/getcd/getcd/internal/closed"
 	"github.com/getcd/getcd/internal/misuse"
 )
 
@@ -40,7 +41,7 @@ type SnapshotReader struct {
 	ctx    context.Context //nolint:containedctx // the stream's, to tell why it ended
 	cancel context.CancelFunc
 	done   func() // closes the member's connection
-	report func(Progress)
+	snapshotConfig
 
 	header  *pb.ResponseHeader
 	version string
@@ -70,7 +71,7 @@ func (s *Service) OpenSnapshot(ctx context.Context, opts ...SnapshotOption) (*Sn
 	}
 	r := &SnapshotReader{done: done, sum: sha256.New()}
 	for _, o := range opts {
-		o(r)
+		o(&r.snapshotConfig)
 	}
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	first, err := r.begin(rpc, s)
@@ -115,12 +116,17 @@ func (r *SnapshotReader) Progress() Progress {
 	return Progress{Received: n, Remaining: r.size - n}
 }
 
-// Read implements io.Reader. After Close it returns io.ErrClosedPipe.
+// errClosed is a Read's after Close: net.ErrClosed, as everywhere in getcd, and
+// io.ErrClosedPipe, as with other readers.
+var errClosed = closed.New("maintenance: the snapshot is closed", io.ErrClosedPipe)
+
+// Read implements io.Reader. After Close errors.Is finds net.ErrClosed in its error,
+// and io.ErrClosedPipe.
 func (r *SnapshotReader) Read(p []byte) (int, error) {
 	for {
 		switch {
 		case r.closed.Load():
-			return 0, io.ErrClosedPipe
+			return 0, errClosed
 		case r.sound && len(r.digest) > 0:
 			n := copy(p, r.digest)
 			r.digest = r.digest[n:]
@@ -184,7 +190,7 @@ func (r *SnapshotReader) explain(err error) error {
 	case err == nil:
 		return nil
 	case r.closed.Load():
-		return io.ErrClosedPipe
+		return errClosed
 	case ended != nil && !errors.Is(err, ended):
 		return fmt.Errorf("maintenance: snapshot: %w: %w", ended, err)
 	default:

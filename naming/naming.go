@@ -67,16 +67,16 @@ func parse(value []byte) (Endpoint, error) {
 }
 
 // Option is an option of New and NewBuilder.
-type Option func(*options)
+type Option func(*config)
 
-type options struct{ logger *slog.Logger }
+type config struct{ logger *slog.Logger }
 
 // WithLogger logs values that are no endpoints, and what a gRPC resolver has to do
 // again. Without it, or with nil, nothing is logged.
 func WithLogger(l *slog.Logger) Option {
-	return func(o *options) {
+	return func(c *config) {
 		if l != nil {
-			o.logger = l
+			c.logger = l
 		}
 	}
 }
@@ -100,11 +100,11 @@ func New(c Client, name string, opts ...Option) (*Service, error) {
 	if err := misuse.Options("naming: New", opts); err != nil {
 		return nil, err
 	}
-	o := options{logger: slog.New(slog.DiscardHandler)}
+	cfg := config{logger: slog.New(slog.DiscardHandler)}
 	for _, opt := range opts {
-		opt(&o)
+		opt(&cfg)
 	}
-	return &Service{c, name + "/", o.logger}, nil
+	return &Service{c, name + "/", cfg.logger}, nil
 }
 
 // Op is the request that makes the change u, with the options of a Put or Delete, to be

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/getcd/getcd/internal/closed"
 	"github.com/getcd/getcd/internal/etcderr"
 	"github.com/getcd/getcd/kv"
 )
@@ -18,7 +19,7 @@ import (
 var (
 	// ErrClosed is the cause of watches that Close has ended, and of those that
 	// are begun after it.
-	ErrClosed = errors.New("watch: closed")
+	ErrClosed = closed.New("watch: closed")
 	// ErrClusterChanged is what every *ClusterChangedError is.
 	ErrClusterChanged = errors.New("watch: the endpoints belong to another cluster")
 	// ErrRevisionRegressed is what every *RevisionRegressedError is.

@@ -34,7 +34,7 @@ func NewElection(s *Session, pfx string) *Election {
 }
 
 func newElection(s *Session, pfx string) (*election.Election, error) {
-	return election.NewElection(connection(s), pfx, options(s)...)
+	return election.New(connection(s), pfx, options(s)...)
 }
 
 // ResumeElection returns the part of a leader that is known already, by its key and
@@ -48,7 +48,7 @@ func options(s *Session) []election.Option {
 	return []election.Option{
 		election.WithSession(s.native),
 		election.WithKV(below.KV(s.client.KV)),
-		election.WithLease(below.Lease(s.client.Lease)),
+		election.WithLeaseService(below.Lease(s.client.Lease)),
 		election.WithWatcher(below.Watcher(s.client.Watcher, s.client.KV)),
 	}
 }

@@ -5,7 +5,6 @@ import (
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
-	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/kv"
 )
 
@@ -26,7 +25,7 @@ func NewBarrier(c Client, key string) *Barrier {
 // is ErrKeyExists. It stays until Release, by whomever, even if this process dies.
 // After any other error it is not there.
 func (b *Barrier) Hold(ctx context.Context) error {
-	if err := misuse.Context(ctx, "recipe: Hold"); err != nil {
+	if err := usable(ctx, "Hold", b.c); err != nil {
 		return err
 	}
 	_, err := b.mk.put(ctx, b.key, unique(), 0)
@@ -36,7 +35,7 @@ func (b *Barrier) Hold(ctx context.Context) error {
 // Release removes the barrier, and all waiters go on. That there is none is no
 // error. One that is made while Release is under way may stay.
 func (b *Barrier) Release(ctx context.Context) error {
-	if err := misuse.Context(ctx, "recipe: Release"); err != nil {
+	if err := usable(ctx, "Release", b.c); err != nil {
 		return err
 	}
 	resp, err := b.c.Get(ctx, b.key, kv.WithKeysOnly())
@@ -51,7 +50,7 @@ func (b *Barrier) Release(ctx context.Context) error {
 
 // Wait returns when there is no barrier: at once, or when it is removed.
 func (b *Barrier) Wait(ctx context.Context) error {
-	if err := misuse.Context(ctx, "recipe: Wait"); err != nil {
+	if err := usable(ctx, "Wait", b.c); err != nil {
 		return err
 	}
 	for {

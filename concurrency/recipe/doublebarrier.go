@@ -8,7 +8,6 @@ import (
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
-	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/kv"
 )
 
@@ -98,7 +97,7 @@ func (b *DoubleBarrier) end(own string, rev int64) {
 // deleted, for which it takes up to 3 s beyond ctx; if the cluster cannot be reached
 // for those, in the background, as soon as it can.
 func (b *DoubleBarrier) Enter(ctx context.Context) error {
-	if err := misuse.Context(ctx, "recipe: Enter"); err != nil {
+	if err := usableIn(ctx, "Enter", b.c, b.s); err != nil {
 		return err
 	}
 	if err := b.begin(false); err != nil {
@@ -173,7 +172,7 @@ func (b *DoubleBarrier) release(ctx context.Context) error {
 // The members leave one after the other, the first to enter last, so that each has
 // one other to watch.
 func (b *DoubleBarrier) Leave(ctx context.Context) error {
-	if err := misuse.Context(ctx, "recipe: Leave"); err != nil {
+	if err := usableIn(ctx, "Leave", b.c, b.s); err != nil {
 		return err
 	}
 	if err := b.begin(true); err != nil {

@@ -9,7 +9,6 @@ import (
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
-	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/internal/queue"
 	"github.com/getcd/getcd/kv"
 )
@@ -48,7 +47,7 @@ type claim struct {
 
 // dequeue takes the next item, and waits until there is one.
 func (q *items) dequeue(ctx context.Context) (string, error) {
-	if err := misuse.Context(ctx, "recipe: Dequeue"); err != nil {
+	if err := usable(ctx, "Dequeue", q.c); err != nil {
 		return "", err
 	}
 	for {

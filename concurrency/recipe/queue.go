@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/kv"
 )
 
@@ -38,7 +37,7 @@ func NewQueue(c Client, name string) *Queue {
 // after any other error it was not, and will not be. To find that out it takes up
 // to 3 s beyond ctx.
 func (q *Queue) Enqueue(ctx context.Context, val string) error {
-	if err := misuse.Context(ctx, "recipe: Enqueue"); err != nil {
+	if err := usable(ctx, "Enqueue", q.c); err != nil {
 		return err
 	}
 	key, fence := q.prefix+unique(), "__"+q.name+"/fence"
@@ -87,7 +86,7 @@ func NewPriorityQueue(c Client, name string) *PriorityQueue {
 // priority, on which the others depend that are under way: they take another
 // number then.
 func (q *PriorityQueue) Enqueue(ctx context.Context, val string, priority uint16) error {
-	if err := misuse.Context(ctx, "recipe: Enqueue"); err != nil {
+	if err := usable(ctx, "Enqueue", q.c); err != nil {
 		return err
 	}
 	prefix := fmt.Sprintf("%s%05d", q.prefix, priority)

@@ -1,6 +1,7 @@
 package recipe
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,8 +25,12 @@ type Client interface {
 }
 
 // NewClient returns a Client of two services, such as those of package namespace.
-// Its Close is the watcher's.
+// Its Close is the watcher's. When one of them is nil it returns nil, which the
+// recipes' calls refuse.
 func NewClient(store kv.KV, w watch.Watcher) Client {
+	if store == nil || w == nil {
+		return nil
+	}
 	return struct {
 		kv.KV
 		watch.Watcher
@@ -41,6 +46,16 @@ type Session interface {
 	Done() <-chan struct{}
 	// Err is nil while the lease is proven to live, and then why it is not.
 	Err() error
+}
+
+// usable returns an error if a call lacks its context or its client.
+func usable(ctx context.Context, call string, c Client) error {
+	return cmp.Or(misuse.Context(ctx, "recipe: "+call), misuse.Nil("recipe: "+call, "client", c))
+}
+
+// usableIn is usable for a call that needs a session besides.
+func usableIn(ctx context.Context, call string, c Client, s Session) error {
+	return cmp.Or(usable(ctx, call, c), misuse.Nil("recipe: "+call, "session", s))
 }
 
 // within returns a context that ends with ctx, or with the session. The function
@@ -66,7 +81,7 @@ func unique() string { return fmt.Sprintf("%016x", rand.Uint64()) }
 // of them. It takes the options of a watch, such as kv.WithPrefix. The error is the
 // watch's, or the context's.
 func WaitEvents(ctx context.Context, w watch.Watcher, key string, rev int64, kinds []mvccpb.Event_EventType, opts ...kv.OpOption) (*watch.Event, error) {
-	if err := misuse.Context(ctx, "recipe: WaitEvents"); err != nil {
+	if err := cmp.Or(misuse.Context(ctx, "recipe: WaitEvents"), misuse.Nil("recipe: WaitEvents", "watcher", w)); err != nil {
 		return nil, err
 	}
 	if len(kinds) == 0 {

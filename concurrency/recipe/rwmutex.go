@@ -8,7 +8,6 @@ import (
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
-	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/internal/queue"
 	"github.com/getcd/getcd/kv"
 )
@@ -87,7 +86,7 @@ func (m *RWMutex) Guard() kv.Cmp {
 }
 
 func (m *RWMutex) lock(ctx context.Context, write bool) error {
-	if err := misuse.Context(ctx, "recipe: Lock"); err != nil {
+	if err := usableIn(ctx, "Lock", m.c, m.s); err != nil {
 		return err
 	}
 	m.mu.Lock()
@@ -178,7 +177,7 @@ func (m *RWMutex) last(ctx context.Context, h *holding, before []string) (rev in
 }
 
 func (m *RWMutex) unlock(ctx context.Context, write bool) error {
-	if err := misuse.Context(ctx, "recipe: Unlock"); err != nil {
+	if err := usableIn(ctx, "Unlock", m.c, m.s); err != nil {
 		return err
 	}
 	m.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/getcd/getcd/internal/closed"
 	"github.com/getcd/getcd/internal/holder"
 )
 
@@ -13,7 +14,7 @@ var (
 	// lease.ErrExpired, lease.ErrRevoked, rpctypes.ErrLeaseNotFound and so on.
 	ErrLost = errors.New("session: lost")
 	// ErrClosed is the cause after Close.
-	ErrClosed = errors.New("session: closed")
+	ErrClosed = closed.New("session: closed")
 	// ErrOrphaned is the cause after Orphan.
 	ErrOrphaned = errors.New("session: orphaned")
 )

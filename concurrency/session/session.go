@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -33,7 +34,7 @@ type Session struct {
 // leases is a lease service, such as a client; closing it ends the session with
 // ErrLost. An option that is out of bounds is an error that names them.
 func New(ctx context.Context, leases lease.Lease, opts ...Option) (*Session, error) {
-	if err := misuse.Context(ctx, "session: New"); err != nil {
+	if err := cmp.Or(misuse.Context(ctx, "session: New"), misuse.Nil("session: New", "lease service", leases)); err != nil {
 		return nil, err
 	}
 	cfg, err := newConfig(opts)
@@ -112,7 +113,7 @@ func (s *Session) Context() context.Context { return s.life.Context() }
 // It returns when nothing of the session runs any more.
 func (s *Session) Orphan() {
 	s.life.End(ErrOrphaned)
-	s.keeper.Close()
+	_ = s.keeper.Close() // always nil
 	s.life.Wait()
 }
 
@@ -128,7 +129,7 @@ func (s *Session) Close(ctx context.Context) error {
 	}
 	s.closing.Do(func() {
 		s.life.End(ErrClosed)
-		s.keeper.Close()
+		_ = s.keeper.Close() // always nil
 		s.life.Wait()
 		s.closeErr = s.revoke(ctx, s.ID())
 	})

@@ -1,6 +1,7 @@
 package stm
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -91,11 +92,11 @@ var pauses = backoff.Exponential{First: 2 * time.Millisecond, Max: 250 * time.Mi
 // apply may be called any number of times, one after the other. If it panics, so
 // does Run.
 func Run(ctx context.Context, store kv.KV, apply func(STM) error, opts ...Option) (*kv.TxnResponse, error) {
-	if err := misuse.Context(ctx, "stm: Run"); err != nil {
+	if err := cmp.Or(misuse.Context(ctx, "stm: Run"), misuse.Nil("stm: Run", "store", store), misuse.Options("stm: Run", opts)); err != nil {
 		return nil, err
 	}
-	if err := misuse.Options("stm: Run", opts); err != nil {
-		return nil, err
+	if apply == nil {
+		return nil, misuse.Error("stm: Run: the function is nil")
 	}
 	var cfg config
 	for _, o := range opts {

@@ -1,6 +1,6 @@
-// Package misuse refuses what a program must not pass: nil for a context, and nil
-// options. Without it grpc, or package context, would panic, or an option be left out
-// silently.
+// Package misuse refuses what a program must not pass: nil for a context, for a service
+// or for an option. Without it grpc, or package context, would panic, or an option be
+// left out silently.
 package misuse
 
 import (
@@ -26,6 +26,14 @@ func (e Error) GRPCStatus() *status.Status { return status.New(codes.InvalidArgu
 func Context(ctx context.Context, call string) error {
 	if ctx == nil {
 		return Error(call + ": the context is nil; pass the caller's, or context.Background()")
+	}
+	return nil
+}
+
+// Nil returns an error if v, which the call needs, is nil. what names it.
+func Nil(call, what string, v any) error {
+	if v == nil {
+		return Error(call + ": the " + what + " is nil")
 	}
 	return nil
 }

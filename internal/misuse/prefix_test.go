@@ -6,6 +6,8 @@ import (
 	"testing"
 	"unicode"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/cluster"
 	"github.com/getcd/getcd/concurrency/recipe"
@@ -18,6 +20,7 @@ import (
 	"github.com/getcd/getcd/lock"
 	"github.com/getcd/getcd/maintenance"
 	"github.com/getcd/getcd/middleware/leasing"
+	"github.com/getcd/getcd/middleware/ordering"
 	"github.com/getcd/getcd/naming"
 	"github.com/getcd/getcd/watch"
 )
@@ -45,10 +48,10 @@ func checkPrefix(t *testing.T, name string, err error) {
 	if !ok {
 		other, ok = otherPrefixes[pkg]
 	}
-	ownOther := ok && strings.HasPrefix(err.Error(), other.prefix)
-	if !strings.HasPrefix(err.Error(), pkg+": ") && !ownOther {
-		t.Errorf("%s: got %q, want it to begin with %q", name, err, pkg+": ")
+	if strings.HasPrefix(err.Error(), pkg+": ") || ok && strings.HasPrefix(err.Error(), other.prefix) {
+		return
 	}
+	t.Errorf("%s: got %q, want it to begin with %q", name, err, pkg+": ")
 }
 
 // What is no call's, whatever the context and the options, begins so, too.
@@ -85,19 +88,19 @@ func TestMisuseNamesItsPackage(t *testing.T) {
 		"lease.KeepAlive":            second(leases.KeepAlive(ctx, lease.NoLease)),
 		"lease.KeepAliveOnce":        second(leases.KeepAliveOnce(ctx, lease.NoLease)),
 		"lease.Keep":                 second(leases.Keep(ctx, lease.NoLease)),
-		"lock.NewMutex":              second(lock.NewMutex(cc, "")),
-		"lock.WithTTL":               second(lock.NewMutex(cc, "m", lock.WithTTL(1))),
+		"lock.New":                   second(lock.New(cc, "")),
+		"lock.WithTTL":               second(lock.New(cc, "m", lock.WithTTL(1))),
 		"lock.NewLocker":             second(lock.NewLocker(cc, lock.Config{TTL: 1})),
-		"lock.Lock":                  second(lock.New(cc).Lock(ctx, "", 1)),
-		"lock.Lock without a lease":  second(lock.New(cc).Lock(ctx, "m", lease.NoLease)),
-		"lock.Unlock":                second(lock.New(cc).Unlock(ctx, "")),
-		"election.NewElection":       second(election.NewElection(cc, "")),
-		"election.WithTTL":           second(election.NewElection(cc, "e", election.WithTTL(1))),
-		"election.WithSession":       second(election.NewElection(cc, "e", election.WithSession(election.Unproven(lease.NoLease)))),
+		"lock.Lock":                  second(lock.NewService(cc).Lock(ctx, "", 1)),
+		"lock.Lock without a lease":  second(lock.NewService(cc).Lock(ctx, "m", lease.NoLease)),
+		"lock.Unlock":                second(lock.NewService(cc).Unlock(ctx, "")),
+		"election.New":               second(election.New(cc, "")),
+		"election.WithTTL":           second(election.New(cc, "e", election.WithTTL(1))),
+		"election.WithSession":       second(election.New(cc, "e", election.WithSession(election.Unproven(lease.NoLease)))),
 		"election.Resume":            second(election.Resume(cc, "e", "e/1", 1)),
-		"election.Campaign":          second(election.New(cc).Campaign(ctx, "e", lease.NoLease, "")),
-		"election.Leader":            second(election.New(cc).Leader(ctx, "")),
-		"election.Proclaim":          second(election.New(cc).Proclaim(ctx, nil, "")),
+		"election.Campaign":          second(election.NewService(cc).Campaign(ctx, "e", lease.NoLease, "")),
+		"election.Leader":            second(election.NewService(cc).Leader(ctx, "")),
+		"election.Proclaim":          second(election.NewService(cc).Proclaim(ctx, nil, "")),
 		"session.WithTTL":            second(session.New(ctx, leases, session.WithTTL(1))),
 		"stm.WithIsolation":          second(stm.Run(ctx, store, func(stm.STM) error { return nil }, stm.WithIsolation(9))),
 		"recipe.DoubleBarrier.Enter": recipe.NewDoubleBarrier(clients, s, "b", 0).Enter(ctx),
@@ -112,6 +115,52 @@ func TestMisuseNamesItsPackage(t *testing.T) {
 			t.Errorf("%s: want an error", name)
 		}
 		checkPrefix(t, name, err)
+	}
+}
+
+// A service that is nil is an error, too, of New or, where that has none, of the calls.
+func TestNilService(t *testing.T) {
+	ctx := t.Context()
+	cc := etcdtest.Start(t, 1).Conn(t)
+	store, watcher, leases := kv.New(cc), watch.New(cc), lease.New(cc)
+	defer func() { _, _ = watcher.Close(), leases.Close() }()
+	clients := recipe.NewClient(store, watcher)
+	mutex, err := lock.New(nil, "m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	candidate, err := election.New(nil, "e")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, err := range map[string]error{
+		"kv.New":                   second(kv.New(nil).Get(ctx, "k")),
+		"lease.New":                second(lease.New(nil).Grant(ctx, 10)),
+		"watch.New":                firstOf(watch.New(nil).Events(ctx, "k")),
+		"lock.New":                 mutex.TryLock(ctx),
+		"lock.NewService":          second(lock.NewService(nil).Unlock(ctx, "k")),
+		"election.New":             candidate.Campaign(ctx, ""),
+		"election.NewService":      second(election.NewService(nil).Leader(ctx, "e")),
+		"session.New":              second(session.New(ctx, nil)),
+		"stm.Run":                  second(stm.Run(ctx, nil, func(stm.STM) error { return nil })),
+		"stm.Run of nothing":       second(stm.Run(ctx, store, nil)),
+		"leasing.New":              second(leasing.New(ctx, nil, watcher, leases, "p/")),
+		"leasing.New, no watcher":  second(leasing.New(ctx, store, nil, leases, "p/")),
+		"leasing.New, no leases":   second(leasing.New(ctx, store, watcher, nil, "p/")),
+		"ordering.NewKV":           second(ordering.NewKV(nil).Get(ctx, "k")),
+		"naming.New":               second(naming.New(nil, "n")),
+		"naming.NewBuilder":        second(naming.NewBuilder(nil)),
+		"recipe.NewBarrier":        recipe.NewBarrier(recipe.NewClient(nil, nil), "b").Hold(ctx),
+		"recipe.NewQueue":          recipe.NewQueue(nil, "q").Enqueue(ctx, ""),
+		"recipe.NewPriorityQueue":  recipe.NewPriorityQueue(nil, "q").Enqueue(ctx, "", 1),
+		"recipe.NewQueue, dequeue": second(recipe.NewQueue(nil, "q").Dequeue(ctx)),
+		"recipe.NewRWMutex":        recipe.NewRWMutex(clients, nil, "m").Lock(ctx),
+		"recipe.NewDoubleBarrier":  recipe.NewDoubleBarrier(clients, nil, "b", 1).Enter(ctx),
+		"recipe.WaitEvents":        second(recipe.WaitEvents(ctx, nil, "k", 0, []mvccpb.Event_EventType{mvccpb.Event_PUT})),
+	} {
+		if err == nil || !strings.Contains(err.Error(), "nil") {
+			t.Errorf("%s with a nil service: got %v, want an error that says so", name, err)
+		}
 	}
 }
 

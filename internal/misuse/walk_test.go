@@ -55,8 +55,8 @@ var others = map[string]string{
 	"kv.OpWatch": "an Op with an error", "kv.OpCompact": "a CompactOp with an error",
 	"kv.IsOptsWithPrefix": "it asks about options", "kv.IsOptsWithFromKey": "it asks about options",
 	"kv.New": "its calls say so", "kv.NewStreamer": "its calls say so", "auth.New": "its calls say so",
-	"cluster.New": "its calls say so", "election.New": "its calls say so", "lease.New": "its calls say so",
-	"lock.New": "its calls say so", "ordering.NewKV": "its calls say so", "maintenance.New": "its calls say so",
+	"cluster.New": "its calls say so", "election.NewService": "its calls say so", "lease.New": "its calls say so",
+	"lock.NewService": "its calls say so", "ordering.NewKV": "its calls say so", "maintenance.New": "its calls say so",
 	"maintenance.WithCallOptions":      "the calls say so",
 	"session.WithContext":              "nil means none",
 	"session.Session.Context":          "it returns one",
@@ -92,11 +92,11 @@ func services(t *testing.T, members *etcdtest.Cluster, cc grpc.ClientConnInterfa
 	kept := must(leasing.New(ctx, store, watcher, leases, "leasing/")).(*leasing.KV)
 	locker := must(lock.NewLocker(cc, lock.Config{})).(*lock.Locker)
 	held := must(locker.Lock(ctx, "held")).(*lock.Held)
-	led := must(election.NewElection(cc, "led")).(*election.Election)
+	led := must(election.New(cc, "led")).(*election.Election)
 	if err := led.Campaign(ctx, ""); err != nil {
 		t.Fatal(err)
 	}
-	mutex := must(lock.NewMutex(cc, "mutex")).(*lock.Mutex)
+	mutex := must(lock.New(cc, "mutex")).(*lock.Mutex)
 	if err := mutex.TryLock(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -117,8 +117,8 @@ func services(t *testing.T, members *etcdtest.Cluster, cc grpc.ClientConnInterfa
 	return map[string]any{
 		"kv.KV": store, "kv.Streamer": kv.NewStreamer(cc), "lease.Lease": leases, "auth.Auth": auth.New(cc), "auth.Service": auth.New(cc),
 		"cluster.Cluster": cluster.New(cc), "maintenance.Maintenance": maintenance.New(cc), "maintenance.Service": maintenance.New(cc),
-		"lock.Service": lock.New(cc), "lock.Locker": locker, "lock.Held": held, "lock.Mutex": mutex,
-		"election.Service": election.New(cc), "election.Election": led, "session.Session": s, "leasing.KV": kept,
+		"lock.Service": lock.NewService(cc), "lock.Locker": locker, "lock.Held": held, "lock.Mutex": mutex,
+		"election.Service": election.NewService(cc), "election.Election": led, "session.Session": s, "leasing.KV": kept,
 		"naming.Service": must(naming.New(clients, "x")),
 		"recipe.Barrier": recipe.NewBarrier(clients, "b"), "recipe.DoubleBarrier": recipe.NewDoubleBarrier(clients, s, "d", 1),
 		"recipe.Queue": recipe.NewQueue(clients, "q"), "recipe.PriorityQueue": recipe.NewPriorityQueue(clients, "p"),
@@ -129,7 +129,7 @@ func services(t *testing.T, members *etcdtest.Cluster, cc grpc.ClientConnInterfa
 
 // functions are those of the packages, which reflection does not find.
 var functions = map[string]any{
-	"lock.NewMutex": lock.NewMutex, "election.NewElection": election.NewElection, "election.Resume": election.Resume,
+	"lock.New": lock.New, "election.New": election.New, "election.Resume": election.Resume,
 	"session.New": session.New, "leasing.New": leasing.New, "naming.New": naming.New, "naming.NewBuilder": naming.NewBuilder,
 	"recipe.WaitEvents": recipe.WaitEvents, "stm.Run": stm.Run, "client.Dial": client.Dial,
 }
@@ -183,13 +183,13 @@ func TestNilOptionOfAService(t *testing.T) {
 			}
 			return nil
 		},
-		"auth.New":       func() error { _, err := auth.New(cc, nil).AuthStatus(ctx); return err },
-		"cluster.New":    func() error { _, err := cluster.New(cc, nil).MemberList(ctx); return err },
-		"election.New":   func() error { _, err := election.New(cc, nil).Leader(ctx, "e"); return err },
-		"lease.New":      func() error { _, err := leases.Grant(ctx, 10); return err },
-		"lock.New":       func() error { _, err := lock.New(cc, nil).Unlock(ctx, "k"); return err },
-		"ordering.NewKV": func() error { _, err := ordering.NewKV(kv.New(cc), nil).Get(ctx, "k"); return err },
-		"watch.New":      func() error { return firstOf(watch.New(cc, nil).Events(ctx, "k")) },
+		"auth.New":            func() error { _, err := auth.New(cc, nil).AuthStatus(ctx); return err },
+		"cluster.New":         func() error { _, err := cluster.New(cc, nil).MemberList(ctx); return err },
+		"election.NewService": func() error { _, err := election.NewService(cc, nil).Leader(ctx, "e"); return err },
+		"lease.New":           func() error { _, err := leases.Grant(ctx, 10); return err },
+		"lock.NewService":     func() error { _, err := lock.NewService(cc, nil).Unlock(ctx, "k"); return err },
+		"ordering.NewKV":      func() error { _, err := ordering.NewKV(kv.New(cc), nil).Get(ctx, "k"); return err },
+		"watch.New":           func() error { return firstOf(watch.New(cc, nil).Events(ctx, "k")) },
 		"watch.WithCallOptions": func() error {
 			return firstOf(watch.New(cc, watch.WithCallOptions(nil)).Events(ctx, "k"))
 		},
@@ -278,7 +278,7 @@ func argument(typ reflect.Type, cc grpc.ClientConnInterface) reflect.Value {
 	store, watcher := kv.New(cc), watch.New(cc)
 	for _, v := range []any{
 		cc, "x/1", int64(1), lease.ID(1), uint64(1), uint16(1), kv.OpGet("k"), func(stm.STM) error { return nil },
-		recipe.NewClient(store, watcher), store, watcher,
+		recipe.NewClient(store, watcher), store, watcher, lease.New(cc),
 		[]string{"http://10.0.0.4:2380"},
 		&maintenance.AlarmMember{},
 		client.Config{Endpoints: []string{"127.0.0.1:1"}},

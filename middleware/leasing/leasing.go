@@ -1,6 +1,7 @@
 package leasing
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/getcd/getcd/concurrency/session"
 	"github.com/getcd/getcd/internal/backoff"
+	"github.com/getcd/getcd/internal/closed"
 	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
@@ -19,7 +21,7 @@ import (
 // pauses are those before another session, or another try to give a key up.
 var pauses = backoff.Exponential{First: 20 * time.Millisecond, Max: time.Second}
 
-var errClosed = errors.New("leasing: closed")
+var errClosed = closed.New("leasing: closed")
 
 // KV is a key-value store with reads from memory. Its methods are safe for concurrent
 // use, and return the store's errors.
@@ -51,7 +53,8 @@ var _ kv.KV = (*KV)(nil)
 // The options are those of its sessions, of which it makes a new one when one is
 // lost; session.WithLease is the first one's alone.
 func New(ctx context.Context, store kv.KV, watcher watch.Watcher, leases lease.Lease, prefix string, opts ...session.Option) (*KV, error) {
-	if err := misuse.Context(ctx, "leasing: New"); err != nil {
+	if err := cmp.Or(misuse.Context(ctx, "leasing: New"), misuse.Nil("leasing: New", "store", store),
+		misuse.Nil("leasing: New", "watcher", watcher), misuse.Nil("leasing: New", "lease service", leases)); err != nil {
 		return nil, err
 	}
 	if prefix == "" {

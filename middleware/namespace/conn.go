@@ -26,7 +26,7 @@ func Of(prefix string) func(grpc.ClientConnInterface) grpc.ClientConnInterface {
 // A method that etcd 3.7 does not have is refused with codes.Unimplemented, and a request
 // that is not of etcd's own type with codes.InvalidArgument: their keys can't be known.
 //
-//	m, err := lock.NewMutex(namespace.NewConn(c.Conn(), "jobs/"), "nightly") // jobs/nightly
+//	m, err := lock.New(namespace.NewConn(c.Conn(), "jobs/"), "nightly") // jobs/nightly
 func NewConn(cc grpc.ClientConnInterface, prefix string) grpc.ClientConnInterface {
 	return &conn{cc, space(prefix)}
 }

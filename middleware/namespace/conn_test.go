@@ -36,7 +36,7 @@ func TestLocksAreInTheNamespace(t *testing.T) {
 	onConn(t, func(r rig, all func() []string) {
 		t := r.t
 		cc := namespace.NewConn(r.conn, "p/")
-		inner, err := lock.NewMutex(cc, "l")
+		inner, err := lock.New(cc, "l")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -49,7 +49,7 @@ func TestLocksAreInTheNamespace(t *testing.T) {
 		if got, want := all(), []string{"p/done", "p/" + inner.Key()}; !slices.Equal(got, want) {
 			t.Errorf("the keys are %q, want %q", got, want)
 		}
-		outer, err := lock.NewMutex(r.conn, "p/l")
+		outer, err := lock.New(r.conn, "p/l")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,7 +69,7 @@ func TestElectionsAreInTheNamespace(t *testing.T) {
 	onConn(t, func(r rig, all func() []string) {
 		t := r.t
 		cc := namespace.NewConn(r.conn, "p/")
-		e, err := election.NewElection(cc, "e")
+		e, err := election.New(cc, "e")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,7 +96,7 @@ func TestNamesOfRPCs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		locks := lock.New(cc)
+		locks := lock.NewService(cc)
 		held, err := locks.Lock(t.Context(), "l", granted.ID)
 		if err != nil {
 			t.Fatal(err)

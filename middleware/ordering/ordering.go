@@ -63,7 +63,13 @@ type Endpoint interface {
 }
 
 // Option is an option of NewKV.
-type Option func(*ordered)
+type Option func(*config)
+
+type config struct {
+	floor    *Floor
+	members  func() []endpoint // nil without WithRetry
+	violated ViolationFunc
+}
 
 // WithRetry repeats a read on another member, until ctx ends, when the one that
 // answered is behind. When all are, they are asked again after pauses that grow. A
@@ -72,9 +78,9 @@ type Option func(*ordered)
 // The KV must be on a client's connection, which can avoid members. A nil m means
 // no retry.
 func WithRetry[E Endpoint](m Members[E]) Option {
-	return func(o *ordered) {
-		if o.members = nil; m != nil {
-			o.members = func() []endpoint { return endpoints(m.Endpoints()) }
+	return func(c *config) {
+		if c.members = nil; m != nil {
+			c.members = func() []endpoint { return endpoints(m.Endpoints()) }
 		}
 	}
 }
@@ -96,22 +102,22 @@ func endpoints[E Endpoint](all []E) []endpoint {
 // asking again means asking another member; without, whichever is picked. Between
 // the tries are pauses that grow.
 func WithViolation(f ViolationFunc) Option {
-	return func(o *ordered) { o.violated = f }
+	return func(c *config) { c.violated = f }
 }
 
 // WithFloor makes the KV use, and raise, a Floor that others have as well, such as
 // another KV, or who consumes a watch. Without it, or with nil, it has its own.
 func WithFloor(f *Floor) Option {
-	return func(o *ordered) { o.floor = f }
+	return func(c *config) { c.floor = f }
 }
 
 // NewKV returns store with reads that do not go back in time. Its calls return
 // store's errors, and *RegressionError.
 func NewKV(store kv.KV, opts ...Option) kv.KV {
-	o := &ordered{KV: store, misused: misuse.Options("ordering: NewKV", opts)}
+	o := &ordered{KV: store, misused: cmp.Or(misuse.Nil("ordering: NewKV", "store", store), misuse.Options("ordering: NewKV", opts))}
 	for _, opt := range opts {
 		if opt != nil { // nil is the error of every call
-			opt(o)
+			opt(&o.config)
 		}
 	}
 	if o.floor == nil {
@@ -122,10 +128,8 @@ func NewKV(store kv.KV, opts ...Option) kv.KV {
 
 type ordered struct {
 	kv.KV
-	floor    *Floor
-	members  func() []endpoint // nil without WithRetry
-	violated ViolationFunc
-	misused  error // by NewKV's caller
+	config
+	misused error // by NewKV's caller
 }
 
 func (o *ordered) Put(ctx context.Context, key, val string, opts ...kv.OpOption) (*kv.PutResponse, error) {

@@ -44,7 +44,7 @@ With --listen, print each leader and each of its proposals, until interrupted.`,
 			if err := s.reach(cmd.Context()); err != nil {
 				return err
 			}
-			e, err := election.NewElection(s.Conn(), args[0], election.WithTTL(electTTL))
+			e, err := election.New(s.Conn(), args[0], election.WithTTL(electTTL))
 			if err != nil {
 				return exit.With(exit.BadArgs, err)
 			}

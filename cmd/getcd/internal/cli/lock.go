@@ -52,7 +52,7 @@ Flags of the command itself come after '--':
 				return err
 			}
 			defer s.close()
-			m, err := lock.NewMutex(s.Conn(), args[0], lock.WithTTL(time.Duration(ttl)*time.Second), lock.WithLease(s.Lease))
+			m, err := lock.New(s.Conn(), args[0], lock.WithTTL(time.Duration(ttl)*time.Second), lock.WithLeaseService(s.Lease))
 			if err != nil {
 				return exit.With(exit.BadArgs, err)
 			}

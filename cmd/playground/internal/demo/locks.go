@@ -31,7 +31,7 @@ func (s *stage) contend(ctx context.Context) error {
 	for name, c := range map[string]*client.Client{"A": s.client, "B": other} {
 		go func() {
 			errs <- func() error {
-				m, err := lock.NewMutex(c.Conn(), s.prefix+"lock")
+				m, err := lock.New(c.Conn(), s.prefix+"lock")
 				if err != nil {
 					return err
 				}
@@ -82,7 +82,7 @@ func (s *stage) loseLock(ctx context.Context) error {
 	}
 	defer holderClient.Close() //nolint:errcheck // has no error to return
 	defer cut.heal()
-	holder, err := lock.NewMutex(holderClient.Conn(), s.prefix+"precious", lock.WithTTL(ttl))
+	holder, err := lock.New(holderClient.Conn(), s.prefix+"precious", lock.WithTTL(ttl))
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func (s *stage) loseLock(ctx context.Context) error {
 		return err
 	}
 	s.say("the holder has token %d, and a lease of %v", holder.Token(), ttl)
-	waiter, err := lock.NewMutex(s.client.Conn(), s.prefix+"precious", lock.WithTTL(ttl))
+	waiter, err := lock.New(s.client.Conn(), s.prefix+"precious", lock.WithTTL(ttl))
 	if err != nil {
 		return err
 	}

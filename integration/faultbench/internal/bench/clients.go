@@ -201,7 +201,7 @@ func (g *getcdClient) KeepLease(ctx context.Context, ttl int64, renewed func(id 
 }
 
 func (g *getcdClient) Lock(ctx context.Context, name string, locked func()) error {
-	mutex, err := lock.NewMutex(g.c.Conn(), name)
+	mutex, err := lock.New(g.c.Conn(), name)
 	if err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ func elections(ctx context.Context, s *soak) {
 	}
 	a.run(ctx, "election", []kind{
 		{"own", 2, func(i int, _ *rand.Rand) (contender, error) {
-			e, err := election.NewElection(s.clients[i%len(s.clients)].Conn(), name, election.WithTTL(ttl))
+			e, err := election.New(s.clients[i%len(s.clients)].Conn(), name, election.WithTTL(ttl))
 			return &candidate{e: e}, err
 		}},
 		{"session", 2, func(i int, rng *rand.Rand) (contender, error) {
@@ -50,7 +50,7 @@ func elections(ctx context.Context, s *soak) {
 		}},
 		{"service", 1, func(i int, _ *rand.Rand) (contender, error) {
 			c := s.clients[i%len(s.clients)]
-			return &rpcCandidate{c: c, rpc: election.New(c.Conn()), name: name}, nil
+			return &rpcCandidate{c: c, rpc: election.NewService(c.Conn()), name: name}, nil
 		}},
 		{"facade", 2, func(i int, rng *rand.Rand) (contender, error) {
 			return &facadeCandidate{name: name, sessions: facadeSessions{c: s.facades[i%len(s.facades)], rng: rng}}, nil
@@ -109,7 +109,7 @@ func (c *sessionCandidate) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	cl := c.sessions.c
-	c.e, err = election.NewElection(cl.Conn(), c.name, election.WithSession(c.s), election.WithLease(cl), election.WithWatcher(cl), election.WithTTL(ttl))
+	c.e, err = election.New(cl.Conn(), c.name, election.WithSession(c.s), election.WithLeaseService(cl), election.WithWatcher(cl), election.WithTTL(ttl))
 	return err
 }
 
@@ -153,7 +153,7 @@ func (c *rpcCandidate) acquire(ctx context.Context) (*hold, error) {
 	resp, err := c.rpc.Campaign(ctx, c.name, id, "elected")
 	if err != nil {
 		end()
-		keeper.Close()
+		_ = keeper.Close()
 		c.revoke(ctx, id)
 		return nil, err
 	}
@@ -176,7 +176,7 @@ func (c *rpcCandidate) acquire(ctx context.Context) (*hold, error) {
 
 func (c *rpcCandidate) resign(ctx context.Context, leader *v3electionpb.LeaderKey, keeper *lease.Keeper) error {
 	_, err := c.rpc.Resign(ctx, leader)
-	keeper.Close()
+	_ = keeper.Close()
 	c.revoke(ctx, keeper.ID())
 	return err
 }

@@ -51,7 +51,7 @@ func acquire(ctx context.Context, c *client.Client, f *clientv3.Client, kind str
 	fine := func(err error) bool { return err == nil }
 	switch kind {
 	case "mutex":
-		m, err := lock.NewMutex(c.Conn(), name, lock.WithTTL(ttl))
+		m, err := lock.New(c.Conn(), name, lock.WithTTL(ttl))
 		if err != nil {
 			return owner{}, err
 		}
@@ -74,7 +74,7 @@ func acquire(ctx context.Context, c *client.Client, f *clientv3.Client, kind str
 		m := recipe.NewRWMutex(c, s, name)
 		return owner{s.Err, m.Guard, m.Unlock, is(recipe.ErrLost)}, m.Lock(ctx)
 	case "election":
-		e, err := election.NewElection(c.Conn(), name, election.WithTTL(ttl))
+		e, err := election.New(c.Conn(), name, election.WithTTL(ttl))
 		if err != nil {
 			return owner{}, err
 		}
@@ -84,7 +84,7 @@ func acquire(ctx context.Context, c *client.Client, f *clientv3.Client, kind str
 		if err != nil {
 			return owner{}, err
 		}
-		e, err := election.NewElection(c.Conn(), name, election.WithSession(s))
+		e, err := election.New(c.Conn(), name, election.WithSession(s))
 		if err != nil {
 			return owner{}, err
 		}

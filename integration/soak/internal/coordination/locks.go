@@ -50,9 +50,9 @@ func locks(ctx context.Context, s *soak) {
 			c := s.clients[i%len(s.clients)]
 			opts := []lock.Option{lock.WithTTL(ttl)}
 			if i%2 == 0 {
-				opts = append(opts, lock.WithLease(c))
+				opts = append(opts, lock.WithLeaseService(c))
 			}
-			m, err := lock.NewMutex(c.Conn(), name, opts...)
+			m, err := lock.New(c.Conn(), name, opts...)
 			return &mutex{m: m, rng: rng}, err
 		}},
 		{"locker", 2, func(i int, _ *rand.Rand) (contender, error) {

@@ -27,7 +27,7 @@ type observer struct {
 
 // leaders follows by package election.
 func (o *observer) leaders(ctx context.Context, s *soak, name string) {
-	e, err := election.NewElection(s.clients[0].Conn(), name, election.WithWatcher(s.clients[0]))
+	e, err := election.New(s.clients[0].Conn(), name, election.WithWatcher(s.clients[0]))
 	if err != nil {
 		s.violate("%s: %v", o.who, err)
 		return

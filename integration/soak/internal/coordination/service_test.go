@@ -69,7 +69,7 @@ func TestForsakenWaiterTakesNothingAway(t *testing.T) {
 				if _, err := c.GrantID(ctx, id, 60); err != nil {
 					return "", err
 				}
-				resp, err := election.New(c.Conn()).Campaign(ctx, "name", id, "value")
+				resp, err := election.NewService(c.Conn()).Campaign(ctx, "name", id, "value")
 				if err == nil {
 					return string(resp.Leader.Key), nil
 				}
@@ -101,7 +101,7 @@ func TestForsakenWaiterTakesNothingAway(t *testing.T) {
 				t.Fatalf("the client's member %q is none of %q", asked, c.Endpoints())
 			}
 			owner := dial(t, others...)
-			m, err := lock.NewMutex(owner.Conn(), "name")
+			m, err := lock.New(owner.Conn(), "name")
 			if err != nil {
 				t.Fatal(err)
 			}
