@@ -21,21 +21,19 @@ type Cluster struct {
 	store   *store
 	members []*Member
 
-	mu         sync.Mutex // guards what follows; taken after a Member's and the store's
-	id         uint64
-	leader     *Member
-	term       uint64
-	users      map[string]string // name to password; nil while auth is disabled
-	tokens     map[string]string // token to name
-	tokenCount int
-	watches    watchBehaviour
+	mu       sync.Mutex // guards what follows; taken after a Member's and the store's
+	id       uint64
+	leader   *Member
+	term     uint64
+	accounts accounts
+	watches  watchBehaviour
 }
 
 // NewCluster starts n members, named member-1 to member-n, at the addresses
 // member-1:2379 and so on. member-1 is the leader. The options, such as TLS
 // credentials, are given to every member's gRPC server.
 func NewCluster(n int, opts ...grpc.ServerOption) *Cluster {
-	c := &Cluster{store: newStore(), id: clusterID, term: 2, watches: watchBehaviour{progress: progressInterval}}
+	c := &Cluster{store: newStore(), id: clusterID, term: 2, accounts: newAccounts(), watches: watchBehaviour{progress: progressInterval}}
 	for i := range n {
 		name := fmt.Sprintf("member-%d", i+1)
 		c.members = append(c.members, &Member{

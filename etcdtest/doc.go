@@ -14,8 +14,7 @@
 // sees every write at once, and leadership is what the test says it is.
 //
 // Not served, but for Intercept and InterceptStream: changes of members, all of
-// Maintenance but Status, all of Auth but Authenticate, and Election. They are
-// Unimplemented.
+// Maintenance but Status, and Election. They are Unimplemented.
 //
 // # Faults
 //
