@@ -24,7 +24,7 @@ func exampleConfig(cluster *etcdtest.Cluster) client.Config {
 	return client.Config{
 		Endpoints:   cluster.Addrs(),
 		Resolver:    resolver.Options{KeepOrder: true},
-		DialOptions: []grpc.DialOption{grpc.WithContextDialer(cluster.Dialer())},
+		DialOptions: cluster.DialOptions(),
 	}
 }
 
@@ -37,7 +37,7 @@ func ExampleClient_Counters() {
 		fmt.Println(err)
 		return
 	}
-	defer func() { _ = c.Close() }()
+	defer c.Close()
 
 	expvar.Publish("etcd", expvar.Func(func() any { return c.Counters() }))
 
@@ -77,7 +77,7 @@ func ExampleClient_EndpointsChanged() {
 		fmt.Println(err)
 		return
 	}
-	defer func() { _ = c.Close() }()
+	defer c.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 
@@ -121,7 +121,9 @@ func ExampleConfig_logger() {
 		fmt.Println(err)
 		return
 	}
-	_ = c.Close()
+	if err := c.Close(); err != nil { // the last record is written
+		fmt.Println(err)
+	}
 	// Unordered output:
 	// level=INFO msg="etcd: addresses changed" addresses=[member-1:2379]
 	// level=INFO msg="etcd: active endpoint changed" from="" to=member-1:2379 cause=<nil>
@@ -190,7 +192,7 @@ func ExampleConfig_dialOptions() {
 		fmt.Println(err)
 		return
 	}
-	defer func() { _ = c.Close() }()
+	defer c.Close()
 
 	cluster.Member(0).SetNoLeader(true) // it refuses, and the next one answers
 	if _, err := c.Get(ctx, "greeting"); err != nil {

@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/grpc"
-
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/kv"
@@ -21,7 +19,7 @@ func Example() {
 	defer cluster.Close()
 	err := nightly(context.Background(), client.Config{
 		Endpoints:   cluster.Addrs(),
-		DialOptions: []grpc.DialOption{grpc.WithContextDialer(cluster.Dialer())},
+		DialOptions: cluster.DialOptions(),
 	})
 	fmt.Println(err)
 	// Output: <nil>
@@ -76,13 +74,13 @@ func ExampleNew() {
 
 	c, err := client.New(client.Config{
 		Endpoints:   cluster.Addrs(), // or []string{"dns+srv:///example.com"}
-		DialOptions: []grpc.DialOption{grpc.WithContextDialer(cluster.Dialer())},
+		DialOptions: cluster.DialOptions(),
 	})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer func() { _ = c.Close() }()
+	defer c.Close()
 
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
@@ -110,7 +108,7 @@ func ExampleClient_WaitReady() {
 		fmt.Println(err)
 		return
 	}
-	defer func() { _ = c.Close() }()
+	defer c.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
 	fmt.Println(c.WaitReady(ctx) != nil)

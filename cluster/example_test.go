@@ -4,26 +4,22 @@ import (
 	"context"
 	"fmt"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-
-	"github.com/getcd/getcd/cluster"
+	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/etcdtest"
 )
 
+// A client has the Cluster service.
 func ExampleCluster() {
-	c := etcdtest.NewCluster(2) // a cluster in memory; with a real one, take a client.Conn
-	defer c.Close()
-	conn, err := grpc.NewClient("passthrough:///"+c.Addrs()[0],
-		grpc.WithContextDialer(c.Dialer()),
-		grpc.WithTransportCredentials(insecure.NewCredentials()))
+	cluster := etcdtest.NewCluster(2)
+	defer cluster.Close()
+	c, err := client.New(client.Config{Endpoints: cluster.Addrs(), DialOptions: cluster.DialOptions()})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer func() { _ = conn.Close() }()
+	defer c.Close()
 
-	list, err := cluster.New(conn).MemberList(context.Background())
+	list, err := c.MemberList(context.Background())
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"go.etcd.io/etcd/client/v3/concurrency"
-	"google.golang.org/grpc"
 
 	getcd "github.com/getcd/getcd/clientv3"
 	"github.com/getcd/getcd/compat"
@@ -18,7 +17,7 @@ func ExampleClient() {
 	defer cluster.Close()
 	cli, err := getcd.New(getcd.Config{
 		Endpoints:   cluster.Addrs(),
-		DialOptions: []grpc.DialOption{grpc.WithContextDialer(cluster.Dialer())},
+		DialOptions: cluster.DialOptions(),
 	})
 	if err != nil {
 		fmt.Println(err)

@@ -5,19 +5,16 @@ import (
 	"fmt"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/getcd/getcd/election"
 	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/kv"
 )
 
-// dial connects to a cluster in memory; with a real one, take a client.Conn.
+// dial connects to a cluster in memory; with a real one, take a client's Conn.
 func dial() (*grpc.ClientConn, func()) {
 	c := etcdtest.NewCluster(1)
-	conn, err := grpc.NewClient("passthrough:///"+c.Member(0).Addr(),
-		grpc.WithContextDialer(c.Dialer()),
-		grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := c.Dial()
 	if err != nil {
 		panic(err)
 	}

@@ -8,7 +8,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"github.com/getcd/getcd/election"
-	"github.com/getcd/getcd/etcdtest"
+	"github.com/getcd/getcd/internal/testconn"
 	"github.com/getcd/getcd/lease"
 )
 
@@ -156,7 +156,7 @@ func TestWaiterStartsOver(t *testing.T) {
 func TestSilentWatch(t *testing.T) {
 	run(t, 2, func(r *rig) {
 		t := r.t
-		split := &etcdtest.SplitStreams{ClientConnInterface: r.alone(1), Streams: r.alone(0), Method: pb.Watch_Watch_FullMethodName}
+		split := &testconn.SplitStreams{ClientConnInterface: r.alone(1), Streams: r.alone(0), Method: pb.Watch_Watch_FullMethodName}
 		a, b := r.leader(r.alone(1), "a"), r.election(split)
 		result := r.campaign(t.Context(), b)
 		r.wantCandidates("a", "b")

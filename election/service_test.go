@@ -22,7 +22,7 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 
 	"github.com/getcd/getcd/election"
-	"github.com/getcd/getcd/etcdtest"
+	"github.com/getcd/getcd/internal/memconn"
 )
 
 // member is an election service that answers with what the test has set, and
@@ -86,7 +86,7 @@ func (m *member) Observe(r *v3electionpb.LeaderRequest, stream v3electionpb.Elec
 
 func serve(t *testing.T, m *member) election.Service {
 	t.Helper()
-	lis := etcdtest.Listen()
+	lis := memconn.Listen()
 	s := grpc.NewServer(grpc.WaitForHandlers(true))
 	v3electionpb.RegisterElectionServer(s, m)
 	var wg sync.WaitGroup

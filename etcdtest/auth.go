@@ -4,19 +4,112 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 
+	"go.etcd.io/etcd/api/v3/authpb"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/metadata"
 )
+
+// root is the user, and the role, that may do everything.
+const root = "root"
+
+// accounts are the users and roles of a cluster. Its mutex guards them.
+type accounts struct {
+	enabled    bool
+	revision   uint64 // of the users and roles
+	users      map[string]*user
+	roles      map[string][]*authpb.Permission // by their keys
+	tokens     map[string]string               // token to name
+	tokenCount int
+}
+
+type user struct {
+	password string
+	login    bool     // with the password
+	roles    []string // in alphabetical order
+}
+
+func newAccounts() accounts {
+	return accounts{
+		revision: 1,
+		users:    make(map[string]*user),
+		roles:    make(map[string][]*authpb.Permission),
+		tokens:   make(map[string]string),
+	}
+}
+
+// EnableAuth replaces the users by these, with their passwords, and makes every call but
+// Authenticate need a token from then on. All of them have the role root. Roles and users
+// with fewer permissions are made with etcd's Auth service, which can also enable
+// authentication.
+func (c *Cluster) EnableAuth(users map[string]string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	a := &c.accounts
+	a.enabled = true
+	a.revision++
+	clear(a.users)
+	clear(a.tokens)
+	for name, password := range users {
+		a.users[name] = &user{password: password, login: true, roles: []string{root}}
+	}
+}
+
+// ExpireTokens makes all tokens invalid that were given out so far.
+func (c *Cluster) ExpireTokens() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.accounts.tokens)
+}
+
+// DisableAuth makes calls need no token any more. Users and roles stay.
+func (c *Cluster) DisableAuth() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.accounts.disable()
+}
+
+func (a *accounts) disable() {
+	if a.enabled {
+		a.enabled = false
+		a.revision++
+		clear(a.tokens)
+	}
+}
+
+// user returns who sent the token in ctx's metadata: nil while authentication is off.
+func (a *accounts) user(ctx context.Context) (string, *user, error) {
+	if !a.enabled {
+		return "", nil, nil
+	}
+	md, _ := metadata.FromIncomingContext(ctx)
+	sent := md.Get(rpctypes.TokenFieldNameGRPC)
+	if len(sent) == 0 {
+		sent = md.Get(rpctypes.TokenFieldNameSwagger)
+	}
+	if len(sent) == 0 {
+		return "", nil, rpctypes.ErrGRPCUserEmpty
+	}
+	name, ok := a.tokens[sent[0]]
+	if !ok {
+		return "", nil, rpctypes.ErrGRPCInvalidAuthToken
+	}
+	u := a.users[name]
+	if u == nil {
+		return "", nil, rpctypes.ErrGRPCPermissionDenied
+	}
+	return name, u, nil
+}
 
 type authServer struct {
 	pb.UnimplementedAuthServer
 	m *Member
 }
 
-// Authenticate hands out simple tokens, which are good at every member.
-func (as *authServer) Authenticate(ctx context.Context, r *pb.AuthenticateRequest) (*pb.AuthenticateResponse, error) {
+// accounts waits for a leader, as a proposal does, and lets do change the users and roles.
+func (as *authServer) accounts(ctx context.Context, do func(*accounts) error) (*pb.ResponseHeader, error) {
 	if err := as.m.awaitLeader(ctx); err != nil {
 		return nil, err
 	}
@@ -24,59 +117,63 @@ func (as *authServer) Authenticate(ctx context.Context, r *pb.AuthenticateReques
 	rev := c.store.revision()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.users == nil {
-		return nil, rpctypes.ErrGRPCAuthNotEnabled
+	if err := do(&c.accounts); err != nil {
+		return nil, err
 	}
-	if want, known := c.users[r.Name]; !known || want != r.Password {
-		return nil, rpctypes.ErrGRPCAuthFailed
-	}
-	c.tokenCount++
-	token := fmt.Sprintf("simple-token.%d", c.tokenCount)
-	c.tokens[token] = r.Name
-	return &pb.AuthenticateResponse{Header: as.m.headerLocked(rev), Token: token}, nil
+	return as.m.headerLocked(rev), nil
 }
 
-// EnableAuth makes every call but Authenticate need a token from then on. users
-// maps names to passwords; all of them may do everything.
-func (c *Cluster) EnableAuth(users map[string]string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.users = make(map[string]string, len(users)) // not nil, which is disabled
-	maps.Copy(c.users, users)
-	c.tokens = make(map[string]string)
-}
-
-// ExpireTokens makes all tokens invalid that were given out so far.
-func (c *Cluster) ExpireTokens() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	clear(c.tokens)
-}
-
-// DisableAuth makes calls need no token any more.
-func (c *Cluster) DisableAuth() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.users, c.tokens = nil, nil
-}
-
-// checkToken returns what etcd says of the token in ctx's metadata.
-func (c *Cluster) checkToken(ctx context.Context) error {
-	md, _ := metadata.FromIncomingContext(ctx)
-	sent := md.Get(rpctypes.TokenFieldNameGRPC)
-	if len(sent) == 0 {
-		sent = md.Get(rpctypes.TokenFieldNameSwagger)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.users == nil {
+// Authenticate hands out simple tokens, which are good at every member.
+func (as *authServer) Authenticate(ctx context.Context, r *pb.AuthenticateRequest) (*pb.AuthenticateResponse, error) {
+	var token string
+	h, err := as.accounts(ctx, func(a *accounts) error {
+		if !a.enabled {
+			return rpctypes.ErrGRPCAuthNotEnabled
+		}
+		if u := a.users[r.Name]; u == nil || !u.login || u.password != r.Password {
+			return rpctypes.ErrGRPCAuthFailed
+		}
+		a.tokenCount++
+		token = fmt.Sprintf("simple-token.%d", a.tokenCount)
+		a.tokens[token] = r.Name
 		return nil
-	}
-	if len(sent) == 0 {
-		return rpctypes.ErrGRPCUserEmpty
-	}
-	if _, ok := c.tokens[sent[0]]; !ok {
-		return rpctypes.ErrGRPCInvalidAuthToken
-	}
-	return nil
+	})
+	return &pb.AuthenticateResponse{Header: h, Token: token}, err
+}
+
+func (as *authServer) AuthEnable(ctx context.Context, _ *pb.AuthEnableRequest) (*pb.AuthEnableResponse, error) {
+	h, err := as.accounts(ctx, func(a *accounts) error {
+		switch u := a.users[root]; {
+		case a.enabled:
+			return nil
+		case u == nil:
+			return rpctypes.ErrGRPCRootUserNotExist
+		case !slices.Contains(u.roles, root):
+			return rpctypes.ErrGRPCRootRoleNotExist
+		}
+		a.enabled = true
+		return nil
+	})
+	return &pb.AuthEnableResponse{Header: h}, err
+}
+
+func (as *authServer) AuthDisable(ctx context.Context, _ *pb.AuthDisableRequest) (*pb.AuthDisableResponse, error) {
+	h, err := as.accounts(ctx, func(a *accounts) error { a.disable(); return nil })
+	return &pb.AuthDisableResponse{Header: h}, err
+}
+
+func (as *authServer) AuthStatus(ctx context.Context, _ *pb.AuthStatusRequest) (*pb.AuthStatusResponse, error) {
+	resp := &pb.AuthStatusResponse{}
+	h, err := as.accounts(ctx, func(a *accounts) error {
+		resp.Enabled = a.enabled
+		resp.AuthRevision = a.revision
+		return nil
+	})
+	resp.Header = h
+	return resp, err
+}
+
+// forget ends a user's tokens.
+func (a *accounts) forget(name string) {
+	maps.DeleteFunc(a.tokens, func(_, user string) bool { return user == name })
 }

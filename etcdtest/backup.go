@@ -32,6 +32,9 @@ func (c *Cluster) Backup() *Backup {
 // cluster token are the same as before. Kill all members first: a process does
 // not see its data go back.
 func (c *Cluster) Restore(b *Backup) {
+	if b == nil {
+		panic("etcdtest: Restore: the backup is nil; Cluster.Backup takes one")
+	}
 	s := c.store
 	s.mu.Lock()
 	s.rev, s.compactRev = b.rev, b.compactRev
@@ -46,7 +49,7 @@ func (c *Cluster) Restore(b *Backup) {
 	c.term = 2
 }
 
-// ClusterID is the cluster's ID, as response headers carry it.
+// ClusterID returns the cluster's ID, as response headers carry it.
 func (c *Cluster) ClusterID() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -15,27 +16,42 @@ import (
 // this plus its number.
 const clusterID = 0xfa4e_0000
 
-// Cluster is a number of members that share one store. It is safe for concurrent
-// use.
+// Cluster is a number of members that share one store. Make it with Start or
+// NewCluster; the zero value is of no use. It is safe for concurrent use.
 type Cluster struct {
 	store   *store
 	members []*Member
 
-	mu         sync.Mutex // guards what follows; taken after a Member's and the store's
-	id         uint64
-	leader     *Member
-	term       uint64
-	users      map[string]string // name to password; nil while auth is disabled
-	tokens     map[string]string // token to name
-	tokenCount int
-	watches    watchBehaviour
+	mu       sync.Mutex // guards what follows; taken after a Member's and the store's
+	id       uint64
+	leader   *Member
+	term     uint64
+	accounts accounts
+	watches  watchBehaviour
+}
+
+// Start is NewCluster for a test, whose end closes the cluster. Misuse fails the test.
+func Start(tb TB, n int, opts ...grpc.ServerOption) *Cluster {
+	tb.Helper()
+	if err := misuse("Start", n, opts); err != nil {
+		tb.Fatalf("%v", err)
+	}
+	c := NewCluster(n, opts...)
+	tb.Cleanup(c.Close)
+	return c
 }
 
 // NewCluster starts n members, named member-1 to member-n, at the addresses
 // member-1:2379 and so on. member-1 is the leader. The options, such as TLS
-// credentials, are given to every member's gRPC server.
+// credentials, are given to every member's gRPC server. Close must be called.
+//
+// Nothing can go wrong but misuse, an n below 1 or a nil option, at which it panics with
+// what would be right.
 func NewCluster(n int, opts ...grpc.ServerOption) *Cluster {
-	c := &Cluster{store: newStore(), id: clusterID, term: 2, watches: watchBehaviour{progress: progressInterval}}
+	if err := misuse("NewCluster", n, opts); err != nil {
+		panic(err)
+	}
+	c := &Cluster{store: newStore(), id: clusterID, term: 2, accounts: newAccounts(), watches: watchBehaviour{progress: progressInterval}}
 	for i := range n {
 		name := fmt.Sprintf("member-%d", i+1)
 		c.members = append(c.members, &Member{
@@ -49,22 +65,31 @@ func NewCluster(n int, opts ...grpc.ServerOption) *Cluster {
 			lastMD:     make(map[string]map[string][]string),
 		})
 	}
-	if n > 0 {
-		c.leader = c.members[0]
-	}
+	c.leader = c.members[0]
 	for _, m := range c.members {
 		m.Start()
 	}
 	return c
 }
 
-// Member is the i-th member, counted from 0.
+func misuse(call string, n int, opts []grpc.ServerOption) error {
+	if n < 1 {
+		return fmt.Errorf("etcdtest: %s: %d members: a cluster has at least one", call, n)
+	}
+	if i := slices.Index(opts, nil); i >= 0 {
+		return fmt.Errorf("etcdtest: %s: server option %d of %d is nil: leave it out", call, i+1, len(opts))
+	}
+	return nil
+}
+
+// Member returns the i-th member, counted from 0. It panics if there is none, as a slice
+// does.
 func (c *Cluster) Member(i int) *Member { return c.members[i] }
 
-// Members are all members, killed ones too.
-func (c *Cluster) Members() []*Member { return append([]*Member(nil), c.members...) }
+// Members returns all members, killed ones too.
+func (c *Cluster) Members() []*Member { return slices.Clone(c.members) }
 
-// Addrs are all members' addresses.
+// Addrs returns all members' addresses, for the Endpoints of a client's configuration.
 func (c *Cluster) Addrs() []string {
 	addrs := make([]string, 0, len(c.members))
 	for _, m := range c.members {
@@ -73,7 +98,7 @@ func (c *Cluster) Addrs() []string {
 	return addrs
 }
 
-// ByID is the member with that ID, as response headers carry it, or nil.
+// ByID returns the member with that ID, as response headers carry it, or nil.
 func (c *Cluster) ByID(id uint64) *Member {
 	for _, m := range c.members {
 		if m.id == id {
@@ -83,23 +108,35 @@ func (c *Cluster) ByID(id uint64) *Member {
 	return nil
 }
 
-// Leader is the member that Elect named last.
+// Leader returns the member that Elect named last, or else the first.
 func (c *Cluster) Leader() *Member {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.leader
 }
 
-// Elect makes m the leader of a new raft term.
+// Elect makes m, a member of c, the leader of a new raft term. A leader that is killed
+// stays the leader until then: there is no election but this.
 func (c *Cluster) Elect(m *Member) {
+	if m == nil || m.c != c {
+		panic("etcdtest: Elect: not a member of this cluster")
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.leader = m
 	c.term++
 }
 
-// Revision is the store's current revision.
+// Revision returns the store's current revision.
 func (c *Cluster) Revision() int64 { return c.store.revision() }
+
+// DialOptions are what a client needs to reach the members, for the DialOptions of a
+// client's configuration, getcd's or clientv3's:
+//
+//	client.Config{Endpoints: c.Addrs(), DialOptions: c.DialOptions()}
+func (c *Cluster) DialOptions() []grpc.DialOption {
+	return []grpc.DialOption{grpc.WithContextDialer(c.Dialer())}
+}
 
 // Dialer connects to members by their address, for grpc.WithContextDialer. An
 // address at which no member runs refuses the connection.
@@ -116,13 +153,14 @@ func (c *Cluster) Dialer() func(ctx context.Context, addr string) (net.Conn, err
 	}
 }
 
-// Dial opens a plain connection to the first member, for tests of one service.
+// Dial opens a plain connection to the first member, for tests of one service. It is
+// gRPC's own, without failover, and the caller's to close.
 func (c *Cluster) Dial(opts ...grpc.DialOption) (*grpc.ClientConn, error) {
 	return c.members[0].Dial(opts...)
 }
 
-// TB is the part of testing.TB that Conn needs; the package is free of testing's
-// flags that way.
+// TB is the part of testing.TB that Start and Conn need. A *testing.T is one. Package
+// testing itself would add its flags to a program that uses this one.
 type TB interface {
 	Helper()
 	Cleanup(func())
@@ -134,14 +172,6 @@ type TB interface {
 func (c *Cluster) Conn(tb TB, opts ...grpc.DialOption) *grpc.ClientConn {
 	tb.Helper()
 	return c.members[0].Conn(tb, opts...)
-}
-
-// Start is NewCluster for a test, whose end closes the cluster.
-func Start(tb TB, n int, opts ...grpc.ServerOption) *Cluster {
-	tb.Helper()
-	c := NewCluster(n, opts...)
-	tb.Cleanup(c.Close)
-	return c
 }
 
 // Close kills all members and waits for every goroutine of the cluster. It may

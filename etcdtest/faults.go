@@ -125,7 +125,7 @@ func (m *Member) InterceptStream(hook StreamHook) {
 	m.streaming = hook
 }
 
-// Calls is how many calls of the method, streams included, have reached the
+// Calls returns how many calls of the method, streams included, have reached the
 // member, refused and waiting ones too. method is a full name such as
 // etcdserverpb's KV_Put_FullMethodName.
 func (m *Member) Calls(method string) int {
@@ -134,14 +134,14 @@ func (m *Member) Calls(method string) int {
 	return m.calls[method]
 }
 
-// Messages is how many messages streams of the method have received.
+// Messages returns how many messages streams of the method have received.
 func (m *Member) Messages(method string) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.messages[method]
 }
 
-// LastMetadata is the metadata that the method was last called with, or nil.
+// LastMetadata returns the metadata that the method was last called with, or nil.
 func (m *Member) LastMetadata(method string) metadata.MD {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -52,9 +52,9 @@ func (m *Member) admit(ctx context.Context, method string, req any) error {
 	case *pb.AuthenticateRequest:
 		return nil
 	case *v3lockpb.LockRequest, *v3lockpb.UnlockRequest:
-		return lockError(m.c.checkToken(ctx))
+		return lockError(m.c.permit(ctx, req))
 	}
-	return m.c.checkToken(ctx)
+	return m.c.permit(ctx, req)
 }
 
 func (m *Member) interceptStream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {

@@ -48,7 +48,7 @@ func (k *kvServer) RangeStream(r *pb.RangeRequest, stream grpc.ServerStreamingSe
 	if r.MinModRevision != 0 || r.MaxModRevision != 0 || r.MinCreateRevision != 0 || r.MaxCreateRevision != 0 {
 		return status.Error(codes.Unimplemented, "RangeStream does not support revision filters")
 	}
-	if err := k.m.c.checkToken(stream.Context()); err != nil {
+	if err := k.m.c.permit(stream.Context(), r); err != nil {
 		return err
 	}
 	resp, err := k.Range(stream.Context(), r)

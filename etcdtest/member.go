@@ -12,9 +12,12 @@ import (
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
+
+	"github.com/getcd/getcd/internal/memconn"
 )
 
-// Member is one server of a Cluster. It is safe for concurrent use.
+// Member is one server of a Cluster, which has it by number. It is safe for concurrent
+// use.
 type Member struct {
 	c          *Cluster
 	id         uint64
@@ -26,7 +29,7 @@ type Member struct {
 
 	mu        sync.Mutex // guards what follows
 	addr      string
-	lis       *Listener // nil while down
+	lis       *memconn.Listener // nil while down
 	srv       *grpc.Server
 	health    *health.Server
 	conns     map[*faultConn]struct{}
@@ -44,13 +47,13 @@ type Member struct {
 	lastMD    map[string]map[string][]string
 }
 
-// Name is the member's name, such as "member-1".
+// Name returns the member's name, such as "member-1".
 func (m *Member) Name() string { return m.name }
 
-// ID is the member's ID, as response headers carry it.
+// ID returns the member's ID, as response headers carry it.
 func (m *Member) ID() uint64 { return m.id }
 
-// Addr is the address under which the cluster's Dialer finds the member.
+// Addr returns the address under which the cluster's Dialer finds the member.
 func (m *Member) Addr() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -93,7 +96,7 @@ func (m *Member) Start() {
 	healthpb.RegisterHealthServer(srv, m.health)
 	m.setHealthLocked()
 
-	lis := Listen()
+	lis := memconn.Listen()
 	m.lis, m.srv = lis, srv
 	m.conns = make(map[*faultConn]struct{})
 	m.leaderly = make(map[*serverStream]struct{})
@@ -147,7 +150,7 @@ func (m *Member) close() {
 	m.receivers.Wait()
 }
 
-func (m *Member) listenerAt(addr string) *Listener {
+func (m *Member) listenerAt(addr string) *memconn.Listener {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.addr != addr {

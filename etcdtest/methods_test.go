@@ -23,14 +23,6 @@ var missing = map[string]bool{
 	pb.Maintenance_Snapshot_FullMethodName: true, pb.Maintenance_MoveLeader_FullMethodName: true,
 	pb.Maintenance_Downgrade_FullMethodName: true,
 
-	pb.Auth_AuthEnable_FullMethodName: true, pb.Auth_AuthDisable_FullMethodName: true, pb.Auth_AuthStatus_FullMethodName: true,
-	pb.Auth_UserAdd_FullMethodName: true, pb.Auth_UserGet_FullMethodName: true, pb.Auth_UserList_FullMethodName: true,
-	pb.Auth_UserDelete_FullMethodName: true, pb.Auth_UserChangePassword_FullMethodName: true,
-	pb.Auth_UserGrantRole_FullMethodName: true, pb.Auth_UserRevokeRole_FullMethodName: true,
-	pb.Auth_RoleAdd_FullMethodName: true, pb.Auth_RoleGet_FullMethodName: true, pb.Auth_RoleList_FullMethodName: true,
-	pb.Auth_RoleDelete_FullMethodName: true, pb.Auth_RoleGrantPermission_FullMethodName: true,
-	pb.Auth_RoleRevokePermission_FullMethodName: true,
-
 	v3electionpb.Election_Campaign_FullMethodName: true, v3electionpb.Election_Proclaim_FullMethodName: true,
 	v3electionpb.Election_Leader_FullMethodName: true, v3electionpb.Election_Observe_FullMethodName: true,
 	v3electionpb.Election_Resign_FullMethodName: true,

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/getcd/getcd/etcdtest"
+	"github.com/getcd/getcd/internal/testconn"
 )
 
 const keepAlive = pb.Lease_LeaseKeepAlive_FullMethodName
@@ -85,7 +86,7 @@ func TestTap(t *testing.T) {
 
 func TestRotation(t *testing.T) {
 	c := etcdtest.Start(t, 3)
-	r := etcdtest.Rotate(t, c.Members()...)
+	r := testconn.Rotate(t, c.Members()...)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for range 5 {

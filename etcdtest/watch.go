@@ -128,7 +128,7 @@ func (ws *watchStream) create(r *pb.WatchCreateRequest) error {
 	if w.next == 0 {
 		w.next = rev + 1
 	}
-	switch err := ws.m.c.checkToken(ws.stream.Context()); {
+	switch err := ws.m.c.permit(ws.stream.Context(), r); {
 	case err != nil:
 		resp.CancelReason = err.Error()
 	case r.StartRevision < 0:

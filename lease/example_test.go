@@ -25,7 +25,7 @@ func ExampleLease() {
 	conn, done := dial()
 	defer done()
 	l := lease.New(conn)
-	defer func() { _ = l.Close() }()
+	defer l.Close()
 	ctx := context.Background()
 
 	g, err := l.Grant(ctx, 30)
@@ -55,7 +55,7 @@ func ExampleKeeper() {
 	conn, done := dial()
 	defer done()
 	l := lease.New(conn)
-	defer func() { _ = l.Close() }()
+	defer l.Close()
 	ctx := context.Background()
 
 	g, err := l.Grant(ctx, 30)

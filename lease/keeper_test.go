@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/etcdtest"
+	"github.com/getcd/getcd/internal/testconn"
 	"github.com/getcd/getcd/lease"
 )
 
@@ -156,7 +157,7 @@ func TestFirstSendingIsNotForgotten(t *testing.T) {
 func TestAnswersOfSilentStreamsCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := etcdtest.Start(t, 3)
-		l := newService(t, etcdtest.Rotate(t, c.Members()...))
+		l := newService(t, testconn.Rotate(t, c.Members()...))
 		for _, m := range c.Members() {
 			record(m, func(int) time.Duration { return 4 * time.Second })
 		}
@@ -181,7 +182,7 @@ func TestMovesToAnotherMember(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := etcdtest.Start(t, 3)
-				l := newService(t, etcdtest.Rotate(t, c.Members()...))
+				l := newService(t, testconn.Rotate(t, c.Members()...))
 				second := record(c.Member(1), nil)
 				k := mustKeep(t, l, mustGrant(t, l, 9))
 				time.Sleep(time.Minute)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/getcd/getcd/etcdtest"
+	"github.com/getcd/getcd/internal/testconn"
 	"github.com/getcd/getcd/lease"
 )
 
@@ -20,7 +21,7 @@ func TestSurvivesElection(t *testing.T) {
 		t.Run(election.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := etcdtest.Start(t, 3)
-				l := newService(t, etcdtest.Rotate(t, c.Members()...))
+				l := newService(t, testconn.Rotate(t, c.Members()...))
 				var stopped time.Time
 				// Followers pass renewals on to the leader. Those that came before
 				// the election's end wait for the old one.
@@ -94,7 +95,7 @@ func TestRefusedRenewals(t *testing.T) {
 func TestQueueIsNotSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := etcdtest.Start(t, 2)
-		l := newService(t, etcdtest.Rotate(t, c.Members()...))
+		l := newService(t, testconn.Rotate(t, c.Members()...))
 		const leases, each = 400, 10 * time.Millisecond
 		ids := make([]lease.ID, leases)
 		for i := range ids {
@@ -122,7 +123,7 @@ func TestQueueIsNotSilence(t *testing.T) {
 func TestLearnsLatency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := etcdtest.Start(t, 2)
-		l := newService(t, etcdtest.Rotate(t, c.Members()...))
+		l := newService(t, testconn.Rotate(t, c.Members()...))
 		for _, m := range c.Members() {
 			record(m, func(int) time.Duration { return 700 * time.Millisecond })
 		}

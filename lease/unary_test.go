@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/getcd/getcd/etcdtest"
+	"github.com/getcd/getcd/internal/testconn"
 	"github.com/getcd/getcd/lease"
 )
 
@@ -193,7 +194,7 @@ func TestMargin(t *testing.T) {
 func TestKeepAliveOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := etcdtest.Start(t, 3)
-		l := newService(t, etcdtest.Rotate(t, c.Members()...))
+		l := newService(t, testconn.Rotate(t, c.Members()...))
 		id := mustGrant(t, l, 10)
 		time.Sleep(8 * time.Second)
 		resp, err := l.KeepAliveOnce(t.Context(), id)
@@ -253,7 +254,7 @@ func TestKeepAliveOnceSlowCluster(t *testing.T) {
 func TestKeepAliveOnceSharesItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := etcdtest.Start(t, 3)
-		l := newService(t, etcdtest.Rotate(t, c.Members()...))
+		l := newService(t, testconn.Rotate(t, c.Members()...))
 		id := mustGrant(t, l, 10)
 		c.Member(0).Hang()
 		c.Member(1).Hang()

@@ -12,7 +12,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 
-	"github.com/getcd/getcd/etcdtest"
+	"github.com/getcd/getcd/internal/testconn"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
 	"github.com/getcd/getcd/lock"
@@ -70,7 +70,7 @@ func TestKeyDeletedWhileHeld(t *testing.T) {
 func TestKeyDeletedWhileWatchIsSilent(t *testing.T) {
 	run(t, 2, func(r *rig) {
 		t := r.t
-		m := r.locked(&etcdtest.SplitStreams{ClientConnInterface: r.alone(1), Streams: r.alone(0), Method: pb.Watch_Watch_FullMethodName})
+		m := r.locked(&testconn.SplitStreams{ClientConnInterface: r.alone(1), Streams: r.alone(0), Method: pb.Watch_Watch_FullMethodName})
 		time.Sleep(time.Minute)
 		r.cluster.Member(0).Hang()
 		begin := time.Now()
@@ -88,7 +88,7 @@ func TestWaiterSeesHandOverOnSilentWatch(t *testing.T) {
 	run(t, 2, func(r *rig) {
 		t := r.t
 		a := r.locked(r.alone(1))
-		b := r.mutex(&etcdtest.SplitStreams{ClientConnInterface: r.alone(1), Streams: r.alone(0), Method: pb.Watch_Watch_FullMethodName})
+		b := r.mutex(&testconn.SplitStreams{ClientConnInterface: r.alone(1), Streams: r.alone(0), Method: pb.Watch_Watch_FullMethodName})
 		r.cluster.Member(0).Hang()
 		var wg sync.WaitGroup
 		wg.Go(func() {
@@ -283,7 +283,7 @@ func TestGuardedTxn(t *testing.T) {
 // withSilentWatch is a Mutex that holds its lock, and whose watch tells nothing.
 func withSilentWatch(t *testing.T, r *rig) *lock.Mutex {
 	t.Helper()
-	m := r.locked(&etcdtest.SplitStreams{ClientConnInterface: r.alone(1), Streams: r.alone(0), Method: pb.Watch_Watch_FullMethodName})
+	m := r.locked(&testconn.SplitStreams{ClientConnInterface: r.alone(1), Streams: r.alone(0), Method: pb.Watch_Watch_FullMethodName})
 	t.Cleanup(r.cluster.Member(0).Resume)
 	r.cluster.Member(0).Hang()
 	return m

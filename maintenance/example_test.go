@@ -4,36 +4,23 @@ import (
 	"context"
 	"fmt"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-
+	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/etcdtest"
-	"github.com/getcd/getcd/maintenance"
 )
 
-// Each member is asked for itself.
+// A client has the Maintenance service, and asks each member for itself.
 func ExampleService_Status() {
-	c := etcdtest.NewCluster(3) // a cluster in memory
-	defer c.Close()
-	dial := func(_ context.Context, endpoint string) (grpc.ClientConnInterface, func() error, error) {
-		cc, err := grpc.NewClient("passthrough:///"+endpoint,
-			grpc.WithContextDialer(c.Dialer()),
-			grpc.WithTransportCredentials(insecure.NewCredentials()))
-		if err != nil {
-			return nil, nil, err
-		}
-		return cc, cc.Close, nil
-	}
-	cc, done, err := dial(context.Background(), c.Addrs()[0])
+	cluster := etcdtest.NewCluster(3)
+	defer cluster.Close()
+	c, err := client.New(client.Config{Endpoints: cluster.Addrs(), DialOptions: cluster.DialOptions()})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer func() { _ = done() }()
+	defer c.Close()
 
-	m := maintenance.New(cc, maintenance.WithEndpointDialer(dial))
-	for _, endpoint := range c.Addrs() {
-		s, err := m.Status(context.Background(), endpoint)
+	for _, endpoint := range cluster.Addrs() {
+		s, err := c.Status(context.Background(), endpoint)
 		if err != nil {
 			fmt.Println(err)
 			return

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/getcd/getcd/etcdtest"
+	"github.com/getcd/getcd/internal/memconn"
 	"github.com/getcd/getcd/maintenance"
 )
 
@@ -83,7 +83,7 @@ func (m *member) Snapshot(_ *pb.SnapshotRequest, stream pb.Maintenance_SnapshotS
 // serve runs srv and returns a connection to it.
 func serve(t *testing.T, srv pb.MaintenanceServer) *grpc.ClientConn {
 	t.Helper()
-	lis := etcdtest.Listen()
+	lis := memconn.Listen()
 	s := grpc.NewServer(grpc.WaitForHandlers(true))
 	pb.RegisterMaintenanceServer(s, srv)
 	var wg sync.WaitGroup

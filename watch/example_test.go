@@ -34,14 +34,21 @@ func Example() {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 
-	_, _ = store.Put(ctx, "color", "red")
-	_, _ = store.Put(ctx, "color", "blue")
-	_, _ = store.Delete(ctx, "color")
+	for _, color := range []string{"red", "blue"} {
+		if _, err := store.Put(ctx, "color", color); err != nil {
+			fmt.Println(err)
+			return
+		}
+	}
+	if _, err := store.Delete(ctx, "color"); err != nil {
+		fmt.Println(err)
+		return
+	}
 
 	for e, err := range w.Events(ctx, "color", kv.WithRev(2)) {
 		if err != nil {
 			fmt.Println(err)
-			break
+			return
 		}
 		fmt.Println(e.Kv.ModRevision, e.Type, string(e.Kv.Value))
 		if e.Type == watch.EventTypeDelete {
@@ -62,11 +69,21 @@ func ExampleWatcher_watch() {
 
 	ch := w.Watch(ctx, "jobs/", kv.WithPrefix(), kv.WithCreatedNotify())
 	fmt.Println("created:", (<-ch).Created)
-	_, _ = store.Put(ctx, "jobs/1", "sweep")
+	if _, err := store.Put(ctx, "jobs/1", "sweep"); err != nil {
+		fmt.Println(err)
+		return
+	}
 	resp := <-ch
+	if err := resp.Err(); err != nil {
+		fmt.Println(err)
+		return
+	}
 	fmt.Println(string(resp.Events[0].Kv.Key), resp.Events[0].IsCreate())
 
-	_ = w.Close()
+	if err := w.Close(); err != nil {
+		fmt.Println(err)
+		return
+	}
 	resp = <-ch
 	fmt.Println(resp.Canceled, resp.Err())
 	_, open := <-ch
@@ -84,8 +101,12 @@ func ExampleWatcher_follow() {
 	w, store, done := connect()
 	defer done()
 	ctx := context.Background()
-	_, _ = store.Put(ctx, "hosts/a", "10.0.0.1")
-	_, _ = store.Put(ctx, "hosts/b", "10.0.0.2")
+	for host, addr := range map[string]string{"hosts/a": "10.0.0.1", "hosts/b": "10.0.0.2"} {
+		if _, err := store.Put(ctx, host, addr); err != nil {
+			fmt.Println(err)
+			return
+		}
+	}
 
 	hosts := map[string]string{}
 	for u, err := range w.Follow(ctx, "hosts/", kv.WithPrefix()) {
@@ -107,11 +128,13 @@ func ExampleWatcher_follow() {
 			}
 		}
 		fmt.Println(u.Revision, hosts)
-		if u.Revision == 3 {
-			_, _ = store.Delete(ctx, "hosts/a")
-			continue
+		if u.Revision > 3 {
+			return
 		}
-		break
+		if _, err := store.Delete(ctx, "hosts/a"); err != nil {
+			fmt.Println(err)
+			return
+		}
 	}
 	// Output:
 	// 3 map[hosts/a:10.0.0.1 hosts/b:10.0.0.2]
@@ -123,9 +146,15 @@ func ExampleCompactedError() {
 	defer done()
 	ctx := context.Background()
 	for range 4 {
-		_, _ = store.Put(ctx, "k", "v")
+		if _, err := store.Put(ctx, "k", "v"); err != nil {
+			fmt.Println(err)
+			return
+		}
 	}
-	_, _ = store.Compact(ctx, 4)
+	if _, err := store.Compact(ctx, 4); err != nil {
+		fmt.Println(err)
+		return
+	}
 
 	for _, err := range w.Events(ctx, "k", kv.WithRev(2)) {
 		if compacted, ok := errors.AsType[*watch.CompactedError](err); ok {

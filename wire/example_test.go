@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/getcd/getcd/client"
@@ -22,7 +21,7 @@ func Example() {
 	c, err := client.New(client.Config{
 		Endpoints:   cluster.Addrs(),
 		Trace:       wire.New(os.Stdout, wire.Options{Format: wire.Curl}),
-		DialOptions: []grpc.DialOption{grpc.WithContextDialer(cluster.Dialer())},
+		DialOptions: cluster.DialOptions(),
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -31,7 +30,9 @@ func Example() {
 	if _, err := c.Put(context.Background(), "foo", "bar"); err != nil {
 		fmt.Println(err)
 	}
-	_ = c.Close() // has no error to return
+	if err := c.Close(); err != nil { // the trace is written
+		fmt.Println(err)
+	}
 	// Output: curl -sS http://memory/v3/kv/put -d '{"key":"Zm9v","value":"YmFy"}'
 }
 
@@ -48,7 +49,9 @@ func ExampleTracer_DialOptions() {
 	if _, err := pb.NewKVClient(cc).Range(context.Background(), &pb.RangeRequest{Key: []byte("foo")}); err != nil {
 		fmt.Println(err)
 	}
-	_ = cc.Close()
+	if err := cc.Close(); err != nil {
+		fmt.Println(err)
+	}
 	tracer.Flush(-1)
 	// Output: curl -sS http://memory/v3/kv/range -d '{"key":"Zm9v"}'
 }

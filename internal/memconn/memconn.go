@@ -1,4 +1,5 @@
-package etcdtest
+// Package memconn has listeners in memory, for etcdtest and for tests of other servers.
+package memconn
 
 import (
 	"context"

@@ -1,10 +1,14 @@
-package etcdtest
+// Package testconn has connections for tests of single services, which are to fail over
+// without package client.
+package testconn
 
 import (
 	"context"
 	"sync"
 
 	"google.golang.org/grpc"
+
+	"github.com/getcd/getcd/etcdtest"
 )
 
 // Rotation is a failover connection as simple as it gets: it opens each stream on
@@ -19,7 +23,7 @@ type Rotation struct {
 
 // Rotate connects a Rotation to the members, which fails the test on an error,
 // and lasts until the test's end.
-func Rotate(tb TB, members ...*Member) *Rotation {
+func Rotate(tb etcdtest.TB, members ...*etcdtest.Member) *Rotation {
 	tb.Helper()
 	r := &Rotation{}
 	for _, m := range members {
