@@ -16,6 +16,7 @@ import (
 
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/cmd/playground/internal/demo"
+	"github.com/getcd/getcd/cmd/playground/internal/shell"
 	"github.com/getcd/getcd/integration/cluster"
 )
 
@@ -23,6 +24,8 @@ const usage = `usage: playground <command>
 
   demo [-endpoints URI,...]   show the main job, and measure it; with -endpoints on that
                               cluster, below a key prefix of its own, breaking nothing
+  cluster                     keep a cluster of three members and a DNS server running,
+                              and kill, pause or cut off its members on command
 `
 
 func main() {
@@ -45,6 +48,8 @@ func run(ctx context.Context, args []string) error {
 	switch name {
 	case "demo":
 		return runDemo(ctx, args)
+	case "cluster":
+		return shell.Run(ctx, os.Stdin, os.Stdout)
 	case "help", "-h", "-help", "--help":
 		_, err := fmt.Fprint(os.Stdout, usage)
 		return err
