@@ -24,6 +24,9 @@ func Lessons() []Lesson {
 		{"02-revisions.md", "Revisions", revisions},
 		{"03-ranges.md", "Ranges", ranges},
 		{"04-compare-and-swap.md", "Compare and swap", compareAndSwap},
+		{"05-leases.md", "Leases", leases},
+		{"06-five-steps.md", "A lock in five steps", fiveSteps},
+		{"07-fencing.md", "Fencing", fencing},
 	}
 }
 

@@ -52,7 +52,8 @@ func (n *names) replace(from, to string) {
 func (n *names) showLocked(real, shown uint64) {
 	n.ids[real] = shown
 	n.texts = append(n.texts,
-		[2]string{fmt.Sprintf("%x", real), fmt.Sprintf("%x", shown)},
+		[2]string{fmt.Sprintf("%016x", real), fmt.Sprintf("%x", shown)}, // as errors have it
+		[2]string{fmt.Sprintf("%x", real), fmt.Sprintf("%x", shown)},    // as names of keys do
 		[2]string{fmt.Sprint(real), fmt.Sprint(shown)})
 }
 

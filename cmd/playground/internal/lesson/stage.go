@@ -2,8 +2,12 @@ package lesson
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/cmd/playground/internal/local"
@@ -26,11 +30,27 @@ func newStage(ctx context.Context, out io.Writer, raw bool) (*stage, error) {
 		return nil, err
 	}
 	s := &stage{cluster: c, screen: newScreen(out, raw)}
+	if err := s.lead(ctx); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
 	for i, m := range c.Members.Members() {
 		s.screen.names.member(i+1, m.ID())
 		s.screen.names.replace(m.Endpoint(), fmt.Sprintf("m%d:2379", i+1))
 	}
 	return s, nil
+}
+
+// lead makes the last member the leader, so that the first one, which clients use, is a
+// follower in each run.
+func (s *stage) lead(ctx context.Context) error {
+	members := s.cluster.Members.Members()
+	last := members[len(members)-1]
+	leader, err := s.cluster.Members.Leader(ctx)
+	if err != nil || leader == last {
+		return err
+	}
+	_, err = pb.NewMaintenanceClient(leader.Control()).MoveLeader(ctx, &pb.MoveLeaderRequest{TargetID: last.ID()})
+	return err
 }
 
 // endpoints are those of the members.
@@ -55,6 +75,22 @@ func (s *stage) connect(ctx context.Context) (*client.Client, error) {
 // connectSilently is connect without the trace.
 func (s *stage) connectSilently(ctx context.Context) (*client.Client, error) {
 	return s.dial(ctx, s.config())
+}
+
+// connectThroughLinks is connectSilently for a client whose links can be cut.
+func (s *stage) connectThroughLinks(ctx context.Context) (*client.Client, local.Links, error) {
+	links, err := s.cluster.Links()
+	if err != nil {
+		return nil, nil, err
+	}
+	s.closers = append(s.closers, links.Close)
+	cfg := s.config()
+	cfg.Endpoints = links.Endpoints()
+	for i, e := range cfg.Endpoints {
+		s.screen.names.replace(e, fmt.Sprintf("m%d:2379", i+1))
+	}
+	c, err := s.dial(ctx, cfg)
+	return c, links, err
 }
 
 func (s *stage) dial(ctx context.Context, cfg client.Config) (*client.Client, error) {
@@ -96,11 +132,9 @@ func (s *stage) flush() {
 func (s *stage) close() error {
 	s.flush()
 	s.screen.end()
-	for _, c := range s.closers {
-		_ = c() // a client's Close has no error to return
+	var errs []error
+	for _, c := range slices.Backward(s.closers) {
+		errs = append(errs, c())
 	}
-	if err := s.cluster.Close(); err != nil {
-		return err
-	}
-	return s.screen.err
+	return errors.Join(append(errs, s.cluster.Close(), s.screen.err)...)
 }
