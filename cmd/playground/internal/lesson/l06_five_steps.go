@@ -63,7 +63,7 @@ func byHand(ctx context.Context, s *stage) error {
 // loseNetwork lets Anna get the lock and lose her network, while Ben waits for it, and
 // tells what happens first: that she gives up, or that he gets it.
 func loseNetwork(ctx context.Context, s *stage, cfg lock.Config) error {
-	annas, links, err := s.connectThroughLinks(ctx)
+	annas, links, err := s.connectThroughLinks(ctx, nil)
 	if err != nil {
 		return err
 	}

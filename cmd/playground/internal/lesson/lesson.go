@@ -27,6 +27,8 @@ func Lessons() []Lesson {
 		{"05-leases.md", "Leases", leases},
 		{"06-five-steps.md", "A lock in five steps", fiveSteps},
 		{"07-fencing.md", "Fencing", fencing},
+		{"08-watches.md", "Watches", watches},
+		{"09-elections.md", "Elections", elections},
 	}
 }
 

@@ -77,15 +77,15 @@ func (s *stage) connectSilently(ctx context.Context) (*client.Client, error) {
 	return s.dial(ctx, s.config())
 }
 
-// connectThroughLinks is connectSilently for a client whose links can be cut.
-func (s *stage) connectThroughLinks(ctx context.Context) (*client.Client, local.Links, error) {
+// connectThroughLinks returns a client whose links can be cut; trace may be nil.
+func (s *stage) connectThroughLinks(ctx context.Context, trace *wire.Tracer) (*client.Client, local.Links, error) {
 	links, err := s.cluster.Links()
 	if err != nil {
 		return nil, nil, err
 	}
 	s.closers = append(s.closers, links.Close)
 	cfg := s.config()
-	cfg.Endpoints = links.Endpoints()
+	cfg.Endpoints, cfg.Trace = links.Endpoints(), trace
 	for i, e := range cfg.Endpoints {
 		s.screen.names.replace(e, fmt.Sprintf("m%d:2379", i+1))
 	}
