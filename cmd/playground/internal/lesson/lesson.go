@@ -29,6 +29,7 @@ func Lessons() []Lesson {
 		{"07-fencing.md", "Fencing", fencing},
 		{"08-watches.md", "Watches", watches},
 		{"09-elections.md", "Elections", elections},
+		{"10-discovery.md", "Discovery", discovery},
 	}
 }
 
