@@ -3,6 +3,7 @@
 //
 //	go run ./cmd/playground demo         the main job: discover, use, lock, survive
 //	go run ./cmd/playground cluster      a cluster to play with, until Ctrl-C
+//	go run ./cmd/playground lesson 1     a lesson of the guided tour, docs/tour
 package main
 
 import (
@@ -11,11 +12,14 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/cmd/playground/internal/demo"
+	"github.com/getcd/getcd/cmd/playground/internal/lesson"
+	"github.com/getcd/getcd/cmd/playground/internal/shell"
 	"github.com/getcd/getcd/integration/cluster"
 )
 
@@ -23,6 +27,10 @@ const usage = `usage: playground <command>
 
   demo [-endpoints URI,...]   show the main job, and measure it; with -endpoints on that
                               cluster, below a key prefix of its own, breaking nothing
+  cluster                     keep a cluster of three members and a DNS server running,
+                              and kill, pause or cut off its members on command
+  lesson [-raw] N             run lesson N of docs/tour; -raw shows IDs, ports and times as
+                              they are, and does not make two runs print the same
 `
 
 func main() {
@@ -45,6 +53,10 @@ func run(ctx context.Context, args []string) error {
 	switch name {
 	case "demo":
 		return runDemo(ctx, args)
+	case "cluster":
+		return shell.Run(ctx, os.Stdin, os.Stdout)
+	case "lesson":
+		return runLesson(ctx, args)
 	case "help", "-h", "-help", "--help":
 		_, err := fmt.Fprint(os.Stdout, usage)
 		return err
@@ -76,4 +88,19 @@ func runDemo(ctx context.Context, args []string) error {
 		return fmt.Errorf("%d steps failed", failed)
 	}
 	return ctx.Err()
+}
+
+// runLesson runs a lesson of the tour.
+func runLesson(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("lesson", flag.ContinueOnError)
+	raw := flags.Bool("raw", false, "show IDs, ports and times as they are")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	lessons := lesson.Lessons()
+	n, err := strconv.Atoi(flags.Arg(0))
+	if err != nil || flags.NArg() != 1 || n < 1 || n > len(lessons) {
+		return fmt.Errorf("lesson takes the number of one, 1 to %d; docs/tour/README.md lists them", len(lessons))
+	}
+	return lessons[n-1].Run(ctx, os.Stdout, *raw)
 }

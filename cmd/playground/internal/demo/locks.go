@@ -2,12 +2,13 @@ package demo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"github.com/getcd/getcd/client"
-	"github.com/getcd/getcd/integration/proxy"
+	"github.com/getcd/getcd/cmd/playground/internal/local"
 	"github.com/getcd/getcd/lock"
 )
 
@@ -81,7 +82,7 @@ func (s *stage) loseLock(ctx context.Context) error {
 		return err
 	}
 	defer holderClient.Close() //nolint:errcheck // has no error to return
-	defer cut.heal()
+	defer cut.Close()          //nolint:errcheck // ends what is open; has nothing to tell
 	holder, err := lock.New(holderClient.Conn(), s.prefix+"precious", lock.WithTTL(ttl))
 	if err != nil {
 		return err
@@ -103,7 +104,7 @@ func (s *stage) loseLock(ctx context.Context) error {
 	}()
 	s.say("its links are black holes from now on; another client waits")
 	start := time.Now()
-	if err := cut.blackhole(); err != nil {
+	if err := cut.Blackhole(); err != nil {
 		return err
 	}
 	done := holder.Done()
@@ -128,43 +129,15 @@ func (s *stage) loseLock(ctx context.Context) error {
 	return nil
 }
 
-// links are proxies before every member.
-type links []*proxy.Link
-
-func (s *stage) dialThroughLinks(ctx context.Context) (*client.Client, links, error) {
-	var (
-		ls        links
-		endpoints []string
-	)
-	for _, m := range s.local.Members.Members() {
-		l, err := proxy.New(proxy.Config{Target: m.Endpoint()})
-		if err != nil {
-			ls.heal()
-			return nil, nil, err
-		}
-		ls = append(ls, l)
-		endpoints = append(endpoints, l.Address())
-	}
-	c, err := client.Dial(ctx, client.Config{Endpoints: endpoints})
+// dialThroughLinks returns a client whose links to the members can be cut.
+func (s *stage) dialThroughLinks(ctx context.Context) (*client.Client, local.Links, error) {
+	links, err := s.local.Links()
 	if err != nil {
-		ls.heal()
 		return nil, nil, err
 	}
-	return c, ls, nil
-}
-
-func (ls links) blackhole() error {
-	for _, l := range ls {
-		if err := l.Blackhole(); err != nil {
-			return err
-		}
+	c, err := client.Dial(ctx, client.Config{Endpoints: links.Endpoints()})
+	if err != nil {
+		return nil, nil, errors.Join(err, links.Close())
 	}
-	return nil
-}
-
-// heal ends the links.
-func (ls links) heal() {
-	for _, l := range ls {
-		_ = l.Close() // ends what is open; has nothing to tell
-	}
+	return c, links, nil
 }
