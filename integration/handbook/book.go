@@ -23,6 +23,12 @@ var pages = []string{
 	"kv.md",
 	"lease.md",
 	"watch.md",
+	"cluster.md",
+	"maintenance.md",
+	"auth.md",
+	"lock.md",
+	"election.md",
+	"health.md",
 }
 
 // book is what pages have in common.

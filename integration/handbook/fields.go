@@ -31,9 +31,9 @@ func (p *page) fields(message, text string) (string, error) {
 		meaning[name] = what
 	}
 	var w strings.Builder
-	fmt.Fprintf(&w, "`%s`", message)
+	fmt.Fprintf(&w, "\n`%s`", message) // on a line of its own: it would be a row of a table above
 	if m.Fields().Len() == 0 {
-		w.WriteString(" has no fields.")
+		w.WriteString(" has no fields.\n")
 		return w.String(), nil
 	}
 	w.WriteString("\n\n| no. | field | type | since | what it is |\n|---|---|---|---|---|\n")
@@ -49,7 +49,7 @@ func (p *page) fields(message, text string) (string, error) {
 	for name := range meaning {
 		return "", fmt.Errorf("%s has no field %s", message, name)
 	}
-	return strings.TrimRight(w.String(), "\n"), nil
+	return w.String(), nil
 }
 
 func typeOf(f protoreflect.FieldDescriptor) string {

@@ -6,9 +6,11 @@ import (
 	"regexp"
 	"strings"
 	"text/template"
+	"time"
 
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/getcd/getcd/integration/cluster"
 	"github.com/getcd/getcd/wire"
@@ -40,6 +42,14 @@ func (p *page) funcs() template.FuncMap {
 		"code":     p.code,
 		"etcd":     p.etcdCode,
 		"large":    large,
+		"learner":  p.learner,
+		"until":    p.until,
+		"has":      p.has,
+		"kill":     p.kill,
+		"remove":   p.remove,
+		"snapshot": p.snapshot,
+
+		"memberExists": p.memberExists,
 
 		"stream":         p.stream,
 		"streamMessages": p.streamMessages,
@@ -47,6 +57,7 @@ func (p *page) funcs() template.FuncMap {
 		"await":          await,
 		"then":           then,
 		"finish":         finish,
+		"finishSending":  finishSending,
 		"cancel":         cancelStream,
 		"breaks":         breakStream,
 	}
@@ -64,6 +75,41 @@ func (p *page) at(name string) (string, error) {
 		return "", fmt.Errorf("there is no member %q", name)
 	}
 	return "", nil
+}
+
+// patience is how long until, has and fails try.
+const patience = 20 * time.Second
+
+// until is call for what succeeds in a while: what fails before is not shown.
+func (p *page) until(method, request string) (string, error) {
+	return p.retry(method, request, func(*answered) bool { return true })
+}
+
+// has is call for what answers with a field in a while.
+func (p *page) has(field, method, request string) (string, error) {
+	return p.retry(method, request, func(a *answered) bool {
+		m := a.answer[0].ProtoReflect()
+		return m.Has(m.Descriptor().Fields().ByName(protoreflect.Name(field)))
+	})
+}
+
+func (p *page) retry(method, request string, good func(*answered) bool) (string, error) {
+	for began := time.Now(); ; {
+		a, err := p.invoke(method, request, wire.Options{Format: wire.Frames, Secrets: true})
+		if err != nil {
+			return "", err
+		}
+		if a.err == nil && good(a) {
+			p.show(method)
+			return p.listed(a, method, request)
+		}
+		if time.Since(began) > patience {
+			return "", fmt.Errorf("%s {%s}: still not as it should be: %w, %v", method, request, errOrOK(a.err), a.answer)
+		}
+		if err := p.moment(); err != nil {
+			return "", err
+		}
+	}
 }
 
 // header makes the calls that follow carry that metadata; an empty value takes it away.
@@ -93,12 +139,12 @@ func (p *page) do(method, request string) (string, error) {
 
 // call makes a call that has to succeed, and lists its frames.
 func (p *page) call(method, request string) (string, error) {
-	return p.list(method, request, wire.Options{Format: wire.Frames})
+	return p.list(method, request, wire.Options{Format: wire.Frames, Secrets: method != "Maintenance/Snapshot"})
 }
 
 // messages makes a call that has to succeed, and lists its messages alone.
 func (p *page) messages(method, request string) (string, error) {
-	return p.list(method, request, wire.Options{Format: wire.Messages})
+	return p.list(method, request, wire.Options{Format: wire.Messages, Secrets: method != "Maintenance/Snapshot"})
 }
 
 func (p *page) list(method, request string, o wire.Options) (string, error) {
@@ -139,24 +185,47 @@ func (p *page) fails(name, method, request, why string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	s := status.Convert(a.err)
-	p.failed = append(p.failed, failure{p.name, name, method, request, s.Code().String(), why})
-	return fmt.Sprintf("| [%s](errors.md#%s) | %s | `%s` %s | %s |", s.Message(), anchor(name), s.Code(), method, code("{"+request+"}"), why), nil
+	return p.row(name, method, request, why, a.err), nil
 }
 
+// row is a row of a table of errors.
+func (p *page) row(name, method, request, why string, err error) string {
+	s := status.Convert(err)
+	p.failed = append(p.failed, failure{p.name, name, method, request, s.Code().String(), why})
+	return fmt.Sprintf("| [%s](errors.md#%s) | %s | `%s` %s | %s |", s.Message(), anchor(name), s.Code(), method, code("{"+request+"}"), why)
+}
+
+// failing makes the call, again and again while it fails with another error.
 func (p *page) failing(name, method, request string) (*answered, error) {
 	want, ok := rpcErrors[name]
 	if !ok {
 		return nil, fmt.Errorf("rpctypes has no ErrGRPC%s", name)
 	}
-	a, err := p.invoke(method, request, wire.Options{Format: wire.Frames})
-	if err != nil {
-		return nil, err
+	for began := time.Now(); ; {
+		a, err := p.invoke(method, request, wire.Options{Format: wire.Frames, Secrets: true})
+		if err != nil {
+			return nil, err
+		}
+		if status.Convert(a.err).Message() == status.Convert(want).Message() {
+			return a, nil
+		}
+		if a.err == nil || time.Since(began) > patience {
+			return nil, fmt.Errorf("%s {%s}: got %w, want %w", method, request, errOrOK(a.err), want)
+		}
+		if err := p.moment(); err != nil {
+			return nil, err
+		}
 	}
-	if got := status.Convert(a.err); got.Message() != status.Convert(want).Message() {
-		return nil, fmt.Errorf("%s {%s}: got %w, want %w", method, request, errOrOK(a.err), want)
+}
+
+// moment is between two tries.
+func (p *page) moment() error {
+	select {
+	case <-time.After(50 * time.Millisecond):
+		return nil
+	case <-p.ctx.Done():
+		return p.ctx.Err()
 	}
-	return a, nil
 }
 
 // answers makes a call that has to fail with that code and text, which are none of
@@ -208,3 +277,7 @@ func code(s string) string {
 	s = many.ReplaceAllStringFunc(s, func(x string) string { return fmt.Sprintf("x…(%d bytes)", len(x)) })
 	return "`" + strings.ReplaceAll(s, "|", `\|`) + "`"
 }
+
+// snapshot lists the messages of a snapshot. The bytes of the database are hidden, and of
+// its length nothing depends on chance.
+func (p *page) snapshot() (string, error) { return p.messages("Maintenance/Snapshot", "") }

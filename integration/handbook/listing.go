@@ -50,7 +50,31 @@ func listing(trace, path string) (string, error) {
 	if len(lines) == 0 {
 		return "", fmt.Errorf("the trace has no %s:\n%s", path, trace)
 	}
-	return strings.Join(lines, "\n"), nil
+	return strings.Join(elide(lines), "\n"), nil
+}
+
+var hiddenBytes = regexp.MustCompile(`^([<>]) [0-9a-f]{8}  (\*\* ){15}\*\*$`)
+
+// elide leaves out the middle of long runs of bytes that are hidden.
+func elide(lines []string) []string {
+	const few = 2
+	var out []string
+	for i := 0; i < len(lines); {
+		n := 0
+		for i+n < len(lines) && hiddenBytes.MatchString(lines[i+n]) {
+			n++
+		}
+		if n <= 2*few {
+			out = append(out, lines[i])
+			i++
+			continue
+		}
+		out = append(out, lines[i:i+few]...)
+		out = append(out, fmt.Sprintf("%s %d lines more, %d bytes", lines[i][:1], n-2*few, 16*(n-2*few)))
+		out = append(out, lines[i+n-few:i+n]...)
+		i += n
+	}
+	return out
 }
 
 // fence puts text into a code block.

@@ -10,8 +10,8 @@ import (
 	"sync"
 	"time"
 
-	_ "go.etcd.io/etcd/api/v3/etcdserverpb" // for its descriptors, as those below
-	_ "go.etcd.io/etcd/server/v3/etcdserver/api/v3election/v3electionpb"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	_ "go.etcd.io/etcd/server/v3/etcdserver/api/v3election/v3electionpb" // for its descriptors, as those below
 	_ "go.etcd.io/etcd/server/v3/etcdserver/api/v3lock/v3lockpb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -53,11 +53,62 @@ func (s *scene) begin(cfg cluster.Config) error {
 	}
 	s.cluster, s.names, s.md = c, canon.New(), nil
 	s.member = c.Members()[0]
+	if err := s.lead(); err != nil {
+		return err
+	}
 	for i, m := range c.Members() {
 		s.names.Member(m.ID())
 		s.names.Text(m.Endpoint(), shownEndpoint(i))
 	}
+	return s.namePeers()
+}
+
+// lead makes the first member the leader.
+func (s *scene) lead() error {
+	leader, err := s.cluster.Leader(s.ctx)
+	if err != nil || leader == s.member {
+		return err
+	}
+	cc, err := grpc.NewClient("passthrough:///"+leader.Endpoint(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = cc.Close() }() // nothing depends on it
+	_, err = pb.NewMaintenanceClient(cc).MoveLeader(s.ctx, &pb.MoveLeaderRequest{TargetID: s.member.ID()})
+	return err
+}
+
+// namePeers gives the members' addresses for each other their names.
+func (s *scene) namePeers() error {
+	cc, err := grpc.NewClient("passthrough:///"+s.member.Endpoint(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = cc.Close() }() // nothing depends on it
+	list, err := pb.NewClusterClient(cc).MemberList(s.ctx, &pb.MemberListRequest{Linearizable: true})
+	if err != nil {
+		return err
+	}
+	for _, listed := range list.GetMembers() {
+		for i, m := range s.cluster.Members() {
+			if m.ID() == listed.GetID() {
+				shown := strings.TrimSuffix(shownEndpoint(i), "79") + "80"
+				s.names.Text(strings.TrimPrefix(listed.GetPeerURLs()[0], "http://"), shown)
+			}
+		}
+	}
 	return nil
+}
+
+// grow adds a member that does not vote.
+func (s *scene) grow() error {
+	m, err := s.cluster.AddLearner(s.ctx, nil, 0)
+	if err != nil {
+		return err
+	}
+	s.names.Member(m.ID())
+	s.names.Text(m.Endpoint(), shownEndpoint(len(s.cluster.Members())-1))
+	return s.namePeers()
 }
 
 // shownEndpoint is where the pages say that the i-th member is.

@@ -28,7 +28,8 @@ const (
 	sends  stepKind = iota // a message
 	awaits                 // answers
 	thens                  // another call, on another connection
-	ends                   // the client has no more to send; the server ends the stream
+	closes                 // the client has no more to send
+	ends                   // and the server ends the stream
 	cancels
 	breaks // the server ends the stream with an error
 )
@@ -36,6 +37,7 @@ const (
 func send(text string) step            { return step{kind: sends, text: text} }
 func await(n int) step                 { return step{kind: awaits, n: n} }
 func then(method, request string) step { return step{kind: thens, method: method, text: request} }
+func finishSending() step              { return step{kind: closes} }
 func finish() step                     { return step{kind: ends} }
 func cancelStream() step               { return step{kind: cancels} }
 func breakStream(name string) step     { return step{kind: breaks, text: name} }
@@ -111,6 +113,8 @@ func (s *streaming) do(st step) error {
 		fmt.Fprintf(&s.listing, "# somebody else: %s\n", st)
 		_, err := s.page.do(st.method, st.text)
 		return err
+	case closes:
+		return s.stream.CloseSend()
 	case ends:
 		if err := s.stream.CloseSend(); err != nil {
 			return err

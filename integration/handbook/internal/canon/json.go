@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 	"strconv"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -43,21 +44,33 @@ func (n *Names) json(out *bytes.Buffer, dec *json.Decoder, d protoreflect.Messag
 		}
 		return n.object(out, dec, d)
 	case json.Delim('['):
-		out.WriteByte('[')
-		for i := 0; dec.More(); i++ {
-			if i > 0 {
-				out.WriteByte(',')
-			}
-			if err := n.json(out, dec, d, f); err != nil {
-				return err
-			}
-		}
-		out.WriteByte(']')
-		_, err := dec.Token()
-		return err
+		return n.list(out, dec, d, f)
 	}
 	v, err := json.Marshal(n.leaf(t, f))
 	out.Write(v)
+	return err
+}
+
+func (n *Names) list(out *bytes.Buffer, dec *json.Decoder, d protoreflect.MessageDescriptor, f protoreflect.FieldDescriptor) error {
+	var all [][]byte
+	for dec.More() {
+		var one bytes.Buffer
+		if err := n.json(&one, dec, d, f); err != nil {
+			return err
+		}
+		all = append(all, one.Bytes())
+	}
+	if isMembers(f) {
+		slices.SortStableFunc(all, func(a, b []byte) int {
+			var x, y struct{ Name string }
+			_, _ = json.Unmarshal(a, &x), json.Unmarshal(b, &y) // it was made here
+			return byName(x.Name, y.Name)
+		})
+	}
+	out.WriteByte('[')
+	out.Write(bytes.Join(all, []byte(",")))
+	out.WriteByte(']')
+	_, err := dec.Token()
 	return err
 }
 
@@ -112,6 +125,9 @@ func (n *Names) leaf(t json.Token, f protoreflect.FieldDescriptor) any {
 		}
 	case protoreflect.BytesKind:
 		if s, ok := t.(string); ok {
+			if f.Name() == "blob" {
+				return "(the bytes, in base64)"
+			}
 			if b, err := base64.StdEncoding.DecodeString(s); err == nil {
 				return n.bytes(f, b, false) // which json writes as base64
 			}

@@ -53,6 +53,14 @@ func (n *Names) Member(id uint64) {
 	n.showLocked(member, id)
 }
 
+// ForgetMember gives the place of the member that is shown with that ID to the next one.
+func (n *Names) ForgetMember(shown uint64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.shown[member], n.real[member][shown])
+	delete(n.real[member], shown)
+}
+
 // Text shows the text to in place of from, wherever that occurs in a text.
 func (n *Names) Text(from, to string) {
 	n.mu.Lock()
