@@ -127,7 +127,7 @@ func (c *commands) grpcurl(r *record, body string) string {
 // secret is a header with a token, or with the name of a variable for it.
 func (c *commands) secret(header, token string) string {
 	if c.hide.secrets {
-		return header + strings.ReplaceAll(token, "'", `'\''`) + "'"
+		return header + strings.TrimPrefix(quoteShell(token), "'")
 	}
 	return header + `'"$TOKEN"`
 }

@@ -16,7 +16,8 @@ type conn struct {
 	member   string   // its address
 	host     string   // the name that it was asked for by
 	secure   bool
-	recorded bool // when is not known
+	recorded bool      // by another program
+	clock    time.Time // of a recorded one: when its last bytes passed; zero when that is not known
 
 	halves  [2]*half
 	streams map[uint32]*stream
@@ -173,7 +174,7 @@ func (c *conn) sortedLocked() []*stream {
 
 func (c *conn) eventLocked(event string) *record {
 	r := &record{conn: c, event: event}
-	if !c.recorded {
+	if r.begun = c.clock; !c.recorded {
 		r.begun = time.Now()
 	}
 	return r

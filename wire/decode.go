@@ -80,22 +80,14 @@ func DecodeHTTP2(w io.Writer, o Options, client, server io.Reader) error {
 	if !slices.Contains(Formats(), o.format()) {
 		return unknownFormat(o.Format)
 	}
-	t := New(w, o)
-	c := func() *conn {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		c := t.newConnLocked(nil, "a member", "", false)
-		c.recorded = true
-		return c
-	}()
+	rec := New(w, o).record("a member")
 	buf := make([]byte, 16<<10)
 	for i, r := range []io.Reader{client, server} {
 		for r != nil {
 			n, err := r.Read(buf)
-			t.mu.Lock()
-			c.feedLocked(time.Time{}, i == 0, buf[:n])
-			t.mu.Unlock()
-			t.Flush(-1)
+			if err := rec.Add(time.Time{}, i == 0, buf[:n]); err != nil {
+				return err
+			}
 			if errors.Is(err, io.EOF) {
 				break
 			}
@@ -104,13 +96,7 @@ func DecodeHTTP2(w io.Writer, o Options, client, server io.Reader) error {
 			}
 		}
 	}
-	t.mu.Lock()
-	c.endLocked("end of the recording")
-	t.mu.Unlock()
-	t.Flush(-1)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.err
+	return rec.End("end of the recording")
 }
 
 func bareDecoder(w io.Writer, o Options, name string) (protoreflect.MessageDescriptor, bareRenderer, error) {

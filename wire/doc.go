@@ -45,6 +45,12 @@
 // message. So of two calls that are under way at the same time, with the same request,
 // one's frames may be listed as the other's. Nothing is added to what is sent.
 //
+// # Recorded bytes
+//
+// DecodeMessage, DecodeGRPC and DecodeHTTP2 list bytes that were recorded elsewhere, and
+// Tracer.Record lists connections of which both directions come piece by piece, as from a
+// packet capture: getcd wire decode is made of them.
+//
 // # What it costs
 //
 // Without a tracer nothing is looked at, and nothing allocated. With one, each byte is

@@ -19,6 +19,9 @@ func listFrame(f *frame, data []part, hide hider) []part {
 		first, _, _ := strings.Cut(string(f.bytes), "\r\n")
 		l.add(part{bytes: f.bytes, name: "no HTTP/2", value: quote(first)})
 		return l.parts
+	case unframed:
+		l.raw(f.bytes, 0, "not decoded: bytes before it were not recorded")
+		return l.parts
 	case framed:
 	}
 	l.add(part{bytes: f.bytes[:min(frameHeaderLen, len(f.bytes))], name: f.header.Type.String(), note: f.describe()})

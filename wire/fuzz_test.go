@@ -7,6 +7,9 @@ import (
 	"testing"
 	"unicode"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"golang.org/x/net/http2"
+
 	"github.com/getcd/getcd/wire"
 )
 
@@ -78,5 +81,29 @@ func FuzzHTTP2(f *testing.F) {
 				t.Errorf("the listing's bytes are\n%q\n%q, want\n%q\n%q", c.client, c.server, client, server)
 			}
 		}
+	})
+}
+
+// Whatever is in a call's key, value and header fields, and in what a server says when it
+// closes a connection, all formats show it safely.
+func FuzzText(f *testing.F) {
+	for _, s := range []string{"foo", "\x1b]0;owned\a", "a\u202eb", "\xff\xfe", "\u009b31m", "'; rm -rf /; '", "\r\n# fake\n< 00000000  00", strings.Repeat("v", 2000)} {
+		f.Add(s, s, s, s)
+	}
+	f.Fuzz(func(t *testing.T, key, value, header, debug string) {
+		var client, server bytes.Buffer
+		client.WriteString(http2.ClientPreface)
+		c, s := http2.NewFramer(&client, nil), http2.NewFramer(&server, nil)
+		message := framed(encode(&pb.PutRequest{Key: []byte(key), Value: []byte(value)}))
+		if len(message) > 1<<14 || len(header) > 1<<13 || len(debug) > 1<<14 {
+			return
+		}
+		writeHeaders(c, false, ":method", "POST", ":path", "/etcdserverpb.KV/Put", ":authority", header, "token", header, "hasleader", header, header, value)
+		must(c.WriteData(1, true, []byte(message)))
+		writeHeaders(s, true, ":status", "200", "grpc-status", header, "grpc-message", value)
+		must(s.WriteGoAway(1, http2.ErrCodeNo, []byte(debug)))
+		decodeAll(t, wire.Formats(), func(w io.Writer, o wire.Options) error {
+			return wire.DecodeHTTP2(w, o, bytes.NewReader(client.Bytes()), bytes.NewReader(server.Bytes()))
+		})
 	})
 }

@@ -22,6 +22,7 @@ type half struct {
 	fields *fieldDecoder
 	begun  bool // a frame has passed
 	alien  bool // it is no HTTP/2
+	lost   bool // bytes were not recorded: where frames begin is not known any more
 }
 
 func newHalf(sent bool) *half { return &half{sent: sent, fields: newFieldDecoder()} }
@@ -52,6 +53,8 @@ func (h *half) feed(now time.Time, p []byte, frame func(*frame)) {
 func (h *half) newFrame(now time.Time, b byte) *frame {
 	f := &frame{time: now, sent: h.sent, offset: h.offset, length: frameHeaderLen}
 	switch {
+	case h.lost:
+		f.kind, f.length = unframed, maxFrame
 	case h.alien:
 		f.kind, f.length = noHTTP2, maxFrame
 	case h.sent && !h.begun && b == http2.ClientPreface[0]:
@@ -73,7 +76,7 @@ func (h *half) step(f *frame, more int) *frame {
 		f.header, _ = http2.ReadFrameHeader(bytes.NewReader(f.bytes)) // of 9 bytes: it has no way to fail
 		f.length += int(f.header.Length)
 	}
-	if f.kind == noHTTP2 {
+	if f.kind == noHTTP2 || f.kind == unframed {
 		f.length = min(got+more, maxFrame) // shown as it comes
 	}
 	if got < f.length {

@@ -83,7 +83,7 @@ func (d *fieldDecoder) decode(block []byte, end bool) ([]headerField, error) {
 			fields = append(fields, f)
 		}
 	}
-	if d.part && !elided {
+	if d.part && !elided && len(block) > 0 {
 		fields = append(fields, headerField{from: from, to: len(block), instruction: d.name})
 	}
 	if end {

@@ -126,6 +126,8 @@ func (f *frame) json(parts []part) jsonFrame {
 		out.Type = "preface"
 	case noHTTP2:
 		out.Type = "no HTTP/2"
+	case unframed:
+		out.Type = "unframed"
 	case framed:
 	}
 	if f.err != nil {

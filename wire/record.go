@@ -73,6 +73,7 @@ const (
 	framed frameKind = iota
 	preface
 	noHTTP2
+	unframed // bytes before it are missing
 )
 
 func (f *frame) whole() bool { return len(f.bytes) == f.length }

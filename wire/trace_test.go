@@ -159,7 +159,7 @@ func TestALateAnswer(t *testing.T) {
 	b.WriteString(ask(rangeMethod, 1, ""))
 	must(http2.NewFramer(&b, nil).WriteRSTStream(1, http2.ErrCodeCancel))
 	var out bytes.Buffer
-	err := wire.DecodeHTTP2(&out, wire.Options{}, &b, strings.NewReader(answer(1, encode(&pb.RangeResponse{Count: 7}))))
+	err := wire.DecodeHTTP2(&out, wire.Options{}, &b, strings.NewReader(answer(encode(&pb.RangeResponse{Count: 7}))))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -49,12 +49,14 @@ func TestRunWithoutACluster(t *testing.T) {
 		{"get k --endpoints=etcd://a", nil, exit.BadArgs, "", "etcd"},
 		{"get k --endpoints=a:1", []string{"ETCDCTL_ENDPOINTS=b:1"}, exit.Failure, "", "ETCDCTL_ENDPOINTS is shadowed by the flag --endpoints"},
 		{"get k --trace=xml", nil, exit.BadArgs, "", `bad value "xml" for --trace: want one of frames, messages, curl, grpcurl, json`},
-		{"wire decode --as=dns", nil, exit.BadArgs, "", `bad value "dns" for --as: want one of http2, grpc, message`},
+		{"wire decode --as=dns", nil, exit.BadArgs, "", `bad value "dns" for --as: want one of http2, pcap, grpc, message`},
 		{"wire decode --as=message", nil, exit.BadArgs, "", "needs --type"},
 		{"wire decode --as=message --type=Put", nil, exit.BadArgs, "", `unknown message type "Put"`},
 		{"wire decode --as=grpc --from=server", nil, exit.BadArgs, "", "need --as=http2"},
 		{"wire decode --from=server --answers=x", nil, exit.BadArgs, "", "so is the input"},
 		{"wire decode /none", nil, exit.BadArgs, "", "/none"},
+		{"wire decode --as=pcap", nil, exit.BadArgs, "", "no capture: it has 0 bytes"},
+		{"wire decode --as=pcap --type=x", nil, exit.BadArgs, "", "--type has no use with --as=pcap"},
 		{"wire decode --input=hex --as=grpc", nil, exit.OK, "", ""},
 		{"wire protoset", nil, exit.OK, "rpc.proto", ""},
 		{"get k --user=root", nil, exit.Failure, "", "no terminal"},
@@ -89,6 +91,19 @@ func TestWireDecode(t *testing.T) {
 		code := a.run(t.Context(), append([]string{"wire", "decode"}, strings.Fields(args)...))
 		if code != exit.OK || !strings.Contains(stdout.String(), `key: "foo"`) && !strings.Contains(stdout.String(), "SETTINGS  stream 0, length 0, ACK") {
 			t.Errorf("getcd wire decode %s: got exit status %d, stdout\n%s\nstderr %s", args, code, &stdout, &stderr)
+		}
+	}
+}
+
+// A capture is known by its beginning, whatever it is called.
+func TestWireDecodeKnowsACapture(t *testing.T) {
+	empty := "\xd4\xc3\xb2\xa1\x02\x00\x04\x00" + strings.Repeat("\x00", 8) + "\xff\xff\x00\x00\x01\x00\x00\x00"
+	for _, args := range []string{"wire decode", "wire decode --as=pcap -"} {
+		var stdout, stderr bytes.Buffer
+		a := &app{Streams: Streams{In: strings.NewReader(empty), Out: &stdout, Err: &stderr}}
+		code := a.run(t.Context(), strings.Fields(args))
+		if want := "getcd: 0 packets, 0 connections of HTTP/2\n"; code != exit.OK || stdout.Len() > 0 || stderr.String() != want {
+			t.Errorf("getcd %s: got exit status %d, stdout %q, stderr %q; want 0, none and %q", args, code, &stdout, &stderr, want)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/hex"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/getcd/getcd/cmd/getcd/internal/capture"
 	"github.com/getcd/getcd/cmd/getcd/internal/exit"
 	"github.com/getcd/getcd/wire"
 )
@@ -30,6 +32,8 @@ func (a *app) wireCommand() *cobra.Command {
 // decoding are the flags of wire decode.
 type decoding struct {
 	as, typ, from, answers, input, format string
+
+	given bool // the flag --as is
 }
 
 func (a *app) wireDecodeCommand() *cobra.Command {
@@ -46,23 +50,27 @@ Messages with gRPC's prefix of five bytes each, as in the body of a request:
   $ getcd wire decode --as=grpc --type=etcdserverpb.RangeResponse body.bin
 
 What a client has sent on an HTTP/2 connection, and what it got:
-  $ getcd wire decode --as=http2 --answers=received.bin sent.bin`,
+  $ getcd wire decode --as=http2 --answers=received.bin sent.bin
+
+A packet capture of connections without TLS, pcap or pcapng, which is known by its beginning:
+  $ tcpdump -i any -s 0 -w - tcp port 2379 | getcd wire decode`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := applyEnv(cmd.InheritedFlags(), a.environ, a.Err); err != nil {
 				return err
 			}
+			d.given = cmd.Flags().Changed("as")
 			return d.run(a, args)
 		},
 	}
 	fs := cmd.Flags()
-	fs.StringVar(&d.as, "as", "http2", "what the bytes are: http2 (one direction of a connection), grpc (messages with gRPC's prefix) or message")
+	fs.StringVar(&d.as, "as", "http2", "what the bytes are: http2 (one direction of a connection), pcap (a packet capture), grpc (messages with gRPC's prefix) or message")
 	fs.StringVar(&d.typ, "type", "", "type of the messages, such as etcdserverpb.PutRequest; needed with --as=message")
 	fs.StringVar(&d.from, "from", "client", "who has sent the bytes, with --as=http2: client or server")
 	fs.StringVar(&d.answers, "answers", "", "file with what the server has sent, with --as=http2")
 	fs.StringVar(&d.input, "input", "raw", "how the bytes are written: raw or hex")
 	fs.StringVar(&d.format, "format", string(wire.Frames), "how to show them: "+formatNames())
-	complete(cmd, "as", "http2", "grpc", "message")
+	complete(cmd, "as", "http2", "pcap", "grpc", "message")
 	complete(cmd, "from", "client", "server")
 	complete(cmd, "input", "raw", "hex")
 	complete(cmd, "format", traceFormats()...)
@@ -74,7 +82,7 @@ func (d *decoding) run(a *app, args []string) error {
 		name, value string
 		want        []string
 	}{
-		{"as", d.as, []string{"http2", "grpc", "message"}},
+		{"as", d.as, []string{"http2", "pcap", "grpc", "message"}},
 		{"from", d.from, []string{"client", "server"}},
 		{"input", d.input, []string{"raw", "hex"}},
 		{"format", d.format, traceFormats()},
@@ -92,6 +100,8 @@ func (d *decoding) run(a *app, args []string) error {
 		return exit.Errorf(exit.BadArgs, "--answers is what the server has sent, and so is the input with --from=server")
 	case d.as == "http2" && d.typ != "":
 		return exit.Errorf(exit.BadArgs, "--type has no use with --as=http2: the requests name their methods")
+	case d.as == "pcap" && d.typ != "":
+		return exit.Errorf(exit.BadArgs, "--type has no use with --as=pcap: the requests name their methods")
 	}
 	in, done, err := d.open(a.In, args)
 	if err != nil {
@@ -99,7 +109,21 @@ func (d *decoding) run(a *app, args []string) error {
 	}
 	defer done()
 	opts := a.flags.traceOptions(d.format)
+	if !d.given && d.from == "client" && d.answers == "" {
+		b := bufio.NewReader(in)
+		if head, _ := b.Peek(4); capture.Is(head) { // Peek's error comes again
+			d.as = "pcap"
+		}
+		in = b
+	}
 	switch d.as {
+	case "pcap":
+		sum, err := capture.Decode(a.Out, opts, in)
+		if err != nil {
+			return exit.With(exit.BadArgs, err)
+		}
+		_, err = fmt.Fprintln(a.Err, "getcd: "+sum.String())
+		return err
 	case "message":
 		return exit.With(exit.BadArgs, wire.DecodeMessage(a.Out, opts, d.typ, in))
 	case "grpc":

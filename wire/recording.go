@@ -1,0 +1,82 @@
+package wire
+
+import (
+	"fmt"
+	"time"
+)
+
+// Recording is a connection that another program has recorded, such as one in a packet
+// capture. It is shown as a live one is, but what is not recorded is not shown: gRPC does
+// not tell of calls and attempts. A Recording is for one goroutine. Its methods return
+// when what is complete has been written, with the writer's first error.
+type Recording struct{ conn *conn }
+
+// Record begins a recording of a connection that client has opened to member; at is when,
+// or the zero time when that is not known.
+func (t *Tracer) Record(at time.Time, client, member string) *Recording {
+	r := t.record(member)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r.conn.clock = at
+	t.deliverLocked(r.conn.eventLocked("opened by " + clean(client)))
+	return r
+}
+
+func (t *Tracer) record(member string) *Recording {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := t.newConnLocked(nil, member, "", false)
+	c.recorded = true
+	return &Recording{c}
+}
+
+// Add adds the next bytes, which the client has sent, or else received. It keeps none
+// of p.
+func (r *Recording) Add(at time.Time, sent bool, p []byte) error {
+	return r.do(func() {
+		r.conn.clock = at
+		r.conn.feedLocked(at, sent, p)
+	})
+}
+
+// Skip says that the next n bytes in that direction were not recorded; n is 0 when it is
+// not known how many. What follows them in that direction is shown without its meaning:
+// nobody knows where a frame begins, and what the header fields refer to.
+func (r *Recording) Skip(sent bool, n int64) error {
+	return r.do(func() { r.conn.skipLocked(sent, n) })
+}
+
+// End ends the connection, and all that was under way on it; how says how, such as
+// "closed".
+func (r *Recording) End(how string) error {
+	return r.do(func() { r.conn.endLocked(clean(how)) })
+}
+
+func (r *Recording) do(step func()) error {
+	t := r.conn.tracer
+	t.mu.Lock()
+	step()
+	t.mu.Unlock()
+	t.Flush(-1)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.err
+}
+
+func (c *conn) skipLocked(sent bool, n int64) {
+	h, from := c.halves[side(sent)], "server"
+	if sent {
+		from = "client"
+	}
+	if f := h.rest(); f != nil {
+		h.parse(f, c.halves[side(!sent)])
+		c.frameLocked(f)
+	}
+	h.lost = true
+	h.offset += n
+	what := "bytes"
+	if n > 0 {
+		what = fmt.Sprintf("%d bytes", n)
+	}
+	c.tracer.deliverLocked(c.eventLocked(fmt.Sprintf("%s from the %s were not recorded; what follows them is not decoded", what, from)))
+}
