@@ -11,7 +11,7 @@ import (
 	"github.com/getcd/getcd/maintenance"
 )
 
-// Each member is asked for itself.
+// Each member reports its own status.
 func ExampleService_Status() {
 	c := etcdtest.NewCluster(3) // a cluster in memory
 	defer c.Close()
