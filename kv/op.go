@@ -220,7 +220,7 @@ func (op *Op) check() *UsageError {
 			}
 		}
 	default:
-		return &UsageError{Op: name, Reason: "it is no operation; make it with OpGet, OpPut, OpDelete or OpTxn"}
+		return &UsageError{Op: name, Reason: "it has no operation; make it with OpGet, OpPut, OpDelete or OpTxn"}
 	}
 	return nil
 }
