@@ -15,7 +15,7 @@ import (
 	"github.com/getcd/getcd/wire"
 )
 
-// One line of its configuration has a client traced.
+// One line in the configuration traces a client.
 func Example() {
 	cluster := etcdtest.NewCluster(1)
 	defer cluster.Close()
@@ -31,11 +31,11 @@ func Example() {
 	if _, err := c.Put(context.Background(), "foo", "bar"); err != nil {
 		fmt.Println(err)
 	}
-	_ = c.Close() // has no error to return
+	_ = c.Close() // this Close returns no error
 	// Output: curl -sS http://memory/v3/kv/put -d '{"key":"Zm9v","value":"YmFy"}'
 }
 
-// Any connection of gRPC's can be traced.
+// Every gRPC connection can be traced.
 func ExampleTracer_DialOptions() {
 	cluster := etcdtest.NewCluster(1)
 	defer cluster.Close()
