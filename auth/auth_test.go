@@ -46,7 +46,7 @@ func (r *recorder) Invoke(_ context.Context, method string, req, reply any, opts
 	return r.err
 }
 
-// hash is one of "secret".
+// hash is a bcrypt hash of "secret".
 const hash = "$2a$04$LTkmPdO.hhYdTaHTYIUmeuyy1Ze1BVVt3vVnR9jXz8jZ0XxHmAXTS"
 
 func TestRequests(t *testing.T) {
@@ -202,14 +202,15 @@ func TestParsePermissionType(t *testing.T) {
 	}
 }
 
-// An old server's lack of a method can be told from other failures.
+// An error that means that an old server lacks the method can be told from other
+// failures.
 func TestUnsupported(t *testing.T) {
 	r := &recorder{err: status.Error(codes.Unimplemented, "unknown method AuthStatus")}
 	_, err := auth.New(r).AuthStatus(t.Context())
 	if !errors.Is(err, errors.ErrUnsupported) || status.Code(err) != codes.Unimplemented || !strings.Contains(err.Error(), "etcd 3.5") {
 		t.Errorf("got error %v, want ErrUnsupported with the code Unimplemented and the version", err)
 	}
-	// Such a server would set an empty password: it must not be asked to.
+	// An old server would set an empty password, so the call must not be sent.
 	_, err = auth.New(r).UserSetPasswordHash(t.Context(), "alice", hash)
 	if !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "UserSetPasswordHash needs etcd 3.5") {
 		t.Errorf("a hash for an old server: got error %v, want ErrUnsupported and the version", err)

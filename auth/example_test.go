@@ -74,5 +74,5 @@ func ExampleParsePermissionType() {
 	fmt.Println(err)
 	// Output:
 	// true <nil>
-	// auth: "execute" is no type of permission; use read, write or readwrite
+	// auth: "execute" is not a type of permission; use read, write or readwrite
 }

@@ -25,7 +25,7 @@ type Service struct {
 
 var _ Auth = (*Service)(nil)
 
-// New returns the auth service over cc, with opts for each call.
+// New returns the auth service on cc. Each call uses opts.
 func New(cc grpc.ClientConnInterface, opts ...grpc.CallOption) *Service {
 	return &Service{rpc: pb.NewAuthClient(misuse.Conn("auth", cc)), opts: opts}
 }
@@ -54,8 +54,8 @@ func (s *Service) AuthStatus(ctx context.Context) (*StatusResponse, error) {
 	return (*StatusResponse)(resp), since("3.5", "AuthStatus", err)
 }
 
-// since explains the error of a method that servers before the given version
-// do not have.
+// since adds the required etcd version to the error of a method that older
+// servers do not have.
 func since(version, call string, err error) error {
 	if status.Code(err) != codes.Unimplemented {
 		return err
@@ -90,19 +90,18 @@ func (s *Service) UserChangePassword(ctx context.Context, name string, password 
 	return (*UserChangePasswordResponse)(resp), err
 }
 
-// UserSetPasswordHash is UserChangePassword for whoever has the password's
-// bcrypt hash alone, such as "$2a$10$…" from another cluster's or a directory's
-// keeping; the password itself then never travels. The server takes the hash as
-// it is.
+// UserSetPasswordHash sets a user's password by its bcrypt hash, such as
+// "$2a$10$…" from another cluster or a directory. The password itself is never
+// sent. The server stores the hash as it is.
 //
 // It needs etcd 3.5 or later. An older server would ignore the field
 // (AuthUserChangePasswordRequest.hashedPassword) and set an empty password, with
-// which anybody may log in. Therefore AuthStatus is called first, which came with
-// the same version: without it the error is an errors.ErrUnsupported, and nothing
-// was changed.
+// which anybody could log in. Therefore it first calls AuthStatus, which was
+// introduced in the same version. If the server does not have AuthStatus, the
+// error is errors.ErrUnsupported and nothing is changed.
 //
-// There is no such way to add a user: on UserAdd the server overwrites the field.
-// Add one with a random password, and set its hash then.
+// A user cannot be added with a hash, because the server overwrites that field in
+// UserAdd. Add the user with a random password, and then set its hash.
 func (s *Service) UserSetPasswordHash(ctx context.Context, name string, hash string) (*UserChangePasswordResponse, error) {
 	if err := checkHash(hash); err != nil {
 		return nil, err
@@ -115,12 +114,12 @@ func (s *Service) UserSetPasswordHash(ctx context.Context, name string, hash str
 	return (*UserChangePasswordResponse)(resp), err
 }
 
-// checkHash refuses what is no bcrypt hash, since the server does not: version,
-// cost, and 53 characters of salt and hash.
+// checkHash refuses a string that is not a bcrypt hash (version, cost, and 53
+// characters of salt and hash), since the server does not check it.
 func checkHash(hash string) error {
 	parts := strings.Split(hash, "$")
 	if len(hash) != 60 || len(parts) != 4 || parts[0] != "" || !strings.HasPrefix(parts[1], "2") || len(parts[2]) != 2 || len(parts[3]) != 53 {
-		return fmt.Errorf("auth: UserSetPasswordHash: the hash has %d characters and is not of bcrypt's form, $2a$10$ and 53 characters; nobody could log in with it", len(hash))
+		return fmt.Errorf("auth: UserSetPasswordHash: the hash has %d characters and is not a bcrypt hash ($2a$10$ and 53 characters), so nobody could log in with it", len(hash))
 	}
 	return nil
 }

@@ -21,24 +21,25 @@ import (
 	"github.com/getcd/getcd/etcdtest"
 )
 
-// apiserver does with its client what kube-apiserver's storage does (k8s.io/apiserver
-// 0.37, pkg/storage/storagebackend/factory/etcd3.go, in words of our own).
+// apiserver uses its client as kube-apiserver's storage does (k8s.io/apiserver
+// 0.37, pkg/storage/storagebackend/factory/etcd3.go). No code is copied.
 type apiserver struct {
 	*kubernetes.Client
 
-	t       *testing.T // serve's
+	t       *testing.T // of serve
 	cluster *etcdtest.Cluster
 	spans   spans
 
 	mu    sync.Mutex
-	calls map[string]int // guarded by mu: what the interceptors have seen of each method
+	calls map[string]int // guarded by mu: how often the interceptors have seen each method
 	dials int            // guarded by mu
 }
 
-// apiserverTimeout is how long it waits for a connection when it starts.
+// apiserverTimeout is how long a starting apiserver waits for a connection.
 const apiserverTimeout = 20 * time.Second
 
-// newAPIServer waits until the server is connected. It returns an error where kube-apiserver would try again.
+// newAPIServer waits until the server is connected. It returns an error in cases
+// in which kube-apiserver would retry.
 func newAPIServer(c *etcdtest.Cluster) (*apiserver, error) {
 	a := &apiserver{cluster: c, calls: make(map[string]int)}
 	dial := c.Dialer()
@@ -58,7 +59,7 @@ func newAPIServer(c *etcdtest.Cluster) (*apiserver, error) {
 				return stream(ctx, desc, cc, method, opts...)
 			}),
 			grpc.WithStatsHandler(&a.spans),
-			grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) { // as the one through an egress proxy
+			grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) { // like the dialer for an egress proxy
 				a.mu.Lock()
 				a.dials++
 				a.mu.Unlock()
@@ -107,7 +108,7 @@ func (a *apiserver) ready() error {
 	}
 }
 
-// probe is the check of health and readiness.
+// probe is the health and readiness check.
 func (a *apiserver) probe() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
@@ -115,7 +116,8 @@ func (a *apiserver) probe() error {
 	return err
 }
 
-// compact takes the turn of one of several servers: who finds the key as it was.
+// compact is one server's attempt to compact. Several servers compete, and the
+// one that finds the key unchanged wins.
 func (a *apiserver) compact(ctx context.Context, version, rev int64) (won bool, now int64, err error) {
 	const key = "compact_rev_key"
 	resp, err := a.KV.Txn(ctx).
@@ -131,7 +133,7 @@ func (a *apiserver) compact(ctx context.Context, version, rev int64) (won bool, 
 	return resp.Succeeded, resp.Header.GetRevision(), err
 }
 
-// spans are those of a tracer that have not ended.
+// spans has the spans of a tracer that have not ended.
 type spans struct{ open sync.Map }
 
 type span struct{}
@@ -150,7 +152,8 @@ func (s *spans) HandleRPC(ctx context.Context, event stats.RPCStats) {
 func (*spans) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
 func (*spans) HandleConn(context.Context, stats.ConnStats)                       {}
 
-// serve runs test with a server of a cluster of three, in a bubble.
+// serve runs test in a bubble, with a server that uses a cluster of three
+// members.
 func serve(t *testing.T, test func(a *apiserver)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -172,7 +175,8 @@ func serve(t *testing.T, test func(a *apiserver)) {
 	})
 }
 
-// Kube-apiserver starts, is ready, and does all that it does.
+// kube-apiserver starts, becomes ready, and does everything that it does with
+// etcd.
 func TestAPIServer(t *testing.T) {
 	serve(t, func(a *apiserver) {
 		t, c := a.t, a.cluster
@@ -192,14 +196,14 @@ func TestAPIServer(t *testing.T) {
 		if resp := <-events; len(resp.Events) != 1 || resp.Header.GetRevision() != put.Revision {
 			t.Errorf("the watch has %+v, want the event", resp)
 		}
-		if err := a.RequestProgress(ctx); err != nil { // of the watches that require a leader, too
+		if err := a.RequestProgress(ctx); err != nil { // also for the watches that require a leader
 			t.Error(err)
 		}
 		if resp := <-events; !resp.IsProgressNotify() || resp.Header.GetRevision() != put.Revision {
 			t.Errorf("the watch has %+v, want its progress", resp)
 		}
 		dialled := a.dialled()
-		for _, endpoint := range a.Endpoints() { // the database's size, and what the version supports
+		for _, endpoint := range a.Endpoints() { // the size of the database, and the features of the version
 			if s, err := a.Status(t.Context(), endpoint); err != nil || s.Version == "" {
 				t.Errorf("%s: %+v, %v", endpoint, s, err)
 			}
@@ -208,7 +212,7 @@ func TestAPIServer(t *testing.T) {
 			t.Errorf("%d connections were made for the status of 3 members", n)
 		}
 		rev := int64(0)
-		for version := range int64(2) { // the first time nothing is compacted
+		for version := range int64(2) { // the first call compacts nothing
 			won, now, err := a.compact(t.Context(), version, rev)
 			if err != nil || !won {
 				t.Fatalf("round %d: %v, %v", version, won, err)
@@ -231,7 +235,7 @@ func TestAPIServer(t *testing.T) {
 	})
 }
 
-// With any of the members stopped it stays ready, and watches go on.
+// If any one member stops, the server stays ready and its watches continue.
 func TestAPIServerMemberStops(t *testing.T) {
 	for i := range 3 {
 		serve(t, func(a *apiserver) {
@@ -262,7 +266,7 @@ func TestAPIServerMemberStops(t *testing.T) {
 			if _, err := a.Status(brief, m.Addr()); !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("the status of a member that is stopped: %v", err)
 			}
-			other, err := newAPIServer(c) // one that starts meanwhile
+			other, err := newAPIServer(c) // another server that starts meanwhile
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -276,8 +280,8 @@ func TestAPIServerMemberStops(t *testing.T) {
 	}
 }
 
-// Without members it is not ready, and does not start; when they are back it is, and
-// its watch has missed nothing.
+// Without members the server is not ready, and a new one does not start. When the
+// members return, both work, and the watch has missed nothing.
 func TestAPIServerRestarts(t *testing.T) {
 	serve(t, func(a *apiserver) {
 		t, c := a.t, a.cluster

@@ -16,9 +16,9 @@ import (
 	"github.com/getcd/getcd/internal/endpoint"
 )
 
-// Client is a client of one etcd cluster. Its services are interfaces, so that a
-// program can put others in their place (package namespace does). It is safe for
-// concurrent use; its fields must not be changed meanwhile.
+// Client is a client of one etcd cluster. Its services are interfaces, so a
+// program can replace them (as package namespace does). It is safe for concurrent
+// use, as long as nobody changes its fields meanwhile.
 type Client struct {
 	Cluster
 	KV
@@ -27,11 +27,11 @@ type Client struct {
 	Auth
 	Maintenance
 
-	// Username is the configured user. To change it changes nothing.
+	// Username is the configured user. Changing it has no effect.
 	Username string
-	// Password is the user's.
+	// Password is the configured user's password. Changing it has no effect.
 	Password string
-	// Token is the configured token.
+	// Token is the configured token. Changing it has no effect.
 	Token string
 
 	cfg    Config
@@ -39,7 +39,7 @@ type Client struct {
 	native *client.Client       // nil: NewCtxClient
 	active *grpc.ClientConn     // nil: likewise
 
-	// New's, whatever Lease and Watcher are now.
+	// The services that New made, even if Lease and Watcher are replaced.
 	lease   Lease
 	watcher Watcher
 
@@ -50,9 +50,9 @@ type Client struct {
 	secure bool           // read-only
 	syncs  sync.WaitGroup // the goroutine of AutoSyncInterval
 
-	voter atomic.Bool // guard's
+	voter atomic.Bool // for guard
 
-	mu        sync.Mutex // above the native resolver's
+	mu        sync.Mutex // acquired before the native resolver's mutex
 	endpoints []string   // guarded by mu; never modified
 
 	closing sync.Mutex
@@ -62,9 +62,10 @@ type Client struct {
 // Option is an option of NewCtxClient.
 type Option func(*Client)
 
-// New returns a client for the cluster that cfg describes. With a user it waits
-// until that is logged in, and with RejectOldCluster until the members have told
-// their versions; otherwise it does not block. Close must be called.
+// New returns a client for the cluster that cfg describes. With a user, it waits
+// until the user is logged in. With RejectOldCluster, it waits until the members
+// have reported their versions. Otherwise it does not block. The caller must call
+// Close.
 func New(cfg Config) (*Client, error) { return NewWith(cfg, func(*client.Config) {}) }
 
 // NewWith is New with what clientv3's Config has no field for: change gets the
@@ -104,13 +105,13 @@ func NewWith(cfg Config, change func(*client.Config)) (*Client, error) {
 	c.watcher = NewWatcher(c)
 	c.Watcher = c.watcher
 	if err := c.start(); err != nil {
-		_ = c.Close() // the first error is the one that tells
+		_ = c.Close() // return the first error instead
 		return nil, err
 	}
 	return c, nil
 }
 
-// start does what New waits for.
+// start does everything that New waits for.
 func (c *Client) start() error {
 	var err error
 	if c.active, err = clientConn(c.guard(), c.native, c.cfg.Endpoints[0], c.hangUp); err != nil {
@@ -138,7 +139,7 @@ func (c *Client) start() error {
 	return nil
 }
 
-// autoSync is Sync at intervals, until the client is closed.
+// autoSync calls Sync at intervals until the client is closed.
 func (c *Client) autoSync() {
 	tick := time.NewTicker(c.cfg.AutoSyncInterval)
 	defer tick.Stop()
@@ -156,11 +157,11 @@ func (c *Client) autoSync() {
 	}
 }
 
-// syncTimeout bounds one synchronization by itself.
+// syncTimeout limits each Sync of autoSync.
 const syncTimeout = 5 * time.Second
 
-// Sync replaces the endpoints by the client URLs of the members that have started and
-// vote.
+// Sync replaces the endpoints with the client URLs of the voting members that
+// have started.
 func (c *Client) Sync(ctx context.Context) error {
 	members, err := c.MemberList(ctx)
 	if err != nil {
@@ -175,8 +176,8 @@ func (c *Client) Sync(ctx context.Context) error {
 	return c.setEndpoints(eps)
 }
 
-// SetEndpoints replaces the endpoints. What cannot be an endpoint is logged, and
-// changes nothing. Requests under way are not disturbed.
+// SetEndpoints replaces the endpoints. If an endpoint is invalid, SetEndpoints
+// logs the error and changes nothing. Requests in progress are not affected.
 func (c *Client) SetEndpoints(eps ...string) {
 	if err := c.setEndpoints(eps); err != nil {
 		c.GetLogger().Warn("etcd: the endpoints cannot be used", "endpoints", eps, "cause", err)
@@ -191,7 +192,7 @@ func (c *Client) setEndpoints(eps []string) error {
 	for i, e := range eps {
 		adapted[i] = endpoint.One(e, c.secure)
 	}
-	c.mu.Lock() // so that Endpoints tells what the native client has been given last
+	c.mu.Lock() // so that Endpoints matches what the native client was given last
 	defer c.mu.Unlock()
 	if err := c.native.SetEndpoints(adapted...); err != nil {
 		return err
@@ -226,7 +227,8 @@ func (c *Client) checkVersions(ctx context.Context) error {
 	return first
 }
 
-// older reports whether a version is below 3.6, the one before this client's.
+// older reports whether a version is below 3.6, the minor version before this
+// client's.
 func older(version string) bool {
 	var major, minor int
 	if _, err := fmt.Sscanf(version, "%d.%d", &major, &minor); err != nil {
@@ -235,8 +237,8 @@ func older(version string) bool {
 	return major < 3 || major == 3 && minor < 6
 }
 
-// NewCtxClient returns a client without a connection, for services that are put in
-// afterwards. Close ends its context, which comes from ctx.
+// NewCtxClient returns a client without a connection. The caller then sets its
+// services. The client's context is derived from ctx, and ends with Close.
 func NewCtxClient(ctx context.Context, opts ...Option) *Client {
 	c := &Client{}
 	c.ctx, c.cancel = context.WithCancel(ctx)
@@ -250,58 +252,61 @@ func NewCtxClient(ctx context.Context, opts ...Option) *Client {
 // NewFromURL is New with one endpoint.
 func NewFromURL(url string) (*Client, error) { return New(Config{Endpoints: []string{url}}) }
 
-// NewFromURLs is New with endpoints alone.
+// NewFromURLs is New with only endpoints.
 func NewFromURLs(urls []string) (*Client, error) { return New(Config{Endpoints: urls}) }
 
-// WithZapLogger sets what GetLogger returns. The logger is slog's, in spite of the
-// name.
+// WithZapLogger sets the logger that GetLogger returns. Despite the name, it is a
+// slog logger.
 func WithZapLogger(lg *slog.Logger) Option { return func(c *Client) { c.logger.Store(lg) } }
 
-// WithLogger sets what GetLogger returns, and returns the client.
+// WithLogger sets the logger that GetLogger returns, and returns the client.
 //
-// Deprecated: use Config.Logger, which is also where the client logs to.
+// Deprecated: use Config.Logger, which also receives the client's own log
+// records.
 func (c *Client) WithLogger(lg *slog.Logger) *Client {
 	c.logger.Store(lg)
 	return c
 }
 
-// GetLogger returns the logger, which is nil only if it was set to that.
+// GetLogger returns the logger. It is nil only if it was set to nil.
 func (c *Client) GetLogger() *slog.Logger { return c.logger.Load() }
 
-// Ctx is a context that ends with the client.
+// Ctx returns a context that ends with the client.
 func (c *Client) Ctx() context.Context { return c.ctx }
 
-// Native is the client below, which clientv3 does not have: its errors say more, and
-// so do its endpoints and counters. It is nil for a client without a connection, and
-// it must not be closed.
+// Native returns the underlying client, which clientv3 does not have. Its errors,
+// endpoints and counters carry more information. It is nil for a client without a
+// connection. Do not close it.
 func (c *Client) Native() *client.Client { return c.native }
 
-// Endpoints returns the endpoints as configured, or set since. Native knows which
-// members they lead to.
+// Endpoints returns the endpoints that were configured or set last. Native knows
+// the members that they lead to.
 func (c *Client) Endpoints() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.endpoints)
 }
 
-// ActiveConnection returns a connection on which generated stubs work as the
-// client's services do: each call goes to a member that serves. As on any connection,
-// what that answers is the caller's, errors too; a stream stays with its member; and a
-// call fails when no endpoint can be reached for a second, unless it is to wait for that
-// (grpc.WaitForReady). Errors are gRPC status errors. Its state is Ready when a member is connected; it connects by itself.
-// Closing it ends the client's calls, watches and keepers, and leaves the rest to
-// Close. It is nil for a client without a connection.
+// ActiveConnection returns a connection for generated stubs. As with the client's
+// services, each call goes to a member that serves. Otherwise it behaves like any
+// gRPC connection: the call returns the member's response, even if it is an
+// error; a stream stays with its member; and a call fails if no endpoint could be
+// reached for a second, unless it has grpc.WaitForReady. Errors are gRPC status
+// errors. The connection connects by itself, and its state is Ready while a
+// member is connected. Closing it ends the client's calls, watches and keepers,
+// but Close is still needed for the rest. It is nil for a client without a
+// connection.
 func (c *Client) ActiveConnection() *grpc.ClientConn { return c.active }
 
-// Dial connects to one endpoint with the client's configuration, and a login of its
-// own. It does not block. Closing the connection ends its requests and its
+// Dial connects to one endpoint with the client's configuration and its own
+// login. It does not block. Closing the connection ends its requests and its
 // goroutines.
 func (c *Client) Dial(ep string) (*grpc.ClientConn, error) {
 	n, err := c.single(ep)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := clientConn(newGuard(n), n, ep, func() { _ = n.Close() }) // it has no way to fail
+	conn, err := clientConn(newGuard(n), n, ep, func() { _ = n.Close() }) // Close never fails
 	if err != nil {
 		_ = n.Close()
 		return nil, err
@@ -309,14 +314,15 @@ func (c *Client) Dial(ep string) (*grpc.ClientConn, error) {
 	return conn, nil
 }
 
-// single returns a client of one endpoint, with one connection as clientv3's: programs
-// ask members for their status again and again (kube-apiserver).
+// single returns a client for one endpoint that has only one connection, as in
+// clientv3. Some programs (kube-apiserver) ask members for their status over and
+// over.
 func (c *Client) single(endpoint string) (*client.Client, error) {
 	if c.native == nil {
 		return nil, ErrNoAvailableEndpoints
 	}
 	cfg := c.cfg
-	secure, _ := adapt(c.cfg.Endpoints, cfg.TLS) // as all the others
+	secure, _ := adapt(c.cfg.Endpoints, cfg.TLS) // like the client's other connections
 	cfg.Endpoints, cfg.TLS = []string{endpoint}, secure
 	n := cfg.native()
 	endpoints := n.Endpoints
@@ -325,7 +331,7 @@ func (c *Client) single(endpoint string) (*client.Client, error) {
 	return client.New(n)
 }
 
-// dialEndpoint is Dial for package maintenance.
+// dialEndpoint is the dialer for package maintenance.
 func (c *Client) dialEndpoint(_ context.Context, endpoint string) (grpc.ClientConnInterface, func() error, error) {
 	n, err := c.single(endpoint)
 	if err != nil {
@@ -334,7 +340,7 @@ func (c *Client) dialEndpoint(_ context.Context, endpoint string) (grpc.ClientCo
 	return plainConn{newGuard(n)}, n.Close, nil
 }
 
-// conn is what the services are made on.
+// conn returns the connection that the services use.
 func (c *Client) conn() grpc.ClientConnInterface {
 	if c == nil || c.native == nil {
 		return unconnected{}
@@ -342,23 +348,23 @@ func (c *Client) conn() grpc.ClientConnInterface {
 	return c.guard()
 }
 
-// guard is the connection of a client that has one.
+// guard returns the guarded connection of a client that has one.
 func (c *Client) guard() guard { return guard{c.native, &c.voter} }
 
-// hangUp is the end of the active connection. Watches learn of it from the connection,
-// and end with an error; keepers have none.
+// hangUp ends the calls of the active connection. Watches see that the connection
+// ended, and report an error; keepers have no way to do so.
 func (c *Client) hangUp() {
-	_ = c.lease.Close() // they have no way to fail
+	_ = c.lease.Close() // Close never fails
 	_ = c.native.Close()
 }
 
-// Close ends all requests, watches and keepers, closes the connections, and returns
-// when the client's goroutines have ended. Services that were put in place of the
-// client's own are closed, too. Closing again, or a client without a connection, is
-// the error of its context.
+// Close ends all requests, watches and keepers, closes the connections, and
+// returns when the client's goroutines have ended. It also closes services that
+// have replaced the client's own. Closing twice, or closing a client without a
+// connection, returns the error of the client's context.
 func (c *Client) Close() error {
 	if c.cancel == nil {
-		return nil // made without a constructor
+		return nil // a client that no constructor has made
 	}
 	c.closing.Lock()
 	defer c.closing.Unlock()
@@ -380,14 +386,14 @@ func (c *Client) Close() error {
 	if c.native == nil {
 		return c.ctx.Err()
 	}
-	_ = c.watcher.Close() // it has no way to fail
+	_ = c.watcher.Close() // Close never fails
 	_ = c.lease.Close()   // likewise
 	if c.active != nil {
-		// Fails only when the program has closed it already.
+		// This fails only if the program has already closed it.
 		if err := c.active.Close(); err != nil && first == nil {
 			first = c.ctx.Err()
 		}
 	}
-	_ = c.native.Close() // it has no way to fail
+	_ = c.native.Close() // Close never fails
 	return first
 }

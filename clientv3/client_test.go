@@ -88,7 +88,7 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-// What package client refuses and clientv3 does not is adapted.
+// New adapts configurations that clientv3 accepts but package client refuses.
 func TestNewAdapts(t *testing.T) {
 	for _, cfg := range []clientv3.Config{
 		{DialKeepAliveTime: time.Second, DialKeepAliveTimeout: time.Second},
@@ -105,7 +105,8 @@ func TestNewAdapts(t *testing.T) {
 	}
 }
 
-// Calls on the connections that a client hands out go where its own go.
+// Calls on the connections that a client returns go to the same members as the
+// client's own calls.
 func TestConnections(t *testing.T) {
 	cli, c := newClient(t, clientv3.Config{})
 	if _, err := cli.Put(t.Context(), "k", "v"); err != nil {
@@ -133,7 +134,7 @@ func TestConnections(t *testing.T) {
 	}
 }
 
-// A client without a connection works with what is put in.
+// A client without a connection uses the services that the program sets.
 func TestCtxClient(t *testing.T) {
 	cli := clientv3.NewCtxClient(t.Context())
 	if _, err := clientv3.NewKV(cli).Get(t.Context(), "k"); err != clientv3.ErrNoAvailableEndpoints { //nolint:errorlint // as callers do
@@ -155,7 +156,7 @@ func TestCtxClient(t *testing.T) {
 	}
 }
 
-// Each service runs on a generated stub, too.
+// Each service also works on a generated stub.
 func TestStubs(t *testing.T) {
 	cli, _ := newClient(t, clientv3.Config{})
 	ctx, conn := t.Context(), cli.ActiveConnection()
@@ -223,7 +224,8 @@ func TestStubs(t *testing.T) {
 	}
 }
 
-// A KV of the façade is one of getcd's, whose errors say more.
+// A KV of the façade unwraps to a KV of getcd, whose errors have more
+// information.
 func TestUnwrap(t *testing.T) {
 	cli, _ := newClient(t, clientv3.Config{})
 	var store kv.KV = cli.KV
@@ -237,7 +239,7 @@ func TestUnwrap(t *testing.T) {
 	}
 }
 
-// The end of a watch is told as clientv3 does.
+// The end of a watch is reported as in clientv3.
 func TestWatchEnds(t *testing.T) {
 	cli, _ := newClient(t, clientv3.Config{})
 	first, err := cli.Put(t.Context(), "k", "1")
@@ -273,7 +275,7 @@ func TestWatchEnds(t *testing.T) {
 	}
 }
 
-// Endpoints can be replaced, by hand or by the members' own.
+// Endpoints can be replaced by the program, and by the members' own URLs.
 func TestSetEndpoints(t *testing.T) {
 	c := etcdtest.Start(t, 3)
 	cli, err := clientv3.New(clientv3.Config{
@@ -295,7 +297,7 @@ func TestSetEndpoints(t *testing.T) {
 		t.Fatal(err)
 	}
 	deadline := time.Now().Add(time.Minute)
-	others := func(s balancer.Status) bool { return !strings.HasPrefix(s.Address, c.Addrs()[1]) } // connected to twice
+	others := func(s balancer.Status) bool { return !strings.HasPrefix(s.Address, c.Addrs()[1]) } // a second connection
 	for slices.ContainsFunc(cli.Native().Endpoints(), others) {
 		if time.Now().After(deadline) {
 			t.Fatalf("the client uses %v, want %q alone", cli.Native().Endpoints(), c.Addrs()[1])

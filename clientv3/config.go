@@ -15,79 +15,83 @@ import (
 	"google.golang.org/grpc"
 )
 
-// Config says how to reach a cluster. Endpoints may be whatever client.Config's may,
-// such as "dns+srv:///example.com".
+// Config says how to reach a cluster. Endpoints may have every form that
+// client.Config accepts, such as "dns+srv:///example.com".
 type Config struct {
 	// Endpoints are the members' addresses or URLs. The scheme of the first one
-	// decides for all whether TLS is used: https does, http does not, and without
-	// either it is TLS that decides.
+	// decides for all whether TLS is used: with https it is, and with http it is
+	// not. With any other scheme, TLS is used if the field TLS is set.
 	Endpoints []string `json:"endpoints"`
 
-	// AutoSyncInterval is how often the endpoints are replaced by the members' own
-	// (Client.Sync); 0 means never.
+	// AutoSyncInterval is how often the endpoints are replaced with the members'
+	// own URLs (Client.Sync). 0 means never.
 	AutoSyncInterval time.Duration `json:"auto-sync-interval"`
 
-	// DialTimeout bounds what New waits for: the first login, and with
-	// RejectOldCluster the members' answers. It bounds later logins, too. 0 means no
-	// bound for New. Connections are made in the background.
+	// DialTimeout limits how long New waits for the first login and, with
+	// RejectOldCluster, for the members' answers. It also limits later logins. 0
+	// means that New has no limit. Connections are made in the background.
 	DialTimeout time.Duration `json:"dial-timeout"`
 
-	// DialKeepAliveTime is how long a connection may be silent before it is pinged.
-	// gRPC's least is 10 s, to which what is less is raised; 0 means 10 s, a negative
-	// value never.
+	// DialKeepAliveTime is how long a connection may be silent before it is
+	// pinged. gRPC's minimum is 10 s, and a smaller value is raised to it. 0
+	// means 10 s. A negative value means never.
 	DialKeepAliveTime time.Duration `json:"dial-keep-alive-time"`
 
-	// DialKeepAliveTimeout is how long the answer to a ping may take; 0 means 3 s.
+	// DialKeepAliveTimeout is how long a ping's answer may take. 0 means 3 s.
 	DialKeepAliveTimeout time.Duration `json:"dial-keep-alive-timeout"`
 
-	// MaxCallSendMsgSize is the largest request in bytes; 0 means 2 MiB.
+	// MaxCallSendMsgSize is the maximum size of a request in bytes. 0 means 2
+	// MiB.
 	MaxCallSendMsgSize int
 
-	// MaxCallRecvMsgSize is the largest response in bytes; 0 means math.MaxInt32.
+	// MaxCallRecvMsgSize is the maximum size of a response in bytes. 0 means
+	// math.MaxInt32.
 	MaxCallRecvMsgSize int
 
-	// TLS is how to secure the connections.
+	// TLS is the TLS configuration of the connections.
 	TLS *tls.Config
 
-	// Username is the user to be, with Password.
+	// Username is the user to log in as, with Password.
 	Username string `json:"username"`
 
-	// Password is the user's.
+	// Password is the user's password.
 	Password string `json:"password"`
 
-	// Token is a JWT to use in place of a user and a password.
+	// Token is a JWT to use instead of a user and a password.
 	Token string `json:"token"`
 
-	// RejectOldCluster makes New fail when a member is more than a minor version
+	// RejectOldCluster makes New fail if a member is more than one minor version
 	// older than etcd 3.7.
 	RejectOldCluster bool `json:"reject-old-cluster"`
 
-	// DialOptions are gRPC's. See client.Config on those that cannot work.
+	// DialOptions are gRPC's. See client.Config for those that cannot be used.
 	DialOptions []grpc.DialOption
 
-	// Context is what the client's own context, Client.Ctx, comes from.
+	// Context is the parent of the client's own context, Client.Ctx.
 	Context context.Context //nolint:containedctx // clientv3's field
 
 	// Logger gets a record for each change of the connections.
 	Logger *slog.Logger
 
-	// LogConfig, without a Logger, makes one that writes JSON to standard error.
+	// LogConfig, if there is no Logger, makes one that writes JSON to standard
+	// error.
 	LogConfig *slog.HandlerOptions
 
-	// PermitWithoutStream pings connections without requests as well.
+	// PermitWithoutStream also pings connections that have no requests.
 	PermitWithoutStream bool `json:"permit-without-stream"`
 
-	// MaxUnaryRetries is not used: what may be repeated is, until its context ends.
+	// MaxUnaryRetries is not used: requests that may be repeated are retried
+	// until their context ends.
 	MaxUnaryRetries uint `json:"max-unary-retries"`
 
-	// BackoffWaitBetween is not used: pauses grow from nothing to a second.
+	// BackoffWaitBetween is not used: pauses grow from zero to one second.
 	BackoffWaitBetween time.Duration `json:"backoff-wait-between"`
 
 	// BackoffJitterFraction is not used.
 	BackoffJitterFraction float64 `json:"backoff-jitter-fraction"`
 }
 
-// ConfigSpec is a configuration that can be written to a file and read from one.
+// ConfigSpec is a configuration that can be stored in a file.
 type ConfigSpec struct {
 	Endpoints          []string      `json:"endpoints"`
 	RequestTimeout     time.Duration `json:"request-timeout"`
@@ -100,7 +104,7 @@ type ConfigSpec struct {
 	Auth               *AuthConfig   `json:"auth"`
 }
 
-// SecureConfig names the files that TLS needs, in PEM form.
+// SecureConfig names the PEM files for TLS.
 type SecureConfig struct {
 	Cert       string `json:"cert"`
 	Key        string `json:"key"`
@@ -111,14 +115,14 @@ type SecureConfig struct {
 	InsecureSkipVerify bool `json:"insecure-skip-tls-verify"`
 }
 
-// AuthConfig is who the client is.
+// AuthConfig is the client's identity.
 type AuthConfig struct {
 	Username string `json:"username"`
 	Password string `json:"password"`
 	Token    string `json:"token"`
 }
 
-// Clone returns a copy that shares nothing with cs; nil of nil.
+// Clone returns a copy that shares nothing with cs, or nil if cs is nil.
 func (cs *ConfigSpec) Clone() *ConfigSpec {
 	if cs == nil {
 		return nil
@@ -134,11 +138,11 @@ func (cs *ConfigSpec) Clone() *ConfigSpec {
 	return &c
 }
 
-// Empty reports whether it says nothing.
+// Empty reports whether all fields are empty.
 func (cfg AuthConfig) Empty() bool { return cfg == AuthConfig{} }
 
 // NewClientConfig makes a Config. The error says what is wrong with the files of
-// Secure. Nothing is logged; the logger, which may be nil, becomes the Config's.
+// Secure. It logs nothing; lg, which may be nil, becomes the Config's logger.
 func NewClientConfig(confSpec *ConfigSpec, lg *slog.Logger) (*Config, error) {
 	secure, err := confSpec.Secure.tls()
 	if err != nil {
@@ -160,7 +164,7 @@ func NewClientConfig(confSpec *ConfigSpec, lg *slog.Logger) (*Config, error) {
 	return cfg, nil
 }
 
-// tls is nil for plain connections.
+// tls returns nil for plain connections.
 func (s *SecureConfig) tls() (*tls.Config, error) {
 	if s == nil || *s == (SecureConfig{InsecureTransport: true}) {
 		return nil, nil //nolint:nilnil // none is an answer
@@ -180,14 +184,14 @@ func (s *SecureConfig) tls() (*tls.Config, error) {
 			if err == nil {
 				last.Store(&c)
 			} else if l := last.Load(); l != nil {
-				return l, nil // it is being written
+				return l, nil // the file is being written
 			}
 			return &c, err
 		}
 		if _, err := load(); err != nil {
 			return nil, fmt.Errorf("clientv3: the certificate %s: %w", s.Cert, err)
 		}
-		// Certificates are renewed in place: each connection takes the newest.
+		// Certificates are renewed in place: each connection uses the newest.
 		cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return load() }
 	}
 	if s.Cacert != "" {

@@ -15,11 +15,11 @@ import (
 	"github.com/getcd/getcd/clientv3/internal/bare"
 )
 
-// apiVersion is what clientv3 3.7 says of itself (version.APIVersion of etcd's api
-// module, whose package would bring another module along).
+// apiVersion is the version that clientv3 3.7 reports. It is version.APIVersion
+// of etcd's api module; importing that package would add another module.
 const apiVersion = "3.7"
 
-// plainConn has the errors of clientv3's services.
+// plainConn converts errors to those of clientv3's services.
 type plainConn struct{ grpc.ClientConnInterface }
 
 func (p plainConn) Invoke(ctx context.Context, method string, req, reply any, opts ...grpc.CallOption) error {
@@ -31,11 +31,11 @@ func (p plainConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method 
 	if err != nil {
 		return nil, plain(ctx, err)
 	}
-	return mended{s, func(err error) error { return plain(ctx, err) }}, nil
+	return convertedStream{s, func(err error) error { return plain(ctx, err) }}, nil
 }
 
-// statusConn has the errors of gRPC's generated stubs on clientv3's connection, and
-// its metadata.
+// statusConn converts errors to those of gRPC's generated stubs on clientv3's
+// connection, and adds clientv3's metadata.
 type statusConn struct{ grpc.ClientConnInterface }
 
 func (c statusConn) Invoke(ctx context.Context, method string, req, reply any, opts ...grpc.CallOption) error {
@@ -47,16 +47,17 @@ func (c statusConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method
 	if err != nil {
 		return nil, bare.Status(err)
 	}
-	return mended{s, bare.Status}, nil
+	return convertedStream{s, bare.Status}, nil
 }
 
-// withVersion adds the metadata by which servers count the versions of clients.
+// withVersion adds the metadata with which servers count the versions of their
+// clients.
 func withVersion(ctx context.Context) context.Context {
 	if ctx == nil {
-		return nil // it is refused by who is called
+		return nil // the call refuses it
 	}
 	md, _ := metadata.FromOutgoingContext(ctx)
-	md = md.Copy() // it may be anybody's
+	md = md.Copy() // others may use it, too
 	if md == nil {
 		md = metadata.MD{}
 	}
@@ -64,16 +65,16 @@ func withVersion(ctx context.Context) context.Context {
 	return metadata.NewOutgoingContext(ctx, md)
 }
 
-// mended is a stream with other errors.
-type mended struct {
+// convertedStream is a stream whose errors are converted.
+type convertedStream struct {
 	grpc.ClientStream
 
 	err func(error) error
 }
 
-func (m mended) SendMsg(msg any) error { return m.err(m.ClientStream.SendMsg(msg)) }
-func (m mended) RecvMsg(msg any) error { return m.err(m.ClientStream.RecvMsg(msg)) }
-func (m mended) CloseSend() error      { return m.err(m.ClientStream.CloseSend()) }
+func (m convertedStream) SendMsg(msg any) error { return m.err(m.ClientStream.SendMsg(msg)) }
+func (m convertedStream) RecvMsg(msg any) error { return m.err(m.ClientStream.RecvMsg(msg)) }
+func (m convertedStream) CloseSend() error      { return m.err(m.ClientStream.CloseSend()) }
 
 // unconnected is the connection of a client that was made without one.
 type unconnected struct{}
@@ -86,19 +87,19 @@ func (unconnected) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.
 	return nil, ErrNoAvailableEndpoints
 }
 
-// clientConn makes a *grpc.ClientConn whose every call goes through cc, since
-// programs want the type. It has no connections of its own: its state is that of the
-// n's (mirror). Its Close calls closed.
+// clientConn makes a *grpc.ClientConn whose calls all go through cc, since
+// programs need that type. It has no connections of its own: it reports n's state
+// (see mirror). Its Close calls closed.
 func clientConn(cc grpc.ClientConnInterface, n *client.Client, endpoint string, closed func()) (*grpc.ClientConn, error) {
 	cc = rawConn{statusConn{cc}, n}
-	// As clientv3's: who it is, and the first endpoint.
+	// As in clientv3: an identity, and the first endpoint.
 	target := url.URL{Scheme: scheme, Host: fmt.Sprintf("%p", n), Path: "/" + authority(endpoint)}
 	conn, err := grpc.NewClient(target.String(),
 		grpc.WithResolvers(builder{n, closed}),
 		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"`+mirrorName+`":{}}]}`),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithNoProxy(),
-		grpc.WithTransportCredentials(insecure.NewCredentials()), // which nothing is sent with
+		grpc.WithTransportCredentials(insecure.NewCredentials()), // nothing is sent with these
 		grpc.WithIdleTimeout(0),
 		grpc.WithUnaryInterceptor(func(ctx context.Context, method string, req, reply any, _ *grpc.ClientConn, _ grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 			return cc.Invoke(ctx, method, req, reply, opts...)
@@ -110,14 +111,14 @@ func clientConn(cc grpc.ClientConnInterface, n *client.Client, endpoint string, 
 	if err != nil {
 		return nil, err
 	}
-	conn.Connect() // the client's connections are made already
+	conn.Connect() // the client is already connected
 	return conn, nil
 }
 
-// scheme is that of clientv3's targets.
+// scheme is the scheme of clientv3's targets.
 const scheme = "etcd-endpoints"
 
-// authority is an endpoint without its scheme.
+// authority returns an endpoint without its scheme.
 func authority(endpoint string) string {
 	if _, rest, ok := strings.Cut(endpoint, "://"); ok {
 		return rest

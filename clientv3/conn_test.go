@@ -21,8 +21,8 @@ import (
 	"github.com/getcd/getcd/etcdtest"
 )
 
-// The state of the active connection is the client's, as kube-apiserver and others
-// wait for it.
+// The state of the active connection is that of the client. kube-apiserver and
+// other programs wait for it.
 func TestConnectionState(t *testing.T) {
 	run(t, 1, nil, func(r *rig) {
 		t := r.t
@@ -52,7 +52,8 @@ func TestConnectionState(t *testing.T) {
 	})
 }
 
-// Closing the active connection ends watches with an error, and keepers and calls.
+// Closing the active connection ends watches with an error, and ends keepers and
+// calls.
 func TestConnectionClose(t *testing.T) {
 	run(t, 1, nil, func(r *rig) {
 		t := r.t
@@ -82,7 +83,7 @@ func TestConnectionClose(t *testing.T) {
 		if _, ok := <-events; ok {
 			t.Error("the watch's channel is open")
 		}
-		for range kept { // closes
+		for range kept { // until it closes
 		}
 		if err := <-call; !clientv3.IsConnCanceled(err) || err.Error() != "rpc error: code = Canceled desc = grpc: the client connection is closing" {
 			t.Errorf("the call under way: %v", err)
@@ -142,8 +143,9 @@ func TestConnectionErrors(t *testing.T) {
 	})
 }
 
-// What a member has answered a generated stub is the program's, be it an error: only
-// the services ask again (TestDropReadUnderNetworkPartition of etcd's own suite).
+// The response of a member to a generated stub goes to the program, even if it is
+// an error. Only the services retry (TestDropReadUnderNetworkPartition of etcd's
+// own suite).
 func TestConnectionAnswer(t *testing.T) {
 	run(t, 1, nil, func(r *rig) {
 		t, m := r.t, r.cluster.Member(0)
@@ -174,10 +176,10 @@ func TestConnectionAnswer(t *testing.T) {
 			var asked atomic.Bool
 			m.Intercept(func(_ context.Context, _ string, req any, next func() (any, error)) (any, error) {
 				if read, ok := req.(*pb.RangeRequest); !ok || string(read.GetKey()) != "k" {
-					return next() // the client asks by itself, too
+					return next() // the client sends requests of its own, too
 				}
 				if asked.CompareAndSwap(false, true) {
-					time.Sleep(2 * time.Second) // as long as an election; a second copy would be answered
+					time.Sleep(2 * time.Second) // as long as an election; a second copy would get an answer
 					return nil, rpctypes.ErrGRPCLeaderChanged
 				}
 				return next()
@@ -189,7 +191,8 @@ func TestConnectionAnswer(t *testing.T) {
 	})
 }
 
-// A generated stub does not wait for what can't be reached, but for who asks for that.
+// A generated stub does not wait for unreachable members unless the call asks for
+// that.
 func TestConnectionUnreachable(t *testing.T) {
 	run(t, 1, nil, func(r *rig) {
 		t, m := r.t, r.cluster.Member(0)
@@ -237,9 +240,10 @@ func TestConnectionUnreachable(t *testing.T) {
 	})
 }
 
-// A generated stub's stream stays with its member, also when the client has left that,
-// and is not ended for the want of a leader (TestV3WatchRestoreSnapshotUnsync of etcd's
-// own suite). The services' streams go elsewhere.
+// A generated stub's stream stays with its member, even if the client has moved
+// to another one, and a missing leader does not end it
+// (TestV3WatchRestoreSnapshotUnsync of etcd's own suite). The streams of the
+// services move.
 func TestConnectionStream(t *testing.T) {
 	run(t, 2, nil, func(r *rig) {
 		t := r.t
@@ -262,7 +266,7 @@ func TestConnectionStream(t *testing.T) {
 				defer m.SetNoLeader(false)
 			}
 		}
-		if _, err := r.Put(ctx, "k", "v"); err != nil { // by the other member
+		if _, err := r.Put(ctx, "k", "v"); err != nil { // through the other member
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
@@ -272,7 +276,7 @@ func TestConnectionStream(t *testing.T) {
 	})
 }
 
-// A server without RangeStream is for the program to deal with.
+// If a server lacks RangeStream, the program has to handle that.
 func TestGetStreamUnimplemented(t *testing.T) {
 	run(t, 1, nil, func(r *rig) {
 		t := r.t
@@ -298,8 +302,8 @@ func TestGetStreamUnimplemented(t *testing.T) {
 	})
 }
 
-// A write that was sent and is not waited for any longer is a timeout, whose outcome
-// is open, whatever its member was left for.
+// If the client stops waiting for a write that was sent, the error is a timeout,
+// and the outcome is unknown, whatever the reason for leaving its member.
 func TestWriteGivenUp(t *testing.T) {
 	for name, leave := range map[string]func(*etcdtest.Member){
 		"silent":      (*etcdtest.Member).Freeze,
@@ -313,7 +317,7 @@ func TestWriteGivenUp(t *testing.T) {
 				if _, err := r.Put(t.Context(), "k", "1"); err != nil {
 					t.Fatal(err)
 				}
-				var m *etcdtest.Member // the one in use
+				var m *etcdtest.Member // the member in use
 				for _, of := range r.cluster.Members() {
 					if of.Calls(pb.KV_Put_FullMethodName) > 0 {
 						m = of
@@ -321,7 +325,7 @@ func TestWriteGivenUp(t *testing.T) {
 				}
 				m.Intercept(func(ctx context.Context, method string, _ any, next func() (any, error)) (any, error) {
 					if method == pb.KV_Put_FullMethodName {
-						<-ctx.Done() // proposed, and forgotten
+						<-ctx.Done() // proposed, but never answered
 					}
 					return next()
 				})
@@ -333,7 +337,7 @@ func TestWriteGivenUp(t *testing.T) {
 				}()
 				synctest.Wait()
 				leave(m)
-				if _, err := r.Get(r.timeout(time.Minute), "k"); err != nil { // finds another one
+				if _, err := r.Get(r.timeout(time.Minute), "k"); err != nil { // moves to another member
 					t.Error(err)
 				}
 				if err := <-put; err != rpctypes.ErrTimeout { //nolint:errorlint // as callers do
@@ -344,8 +348,8 @@ func TestWriteGivenUp(t *testing.T) {
 	}
 }
 
-// A call without a deadline ends when no member can be reached, as clientv3's does; one
-// with a deadline waits for a member.
+// A call without a deadline ends if no member can be reached, as in clientv3. A
+// call with a deadline waits for a member.
 func TestCallsEndInAnOutage(t *testing.T) {
 	run(t, 2, nil, func(r *rig) {
 		t := r.t
@@ -356,7 +360,7 @@ func TestCallsEndInAnOutage(t *testing.T) {
 		for _, m := range r.cluster.Members() {
 			m.Kill()
 		}
-		synctest.Wait() // what is sent on a connection that has just died is in doubt
+		synctest.Wait() // what is sent on a connection that has just failed is ambiguous
 		for name, call := range map[string]func(context.Context) error{
 			"Put":   func(ctx context.Context) error { _, err := r.Put(ctx, "k", "v"); return err },
 			"Get":   func(ctx context.Context) error { _, err := r.Get(ctx, "k"); return err },
@@ -376,7 +380,7 @@ func TestCallsEndInAnOutage(t *testing.T) {
 	})
 }
 
-// Nor does a call without a deadline wait for ever at what is no etcd.
+// A call without a deadline also ends if the server is not etcd.
 func TestCallsEndWithoutAnEtcd(t *testing.T) {
 	run(t, 1, nil, func(r *rig) {
 		r.cluster.Member(0).Intercept(func(context.Context, string, any, func() (any, error)) (any, error) {

@@ -8,12 +8,12 @@ import (
 )
 
 // WithRequireLeader makes requests, watches and keepers with ctx fail with
-// rpctypes.ErrNoLeader when no member has a leader: when all that can be reached have
-// said so for a second. The connection of a Client asks for a member with a leader
-// anyway, but waits until there is one.
+// rpctypes.ErrNoLeader if no member has a leader: if all reachable members have
+// said so for a second. A Client's connection always asks for a member with a
+// leader, but without WithRequireLeader it waits until there is one.
 func WithRequireLeader(ctx context.Context) context.Context {
 	md, _ := metadata.FromOutgoingContext(ctx)
-	md = md.Copy() // it may be anybody's
+	md = md.Copy() // others may use it, too
 	if md == nil {
 		md = metadata.MD{}
 	}

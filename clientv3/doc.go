@@ -1,5 +1,5 @@
-// Package clientv3 has the names of go.etcd.io/etcd/client/v3, so that a program
-// gets getcd's connection by changing its import paths:
+// Package clientv3 mirrors go.etcd.io/etcd/client/v3: a program gets getcd's
+// connection by changing its import paths.
 //
 //	import clientv3 "github.com/getcd/getcd/clientv3"
 //
@@ -8,38 +8,41 @@
 //	defer cli.Close()
 //	_, err = cli.Put(ctx, "greeting", "hello")
 //
-// Its packages are aliases of getcd's own, and thin forwards to them; what a call
-// does is told there. docs/from-clientv3.md is about moving, and docs/dropin.md lists
-// which names are here. New programs are better off with package client, whose errors
-// say more. Native leads there.
+// Its packages consist of aliases and thin wrappers of getcd's own packages,
+// which document what each call does. docs/from-clientv3.md explains how to move
+// a program, and docs/dropin.md lists the names that exist here. New programs
+// should use package client, whose errors have more information. Client.Native
+// returns such a client.
 //
-// A library that takes clientv3's own types gets them from module
+// For a library that takes clientv3's own types, use the module
 // github.com/getcd/getcd/compat.
 //
 // # Errors
 //
-// Errors are clientv3's, so that they can be compared with ==: rpctypes' errors and
-// the context's come as they are, and others are gRPC status errors. A write that is
-// not waited for any longer, though its context has not ended, is rpctypes.ErrTimeout: it
-// may have been applied. Errors of a connection that broke leave that open as well;
-// those of the native client tell (client.IsAmbiguous):
+// Errors are clientv3's, so they can be compared with ==. The errors of rpctypes
+// and of the context are returned unchanged, and all others are gRPC status
+// errors. If the client stops waiting for a write before the write's context
+// ends, the error is rpctypes.ErrTimeout, and the write may have been applied.
+// The errors of a broken connection do not say whether a write was applied,
+// either. The errors of the native client do (client.IsAmbiguous):
 //
 //	_, err := cli.Native().Put(ctx, "greeting", "hello")
 //
 // # What is different
 //
-//   - Loggers are slog's. A zap user has Logger: zaplog.New(logger) of
-//     github.com/getcd/getcd/compat/zaplog.
-//     Without one, and unless ETCD_CLIENT_DEBUG is set, nothing is logged.
-//   - What makes clientv3 panic (contradicting options, a transaction assembled in
-//     the wrong order) is an error of the call, a *kv.UsageError. So are numbers that
-//     cannot be.
-//   - Every request asks for a member with a leader, unless any member can answer it.
-//     While there is none it waits, and so does a watch; with WithRequireLeader they
-//     end with ErrNoLeader when all members that can be reached have said for a
-//     second that they have none.
-//   - Requests that may be repeated are, until their context ends. MaxUnaryRetries,
-//     BackoffWaitBetween and BackoffJitterFraction are there, and change nothing.
-//   - A connection is pinged after 10 s even if DialKeepAliveTime is 0. A negative
-//     value means never.
+//   - Loggers are slog's. For a zap logger, set Logger to zaplog.New(logger) of
+//     github.com/getcd/getcd/compat/zaplog. Without a logger nothing is logged,
+//     unless ETCD_CLIENT_DEBUG is set.
+//   - Where clientv3 panics (contradicting options, a transaction whose steps
+//     come in the wrong order), the call returns an error, a *kv.UsageError.
+//     Invalid numbers are such an error, too.
+//   - Every request asks for a member with a leader, unless any member can answer
+//     it. While there is no such member, requests and watches wait. With
+//     WithRequireLeader they end with ErrNoLeader once all reachable members have
+//     said for a second that they have no leader.
+//   - Requests that may be repeated are retried until their context ends.
+//     MaxUnaryRetries, BackoffWaitBetween and BackoffJitterFraction exist but
+//     have no effect.
+//   - A connection is pinged after 10 s even if DialKeepAliveTime is 0. A
+//     negative value means never.
 package clientv3

@@ -10,11 +10,11 @@ import (
 	"github.com/getcd/getcd/internal/endpoint"
 )
 
-// native is cfg as package client has it, which is stricter.
+// native converts cfg to the configuration of package client, which is stricter.
 func (cfg *Config) native() client.Config {
 	secure, endpoints := adapt(cfg.Endpoints, cfg.TLS)
 	n := client.Config{
-		AllowClusterChange: true, // as clientv3, which does not look
+		AllowClusterChange: true, // like clientv3, which does not check
 
 		Endpoints:            endpoints,
 		TLS:                  secure,
@@ -28,21 +28,21 @@ func (cfg *Config) native() client.Config {
 		DialOptions:          cfg.DialOptions,
 	}
 	if cfg.Username != "" && cfg.Password != "" {
-		n.Username, n.Password = cfg.Username, cfg.Password // one without the other is none
+		n.Username, n.Password = cfg.Username, cfg.Password // a user without a password, or the reverse, counts as none
 	}
 	if n.DialKeepAliveTime > 0 {
 		n.DialKeepAliveTime = max(n.DialKeepAliveTime, 10*time.Second)
 	}
 	if size := cfg.MaxCallRecvMsgSize; size > 0 {
-		// It may be less than the largest request, which package client refuses.
+		// This limit may be below that of requests, which package client refuses.
 		limit := grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(size))
 		n.DialOptions = append([]grpc.DialOption{limit}, cfg.DialOptions...)
 	}
 	return n
 }
 
-// adapt decides by the first endpoint whether the client uses TLS, as clientv3 does,
-// and makes all endpoints agree, where package client would refuse them.
+// adapt decides by the first endpoint whether the client uses TLS, as clientv3
+// does. It makes all endpoints agree, since package client would refuse a mix.
 func adapt(endpoints []string, cfg *tls.Config) (*tls.Config, []string) {
 	secure, out := endpoint.Adapt(endpoints, cfg != nil)
 	switch {
@@ -52,7 +52,7 @@ func adapt(endpoints []string, cfg *tls.Config) (*tls.Config, []string) {
 		cfg = &tls.Config{MinVersion: tls.VersionTLS12}
 	case len(cfg.NextProtos) > 0:
 		cfg = cfg.Clone()
-		cfg.NextProtos = nil // gRPC's own
+		cfg.NextProtos = nil // gRPC sets its own
 	}
 	return cfg, out
 }

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// The first endpoint decides whether TLS is used, as in clientv3, and all others are
-// made to agree with it.
+// The first endpoint decides whether TLS is used, as in clientv3, and the others
+// are changed to agree with it.
 func TestAdapt(t *testing.T) {
 	own := &tls.Config{MinVersion: tls.VersionTLS13, NextProtos: []string{"h2"}}
 	tests := []struct {
@@ -46,7 +46,7 @@ func TestAdapt(t *testing.T) {
 				if err != nil {
 					t.Fatalf("New: %v", err)
 				}
-				_ = c.Close() // says that its context has ended
+				_ = c.Close() // returns the error of its context
 			}
 			if secure != nil && len(secure.NextProtos) > 0 {
 				t.Errorf("NextProtos is %q, which is gRPC's to set", secure.NextProtos)

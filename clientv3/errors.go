@@ -13,12 +13,14 @@ import (
 )
 
 var (
-	// ErrNoAvailableEndpoints is New's error without endpoints, and that of calls on
-	// a client that was made without a connection.
+	// ErrNoAvailableEndpoints is returned by New if there are no endpoints, and
+	// by calls of a client without a connection.
 	ErrNoAvailableEndpoints = errors.New("etcdclient: no available endpoints")
-	// ErrOldCluster is New's error with RejectOldCluster when a member is too old.
+	// ErrOldCluster is returned by New with RejectOldCluster if a member is too
+	// old.
 	ErrOldCluster = errors.New("etcdclient: old cluster version")
-	// ErrMutuallyExclusiveCfg is New's error with both a token and a user.
+	// ErrMutuallyExclusiveCfg is returned by New if both a token and a user are
+	// set.
 	ErrMutuallyExclusiveCfg = errors.New("Username/Password and Token configurations are mutually exclusive")
 )
 
@@ -41,12 +43,12 @@ func (e ErrKeepAliveHalted) Error() string {
 // Unwrap returns the reason.
 func (e ErrKeepAliveHalted) Unwrap() error { return e.Reason }
 
-// plain takes the error of a call with ctx as getcd's packages give it, and returns
-// what clientv3 would.
+// plain converts the error of a call with ctx from getcd's packages to the one
+// that clientv3 would return.
 func plain(ctx context.Context, err error) error { return ContextError(ctx, bare.Error(err)) }
 
-// ContextError returns the rpctypes error that err stands for, or else the context's
-// error if that is why err came to be, or else err.
+// ContextError returns the rpctypes error that err stands for, or the context's
+// error if that caused err, or err itself.
 func ContextError(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
@@ -54,7 +56,7 @@ func ContextError(ctx context.Context, err error) error {
 	if e, ok := errors.AsType[rpctypes.EtcdError](rpctypes.Error(err)); ok {
 		return e
 	}
-	if s, ok := status.FromError(err); ok && ctx != nil && ctx.Err() != nil { // nil: the error says so
+	if s, ok := status.FromError(err); ok && ctx != nil && ctx.Err() != nil { // if nil, err says so
 		if s.Code() == codes.DeadlineExceeded || s.Code() == codes.Canceled {
 			return ctx.Err()
 		}
@@ -62,8 +64,8 @@ func ContextError(ctx context.Context, err error) error {
 	return err
 }
 
-// IsConnCanceled reports whether err says that the connection was closed, or the
-// request cancelled.
+// IsConnCanceled reports whether err means that the connection was closed or the
+// request was canceled.
 func IsConnCanceled(err error) bool {
 	if err == nil {
 		return false

@@ -14,7 +14,7 @@ import (
 	"github.com/getcd/getcd/clientv3/concurrency"
 )
 
-// methods are all that a client can be asked.
+// methods returns a call of each method of a client.
 func methods(cli *clientv3.Client, endpoint string) map[string]func(context.Context) error {
 	drop := func(_ any, err error) error { return err }
 	return map[string]func(context.Context) error{
@@ -98,7 +98,7 @@ func TestErrorsOfAllMethods(t *testing.T) {
 	}
 }
 
-// What is too large to be sent is refused in gRPC's words.
+// A request that is too large is refused with gRPC's own error.
 func TestErrorTooLarge(t *testing.T) {
 	run(t, 1, func(cfg *clientv3.Config) { cfg.MaxCallSendMsgSize = 1000 }, func(r *rig) {
 		const want = "rpc error: code = ResourceExhausted desc = trying to send message larger than max "
@@ -109,7 +109,8 @@ func TestErrorTooLarge(t *testing.T) {
 	})
 }
 
-// A time to live that is too large is the server's error, whatever it would overflow.
+// A TTL that is too large is the server's error, even if it would overflow a
+// Duration.
 func TestTTLTooLarge(t *testing.T) {
 	run(t, 1, nil, func(r *rig) {
 		ttl := int64(10_000_000_000)
@@ -117,7 +118,7 @@ func TestTTLTooLarge(t *testing.T) {
 			r.t.Errorf("Grant: %v, want %v", err, rpctypes.ErrLeaseTTLTooLarge)
 		}
 		if int64(int(ttl)) != ttl {
-			return // an int is too small for it here
+			return // here an int cannot hold it
 		}
 		if _, err := concurrency.NewSession(r.Client, concurrency.WithTTL(int(ttl))); err != rpctypes.ErrLeaseTTLTooLarge { //nolint:errorlint // as callers do
 			r.t.Errorf("NewSession: %v, want %v", err, rpctypes.ErrLeaseTTLTooLarge)
@@ -125,7 +126,8 @@ func TestTTLTooLarge(t *testing.T) {
 	})
 }
 
-// A watch's response that is larger than the program accepts is in gRPC's words, too.
+// A watch response that is larger than the program accepts is gRPC's own error,
+// too.
 func TestWatchTooLarge(t *testing.T) {
 	run(t, 1, func(cfg *clientv3.Config) { cfg.MaxCallRecvMsgSize = 1000 }, func(r *rig) {
 		events := r.Watch(r.t.Context(), "k")

@@ -19,18 +19,19 @@ import (
 	"github.com/getcd/getcd/clientv3/internal/bare"
 )
 
-// guard is a client's connection on which a call does not wait for what may never
-// come: for any member, where its context has no deadline (reach.go), for a leader, where its context requires one (WithRequireLeader), or for a
-// voter among endpoints that are learners. Package client waits for both, as long as
-// the call's context lets it; clientv3 returns the member's refusal, and so does this,
-// once every member that can be reached has refused.
+// guard is a client's connection whose calls do not wait for something that may
+// never come. Without a deadline, a call does not wait for a reachable member
+// (see reach.go). With WithRequireLeader, it does not wait for a leader. If all
+// endpoints are learners, it does not wait for a voter. Package client waits in
+// these cases as long as the call's context allows. clientv3 returns the member's
+// refusal, and so does guard once every reachable member has refused.
 //
-// Streams have no refusal to wait for: that of a watch is seen by its connection
-// (watchConn), that of a renewal by who guards its context.
+// Streams wait elsewhere: watchConn handles the refusal of a watch, and the
+// caller of watchOver that of a renewal.
 type guard struct {
 	client *client.Client
-	// voter is set when a voter has answered, after which the endpoints are taken
-	// for a cluster's, so that calls need no goroutine.
+	// voter is set once a voter has answered. The endpoints then count as those
+	// of a cluster, so that calls need no goroutine.
 	voter *atomic.Bool
 }
 
@@ -49,7 +50,7 @@ func (g guard) Invoke(ctx context.Context, method string, req, reply any, opts .
 		}
 		return nil
 	case client.IsAmbiguous(err) && refusedIn(ctx, guarded) != nil:
-		return rpctypes.ErrTimeout // as of a write that was given up (package bare)
+		return rpctypes.ErrTimeout // as for a write that the client stopped waiting for (package bare)
 	case refusedIn(ctx, guarded) != nil:
 		return refusedIn(ctx, guarded)
 	}
@@ -60,12 +61,13 @@ func (g guard) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 	return g.client.Conn().NewStream(ctx, desc, method, opts...)
 }
 
-// refusal is the cause of a context that a guard has ended.
+// refusal is the cause of a context that guard has canceled.
 type refusal struct{ error }
 
 func (r refusal) Unwrap() error { return r.error }
 
-// refusedIn returns the refusal that has ended guarded, which was made of ctx.
+// refusedIn returns the refusal that has canceled guarded, a context derived from
+// ctx.
 func refusedIn(ctx, guarded context.Context) error {
 	if ctx == nil {
 		return nil
@@ -76,16 +78,16 @@ func refusedIn(ctx, guarded context.Context) error {
 	return nil
 }
 
-// What the client knows of the members may be of a while ago. It goes on asking those
-// that have refused, so that what they said is believed when it stands for so long.
-// Nothing ticks without a refusal, since a program may have a call that waits of each
-// kind of thing for years (kube-apiserver).
+// The client's view of the members may be out of date. The client keeps asking
+// members that refuse, so a refusal that stands long enough is current. Nothing
+// ticks without a refusal, since a program such as kube-apiserver may have a
+// waiting call for every kind of object, for years.
 const refusalTick = 100 * time.Millisecond
 
 // watchOver returns a context that ends with ctx, when stop is called, or with a
-// refusal as its cause. With anyone set a learner will do.
+// refusal as its cause. If anyone is set, a learner is good enough.
 func (g guard) watchOver(ctx context.Context, anyone bool) (_ context.Context, stop func()) {
-	if g.client == nil || ctx == nil { // nil is refused by who is called
+	if g.client == nil || ctx == nil { // the call refuses a nil context
 		return ctx, func() {}
 	}
 	leader, voter := requiresLeader(ctx), !anyone && !g.voter.Load()
@@ -93,22 +95,22 @@ func (g guard) watchOver(ctx context.Context, anyone bool) (_ context.Context, s
 		return ctx, func() {}
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	go g.heed(ctx, cancel, leader, voter, new(standing)) // ends with ctx
+	go g.watchRefusals(ctx, cancel, leader, voter, new(standing)) // ends with ctx
 	return ctx, func() { cancel(nil) }
 }
 
-// heed cancels when there is a refusal, until ctx ends, or a voter has answered and no
-// leader is required.
-func (g guard) heed(ctx context.Context, cancel context.CancelCauseFunc, leader, voter bool, refusals *standing) {
+// watchRefusals cancels the context when there is a refusal. It returns when ctx
+// ends, or when a voter has answered and no leader is required.
+func (g guard) watchRefusals(ctx context.Context, cancel context.CancelCauseFunc, leader, voter bool, refusals *standing) {
 	for leader || !g.voter.Load() {
-		changed := g.client.EndpointsChanged() // before Endpoints, to miss nothing
+		changed := g.client.EndpointsChanged() // before Endpoints, so that no change is missed
 		answer := refused(g.client.Endpoints(), leader, voter)
-		if err := refusals.of(answer); err != nil {
+		if err := refusals.check(answer); err != nil {
 			cancel(refusal{err})
 			return
 		}
 		var tick <-chan time.Time
-		if !leader || answer != nil { // the first voter makes no change
+		if !leader || answer != nil { // the first answer of a voter makes no change
 			tick = time.After(refusalTick)
 		}
 		select {
@@ -120,15 +122,15 @@ func (g guard) heed(ctx context.Context, cancel context.CancelCauseFunc, leader,
 	}
 }
 
-// standing tells for how long something has been refused.
+// standing measures how long a refusal has stood.
 type standing struct {
-	mu          sync.Mutex // guards what follows
+	mu          sync.Mutex // guards the fields below
 	since, last time.Time
 }
 
-// of returns a refusal when it has stood for refusalStands. A nil one ends that, and so
-// does a time without a question.
-func (s *standing) of(refusal error) error {
+// check returns refusal if it has stood for refusalStands. A nil refusal, or a
+// long time without a call of check, starts the measurement over.
+func (s *standing) check(refusal error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
@@ -146,7 +148,7 @@ func (s *standing) of(refusal error) error {
 	return refusal
 }
 
-// requiresLeader reports whether ctx is one of WithRequireLeader.
+// requiresLeader reports whether ctx comes from WithRequireLeader.
 func requiresLeader(ctx context.Context) bool {
 	md, _ := metadata.FromOutgoingContext(ctx)
 	return slices.Contains(md.Get(rpctypes.MetadataRequireLeaderKey), rpctypes.MetadataHasLeader)
@@ -154,16 +156,16 @@ func requiresLeader(ctx context.Context) bool {
 
 var errLearner = rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner)
 
-// refused returns what all members say that can be reached: that they have no leader,
-// or that they are learners. It is nil as long as one says nothing like it, or was
-// not tried.
+// refused returns the refusal of all reachable members: that they have no leader,
+// or that they are learners. It is nil as long as one member does not refuse, or
+// was not tried.
 func refused(endpoints []balancer.Status, leader, voter bool) error {
 	var answer error
 	for _, e := range endpoints {
 		switch {
-		case e.State == connectivity.Ready && says(e.Demoted, rpctypes.ErrGRPCNoLeader) && leader:
+		case e.State == connectivity.Ready && isEtcdError(e.Demoted, rpctypes.ErrGRPCNoLeader) && leader:
 			answer = rpctypes.ErrNoLeader
-		case e.State == connectivity.Ready && says(e.Demoted, rpctypes.ErrGRPCNotSupportedForLearner):
+		case e.State == connectivity.Ready && isEtcdError(e.Demoted, rpctypes.ErrGRPCNotSupportedForLearner):
 			if answer == nil && (leader || voter) {
 				answer = errLearner
 			}
@@ -174,12 +176,12 @@ func refused(endpoints []balancer.Status, leader, voter bool) error {
 	return answer
 }
 
-// says reports whether err is the given error of etcd's, by its text.
-func says(err, etcd error) bool {
+// isEtcdError reports whether err is the given error of etcd, by its text.
+func isEtcdError(err, etcd error) bool {
 	return err != nil && rpctypes.ErrorDesc(bare.Error(err)) == rpctypes.ErrorDesc(etcd)
 }
 
-// learnerServes is etcd's isRPCSupportedForLearner (v3rpc/util.go).
+// learnerServes is isRPCSupportedForLearner of etcd (v3rpc/util.go).
 func learnerServes(req any) bool {
 	switch r := req.(type) {
 	case *pb.StatusRequest:
@@ -190,7 +192,7 @@ func learnerServes(req any) bool {
 	return false
 }
 
-// votersServe reports whether an answer proves a voter.
+// votersServe reports whether an answer to req proves that the member is a voter.
 func votersServe(req any) bool {
 	switch r := req.(type) {
 	case *pb.RangeRequest:

@@ -14,7 +14,7 @@ import (
 	"github.com/getcd/getcd/etcdtest"
 )
 
-// What requires a leader, and finds none anywhere, fails.
+// Calls that require a leader fail if no member has one.
 func TestRequireLeader(t *testing.T) {
 	run(t, 3, nil, func(r *rig) {
 		t := r.t
@@ -32,7 +32,7 @@ func TestRequireLeader(t *testing.T) {
 			t.Fatal(err)
 		}
 		events, quiet := r.Watch(ctx, "k"), r.Watch(t.Context(), "k")
-		r.cluster.Member(2).Kill() // of the others, all must have said so
+		r.cluster.Member(2).Kill() // all the others must have refused
 		synctest.Wait()
 		r.each(func(m *etcdtest.Member) { m.SetNoLeader(true) })
 		for name, call := range map[string]func() error{
@@ -51,7 +51,7 @@ func TestRequireLeader(t *testing.T) {
 		if !ok || !resp.Canceled || resp.Err() != rpctypes.ErrNoLeader { //nolint:errorlint // as callers do
 			t.Errorf("the watch: %+v, %v; want %v", resp, resp.Err(), rpctypes.ErrNoLeader)
 		}
-		for range kept { // closes
+		for range kept { // until it closes
 		}
 		select {
 		case resp, ok := <-quiet:
@@ -86,11 +86,11 @@ func TestRequireLeader(t *testing.T) {
 	})
 }
 
-// A watch that requires a leader costs nothing while there is one: kube-apiserver has
-// one of every resource.
+// A watch that requires a leader costs nothing while there is one. kube-apiserver
+// has such a watch for every resource.
 func TestRequireLeaderIdle(t *testing.T) {
 	const watches = 100
-	// idle returns how often a quiet minute allocates.
+	// idle returns the number of allocations in a quiet minute.
 	idle := func(require bool) (mallocs uint64) {
 		run(t, 3, nil, func(r *rig) {
 			ctx := r.t.Context()
@@ -110,12 +110,12 @@ func TestRequireLeaderIdle(t *testing.T) {
 		return mallocs
 	}
 	with, without := idle(true), idle(false)
-	if most := without + 100*watches; with > most { // ten a second would be 600 of each
+	if most := without + 100*watches; with > most { // ten ticks per second would be 600 for each watch
 		t.Errorf("%d watches allocate %d times a minute with a leader required, and %d times without; want %d at most", watches, with, without, most)
 	}
 }
 
-// One member that has a leader will do.
+// One member with a leader is enough.
 func TestRequireLeaderSomewhere(t *testing.T) {
 	run(t, 3, nil, func(r *rig) {
 		t := r.t
@@ -127,7 +127,7 @@ func TestRequireLeaderSomewhere(t *testing.T) {
 	})
 }
 
-// With learners alone the refusal is returned.
+// If there are only learners, their refusal is returned.
 func TestLearnerAlone(t *testing.T) {
 	run(t, 1, nil, func(r *rig) {
 		t := r.t
@@ -153,7 +153,7 @@ func TestLearnerAlone(t *testing.T) {
 	})
 }
 
-// The first answer to a keeper is waited for as long as it is documented.
+// KeepAlive waits for the first response as long as documented.
 func TestKeepAliveFirst(t *testing.T) {
 	run(t, 1, nil, func(r *rig) {
 		t := r.t
@@ -176,7 +176,7 @@ func TestKeepAliveFirst(t *testing.T) {
 	})
 }
 
-// A lease that is gone closes its channel at once, and no other's.
+// When a lease is gone, its channel closes at once, and no other channel does.
 func TestKeepAliveGone(t *testing.T) {
 	run(t, 1, nil, func(r *rig) {
 		t := r.t
@@ -217,7 +217,7 @@ func TestKeepAliveGone(t *testing.T) {
 	})
 }
 
-// A watch that cannot begin says so at once.
+// A watch that cannot begin reports that at once.
 func TestWatchRefused(t *testing.T) {
 	run(t, 1, nil, func(r *rig) {
 		t := r.t
@@ -238,7 +238,7 @@ func TestWatchRefused(t *testing.T) {
 	})
 }
 
-// A range whose end is before its begin has no keys.
+// A range that ends before it begins has no keys.
 func TestEmptyRange(t *testing.T) {
 	run(t, 1, nil, func(r *rig) {
 		t := r.t

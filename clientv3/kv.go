@@ -13,11 +13,11 @@ import (
 	"github.com/getcd/getcd/kv"
 )
 
-// What follows is package kv's; see there.
+// These types are package kv's; see there.
 type (
 	// Cmp is one comparison of a transaction.
 	Cmp = kv.Cmp
-	// CompareTarget is what a comparison looks at.
+	// CompareTarget is the property of a key that a comparison looks at.
 	CompareTarget = kv.CompareTarget
 	// CompareResult is the operator of a comparison.
 	CompareResult = kv.CompareResult
@@ -47,7 +47,7 @@ type (
 	SortOption = kv.SortOption
 	// SortOrder is the direction in which WithSort sorts.
 	SortOrder = kv.SortOrder
-	// SortTarget is what WithSort sorts by.
+	// SortTarget is the property that WithSort sorts by.
 	SortTarget = kv.SortTarget
 	// Txn assembles a transaction.
 	Txn = kv.Txn
@@ -79,8 +79,8 @@ const (
 	SortByValue          = kv.SortByValue
 )
 
-// KV is etcd's key-value store: package kv's interface, and its Streamer's method.
-// Errors are clientv3's (see the package comment).
+// KV is etcd's key-value store: package kv's interface with GetStream in
+// addition. Errors are clientv3's (see the package comment).
 type KV interface {
 	// Put sets a key's value.
 	Put(ctx context.Context, key, val string, opts ...OpOption) (*PutResponse, error)
@@ -88,19 +88,19 @@ type KV interface {
 	// Get reads a key or a range of keys.
 	Get(ctx context.Context, key string, opts ...OpOption) (*GetResponse, error)
 
-	// GetStream reads a range of keys in parts. ctx must end unless the channel is
-	// read to its end. A server before etcd 3.7 does not have it, which is an
-	// Unimplemented status in the only part. A service that is made of another one
-	// (package namespace) asks for pages instead.
+	// GetStream reads a range of keys in parts. Unless the caller reads the
+	// channel to its end, it must end ctx. Servers before etcd 3.7 do not support
+	// it: the only part then has an Unimplemented status. A service that wraps
+	// another one (package namespace) reads page by page instead.
 	GetStream(ctx context.Context, key string, opts ...OpOption) (GetStreamChan, error)
 
 	// Delete removes a key or a range of keys.
 	Delete(ctx context.Context, key string, opts ...OpOption) (*DeleteResponse, error)
 
-	// Compact gives up the history before rev.
+	// Compact discards the history before rev.
 	Compact(ctx context.Context, rev int64, opts ...CompactOption) (*CompactResponse, error)
 
-	// Do runs an operation that was made before.
+	// Do runs an operation that was built before.
 	Do(ctx context.Context, op Op) (OpResponse, error)
 
 	// Txn begins a transaction.
@@ -116,18 +116,18 @@ func NewKV(c *Client) KV {
 	return k
 }
 
-// NewKVFromKVClient returns the key-value service on a generated stub, such as an
-// in-process server's. What repeats requests, and when, is then the stub's business.
-// The client is not used, and may be nil.
+// NewKVFromKVClient returns the key-value service on a generated stub, such as
+// that of an in-process server. The stub decides which requests are repeated, and
+// when. The client is not used and may be nil.
 func NewKVFromKVClient(remote pb.KVClient, _ *Client) KV { return newKV(stub{kv: remote}) }
 
 func newKV(cc grpc.ClientConnInterface) keyValues {
 	return keyValues{store: kv.New(cc), streamer: kv.NewStreamer(streaming{plainConn{cc}})}
 }
 
-// FromKV makes a KV of getcd's own service, or of a wrapper of one, which clientv3
-// does not have. Its Unwrap method returns that. If it wraps a KV of this package,
-// that is the second argument, which may be nil.
+// FromKV makes a KV from getcd's own service, or from a wrapper of one. clientv3
+// does not have it. Its Unwrap method returns store. If store wraps a KV of this
+// package, pass that KV as wraps; otherwise wraps is nil.
 func FromKV(store kv.KV, wraps KV) KV {
 	k := keyValues{store: store, streamer: kv.StreamerOf(keyValues{store: store})}
 	if w, ok := wraps.(keyValues); ok {
@@ -136,17 +136,17 @@ func FromKV(store kv.KV, wraps KV) KV {
 	return k
 }
 
-// keyValues has clientv3's errors.
+// keyValues converts errors to clientv3's.
 type keyValues struct {
 	store    kv.KV
 	streamer kv.Streamer
-	native   *client.Client // whose connection it is on; nil for another
+	native   *client.Client // the client whose connection it uses, if any
 }
 
-// Native is the client on whose connection the service is, or nil.
+// Native returns the client whose connection the service uses, or nil.
 func (k keyValues) Native() *client.Client { return k.native }
 
-// Unwrap is the service below, whose errors say more.
+// Unwrap returns the underlying service, whose errors have more information.
 func (k keyValues) Unwrap() kv.KV { return k.store }
 
 func (k keyValues) Put(ctx context.Context, key, val string, opts ...OpOption) (*PutResponse, error) {
@@ -195,8 +195,9 @@ func (t txn) Commit() (*TxnResponse, error) {
 	return resp, plain(t.ctx, err)
 }
 
-// streaming is a connection on which ranges are streamed or not had at all: where
-// package kv asks for pages, programs have other ways of their own.
+// streaming is a connection on which a range is either streamed or refused:
+// package kv would fall back to pages, but clientv3 programs have their own
+// fallbacks.
 type streaming struct{ grpc.ClientConnInterface }
 
 func (s streaming) Invoke(ctx context.Context, method string, req, reply any, opts ...grpc.CallOption) error {

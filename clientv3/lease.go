@@ -11,13 +11,13 @@ import (
 	"github.com/getcd/getcd/lease"
 )
 
-// What follows is package lease's; see there.
+// These types are package lease's; see there.
 type (
-	// LeaseID names a lease.
+	// LeaseID is the ID of a lease.
 	LeaseID = lease.ID
 	// LeaseGrantResponse is the answer to Grant.
 	LeaseGrantResponse = lease.GrantResponse
-	// LeaseKeepAliveResponse is the answer to one renewal.
+	// LeaseKeepAliveResponse is the response to one renewal.
 	LeaseKeepAliveResponse = lease.KeepAliveResponse
 	// LeaseLeasesResponse is the answer to Leases.
 	LeaseLeasesResponse = lease.LeasesResponse
@@ -27,55 +27,57 @@ type (
 	LeaseOption = lease.Option
 	// LeaseRevokeResponse is the answer to Revoke.
 	LeaseRevokeResponse = lease.RevokeResponse
-	// LeaseStatus is one lease in the answer to Leases.
+	// LeaseStatus is one lease in the response of Leases.
 	LeaseStatus = lease.Status
 	// LeaseTimeToLiveResponse is the answer to TimeToLive.
 	LeaseTimeToLiveResponse = lease.TimeToLiveResponse
 )
 
-// NoLease is no lease.
+// NoLease is the ID that means no lease.
 const NoLease LeaseID = lease.NoLease
 
-// MaxLeaseTTL is the longest time to live, in seconds.
+// MaxLeaseTTL is the maximum time to live, in seconds.
 const MaxLeaseTTL = lease.MaxTTL
 
-// LeaseResponseChSize is how many answers KeepAlive's channel holds.
+// LeaseResponseChSize is the capacity of KeepAlive's channel.
 var LeaseResponseChSize = 16
 
 // Lease is etcd's lease service.
 type Lease interface {
-	// Grant makes a lease of ttl seconds. The server raises what is too short.
+	// Grant creates a lease of ttl seconds. The server raises a ttl that is too
+	// short.
 	Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, error)
 
 	// Revoke ends a lease and deletes its keys.
 	Revoke(ctx context.Context, id LeaseID) (*LeaseRevokeResponse, error)
 
-	// TimeToLive tells what is left of a lease.
+	// TimeToLive returns the remaining time of a lease.
 	TimeToLive(ctx context.Context, id LeaseID, opts ...LeaseOption) (*LeaseTimeToLiveResponse, error)
 
 	// Leases lists the cluster's leases.
 	Leases(ctx context.Context) (*LeaseLeasesResponse, error)
 
-	// KeepAlive keeps a lease alive until ctx ends or it cannot be kept any longer,
-	// which closes the channel: as well when the first answer does not come within
-	// Config.DialTimeout and a second, or 5 s without one, and when ctx is one of
-	// WithRequireLeader and no member has a leader. Answers that the channel has no
-	// room for are dropped, and so are those not read when the lease has ended.
-	// After Close it is an ErrKeepAliveHalted.
+	// KeepAlive keeps a lease alive until ctx ends or the lease cannot be kept
+	// alive any longer. The channel then closes. It also closes if the first
+	// response does not arrive within Config.DialTimeout plus one second, or
+	// within 5 s without a DialTimeout; and if ctx comes from WithRequireLeader
+	// and no member has a leader. Responses are dropped if the channel is full,
+	// and unread responses are dropped when the lease has ended. After Close,
+	// KeepAlive returns an ErrKeepAliveHalted.
 	KeepAlive(ctx context.Context, id LeaseID) (<-chan *LeaseKeepAliveResponse, error)
 
 	// KeepAliveOnce renews a lease once.
 	KeepAliveOnce(ctx context.Context, id LeaseID) (*LeaseKeepAliveResponse, error)
 
-	// Close stops keeping leases. It revokes none.
+	// Close stops keeping leases alive. It revokes none of them.
 	Close() error
 }
 
 // WithAttachedKeys makes TimeToLive list the lease's keys.
 func WithAttachedKeys() LeaseOption { return lease.WithAttachedKeys() }
 
-// NewLease returns the lease service on the client's connection. The client does not
-// close it.
+// NewLease returns the lease service on the client's connection. The caller must
+// close it; the client does not.
 func NewLease(c *Client) Lease {
 	if c == nil || c.native == nil {
 		return FromLease(lease.New(unconnected{}))
@@ -88,20 +90,21 @@ func (c *Client) firstRenewal() time.Duration { return firstRenewal(c.cfg.DialTi
 
 func firstRenewal(timeout time.Duration) time.Duration {
 	if timeout == time.Second {
-		return 5 * time.Second // nobody has configured it
+		return 5 * time.Second // no DialTimeout is configured
 	}
 	return timeout
 }
 
-// NewLeaseFromLeaseClient returns the lease service on a generated stub. The client is
-// not used. The timeout is that of KeepAlive's first answer; one second means 5 s. How
-// long later renewals may take follows from the time to live (package lease).
+// NewLeaseFromLeaseClient returns the lease service on a generated stub. The
+// client is not used. The timeout applies to KeepAlive's first response; one
+// second means 5 s. The time limit of later renewals depends on the time to live
+// (package lease).
 func NewLeaseFromLeaseClient(remote pb.LeaseClient, _ *Client, keepAliveTimeout time.Duration) Lease {
 	return leases{lease.New(stub{lease: remote}), guard{}, firstRenewal(keepAliveTimeout)}
 }
 
-// FromLease makes a Lease of getcd's own service, which clientv3 does not have. What
-// it returns is a lease.Lease, too.
+// FromLease makes a Lease from getcd's own service. clientv3 does not have it.
+// The result also implements lease.Lease.
 func FromLease(l lease.Lease) Lease {
 	if l, ok := l.(leases); ok {
 		return l
@@ -109,16 +112,17 @@ func FromLease(l lease.Lease) Lease {
 	return leases{l, guard{}, firstRenewal(time.Second)}
 }
 
-// leases has clientv3's errors.
+// leases converts errors to clientv3's.
 type leases struct {
 	lease.Lease
 
 	guard guard
-	first time.Duration // how long KeepAlive waits for the first answer
+	first time.Duration // how long KeepAlive waits for the first response
 }
 
 func (l leases) Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, error) {
-	// The server takes what is too short for its least; package lease does not.
+	// The server raises a TTL that is too short to its minimum; package lease
+	// refuses it.
 	resp, err := l.Lease.Grant(ctx, max(ttl, 1))
 	return resp, plain(ctx, err)
 }
@@ -129,7 +133,7 @@ func (l leases) Revoke(ctx context.Context, id LeaseID) (*LeaseRevokeResponse, e
 }
 
 func (l leases) TimeToLive(ctx context.Context, id LeaseID, opts ...LeaseOption) (*LeaseTimeToLiveResponse, error) {
-	if id == NoLease { // to the server it is one that does not exist
+	if id == NoLease { // the server treats it as a lease that does not exist
 		return &LeaseTimeToLiveResponse{ResponseHeader: &pb.ResponseHeader{}, TTL: -1}, nil
 	}
 	resp, err := l.Lease.TimeToLive(ctx, id, opts...)
@@ -157,7 +161,7 @@ func (l leases) KeepAlive(ctx context.Context, id LeaseID) (<-chan *LeaseKeepAli
 		case errors.Is(err, lease.ErrClosed):
 			return closed, ErrKeepAliveHalted{Reason: err}
 		case id == NoLease:
-			return closed, nil // to the server it is one that does not exist
+			return closed, nil // the server treats it as a lease that does not exist
 		}
 		return closed, plain(ctx, err)
 	}
@@ -170,8 +174,9 @@ func (l leases) KeepAlive(ctx context.Context, id LeaseID) (<-chan *LeaseKeepAli
 	return out, nil
 }
 
-// pass hands on the answers until they end, or the first is late. What waits in out
-// when the lease has ended says that it lives, and is taken back.
+// pass forwards the answers until they end, or until the first one is late. When
+// the lease has ended, pass removes the unread answers from out, since they say
+// that the lease lives.
 func (l leases) pass(ctx context.Context, answers <-chan *LeaseKeepAliveResponse, out chan *LeaseKeepAliveResponse) {
 	defer close(out)
 	timer := time.NewTimer(l.first)
@@ -184,7 +189,7 @@ func (l leases) pass(ctx context.Context, answers <-chan *LeaseKeepAliveResponse
 				for ctx.Err() == nil && len(out) > 0 {
 					select {
 					case <-out:
-					default: // the program has taken it meanwhile
+					default: // the program has received it meanwhile
 					}
 				}
 				return

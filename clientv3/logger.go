@@ -7,16 +7,16 @@ import (
 	"google.golang.org/grpc/grpclog"
 )
 
-// debugVariable switches on logging for programs that configure none.
+// debugVariable turns on logging in programs that configure no logger.
 const debugVariable = "ETCD_CLIENT_DEBUG"
 
 // SetLogger sets gRPC's logger.
 //
-// Deprecated: it is grpclog.SetLoggerV2.
+// Deprecated: use grpclog.SetLoggerV2, which it calls.
 func SetLogger(l grpclog.LoggerV2) { grpclog.SetLoggerV2(l) }
 
-// ClientLogLevel is the level that the environment variable ETCD_CLIENT_DEBUG names:
-// debug, info, warn or error; info if it names none.
+// ClientLogLevel returns the level in the environment variable ETCD_CLIENT_DEBUG:
+// debug, info, warn or error. For any other value it returns info.
 func ClientLogLevel() slog.Level {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(os.Getenv(debugVariable))); err != nil {
@@ -25,8 +25,8 @@ func ClientLogLevel() slog.Level {
 	return level
 }
 
-// newLogger is the logger of a configuration: its own, or one on standard error
-// where it or the environment asks for it.
+// newLogger returns the configured logger, or one that writes to standard error
+// if the configuration or the environment requests that.
 func newLogger(cfg *Config) *slog.Logger {
 	switch {
 	case cfg.Logger != nil:

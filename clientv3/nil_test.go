@@ -14,8 +14,8 @@ import (
 	"github.com/getcd/getcd/etcdtest"
 )
 
-// Every method of a Client that takes a context says so when it is nil, by its error or,
-// where it has none, by a channel that tells it.
+// Every method of a Client that takes a context reports a nil one, by its error
+// or, if it returns a channel, by that.
 func TestNilContexts(t *testing.T) {
 	cluster := etcdtest.NewCluster(1)
 	defer cluster.Close()
@@ -40,7 +40,7 @@ func TestNilContexts(t *testing.T) {
 				break
 			}
 			arg := reflect.New(m.Type().In(j)).Elem()
-			switch { // what is right, as far as that can be told
+			switch { // the right answer, as far as it can be checked
 			case arg.Kind() == reflect.String:
 				arg.SetString("x")
 			case arg.CanInt():
@@ -79,7 +79,7 @@ func TestNilContexts(t *testing.T) {
 	if called < 40 {
 		t.Errorf("%d methods were called, want all", called)
 	}
-	// gRPC's stubs on its connection, and what is made of others' stubs.
+	// Stubs on the client's connection, and services on other stubs.
 	var none context.Context
 	for name, call := range map[string]func() error{
 		"RetryKVClient": func() error {

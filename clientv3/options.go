@@ -8,12 +8,12 @@ import (
 	"github.com/getcd/getcd/kv"
 )
 
-// Programs keep one list of options for a Get and the Watch that follows it. Package
-// kv refuses options that say nothing of an operation; where clientv3 ignores such an
-// option, so do those here.
+// Programs often use one list of options for a Get and the Watch that follows it.
+// Package kv refuses options that do not apply to an operation. The options here
+// are ignored wherever clientv3 ignores them.
 type is = func(Op) bool
 
-// notBy leaves an option out of the operations that ignore it.
+// notBy makes an option have no effect on the operations that ignore it.
 func notBy(opt OpOption, ignored ...is) OpOption {
 	return func(op *Op) {
 		if !slices.ContainsFunc(ignored, func(f is) bool { return f(*op) }) {
@@ -22,9 +22,9 @@ func notBy(opt OpOption, ignored ...is) OpOption {
 	}
 }
 
-// amount is an option whose zero the ignored operations ignore. Of a Get less than
-// zero is zero, which is what it means to the server where that is a limit or a
-// revision.
+// amount is an option whose zero value has no effect on the operations that
+// ignore it. In a Get, a negative value counts as zero, as it does on the server
+// for a limit and a revision.
 func amount(opt func(int64) OpOption, n int64, ignored ...is) OpOption {
 	switch {
 	case n == 0:
@@ -36,7 +36,7 @@ func amount(opt func(int64) OpOption, n int64, ignored ...is) OpOption {
 		if op.IsGet() {
 			opt(0)(op)
 		} else {
-			opt(n)(op) // which refuses it
+			opt(n)(op) // opt refuses it
 		}
 	}
 }
@@ -71,13 +71,15 @@ func Value(key string) Cmp { return kv.Value(key) }
 // Version compares how many times the key was changed. See kv.Version.
 func Version(key string) Cmp { return kv.Version(key) }
 
-// OpCompact is the operation of Compact. See kv.OpCompact.
+// OpCompact builds the operation that Compact sends. See kv.OpCompact.
 func OpCompact(rev int64, opts ...CompactOption) CompactOp { return kv.OpCompact(rev, opts...) }
 
-// WithCompactPhysical makes Compact return when the history is removed from storage. See kv.WithCompactPhysical.
+// WithCompactPhysical makes Compact wait until the history is removed from
+// storage. See kv.WithCompactPhysical.
 func WithCompactPhysical() CompactOption { return kv.WithCompactPhysical() }
 
-// GetStreamToGetResponse reads a stream to its end, and returns what Get would have. See kv.GetStreamToGetResponse.
+// GetStreamToGetResponse reads a stream to its end and returns what Get would
+// have returned. See kv.GetStreamToGetResponse.
 func GetStreamToGetResponse(stream GetStreamChan) (*GetResponse, error) {
 	return kv.GetStreamToGetResponse(stream)
 }
@@ -85,25 +87,26 @@ func GetStreamToGetResponse(stream GetStreamChan) (*GetResponse, error) {
 // NewOp returns an Op without an operation. See kv.NewOp.
 func NewOp() *Op { return kv.NewOp() }
 
-// OpDelete is the operation of Delete. See kv.OpDelete.
+// OpDelete builds the operation that Delete sends. See kv.OpDelete.
 func OpDelete(key string, opts ...OpOption) Op { return kv.OpDelete(key, opts...) }
 
-// OpGet is the operation of Get. See kv.OpGet.
+// OpGet builds the operation that Get sends. See kv.OpGet.
 func OpGet(key string, opts ...OpOption) Op { return kv.OpGet(key, opts...) }
 
-// OpPut is the operation of Put. See kv.OpPut.
+// OpPut builds the operation that Put sends. See kv.OpPut.
 func OpPut(key, val string, opts ...OpOption) Op { return kv.OpPut(key, val, opts...) }
 
-// OpTxn is a whole transaction as one operation. See kv.OpTxn.
+// OpTxn builds a whole transaction as one operation. See kv.OpTxn.
 func OpTxn(cmps []Cmp, thenOps []Op, elseOps []Op) Op { return kv.OpTxn(cmps, thenOps, elseOps) }
 
-// OpWatch is what Watch watches. See kv.OpWatch.
+// OpWatch builds the operation that Watch uses. See kv.OpWatch.
 func OpWatch(key string, opts ...OpOption) Op { return kv.OpWatch(key, opts...) }
 
-// WithCountOnly makes Get return the number of keys alone. See kv.WithCountOnly.
+// WithCountOnly makes Get return only the number of keys. See kv.WithCountOnly.
 func WithCountOnly() OpOption { return kv.WithCountOnly() }
 
-// WithCreatedNotify makes the first response of a watch say that the server has made it. See kv.WithCreatedNotify.
+// WithCreatedNotify makes the first response of a watch confirm that the server
+// has created it. See kv.WithCreatedNotify.
 func WithCreatedNotify() OpOption { return notBy(kv.WithCreatedNotify(), Op.IsGet) }
 
 // WithFilterDelete leaves out a watch's DELETE events. See kv.WithFilterDelete.
@@ -115,16 +118,17 @@ func WithFilterPut() OpOption { return notBy(kv.WithFilterPut(), Op.IsGet) }
 // WithFirstCreate makes Get return the key that was created first. See kv.WithFirstCreate.
 func WithFirstCreate() []OpOption { return kv.WithFirstCreate() }
 
-// WithFirstKey makes Get return the first key by name. See kv.WithFirstKey.
+// WithFirstKey makes Get return the first key in key order. See kv.WithFirstKey.
 func WithFirstKey() []OpOption { return kv.WithFirstKey() }
 
 // WithFirstRev makes Get return the key whose last change is the oldest. See kv.WithFirstRev.
 func WithFirstRev() []OpOption { return kv.WithFirstRev() }
 
-// WithFragment lets the server split large responses. Watches put revisions together again. See kv.WithFragment.
+// WithFragment lets the server split large responses. Watches reassemble them.
+// See kv.WithFragment.
 func WithFragment() OpOption { return notBy(kv.WithFragment(), Op.IsGet, Op.IsPut, Op.IsDelete) }
 
-// WithFromKey is all keys from key on. See kv.WithFromKey.
+// WithFromKey selects key and all keys after it. See kv.WithFromKey.
 func WithFromKey() OpOption { return kv.WithFromKey() }
 
 // WithIgnoreLease makes Put keep the key's lease. See kv.WithIgnoreLease.
@@ -143,10 +147,10 @@ func WithKeysOnly() OpOption { return notBy(kv.WithKeysOnly(), Op.IsPut, Op.IsDe
 // WithLastCreate makes Get return the key that was created last. See kv.WithLastCreate.
 func WithLastCreate() []OpOption { return kv.WithLastCreate() }
 
-// WithLastKey makes Get return the last key by name. See kv.WithLastKey.
+// WithLastKey makes Get return the last key in key order. See kv.WithLastKey.
 func WithLastKey() []OpOption { return kv.WithLastKey() }
 
-// WithLastRev makes Get return the key that was changed last. See kv.WithLastRev.
+// WithLastRev makes Get return the most recently changed key. See kv.WithLastRev.
 func WithLastRev() []OpOption { return kv.WithLastRev() }
 
 // WithLease attaches the key of a Put to a lease. See kv.WithLease.
@@ -180,29 +184,30 @@ func WithMinModRev(rev int64) OpOption {
 	return amount(kv.WithMinModRev, rev, Op.IsPut, Op.IsDelete, Op.IsWatch)
 }
 
-// WithPrefix is all keys that begin with key. See kv.WithPrefix.
+// WithPrefix selects all keys that begin with key. See kv.WithPrefix.
 func WithPrefix() OpOption { return kv.WithPrefix() }
 
-// WithPrevKV asks for what was there before. See kv.WithPrevKV.
+// WithPrevKV requests the previous key-value pairs. See kv.WithPrevKV.
 func WithPrevKV() OpOption { return notBy(kv.WithPrevKV(), Op.IsGet) }
 
-// WithProgressNotify makes the server tell how far a quiet watch has come. See kv.WithProgressNotify.
+// WithProgressNotify makes the server report its revision to a quiet watch. See
+// kv.WithProgressNotify.
 func WithProgressNotify() OpOption {
 	return notBy(kv.WithProgressNotify(), Op.IsGet, Op.IsPut, Op.IsDelete)
 }
 
-// WithRange is the keys in [key, endKey). Of two options that give a range the later
-// one counts, but for WithPrefix and WithFromKey, which exclude each other. See
+// WithRange selects the keys in [key, endKey). If two options set a range, the
+// later one wins, except that WithPrefix and WithFromKey exclude each other. See
 // kv.WithRange.
 func WithRange(endKey string) OpOption {
 	return func(op *Op) {
 		if op.IsPut() || op.IsTxn() {
-			kv.WithRange(endKey)(op) // which refuses it
+			kv.WithRange(endKey)(op) // kv.WithRange refuses it
 			return
 		}
 		if op.IsGet() || op.IsDelete() {
-			// A range whose end is before its begin has no keys, as that in which both are
-			// the same; package kv refuses it.
+			// A range that ends before it begins has no keys, like one that ends
+			// where it begins. Package kv refuses it.
 			if key := string(op.KeyBytes()); endKey != "" && endKey != "\x00" && endKey < key {
 				endKey = key
 			}
@@ -211,7 +216,7 @@ func WithRange(endKey string) OpOption {
 	}
 }
 
-// WithRev is the revision to read at, or to watch from. See kv.WithRev.
+// WithRev sets the revision to read at, or to watch from. See kv.WithRev.
 func WithRev(rev int64) OpOption { return amount(kv.WithRev, rev, Op.IsPut, Op.IsDelete) }
 
 // WithSerializable lets the member answer from its own state. See kv.WithSerializable.

@@ -8,14 +8,14 @@ import (
 	"github.com/getcd/getcd/kv"
 )
 
-// Options that clientv3 ignores are ignored, and those that it panics about are
-// errors.
+// Options that clientv3 ignores are ignored, and options about which it panics
+// are errors.
 func TestOptionsOfOtherOperations(t *testing.T) {
 	const get, put, del, watch = "Get", "Put", "Delete", "Watch"
 	tests := []struct {
 		name    string
 		opt     clientv3.OpOption
-		ignored []string // besides those that it applies to
+		ignored []string // in addition to those that it applies to
 		refused []string
 	}{
 		{"WithPrevKV", clientv3.WithPrevKV(), []string{get, put, del, watch}, nil},
@@ -65,7 +65,8 @@ func TestOptionsOfOtherOperations(t *testing.T) {
 	}
 }
 
-// Of two ranges the later one counts, but for the two that exclude each other.
+// If two options set a range, the later one wins, except for the two that exclude
+// each other.
 func TestTwoRanges(t *testing.T) {
 	prefix, from := clientv3.WithPrefix(), clientv3.WithFromKey()
 	to := clientv3.WithRange

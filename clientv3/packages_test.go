@@ -145,7 +145,7 @@ func TestElection(t *testing.T) {
 		t.Errorf("Resign: %v, with the header %v", err, resumed.Header())
 	}
 	cancel()
-	for range leaders { // closes
+	for range leaders { // until it closes
 	}
 	wrong := concurrency.ResumeElection(s, "chair", "elsewhere", 1)
 	if err := wrong.Proclaim(t.Context(), "x"); err == nil || wrong.Key() != "" || wrong.Rev() != 0 {
@@ -194,7 +194,8 @@ func TestSTM(t *testing.T) {
 	}
 }
 
-// What is put into a client's fields is what sessions, mutexes and recipes use.
+// Sessions, mutexes and recipes use the services that a program sets in a
+// client's fields.
 func TestNamespace(t *testing.T) {
 	cli, _ := newClient(t, clientv3.Config{})
 	outside := cli.KV
@@ -236,14 +237,14 @@ func TestNamespace(t *testing.T) {
 	}
 }
 
-// foreign puts something around a client's services, as programs do.
+// foreign wraps a client's services, as programs do.
 func foreign(cli *clientv3.Client) {
 	cli.KV = struct{ clientv3.KV }{cli.KV}
 	cli.Lease = struct{ clientv3.Lease }{cli.Lease}
 	cli.Watcher = struct{ clientv3.Watcher }{cli.Watcher}
 }
 
-// Whatever a program puts around a client's services, all packages work on that.
+// All packages work if a program wraps a client's services.
 func TestForeignServices(t *testing.T) {
 	for name, inside := range map[string]bool{"plain": false, "in a namespace": true} {
 		t.Run(name, func(t *testing.T) {
@@ -279,7 +280,7 @@ func TestForeignServices(t *testing.T) {
 				}
 			}
 			stop()
-			for range leaders { // closes
+			for range leaders { // until it closes
 			}
 			q := recipe.NewQueue(cli, "queue")
 			item := make(chan string)
@@ -431,7 +432,7 @@ func TestNaming(t *testing.T) {
 		t.Error("an endpoint of another service was added")
 	}
 	cancel()
-	for range changes { // closes
+	for range changes { // until it closes
 	}
 	if _, err := endpoints.NewManager(cli, ""); err == nil {
 		t.Error("a service without a name")
@@ -469,7 +470,7 @@ func TestNamingResolver(t *testing.T) {
 	}
 }
 
-// A snapshot that fails leaves no file; integration/dropin saves one.
+// A failed snapshot leaves no file. integration/dropin saves one successfully.
 func TestSnapshot(t *testing.T) {
 	_, c := newClient(t, clientv3.Config{})
 	cfg := clientv3.Config{Endpoints: c.Addrs(), DialOptions: []grpc.DialOption{grpc.WithContextDialer(c.Dialer())}}

@@ -10,18 +10,19 @@ import (
 	"github.com/getcd/getcd/internal/attempt"
 )
 
-// rawConn is what programs take for a connection of gRPC's. A stub on it repeats nothing:
-// what a member has answered is the program's to judge. One of getcd's services on a stub
-// is no program: it has an Attempt already, and opens its streams again elsewhere.
+// rawConn is the connection that programs use as a gRPC connection. A stub on it
+// retries nothing: the program decides what to do about a member's response. A
+// getcd service on such a stub is different: it already has an Attempt, and
+// reopens its streams on another member.
 type rawConn struct {
 	statusConn
 
-	client *client.Client // whose connections it is on
+	client *client.Client // whose connections it uses
 }
 
 func (c rawConn) Invoke(ctx context.Context, method string, req, reply any, opts ...grpc.CallOption) error {
 	if ctx == nil {
-		return c.statusConn.Invoke(ctx, method, req, reply, opts...) // which says so
+		return c.statusConn.Invoke(ctx, method, req, reply, opts...) // which returns the error
 	}
 	reached, stop := reachable(ctx, c.client, opts)
 	defer stop()

@@ -17,36 +17,38 @@ import (
 	"github.com/getcd/getcd/internal/etcderr"
 )
 
-// Package client waits for a member to come, as long as the call's context lets it. Two
-// kinds of calls of clientv3's do not wait for ever while no endpoint can be reached:
+// Package client waits for a member as long as the call's context allows. In
+// clientv3, two kinds of calls do not wait forever while no endpoint can be
+// reached:
 //
 //   - a stub's call fails, as gRPC's calls do;
-//   - a client's own call fails if its context has no deadline, so that nothing but the
-//     cluster's return would end it.
+//   - a client's own call fails if its context has no deadline, since otherwise
+//     only the cluster's return could end it.
 //
-// Neither does if it is to wait (grpc's doc/wait-for-ready.md).
+// Neither fails if it is a wait-for-ready call (grpc's doc/wait-for-ready.md).
 const (
-	// refusalStands is how long no endpoint can be reached before a stub is told.
+	// refusalStands is how long no endpoint must be reachable before a stub's
+	// call fails.
 	refusalStands = time.Second
-	// outageStands is the same for a client's own call, and how late that begins to look:
-	// all members may be restarted meanwhile.
+	// outageStands is the same for a client's own call, which also begins to
+	// check only after this time, since all members may just be restarting.
 	outageStands = 3 * time.Second
 )
 
-// reachable returns a context for a stub's call that ends with ctx, when stop is called,
-// or with a refusal as its cause.
+// reachable returns a context for a stub's call. It ends with ctx, when stop is
+// called, or with a refusal as its cause.
 func reachable(ctx context.Context, c *client.Client, opts []grpc.CallOption) (_ context.Context, stop func()) {
 	if waits(opts) {
 		return ctx, func() {}
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	quit := make(chan struct{})
-	go heedOutage(ctx, cancel, quit, c, refusalStands) // ends with ctx or stop
+	go watchOutage(ctx, cancel, quit, c, refusalStands) // ends with ctx or stop
 	return ctx, func() { close(quit) }
 }
 
-// bounded returns a context for a client's own call that ends with ctx, when stop is
-// called, or with a refusal as its cause if ctx has no deadline.
+// bounded returns a context for a client's own call. It ends with ctx, when stop
+// is called, or, if ctx has no deadline, with a refusal as its cause.
 func bounded(ctx context.Context, c *client.Client, opts []grpc.CallOption) (_ context.Context, stop func()) {
 	if c == nil || ctx == nil || waits(opts) {
 		return ctx, func() {}
@@ -55,11 +57,11 @@ func bounded(ctx context.Context, c *client.Client, opts []grpc.CallOption) (_ c
 		return ctx, func() {}
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	t := time.AfterFunc(outageStands, func() { heedOutage(ctx, cancel, nil, c, outageStands) }) // ends with ctx
+	t := time.AfterFunc(outageStands, func() { watchOutage(ctx, cancel, nil, c, outageStands) }) // ends with ctx
 	return ctx, func() { t.Stop(); cancel(nil) }
 }
 
-// waits reports whether a call is to wait for a connection.
+// waits reports whether a call is a wait-for-ready call.
 func waits(opts []grpc.CallOption) bool {
 	return slices.ContainsFunc(opts, func(o grpc.CallOption) bool {
 		f, ok := o.(grpc.FailFastCallOption)
@@ -67,12 +69,12 @@ func waits(opts []grpc.CallOption) bool {
 	})
 }
 
-// heedOutage cancels when no endpoint could be reached for as long as stands, until ctx
-// ends or quit is closed.
-func heedOutage(ctx context.Context, cancel context.CancelCauseFunc, quit <-chan struct{}, c *client.Client, stands time.Duration) {
+// watchOutage cancels the call's context when no endpoint could be reached for
+// the duration stands. It returns when ctx ends or quit is closed.
+func watchOutage(ctx context.Context, cancel context.CancelCauseFunc, quit <-chan struct{}, c *client.Client, stands time.Duration) {
 	var since time.Time
 	for {
-		changed := c.EndpointsChanged() // before Endpoints, to miss nothing
+		changed := c.EndpointsChanged() // before Endpoints, so that no change is missed
 		err := unreachable(c.Endpoints())
 		var over <-chan time.Time
 		switch {
@@ -98,8 +100,9 @@ func heedOutage(ctx context.Context, cancel context.CancelCauseFunc, quit <-chan
 	}
 }
 
-// unreachable is why no endpoint can be used, as gRPC has it: none can be reached, or what
-// is there is no etcd. It is nil when one can be, or was not tried.
+// unreachable returns why no endpoint can be used, as gRPC would report it: none
+// can be reached, or the servers are not etcd. It is nil if an endpoint can be
+// used, or was not tried.
 func unreachable(endpoints []balancer.Status) error {
 	var err error
 	for _, e := range endpoints {

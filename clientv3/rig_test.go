@@ -44,14 +44,14 @@ func runWith(t *testing.T, members int, configure func(*clientv3.Config), change
 	})
 }
 
-// each does something to all members.
+// each calls do for every member.
 func (r *rig) each(do func(*etcdtest.Member)) {
 	for _, m := range r.cluster.Members() {
 		do(m)
 	}
 }
 
-// timeout is the test's context with a limit.
+// timeout returns the test's context with a time limit.
 func (r *rig) timeout(d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(r.t.Context(), d)
 	r.t.Cleanup(cancel)

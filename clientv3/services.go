@@ -12,7 +12,7 @@ import (
 	"github.com/getcd/getcd/maintenance"
 )
 
-// What follows is package auth's; see there.
+// These types are package auth's; see there.
 type (
 	// Auth is etcd's auth service.
 	Auth = auth.Auth
@@ -52,7 +52,7 @@ type (
 	AuthenticateResponse = auth.AuthenticateResponse
 	// Permission is what a role may do with a range of keys.
 	Permission = auth.Permission
-	// PermissionType is what a permission permits.
+	// PermissionType says what a permission allows.
 	PermissionType = auth.PermissionType
 	// UserAddOptions are the options of UserAddWithOptions.
 	UserAddOptions = auth.UserAddOptions
@@ -65,19 +65,19 @@ const (
 	PermReadWrite = authpb.Permission_READWRITE
 )
 
-// StrToPermissionType reads "read", "write" or "readwrite".
+// StrToPermissionType parses "read", "write" or "readwrite".
 func StrToPermissionType(s string) (PermissionType, error) { return auth.ParsePermissionType(s) }
 
 // NewAuth returns the auth service on the client's connection.
 func NewAuth(c *Client) Auth { return auth.New(plainConn{c.conn()}) }
 
-// NewAuthFromAuthClient returns the auth service on a generated stub. The client is
-// not used, and may be nil.
+// NewAuthFromAuthClient returns the auth service on a generated stub. The client
+// is not used and may be nil.
 func NewAuthFromAuthClient(remote pb.AuthClient, _ *Client) Auth {
 	return auth.New(plainConn{stub{auth: remote}})
 }
 
-// What follows is package cluster's; see there.
+// These types are package cluster's; see there.
 type (
 	// Cluster is etcd's cluster service.
 	Cluster = cluster.Cluster
@@ -98,13 +98,13 @@ type (
 // NewCluster returns the cluster service on the client's connection.
 func NewCluster(c *Client) Cluster { return cluster.New(plainConn{c.conn()}) }
 
-// NewClusterFromClusterClient returns the cluster service on a generated stub. The
-// client is not used, and may be nil.
+// NewClusterFromClusterClient returns the cluster service on a generated stub.
+// The client is not used and may be nil.
 func NewClusterFromClusterClient(remote pb.ClusterClient, _ *Client) Cluster {
 	return cluster.New(plainConn{stub{cluster: remote}})
 }
 
-// What follows is package maintenance's; see there.
+// These types are package maintenance's; see there.
 type (
 	// Maintenance is etcd's maintenance service.
 	Maintenance = maintenance.Maintenance
@@ -114,7 +114,7 @@ type (
 	AlarmResponse = maintenance.AlarmResponse
 	// DefragmentResponse is the answer to Defragment.
 	DefragmentResponse = maintenance.DefragmentResponse
-	// DowngradeAction is what Downgrade shall do.
+	// DowngradeAction says what Downgrade does.
 	DowngradeAction = maintenance.DowngradeAction
 	// DowngradeResponse is the answer to Downgrade.
 	DowngradeResponse = maintenance.DowngradeResponse
@@ -122,51 +122,53 @@ type (
 	HashKVResponse = maintenance.HashKVResponse
 	// MoveLeaderResponse is the answer to MoveLeader.
 	MoveLeaderResponse = maintenance.MoveLeaderResponse
-	// SnapshotResponse is a snapshot that has begun.
+	// SnapshotResponse is a snapshot that has started.
 	SnapshotResponse = maintenance.SnapshotResponse
 	// StatusResponse is the answer to Status.
 	StatusResponse = maintenance.StatusResponse
 )
 
-// What Downgrade can do.
+// The actions of Downgrade.
 const (
 	DowngradeValidate = maintenance.DowngradeValidate
 	DowngradeEnable   = maintenance.DowngradeEnable
 	DowngradeCancel   = maintenance.DowngradeCancel
 )
 
-// NewMaintenance returns the maintenance service on the client's connection. Calls
-// that name an endpoint are made on a connection to it.
+// NewMaintenance returns the maintenance service on the client's connection. A
+// call that names an endpoint uses a separate connection to it.
 func NewMaintenance(c *Client) Maintenance {
 	return maintenance.New(plainConn{c.conn()}, maintenance.WithEndpointDialer(c.dialEndpoint))
 }
 
-// NewMaintenanceFromMaintenanceClient returns the maintenance service on a generated
-// stub, which answers for every endpoint. The client is not used, and may be nil.
+// NewMaintenanceFromMaintenanceClient returns the maintenance service on a
+// generated stub, which handles calls for every endpoint. The client is not used
+// and may be nil.
 func NewMaintenanceFromMaintenanceClient(remote pb.MaintenanceClient, _ *Client) Maintenance {
 	cc := plainConn{stub{maintenance: remote}}
 	return maintenance.New(cc, maintenance.WithEndpointDialer(
 		func(context.Context, string) (grpc.ClientConnInterface, func() error, error) { return cc, nil, nil }))
 }
 
-// RetryAuthClient returns a generated stub whose requests are repeated where they
-// may be.
+// RetryAuthClient returns a generated stub that retries requests that may be
+// repeated.
 func RetryAuthClient(c *Client) pb.AuthClient { return pb.NewAuthClient(statusConn{c.conn()}) }
 
-// RetryClusterClient returns a generated stub whose requests are repeated where they
-// may be.
+// RetryClusterClient returns a generated stub that retries requests that may be
+// repeated.
 func RetryClusterClient(c *Client) pb.ClusterClient { return pb.NewClusterClient(statusConn{c.conn()}) }
 
-// RetryKVClient returns a generated stub whose requests are repeated where they may
-// be.
+// RetryKVClient returns a generated stub that retries requests that may be
+// repeated.
 func RetryKVClient(c *Client) pb.KVClient { return pb.NewKVClient(statusConn{c.conn()}) }
 
-// RetryLeaseClient returns a generated stub whose requests are repeated where they
-// may be.
+// RetryLeaseClient returns a generated stub that retries requests that may be
+// repeated.
 func RetryLeaseClient(c *Client) pb.LeaseClient { return pb.NewLeaseClient(statusConn{c.conn()}) }
 
-// RetryMaintenanceClient returns a generated stub on conn. If that is ActiveConnection's,
-// or Dial's, requests that no member has answered are repeated where they may be.
+// RetryMaintenanceClient returns a generated stub on conn. If conn comes from
+// ActiveConnection or Dial, requests that no member has answered are retried if
+// they may be repeated.
 func RetryMaintenanceClient(_ *Client, conn *grpc.ClientConn) pb.MaintenanceClient {
 	return pb.NewMaintenanceClient(conn)
 }

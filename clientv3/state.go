@@ -15,11 +15,13 @@ import (
 	"github.com/getcd/getcd/client"
 )
 
-// The connections that a client hands out have neither addresses nor connections.
-// Their resolver hands the client to their load balancing policy, by which gRPC
-// learns a connection's state: it tells the state of the client's own.
+// The connections that a client returns have neither addresses nor transports of
+// their own. gRPC learns a connection's state from its load balancing policy. So
+// the resolver passes the client to the policy, which reports the state of the
+// client's own connection.
 
-// builder makes resolvers that find the client, and tell when they are closed.
+// builder makes resolvers that pass the client to the policy, and reports when
+// they are closed.
 type builder struct {
 	client *client.Client
 	closed func()
@@ -50,11 +52,11 @@ func (mirrors) Build(cc grpcbalancer.ClientConn, _ grpcbalancer.BuildOptions) gr
 	return &mirror{cc: cc}
 }
 
-// mirror tells gRPC a client's state until it is closed. gRPC calls its methods one
-// after the other.
+// mirror reports a client's state to gRPC until it is closed. gRPC calls its
+// methods one after another.
 type mirror struct {
 	cc   grpcbalancer.ClientConn
-	stop context.CancelFunc // nil: there is no client yet
+	stop context.CancelFunc // nil if there is no client yet
 }
 
 func (m *mirror) UpdateClientConnState(s grpcbalancer.ClientConnState) error {
@@ -77,15 +79,16 @@ func (m *mirror) UpdateClientConnState(s grpcbalancer.ClientConnState) error {
 	return nil
 }
 
-// errNoPick is never seen: interceptors take all calls.
+// errNoPick never reaches a caller, since interceptors handle all calls.
 var errNoPick = errors.New("clientv3: the connection has no connections of its own")
 
-// state is that of a connection to several endpoints, as a policy would have it.
+// state returns the state of a connection to several endpoints, as a policy would
+// report it.
 func state(endpoints []balancer.Status) connectivity.State {
 	in := func(s connectivity.State) bool {
 		return slices.ContainsFunc(endpoints, func(e balancer.Status) bool { return e.State == s })
 	}
-	failed := func(e balancer.Status) bool { return e.LastError != nil } // and waits, for which gRPC's own is Idle
+	failed := func(e balancer.Status) bool { return e.LastError != nil } // while it waits to reconnect, gRPC's own state is Idle
 	switch {
 	case in(connectivity.Ready):
 		return connectivity.Ready

@@ -12,9 +12,9 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// stub is a connection made of one generated stub, on which getcd's services run:
-// they know connections alone, clientv3's constructors stubs alone. Requests of the
-// stubs that it does not have are Unimplemented.
+// stub is a connection that consists of one generated stub. getcd's services need
+// a connection, but clientv3's constructors provide a stub. Methods that the stub
+// does not have are Unimplemented.
 type stub struct {
 	kv          pb.KVClient
 	lease       pb.LeaseClient
@@ -172,7 +172,7 @@ func invoke[Q, R proto.Message](c stubCall, call func(context.Context, Q, ...grp
 	return fill(c.reply, resp)
 }
 
-// fill copies what a stub has answered: it may be anybody's besides.
+// fill copies a stub's response, since the original may be shared.
 func fill(reply any, resp proto.Message) error {
 	m, ok := reply.(proto.Message)
 	if !ok || m.ProtoReflect().Descriptor() != resp.ProtoReflect().Descriptor() {
@@ -198,8 +198,8 @@ func (s stub) NewStream(ctx context.Context, _ *grpc.StreamDesc, method string, 
 	return nil, unknown(method)
 }
 
-// bothWays is a stub's stream, which may not be one of gRPC's: it goes through its
-// typed methods alone.
+// bothWays is a stub's bidirectional stream. The stream may not be gRPC's own, so
+// bothWays uses only its typed methods.
 type bothWays[Q, R any] struct {
 	grpc.BidiStreamingClient[Q, R]
 }
@@ -226,8 +226,8 @@ func receive[R any](m any, recv func() (*R, error)) error {
 	return fill(m, out)
 }
 
-// oneWay is a stub's stream of answers: the stub opens it with the request, which
-// gRPC's generated code sends on a stream that is open.
+// oneWay is a stub's stream of responses. The stub opens the stream together with
+// the request, whereas gRPC's generated code sends the request on an open stream.
 type oneWay[Q, R any] struct {
 	ctx  context.Context //nolint:containedctx // the stream's
 	opts []grpc.CallOption

@@ -18,13 +18,13 @@ import (
 	"github.com/getcd/getcd/watch"
 )
 
-// What follows is package watch's; see there.
+// These types are package watch's; see there.
 type (
 	// Event is one change of a key.
 	Event = watch.Event
 	// WatchChan is what Watch returns.
 	WatchChan = watch.WatchChan
-	// WatchResponse is what a watch has to say.
+	// WatchResponse is one response of a watch.
 	WatchResponse = watch.WatchResponse
 )
 
@@ -34,21 +34,21 @@ const (
 	EventTypePut    = watch.EventTypePut
 )
 
-// IDs of watches in the protocol, for programs that speak it.
+// IDs of watches in the protocol, for programs that use it directly.
 const (
-	// AutoWatchID has the server choose.
+	// AutoWatchID makes the server choose the ID.
 	AutoWatchID = 0
-	// InvalidWatchID is no watch's.
+	// InvalidWatchID is never the ID of a watch.
 	InvalidWatchID = -1
 )
 
 // Watcher is etcd's watch service.
 type Watcher interface {
-	// Watch watches a key or a range until ctx ends. It returns when the server has
-	// made the watch, so that each change made afterwards is seen, or when ctx has
-	// ended. The channel closes with ctx, or after a last response with Canceled set
-	// and the cause in Err. Watches whose contexts have the same outgoing metadata
-	// share streams, and the server gets it.
+	// Watch watches a key or a range until ctx ends. It returns when the server
+	// has created the watch, so that the watch sees every later change, or when
+	// ctx has ended. The channel closes with ctx, or after a last response with
+	// Canceled set and the cause in Err. Watches whose contexts have the same
+	// outgoing metadata share streams. The server receives that metadata.
 	Watch(ctx context.Context, key string, opts ...OpOption) WatchChan
 
 	// RequestProgress asks the server for a progress notification of the watches
@@ -59,12 +59,12 @@ type Watcher interface {
 	Close() error
 }
 
-// WithWatchBufLog is accepted, and changes nothing: a watch's buffer is bounded, so
-// that there is nothing to report of it.
+// WithWatchBufLog is accepted but has no effect: a watch's buffer is bounded, so
+// there is nothing to report.
 func WithWatchBufLog() OpOption { return func(*Op) {} }
 
-// NewWatcher returns the watch service on the client's connection. The client does
-// not close it.
+// NewWatcher returns the watch service on the client's connection. The caller
+// must close it; the client does not.
 func NewWatcher(c *Client) Watcher {
 	if c == nil || c.native == nil {
 		return newWatcher(unconnected{}, guard{})
@@ -72,8 +72,8 @@ func NewWatcher(c *Client) Watcher {
 	return newWatcher(c.guard(), c.guard())
 }
 
-// NewWatchFromWatchClient returns the watch service on a generated stub. The client
-// is not used, and may be nil.
+// NewWatchFromWatchClient returns the watch service on a generated stub. The
+// client is not used and may be nil.
 func NewWatchFromWatchClient(wc pb.WatchClient, _ *Client) Watcher {
 	return newWatcher(stub{watch: wc}, guard{})
 }
@@ -82,9 +82,10 @@ func newWatcher(cc grpc.ClientConnInterface, g guard) *watcher {
 	return &watcher{Watcher: watch.New(cc), cc: cc, guard: g, kinds: make(map[string]*kind)}
 }
 
-// lastWord is what a watch's last response has to say of its end; nil for nothing,
-// since the end of its context or of the service closes the channel without a word.
-func lastWord(err error) error {
+// finalError returns the error of a watch's last response. It is nil if the
+// watch's context or the service has ended, since the channel then closes without
+// such a response.
+func finalError(err error) error {
 	if r, ok := errors.AsType[refusal](err); ok {
 		return r.error
 	}
@@ -92,7 +93,7 @@ func lastWord(err error) error {
 		return nil
 	}
 	if u, ok := errors.AsType[*kv.UsageError](err); ok && u.Option == "WithRev" {
-		return rpctypes.ErrCompacted // the server's answer to a revision below 0 (v3rpc/watch.go)
+		return rpctypes.ErrCompacted // the server's response to a negative revision (v3rpc/watch.go)
 	}
 	cause := bare.Error(err)
 	if c, ok := errors.AsType[*watch.CanceledError](cause); ok { // etcd has no such error
@@ -107,7 +108,8 @@ func lastWord(err error) error {
 	return cause
 }
 
-// watcher has the watches of each kind apart. Its iterators are package watch's.
+// watcher keeps the watches of each kind separate. Its iterators are package
+// watch's.
 type watcher struct {
 	watch.Watcher
 
@@ -115,23 +117,23 @@ type watcher struct {
 	guard guard
 	wg    sync.WaitGroup // kinds that are being closed
 
-	mu    sync.Mutex       // guards what follows
+	mu    sync.Mutex       // guards the fields below
 	kinds map[string]*kind // nil: closed
 }
 
-// kind is the watches whose contexts have the same metadata: they share streams, for
-// which it is.
+// kind is the set of watches whose contexts have the same metadata. They share
+// streams, which carry that metadata.
 type kind struct {
 	watch.Watcher
 
-	watches int // by their contexts
+	watches int // counted by their contexts
 }
 
-// errNoStream is clientv3's error of a service that is closed.
+// errNoStream is clientv3's error for a service that is closed.
 var errNoStream = errors.New("no stream found for context")
 
-// join returns the watches of ctx's kind, to which one is added until ctx ends; nil of a
-// service that is closed.
+// join returns the kind of ctx, with one more watch until ctx ends. It returns
+// nil if the service is closed.
 func (w *watcher) join(ctx context.Context) *kind {
 	md, key := kindOf(ctx)
 	w.mu.Lock()
@@ -142,10 +144,10 @@ func (w *watcher) join(ctx context.Context) *kind {
 	k := w.kinds[key]
 	if k == nil {
 		cc := &watchConn{ClientConnInterface: w.cc, md: md, guard: w.guard}
-		k = &kind{Watcher: watch.New(cc, watch.WithWait(), watch.WithResponses(), watch.WithCauses(lastWord), watch.WithFinal(isRefusal))}
+		k = &kind{Watcher: watch.New(cc, watch.WithWait(), watch.WithResponses(), watch.WithCauses(finalError), watch.WithFinal(isRefusal))}
 		w.kinds[key] = k
 	}
-	if key != "" { // there may be any number of others
+	if key != "" { // there may be any number of other kinds
 		k.watches++
 		context.AfterFunc(ctx, func() { w.leave(key, k) })
 	}
@@ -162,23 +164,24 @@ func (w *watcher) leave(key string, k *kind) {
 	}
 	w.mu.Unlock()
 	if done {
-		_ = k.Close() // it has no way to fail
+		_ = k.Close() // Close never fails
 		w.wg.Done()
 	}
 }
 
-// kindOf returns the metadata of a context, and as one string; empty for none.
+// kindOf returns the outgoing metadata of a context, also as a string, which is
+// empty if there is none.
 func kindOf(ctx context.Context) (metadata.MD, string) {
 	md, ok := metadata.FromOutgoingContext(ctx)
 	if !ok || len(md) == 0 {
 		return nil, ""
 	}
-	return md, fmt.Sprintf("%q", map[string][]string(md)) // MD's own String keeps secrets
+	return md, fmt.Sprintf("%q", map[string][]string(md)) // MD's own String hides secrets
 }
 
 func (w *watcher) Watch(ctx context.Context, key string, opts ...OpOption) WatchChan {
 	if ctx == nil {
-		return w.Watcher.Watch(ctx, key, opts...) // which says so
+		return w.Watcher.Watch(ctx, key, opts...) // which returns the error
 	}
 	var k *kind
 	if ctx.Err() == nil {
@@ -194,7 +197,7 @@ func (w *watcher) Watch(ctx context.Context, key string, opts ...OpOption) Watch
 
 func (w *watcher) RequestProgress(ctx context.Context) error {
 	if ctx == nil {
-		return w.Watcher.RequestProgress(ctx) // which says what is wrong
+		return w.Watcher.RequestProgress(ctx) // which returns the error
 	}
 	_, key := kindOf(ctx)
 	w.mu.Lock()
@@ -206,7 +209,7 @@ func (w *watcher) RequestProgress(ctx context.Context) error {
 	case closed:
 		return errNoStream
 	case k == nil:
-		return nil // no watch is to be told
+		return nil // there is no watch to notify
 	}
 	err := k.RequestProgress(ctx)
 	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, watch.ErrClosed) {
@@ -221,7 +224,7 @@ func (w *watcher) Close() error {
 	w.kinds = nil
 	w.mu.Unlock()
 	for _, k := range kinds {
-		_ = k.Close() // it has no way to fail
+		_ = k.Close() // Close never fails
 	}
 	_ = w.Watcher.Close() // likewise
 	w.wg.Wait()

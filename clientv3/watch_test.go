@@ -21,9 +21,9 @@ import (
 	"github.com/getcd/getcd/etcdtest"
 )
 
-// Events come in responses as the server has made them, put together again where
-// fragments were asked for. Where they were not, a response that is too large for the
-// client ends the watch.
+// Events come in the server's responses. If fragments were requested, they are
+// reassembled. If not, a response that is too large for the client ends the
+// watch.
 func TestWatchResponses(t *testing.T) {
 	const n, size = 10, 4096
 	for _, tc := range []struct {
@@ -59,7 +59,7 @@ func TestWatchResponses(t *testing.T) {
 	}
 }
 
-// A slow consumer loses nothing, and what was one response stays one.
+// A slow consumer loses nothing, and one response stays one response.
 func TestWatchSlowly(t *testing.T) {
 	run(t, 1, nil, func(r *rig) {
 		const revisions, keys = 30, 90
@@ -84,7 +84,8 @@ func TestWatchSlowly(t *testing.T) {
 	})
 }
 
-// The word of a lost leader comes after what has not been received yet.
+// The error about a lost leader comes after all responses that were not received
+// yet.
 func TestWatchRefusalIsLast(t *testing.T) {
 	run(t, 1, nil, func(r *rig) {
 		t := r.t
@@ -111,7 +112,7 @@ func TestWatchRefusalIsLast(t *testing.T) {
 	})
 }
 
-// So does the error of a connection that was closed.
+// The same holds for the error of a connection that was closed.
 func TestWatchOnAClosedConnection(t *testing.T) {
 	run(t, 1, nil, func(r *rig) {
 		t := r.t
@@ -137,8 +138,8 @@ func TestWatchOnAClosedConnection(t *testing.T) {
 	})
 }
 
-// What requires no leader is served without one where there is none, and goes on where
-// there is one again.
+// A watch that requires no leader is served by a member without one if there is
+// no other, and continues when there is a leader again.
 func TestWatchWithoutLeader(t *testing.T) {
 	run(t, 3, nil, func(r *rig) {
 		t := r.t
@@ -181,7 +182,8 @@ func TestWatchWithoutLeader(t *testing.T) {
 	})
 }
 
-// seen records the metadata of the streams of watches at a member, and how many there are.
+// seen records the metadata of the watch streams at a member, and how many there
+// are.
 type seen struct {
 	mu   sync.Mutex
 	mds  []metadata.MD
@@ -213,8 +215,8 @@ func (s *seen) read() (mds []metadata.MD, open int) {
 	return slices.Clone(s.mds), s.open
 }
 
-// The metadata of a watch's context reaches the server, by a stream that watches with
-// the same share, and that ends with the last of them.
+// The metadata of a watch's context reaches the server through a stream that only
+// watches with the same metadata share, and that ends with the last of them.
 func TestWatchMetadata(t *testing.T) {
 	run(t, 1, nil, func(r *rig) {
 		t := r.t
@@ -270,8 +272,8 @@ func TestWatchMetadata(t *testing.T) {
 	})
 }
 
-// A program's own stub has clientv3's metadata, and its stream stays where it is, since
-// the program does not expect to have to open another.
+// A program's own stub has clientv3's metadata, and its stream stays with its
+// member, since the program does not expect to reopen it.
 func TestWatchOnAStub(t *testing.T) {
 	run(t, 3, nil, func(r *rig) {
 		t := r.t

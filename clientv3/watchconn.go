@@ -15,17 +15,18 @@ import (
 	"github.com/getcd/getcd/internal/backoff"
 )
 
-// watchConn is the connection of one kind of watches: it opens their streams, with
-// their metadata.
+// watchConn is the connection of one kind of watches. It opens their streams,
+// with their metadata.
 //
-// Every stream asks for a member with a leader. When no member that can be reached has
-// one, those that require a leader end with ErrNoLeader, and the others are served by a
-// member without: it has the past, and goes on when it has a leader again.
+// Every stream asks for a member with a leader. If no reachable member has one,
+// watches that require a leader end with ErrNoLeader. A member without a leader
+// serves the others: it has the history, and continues when it has a leader
+// again.
 type watchConn struct {
 	grpc.ClientConnInterface
 
-	md       metadata.MD // of the watches' contexts
-	guard    guard       // without a client: the connection is somebody else's
+	md       metadata.MD // from the watches' contexts
+	guard    guard       // without a client if the connection belongs to the program
 	refusals standing
 }
 
@@ -37,21 +38,21 @@ func (c *watchConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method
 		return c.ClientConnInterface.NewStream(ctx, desc, method, opts...)
 	}
 	ctx = withVersion(ctx)
-	// Once open, a stream is ended by a server without a leader (etcd's monitorLeader in
-	// v3rpc/interceptor.go), and by learners at once.
+	// Once a stream is open, a server that loses its leader ends it (etcd's
+	// monitorLeader in v3rpc/interceptor.go). A learner ends it at once.
 	guarded, cancel := context.WithCancelCause(ctx)
 	opening, opened := context.WithCancel(guarded)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		c.guard.heed(opening, cancel, true, !c.guard.voter.Load(), &c.refusals)
+		c.guard.watchRefusals(opening, cancel, true, !c.guard.voter.Load(), &c.refusals)
 	}()
 	in, err := c.ClientConnInterface.NewStream(guarded, desc, method, opts...)
 	opened()
 	<-done
 	switch refused := refusedIn(ctx, guarded); {
 	case refused == nil && err == nil:
-		return watchStream{in, c.guard.voter}, nil // whose end is ctx's
+		return watchStream{in, c.guard.voter}, nil // it ends with ctx
 	case refused == nil:
 		cancel(nil)
 		return nil, err
@@ -61,8 +62,9 @@ func (c *watchConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method
 	return c.withoutLeader(ctx, desc, method, opts)
 }
 
-// withoutLeader opens a stream on any member, for until there is a leader. It stays
-// there: which of several members without a leader the client is on changes often.
+// withoutLeader opens a stream on any member, to use until there is a leader. The
+// stream stays there, since the client often moves between members without a
+// leader.
 func (c *watchConn) withoutLeader(ctx context.Context, desc *grpc.StreamDesc, method string, opts []grpc.CallOption) (grpc.ClientStream, error) {
 	a := attempt.FromContext(ctx)
 	if a == nil {
@@ -81,7 +83,7 @@ func (c *watchConn) withoutLeader(ctx context.Context, desc *grpc.StreamDesc, me
 		for {
 			began := time.Now()
 			if c.leads(ctx) {
-				return // to be opened again where there is a leader
+				return // so that it is reopened where there is a leader
 			}
 			if !backoff.Sleep(ctx, refusalStands-time.Since(began)) {
 				return
@@ -91,15 +93,15 @@ func (c *watchConn) withoutLeader(ctx context.Context, desc *grpc.StreamDesc, me
 	return in, nil
 }
 
-// leads reports whether a member has a leader, for which it waits a while.
+// leads reports whether a member has a leader. It waits for that for a while.
 func (c *watchConn) leads(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(attempt.NewContext(ctx, nil), refusalStands)
 	defer cancel()
 	_, err := pb.NewKVClient(c.guard.client.Conn()).Range(ctx, &pb.RangeRequest{Key: []byte{0}, CountOnly: true})
-	return ctx.Err() == nil && !says(err, rpctypes.ErrGRPCNoLeader)
+	return ctx.Err() == nil && !isEtcdError(err, rpctypes.ErrGRPCNoLeader)
 }
 
-// watchStream notes that a voter has answered: learners watch nothing.
+// watchStream records that a voter has answered: learners do not serve watches.
 type watchStream struct {
 	grpc.ClientStream
 

@@ -11,14 +11,14 @@ import (
 	"github.com/getcd/getcd/kv"
 )
 
-// The responses are the protocol's messages under clientv3's names. All but the
-// list's have Members, the membership after the change.
+// The responses are the protocol's messages under clientv3's names. All but
+// MemberListResponse have Members, the membership after the change.
 type (
 	// Member has ID, Name, PeerURLs, ClientURLs and IsLearner.
 	Member pb.Member
 	// MemberListResponse has Members.
 	MemberListResponse pb.MemberListResponse
-	// MemberAddResponse has Member, the one that was added, besides.
+	// MemberAddResponse also has Member, the member that was added.
 	MemberAddResponse pb.MemberAddResponse
 	// MemberRemoveResponse is the answer to MemberRemove.
 	MemberRemoveResponse pb.MemberRemoveResponse
@@ -30,33 +30,33 @@ type (
 
 // Cluster is etcd's cluster service. It is safe for concurrent use.
 type Cluster interface {
-	// MemberList lists the members. It is linearizable: every change that was
-	// acknowledged before is in it. kv.WithSerializable, the only option that it
-	// takes, asks for what the member that answers knows, which may be old, and
-	// needs no leader. Servers before 3.5 always answer so.
+	// MemberList lists the members. It is linearizable: it sees every change that
+	// was acknowledged before the call. Its only option is kv.WithSerializable.
+	// With it, the member that answers reports what it knows, which needs no
+	// leader but may be out of date. Servers before 3.5 always answer that way.
 	MemberList(ctx context.Context, opts ...kv.OpOption) (*MemberListResponse, error)
 
-	// MemberAdd adds a voting member, which the others will look for at
-	// peerAddrs: URLs such as "http://10.0.0.4:2380". Those of another member
-	// are rpctypes.ErrPeerURLExist, or, within a second of that one's addition,
-	// rpctypes.ErrMemberExist.
+	// MemberAdd adds a voting member. The other members reach it at peerAddrs,
+	// which are URLs such as "http://10.0.0.4:2380". If another member has one of
+	// these URLs, the error is rpctypes.ErrPeerURLExist, or
+	// rpctypes.ErrMemberExist if that member was added less than a second ago.
 	MemberAdd(ctx context.Context, peerAddrs []string) (*MemberAddResponse, error)
 
-	// MemberAddAsLearner adds a member that follows without a vote. There may be
-	// one unless the servers are configured for more, or it is
-	// rpctypes.ErrTooManyLearners.
+	// MemberAddAsLearner adds a learner: a member that replicates the data but
+	// does not vote. Unless the servers are configured for more, there can be
+	// only one learner; another is refused with rpctypes.ErrTooManyLearners.
 	MemberAddAsLearner(ctx context.Context, peerAddrs []string) (*MemberAddResponse, error)
 
-	// MemberRemove removes a member for good: its ID never comes back. One that
-	// there is not is rpctypes.ErrMemberNotFound.
+	// MemberRemove removes a member permanently; its ID is never used again. It
+	// returns rpctypes.ErrMemberNotFound if there is no such member.
 	MemberRemove(ctx context.Context, id uint64) (*MemberRemoveResponse, error)
 
 	// MemberUpdate replaces a member's peer URLs.
 	MemberUpdate(ctx context.Context, id uint64, peerAddrs []string) (*MemberUpdateResponse, error)
 
-	// MemberPromote gives a learner its vote. One that has not caught up with
-	// the leader is rpctypes.ErrMemberLearnerNotReady, a member that has its
-	// vote rpctypes.ErrMemberNotLearner.
+	// MemberPromote makes a learner a voting member. It returns
+	// rpctypes.ErrMemberLearnerNotReady if the learner has not caught up with the
+	// leader, and rpctypes.ErrMemberNotLearner if the member already votes.
 	MemberPromote(ctx context.Context, id uint64) (*MemberPromoteResponse, error)
 }
 
@@ -65,8 +65,8 @@ type service struct {
 	opts []grpc.CallOption
 }
 
-// New returns the cluster service over cc, with opts for each call. It starts
-// nothing, and has nothing to close.
+// New returns the cluster service on cc. Each call uses opts. It starts no
+// goroutine and has nothing to close.
 func New(cc grpc.ClientConnInterface, opts ...grpc.CallOption) Cluster {
 	return &service{rpc: pb.NewClusterClient(misuse.Conn("cluster", cc)), opts: opts}
 }
@@ -83,8 +83,8 @@ func (s *service) MemberList(ctx context.Context, opts ...kv.OpOption) (*MemberL
 	return (*MemberListResponse)(resp), nil
 }
 
-// listOptions looks at each option for itself: what is not WithSerializable has
-// no meaning here.
+// listOptions checks each option by itself: only WithSerializable has a meaning
+// here.
 func listOptions(opts []kv.OpOption) (serializable bool, err error) {
 	for i, opt := range opts {
 		op := kv.OpGet("members", opt)
@@ -127,8 +127,8 @@ func (s *service) MemberRemove(ctx context.Context, id uint64) (*MemberRemoveRes
 }
 
 func (s *service) MemberUpdate(ctx context.Context, id uint64, peerAddrs []string) (*MemberUpdateResponse, error) {
-	// The server does not look at them here: what is wrong would reach every
-	// member through raft.
+	// The server does not check the URLs of an update, so raft would spread a bad
+	// one to every member.
 	if err := checkPeerURLs("MemberUpdate", peerAddrs); err != nil {
 		return nil, err
 	}

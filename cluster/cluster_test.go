@@ -151,7 +151,7 @@ func TestListOptions(t *testing.T) {
 	}
 }
 
-// A member without a leader answers what it knows, if that is enough.
+// A serializable list works while the member has no leader.
 func TestListWithoutLeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake := etcdtest.Start(t, 3)

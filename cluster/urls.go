@@ -10,12 +10,12 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
-// checkPeerURLs refuses what members could not use: none at all, or one that is
-// not scheme://host:port, with the schemes http, https, unix and unixs. The
-// error is rpctypes.ErrMemberBadURLs, as the server's is.
+// checkPeerURLs refuses peer URLs that members could not use: an empty list, or a
+// URL that is not scheme://host:port with the scheme http, https, unix or unixs.
+// The error is rpctypes.ErrMemberBadURLs, as the server's is.
 func checkPeerURLs(call string, peerAddrs []string) error {
 	if len(peerAddrs) == 0 {
-		return fmt.Errorf("cluster: %s: there is no peer URL; give one at least, such as http://10.0.0.4:2380: %w", call, rpctypes.ErrMemberBadURLs)
+		return fmt.Errorf("cluster: %s: there is no peer URL; give at least one, such as http://10.0.0.4:2380: %w", call, rpctypes.ErrMemberBadURLs)
 	}
 	for _, addr := range peerAddrs {
 		if err := checkPeerURL(strings.TrimSpace(addr)); err != nil {
@@ -28,7 +28,7 @@ func checkPeerURLs(call string, peerAddrs []string) error {
 func checkPeerURL(addr string) error {
 	u, err := url.Parse(addr)
 	if err != nil {
-		// The address is named already.
+		// The caller's error already quotes the URL.
 		if e, ok := errors.AsType[*url.Error](err); ok {
 			return e.Err
 		}

@@ -15,9 +15,10 @@ import (
 	"github.com/getcd/getcd/compat/zaplog"
 )
 
-// New is clientv3.New with getcd's connection: the client is clientv3's in all but the
-// way of its requests, which is getcd's. What cfg says of retries is not used (see
-// getcd's Config). Close ends both.
+// New is clientv3.New with getcd's connection. The client is clientv3's in
+// everything except how its requests are sent, which is up to getcd. cfg's
+// settings for retries are not used (see getcd's Config). Closing the client
+// closes both.
 func New(cfg clientv3.Config) (*clientv3.Client, error) {
 	below, err := config(cfg)
 	if err != nil {
@@ -27,22 +28,24 @@ func New(cfg clientv3.Config) (*clientv3.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	original, err := newClient(c, cfg, func() { _ = c.Close() }) // its error is that it is closed
+	original, err := newClient(c, cfg, func() { _ = c.Close() }) // its error only says that it is closed
 	if err != nil {
-		_ = c.Close() // the first error is the one that tells
+		_ = c.Close() // return the first error instead
 		return nil, err
 	}
 	return original, nil
 }
 
-// Client returns an original client whose requests, streams and state are those of c's
-// connection. It ends with c, and must be closed as well; to close it leaves c alone.
+// Client returns an original client whose requests, streams and state are those
+// of c's connection. It ends with c, and must be closed as well. Closing it does
+// not close c.
 //
-// It has c's endpoints as they are now. Its SetEndpoints and Sync change c's, as well.
-// Dial is of no use here: calls on its connections fail and say so; c.Dial is what to use.
+// It starts with c's current endpoints. Its SetEndpoints and Sync also change c's
+// endpoints. Do not use its Dial, since all calls on such a connection return an
+// error; use c.Dial instead.
 func Client(c *getcd.Client) (*clientv3.Client, error) {
 	if c == nil || c.ActiveConnection() == nil {
-		return nil, errors.New("compat: the client has no connection: take one that clientv3.New of getcd has made")
+		return nil, errors.New("compat: the client has no connection: use one that getcd's clientv3.New has made")
 	}
 	lg := zaplog.FromSlog(c.GetLogger())
 	cfg := clientv3.Config{Context: c.Ctx(), Username: c.Username, Password: c.Password, Token: c.Token, Logger: lg}
@@ -50,11 +53,12 @@ func Client(c *getcd.Client) (*clientv3.Client, error) {
 	return newClient(c, cfg, func() {})
 }
 
-// asBelow is a size that no program chooses. clientv3 gives every call its client's
-// limits; this one is taken out again, so that those of the client below count.
-const asBelow = math.MaxInt32 - 1
+// defaultLimit is a message size that no program chooses. clientv3 passes its
+// client's limits to every call. Calls with this limit have it removed, so that
+// the limits of the client below apply.
+const defaultLimit = math.MaxInt32 - 1
 
-// newClient makes an original client over c. closed is called when it is closed.
+// newClient makes an original client on c. closed is called when it is closed.
 func newClient(c *getcd.Client, cfg clientv3.Config, closed func()) (*clientv3.Client, error) {
 	w := &wire{below: c.ActiveConnection()}
 	policy, forget := mirror(&reflection{w.below, c.SetEndpoints, closed})
@@ -63,15 +67,15 @@ func newClient(c *getcd.Client, cfg clientv3.Config, closed func()) (*clientv3.C
 		Context:            cfg.Context,
 		Logger:             cfg.Logger,
 		LogConfig:          cfg.LogConfig,
-		MaxCallSendMsgSize: asBelow,
-		MaxCallRecvMsgSize: asBelow,
-		// These come after clientv3's own, and replace them.
+		MaxCallSendMsgSize: defaultLimit,
+		MaxCallRecvMsgSize: defaultLimit,
+		// These options come after clientv3's own and replace them.
 		DialOptions: []grpc.DialOption{
 			grpc.WithUnaryInterceptor(w.unary),
 			grpc.WithStreamInterceptor(w.stream),
-			grpc.WithTransportCredentials(insecure.NewCredentials()), // which nothing is sent with
+			grpc.WithTransportCredentials(insecure.NewCredentials()), // nothing is sent with these
 			grpc.WithIdleTimeout(0),
-			grpc.WithDisableServiceConfig(), // the resolver's, which asks for round_robin
+			grpc.WithDisableServiceConfig(), // the resolver's service config asks for round_robin
 			policy,
 		},
 	})
@@ -83,11 +87,12 @@ func newClient(c *getcd.Client, cfg clientv3.Config, closed func()) (*clientv3.C
 	original.Username, original.Password, original.Token = cfg.Username, cfg.Password, cfg.Token
 	original.Lease = newLease(original, c.Lease)
 	original.Maintenance = maintenance{original.Maintenance, c.Maintenance}
-	w.original.Connect() // so that its state is told
+	w.original.Connect() // so that it reports its state
 	return original, nil
 }
 
-// maintenance asks endpoints through getcd's client. The original would dial them.
+// maintenance sends requests for single endpoints through getcd's client. The
+// original would dial the endpoints.
 type maintenance struct {
 	clientv3.Maintenance
 
@@ -109,7 +114,7 @@ func (m maintenance) HashKV(ctx context.Context, endpoint string, rev int64) (*c
 	return (*clientv3.HashKVResponse)(resp), err
 }
 
-// config is cfg as getcd has it.
+// config converts cfg to getcd's Config.
 func config(cfg clientv3.Config) (getcd.Config, error) {
 	lg, err := logger(&cfg)
 	return getcd.Config{
@@ -132,7 +137,7 @@ func config(cfg clientv3.Config) (getcd.Config, error) {
 	}, err
 }
 
-// logger is the configured one, or nil, for which getcd has its own default.
+// logger returns the configured logger, or nil, which selects getcd's default.
 func logger(cfg *clientv3.Config) (*slog.Logger, error) {
 	if cfg.Logger == nil && cfg.LogConfig != nil {
 		lg, err := cfg.LogConfig.Build()

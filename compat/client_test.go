@@ -28,7 +28,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// rig is an original client over getcd's, on a fake cluster in a synctest bubble.
+// rig is an original client on a getcd client of a fake cluster, in a synctest
+// bubble.
 type rig struct {
 	*clientv3.Client
 
@@ -57,7 +58,7 @@ func run(t *testing.T, members int, cfg getcd.Config, test func(r *rig)) {
 	})
 }
 
-// timeout is the test's context with a limit.
+// timeout returns the test's context with a time limit.
 func (r *rig) timeout(d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(r.t.Context(), d)
 	r.t.Cleanup(cancel)
@@ -74,7 +75,7 @@ func (r *rig) await(want connectivity.State) {
 	}
 }
 
-// inUse is the member that has got most of the puts.
+// inUse returns the member that has received most of the puts.
 func (r *rig) inUse() *etcdtest.Member {
 	used := r.cluster.Member(0)
 	for _, m := range r.cluster.Members() {
@@ -85,9 +86,10 @@ func (r *rig) inUse() *etcdtest.Member {
 	return used
 }
 
-// An original client's services do what they do, and with getcd's failover: a member
-// that hangs costs no call, where clientv3 waits for the deadline. (Its watches have a
-// channel from outside of the bubble: see package integration.)
+// The services of an original client work as usual, and with getcd's failover: a
+// member that hangs costs no call, whereas clientv3 waits for the deadline. (Its
+// watches use a channel from outside the bubble, so package integration tests
+// them.)
 func TestClientFailover(t *testing.T) {
 	run(t, 3, getcd.Config{}, func(r *rig) {
 		t := r.t
@@ -114,7 +116,7 @@ func TestClientFailover(t *testing.T) {
 		if took := time.Since(began); took > time.Second {
 			t.Errorf("it took %v, want less than 1 s", took)
 		}
-		time.Sleep(time.Second) // the member is left meanwhile
+		time.Sleep(time.Second) // the client leaves the member meanwhile
 		txn, err := r.Txn(r.timeout(5 * time.Second)).If(clientv3.Compare(clientv3.Version("k"), "=", 10)).
 			Then(clientv3.OpPut("k", "after")).Commit()
 		if err != nil || !txn.Succeeded {
@@ -128,8 +130,8 @@ func TestClientFailover(t *testing.T) {
 	})
 }
 
-// A renewal that its member leaves unanswered, while it serves all else, goes to another
-// one: the lease lives.
+// If a member does not answer a renewal but serves everything else, the renewal
+// goes to another member, and the lease survives.
 func TestClientKeepAlive(t *testing.T) {
 	run(t, 3, getcd.Config{}, func(r *rig) {
 		t := r.t
@@ -166,7 +168,7 @@ func TestClientKeepAlive(t *testing.T) {
 		if err := r.Close(); err != nil {
 			t.Error(err)
 		}
-		for range kept { // closes
+		for range kept { // until it closes
 		}
 		kept, err = r.KeepAlive(context.Background(), grant.ID)
 		if _, ok := errors.AsType[clientv3.ErrKeepAliveHalted](err); !ok {
@@ -186,7 +188,7 @@ func TestClientStatus(t *testing.T) {
 			if err != nil || resp.Header.MemberId != r.cluster.Member(i).ID() {
 				r.t.Errorf("the status of %s is %v, %v; want member %x's", endpoint, resp, err, r.cluster.Member(i).ID())
 			}
-			// The fake has no more, but tells who was asked.
+			// The fake implements no more, but records which member was asked.
 			_, _ = r.HashKV(r.timeout(time.Second), endpoint, 0)
 			_, _ = r.Defragment(r.timeout(time.Second), endpoint)
 			for _, method := range []string{pb.Maintenance_HashKV_FullMethodName, pb.Maintenance_Defragment_FullMethodName} {
@@ -237,7 +239,7 @@ func TestClientErrors(t *testing.T) {
 	}
 }
 
-// The state of its connection is that of getcd's.
+// The state of the original's connection is that of getcd's client.
 func TestClientState(t *testing.T) {
 	run(t, 1, getcd.Config{}, func(r *rig) {
 		r.await(connectivity.Ready)
@@ -258,8 +260,8 @@ func TestClientState(t *testing.T) {
 	})
 }
 
-// Close ends what the original has under way, as clientv3's does, and leaves getcd's
-// client alone.
+// Close ends the original's calls and streams, as clientv3's Close does, but does
+// not close getcd's client.
 func TestClientClose(t *testing.T) {
 	run(t, 1, getcd.Config{}, func(r *rig) {
 		t := r.t
@@ -303,13 +305,13 @@ func TestClientClose(t *testing.T) {
 	})
 }
 
-// SetEndpoints changes those of getcd's client.
+// SetEndpoints changes the endpoints of getcd's client.
 func TestClientSetEndpoints(t *testing.T) {
 	run(t, 3, getcd.Config{}, func(r *rig) {
 		t := r.t
 		for _, m := range r.cluster.Members()[:2] {
 			r.SetEndpoints("http://" + m.Addr())
-			time.Sleep(time.Second) // the one before serves until this one is connected
+			time.Sleep(time.Second) // the former member serves until this one is connected
 			if got := r.below.Endpoints(); len(got) != 1 || got[0] != m.Addr() {
 				t.Errorf("the endpoints below are %q, want %s", got, m.Addr())
 			}
@@ -320,7 +322,7 @@ func TestClientSetEndpoints(t *testing.T) {
 	})
 }
 
-// The limits of messages are those of the client below, and a call's own.
+// The message size limits are those of the client below, or those of the call.
 func TestClientLimits(t *testing.T) {
 	run(t, 1, getcd.Config{MaxCallSendMsgSize: 1000}, func(r *rig) {
 		if _, err := r.Put(r.t.Context(), "k", strings.Repeat("x", 2000)); status.Code(err) != codes.ResourceExhausted {
@@ -338,7 +340,7 @@ func TestClientLimits(t *testing.T) {
 	})
 }
 
-// New is clientv3.New: the configuration's, and one Close.
+// New is clientv3.New: it uses the same configuration and needs one Close.
 func TestNew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := etcdtest.Start(t, 3)
@@ -366,7 +368,7 @@ func TestNew(t *testing.T) {
 		if err := cli.Close(); err != nil {
 			t.Error(err)
 		}
-	}) // a goroutine of getcd's client that is left is a deadlock here
+	}) // if a goroutine of getcd's client were left, this would be a deadlock
 
 	for want, cfg := range map[string]clientv3.Config{
 		"available endpoints": {},
@@ -379,11 +381,11 @@ func TestNew(t *testing.T) {
 	}
 }
 
-// The original logs what getcd's client's logger hears.
+// The original logs to the logger of getcd's client.
 func TestClientLogger(t *testing.T) {
 	var heard strings.Builder
 	run(t, 1, getcd.Config{Logger: slog.New(slog.NewTextHandler(&heard, nil))}, func(r *rig) {
-		_ = r.below.Close() // nothing else logs from now on
+		_ = r.below.Close() // from here on nothing else logs
 		r.GetLogger().Info("something happens")
 	})
 	if !strings.Contains(heard.String(), "something happens") {

@@ -1,10 +1,10 @@
-// Package compat gives getcd's connection to code that takes the types of
-// go.etcd.io/etcd/client/v3: a library with a parameter of type *clientv3.Client, or
-// that makes a Cmp or an Op. It is a module of its own, since it needs clientv3, which
+// Package compat lets code that uses the types of go.etcd.io/etcd/client/v3 use
+// getcd's connection: for example, a library that takes a *clientv3.Client, or
+// that makes a Cmp or an Op. It is a separate module, since it needs clientv3 and
 // getcd does not.
 //
-// A program that was moved to getcd makes an original client over its own one, which
-// shares its connection:
+// A program that was moved to getcd makes an original client that shares the
+// connection of its getcd client:
 //
 //	cli, err := clientv3.New(cfg)        // github.com/getcd/getcd/clientv3
 //	...
@@ -12,39 +12,42 @@
 //	...
 //	proxy, done := grpcproxy.NewKvProxy(original)
 //
-// A program that stays with clientv3 changes the line in which it makes its client:
+// A program that keeps using clientv3 changes the line that makes its client:
 //
 //	cli, err := compat.New(cfg)          // instead of clientv3.New(cfg)
 //
 // # What needs no conversion
 //
-// Requests, responses and errors of go.etcd.io/etcd/api/v3 are the same in both:
-// mvccpb.KeyValue, clientv3.Event, rpctypes' errors, and all generated stubs, which
-// work on ActiveConnection. So is what is made of builtin types alone.
+// The requests, responses and errors of go.etcd.io/etcd/api/v3 are the same in
+// both: mvccpb.KeyValue, clientv3.Event, the errors of rpctypes, and all
+// generated stubs, which work on ActiveConnection. So are all types that consist
+// only of built-in types.
 //
 // # What Go converts
 //
-// These types are defined alike, so that T(v), or (*T)(p), makes one of the other:
-// the responses of KV, Auth, Cluster and Maintenance (GetResponse, StatusResponse and so
-// on), LeaseRevokeResponse, SnapshotResponse, Member, AlarmMember, Permission,
-// PermissionType, UserAddOptions, LeaseID, CompareTarget, CompareResult, SortTarget,
-// SortOrder, DowngradeAction, SecureConfig, AuthConfig and ErrKeepAliveHalted:
+// These types have identical definitions, so T(v) or (*T)(p) converts one to the
+// other: the responses of KV, Auth, Cluster and Maintenance (GetResponse,
+// StatusResponse and so on), LeaseRevokeResponse, SnapshotResponse, Member,
+// AlarmMember, Permission, PermissionType, UserAddOptions, LeaseID,
+// CompareTarget, CompareResult, SortTarget, SortOrder, DowngradeAction,
+// SecureConfig, AuthConfig and ErrKeepAliveHalted:
 //
 //	resp := (*clientv3.GetResponse)(got)
 //
-// A type with one of those in it, such as LeaseGrantResponse, is copied field by field.
+// A type that contains one of these, such as LeaseGrantResponse, must be copied
+// field by field.
 //
 // # What this package converts
 //
-// Client and New make clients, ToCmp, ToOp, FromCmp and FromOp values for
-// transactions. Package zaplog has the loggers.
+// Client and New make clients. ToCmp, ToOp, FromCmp and FromOp convert values for
+// transactions. Package zaplog converts loggers.
 //
 // # What cannot be converted
 //
-// Options are functions on a type that is the package's own, and WatchResponse and
-// OpResponse have fields of their own. What a library does with a Config is to make a
-// client of its own, with a connection of its own: clientv3's snapshot package, for
-// one. A service of the original that a program wraps (an interface with clientv3's
-// Op in it) stays the original's. The way around is to give the library a client of this
-// package, and to take what it returns with the original's types.
+// Options are functions on a type of each package, and WatchResponse and
+// OpResponse have private fields. A library that takes a Config, such as
+// clientv3's snapshot package, makes its own client with its own connection. An
+// original service that a program wraps (an interface with clientv3's Op in it)
+// remains an original service. The workaround is to give the library a client of
+// this package, and to use the original's types for what the library returns.
 package compat

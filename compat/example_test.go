@@ -11,7 +11,8 @@ import (
 	"github.com/getcd/getcd/etcdtest"
 )
 
-// A library wants clientv3's client: clientv3's own package concurrency.
+// The library in this example, clientv3's own package concurrency, needs
+// clientv3's client.
 func ExampleClient() {
 	cluster := etcdtest.NewCluster(3)
 	defer cluster.Close()
@@ -37,7 +38,7 @@ func ExampleClient() {
 		return
 	}
 	defer session.Close()
-	cluster.Member(0).Kill() // whichever it uses, it goes on with the others
+	cluster.Member(0).Kill() // if it was using this member, it continues with the others
 	ctx := context.Background()
 	_, err = concurrency.NewSTM(original, func(stm concurrency.STM) error {
 		stm.Put("greeting", "hello")

@@ -10,9 +10,10 @@ import (
 	getcd "github.com/getcd/getcd/clientv3"
 )
 
-// lease keeps leases alive with getcd's keepers. The original sends renewals on one
-// stream: a single one that its member leaves unanswered, as a follower does whose leader
-// has stopped, holds up all others until their leases are given up.
+// lease keeps leases alive with getcd's keepers. The original sends all renewals
+// on one stream. If its member leaves one renewal unanswered, as a follower does
+// whose leader has stopped, that renewal delays all others until their leases are
+// given up.
 type lease struct {
 	clientv3.Lease
 
@@ -64,7 +65,7 @@ func (l *lease) KeepAliveOnce(ctx context.Context, id clientv3.LeaseID) (*client
 	return keptAlive(r), err
 }
 
-// keptAlive is nil of nil.
+// keptAlive converts a response, or returns nil for nil.
 func keptAlive(r *getcd.LeaseKeepAliveResponse) *clientv3.LeaseKeepAliveResponse {
 	if r == nil {
 		return nil

@@ -15,10 +15,10 @@ import (
 	"google.golang.org/grpc/serviceconfig"
 )
 
-// The connection of an original client has no connections of its own. A load
-// balancing policy tells gRPC the state of getcd's connection in their place. The
-// policy finds that by a number in its configuration, since clientv3 takes no resolver
-// from outside that could hand it over.
+// The connection of an original client has no transports of its own. Its load
+// balancing policy reports the state of getcd's connection to gRPC. The policy
+// finds that connection by a number in its service config, since clientv3 accepts
+// no resolver from outside that could pass it on.
 
 const policyName = "getcd_compat"
 
@@ -26,20 +26,21 @@ const policyName = "getcd_compat"
 func init() { balancer.Register(policies{}) }
 
 var (
-	mirrored sync.Map // of number to *reflection, until the connection takes it
+	mirrored sync.Map // from number to *reflection, until the connection takes it
 	numbers  atomic.Int64
 )
 
-// reflection is what the policy of a connection needs.
+// reflection has what the policy of a connection needs.
 type reflection struct {
 	below        *grpc.ClientConn
 	setEndpoints func(...string)
 	closed       func()
 }
 
-// mirror returns the option by which the first connection that is made with it has
-// the state of r's below, and calls the functions when it gets other endpoints, and when
-// it is closed. forget frees what an option holds that is not used.
+// mirror returns a dial option. The first connection that is made with it reports
+// the state of r's client below, and calls r's functions when it gets other
+// endpoints and when it is closed. forget frees the resources of an option that
+// is not used.
 func mirror(r *reflection) (_ grpc.DialOption, forget func()) {
 	n := numbers.Add(1)
 	mirrored.Store(n, r)
@@ -67,11 +68,11 @@ func (policies) Build(cc balancer.ClientConn, _ balancer.BuildOptions) balancer.
 	return &policy{cc: cc}
 }
 
-// policy tells gRPC a connection's state until it is closed. gRPC calls its methods one
-// after the other.
+// policy reports a connection's state to gRPC until it is closed. gRPC calls its
+// methods one after another.
 type policy struct {
 	cc   balancer.ClientConn
-	of   *reflection // nil: there is nothing to tell
+	of   *reflection // nil if there is nothing to report
 	stop context.CancelFunc
 	done sync.WaitGroup
 }
@@ -81,7 +82,7 @@ func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
 	if !ok {
 		return nil
 	}
-	if p.of != nil { // SetEndpoints of the original
+	if p.of != nil { // after SetEndpoints of the original
 		var endpoints []string
 		for _, e := range s.ResolverState.Endpoints {
 			for _, a := range e.Addresses {
@@ -92,7 +93,7 @@ func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
 		return nil
 	}
 	found, ok := mirrored.LoadAndDelete(wanted.Number)
-	if !ok { // a connection of Dial
+	if !ok { // a connection from Dial
 		p.tell(connectivity.TransientFailure, errDialled)
 		return nil
 	}
@@ -107,12 +108,12 @@ func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
 				return
 			}
 		}
-		p.tell(connectivity.TransientFailure, errNoPick) // Shutdown is gRPC's to tell
+		p.tell(connectivity.TransientFailure, errNoPick) // gRPC itself reports Shutdown
 	})
 	return nil
 }
 
-// errNoPick is never seen: interceptors take all calls.
+// errNoPick never reaches a caller, since interceptors handle all calls.
 var errNoPick = errors.New("compat: the connection has no connections of its own")
 
 func (p *policy) tell(state connectivity.State, err error) {

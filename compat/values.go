@@ -12,14 +12,14 @@ import (
 	getcd "github.com/getcd/getcd/clientv3"
 )
 
-// ToCmp returns c as the original has it.
+// ToCmp converts c to the original's type.
 func ToCmp(c getcd.Cmp) clientv3.Cmp { return clientv3.FromCompare(c.GetCompare()) }
 
-// FromCmp returns c as getcd has it.
+// FromCmp converts c to getcd's type.
 func FromCmp(c clientv3.Cmp) getcd.Cmp { return getcd.FromCompare(c.GetCompare()) }
 
-// ToOp returns op, which is for Do or for a transaction, as the original has it: it
-// makes the same request. The error is what is wrong with op.
+// ToOp converts op, which must be for Do or for a transaction, to the original's
+// type. The result makes the same request. The error says what is wrong with op.
 func ToOp(op getcd.Op) (clientv3.Op, error) {
 	var seen observer
 	_, err := getcd.NewKVFromKVClient(&seen, nil).Do(context.Background(), op)
@@ -29,11 +29,11 @@ func ToOp(op getcd.Op) (clientv3.Op, error) {
 	return theirs.op(seen.op), nil
 }
 
-// FromOp returns op, which is for Do or for a transaction, as getcd has it: it makes
-// the same request. The error is what is wrong with op.
+// FromOp converts op, which must be for Do or for a transaction, to getcd's type.
+// The result makes the same request. The error says what is wrong with op.
 func FromOp(op clientv3.Op) (getcd.Op, error) {
 	if !complete(op) {
-		return getcd.Op{}, errors.New("compat: an Op is no operation: make it with OpGet, OpPut, OpDelete or OpTxn")
+		return getcd.Op{}, errors.New("compat: the Op has no operation: make it with OpGet, OpPut, OpDelete or OpTxn")
 	}
 	var seen observer
 	_, err := clientv3.NewKVFromKVClient(&seen, nil).Do(context.Background(), op)
@@ -44,7 +44,8 @@ func FromOp(op clientv3.Op) (getcd.Op, error) {
 	return converted, converted.Err()
 }
 
-// complete reports whether an operation can be sent; clientv3 panics otherwise.
+// complete reports whether an operation can be sent; clientv3 panics if it
+// cannot.
 func complete(op clientv3.Op) bool {
 	_, then, otherwise := op.Txn()
 	for _, nested := range slices.Concat(then, otherwise) {
@@ -55,8 +56,8 @@ func complete(op clientv3.Op) bool {
 	return op.IsGet() || op.IsPut() || op.IsDelete() || op.IsTxn()
 }
 
-// observer is a KV service that keeps the request. An Op tells only some of what is in
-// it, but a client makes its request of all.
+// observer is a KV service that records the request. An Op exposes only a part of
+// its content, but a client puts all of it into the request.
 type observer struct {
 	pb.KVClient // nil: nothing else is called
 

@@ -15,7 +15,7 @@ import (
 	"github.com/getcd/getcd/compat"
 )
 
-// pairs are the same operations in both packages.
+// pairs has the same operations in both packages.
 var pairs = map[string]struct {
 	theirs clientv3.Op
 	ours   getcd.Op
@@ -46,7 +46,7 @@ var pairs = map[string]struct {
 	},
 }
 
-// seen is a stub that keeps the last request.
+// seen is a stub that records the last request.
 type seen struct {
 	pb.KVClient
 
@@ -91,7 +91,7 @@ func ourRequest(t *testing.T, op getcd.Op) proto.Message {
 	return s.req
 }
 
-// An operation makes the same request before and after.
+// An operation makes the same request before and after the conversion.
 func TestOps(t *testing.T) {
 	for name, pair := range pairs {
 		t.Run(name, func(t *testing.T) {
@@ -125,7 +125,7 @@ func TestCmps(t *testing.T) {
 	}
 }
 
-// What is no operation is an error that says so, on both sides.
+// An Op without an operation is an error in both directions.
 func TestNoOps(t *testing.T) {
 	for name, op := range map[string]clientv3.Op{
 		"zero":   {},
@@ -152,7 +152,7 @@ func TestNoOps(t *testing.T) {
 	}
 }
 
-// What the package comment says that Go converts, it does.
+// Go can convert the types that the package comment lists.
 func TestConvertible(t *testing.T) {
 	pair := func(theirs, ours any) [2]reflect.Type {
 		return [2]reflect.Type{reflect.TypeOf(theirs), reflect.TypeOf(ours)}

@@ -8,18 +8,18 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// wire carries the calls of an original client's connection over getcd's. It takes the
-// place of clientv3's retries, which would repeat what getcd has given up.
+// wire carries the calls of an original client's connection over getcd's. It
+// replaces clientv3's retries, which would repeat calls that getcd has given up.
 type wire struct {
 	below *grpc.ClientConn
 
-	// Set before the first call.
+	// These are set before the first call.
 	original *grpc.ClientConn
 	closing  context.Context //nolint:containedctx // it ends with the original client
 }
 
 var (
-	// errClosing is gRPC's error of a closed connection.
+	// errClosing is gRPC's error for a closed connection.
 	errClosing = status.Error(codes.Canceled, "grpc: the client connection is closing")
 	errDialled = status.Error(codes.FailedPrecondition, "compat: a client over getcd's connection dials no endpoint: use Dial of getcd's client")
 )
@@ -54,7 +54,8 @@ func until(ctx, closing context.Context) (context.Context, context.CancelFunc) {
 	return ctx, cancel
 }
 
-// mend tells the end of the client from that of a call.
+// mend returns errClosing if the client has ended, and otherwise the call's own
+// error.
 func (w *wire) mend(err error) error {
 	if status.Code(err) == codes.Canceled && w.closing.Err() != nil {
 		return errClosing
@@ -62,17 +63,17 @@ func (w *wire) mend(err error) error {
 	return err
 }
 
-// limits leaves out the limits that stand for those below.
+// limits removes the limits that equal defaultLimit.
 func limits(opts []grpc.CallOption) []grpc.CallOption {
 	out := make([]grpc.CallOption, 0, len(opts))
 	for _, o := range opts {
 		switch o := o.(type) {
 		case grpc.MaxSendMsgSizeCallOption:
-			if o.MaxSendMsgSize == asBelow {
+			if o.MaxSendMsgSize == defaultLimit {
 				continue
 			}
 		case grpc.MaxRecvMsgSizeCallOption:
-			if o.MaxRecvMsgSize == asBelow {
+			if o.MaxRecvMsgSize == defaultLimit {
 				continue
 			}
 		}
@@ -90,7 +91,7 @@ type stream struct {
 
 func (s stream) SendMsg(m any) error { return s.wire.mend(s.ClientStream.SendMsg(m)) }
 
-// RecvMsg frees what the stream holds when that has ended.
+// RecvMsg releases the stream's resources when the stream has ended.
 func (s stream) RecvMsg(m any) error {
 	err := s.ClientStream.RecvMsg(m)
 	if err != nil {

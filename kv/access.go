@@ -12,26 +12,27 @@ func (op Op) IsDelete() bool { return op.kind == opDelete }
 // IsTxn reports whether the operation is a transaction.
 func (op Op) IsTxn() bool { return op.kind == opTxn }
 
-// IsWatch reports whether the operation is one of OpWatch.
+// IsWatch reports whether OpWatch made the operation.
 func (op Op) IsWatch() bool { return op.kind == opWatch }
 
 // Txn returns a transaction's comparisons and its two lists of operations.
 func (op Op) Txn() ([]Cmp, []Op, []Op) { return op.cmps, op.thenOps, op.elseOps }
 
-// KeyBytes returns the key, which is not to be modified.
+// KeyBytes returns the key. Do not modify it.
 func (op Op) KeyBytes() []byte { return op.key }
 
-// WithKeyBytes sets the key. A range end that an option has set stays.
+// WithKeyBytes sets the key. It does not change a range end that an option has
+// set.
 func (op *Op) WithKeyBytes(key []byte) { op.key = key }
 
-// RangeBytes returns the range end as the protocol has it, which is not to be
-// modified: nil for one key, "\x00" for no bound.
+// RangeBytes returns the range end in the protocol's form: nil for a single key,
+// "\x00" for no upper bound. Do not modify it.
 func (op Op) RangeBytes() []byte { return op.end }
 
 // WithRangeBytes sets the range end, in the protocol's form.
 func (op *Op) WithRangeBytes(end []byte) { op.end = end }
 
-// ValueBytes returns a Put's value, which is not to be modified.
+// ValueBytes returns a Put's value. Do not modify it.
 func (op Op) ValueBytes() []byte { return op.val }
 
 // WithValueBytes sets a Put's value.
@@ -58,8 +59,8 @@ func (op Op) IsCountOnly() bool { return op.countOnly }
 // IsSortSet reports whether WithSort is set.
 func (op Op) IsSortSet() bool { return op.sorted }
 
-// IsSortOptionValid reports whether WithSort, if set, was given a target and an
-// order that exist.
+// IsSortOptionValid reports whether WithSort, if set, was given a valid target
+// and a valid order.
 func (op Op) IsSortOptionValid() bool { return op.sort.valid() }
 
 // IsPrevKV reports whether WithPrevKV is set.
@@ -110,8 +111,8 @@ func IsOptsWithPrefix(opts []OpOption) bool { return contains(opts, byPrefix) }
 // IsOptsWithFromKey reports whether WithFromKey is among opts.
 func IsOptsWithFromKey(opts []OpOption) bool { return contains(opts, byFromKey) }
 
-// contains asks each option on its own, since together they may contradict each
-// other.
+// contains applies each option by itself, since together they might contradict
+// each other.
 func contains(opts []OpOption, want rangeBy) bool {
 	for _, opt := range opts {
 		var op Op

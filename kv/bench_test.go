@@ -10,14 +10,14 @@ import (
 	"github.com/getcd/getcd/kv"
 )
 
-// nowhere is a connection that does nothing, so that what is measured is what
-// happens above it.
+// nowhere is a connection that does nothing, so that the benchmark measures only
+// the code above it.
 type nowhere struct{ grpc.ClientConnInterface }
 
 func (nowhere) Invoke(context.Context, string, any, any, ...grpc.CallOption) error { return nil }
 
-// The strings are variables, as in a program, so that the compiler cannot place
-// their bytes in advance.
+// The strings are variables, as in a real program, so that the compiler cannot
+// preallocate their bytes.
 var (
 	benchKey   = "benchmark/key"
 	benchValue = "a value of some length, so that its copy is not on the stack"
@@ -79,8 +79,8 @@ func BenchmarkGet(b *testing.B) {
 	})
 }
 
-// Without options a call allocates no more than the generated stub; an option
-// costs a place for the Op and one for its argument.
+// Without options a call allocates no more than the generated stub. An option
+// costs one allocation for the Op and one for its argument.
 func TestAllocations(t *testing.T) {
 	ctx := t.Context()
 	store := kv.New(nowhere{})

@@ -8,7 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// CompareTarget is what a comparison looks at.
+// CompareTarget is the property of a key that a comparison looks at.
 type CompareTarget int
 
 // The compare targets, as Compare.CompareTarget numbers them.
@@ -25,45 +25,46 @@ const (
 type CompareResult int
 
 // Cmp is one comparison of a transaction. Version, CreateRevision, ModRevision,
-// Value and LeaseValue name what of a key is compared, and Compare with what:
+// Value and LeaseValue choose which property of a key is compared; Compare adds
+// the operator and the value:
 //
 //	kv.Compare(kv.Version("k"), "=", 0) // k does not exist
 //
-// It is a value: changing a copy does not change the original. The zero Cmp is
-// no comparison, and an error to use, as is one that Compare has not seen.
+// A Cmp is a value: changing a copy does not change the original. The zero Cmp,
+// and one that was not passed through Compare, are errors when used.
 type Cmp struct { //nolint:recvcheck // clientv3's shape
-	c        *pb.Compare // never changed once it is here: copies share it
-	compared bool        // by Compare or FromCompare
+	c        *pb.Compare // immutable: copies share it
+	compared bool        // completed by Compare or FromCompare
 	err      *UsageError
 }
 
 // Value compares the key's value with a string. A key that does not exist has no
-// value, and fits none.
+// value, so the comparison does not hold.
 func Value(key string) Cmp { return target(key, pb.Compare_VALUE) }
 
-// Version compares how many times the key was changed since it was created, with
-// an int or int64; 0 for a key that does not exist.
+// Version compares the number of changes to the key since it was created with an
+// int or int64. It is 0 for a key that does not exist.
 func Version(key string) Cmp { return target(key, pb.Compare_VERSION) }
 
-// CreateRevision compares the revision at which the key was created, with an int
-// or int64; 0 for a key that does not exist.
+// CreateRevision compares the revision at which the key was created with an int
+// or int64. It is 0 for a key that does not exist.
 func CreateRevision(key string) Cmp { return target(key, pb.Compare_CREATE) }
 
-// ModRevision compares the revision at which the key was last changed, with an
-// int or int64; 0 for a key that does not exist.
+// ModRevision compares the revision of the key's last change with an int or
+// int64. It is 0 for a key that does not exist.
 func ModRevision(key string) Cmp { return target(key, pb.Compare_MOD) }
 
-// LeaseValue compares the key's lease with a LeaseID, int or int64;
-// 0 stands for a key that has none.
+// LeaseValue compares the key's lease with a LeaseID, int or int64. It is 0 for a
+// key without a lease.
 func LeaseValue(key string) Cmp { return target(key, pb.Compare_LEASE) }
 
 func target(key string, t pb.Compare_CompareTarget) Cmp {
 	return Cmp{c: &pb.Compare{Key: []byte(key), Target: t}}
 }
 
-// Compare completes cmp: what it names must be equal to ("="), different from
-// ("!="), greater than (">") or less than ("<") v, whose type depends on what is
-// compared.
+// Compare completes cmp: the chosen property must be equal to ("="), not equal to
+// ("!="), greater than (">") or less than ("<") v. The type of v depends on the
+// property.
 func Compare(cmp Cmp, result string, v any) Cmp {
 	cmp = cmp.modified()
 	cmp.compared = true
@@ -77,7 +78,7 @@ func Compare(cmp Cmp, result string, v any) Cmp {
 	case "<":
 		cmp.c.Result = pb.Compare_LESS
 	default:
-		cmp.misuse("operator", fmt.Sprintf(`%q is none; use "=", "!=", ">" or "<"`, result))
+		cmp.misuse("operator", fmt.Sprintf(`%q is no operator; use "=", "!=", ">" or "<"`, result))
 	}
 	if cmp.c.Target == pb.Compare_VALUE {
 		s, ok := v.(string)
@@ -129,9 +130,8 @@ func numberFor(t pb.Compare_CompareTarget) string {
 	}
 }
 
-// FromCompare makes a Cmp of a protocol message, which is copied. A message
-// without a value compares with zero, or with the empty value, as the server
-// does.
+// FromCompare makes a Cmp from a copy of a protocol message. A message without a
+// value compares with zero or with the empty string, as on the server.
 func FromCompare(c *pb.Compare) Cmp {
 	if c == nil {
 		return Cmp{}
@@ -163,17 +163,18 @@ func FromCompare(c *pb.Compare) Cmp {
 	return cmp
 }
 
-// WithRange makes the comparison hold if it does for every key in [key, end),
-// and, where it would for a key that does not exist, if there are none.
+// WithRange applies the comparison to every key in [key, end); it holds if it
+// holds for all of them. If the range has no keys, it holds if it would hold for
+// a key that does not exist.
 func (cmp Cmp) WithRange(end string) Cmp {
 	cmp = cmp.ranged("WithRange")
 	cmp.c.RangeEnd = []byte(end)
 	return cmp
 }
 
-// WithPrefix makes the comparison hold if it does for every key that begins with
-// key (all keys, if it is empty), and, where it would for a key that does not
-// exist, if there are none.
+// WithPrefix applies the comparison to every key that begins with key, or to all
+// keys if key is empty; it holds if it holds for all of them. If there are no
+// such keys, it holds if it would hold for a key that does not exist.
 func (cmp Cmp) WithPrefix() Cmp {
 	cmp = cmp.ranged("WithPrefix")
 	if len(cmp.c.Key) == 0 {
@@ -188,12 +189,12 @@ func (cmp Cmp) WithPrefix() Cmp {
 func (cmp Cmp) ranged(option string) Cmp {
 	cmp = cmp.modified()
 	if len(cmp.c.RangeEnd) > 0 {
-		cmp.misuse(option, fmt.Sprintf("there is the range end %q already; a comparison has one range", cmp.c.RangeEnd))
+		cmp.misuse(option, fmt.Sprintf("the range end is already %q; a comparison has one range", cmp.c.RangeEnd))
 	}
 	return cmp
 }
 
-// modified returns a copy of cmp with a message of its own to modify.
+// modified returns a copy of cmp whose message may be modified.
 func (cmp Cmp) modified() Cmp {
 	cmp.c = cmp.GetCompare()
 	return cmp
@@ -205,7 +206,7 @@ func (cmp *Cmp) misuse(option, reason string) {
 	}
 }
 
-// Err is the *UsageError that using the Cmp will return, or nil.
+// Err returns the *UsageError that using the Cmp will return, or nil.
 func (cmp Cmp) Err() error { return errOrNil(cmp.check()) }
 
 func (cmp *Cmp) check() *UsageError {
@@ -240,8 +241,8 @@ func compares(cmps []Cmp) ([]*pb.Compare, *UsageError) {
 	return out, nil
 }
 
-// GetCompare returns the comparison as a protocol message of its own: changing it
-// does not change cmp. Its bytes are shared, and not to be modified.
+// GetCompare returns the comparison as a new protocol message: changing the
+// message does not change cmp. The byte slices are shared; do not modify them.
 func (cmp *Cmp) GetCompare() *pb.Compare {
 	return &pb.Compare{
 		Result:      cmp.c.GetResult(),
@@ -261,7 +262,7 @@ func (cmp *Cmp) Clone() Cmp {
 	return clone
 }
 
-// KeyBytes returns the key, which is not to be modified.
+// KeyBytes returns the key. Do not modify it.
 func (cmp *Cmp) KeyBytes() []byte {
 	if cmp == nil {
 		return nil
@@ -275,12 +276,12 @@ func (cmp *Cmp) WithKeyBytes(key []byte) {
 	cmp.c.Key = key
 }
 
-// ValueBytes returns the value to compare with, which is not to be modified; nil
-// unless Value is compared.
+// ValueBytes returns the value to compare with, or nil unless Value is compared.
+// Do not modify it.
 func (cmp *Cmp) ValueBytes() []byte { return cmp.c.GetValue() }
 
-// WithValueBytes sets the value to compare with. It needs a Value that Compare
-// has completed.
+// WithValueBytes sets the value to compare with. The Cmp must come from Value and
+// Compare.
 func (cmp *Cmp) WithValueBytes(v []byte) {
 	if _, ok := cmp.c.GetTargetUnion().(*pb.Compare_Value); !ok {
 		cmp.misuse("WithValueBytes", `there is no value to replace; complete the comparison first, with Compare(Value(key), "=", "")`)

@@ -8,29 +8,29 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// UsageError is a call that cannot mean anything: the program has to be changed,
-// repeating it does not help. Nothing was sent. Find it with errors.As.
+// UsageError reports an invalid call. The program has to be changed; retrying
+// does not help. Nothing was sent. Find it with errors.As.
 //
-// Where the server has an error of its own for the same thing, errors.Is finds
-// that too, such as rpctypes.ErrEmptyKey.
+// If the server has an error for the same mistake, such as rpctypes.ErrEmptyKey,
+// errors.Is finds it too.
 type UsageError struct {
 	// Package is the package whose call it is: "watch" of what concerns watches.
 	// Empty means "kv".
 	Package string
 	// Op is the operation: "Put", "Get", "Delete", "Txn", "Compact", "Compare",
-	// "Watch" or "Follow"; inside a transaction with its place, such as
-	// "Txn: Then[1]: Put".
+	// "Watch" or "Follow". Inside a transaction it also gives the position, such
+	// as "Txn: Then[1]: Put".
 	Op string
-	// Option is the option or the argument that is wrong, such as "WithLimit".
-	// Empty when it is the call as a whole.
+	// Option is the wrong option or argument, such as "WithLimit". It is empty if
+	// the call as a whole is wrong.
 	Option string
-	// Reason says what is wrong, and what would be right.
+	// Reason says what is wrong and how to fix it.
 	Reason string
-	// Err is the server's error for the same thing, or nil.
+	// Err is the server's error for the same mistake, or nil.
 	Err error
 }
 
-// Error names the operation, the option, and what would be right.
+// Error names the operation, the option, and the fix.
 func (e *UsageError) Error() string {
 	s := cmp.Or(e.Package, "kv") + ": " + e.Op + ": "
 	if e.Option != "" {
@@ -42,12 +42,12 @@ func (e *UsageError) Error() string {
 // Unwrap returns Err.
 func (e *UsageError) Unwrap() error { return e.Err }
 
-// GRPCStatus gives the error the code that a server would: InvalidArgument.
+// GRPCStatus returns a status with the code InvalidArgument, as a server would.
 func (e *UsageError) GRPCStatus() *status.Status {
 	return status.New(codes.InvalidArgument, e.Error())
 }
 
-// within says where in a transaction e was found.
+// within adds where in a transaction e was found.
 func (e *UsageError) within(place string) *UsageError {
 	nested := *e
 	nested.Op = place + ": " + e.Op

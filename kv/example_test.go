@@ -11,7 +11,7 @@ import (
 	"github.com/getcd/getcd/kv"
 )
 
-// connect stands for whatever connection the program has.
+// connect stands for the connection of a real program.
 func connect() (conn *grpc.ClientConn, done func()) {
 	cluster := etcdtest.NewCluster(1)
 	conn, err := cluster.Dial()
@@ -70,8 +70,8 @@ func ExampleWithPrefix() {
 	// web/2
 }
 
-// Compare-and-swap: the counter is raised only if nobody else has changed it
-// since it was read.
+// Compare-and-swap: the transaction raises the counter only if nobody has changed
+// it since it was read.
 func ExampleKV_Txn() {
 	conn, done := connect()
 	defer done()

@@ -12,58 +12,60 @@ import (
 
 // The responses are the protocol's messages under clientv3's names.
 type (
-	// CompactResponse has the header alone.
+	// CompactResponse has only a header.
 	CompactResponse pb.CompactionResponse
-	// PutResponse has PrevKv if WithPrevKV asked for it and there was one.
+	// PutResponse has PrevKv if WithPrevKV was set and the key existed.
 	PutResponse pb.PutResponse
-	// GetResponse has Kvs, More (a limit cut them short) and Count (how many
-	// there are in the range, whatever the limit and the filters).
+	// GetResponse has Kvs, More (a limit cut Kvs short) and Count (the number of
+	// keys in the range, regardless of limit and filters).
 	GetResponse pb.RangeResponse
-	// DeleteResponse has Deleted, the number of keys, and PrevKvs if WithPrevKV
-	// asked for them.
+	// DeleteResponse has Deleted, the number of deleted keys, and, with
+	// WithPrevKV, PrevKvs.
 	DeleteResponse pb.DeleteRangeResponse
 	// TxnResponse has Succeeded (the Then branch was taken) and Responses, one
-	// for each operation of the branch.
+	// for each operation of the branch that was taken.
 	TxnResponse pb.TxnResponse
 )
 
 // KV is etcd's key-value store. It is safe for concurrent use.
 //
-// Errors are a *UsageError for a call that cannot mean anything, and otherwise
-// the connection's: on a client's they unwrap to rpctypes' errors and to the
-// context's, on a plain grpc.ClientConn they are gRPC statuses.
+// An invalid call returns a *UsageError. All other errors are the connection's:
+// those of a client unwrap to the errors of rpctypes and of the context, and
+// those of a plain grpc.ClientConn are gRPC statuses.
 type KV interface {
 	// Put sets a key's value. It takes WithLease, WithPrevKV, WithIgnoreValue
 	// and WithIgnoreLease.
 	Put(ctx context.Context, key, val string, opts ...OpOption) (*PutResponse, error)
 
 	// Get reads a key, or a range of keys (WithRange, WithPrefix, WithFromKey).
-	// A key that does not exist is no error: Kvs is empty. It takes WithLimit,
-	// WithRev, WithSort, WithSerializable, WithKeysOnly, WithCountOnly, the
-	// revision filters, and the lists WithFirstKey to WithLastCreate.
+	// If a key does not exist, Kvs is empty; that is no error. It takes
+	// WithLimit, WithRev, WithSort, WithSerializable, WithKeysOnly,
+	// WithCountOnly, the revision filters, and the option lists from WithFirstKey
+	// to WithLastCreate.
 	Get(ctx context.Context, key string, opts ...OpOption) (*GetResponse, error)
 
 	// Delete removes a key, or a range of keys (WithRange, WithPrefix,
-	// WithFromKey). That there was none is no error. It takes WithPrevKV.
+	// WithFromKey). It is no error if there was no such key. It takes WithPrevKV.
 	Delete(ctx context.Context, key string, opts ...OpOption) (*DeleteResponse, error)
 
-	// Compact gives up the history before rev: what was superseded then can no
-	// longer be read. A revision that is compacted already is
-	// rpctypes.ErrCompacted, one to come rpctypes.ErrFutureRev.
+	// Compact discards the history before rev: values that were replaced before
+	// rev can no longer be read. It returns rpctypes.ErrCompacted if rev is
+	// already compacted, and rpctypes.ErrFutureRev if the store has not reached
+	// it.
 	Compact(ctx context.Context, rev int64, opts ...CompactOption) (*CompactResponse, error)
 
-	// Do runs an operation that was made before.
+	// Do runs an operation that was built with OpGet, OpPut, OpDelete or OpTxn.
 	Do(ctx context.Context, op Op) (OpResponse, error)
 
-	// Txn begins a transaction, which Commit sends with ctx.
+	// Txn begins a transaction. Its Commit sends it with ctx.
 	Txn(ctx context.Context) Txn
 }
 
-// New returns the KV service on a connection, with opts for each call. It starts
-// nothing, and has nothing to close.
+// New returns the KV service on a connection. Each call uses opts. It starts no
+// goroutine and has nothing to close.
 func New(cc grpc.ClientConnInterface, opts ...grpc.CallOption) KV {
-	// What the generated stub puts together for each call is put together once.
-	// The full capacity makes whoever appends to it copy it first.
+	// Build the options once that the generated stub would build for each call.
+	// The slice has no spare capacity, so that an append copies it.
 	all := make([]grpc.CallOption, 0, len(opts)+1)
 	all = append(all, grpc.StaticMethod())
 	return &client{cc: misuse.Conn("kv", cc), opts: append(all, opts...)}
@@ -175,8 +177,8 @@ func (c *client) Do(ctx context.Context, op Op) (OpResponse, error) {
 	}
 }
 
-// OpResponse is Do's answer: the one of the four that fits the operation is not
-// nil, and none after an error.
+// OpResponse is the response of Do. Only the field of the operation's kind is
+// set, and none after an error.
 type OpResponse struct {
 	put *PutResponse
 	get *GetResponse
@@ -184,28 +186,28 @@ type OpResponse struct {
 	txn *TxnResponse
 }
 
-// Put returns the answer to a Put.
+// Put returns the response to a Put, or nil.
 func (r OpResponse) Put() *PutResponse { return r.put }
 
-// Get returns the answer to a Get.
+// Get returns the response to a Get, or nil.
 func (r OpResponse) Get() *GetResponse { return r.get }
 
-// Del returns the answer to a Delete.
+// Del returns the response to a Delete, or nil.
 func (r OpResponse) Del() *DeleteResponse { return r.del }
 
-// Txn returns the answer to a transaction.
+// Txn returns the response to a transaction, or nil.
 func (r OpResponse) Txn() *TxnResponse { return r.txn }
 
-// OpResponse returns the answer in the form that Do gives it.
+// OpResponse returns the response as Do would return it.
 func (resp *PutResponse) OpResponse() OpResponse { return OpResponse{put: resp} }
 
-// OpResponse returns the answer in the form that Do gives it.
+// OpResponse returns the response as Do would return it.
 func (resp *GetResponse) OpResponse() OpResponse { return OpResponse{get: resp} }
 
-// OpResponse returns the answer in the form that Do gives it.
+// OpResponse returns the response as Do would return it.
 func (resp *DeleteResponse) OpResponse() OpResponse { return OpResponse{del: resp} }
 
-// OpResponse returns the answer in the form that Do gives it.
+// OpResponse returns the response as Do would return it.
 func (resp *TxnResponse) OpResponse() OpResponse { return OpResponse{txn: resp} }
 
 // CompactOp is a compaction, made by OpCompact.
@@ -218,7 +220,7 @@ type CompactOp struct {
 // CompactOption is an option of Compact.
 type CompactOption func(*CompactOp)
 
-// OpCompact is the operation of KV.Compact.
+// OpCompact builds the operation that KV.Compact sends.
 func OpCompact(rev int64, opts ...CompactOption) CompactOp {
 	op := CompactOp{revision: rev}
 	if rev < 0 {
@@ -236,8 +238,9 @@ func OpCompact(rev int64, opts ...CompactOption) CompactOp {
 	return op
 }
 
-// WithCompactPhysical makes Compact return only when the member that answers has
-// removed the history from its storage, and not when that is merely agreed on.
+// WithCompactPhysical makes Compact wait until the member that answers has
+// removed the history from its storage. Without it, Compact returns as soon as
+// the cluster has agreed on the compaction.
 func WithCompactPhysical() CompactOption {
 	return func(op *CompactOp) { op.physical = true }
 }

@@ -24,7 +24,7 @@ func mustPut(t *testing.T, store kv.KV, key, val string, opts ...kv.OpOption) *k
 	return resp
 }
 
-// show writes a response as "key=value" pairs.
+// show formats a response as "key=value" pairs.
 func show(resp *kv.GetResponse) string {
 	pairs := make([]string, 0, len(resp.Kvs))
 	for _, kv := range resp.Kvs {
@@ -234,7 +234,7 @@ func TestDo(t *testing.T) {
 	}
 }
 
-// The connection's errors come out as they are.
+// The connection's errors are returned unchanged.
 func TestConnectionError(t *testing.T) {
 	c := etcdtest.Start(t, 1)
 	conn := c.Conn(t)

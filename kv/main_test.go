@@ -21,8 +21,8 @@ func newKV(t *testing.T) (kv.KV, *etcdtest.Cluster) {
 	return kv.New(c.Conn(t)), c
 }
 
-// recorder is a connection that answers everything with empty messages and
-// remembers the last request.
+// recorder is a connection that answers every call with an empty message and
+// keeps the last request.
 type recorder struct {
 	grpc.ClientConnInterface
 	calls  int

@@ -134,7 +134,7 @@ func TestOpAccessors(t *testing.T) {
 	}
 }
 
-// A Cmp is a value: no copy sees what is done to another.
+// A Cmp is a value: changing one copy does not change another.
 func TestCmpCopies(t *testing.T) {
 	original := kv.Compare(kv.Value("k"), "=", "v")
 	copied := original

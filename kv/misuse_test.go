@@ -13,8 +13,8 @@ import (
 	"github.com/getcd/getcd/kv"
 )
 
-// Every misuse is a UsageError from the call that names the operation and the
-// option, and sends nothing.
+// Every misuse is a UsageError from the call. The error names the operation and
+// the option, and nothing is sent.
 func TestMisuse(t *testing.T) {
 	ctx := t.Context()
 	put := func(key, val string, opts ...kv.OpOption) func(kv.KV) error {
@@ -45,7 +45,7 @@ func TestMisuse(t *testing.T) {
 		call   func(kv.KV) error
 		op     string
 		option string
-		is     error // also found by errors.Is
+		is     error // errors.Is finds this, too
 	}{
 		// Range ends.
 		{"prefix and range", get("k", kv.WithPrefix(), kv.WithRange("z")), "Get", "WithRange", nil},
@@ -95,7 +95,7 @@ func TestMisuse(t *testing.T) {
 		{"nil option", get("k", kv.WithKeysOnly(), nil), "Get", "option 2", nil},
 		{"nil compact option", compact(1, nil), "Compact", "option 1", nil},
 
-		// Put against itself.
+		// Put options that contradict each other.
 		{"value and ignore", put("k", "v", kv.WithIgnoreValue()), "Put", "WithIgnoreValue", rpctypes.ErrValueProvided},
 		{"lease and ignore", put("k", "v", kv.WithLease(1), kv.WithIgnoreLease()), "Put", "WithIgnoreLease", rpctypes.ErrLeaseProvided},
 
@@ -179,7 +179,7 @@ func TestMisuse(t *testing.T) {
 	}
 }
 
-// What a watch cannot be about is found before package watch sends anything.
+// An invalid watch is found before package watch sends anything.
 func TestWatchMisuse(t *testing.T) {
 	for name, tt := range map[string]struct {
 		op     kv.Op
@@ -224,7 +224,7 @@ func TestCommitTwice(t *testing.T) {
 	}
 }
 
-// What looks like misuse and is none.
+// These look like misuse but are valid.
 func TestAllowed(t *testing.T) {
 	for name, op := range map[string]kv.Op{
 		"prefix twice":                kv.OpGet("", append(kv.WithFirstKey(), kv.WithPrefix())...),

@@ -11,8 +11,8 @@ import (
 	"github.com/getcd/getcd/internal/leaseid"
 )
 
-// opKind is what an Op does. Kinds are bits, so that an option can name all
-// those that it applies to.
+// opKind is the kind of an Op. Kinds are bits, so that an option can name all the
+// kinds that it applies to.
 type opKind uint8
 
 const (
@@ -36,7 +36,8 @@ func (k opKind) String() string {
 	return strings.Join(names, " and ")
 }
 
-// pkg is the package that takes an operation of the kind, for its errors.
+// pkg returns the name of the package that accepts an operation of the kind, for
+// its errors.
 func (k opKind) pkg() string {
 	if k == opWatch {
 		return "watch"
@@ -44,7 +45,7 @@ func (k opKind) pkg() string {
 	return "kv"
 }
 
-// rangeBy is the option that gave an Op its range end.
+// rangeBy says which option set an Op's range end.
 type rangeBy uint8
 
 const (
@@ -58,12 +59,13 @@ func (r rangeBy) String() string {
 	return [...]string{"nothing", "WithRange", "WithPrefix", "WithFromKey"}[r]
 }
 
-// LeaseID names a lease; it is the same type as lease.ID. 0 is no lease.
+// LeaseID is the ID of a lease. It is the same type as lease.ID. 0 means no lease.
 type LeaseID = leaseid.ID
 
-// Op is one operation, made by OpGet, OpPut, OpDelete or OpTxn, for Do or for a
-// transaction; OpWatch makes one that only package watch can use. It is a value: changing a copy does not change the original. The
-// zero Op is no operation, and an error to use.
+// Op is one operation, made by OpGet, OpPut, OpDelete or OpTxn, to pass to Do or
+// to a transaction. OpWatch makes one that only package watch accepts. An Op is a
+// value: changing a copy does not change the original. Using the zero Op is an
+// error.
 type Op struct { //nolint:recvcheck // clientv3's shape: mutators take a pointer, accessors work on any Op
 	kind opKind
 	err  *UsageError // the first misuse of an option
@@ -107,44 +109,45 @@ type Op struct { //nolint:recvcheck // clientv3's shape: mutators take a pointer
 	elseOps []Op
 }
 
-// NewOp returns an Op without an operation, as something to apply options to in
-// order to inspect them. Using it in a call is an error.
+// NewOp returns an Op without an operation. Apply options to it to inspect them.
+// Using it in a call is an error.
 func NewOp() *Op { return &Op{} }
 
-// OpGet is the operation of KV.Get.
+// OpGet builds the operation that KV.Get sends.
 func OpGet(key string, opts ...OpOption) Op {
 	op := Op{kind: opGet, key: []byte(key)}
 	return op.with(opts)
 }
 
-// OpPut is the operation of KV.Put.
+// OpPut builds the operation that KV.Put sends.
 func OpPut(key, val string, opts ...OpOption) Op {
 	op := Op{kind: opPut, key: []byte(key), val: []byte(val)}
 	return op.with(opts)
 }
 
-// OpDelete is the operation of KV.Delete.
+// OpDelete builds the operation that KV.Delete sends.
 func OpDelete(key string, opts ...OpOption) Op {
 	op := Op{kind: opDelete, key: []byte(key)}
 	return op.with(opts)
 }
 
-// OpWatch is what Watcher.Watch of package watch watches. It is for inspecting
-// options and for that package; Do and transactions refuse it.
+// OpWatch builds the operation that Watcher.Watch of package watch uses. It is
+// meant for that package and for inspecting options; Do and transactions refuse
+// it.
 func OpWatch(key string, opts ...OpOption) Op {
 	op := Op{kind: opWatch, key: []byte(key)}
 	return op.with(opts)
 }
 
-// OpTxn is a whole transaction as one operation: if all cmps hold, thenOps are
-// applied, otherwise elseOps. It can be nested in another one, where its
-// comparisons see the state before the outermost. A transaction may change a key
-// only once, wherever in it.
+// OpTxn builds a whole transaction as one operation: if all cmps hold, thenOps
+// are applied, otherwise elseOps. It can be nested in another transaction; its
+// comparisons then see the state before the outermost one. A transaction,
+// including nested ones, may change each key only once.
 func OpTxn(cmps []Cmp, thenOps []Op, elseOps []Op) Op {
 	return Op{kind: opTxn, cmps: cmps, thenOps: thenOps, elseOps: elseOps}
 }
 
-// with applies the options to a copy, which alone has to be on the heap, and
+// with applies the options to a copy. Only that copy escapes to the heap, and
 // only when there are options.
 func (op Op) with(opts []OpOption) Op {
 	if len(opts) == 0 {
@@ -161,18 +164,18 @@ func (op Op) with(opts []OpOption) Op {
 	return applied
 }
 
-// misuse remembers what is wrong with an option; the first one counts.
+// misuse records what is wrong with an option. The first error wins.
 func (op *Op) misuse(option, reason string, same error) {
 	if op.err == nil {
 		op.err = &UsageError{Package: op.kind.pkg(), Op: op.kind.String(), Option: option, Reason: reason, Err: same}
 	}
 }
 
-// Err is the *UsageError that using the Op will return, or nil.
+// Err returns the *UsageError that using the Op will return, or nil.
 func (op Op) Err() error { return errOrNil(op.check()) }
 
-// check finds what only the finished Op shows, since its key, range end and
-// value may be changed after the options.
+// check finds the errors that only the finished Op shows, since its key, range
+// end and value can be changed after the options are applied.
 func (op *Op) check() *UsageError {
 	if op.err != nil {
 		return op.err
@@ -196,7 +199,7 @@ func (op *Op) check() *UsageError {
 			err.Package = op.kind.pkg()
 			return err
 		}
-		// Unlike a Get, the server refuses to watch a range without keys.
+		// Unlike for a Get, the server refuses to watch an empty range.
 		if len(op.end) > 0 && !bytes.Equal(op.end, toInfinity) && bytes.Compare(op.key, op.end) >= 0 {
 			return &UsageError{Package: op.kind.pkg(), Op: name, Option: "WithRange", Reason: fmt.Sprintf(
 				"the end %q is not after the key %q; a range is [key, end)", op.end, op.key)}
@@ -217,12 +220,12 @@ func (op *Op) check() *UsageError {
 			}
 		}
 	default:
-		return &UsageError{Op: name, Reason: "it is no operation; make it with OpGet, OpPut, OpDelete or OpTxn"}
+		return &UsageError{Op: name, Reason: "it has no operation; make it with OpGet, OpPut, OpDelete or OpTxn"}
 	}
 	return nil
 }
 
-// The messages are made without a check: the callers have done it.
+// The following do not check the Op: their callers have done that.
 
 func (op *Op) rangeRequest() *pb.RangeRequest {
 	return &pb.RangeRequest{
@@ -257,7 +260,7 @@ func (op *Op) deleteRequest() *pb.DeleteRangeRequest {
 	return &pb.DeleteRangeRequest{Key: op.key, RangeEnd: op.end, PrevKv: op.prevKV}
 }
 
-// txnRequest makes the message of a transaction and checks everything in it.
+// txnRequest builds the message of a transaction and checks everything in it.
 func (op *Op) txnRequest() (*pb.TxnRequest, *UsageError) {
 	var err *UsageError
 	r := &pb.TxnRequest{}
@@ -290,7 +293,7 @@ func requestOps(branch string, ops []Op) ([]*pb.RequestOp, *UsageError) {
 
 func (op *Op) requestOp() (*pb.RequestOp, *UsageError) {
 	if op.kind == opTxn && op.err == nil {
-		r, err := op.txnRequest() // which is its check
+		r, err := op.txnRequest() // checks the operation
 		return &pb.RequestOp{Request: &pb.RequestOp_RequestTxn{RequestTxn: r}}, err
 	}
 	if err := op.check(); err != nil {

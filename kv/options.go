@@ -8,13 +8,14 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
-// OpOption is an option of an operation. Each one says which operations it
-// applies to; with another it is a *UsageError. Given twice, the later value
-// counts, except that an operation has one range end.
+// OpOption is an option of an operation. Each option says which operations it
+// applies to; using it with another operation is a *UsageError. If an option is
+// given twice, the later value wins, but an operation can have only one range
+// end.
 type OpOption func(*Op)
 
-// applies reports whether the option may be applied. An Op that is not an
-// operation yet (NewOp) takes every option.
+// applies reports whether the option may be applied. An Op without an operation
+// (NewOp) takes every option.
 func (op *Op) applies(option string, to opKind) bool {
 	if op.kind == 0 || op.kind&to != 0 {
 		return true
@@ -23,38 +24,39 @@ func (op *Op) applies(option string, to opKind) bool {
 	return false
 }
 
-// setInt64 is an option that is a number from 0 on.
+// setInt64 is an option whose value is a number that is not negative.
 func setInt64(option string, to opKind, field func(*Op) *int64, n int64) OpOption {
 	return func(op *Op) {
 		if !op.applies(option, to) {
 			return
 		}
 		if n < 0 {
-			op.misuse(option, fmt.Sprintf("it is %d; it must be 0, which means none, or more", n), nil)
+			op.misuse(option, fmt.Sprintf("it is %d; it must not be negative, and 0 means none", n), nil)
 			return
 		}
 		*field(op) = n
 	}
 }
 
-// WithLimit makes Get return at most n keys, and say in More whether there are
-// others. 0 means no limit. Count is still that of the whole range.
+// WithLimit makes Get return at most n keys and set More if there are others. 0
+// means no limit. Count is still the number of keys in the whole range.
 func WithLimit(n int64) OpOption {
 	return setInt64("WithLimit", opGet, func(op *Op) *int64 { return &op.limit }, n)
 }
 
-// WithRev makes Get read the store as it was at revision rev: with
-// rpctypes.ErrCompacted when that has been compacted, and rpctypes.ErrFutureRev
-// when it has not been reached. 0 means now.
+// WithRev makes Get read the store as it was at revision rev. Get returns
+// rpctypes.ErrCompacted if that revision was compacted, and rpctypes.ErrFutureRev
+// if the store has not reached it. 0 means the latest revision.
 //
-// It makes a watch begin with the changes of revision rev, which may be in the
-// past or in the future; 0 means from when the server makes the watch.
+// WithRev makes a watch begin with the changes of revision rev, which may be in
+// the past or in the future. 0 means that the watch begins when the server
+// creates it.
 func WithRev(rev int64) OpOption {
 	return setInt64("WithRev", opGet|opWatch, func(op *Op) *int64 { return &op.rev }, rev)
 }
 
 // WithMinModRev makes Get leave out keys that were last changed before rev. 0
-// means no bound. Count is unaffected, as with all four of these filters.
+// means no bound. None of the four revision filters affects Count.
 func WithMinModRev(rev int64) OpOption {
 	return setInt64("WithMinModRev", opGet, func(op *Op) *int64 { return &op.minModRev }, rev)
 }
@@ -77,7 +79,7 @@ func WithMaxCreateRev(rev int64) OpOption {
 	return setInt64("WithMaxCreateRev", opGet, func(op *Op) *int64 { return &op.maxCreateRev }, rev)
 }
 
-// SortTarget is what WithSort sorts by.
+// SortTarget is the property that WithSort sorts by.
 type SortTarget int
 
 // The sort targets, as RangeRequest.SortTarget numbers them.
@@ -93,14 +95,15 @@ const (
 type SortOrder int
 
 // The sort orders, as RangeRequest.SortOrder numbers them. SortNone is the
-// server's own order: by key, or ascending when there is another target.
+// server's default order: by key, or ascending if there is another target.
 const (
 	SortNone SortOrder = iota
 	SortAscend
 	SortDescend
 )
 
-// SortOption is a target and an order. The zero value is the server's own order.
+// SortOption is a target and an order. The zero value is the server's default
+// order.
 type SortOption struct {
 	Target SortTarget
 	Order  SortOrder
@@ -110,10 +113,10 @@ func (s SortOption) valid() bool {
 	return SortByKey <= s.Target && s.Target <= SortByValue && SortNone <= s.Order && s.Order <= SortDescend
 }
 
-// WithSort sets the order in which Get returns keys; without it they come by
-// key, ascending. The server sorts before it applies a limit, provided that there
-// is an order: of a target with SortNone, etcd 3.7 sorts no more keys than one
-// above the limit, so give both.
+// WithSort sets the order in which Get returns keys. Without it, they are in
+// ascending order by key. Give an explicit order together with a limit: the
+// server then sorts all keys before it applies the limit. With SortNone, etcd 3.7
+// sorts only the first limit+1 keys.
 func WithSort(target SortTarget, order SortOrder) OpOption {
 	return func(op *Op) {
 		if !op.applies("WithSort", opGet) {
@@ -129,8 +132,9 @@ func WithSort(target SortTarget, order SortOrder) OpOption {
 }
 
 // WithSerializable lets the member answer a Get from its own state. That is
-// faster, and works without a leader, but may be out of date. Without it, reads
-// are linearizable: they see every write that was acknowledged before them.
+// faster and works without a leader, but the answer may be out of date. Without
+// it, reads are linearizable: they see every write that was acknowledged before
+// them.
 func WithSerializable() OpOption {
 	return func(op *Op) {
 		if op.applies("WithSerializable", opGet) {
@@ -148,8 +152,8 @@ func WithKeysOnly() OpOption {
 	}
 }
 
-// WithCountOnly makes Get return Count alone, the number of keys in the range,
-// which no limit or filter affects.
+// WithCountOnly makes Get return only Count, the number of keys in the range. No
+// limit or filter affects it.
 func WithCountOnly() OpOption {
 	return func(op *Op) {
 		if op.applies("WithCountOnly", opGet) {
@@ -158,9 +162,9 @@ func WithCountOnly() OpOption {
 	}
 }
 
-// WithLease attaches the key of a Put to a lease, with which it is deleted. A Put
-// without it detaches the key from the lease that it had. An unknown lease is
-// rpctypes.ErrLeaseNotFound.
+// WithLease attaches the key of a Put to a lease. When the lease ends, the key is
+// deleted. A Put without WithLease detaches the key from its previous lease. An
+// unknown lease is rpctypes.ErrLeaseNotFound.
 func WithLease(id LeaseID) OpOption {
 	return func(op *Op) {
 		if op.applies("WithLease", opPut) {
@@ -169,8 +173,8 @@ func WithLease(id LeaseID) OpOption {
 	}
 }
 
-// WithIgnoreValue makes Put keep the key's present value; the value given must
-// be empty. A key that does not exist is rpctypes.ErrKeyNotFound.
+// WithIgnoreValue makes Put keep the key's current value; the value argument must
+// be empty. If the key does not exist, the error is rpctypes.ErrKeyNotFound.
 func WithIgnoreValue() OpOption {
 	return func(op *Op) {
 		if op.applies("WithIgnoreValue", opPut) {
@@ -179,8 +183,9 @@ func WithIgnoreValue() OpOption {
 	}
 }
 
-// WithIgnoreLease makes Put keep the key's present lease; it excludes WithLease.
-// A key that does not exist is rpctypes.ErrKeyNotFound.
+// WithIgnoreLease makes Put keep the key's current lease. It cannot be combined
+// with WithLease. If the key does not exist, the error is
+// rpctypes.ErrKeyNotFound.
 func WithIgnoreLease() OpOption {
 	return func(op *Op) {
 		if op.applies("WithIgnoreLease", opPut) {
@@ -189,8 +194,8 @@ func WithIgnoreLease() OpOption {
 	}
 }
 
-// WithPrevKV makes Put and Delete return what was there before, and a watch's
-// events carry it, unless it has been compacted.
+// WithPrevKV makes Put and Delete return the previous key-value pairs. A watch's
+// events then carry the previous pair, unless it was compacted.
 func WithPrevKV() OpOption {
 	return func(op *Op) {
 		if op.applies("WithPrevKV", opPut|opDelete|opWatch) {
@@ -199,43 +204,43 @@ func WithPrevKV() OpOption {
 	}
 }
 
-// toInfinity is the range end that means no bound, and zeroKey the smallest key.
-// Both are "\x00", and are never written to.
+// toInfinity is the range end that means no upper bound, and zeroKey is the
+// smallest key. Both are "\x00". Neither is ever written to.
 var (
 	toInfinity = []byte{0}
 	zeroKey    = []byte{0}
 )
 
-// rangeOnce reports whether the Op may get its range end from an option.
+// rangeOnce reports whether an option may set the Op's range end.
 func (op *Op) rangeOnce(by rangeBy) bool {
 	if !op.applies(by.String(), opGet|opDelete|opWatch) {
 		return false
 	}
 	if op.by != byNothing && op.by != by {
-		op.misuse(by.String(), "there is "+op.by.String()+" already; an operation has one range, choose one of the two", nil)
+		op.misuse(by.String(), op.by.String()+" is already set; an operation has one range, so choose one of the two", nil)
 		return false
 	}
 	return true
 }
 
-// WithRange makes Get, Delete or a watch work on the keys in [key, end). An end of "" is
-// the protocol's way to say one key, and "\x00" that there is no end; an end
-// before the key is an error.
+// WithRange makes Get, Delete or a watch apply to the keys in [key, end). In the
+// protocol, an end of "" means the single key, and "\x00" means no upper bound.
+// An end before the key is an error.
 func WithRange(end string) OpOption {
 	return func(op *Op) {
 		if !op.rangeOnce(byRange) {
 			return
 		}
 		if op.by == byRange && string(op.end) != end {
-			op.misuse("WithRange", fmt.Sprintf("there is WithRange(%q) already; an operation has one range", op.end), nil)
+			op.misuse("WithRange", fmt.Sprintf("WithRange(%q) is already set; an operation has one range", op.end), nil)
 			return
 		}
 		op.by, op.end = byRange, []byte(end)
 	}
 }
 
-// WithPrefix makes Get, Delete or a watch work on the keys that begin with key: on all
-// keys when it is empty.
+// WithPrefix makes Get, Delete or a watch apply to all keys that begin with key,
+// or to all keys if key is empty.
 func WithPrefix() OpOption {
 	return func(op *Op) {
 		if !op.rangeOnce(byPrefix) || op.by == byPrefix {
@@ -250,8 +255,8 @@ func WithPrefix() OpOption {
 	}
 }
 
-// WithFromKey makes Get, Delete or a watch work on the keys from key on, in the order of
-// their bytes: on all keys when it is empty.
+// WithFromKey makes Get, Delete or a watch apply to key and all keys after it in
+// byte order, or to all keys if key is empty.
 func WithFromKey() OpOption {
 	return func(op *Op) {
 		if !op.rangeOnce(byFromKey) {
@@ -265,13 +270,15 @@ func WithFromKey() OpOption {
 }
 
 // GetPrefixRangeEnd returns the end of the range of keys that begin with prefix:
-// Get(ctx, prefix, WithRange(GetPrefixRangeEnd(prefix))) is the same as
-// Get(ctx, prefix, WithPrefix()). It is "\x00", no bound, when no key can follow
-// those: for the empty prefix and for bytes of 0xff alone.
+// Get(ctx, prefix, WithRange(GetPrefixRangeEnd(prefix))) is the same as Get(ctx,
+// prefix, WithPrefix()). It returns "\x00", which means no upper bound, if no key
+// can follow that range: for the empty prefix, and for a prefix of 0xff bytes
+// alone.
 func GetPrefixRangeEnd(prefix string) string { return string(prefixEnd([]byte(prefix))) }
 
-// prefixEnd is the smallest key greater than all keys with the prefix: a last
-// byte of 0xff has no successor, so such bytes go, and the one before is raised.
+// prefixEnd returns the smallest key greater than all keys with the prefix. A
+// trailing byte of 0xff has no successor, so prefixEnd drops such bytes and
+// increments the byte before them.
 func prefixEnd(prefix []byte) []byte {
 	for i, last := range slices.Backward(prefix) {
 		if last < 0xff {
@@ -283,18 +290,19 @@ func prefixEnd(prefix []byte) []byte {
 	return toInfinity
 }
 
-// The following six choose one key among those that begin with Get's key.
+// Each of the following six options selects one of the keys that begin with Get's
+// key.
 
-// WithFirstKey makes Get return the first key by name.
+// WithFirstKey makes Get return the first key in key order.
 func WithFirstKey() []OpOption { return oneOf(SortByKey, SortAscend) }
 
-// WithLastKey makes Get return the last key by name.
+// WithLastKey makes Get return the last key in key order.
 func WithLastKey() []OpOption { return oneOf(SortByKey, SortDescend) }
 
 // WithFirstRev makes Get return the key whose last change is the oldest.
 func WithFirstRev() []OpOption { return oneOf(SortByModRevision, SortAscend) }
 
-// WithLastRev makes Get return the key that was changed last.
+// WithLastRev makes Get return the most recently changed key.
 func WithLastRev() []OpOption { return oneOf(SortByModRevision, SortDescend) }
 
 // WithFirstCreate makes Get return the key that was created first.

@@ -28,7 +28,7 @@ func TestGetPrefixRangeEnd(t *testing.T) {
 	}
 }
 
-// A key is in [prefix, end) exactly if it begins with the prefix.
+// A key is in [prefix, end) if and only if it begins with the prefix.
 func FuzzGetPrefixRangeEnd(f *testing.F) {
 	for _, prefix := range []string{"", "a", "foo/", "\x00", "a\xff", "\xff\xff", "\xfe\xff"} {
 		for _, key := range []string{"", "a", "b", "foo/bar", "fop", "\x00\x00", "a\xff\xff", "\xff\xff\xff", "\xff"} {

@@ -16,43 +16,44 @@ import (
 	"github.com/getcd/getcd/internal/misuse"
 )
 
-// Streamer reads ranges in parts, which neither the server nor the client ever has
-// in memory as a whole. It is safe for concurrent use.
+// Streamer reads ranges in parts, so that neither the server nor the client holds
+// a whole range in memory. It is safe for concurrent use.
 //
 // It takes Get's options. Servers from etcd 3.7 on have a method for it
-// (KV.RangeStream); of older ones it asks for one page after the other, at one
-// revision. What the server does not stream, sorted and filtered by revisions, comes
-// as one part.
+// (KV.RangeStream). From older servers it fetches one page after another, all at
+// one revision. A range that is sorted, or filtered by revision, cannot be
+// streamed and arrives as a single part.
 type Streamer interface {
-	// Parts is Get as an iterator: the Kvs of all parts, in their order, are those
-	// of Get, and the last part alone has the header, Count and More. The last pair
-	// has an error if there was one: a *UsageError, the context's, or the
-	// connection's, such as when the member fails; then what came before is right,
-	// and not complete.
+	// Parts is Get as an iterator. The Kvs of all parts, in order, are those of
+	// Get. Only the last part has the header, Count and More. If reading fails,
+	// the last pair has an error: a *UsageError, the context's error, or the
+	// connection's, such as when the member fails. The parts before it are then
+	// correct but incomplete.
 	Parts(ctx context.Context, key string, opts ...OpOption) iter.Seq2[*GetResponse, error]
 
-	// GetStream is Parts as a channel, in clientv3's shape. The channel closes after
-	// the last part, or after one whose Err says why there is no other. ctx must
-	// end unless the channel is read to its end.
+	// GetStream is Parts as a channel, with clientv3's signature. The channel
+	// closes after the last part, or after a response whose Err says why reading
+	// failed. Unless the caller reads the channel to its end, it must end ctx.
 	GetStream(ctx context.Context, key string, opts ...OpOption) (GetStreamChan, error)
 }
 
 // GetStreamChan is what GetStream returns.
 type GetStreamChan <-chan RangeStreamResponse
 
-// RangeStreamResponse is a part of a range, or the error that has ended it.
+// RangeStreamResponse is a part of a range, or the error that ended the stream.
 type RangeStreamResponse struct {
-	// RangeResponse has the part's Kvs, and in the last part all of Get's fields. It
-	// is nil when there is an error.
+	// RangeResponse has the part's Kvs, and in the last part all of Get's fields.
+	// It is nil if Err is not.
 	*pb.RangeResponse
 
 	err error
 }
 
-// Err is nil for a part, and otherwise why there is no other.
+// Err is nil for a part. Otherwise it says why there are no more parts.
 func (r *RangeStreamResponse) Err() error { return r.err }
 
-// GetStreamToGetResponse reads a stream to its end, and returns what Get would have.
+// GetStreamToGetResponse reads a stream to its end and returns what Get would
+// have returned.
 func GetStreamToGetResponse(stream GetStreamChan) (*GetResponse, error) {
 	all := new(pb.RangeResponse)
 	for part := range stream {
@@ -64,8 +65,8 @@ func GetStreamToGetResponse(stream GetStreamChan) (*GetResponse, error) {
 	return (*GetResponse)(all), nil
 }
 
-// NewStreamer returns a Streamer on a connection, with opts for each call. It starts
-// nothing, and has nothing to close.
+// NewStreamer returns a Streamer on a connection. Each call uses opts. It starts
+// no goroutine and has nothing to close.
 func NewStreamer(cc grpc.ClientConnInterface, opts ...grpc.CallOption) Streamer {
 	cc = misuse.Conn("kv", cc)
 	return streamer{func(ctx context.Context, op Op) iter.Seq2[*GetResponse, error] {
@@ -73,15 +74,15 @@ func NewStreamer(cc grpc.ClientConnInterface, opts ...grpc.CallOption) Streamer 
 	}}
 }
 
-// StreamerOf returns a Streamer that asks a KV, such as one of package namespace,
-// for one page after the other.
+// StreamerOf returns a Streamer that fetches one page after another from a KV,
+// such as one of package namespace.
 func StreamerOf(store KV) Streamer {
 	return streamer{func(ctx context.Context, op Op) iter.Seq2[*GetResponse, error] {
 		return pages(ctx, store, op)
 	}}
 }
 
-// streamer reads the parts of an operation that was checked.
+// streamer reads the parts of an operation that is already checked.
 type streamer struct {
 	parts func(ctx context.Context, op Op) iter.Seq2[*GetResponse, error]
 }
@@ -112,7 +113,8 @@ func (s streamer) GetStream(ctx context.Context, key string, opts ...OpOption) (
 			select {
 			case out <- RangeStreamResponse{RangeResponse: (*pb.RangeResponse)(part), err: err}:
 			case <-ctx.Done():
-				// Nobody may be reading any more; who is should learn why it ends.
+				// The caller may have stopped reading. If not, it should learn
+				// why the stream ended.
 				select {
 				case out <- RangeStreamResponse{err: ctx.Err()}:
 				default:
@@ -124,7 +126,8 @@ func (s streamer) GetStream(ctx context.Context, key string, opts ...OpOption) (
 	return out, nil
 }
 
-// stream has the server stream, if it can; if not, it asks store for pages.
+// stream opens the server's stream if the server has one, and otherwise fetches
+// pages from store.
 func stream(ctx context.Context, rpc pb.KVClient, op Op, store KV, opts []grpc.CallOption) iter.Seq2[*GetResponse, error] {
 	if !op.inOrder() {
 		return pages(ctx, store, op)
@@ -155,18 +158,19 @@ func stream(ctx context.Context, rpc pb.KVClient, op Op, store KV, opts []grpc.C
 	}
 }
 
-// inOrder reports whether a Get is of all keys of a range in their order. Servers
-// stream nothing else (v3rpc/key.go), and nothing else can be had page by page.
+// inOrder reports whether a Get returns all keys of a range in key order. The
+// server streams nothing else (v3rpc/key.go), and nothing else can be fetched
+// page by page.
 func (op *Op) inOrder() bool {
 	sorted := op.sort.Target != SortByKey || op.sort.Order == SortDescend
 	filtered := op.minModRev|op.maxModRev|op.minCreateRev|op.maxCreateRev != 0
 	return !sorted && !filtered
 }
 
-// pageSize is how many keys are asked of a server that does not stream at once.
+// pageSize is the number of keys per request to a server that does not stream.
 const pageSize = 1000
 
-// pages asks for one page after the other: all of the revision of the first.
+// pages fetches one page after another, all at the revision of the first.
 func pages(ctx context.Context, store KV, op Op) iter.Seq2[*GetResponse, error] {
 	return func(yield func(*GetResponse, error) bool) {
 		if !op.inOrder() || len(op.end) == 0 || op.countOnly {
@@ -174,7 +178,7 @@ func pages(ctx context.Context, store KV, op Op) iter.Seq2[*GetResponse, error] 
 			yield(resp.Get(), err)
 			return
 		}
-		op, limit := op, op.limit // 0 means none
+		op, limit := op, op.limit // a limit of 0 means none
 		var first *GetResponse
 		for got := int64(0); ; {
 			op.limit = pageSize

@@ -18,7 +18,7 @@ import (
 	"github.com/getcd/getcd/kv"
 )
 
-// old is a connection to a server that does not stream.
+// old is a connection to a server that cannot stream.
 type old struct {
 	grpc.ClientConnInterface
 	ranges int
@@ -33,7 +33,8 @@ func (o *old) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallO
 	return nil, status.Error(codes.Unimplemented, "unknown method RangeStream for service etcdserverpb.KV")
 }
 
-// The parts put together are what Get says, on servers that stream and on others.
+// All parts together equal the response of Get, whether the server streams or
+// not.
 func TestStream(t *testing.T) {
 	c := etcdtest.Start(t, 1)
 	conn := c.Conn(t)
@@ -83,8 +84,8 @@ func TestStream(t *testing.T) {
 	}
 }
 
-// A server that does not stream is asked for pages, all of one revision, though the
-// keys change meanwhile.
+// A server that does not stream is asked for pages. All of them have one
+// revision, even if keys change meanwhile.
 func TestStreamPages(t *testing.T) {
 	c := etcdtest.Start(t, 1)
 	store := kv.New(c.Conn(t))
@@ -141,8 +142,8 @@ func TestStreamPages(t *testing.T) {
 	}
 }
 
-// What cannot mean anything is known before anything is sent; a stream that nobody
-// reads ends with its context.
+// Misuse is reported before anything is sent. A stream that nobody reads ends
+// with its context.
 func TestStreamEnds(t *testing.T) {
 	c := etcdtest.Start(t, 1)
 	store, streamer := kv.New(c.Conn(t)), kv.NewStreamer(c.Conn(t))
@@ -166,7 +167,7 @@ func TestStreamEnds(t *testing.T) {
 	}
 	<-stream
 	cancel()
-	for range stream { // ends
+	for range stream { // read until it ends
 	}
 }
 

@@ -6,22 +6,23 @@ import "sync"
 //
 //	Txn(ctx).If(comparisons...).Then(operations...).Else(operations...).Commit()
 //
-// Each part may be left out, none may come twice, and their order is this one.
-// Without If, the Then branch is taken. What was assembled wrongly is a
-// *UsageError from Commit, which then has sent nothing. A Txn is used once.
+// Each step is optional, may come only once, and must come in this order. Without
+// If, the Then branch is taken. If the steps are wrong, Commit returns a
+// *UsageError and sends nothing. A Txn can be used only once.
 type Txn interface {
 	// If sets the comparisons that must all hold for the Then branch.
 	If(cs ...Cmp) Txn
 
-	// Then sets the operations that are applied if they do.
+	// Then sets the operations that are applied if all comparisons hold.
 	Then(ops ...Op) Txn
 
-	// Else sets the operations that are applied if they do not.
+	// Else sets the operations that are applied otherwise.
 	Else(ops ...Op) Txn
 
-	// Commit sends the transaction with the context that Txn was given. Not to
-	// have taken the Then branch is no error: see TxnResponse.Succeeded. One
-	// answer for each operation of the branch is in Responses, in its order.
+	// Commit sends the transaction with the context that was given to KV.Txn. It
+	// is no error if the Then branch is not taken: see TxnResponse.Succeeded.
+	// Responses has one response for each operation of the branch that was taken,
+	// in order.
 	Commit() (*TxnResponse, error)
 }
 
@@ -33,8 +34,9 @@ const (
 	stepCommit
 )
 
-// NewTxn returns a Txn for those who send transactions in a way of their own: its
-// Commit calls commit, once, with what was assembled, unless that was done wrongly.
+// NewTxn returns a Txn for code that sends transactions in its own way. Its
+// Commit calls commit once with the assembled transaction. If the transaction is
+// invalid, Commit does not call commit.
 func NewTxn(commit func(Op) (*TxnResponse, error)) Txn {
 	return &txn{commit: commit, op: Op{kind: opTxn}}
 }
@@ -42,18 +44,18 @@ func NewTxn(commit func(Op) (*TxnResponse, error)) Txn {
 type txn struct {
 	commit func(Op) (*TxnResponse, error)
 
-	mu   sync.Mutex // guards what follows
+	mu   sync.Mutex // guards the fields below
 	next int        // the first step that may still come
 	op   Op
 }
 
-// step takes the transaction to step s, or notes why it cannot go there.
+// step moves the transaction on to step s, or records why it cannot.
 func (t *txn) step(s int) {
 	names := [...]string{"If", "Then", "Else", "Commit"}
 	if s < t.next {
 		reason := "it comes after " + names[t.next-1] + "; the order is If, Then, Else, Commit"
 		if s == t.next-1 {
-			reason = "it comes twice; give it everything at once"
+			reason = "it comes twice; call it once with everything"
 		}
 		t.op.misuse(names[s], reason, nil)
 		return

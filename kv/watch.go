@@ -1,18 +1,18 @@
 package kv
 
-// The options of a watch besides WithRev, WithPrevKV, WithRange, WithPrefix and
-// WithFromKey. Each one sets a field of WatchCreateRequest, but for
-// WithCreatedNotify, which is the client's.
+// These are the options of a watch, in addition to WithRev, WithPrevKV,
+// WithRange, WithPrefix and WithFromKey. Each sets a field of WatchCreateRequest,
+// except WithCreatedNotify, which the client implements.
 
-// WithProgressNotify makes the server tell a watch without events, every ten
-// minutes unless it is configured otherwise, which revision it has reached.
+// WithProgressNotify makes the server report its revision to a watch that has no
+// events, every ten minutes by default.
 func WithProgressNotify() OpOption {
 	return watchOption("WithProgressNotify", func(op *Op) { op.progressNotify = true })
 }
 
-// WithCreatedNotify makes the first response of a watch say that the server has
-// made it: every change after that response's revision is seen. What is resumed
-// later is not told again.
+// WithCreatedNotify makes the first response of a watch confirm that the server
+// has created it: the watch sees every change after that response's revision. A
+// resumed watch does not get that response again.
 func WithCreatedNotify() OpOption {
 	return watchOption("WithCreatedNotify", func(op *Op) { op.createdNotify = true })
 }
@@ -28,8 +28,8 @@ func WithFilterDelete() OpOption {
 }
 
 // WithFragment lets the server split responses above its request limit (1.5 MiB)
-// into several messages. Package watch always does, and puts a revision's events
-// together again, so that there the option is accepted and changes nothing.
+// into several messages. Package watch always sets it, and reassembles the events
+// of each revision; there the option changes nothing.
 func WithFragment() OpOption {
 	return watchOption("WithFragment", func(op *Op) { op.fragment = true })
 }
@@ -42,7 +42,7 @@ func watchOption(option string, set func(*Op)) OpOption {
 	}
 }
 
-// errWatchOp refuses an OpWatch where a request with one answer is wanted.
+// errWatchOp refuses an OpWatch in a call that has a single response.
 func errWatchOp() *UsageError {
 	return &UsageError{Op: opWatch.String(), Reason: "it has no single answer; give its key and options to Watcher.Watch"}
 }

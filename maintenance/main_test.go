@@ -19,8 +19,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// member is a maintenance service that answers what the test says, and keeps the
-// requests.
+// member is a maintenance service that gives the answers that the test has set,
+// and keeps the requests.
 type member struct {
 	pb.UnimplementedMaintenanceServer
 

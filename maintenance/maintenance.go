@@ -15,86 +15,89 @@ import (
 
 // The responses are the protocol's messages under clientv3's names.
 type (
-	// DefragmentResponse has nothing to tell.
+	// DefragmentResponse has only a header.
 	DefragmentResponse pb.DefragmentResponse
-	// AlarmResponse has Alarms: those that are raised, or that were disarmed.
+	// AlarmResponse has Alarms: the alarms that are raised, or that were
+	// disarmed.
 	AlarmResponse pb.AlarmResponse
-	// AlarmMember is an alarm (NOSPACE or CORRUPT) and the member that raised it.
+	// AlarmMember is an alarm (NOSPACE or CORRUPT) and the ID of the member that
+	// raised it.
 	AlarmMember pb.AlarmMember
 	// StatusResponse is a member's view of itself and of raft: Version, DbSize
-	// and DbSizeInUse in bytes, Leader (0 for none), RaftIndex, RaftTerm,
-	// IsLearner, and Errors, which has alarms and the lack of a leader.
+	// and DbSizeInUse in bytes, Leader (0 if there is none), RaftIndex, RaftTerm,
+	// IsLearner, and Errors, which lists alarms and a missing leader.
 	StatusResponse pb.StatusResponse
-	// HashKVResponse has Hash, HashRevision, up to which it was computed (etcd
-	// 3.6 and later), and CompactRevision: hashes of two members can be compared
-	// only if both revisions agree.
+	// HashKVResponse has Hash, CompactRevision and, from etcd 3.6 on,
+	// HashRevision, the revision up to which the hash was computed. The hashes of
+	// two members can be compared only if both revisions are the same.
 	HashKVResponse pb.HashKVResponse
 	// HashResponse has the Hash of a member's whole database.
 	HashResponse pb.HashResponse
-	// MoveLeaderResponse has nothing to tell.
+	// MoveLeaderResponse has only a header.
 	MoveLeaderResponse pb.MoveLeaderResponse
-	// DowngradeResponse has Version, the cluster's present one.
+	// DowngradeResponse has Version, the cluster's current version.
 	DowngradeResponse pb.DowngradeResponse
 
-	// DowngradeAction is what Downgrade shall do.
+	// DowngradeAction says what Downgrade does.
 	DowngradeAction pb.DowngradeRequest_DowngradeAction
 )
 
-// What Downgrade can do.
+// The actions of Downgrade.
 const (
-	// DowngradeValidate only checks whether the version can be downgraded to.
+	// DowngradeValidate only checks whether a downgrade to the version is
+	// possible.
 	DowngradeValidate = DowngradeAction(pb.DowngradeRequest_VALIDATE)
 	// DowngradeEnable lets members of the older version join.
 	DowngradeEnable = DowngradeAction(pb.DowngradeRequest_ENABLE)
-	// DowngradeCancel ends a downgrade that is under way.
+	// DowngradeCancel cancels a downgrade that is in progress.
 	DowngradeCancel = DowngradeAction(pb.DowngradeRequest_CANCEL)
 )
 
-// Maintenance is etcd's maintenance service in clientv3's shape. It is safe for
-// concurrent use. Service has it, and more.
+// Maintenance is etcd's maintenance service with clientv3's methods. It is safe
+// for concurrent use. Service implements it, and has more methods.
 //
-// Where a call takes an endpoint, it is that of the one member which shall
-// answer; empty, it is whichever the connection leads to.
+// A call that takes an endpoint goes to the member at that endpoint. If the
+// endpoint is empty, it goes to whichever member the connection leads to.
 type Maintenance interface {
 	// AlarmList lists the alarms that are raised in the cluster.
 	AlarmList(ctx context.Context) (*AlarmResponse, error)
 
-	// AlarmDisarm ends an alarm: the one of m, or for the zero AlarmMember all of
-	// them, one after the other. The cause has to be removed first, or it is
-	// raised again. An alarm that is not raised is no error, and Alarms is empty.
+	// AlarmDisarm disarms the alarm m or, for the zero AlarmMember, all alarms
+	// one after another. Remove the cause first, or the alarm is raised again. It
+	// is no error if the alarm is not raised; Alarms is empty then.
 	AlarmDisarm(ctx context.Context, m *AlarmMember) (*AlarmResponse, error)
 
-	// Defragment gives the space that the member's database file does not need
-	// any more back to its file system. The member answers nothing else
-	// meanwhile: do one after the other. It takes long, so give it a ctx that
-	// lasts.
+	// Defragment returns the unused space in the member's database file to the
+	// file system. The member answers no other request meanwhile, so defragment
+	// one member at a time. It takes long; give ctx a generous deadline.
 	Defragment(ctx context.Context, endpoint string) (*DefragmentResponse, error)
 
-	// Status tells what the member knows of itself and of raft, whatever state it
-	// is in.
+	// Status returns what the member knows about itself and about raft. It works
+	// in every state that the member may be in.
 	Status(ctx context.Context, endpoint string) (*StatusResponse, error)
 
-	// HashKV hashes the member's keys, with their history, up to revision rev;
-	// 0 means its latest. A revision that was compacted is
-	// rpctypes.ErrCompacted, one to come rpctypes.ErrFutureRev.
+	// HashKV hashes the member's keys and their history, up to revision rev; 0
+	// means the latest revision. It returns rpctypes.ErrCompacted if rev was
+	// compacted, and rpctypes.ErrFutureRev if the member has not reached it.
 	HashKV(ctx context.Context, endpoint string, rev int64) (*HashKVResponse, error)
 
-	// SnapshotWithVersion begins a snapshot and returns when its first part is
-	// there. See SnapshotReader for what reading means. ctx ends the reading
-	// too. The Snapshot must be closed.
+	// SnapshotWithVersion starts a snapshot and returns when its first part has
+	// arrived. See SnapshotReader for how reading works. The end of ctx also ends
+	// the reading. The caller must close the Snapshot.
 	SnapshotWithVersion(ctx context.Context) (*SnapshotResponse, error)
 
-	// Snapshot is SnapshotWithVersion without what else it tells.
+	// Snapshot is SnapshotWithVersion without the header and the version.
 	//
-	// Deprecated: use SnapshotWithVersion, or Service.OpenSnapshot or
-	// Service.Save. clientv3 deprecates it likewise.
+	// Deprecated: use SnapshotWithVersion, Service.OpenSnapshot or Service.Save.
+	// clientv3 deprecates it, too.
 	Snapshot(ctx context.Context) (io.ReadCloser, error)
 
 	// MoveLeader makes the member with the ID transfereeID the leader. Only the
-	// leader can do it; others return rpctypes.ErrNotLeader, so ask it with
-	// Service.At. A target that is no voting member is
-	// rpctypes.ErrBadLeaderTransferee, a transfer that takes longer than an
-	// election timeout rpctypes.ErrTimeoutDueToLeaderFail or ErrTimeout.
+	// current leader can do it; other members return rpctypes.ErrNotLeader, so
+	// choose the leader with Service.At. If the target is not a voting member,
+	// the error is rpctypes.ErrBadLeaderTransferee. If the transfer takes longer
+	// than an election timeout, it is rpctypes.ErrTimeoutDueToLeaderFail or
+	// ErrTimeout.
 	MoveLeader(ctx context.Context, transfereeID uint64) (*MoveLeaderResponse, error)
 
 	// Downgrade prepares the cluster for members of an older minor version, such
@@ -102,15 +105,16 @@ type Maintenance interface {
 	Downgrade(ctx context.Context, action DowngradeAction, version string) (*DowngradeResponse, error)
 }
 
-// SnapshotResponse is a snapshot that has begun.
+// SnapshotResponse is a snapshot that has started.
 type SnapshotResponse struct {
-	// Header is the first message's; servers up to 3.7 send none.
+	// Header is the header of the first message. Servers up to 3.7 send none.
 	Header *pb.ResponseHeader
 	// Snapshot is a *SnapshotReader.
 	Snapshot io.ReadCloser
-	// Version is that of the member's storage, such as "3.7.0", which says what
-	// etcd can restore the snapshot. Empty from servers before 3.6, and from a member
-	// that has not written it down yet, some seconds after it was made.
+	// Version is the version of the member's storage format, such as "3.7.0". It
+	// says which etcd can restore the snapshot. It is empty from servers before
+	// 3.6, and from a new member that has not stored its version yet, which takes
+	// some seconds.
 	Version string
 }
 
@@ -119,34 +123,34 @@ type SnapshotResponse struct {
 type Service struct {
 	config
 	cc       grpc.ClientConnInterface
-	endpoint string // of At
-	misused  error  // by New's caller
+	endpoint string // set by At
+	misused  error  // an error of New's caller
 }
 
 var _ Maintenance = (*Service)(nil)
 
-// New returns the maintenance service over cc.
+// New returns the maintenance service on cc.
 func New(cc grpc.ClientConnInterface, opts ...Option) *Service {
 	s := &Service{cc: misuse.Conn("maintenance", cc), misused: misuse.Options("maintenance: New", opts)}
 	for _, o := range opts {
-		if o != nil { // nil is the error of every call
+		if o != nil { // a nil option is reported by every call
 			o(&s.config)
 		}
 	}
-	s.opts = slices.Clip(s.opts) // who appends to it copies it first
+	s.opts = slices.Clip(s.opts) // so that an append copies it
 	return s
 }
 
-// At returns a Service whose calls go to the member at endpoint, unless they
-// name another one themselves. An empty endpoint undoes it.
+// At returns a Service whose calls go to the member at endpoint, unless a call
+// names another endpoint itself. At("") undoes it.
 func (s *Service) At(endpoint string) *Service {
 	at := *s
 	at.endpoint = endpoint
 	return &at
 }
 
-// member connects to the endpoint, or At's, or to the one or other member. The
-// caller calls done when the call is over.
+// member connects to endpoint, or to At's endpoint, or to any member if both are
+// empty. The caller must call done when the call is over.
 func (s *Service) member(ctx context.Context, call, endpoint string) (rpc pb.MaintenanceClient, done func(), err error) {
 	if err := cmp.Or(s.misused, misuse.Context(ctx, "maintenance: "+call)); err != nil {
 		return nil, nil, err
@@ -268,9 +272,9 @@ func (s *Service) HashKV(ctx context.Context, endpoint string, rev int64) (*Hash
 	return (*HashKVResponse)(resp), nil
 }
 
-// Hash hashes the member's whole database, what is not replicated included: two
-// members that agree on every key may still differ. It is for testing; HashKV
-// is what to compare members by. clientv3 leaves it out.
+// Hash hashes the member's whole database, including data that is not replicated.
+// Two members that have the same keys may still have different hashes. It is
+// meant for testing; use HashKV to compare members. clientv3 does not have it.
 func (s *Service) Hash(ctx context.Context, endpoint string) (*HashResponse, error) {
 	rpc, done, err := s.member(ctx, "Hash", endpoint)
 	if err != nil {

@@ -112,7 +112,8 @@ func TestDisarmAll(t *testing.T) {
 	}
 }
 
-// dialer reaches the fake members, and counts what it opens and closes.
+// dialer connects to the fake members and counts the connections that it opens
+// and closes.
 type dialer struct {
 	c              *etcdtest.Cluster
 	opened, closed []string
@@ -223,7 +224,8 @@ func TestMisuse(t *testing.T) {
 	}
 }
 
-// An old server's lack of a method can be told from other failures.
+// An error that means that an old server lacks the method can be told from other
+// failures.
 func TestUnsupported(t *testing.T) {
 	s := maintenance.New(serve(t, pb.UnimplementedMaintenanceServer{}))
 	_, err := s.Downgrade(t.Context(), maintenance.DowngradeValidate, "3.6")

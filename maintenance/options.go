@@ -6,9 +6,9 @@ import (
 	"google.golang.org/grpc"
 )
 
-// EndpointDialer connects to the one member at an endpoint. The connection is
-// used for one call, after which the function that comes with it, unless nil, is
-// called once to close it; its error is of no consequence, and is dropped.
+// EndpointDialer connects to the member at an endpoint. The connection is used
+// for one call. Afterwards the returned function, unless it is nil, is called
+// once to close the connection; its error is ignored.
 type EndpointDialer func(ctx context.Context, endpoint string) (grpc.ClientConnInterface, func() error, error)
 
 // Option is an option of New.
@@ -19,8 +19,8 @@ type config struct {
 	opts []grpc.CallOption
 }
 
-// WithEndpointDialer says how to reach the single member that a call names by its
-// endpoint. What an endpoint looks like is the dialer's business.
+// WithEndpointDialer sets how a call reaches the single member whose endpoint it
+// names. The dialer defines the form of an endpoint.
 func WithEndpointDialer(dial EndpointDialer) Option {
 	return func(c *config) { c.dial = dial }
 }
@@ -35,9 +35,9 @@ type SnapshotOption func(*snapshotConfig)
 
 type snapshotConfig struct{ report func(Progress) }
 
-// WithProgress has f called after each part of a snapshot, of 32 KiB usually,
-// that was read, and once before the first. It is called on the reader's
-// goroutine, which waits for it.
+// WithProgress sets a function that is called once before the first part of a
+// snapshot, and after each part is read. A part is usually 32 KiB. The reader's
+// goroutine calls f and waits for it.
 func WithProgress(f func(Progress)) SnapshotOption {
 	return func(c *snapshotConfig) { c.report = f }
 }

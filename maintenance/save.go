@@ -13,21 +13,23 @@ import (
 	"github.com/getcd/getcd/internal/misuse"
 )
 
-// SnapshotInfo is what is known of a snapshot that was saved.
+// SnapshotInfo describes a snapshot that was saved.
 type SnapshotInfo struct {
-	// Header is the first message's, or nil; servers up to 3.7 send none.
+	// Header is the header of the first message, or nil. Servers up to 3.7 send
+	// none.
 	Header *pb.ResponseHeader
-	// Version is SnapshotResponse's.
+	// Version is SnapshotResponse.Version.
 	Version string
-	// Size is the length of the database file in bytes. What was written is 32
-	// bytes longer, by the digest.
+	// Size is the length of the database file in bytes. The saved snapshot is 32
+	// bytes longer, because the digest follows.
 	Size int64
-	// SHA256 is the digest, verified.
+	// SHA256 is the verified digest.
 	SHA256 [digestSize]byte
 }
 
-// Save writes a snapshot to w and verifies it. After an error w has a part that
-// is no valid snapshot: without its digest, which comes last, etcdutl refuses it.
+// Save writes a snapshot to w and verifies it. If it returns an error, w has an
+// incomplete snapshot: the digest comes last, and etcdutl refuses a file without
+// it.
 func (s *Service) Save(ctx context.Context, w io.Writer, opts ...SnapshotOption) (SnapshotInfo, error) {
 	r, err := s.OpenSnapshot(ctx, opts...)
 	if err != nil {
@@ -40,22 +42,24 @@ func (s *Service) Save(ctx context.Context, w io.Writer, opts ...SnapshotOption)
 	return SnapshotInfo{Header: r.header, Version: r.version, Size: r.size, SHA256: [digestSize]byte(r.sum.Sum(nil))}, nil
 }
 
-// SaveFile saves a snapshot to a file that only its owner may read, since it has
-// all the cluster's data. The file appears, or replaces the one that was there,
-// when the snapshot is complete, verified and on the disk; until then it is in a file
-// of its own beside it, path.RANDOM.part, which an error removes. One that a crash has
-// left is not used again, and may be removed. Of two that save to one path at once the
-// last to complete stays.
+// SaveFile saves a snapshot to a file. Only the file's owner can read it, since
+// it contains all of the cluster's data. The file appears, or replaces an
+// existing one, only when the snapshot is complete, verified and on disk. Until
+// then the data is in path.RANDOM.part, in the same directory, which SaveFile
+// removes if it fails. Such a file that a crash left behind is not used again,
+// and can be deleted. If two calls save to one path at once, the one that
+// finishes last wins.
 func (s *Service) SaveFile(ctx context.Context, path string, opts ...SnapshotOption) (SnapshotInfo, error) {
-	// Before there is a file.
+	// Check ctx before a file is created.
 	if err := misuse.Context(ctx, "maintenance: SaveFile"); err != nil {
 		return SnapshotInfo{}, err
 	}
 	if err := misuse.Options("maintenance: SaveFile", opts); err != nil {
 		return SnapshotInfo{}, err
 	}
-	// CreateTemp creates it with O_EXCL and mode 0600. So nobody can have opened it
-	// before, or have put a link there to have another file written.
+	// CreateTemp creates the file with O_EXCL and mode 0600. So nobody can have
+	// opened it before, or have put a link in its place that leads to another
+	// file.
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.part")
 	if err != nil {
 		return SnapshotInfo{}, fmt.Errorf("maintenance: snapshot: %w", err)
@@ -69,11 +73,11 @@ func (s *Service) SaveFile(ctx context.Context, path string, opts ...SnapshotOpt
 		err = os.Rename(part, path)
 	}
 	if err != nil {
-		_ = os.Remove(part) // the first error is the one that tells
+		_ = os.Remove(part) // return the first error instead
 		return SnapshotInfo{}, err
 	}
-	// The new name is on the disk when the directory is; where directories cannot
-	// be synced (Windows) the file system sees to it.
+	// Sync the directory, so that the new name is on disk. Where directories
+	// cannot be synced (Windows), the file system takes care of it.
 	if dir, err := os.Open(filepath.Dir(path)); err == nil {
 		_ = dir.Sync()
 		_ = dir.Close()

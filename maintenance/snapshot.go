@@ -17,50 +17,52 @@ import (
 	"github.com/getcd/getcd/internal/misuse"
 )
 
-// digestSize is the length of the SHA-256 that ends a snapshot.
+// digestSize is the length of the SHA-256 at the end of a snapshot.
 const digestSize = sha256.Size
 
-// Progress is how far the reading of a snapshot has come, in bytes of the
-// database file. The 32 bytes of the digest that follow it are not counted.
+// Progress says how much of a snapshot was read, in bytes of the database file.
+// The 32 bytes of the digest are not counted.
 type Progress struct {
-	// Received is how many bytes were read, Remaining how many are still to come.
+	// Received is the number of bytes read. Remaining is the number of bytes to
+	// come.
 	Received, Remaining int64
 }
 
-// SnapshotReader reads a snapshot: the database file, and the 32 bytes of its
-// SHA-256 after it. Make it with Service.OpenSnapshot, and Close it.
+// SnapshotReader reads a snapshot: the database file, followed by the 32 bytes of
+// its SHA-256. Make it with Service.OpenSnapshot, and Close it.
 //
-// Read returns io.EOF only after a snapshot whose length and digest are right.
-// Otherwise it returns a *TruncatedError, a *ChecksumError, or what the
-// connection or the context says, and never the digest; so what was written of
-// it is no valid snapshot file.
+// Read returns io.EOF only if the length and the digest of the snapshot are
+// right. Otherwise it returns a *TruncatedError, a *ChecksumError, or the error
+// of the connection or the context, and never returns the digest. So the data
+// read until then is no valid snapshot file.
 //
-// Read is for one goroutine; the other methods are safe for concurrent use.
+// Read must be called by one goroutine at a time. The other methods are safe for
+// concurrent use.
 type SnapshotReader struct {
 	stream pb.Maintenance_SnapshotClient
 	ctx    context.Context //nolint:containedctx // the stream's, to tell why it ended
 	cancel context.CancelFunc
-	done   func() // closes the member's connection
+	done   func() // closes the connection to the member
 	snapshotConfig
 
 	header  *pb.ResponseHeader
 	version string
-	size    int64 // of the content
+	size    int64 // bytes of content
 
-	read   atomic.Int64 // of the content
+	read   atomic.Int64 // bytes of content
 	closed atomic.Bool
 	once   sync.Once
 
-	// Owned by Read.
-	chunk  []byte // received and not read yet
+	// Used only by Read.
+	chunk  []byte // received but not read yet
 	sum    hash.Hash
-	digest []byte // received of it, and not read yet
-	sound  bool   // complete and verified: only the digest may be left to read
+	digest []byte // the part of the digest that was received but not read yet
+	sound  bool   // complete and verified: at most the digest is left to read
 	err    error
 }
 
-// OpenSnapshot begins a snapshot and returns when its first message is there.
-// ctx ends the reading too.
+// OpenSnapshot starts a snapshot and returns when its first message has arrived.
+// The end of ctx also ends the reading.
 func (s *Service) OpenSnapshot(ctx context.Context, opts ...SnapshotOption) (*SnapshotReader, error) {
 	if err := misuse.Options("maintenance: Snapshot", opts); err != nil {
 		return nil, err
@@ -80,7 +82,7 @@ func (s *Service) OpenSnapshot(ctx context.Context, opts ...SnapshotOption) (*Sn
 		return nil, err
 	}
 	r.header, r.version = first.Header, first.Version
-	// The first message says how long the whole is; the digest is not counted.
+	// The first message determines the total size, without the digest.
 	r.size = int64(len(first.Blob)) + int64(first.RemainingBytes)
 	r.chunk = first.Blob
 	r.tell()
@@ -99,18 +101,19 @@ func (r *SnapshotReader) begin(rpc pb.MaintenanceClient, s *Service) (*pb.Snapsh
 	return first, r.explain(err)
 }
 
-// Header is the first message's, or nil; servers up to 3.7 send none.
+// Header returns the header of the first message, or nil. Servers up to 3.7 send
+// none.
 func (r *SnapshotReader) Header() *pb.ResponseHeader { return r.header }
 
-// Version is that of the member's storage, such as "3.7.0"; empty from servers
-// before 3.6.
+// Version returns the version of the member's storage format, such as "3.7.0". It
+// is empty from servers before 3.6.
 func (r *SnapshotReader) Version() string { return r.version }
 
-// Size is the length of the database file in bytes. A complete snapshot is 32
-// bytes longer.
+// Size returns the length of the database file in bytes. A complete snapshot is
+// 32 bytes longer.
 func (r *SnapshotReader) Size() int64 { return r.size }
 
-// Progress tells how much was read.
+// Progress reports how much was read.
 func (r *SnapshotReader) Progress() Progress {
 	n := r.read.Load()
 	return Progress{Received: n, Remaining: r.size - n}
@@ -153,7 +156,8 @@ func (r *SnapshotReader) Read(p []byte) (int, error) {
 	}
 }
 
-// receive gets the next message. At the end of the stream it judges the whole.
+// receive gets the next message. At the end of the stream it verifies the whole
+// snapshot.
 func (r *SnapshotReader) receive() error {
 	if len(r.digest) > digestSize {
 		return r.truncated()
@@ -161,8 +165,8 @@ func (r *SnapshotReader) receive() error {
 	resp, err := r.stream.Recv()
 	switch {
 	case err == nil:
-		// A server that cannot read its database any further sends empty messages
-		// for ever.
+		// A server that cannot read any more of its database sends empty messages
+		// forever.
 		if len(resp.Blob) == 0 && resp.RemainingBytes > 0 {
 			return r.truncated()
 		}
@@ -183,8 +187,8 @@ func (r *SnapshotReader) truncated() error {
 	return &TruncatedError{Received: r.read.Load() + int64(len(r.digest)), Expected: r.size + digestSize}
 }
 
-// explain makes sure that errors.Is finds the context's error in that of a
-// stream which the context has ended, on a plain grpc.ClientConn too.
+// explain makes sure that errors.Is finds the context's error if the context has
+// ended the stream, on a plain grpc.ClientConn, too.
 func (r *SnapshotReader) explain(err error) error {
 	switch ended := r.ctx.Err(); {
 	case err == nil:
@@ -204,8 +208,8 @@ func (r *SnapshotReader) tell() {
 	}
 }
 
-// Close ends the snapshot, read or not. It may be called more than once, and
-// always returns nil.
+// Close ends the snapshot, even if it was not read to its end. It may be called
+// more than once, and always returns nil.
 func (r *SnapshotReader) Close() error {
 	r.closed.Store(true)
 	r.once.Do(func() {

@@ -18,10 +18,10 @@ import (
 	"github.com/getcd/getcd/maintenance"
 )
 
-// part is what etcd sends at a time.
+// part is the size of the parts that etcd sends.
 const part = 32 << 10
 
-// content is a database file of some size.
+// content returns a database file of the given size.
 func content(size int) []byte {
 	b := make([]byte, size)
 	for i := range b {
@@ -30,7 +30,7 @@ func content(size int) []byte {
 	return b
 }
 
-// parts are the messages of a snapshot as etcd sends it.
+// parts returns the messages of a snapshot as etcd sends it.
 func parts(db []byte) []*pb.SnapshotResponse {
 	var out []*pb.SnapshotResponse
 	for sent := 0; sent < len(db); {
@@ -108,7 +108,7 @@ func TestSave(t *testing.T) {
 	}
 }
 
-// What is wrong with a snapshot ends it, and the digest is withheld.
+// An invalid snapshot ends with an error, and the digest is withheld.
 func TestUnsoundSnapshots(t *testing.T) {
 	db := content(2*part + 512)
 	flipped := slices.Clone(db)
@@ -119,7 +119,7 @@ func TestUnsoundSnapshots(t *testing.T) {
 		name     string
 		messages []*pb.SnapshotResponse
 		want     error
-		received int64 // of a TruncatedError
+		received int64 // of the TruncatedError
 	}{
 		{"a changed bit", damaged, maintenance.ErrChecksumMismatch, 0},
 		{"nothing", nil, io.ErrUnexpectedEOF, 0},
@@ -128,7 +128,7 @@ func TestUnsoundSnapshots(t *testing.T) {
 		{"no end", good[:2], io.ErrUnexpectedEOF, 2 * part},
 		{"a hole", []*pb.SnapshotResponse{good[0], good[2], good[3]}, io.ErrUnexpectedEOF, part + 512 + sha256.Size},
 		{"too much", append(slices.Clone(good), good[2]), io.ErrUnexpectedEOF, int64(len(db)) + sha256.Size + 512},
-		// etcd repeats this without end when it cannot read its database.
+		// etcd sends this message over and over if it cannot read its database.
 		{"empty parts", append(slices.Clone(good[:2]), &pb.SnapshotResponse{RemainingBytes: 512}), io.ErrUnexpectedEOF, 2 * part},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -150,7 +150,7 @@ func TestUnsoundSnapshots(t *testing.T) {
 	}
 }
 
-// The reader keeps io.Reader's contract, with all sizes of buffers.
+// The reader keeps io.Reader's contract, for all buffer sizes.
 func TestReader(t *testing.T) {
 	db := content(part + 700)
 	for _, wrap := range []func(io.Reader) io.Reader{
@@ -301,8 +301,9 @@ func TestSaveReturnsTheWritersError(t *testing.T) {
 	}
 }
 
-// What somebody has put where the unfinished file might go is neither followed nor
-// written, and a snapshot is nobody's to read at any time.
+// SaveFile neither follows nor writes a file or a link that is already in the
+// place of the unfinished file. Only the owner can read the snapshot, at any
+// time.
 func TestSaveFileTouchesNoOtherFile(t *testing.T) {
 	db := content(part + 1024)
 	dir := t.TempDir()
@@ -346,7 +347,7 @@ func TestSaveFileTouchesNoOtherFile(t *testing.T) {
 	}
 }
 
-// Two at once do not write into each other's files.
+// Two concurrent saves do not write into each other's files.
 func TestTwoSaveFilesAtOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "backup.db")
 	db := content(4 * part)

@@ -1,9 +1,9 @@
-// Package naming is a registry of services: who serves one puts an address under
-// the service's name, and who uses it follows the addresses. gRPC can do so by
-// itself, with NewBuilder.
+// Package naming is a service registry. Each server of a service stores its
+// address under the service's name, and clients of the service follow the
+// addresses. With NewBuilder, gRPC resolves such services itself.
 //
 //	web, err := naming.New(c, "web") // c is a client
-//	s, err := session.New(ctx, c)    // when the program ends or dies, so does the address
+//	s, err := session.New(ctx, c)    // the address is removed when the program ends or crashes
 //	err = web.Add(ctx, "web/host-1", naming.Endpoint{Addr: "10.0.0.1:443"}, kv.WithLease(s.ID()))
 //
 // and elsewhere
@@ -11,9 +11,9 @@
 //	b, err := naming.NewBuilder(c)
 //	conn, err := grpc.NewClient("etcd:///web", grpc.WithResolvers(b), ...)
 //
-// The endpoints of a service are the keys that begin with its name and a slash, and
-// each value is JSON: {"Op":0,"Addr":"10.0.0.1:443","Metadata":null}. That is
-// clientv3's layout, so programs with either find each other.
+// Each endpoint is a key that begins with the service's name and a slash. Its
+// value is JSON: {"Op":0,"Addr":"10.0.0.1:443","Metadata":null}. This is
+// clientv3's layout, so programs that use either package find each other.
 //
-// A value that is no such JSON is no endpoint: it is left out, and logged.
+// Values that do not have this form are ignored and logged.
 package naming

@@ -11,11 +11,11 @@ import (
 	"github.com/getcd/getcd/watch"
 )
 
-// Follow tells the endpoints that there are, in the first step, which is empty when
-// there are none, and then each change of them, exactly once and in order. What one
-// transaction has changed comes in one step. Where changes can't be learned any more,
-// because the history was compacted, a step tells what is different now. It ends with
-// ctx, or with an error that no other try can mend.
+// Follow yields all endpoints in its first step, which is empty if there are
+// none, and then each change of them, exactly once and in order. The changes of
+// one transaction come in one step. If changes were lost because the history was
+// compacted, one step has all differences to the last known state. Follow ends
+// with ctx, or with an error that retrying cannot fix.
 func (s *Service) Follow(ctx context.Context) iter.Seq2[[]Update, error] {
 	return func(yield func([]Update, error) bool) {
 		if err := misuse.Context(ctx, "naming: Follow"); err != nil {
@@ -37,8 +37,8 @@ func (s *Service) Follow(ctx context.Context) iter.Seq2[[]Update, error] {
 	}
 }
 
-// updates puts a step of the keys' history into updates, and keeps account of the
-// keys that are known.
+// updates converts a step of the keys' history into updates, and records which
+// keys are known.
 func (s *Service) updates(u watch.Update, known map[string]bool) []Update {
 	var out []Update
 	remove := func(key string) {
@@ -50,13 +50,13 @@ func (s *Service) updates(u watch.Update, known map[string]bool) []Update {
 	put := func(key, value []byte) {
 		e, ok := s.endpoint(key, value)
 		if !ok {
-			remove(string(key)) // what it was before, it is no more
+			remove(string(key)) // the key no longer has an endpoint
 			return
 		}
 		known[string(key)] = true
 		out = append(out, Update{Op: Add, Key: string(key), Endpoint: e})
 	}
-	if u.Snapshot != nil { // the first, or after changes that nobody can learn any more
+	if u.Snapshot != nil { // the first snapshot, or one after a gap in the history
 		gone := maps.Clone(known)
 		for _, pair := range u.Snapshot.KVs {
 			delete(gone, string(pair.GetKey()))

@@ -18,15 +18,16 @@ import (
 	"github.com/getcd/getcd/internal/misuse"
 )
 
-// Scheme is the scheme of the gRPC targets that NewBuilder's resolvers serve:
+// Scheme is the scheme of the gRPC targets that NewBuilder's resolvers handle:
 // etcd:///SERVICE.
 const Scheme = "etcd"
 
-// NewBuilder returns a resolver of gRPC (grpc.WithResolvers) for targets such as
-// etcd:///web. It tells gRPC all endpoints of the service, none included, and each change as it
-// happens. When they cannot be learned, gRPC is told why and keeps what it has, and they are
-// asked for again. A connection has one goroutine here, which ends with it. The client
-// must outlive the connections.
+// NewBuilder returns a gRPC resolver builder (for grpc.WithResolvers) for targets
+// such as etcd:///web. The resolver reports all endpoints of the service, even if
+// there are none, and each change as it happens. If it cannot read them, it
+// reports the error to gRPC, which keeps the last addresses, and tries again. It
+// runs one goroutine for each connection, which ends with the connection. Close
+// the connections before the client.
 func NewBuilder(c Client, opts ...Option) (grpcresolver.Builder, error) {
 	if c == nil {
 		return nil, errors.New("naming: the client is nil")
@@ -59,7 +60,7 @@ func (b builder) Build(target grpcresolver.Target, cc grpcresolver.ClientConn, _
 	return f, nil
 }
 
-// follower tells one connection the addresses of one service.
+// follower reports the addresses of one service to one connection.
 type follower struct {
 	service *Service
 	cc      grpcresolver.ClientConn
@@ -67,8 +68,8 @@ type follower struct {
 	wg      sync.WaitGroup
 }
 
-// pauses are those between two tries to learn the addresses. What a try can mend, the
-// client has tried by itself.
+// pauses are the pauses between attempts to follow the service again. The client
+// itself has already retried what a retry can fix.
 var pauses = backoff.Exponential{First: time.Second, Max: 30 * time.Second}
 
 func (f *follower) run(ctx context.Context) {
@@ -88,8 +89,8 @@ func (f *follower) run(ctx context.Context) {
 	}
 }
 
-// follow tells the endpoints and their changes until they can't be learned, and says
-// whether they could at first.
+// follow reports the endpoints and their changes until that fails, and returns
+// whether it has received the endpoints at least once.
 func (f *follower) follow(ctx context.Context) (learned bool, err error) {
 	all := make(map[string]grpcresolver.Endpoint)
 	for updates, err := range f.service.Follow(ctx) {
@@ -108,15 +109,15 @@ func (f *follower) follow(ctx context.Context) (learned bool, err error) {
 		for _, key := range slices.Sorted(maps.Keys(all)) {
 			state.Endpoints = append(state.Endpoints, all[key])
 		}
-		_ = f.cc.UpdateState(state) // what gRPC can't use now, the next change replaces
+		_ = f.cc.UpdateState(state) // the next change replaces a state that gRPC refuses
 	}
 	return learned, errors.New("naming: the watch has ended")
 }
 
-// ResolveNow does nothing: changes are told as they happen.
+// ResolveNow does nothing: changes are reported as they happen.
 func (*follower) ResolveNow(grpcresolver.ResolveNowOptions) {}
 
-// Close ends the goroutine, and waits for it.
+// Close ends the goroutine and waits for it.
 func (f *follower) Close() {
 	f.cancel()
 	f.wg.Wait()

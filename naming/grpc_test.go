@@ -83,7 +83,7 @@ func TestGRPCIsToldTheEndpoints(t *testing.T) {
 	})
 }
 
-// failing cannot follow anything until it is mended.
+// failing is a client whose Follow fails until the test repairs it.
 type failing struct {
 	naming.Client
 	mended atomic.Bool

@@ -14,46 +14,48 @@ import (
 	"github.com/getcd/getcd/watch"
 )
 
-// Client is what a Service uses: a *client.Client has it.
+// Client is the part of a client that a Service uses. A *client.Client implements
+// it.
 type Client interface {
-	// Do makes one request, as kv.KV says.
+	// Do sends one request, like kv.KV's Do.
 	Do(ctx context.Context, op kv.Op) (kv.OpResponse, error)
-	// Follow tells the present state and its changes, as watch.Watcher says.
+	// Follow returns the current state and its changes, like watch.Watcher's
+	// Follow.
 	Follow(ctx context.Context, key string, opts ...kv.OpOption) iter.Seq2[watch.Update, error]
 }
 
 // Endpoint is an address of a service.
 type Endpoint struct {
-	// Addr is what is dialled, such as "10.0.0.1:443".
+	// Addr is the address to dial, such as "10.0.0.1:443".
 	Addr string
 
-	// Metadata is whatever JSON can have besides; nil for none. Read again, it is
-	// what encoding/json makes of that.
+	// Metadata is any value that encoding/json can encode, or nil. When it is
+	// read back, it has the type that encoding/json chooses.
 	Metadata any
 }
 
-// Operation is what is done to an endpoint.
+// Operation is the kind of an Update.
 type Operation uint8
 
 const (
-	// Add adds an endpoint, or replaces it.
+	// Add adds or replaces an endpoint.
 	Add Operation = iota
 	// Delete deletes an endpoint.
 	Delete
 )
 
-// Update is a change of an endpoint.
+// Update is a change to an endpoint.
 type Update struct {
 	// Op is Add or Delete.
 	Op Operation
-	// Key is the endpoint's: the service's name, a slash, and what tells it from the
-	// service's others.
+	// Key is the endpoint's key: the service's name, a slash, and a part that
+	// identifies the endpoint within the service.
 	Key string
-	// Endpoint is what is added. Of one that is deleted nothing is known but its key.
+	// Endpoint is the endpoint that is added. It is zero for a deletion.
 	Endpoint Endpoint
 }
 
-// record is an endpoint's value on the cluster.
+// record is the JSON value of an endpoint.
 type record struct {
 	Op       Operation
 	Addr     string
@@ -71,8 +73,8 @@ type Option func(*config)
 
 type config struct{ logger *slog.Logger }
 
-// WithLogger logs values that are no endpoints, and what a gRPC resolver has to do
-// again. Without it, or with nil, nothing is logged.
+// WithLogger logs values that are not endpoints, and the failures after which a
+// gRPC resolver retries. Without it, or with nil, nothing is logged.
 func WithLogger(l *slog.Logger) Option {
 	return func(c *config) {
 		if l != nil {
@@ -81,15 +83,15 @@ func WithLogger(l *slog.Logger) Option {
 	}
 }
 
-// Service has the endpoints of one service. It is safe for concurrent use, and has
-// nothing to close.
+// Service manages the endpoints of one service. It is safe for concurrent use and
+// has nothing to close.
 type Service struct {
 	client Client
 	prefix string
 	logger *slog.Logger
 }
 
-// New returns the endpoints of the service called name. It sends nothing.
+// New returns the Service with the given name. It sends nothing.
 func New(c Client, name string, opts ...Option) (*Service, error) {
 	switch {
 	case c == nil:
@@ -107,12 +109,12 @@ func New(c Client, name string, opts ...Option) (*Service, error) {
 	return &Service{c, name + "/", cfg.logger}, nil
 }
 
-// Op is the request that makes the change u, with the options of a Put or Delete, to be
-// sent by kv.KV's Do, or with others in a transaction. The error says what is wrong with
-// u.
+// Op returns the operation that makes the change u, with the options of a Put or
+// a Delete. Pass it to kv.KV's Do, or put it into a transaction with others. The
+// error says what is wrong with u.
 func (s *Service) Op(u Update, opts ...kv.OpOption) (kv.Op, error) {
 	if !strings.HasPrefix(u.Key, s.prefix) {
-		return kv.Op{}, fmt.Errorf("naming: the key %q is none of the service's, which begin with %q", u.Key, s.prefix)
+		return kv.Op{}, fmt.Errorf("naming: the key %q does not belong to the service, whose keys begin with %q", u.Key, s.prefix)
 	}
 	switch u.Op {
 	case Add:
@@ -127,12 +129,13 @@ func (s *Service) Op(u Update, opts ...kv.OpOption) (kv.Op, error) {
 	return kv.Op{}, fmt.Errorf("naming: the operation on %s is %d; use Add or Delete", u.Key, u.Op)
 }
 
-// Add adds an endpoint, or replaces it. With kv.WithLease it goes when the lease ends.
+// Add adds or replaces an endpoint. With kv.WithLease the endpoint is removed
+// when the lease ends.
 func (s *Service) Add(ctx context.Context, key string, e Endpoint, opts ...kv.OpOption) error {
 	return s.do(ctx, Update{Op: Add, Key: key, Endpoint: e}, opts)
 }
 
-// Delete deletes an endpoint. That there is none is no error.
+// Delete deletes an endpoint. It is no error if the endpoint does not exist.
 func (s *Service) Delete(ctx context.Context, key string, opts ...kv.OpOption) error {
 	return s.do(ctx, Update{Op: Delete, Key: key}, opts)
 }
@@ -149,8 +152,8 @@ func (s *Service) do(ctx context.Context, u Update, opts []kv.OpOption) error {
 	return err
 }
 
-// List reads the endpoints, by their keys, with the options of a Get, such as
-// kv.WithSerializable.
+// List reads the endpoints and returns them by key. It takes the options of a
+// Get, such as kv.WithSerializable.
 func (s *Service) List(ctx context.Context, opts ...kv.OpOption) (map[string]Endpoint, error) {
 	if err := misuse.Context(ctx, "naming: List"); err != nil {
 		return nil, err

@@ -97,7 +97,8 @@ func TestEndpointsAreListed(t *testing.T) {
 	})
 }
 
-// next takes one step, or fails after a while of the bubble's time.
+// next returns the next step, or fails the test after a while of the bubble's
+// time.
 func next(t *testing.T, steps <-chan []naming.Update) []naming.Update {
 	t.Helper()
 	select {
@@ -109,7 +110,7 @@ func next(t *testing.T, steps <-chan []naming.Update) []naming.Update {
 	}
 }
 
-// follow passes on the steps until the test ends.
+// follow forwards the steps of Follow until the test ends.
 func (r *rig) follow(s *naming.Service) <-chan []naming.Update {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.t.Context()))
 	steps, done := make(chan []naming.Update), make(chan struct{})
@@ -149,7 +150,7 @@ func TestChangesAreFollowed(t *testing.T) {
 		r.do(web.Add(ctx, "web/a", naming.Endpoint{Addr: "10.0.0.1:80"}))
 		step(add("web/a", "10.0.0.1:80"))
 
-		var ops []kv.Op // two changes in one transaction, with another's
+		var ops []kv.Op // two changes in one transaction, together with a change of another service
 		for _, u := range []naming.Update{add("web/b", "10.0.0.2:80"), {Op: naming.Delete, Key: "web/a"}} {
 			op, err := web.Op(u)
 			r.do(err)
@@ -159,10 +160,10 @@ func TestChangesAreFollowed(t *testing.T) {
 		r.do(err)
 		step(add("web/b", "10.0.0.2:80"), naming.Update{Op: naming.Delete, Key: "web/a"})
 
-		r.put("web/junk", "no JSON") // no step
-		r.put("web/b", "no JSON")    // no endpoint any more
+		r.put("web/junk", "no JSON") // makes no step
+		r.put("web/b", "no JSON")    // is an endpoint no longer
 		step(naming.Update{Op: naming.Delete, Key: "web/b"})
-		r.do(web.Delete(ctx, "web/b")) // nor is this a change
+		r.do(web.Delete(ctx, "web/b")) // so this changes nothing
 		r.do(web.Add(ctx, "web/c", naming.Endpoint{Addr: "10.0.0.3:80"}))
 		step(add("web/c", "10.0.0.3:80"))
 	})

@@ -12,7 +12,7 @@ import (
 	grpcresolver "google.golang.org/grpc/resolver"
 )
 
-// DefaultPort is the port of an endpoint that names none: etcd's client port.
+// DefaultPort is etcd's client port. It is used for an endpoint without a port.
 const DefaultPort = 2379
 
 // The networks of an Address.
@@ -21,40 +21,42 @@ const (
 	NetworkUnix = "unix"
 )
 
-// Address is one place where a member may be reached, and how.
+// Address is one address at which a member may be reached.
 type Address struct {
 	// Network is NetworkTCP or NetworkUnix.
 	Network string
-	// Host is an IP address (without brackets) or a host name; for a Unix
-	// domain socket it is the path.
+	// Host is an IP address (without brackets) or a host name. For a Unix domain
+	// socket it is the path.
 	Host string
-	// Port is the TCP port, never 0; for a Unix domain socket it is 0.
+	// Port is the TCP port, which is never 0. For a Unix domain socket it is 0.
 	Port uint16
 	// ServerName is the name that the certificate must be valid for when TLS
 	// is used.
 	ServerName string
-	// TLS tells whether the connection uses TLS.
+	// TLS says whether the connection uses TLS.
 	TLS bool
-	// PlainByDNS tells that TLS is false because an answer of DNS said so, and
-	// nothing that the user wrote: no secret should be sent there unasked.
+	// PlainByDNS says that TLS is false only because of a DNS answer, and not
+	// because of the user's configuration. Do not send secrets to such an address
+	// unless the user allows it.
 	PlainByDNS bool
-	// Priority and Weight are those of RFC 2782: the lowest priority is tried
-	// first, and within one priority a greater weight is likelier to come
-	// first. They are 0 for addresses that do not come from an SRV record.
+	// Priority and Weight are those of RFC 2782. Addresses with the lowest
+	// priority are tried first. Within one priority, an address with a greater
+	// weight is more likely to come first. Both are 0 for addresses that do not
+	// come from an SRV record.
 	Priority, Weight uint16
-	// Target is the target of the SRV record, without its trailing dot, whose A
-	// or AAAA record gave Host. Addresses with the same Target and Port belong
-	// to one member. It is empty for addresses that do not come from an SRV
-	// record.
+	// Target is the target of the SRV record, without its trailing dot. Host
+	// comes from the target's A or AAAA record. Addresses with the same Target
+	// and Port belong to one member. Target is empty for addresses that do not
+	// come from an SRV record.
 	Target string
 }
 
-// Authority returns the :authority of requests that are sent to a, as RFC 9113,
-// section 8.3.1, wants it: the host and port of the endpoint, with brackets around
-// an IPv6 address. The host is the name that TLS is checked for, which an address
-// of an SRV record has from the queried domain: a proxy refuses requests for
-// another host than the handshake was for (421, RFC 9110, section 15.5.20).
-// For a Unix domain socket it is "localhost", as gRPC has it.
+// Authority returns the :authority of requests to a, as RFC 9113, section 8.3.1,
+// defines it: the endpoint's host and port, with brackets around an IPv6 address.
+// The host is the name that TLS verifies; for an address from an SRV record, that
+// is the queried domain. A proxy refuses requests whose host differs from that of
+// the TLS handshake (421, RFC 9110, section 15.5.20). For a Unix domain socket
+// the authority is "localhost", as in gRPC.
 func (a Address) Authority() string {
 	switch {
 	case a.Network == NetworkUnix:
@@ -66,9 +68,9 @@ func (a Address) Authority() string {
 	}
 }
 
-// String returns what is dialled and shown in errors: "host:port" with an IPv6
-// address in brackets, "unix:///path", or "unix:path" for a relative path, as
-// in gRPC's naming document (github.com/grpc/grpc/blob/master/doc/naming.md).
+// String returns the address to dial, which errors also show: "host:port" with an
+// IPv6 address in brackets, "unix:///path", or "unix:path" for a relative path,
+// as in gRPC's naming document (github.com/grpc/grpc/blob/master/doc/naming.md).
 func (a Address) String() string {
 	if a.Network == NetworkUnix {
 		if filepath.IsAbs(a.Host) || strings.HasPrefix(a.Host, "/") {
@@ -79,7 +81,7 @@ func (a Address) String() string {
 	return net.JoinHostPort(a.Host, strconv.Itoa(int(a.Port)))
 }
 
-// validate reports what makes a useless for dialling.
+// validate reports why a cannot be dialed.
 func (a Address) validate() error {
 	switch {
 	case a.Network == NetworkUnix && a.Host == "":
@@ -93,15 +95,15 @@ func (a Address) validate() error {
 	case a.Host == "":
 		return errors.New("an address has an empty host")
 	case a.Port == 0:
-		return fmt.Errorf("address %q: port 0 cannot be dialled", a.Host)
+		return fmt.Errorf("address %q: port 0 cannot be dialed", a.Host)
 	}
 	return nil
 }
 
-// addressKey holds an Address without its priority and weight in the Attributes
+// addressKey holds an Address, without its priority and weight, in the Attributes
 // of a gRPC address. gRPC passes the Attributes to the dialer and to the TLS
-// handshake, and takes a difference in them for another address, which is why
-// that which only matters for the order is kept elsewhere.
+// handshake. Addresses with different Attributes are different addresses for
+// gRPC, so the values that only affect the order are stored elsewhere.
 type addressKey struct{}
 
 // rankKey holds a rank in the BalancerAttributes of a gRPC address.
@@ -115,8 +117,8 @@ func (a Address) toGRPC() grpcresolver.Address {
 	a.Priority, a.Weight = 0, 0
 	return grpcresolver.Address{
 		Addr: a.String(),
-		// The name is the requests' :authority, and without its port it is the
-		// name that grpc's TLS credentials check.
+		// The name is the :authority of requests. Without its port it is also the
+		// name that grpc's TLS credentials verify.
 		ServerName: a.Authority(),
 		Attributes: attributes.New(addressKey{}, a),
 		//nolint:staticcheck // SA1019: the one place of an address that does not tell connections apart.
@@ -124,8 +126,8 @@ func (a Address) toGRPC() grpcresolver.Address {
 	}
 }
 
-// FromGRPC returns the Address that a Resolver reported to gRPC as a. It
-// returns false for an address that no Resolver of this package made.
+// FromGRPC returns the Address that a Resolver reported to gRPC as a. It returns
+// false if no Resolver of this package made the address.
 func FromGRPC(a grpcresolver.Address) (Address, bool) {
 	out, ok := FromAttributes(a.Attributes)
 	if !ok {
@@ -139,9 +141,9 @@ func FromGRPC(a grpcresolver.Address) (Address, bool) {
 }
 
 // FromAttributes returns the Address that attrs carry, with Priority and Weight
-// left 0. Dialers and TransportCredentials get the attributes of the address
-// that they serve from credentials.ClientHandshakeInfoFromContext. It returns
-// false when attrs carry no Address of this package.
+// 0. Dialers and TransportCredentials get these attributes from
+// credentials.ClientHandshakeInfoFromContext. It returns false if attrs carry no
+// Address of this package.
 func FromAttributes(attrs *attributes.Attributes) (Address, bool) {
 	a, ok := attrs.Value(addressKey{}).(Address)
 	return a, ok

@@ -14,11 +14,11 @@ import (
 	"github.com/miekg/dns"
 )
 
-// familyDelay is how long an answer with addresses of one family waits for the
-// other family: there are servers that never answer a question for AAAA.
+// familyDelay is how long the addresses of one family wait for those of the other
+// family. Some servers never answer a query for AAAA records.
 const familyDelay = 500 * time.Millisecond
 
-// minDNSTTL is the TTL of an answer that says 0, because 0 means for ever in a
+// minDNSTTL replaces a TTL of 0 in an answer, because 0 means forever in a
 // Result.
 const minDNSTTL = time.Second
 
@@ -35,8 +35,9 @@ type dnsSource struct {
 	tls  bool
 }
 
-// newDNSSource is the factory of dns: dns://[server[:port]]/host[:port], and
-// dns:host[:port], as in gRPC's naming document.
+// newDNSSource is the factory of the scheme dns:
+// dns://[server[:port]]/host[:port] and dns:host[:port], as in gRPC's naming
+// document.
 func newDNSSource(u *url.URL, o SourceOptions) (Source, error) {
 	name, err := nameOf(u)
 	if err != nil {
@@ -63,8 +64,8 @@ func (s *dnsSource) Hint() Hint {
 
 // Resolve implements Source.
 func (s *dnsSource) Resolve(ctx context.Context) (Result, error) {
-	if s.ns.server == "" { // a server that the user names is asked, and nobody else
-		if res, ok := s.unasked(); ok {
+	if s.ns.server == "" { // if the user names a server, ask only that server
+		if res, ok := s.withoutDNS(); ok {
 			return res, nil
 		}
 	}
@@ -77,13 +78,14 @@ func (s *dnsSource) Resolve(ctx context.Context) (Result, error) {
 	})
 }
 
-// unasked returns what is known without DNS.
-func (s *dnsSource) unasked() (Result, bool) {
+// withoutDNS returns the addresses that are known without a DNS query.
+func (s *dnsSource) withoutDNS() (Result, bool) {
 	if s.opts.isProxied(s.host, s.port) {
-		return Result{Addresses: []Address{s.address(s.host)}}, true // to the proxy
+		return Result{Addresses: []Address{s.address(s.host)}}, true // left to the proxy
 	}
 	if isLocalhost(s.host) {
-		// RFC 6761, section 6.3: a resolver knows localhost and asks nobody.
+		// RFC 6761, section 6.3: a resolver answers for localhost itself and
+		// sends no query.
 		return Result{Addresses: s.addresses([]netip.Addr{netip.IPv6Loopback(), netip.AddrFrom4([4]byte{127, 0, 0, 1})})}, true
 	}
 	ips := lookupHosts(s.opts.hosts, s.host)
@@ -98,8 +100,8 @@ func isLocalhost(host string) bool {
 func (s *dnsSource) addresses(ips []netip.Addr) []Address {
 	out := make([]Address, 0, len(ips))
 	for _, ip := range ips {
-		// A name with several addresses is commonly several members, so each
-		// address stands for itself and Target stays empty.
+		// The addresses of a name commonly belong to several members. So each
+		// address stands for itself, and Target stays empty.
 		out = append(out, s.address(ip.String()))
 	}
 	return out
@@ -109,9 +111,9 @@ func (s *dnsSource) address(host string) Address {
 	return Address{Network: NetworkTCP, Host: host, Port: s.port, ServerName: tlsName(s.host), TLS: s.tls}
 }
 
-// lookupHost asks for both families at once. It returns addresses when one of
-// the families has some. A single failure of the other family is then not
-// reported: it is the normal state of networks with broken servers.
+// lookupHost queries both families at once. It returns addresses if either family
+// has any, and does not report a failure of the other family then: such failures
+// are common in networks with broken servers.
 func (c *dnsClient) lookupHost(ctx context.Context, name string) ([]netip.Addr, uint32, error) {
 	return c.lookupFamilies(ctx, name, dns.TypeAAAA, dns.TypeA)
 }
@@ -136,9 +138,9 @@ func (c *dnsClient) lookupFamilies(ctx context.Context, name string, types ...ui
 	var (
 		ips    []netip.Addr
 		ttl    = ^uint32(0)
-		failed = make([]error, len(types)) // in a fixed order, for a fixed text
+		failed = make([]error, len(types)) // in a fixed order, so that the error text does not vary
 	)
-	for range types { // every goroutine is waited for; cancel makes that short
+	for range types { // wait for every goroutine; cancel makes that quick
 		i := <-answered
 		a := answers[i]
 		if a.err != nil {
@@ -155,8 +157,9 @@ func (c *dnsClient) lookupFamilies(ctx context.Context, name string, types ...ui
 	return nil, 0, worst(failed)
 }
 
-// worst picks from the failures of one name's families. What is not definitive
-// hides what is: as long as one family is unknown, nothing is known.
+// worst selects which failure of a name's two families to report. A failure that
+// is not definitive takes precedence over a definitive one: as long as one family
+// is unknown, nothing is known.
 func worst(failed []error) error {
 	var open []error
 	for _, err := range failed {
@@ -187,13 +190,13 @@ func (c *dnsClient) lookupFamily(ctx context.Context, name string, typ uint16) f
 		}
 	}
 	if len(ips) == 0 {
-		return familyAnswer{err: &lookupError{name, typ, fmt.Errorf("the answer has no address that can be dialled: %w", ErrNoRecords)}}
+		return familyAnswer{err: &lookupError{name, typ, fmt.Errorf("the answer has no address that can be dialed: %w", ErrNoRecords)}}
 	}
 	return familyAnswer{ips: ips, ttl: a.ttl}
 }
 
-// ipOf returns the address in an A or AAAA record, and false for what cannot be
-// a member: 0.0.0.0 and :: would be dialled as the local host.
+// ipOf returns the address in an A or AAAA record. It returns false for 0.0.0.0
+// and ::, which cannot be a member: dialing them reaches the local host.
 func ipOf(rr dns.RR) (netip.Addr, bool) {
 	var raw []byte
 	switch rr := rr.(type) {
@@ -207,9 +210,9 @@ func ipOf(rr dns.RR) (netip.Addr, bool) {
 	return ip, ok && !ip.IsUnspecified() && !ip.IsMulticast()
 }
 
-// sortIPs puts IPv6 first (RFC 6724, section 2.1) and removes duplicates. The
-// order inside a family is that of the bytes, so that two equal answers look
-// equal however the server rotates them.
+// sortIPs puts IPv6 first (RFC 6724, section 2.1) and removes duplicates. Within
+// a family it sorts by bytes, so that two equal answers stay equal even if the
+// server rotates them.
 func sortIPs(ips []netip.Addr) []netip.Addr {
 	slices.SortFunc(ips, func(a, b netip.Addr) int {
 		if c := cmp.Compare(b.BitLen(), a.BitLen()); c != 0 {

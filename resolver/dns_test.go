@@ -36,7 +36,7 @@ func sortedDials(addrs []resolver.Address) []string {
 }
 
 // failureOf resolves one endpoint that must fail, and returns the first error
-// with the text want. On a loaded machine another may come before it.
+// whose text contains want. On a loaded machine another error may come before it.
 func failureOf(t *testing.T, endpoint, want string, o resolver.Config) error {
 	t.Helper()
 	r, err := resolver.New([]string{endpoint}, o)
@@ -85,7 +85,7 @@ func TestDNSAddresses(t *testing.T) {
 		t.Errorf("an alias with TLS (-want +got):\n%s", diff)
 	}
 
-	// IPv6 comes first when the order is kept.
+	// IPv6 comes first if the order is kept.
 	addrs, _ = resolveOnce(t, []string{"dns://" + s.addr + "/etcd.test"}, resolver.Config{Options: resolver.Options{KeepOrder: true}})
 	if len(addrs) != 3 || addrs[0].Host != "2001:db8::1" || addrs[1].Host != "10.0.0.1" {
 		t.Errorf("kept order %v, want IPv6, then ascending", addrs)
@@ -107,11 +107,11 @@ func TestDNSFailures(t *testing.T) {
 		is       error
 		want     string
 	}{
-		{uri("gone.test"), resolver.ErrNoSuchName, s.addr + " says: no such name (NXDOMAIN)"},
-		{uri("text.test"), resolver.ErrNoRecords, "AAAA text.test.: " + s.addr + " says: no records (NODATA)"},
-		{uri("zero.test"), resolver.ErrNoRecords, "no address that can be dialled"},
-		{uri("loop1.test"), nil, "CNAME chain is longer than 8 or a loop"},
-		{uri("self.test"), nil, "CNAME chain is longer than 8 or a loop"},
+		{uri("gone.test"), resolver.ErrNoSuchName, s.addr + " answered: no such name (NXDOMAIN)"},
+		{uri("text.test"), resolver.ErrNoRecords, "AAAA text.test.: " + s.addr + " answered: no records (NODATA)"},
+		{uri("zero.test"), resolver.ErrNoRecords, "no address that can be dialed"},
+		{uri("loop1.test"), nil, "CNAME chain is a loop or longer than 8"},
+		{uri("self.test"), nil, "CNAME chain is a loop or longer than 8"},
 		{uri("dangling.test"), resolver.ErrNoSuchName, `the alias "gone.test."`},
 		{"dns+srv://" + s.addr + "/gone.test", resolver.ErrNoSuchName, "SRV _etcd-client-ssl._tcp.gone.test."},
 		{"dns+srv://" + s.addr + "/_loop._tcp.test", resolver.ErrNoSuchName, "SRV _loop._tcp.test."},
@@ -179,7 +179,7 @@ func TestDNSServerFailures(t *testing.T) {
 			m := new(dns.Msg)
 			m.SetReply(q)
 			wire, _ := m.Pack()
-			wire[7] = 3 // three answers, none of which is there
+			wire[7] = 3 // the header claims three answers, but there are none
 			_, _ = w.Write(wire)
 			return true
 		}, "malformed"},
@@ -244,7 +244,7 @@ func TestDNSAsksARefusingServerOnce(t *testing.T) {
 	if n := len(asked); n != 2 {
 		t.Errorf("%d questions, want one for each family", n)
 	}
-	// Silence may be a lost packet, so that is asked again.
+	// If nobody answers, the packet may be lost, so the query is repeated.
 	s, err = resolver.CannedSource("dns://s/etcd.test", sourceOptions(false), func(q *dns.Msg) []byte {
 		asked <- q.Question[0].Qtype
 		return nil
@@ -261,8 +261,8 @@ func TestDNSAsksARefusingServerOnce(t *testing.T) {
 	}
 }
 
-// A record without data is malformed, and not a target of "." or an alias of the
-// root.
+// A record without data is malformed. It must not be read as a target of "." or
+// as an alias of the root.
 func TestRecordsWithoutData(t *testing.T) {
 	for _, typ := range []uint16{dns.TypeSRV, dns.TypeCNAME, dns.TypeA} {
 		s, err := resolver.CannedSource("dns+srv://s/_x._tcp.test", sourceOptions(false), func(q *dns.Msg) []byte {
@@ -277,7 +277,7 @@ func TestRecordsWithoutData(t *testing.T) {
 		}
 		want := "malformed answer"
 		if typ == dns.TypeA {
-			want = "NODATA" // it is merely not what was asked for
+			want = "NODATA" // only an answer of the wrong type
 		}
 		if res, err := s.Resolve(t.Context()); !contains(err, want) {
 			t.Errorf("%s: Resolve = %v, %v, want an error with %q", dns.TypeToString[typ], res, err, want)
@@ -366,8 +366,8 @@ func TestOneFamilyIsEnough(t *testing.T) {
 		})
 	}
 	t.Run("the other has none", func(t *testing.T) {
-		// Without A records, and nobody to tell about AAAA, nothing is known: the
-		// failure is not "no records".
+		// Without A records, and while nobody answers for AAAA, nothing is known:
+		// the failure is not "no records".
 		s := startDNS(t, "etcd.test. 60 IN TXT x")
 		s.setHook(func(w dns.ResponseWriter, q *dns.Msg, tcp bool) bool {
 			return q.Question[0].Qtype == dns.TypeAAAA && rcode(dns.RcodeServerFailure)(w, q, tcp)
@@ -398,7 +398,7 @@ func TestSeveralNameservers(t *testing.T) {
 	if n != 1 {
 		t.Errorf("the lame server was asked %d times, want 1", n)
 	}
-	// The server that answered is asked first from then on.
+	// After that, the server that answered is asked first.
 	m := good.questions("A etcd.test.")
 	w.ResolveNow(grpcresolver.ResolveNowOptions{})
 	cc.until(t, "a second resolution", func() bool { return good.questions("A etcd.test.") > m })
@@ -406,7 +406,7 @@ func TestSeveralNameservers(t *testing.T) {
 		t.Errorf("the lame server was asked again although another answers: %d times", got)
 	}
 
-	// All fail: the error tells what each said.
+	// All servers fail: the error has the failure of each.
 	conf = resolvConf(t, nameserver(deadServer(t)), nameserver(lame.addr))
 	err = failureOf(t, "dns:///etcd.test", lame.addr+": SERVFAIL", resolver.Config{Options: resolver.Options{ResolvConf: conf, Timeout: 500 * time.Millisecond}})
 	if !strings.Contains(err.Error(), "timeout") {
@@ -433,7 +433,8 @@ func TestSearchList(t *testing.T) {
 		"dns:etcd":         "[10.0.0.2:2379]",
 		"dns:///top:1":     "[10.0.0.3:1]",
 		"dns+srv:///disco": "[10.0.0.2:2379]",
-		// Names with a dot are tried as they are, then below the search list.
+		// A name with a dot is first tried as it is, and then with the search
+		// list.
 		"dns:a.b":                               "[10.0.0.4:2379]",
 		"dns:both.test":                         "[10.0.0.5:2379]",
 		"dns:etcd.db.svc":                       "[10.0.0.7:2379]",
@@ -455,7 +456,8 @@ func TestSearchList(t *testing.T) {
 		"dns:both.test":   "[10.0.0.6:2379]",
 		"dns:both.test.":  "[10.0.0.5:2379]",
 		"dns:etcd.db.svc": "[10.0.0.7:2379]",
-		// The labels of the service count: _etcd-client._tcp.disco.db.svc has four dots.
+		// The labels of the service count as dots: _etcd-client._tcp.disco.db.svc
+		// has four.
 		"dns+srv:///disco.db.svc":  "[10.0.0.2:2]",
 		"dns+srv:///disco.db.svc.": "[10.0.0.2:1]",
 	} {
@@ -472,20 +474,20 @@ func TestSearchList(t *testing.T) {
 	if addrs[0].ServerName != "etcd" {
 		t.Errorf("ServerName = %q, want %q", addrs[0].ServerName, "etcd")
 	}
-	// ndots:0 tries the name itself first.
+	// With ndots:0 the name itself is tried first.
 	o.ResolvConf = resolvConf(t, "search two.test", nameserver(s.addr), "options ndots:0")
 	before := s.questions("A top.two.test.")
 	if got := dialsOf(t, "dns:top", o); fmt.Sprint(got) != "[10.0.0.3:2379]" || s.questions("A top.two.test.") != before {
 		t.Errorf("ndots:0: addresses %v, and the search list was asked", got)
 	}
-	// With a server from the URI there is no search list.
+	// If the URI names a server, the search list is not used.
 	if err := failureOf(t, "dns://"+s.addr+"/etcd", "NXDOMAIN", resolver.Config{Options: resolver.Options{ResolvConf: conf}}); !errors.Is(err, resolver.ErrNoSuchName) {
 		t.Errorf("dns://server/etcd: %v, want ErrNoSuchName", err)
 	}
 }
 
-// A domain of the search list that nobody serves does not hide what is found in the
-// next one; a failure of the one that had the answer changes nothing.
+// A search domain that the server does not serve must not hide an answer for the
+// next one. If the candidate that answered before fails, the addresses stay.
 func TestSearchListWithServerFailures(t *testing.T) {
 	s := startDNS(t, "etcd.two.test. 0 IN A 10.0.0.2", "etcd.three.test. 60 IN A 10.0.0.3")
 	var broken atomic.Pointer[string]
@@ -511,7 +513,7 @@ func TestSearchListWithServerFailures(t *testing.T) {
 	}
 }
 
-// The hosts file counts for names under dns, and for the targets of SRV records.
+// The hosts file is used for names under dns, and for the targets of SRV records.
 func TestHostsFile(t *testing.T) {
 	s := startDNS(t,
 		"etcd1.test. 60 IN A 10.0.0.1",
@@ -520,7 +522,7 @@ func TestHostsFile(t *testing.T) {
 		srvRecord("_etcd-client._tcp.example.test.", 0, 0, 2, "etcd2.test."),
 		srvRecord("_etcd-client._tcp.example.test.", 0, 0, 3, "nowhere."),
 	)
-	s.setAdditional(true) // which the file comes before
+	s.setAdditional(true) // the hosts file takes precedence over these
 	hosts := resolvConf(t, "# comment", "nonsense etcd1.test", "10.1.0.1 x ETCD1.test # 10.1.0.9 etcd2.test",
 		"2001:db8::1\tetcd1.test", "10.1.0.3 nowhere", "0.0.0.0 etcd2.test", "10.1.0.1 etcd1.test.")
 	o := resolver.Config{Options: resolver.Options{ResolvConf: resolvConf(t, nameserver(s.addr))}}.WithHosts(hosts)
@@ -529,9 +531,9 @@ func TestHostsFile(t *testing.T) {
 		"dns:etcd1.test":                        "[10.1.0.1:2379 [2001:db8::1]:2379]",
 		"dns:etcd2.test":                        "[10.0.0.2:2379]",
 		"dns:nowhere:1":                         "[10.1.0.3:1]",
-		"dns://" + s.addr + "/etcd1.test":       "[10.0.0.1:2379]", // the one that is named is asked
+		"dns://" + s.addr + "/etcd1.test":       "[10.0.0.1:2379]", // a server in the URI takes precedence over the hosts file
 		"dns+srv:///example.test":               srv,
-		"dns+srv://" + s.addr + "/example.test": srv, // a target is a host's name
+		"dns+srv://" + s.addr + "/example.test": srv, // a target is a host name, so the hosts file applies
 	} {
 		if got := dialsOf(t, endpoint, o); fmt.Sprint(got) != want {
 			t.Errorf("%s: addresses %v, want %v", endpoint, got, want)
@@ -543,7 +545,8 @@ func TestHostsFile(t *testing.T) {
 	}
 }
 
-// What a proxy connects to is not looked up here, unless the user names a server.
+// The host that a proxy connects to is not looked up here, unless the user names
+// a server.
 func TestNamesLeftToAProxy(t *testing.T) {
 	s := startDNS(t,
 		"etcd1.test. 60 IN A 10.0.0.1",
@@ -575,7 +578,7 @@ func TestNamesLeftToAProxy(t *testing.T) {
 		}
 		w.Close()
 	}
-	// A dialer of the user's knows nothing of proxies.
+	// A dialer of the user does not know about proxies.
 	if got := dialsOf(t, "dns:etcd1.test", o); fmt.Sprint(got) != "[10.0.0.1:2379]" {
 		t.Errorf("with a dialer of the user's: addresses %v, want those of DNS", got)
 	}
@@ -587,7 +590,7 @@ func TestResolvConf(t *testing.T) {
 		t.Errorf("without resolv.conf: %v, want what to do about it", err)
 	}
 
-	// The file is read at each resolution.
+	// The file is read for each resolution.
 	s := startDNS(t, "etcd.test. 60 IN A 10.0.0.1")
 	conf := resolvConf(t, nameserver(deadServer(t)))
 	r, err := resolver.New([]string{"dns:///etcd.test"}, resolver.Config{Options: resolver.Options{ResolvConf: conf, Timeout: 100 * time.Millisecond}})
@@ -603,7 +606,7 @@ func TestResolvConf(t *testing.T) {
 }
 
 func TestLocalhost(t *testing.T) {
-	// RFC 6761: without a server, and without asking one.
+	// RFC 6761: localhost needs no server and no query.
 	conf := resolvConf(t, nameserver(deadServer(t)))
 	for _, name := range []string{"localhost", "LOCALHOST.", "etcd.localhost"} {
 		got := dialsOf(t, "dns:///"+name, resolver.Config{Options: resolver.Options{ResolvConf: conf}})
@@ -623,7 +626,7 @@ func TestDNSFollowsTheTTL(t *testing.T) {
 	w := build(t, r, cc)
 	defer w.Close()
 	cc.await(t)
-	// A TTL of 0 is not for ever.
+	// A TTL of 0 does not mean forever.
 	s.set(t, "etcd.test. 3600 IN CNAME etcd2.test.", "etcd2.test. 1 IN A 10.0.0.2")
 	cc.until(t, "the new address", func() bool { return cc.dials() == "[10.0.0.2:2379]" })
 	// The smallest TTL of the chain counts.
@@ -633,7 +636,7 @@ func TestDNSFollowsTheTTL(t *testing.T) {
 	cc.until(t, "the third new address", func() bool { return cc.dials() == "[10.0.0.4:2379]" })
 	s.set(t, "etcd.test. 3600 IN A 10.0.0.5")
 	cc.until(t, "the fourth new address", func() bool { return cc.dials() == "[10.0.0.5:2379]" })
-	// And the server may go: the last good addresses stay.
+	// When the server goes away, the last good addresses stay.
 	s.setHook(func(dns.ResponseWriter, *dns.Msg, bool) bool { return true })
 	w.ResolveNow(grpcresolver.ResolveNowOptions{})
 	cc.until(t, "an error", func() bool { return len(r.Errors()) > 0 })

@@ -12,15 +12,15 @@ import (
 	"github.com/miekg/dns"
 )
 
-// dnsServer is an authoritative server on a loopback port, over UDP and TCP,
-// for the records that it is given.
+// dnsServer is an authoritative server for the given records on a loopback port,
+// over UDP and TCP.
 type dnsServer struct {
 	addr string // host:port
 
 	mu sync.Mutex
 	// All guarded by mu.
 	records    []dns.RR
-	onlyA      bool // leave the AAAA records out of it
+	onlyA      bool // leave out the AAAA records
 	additional bool // put the addresses of SRV targets into the additional section
 	hook       func(w dns.ResponseWriter, q *dns.Msg, tcp bool) (answered bool)
 	asked      map[string]int // by "TYPE name", "TCP TYPE name"
@@ -93,8 +93,8 @@ func (s *dnsServer) setAdditional(additional bool) {
 	s.additional = additional
 }
 
-// questions returns how often key, such as "SRV etcd.test." or "TCP SRV
-// etcd.test.", was asked.
+// questions returns how many queries for key, such as "SRV etcd.test." or "TCP
+// SRV etcd.test.", the server has received.
 func (s *dnsServer) questions(key string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -127,7 +127,7 @@ func (s *dnsServer) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	_ = w.WriteMsg(m)
 }
 
-// reply looks the question up, following aliases as far as the records go.
+// reply answers the query and follows aliases as far as the records go.
 func (s *dnsServer) reply(q *dns.Msg) *dns.Msg {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -198,7 +198,7 @@ func listenUDP(t *testing.T) net.PacketConn {
 }
 
 // deadServer returns an address at which nothing answers: packets to it are
-// taken and dropped.
+// accepted and dropped.
 func deadServer(t *testing.T) string {
 	t.Helper()
 	pc := listenUDP(t)
@@ -206,7 +206,7 @@ func deadServer(t *testing.T) string {
 	return pc.LocalAddr().String()
 }
 
-// nameserver is the line of resolv.conf for a server at addr.
+// nameserver returns the line of resolv.conf for a server at addr.
 func nameserver(addr string) string {
 	host, port, _ := net.SplitHostPort(addr)
 	return fmt.Sprintf("nameserver [%s]:%s", host, port)

@@ -26,28 +26,29 @@ func newSource(raw string, reg *Registry, o SourceOptions) (Source, error) {
 	}
 	if !known {
 		if !validScheme(scheme) {
-			return nil, fmt.Errorf("%s before the colon is not a URI scheme; known are %s", quote(scheme), schemeList(reg))
+			return nil, fmt.Errorf("%s before the colon is not a URI scheme; the known schemes are %s", quote(scheme), schemeList(reg))
 		}
-		return nil, fmt.Errorf("unknown scheme %s; known are %s, and host:port without a scheme", quote(scheme), schemeList(reg))
+		return nil, fmt.Errorf("unknown scheme %s; the known schemes are %s, and host:port without a scheme", quote(scheme), schemeList(reg))
 	}
 	if path, ok := strings.CutPrefix(rest, "//"); ok && isSocket(scheme) && !strings.HasPrefix(path, "/") {
-		// etcd's own form of a relative path, in which members tell their URLs:
+		// Members announce URLs with a relative socket path in etcd's own form:
 		// unix://localhost:2379 is the socket "localhost:2379".
 		raw = scheme + ":" + path
 	}
 	u, err := url.Parse(raw)
 	if err != nil {
 		if redact(raw) != raw {
-			return nil, errCredentials // the parser's own error may repeat them
+			return nil, errCredentials // the parser's own error may contain the credentials
 		}
 		if after, ok := strings.CutPrefix(rest, "//"); ok {
-			// Mostly it is the host or the port, of which more can be said.
+			// Usually the host or the port is wrong; give a more specific error
+			// then.
 			after, _, _ = strings.Cut(after, "/")
 			if _, _, err := splitHostPort(after, DefaultPort); err != nil && after != "" {
 				return nil, err
 			}
 		}
-		return nil, fmt.Errorf("is no URI: %w", unwrapURLError(err))
+		return nil, fmt.Errorf("is not a URI: %w", unwrapURLError(err))
 	}
 	s, err := factory(u, o)
 	if err == nil && s == nil {
@@ -64,7 +65,7 @@ func newBareSource(raw string, hasColon bool, reg *Registry, o SourceOptions) (S
 	if err != nil {
 		scheme, rest, _ := strings.Cut(raw, ":")
 		if hasColon && validScheme(scheme) && rest != "" && !strings.Contains(rest, ":") && !isDecimal(rest) {
-			return nil, fmt.Errorf("%w; if %s is meant as a scheme: known are %s", err, quote(scheme), schemeList(reg))
+			return nil, fmt.Errorf("%w; if %s is meant as a scheme: the known schemes are %s", err, quote(scheme), schemeList(reg))
 		}
 		return nil, err
 	}
@@ -73,8 +74,8 @@ func newBareSource(raw string, hasColon bool, reg *Registry, o SourceOptions) (S
 
 func schemeList(reg *Registry) string { return strings.Join(reg.Schemes(), ", ") }
 
-// unwrapURLError drops the part of a *url.Error that repeats the URI, which the
-// caller names in its own, bounded way.
+// unwrapURLError removes the URI from a *url.Error. The caller names the URI
+// itself, shortened if necessary.
 func unwrapURLError(err error) error {
 	if ue, ok := errors.AsType[*url.Error](err); ok {
 		return ue.Err
@@ -82,8 +83,8 @@ func unwrapURLError(err error) error {
 	return err
 }
 
-// checkCharacters refuses what no endpoint may contain: such a string was
-// pasted, split or decoded wrongly.
+// checkCharacters refuses characters that no endpoint may contain. Such a string
+// was pasted, split or decoded incorrectly.
 func checkCharacters(s string) error {
 	for _, r := range s {
 		switch {
@@ -98,20 +99,20 @@ func checkCharacters(s string) error {
 	return nil
 }
 
-// noExtras refuses the parts of a URI that mean nothing for an endpoint.
+// noExtras refuses the parts of a URI that have no meaning in an endpoint.
 func noExtras(u *url.URL) error {
 	switch {
 	case u.User != nil:
 		return errCredentials
 	case u.RawQuery != "" || u.ForceQuery:
-		return fmt.Errorf("the query %s means nothing here; remove it", quote("?"+u.RawQuery))
+		return fmt.Errorf("the query %s has no meaning here; remove it", quote("?"+u.RawQuery))
 	case u.Fragment != "":
-		return fmt.Errorf("the fragment %s means nothing here; remove it", quote("#"+u.Fragment))
+		return fmt.Errorf("the fragment %s has no meaning here; remove it", quote("#"+u.Fragment))
 	}
 	return nil
 }
 
-// splitHostPort takes host, host:port, IPv6, [IPv6] or [IPv6]:port apart.
+// splitHostPort splits host, host:port, IPv6, [IPv6] or [IPv6]:port.
 func splitHostPort(s string, defaultPort uint16) (host string, port uint16, err error) {
 	switch {
 	case s == "":
@@ -123,7 +124,7 @@ func splitHostPort(s string, defaultPort uint16) (host string, port uint16, err 
 		}
 		host = s[1:end]
 		if a, err := parseIP(host); err != nil || !a.Is6() {
-			return "", 0, fmt.Errorf("%s is not an IPv6 address; only those stand in brackets", quote(host))
+			return "", 0, fmt.Errorf("%s is not an IPv6 address; only IPv6 addresses may be in brackets", quote(host))
 		}
 		switch rest := s[end+1:]; {
 		case rest == "":
@@ -139,7 +140,7 @@ func splitHostPort(s string, defaultPort uint16) (host string, port uint16, err 
 	}
 	host, p, hasPort := strings.Cut(s, ":")
 	if host == "" {
-		host = localhost // as for net.Dial and gRPC
+		host = localhost // as in net.Dial and gRPC
 	}
 	if err := validateHost(host); err != nil {
 		return "", 0, err
@@ -151,8 +152,8 @@ func splitHostPort(s string, defaultPort uint16) (host string, port uint16, err 
 	return host, port, err
 }
 
-// splitBareIPv6 accepts an IPv6 address without brackets where it cannot be
-// mistaken for an address with a port.
+// splitBareIPv6 accepts an IPv6 address without brackets if it cannot be mistaken
+// for an address with a port.
 func splitBareIPv6(s string, defaultPort uint16) (string, uint16, error) {
 	if _, err := parseIP(s); err != nil {
 		if strings.Contains(s, ",") {
@@ -168,8 +169,8 @@ func splitBareIPv6(s string, defaultPort uint16) (string, uint16, error) {
 	return s, defaultPort, nil
 }
 
-// parseIP accepts an IP address. Of a zone it wants what names of network
-// interfaces are made of, so that the address can be put in brackets.
+// parseIP accepts an IP address. A zone may contain only characters of interface
+// names, so that the address can be put in brackets.
 func parseIP(s string) (netip.Addr, error) {
 	a, err := netip.ParseAddr(s)
 	if err != nil {
@@ -213,23 +214,23 @@ func validateHost(host string) error {
 		return err
 	}
 	name := strings.TrimSuffix(host, ".")
-	// A top-level label is never all digits (RFC 3696, section 2), so this is an
-	// IPv4 address with a slip, or a port without its host.
+	// A top-level label never consists of digits alone (RFC 3696, section 2). So
+	// this is a mistyped IPv4 address, or a port without its host.
 	if last := name[strings.LastIndexByte(name, '.')+1:]; isDecimal(last) {
 		return fmt.Errorf("%s is neither an IP address nor a host name", quote(host))
 	}
 	return nil
 }
 
-// The limits of RFC 1035, section 2.3.4; the length of a name is that of its
-// text without the trailing dot.
+// These are the limits of RFC 1035, section 2.3.4. The length of a name is that
+// of its text without the trailing dot.
 const (
 	maxLabel = 63
 	maxName  = 253
 )
 
-// validateName accepts what RFC 1123 allows for host names, and underscores,
-// which the names of services begin with and which occur in host names too.
+// validateName accepts what RFC 1123 allows in host names, and underscores.
+// Service names begin with an underscore, and some host names contain one.
 func validateName(name string) error {
 	if strings.Contains(name, ",") {
 		return errors.New("contains a comma; give each endpoint as one list element")
@@ -263,8 +264,9 @@ func validateName(name string) error {
 	return nil
 }
 
-// tlsName is the form of host that a certificate is checked for: no zone on an
-// IPv6 address (RFC 6874), no trailing dot on a name (RFC 6125, section 2.2).
+// tlsName returns host in the form that certificates are checked against: an IPv6
+// address without its zone (RFC 6874), and a name without its trailing dot (RFC
+// 6125, section 2.2).
 func tlsName(host string) string {
 	if a, err := parseIP(host); err == nil {
 		return a.WithZone("").String()
@@ -272,7 +274,7 @@ func tlsName(host string) string {
 	return strings.TrimSuffix(host, ".")
 }
 
-// authority is the :authority value of host and port.
+// authority returns the :authority value for host and port.
 func authority(host string, port uint16) string {
 	return net.JoinHostPort(tlsName(host), strconv.Itoa(int(port)))
 }

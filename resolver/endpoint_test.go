@@ -36,7 +36,7 @@ func resolveOnce(t *testing.T, endpoints []string, o resolver.Config) ([]resolve
 		t.Fatalf("New(%q): %v", endpoints, err)
 	}
 	cc := newClientConn()
-	// With a dialer of the user's no name is looked up.
+	// If the user has a dialer, no name is looked up.
 	dialer := func(context.Context, string) (net.Conn, error) { return nil, errors.ErrUnsupported }
 	w, err := r.Build(grpcresolver.Target{}, cc, grpcresolver.BuildOptions{Dialer: dialer})
 	if err != nil {
@@ -138,7 +138,7 @@ func TestBadEndpoints(t *testing.T) {
 	long := strings.Repeat("a", 64) + ".example"
 	for _, tt := range []struct {
 		endpoint string
-		want     string // a part of the error
+		want     string // part of the error
 	}{
 		{":", `port "" is not a number from 1 to 65535`},
 		{"host:2379/", "without a scheme, write host:port and nothing else"},
@@ -166,13 +166,13 @@ func TestBadEndpoints(t *testing.T) {
 		{"::1:2379", "[::1]:2379 or [::1:2379]"},
 		{"1:2:3", "[address]:port"},
 		{"[::1", "closing bracket"},
-		{"[host]:1", "only those stand in brackets"},
-		{"[10.0.0.1]:1", "only those stand in brackets"},
+		{"[host]:1", "only IPv6 addresses may be in brackets"},
+		{"[10.0.0.1]:1", "only IPv6 addresses may be in brackets"},
 		{"[::1]2379", "[::1]:port"},
 		{"user:secret@host:1", "takes no credentials"},
 		{"foo:bar", `port "bar"`},
-		{"foo:bar", "known are dns, dns+srv, http, https, unix, unixs"},
-		{"foo://host", `unknown scheme "foo"; known are dns, dns+srv, http, https, unix`},
+		{"foo:bar", "the known schemes are dns, dns+srv, http, https, unix, unixs"},
+		{"foo://host", `unknown scheme "foo"; the known schemes are dns, dns+srv, http, https, unix`},
 		{"1x://host", "not a URI scheme"},
 		{"://host", "not a URI scheme"},
 		{"http://", "host is empty"},
@@ -183,11 +183,11 @@ func TestBadEndpoints(t *testing.T) {
 		{"http://user:secret@host:1", "takes no credentials"},
 		{"http://us%er:secret@host:1", "takes no credentials"},
 		{"http://%zz", "contains '%'"},
-		{"dns:///a%zz", "is no URI"},
+		{"dns:///a%zz", "is not a URI"},
 		{"unix:", "socket path is empty"},
 		{"unix:///", "socket path is empty"},
 		{"unixs://", "socket path is empty"},
-		{"unix:///a%3Fb", "cannot be dialled"},
+		{"unix:///a%3Fb", "cannot be dialed"},
 		{"unix:a%zz", "socket path"},
 		{"unix:///a?b", "query"},
 		{"dns:", "write dns:///name"},
@@ -198,7 +198,7 @@ func TestBadEndpoints(t *testing.T) {
 		{"dns:///host?x", "query"},
 		{"dns://u:secret@s/host", "takes no credentials"},
 		{"dns+srv://example.com", "write dns+srv:///example.com for a name"},
-		{"dns+srv:///example.com?nam=a", "?name=NAME, of one label, asks for the services _etcd-client-ssl-NAME and _etcd-client-NAME"},
+		{"dns+srv:///example.com?nam=a", "?name=NAME, with a single label, looks up the services _etcd-client-ssl-NAME and _etcd-client-NAME"},
 		{"dns+srv:///example.com?name=a&name=b", "?name=NAME"},
 		{"dns+srv:///example.com?name=", "?name=NAME"},
 		{"dns+srv:///example.com?name=a.b", "?name=NAME"},
@@ -208,7 +208,7 @@ func TestBadEndpoints(t *testing.T) {
 		{"dns+srv:///.", "the host name is empty"},
 		{"dns+srv://s:0/a", `the DNS server: port "0"`},
 		{"http://.", "the host name is empty"},
-		{"dns+srv:///example.com:2379", "SRV records carry the ports; write dns+srv:///example.com"},
+		{"dns+srv:///example.com:2379", "SRV records have the ports; write dns+srv:///example.com"},
 		{"dns+srv:///_etcd-client._tcp", "without a domain"},
 		{"dns+srv:///10.0.0.1", "is an IP address"},
 		{"dns+srv:///" + strings.Repeat("a.", 120) + "example", "longer than 253"},
@@ -233,7 +233,7 @@ func TestBadEndpoints(t *testing.T) {
 	}
 }
 
-// What a comma too many leaves is passed over.
+// The empty endpoint that a stray comma leaves is ignored.
 func TestEmptyElements(t *testing.T) {
 	addrs, r := resolveOnce(t, []string{"", "a:1", "", "b:2", ""}, resolver.Config{Options: resolver.Options{KeepOrder: true}})
 	if diff := cmp.Diff([]resolver.Address{tcp("a", 1), tcp("b", 2)}, addrs); diff != "" {
@@ -244,7 +244,7 @@ func TestEmptyElements(t *testing.T) {
 	}
 }
 
-// Of several addresses the one that is asked for is reported, and nothing else.
+// Of several addresses, only the requested one is reported.
 func TestOnlyOneAddress(t *testing.T) {
 	addrs, _ := resolveOnce(t, []string{"a:1", "b:2"}, resolver.Config{Options: resolver.Options{Only: "b:2"}})
 	if diff := cmp.Diff([]resolver.Address{tcp("b", 2)}, addrs); diff != "" {
@@ -307,7 +307,7 @@ func TestMixedTLS(t *testing.T) {
 		{[]string{"http://b", "dns+srv:///_ETCD-client-ssl-blue._tcp.a"}, false, `is TLS while "http://b" means plain`},
 		{[]string{"http://a", "unixs:///b"}, false, `endpoint "unixs:///b": is TLS while "http://a" means plain`},
 		{[]string{"http://a"}, true, `is plain while the client's TLS configuration means TLS`},
-		{[]string{"https://b", "dns+srv:///a"}, false, ""}, // only DNS will tell
+		{[]string{"https://b", "dns+srv:///a"}, false, ""}, // only DNS can decide
 		{[]string{"http://b", "dns+srv:///a"}, false, ""},
 		{[]string{"https://b", "a:1", "unix:///a", "dns:a", "dns+srv:///_x._tcp.a", "dns+srv:///a"}, true, ""},
 		{[]string{"http://b", "a:1", "unix:///a", "dns:a", "dns+srv:///_x._tcp.a", "dns+srv:///a"}, false, ""},
@@ -337,8 +337,8 @@ func TestRegistry(t *testing.T) {
 		f      resolver.Factory
 		want   string
 	}{
-		{"consul", factory, "registered already"},
-		{"DNS", factory, "registered already"},
+		{"consul", factory, "already registered"},
+		{"DNS", factory, "already registered"},
 		{"", factory, "not a URI scheme"},
 		{"1a", factory, "not a URI scheme"},
 		{"a:b", factory, "not a URI scheme"},
@@ -419,8 +419,8 @@ func TestFromGRPC(t *testing.T) {
 		}
 	}
 
-	// Another resolution gives equal addresses; another priority gives the same
-	// connection.
+	// Resolving again gives equal addresses; a different priority does not change
+	// the connection.
 	src2 := &fakeSource{result: resolver.Result{Addresses: []resolver.Address{want[0]}}}
 	src2.result.Addresses[0].Priority = 7
 	cc2 := newClientConn()
@@ -446,7 +446,7 @@ func TestFromGRPC(t *testing.T) {
 var _ resolver.Source = (*fakeSource)(nil)
 
 func TestContextOfSource(t *testing.T) {
-	// A source that ignores everything but its context ends with the timeout.
+	// If a source ignores everything but its context, the timeout ends it.
 	src := &fakeSource{resolve: func(ctx context.Context) (resolver.Result, error) {
 		<-ctx.Done()
 		return resolver.Result{}, context.Cause(ctx)

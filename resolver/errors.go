@@ -5,20 +5,19 @@ import (
 	"strings"
 )
 
-// Errors that say why an endpoint has no addresses. They are found with
-// errors.Is in what Resolver.Errors returns.
+// These errors say why an endpoint has no addresses. Use errors.Is on the errors
+// that Resolver.Errors returns.
 var (
 	// ErrNoSuchName means that the name does not exist (NXDOMAIN, RFC 1035).
 	ErrNoSuchName = errors.New("no such name (NXDOMAIN)")
-	// ErrNoRecords means that the name exists and has no record of the type
-	// that was asked for (NODATA, RFC 2308), or that a source returned no
-	// address.
+	// ErrNoRecords means that the name exists but has no record of the requested
+	// type (NODATA, RFC 2308), or that a source returned no address.
 	ErrNoRecords = errors.New("no records (NODATA)")
-	// ErrNoService means that the SRV target is ".": the service is decidedly
+	// ErrNoService means that the SRV target is ".": the service is explicitly
 	// not available at this domain (RFC 2782).
 	ErrNoService = errors.New(`the SRV target is ".": the service is not available at this domain (RFC 2782)`)
-	// ErrMixedTLS means that an endpoint wants TLS in a client that is plain,
-	// or the other way round.
+	// ErrMixedTLS means that an endpoint requires TLS while the client is plain,
+	// or vice versa.
 	ErrMixedTLS = errors.New("TLS and plain endpoints do not mix")
 )
 
@@ -26,7 +25,7 @@ var (
 type EndpointError struct {
 	// Endpoint is the endpoint as it was configured, without credentials.
 	Endpoint string
-	// Err is what went wrong.
+	// Err is the cause.
 	Err error
 }
 
@@ -38,10 +37,10 @@ func (e *EndpointError) Error() string {
 // Unwrap returns the cause.
 func (e *EndpointError) Unwrap() error { return e.Err }
 
-// maxQuoted bounds what an error repeats of its input.
+// maxQuoted limits how many bytes of its input an error repeats.
 const maxQuoted = 200
 
-// quote makes s fit to be shown in an error: visible and not endless.
+// quote formats s for an error: quoted and shortened.
 func quote(s string) string {
 	if len(s) > maxQuoted {
 		s = s[:maxQuoted] + "..."
@@ -63,27 +62,29 @@ func quote(s string) string {
 	return b.String()
 }
 
-// redact removes what may be credentials from an endpoint: everything before
-// the last "@" of its authority.
+// redact removes possible credentials from an endpoint: everything before the
+// last "@" of its authority.
 func redact(endpoint string) string {
 	if scheme, _, ok := strings.Cut(endpoint, ":"); ok && isSocket(scheme) {
-		return endpoint // there it is a letter of the path
+		return endpoint // in a socket path, "@" is an ordinary character
 	}
 	head, rest := "", endpoint
 	if i := strings.Index(endpoint, "://"); i >= 0 {
 		head, rest = endpoint[:i+3], endpoint[i+3:]
 	}
-	// A password may hold a "/", so the last "@" of all counts.
+	// A password may contain a "/", so search for the last "@" of the whole
+	// string.
 	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
 		return head + "xxxxx" + rest[i:]
 	}
 	return endpoint
 }
 
-// joinedErrors is several failures in one line; errors.Is finds each of them.
+// joinedErrors shows several errors on one line. errors.Is finds each of them.
 type joinedErrors []error
 
-// joined returns an joinedErrors of the errors in errs, the single one, or nil.
+// joined returns nil if errs has no error, the error itself if it has one, and
+// otherwise a joinedErrors.
 func joined(errs []error) error {
 	var list joinedErrors
 	for _, err := range errs {

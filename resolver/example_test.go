@@ -12,7 +12,7 @@ import (
 	"github.com/getcd/getcd/resolver"
 )
 
-// A client gets its members from SRV records and follows them.
+// A client finds its members through SRV records and follows changes.
 func ExampleNew() {
 	r, err := resolver.New([]string{"dns+srv:///example.com"}, resolver.Config{})
 	if err != nil {
@@ -30,28 +30,28 @@ func ExampleNew() {
 	// Output: getcd:///etcd
 }
 
-// What is wrong with the endpoints comes out at once, with what would be right.
+// New reports all invalid endpoints at once, and how to fix them.
 func ExampleNew_invalid() {
 	_, err := resolver.New([]string{"etcd1:23790000", "htps://etcd2", "::1:2379"}, resolver.Config{})
 	fmt.Println(err)
 	// Output:
 	// resolver: endpoint "etcd1:23790000": port "23790000" is not a number from 1 to 65535
-	// resolver: endpoint "htps://etcd2": unknown scheme "htps"; known are dns, dns+srv, http, https, unix, unixs, and host:port without a scheme
+	// resolver: endpoint "htps://etcd2": unknown scheme "htps"; the known schemes are dns, dns+srv, http, https, unix, unixs, and host:port without a scheme
 	// resolver: endpoint "::1:2379": "::1:2379" can be read in two ways; write [::1]:2379 or [::1:2379]
 }
 
-// catalog is a Source that asks a service catalogue.
+// catalog is a Source that asks a service catalog.
 type catalog struct{ service string }
 
 func (c catalog) Resolve(context.Context) (resolver.Result, error) {
-	// Here the catalogue would be asked for c.service.
+	// A real source would ask the catalog for c.service here.
 	return resolver.Result{
 		Addresses: []resolver.Address{{Network: resolver.NetworkTCP, Host: "10.0.0.1", Port: resolver.DefaultPort, ServerName: c.service}},
 		TTL:       30 * time.Second,
 	}, nil
 }
 
-// A scheme of one's own belongs to the registry of one client.
+// A custom scheme belongs to the registry of one client.
 func ExampleRegistry_Register() {
 	reg := resolver.NewRegistry()
 	err := reg.Register("catalog", func(u *url.URL, _ resolver.SourceOptions) (resolver.Source, error) {

@@ -9,7 +9,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Order is order, for tests of its distribution.
+// Order exports order, to test its distribution.
 func Order(addrs, known []Address, keep bool) []Address { return order(addrs, known, keep, nil) }
 
 // ParseEndpoint is newSource with the built-in schemes.
@@ -20,7 +20,7 @@ func ParseEndpoint(raw string, o SourceOptions) (Source, error) {
 	return newSource(raw, NewRegistry(), o)
 }
 
-// WithLookup returns o with another resolver of bare names than the system's.
+// WithLookup returns o with f instead of the system's lookup of bare names.
 func (o Config) WithLookup(f func(ctx context.Context, host string) ([]netip.Addr, error)) Config {
 	o.lookup = f
 	return o
@@ -38,8 +38,8 @@ func Redact(endpoint string) string { return redact(endpoint) }
 // SplitHostPort is splitHostPort.
 func SplitHostPort(s string) (string, uint16, error) { return splitHostPort(s, DefaultPort) }
 
-// CannedSource returns the source of uri with its DNS server replaced by answer,
-// which gets each query and returns the packet to receive, or nil for none.
+// CannedSource returns the source of uri with answer in place of its DNS server.
+// answer gets each query and returns the response packet, or nil for none.
 func CannedSource(uri string, o SourceOptions, answer func(q *dns.Msg) []byte) (Source, error) {
 	s, err := newSource(uri, NewRegistry(), o)
 	if err != nil {
@@ -64,8 +64,8 @@ func CannedSource(uri string, o SourceOptions, answer func(q *dns.Msg) []byte) (
 	return s, nil
 }
 
-// NameserverLines returns the servers and the names to ask for that a
-// resolv.conf file gives.
+// NameserverLines returns the servers, and the names to query, that a resolv.conf
+// file yields for name.
 func NameserverLines(path, name string) (servers, names []string, err error) {
 	ns, err := newNameservers(&url.URL{}, SourceOptions{ResolvConf: path, Timeout: time.Second})
 	if err != nil {

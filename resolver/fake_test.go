@@ -16,7 +16,7 @@ import (
 	"github.com/getcd/getcd/resolver"
 )
 
-// patience bounds what a test waits for on the network.
+// patience limits how long a test waits for the network.
 const patience = 10 * time.Second
 
 // clientConn is the part of a grpc.ClientConn that a resolver sees.
@@ -84,7 +84,7 @@ func (c *clientConn) lastError() error {
 	return c.errors[len(c.errors)-1]
 }
 
-// addresses returns what was reported last.
+// addresses returns the addresses that were reported last.
 func (c *clientConn) addresses() []resolver.Address {
 	var out []resolver.Address
 	for _, e := range c.last().Endpoints {
@@ -96,7 +96,7 @@ func (c *clientConn) addresses() []resolver.Address {
 	return out
 }
 
-// dials returns what was reported last, as strings.
+// dials returns the addresses that were reported last, as strings.
 func (c *clientConn) dials() string {
 	out := []string{}
 	for _, a := range c.addresses() {
@@ -105,12 +105,12 @@ func (c *clientConn) dials() string {
 	return fmt.Sprint(out)
 }
 
-// until waits for cond, which is looked at after every report.
+// until waits for cond, which it checks after every report.
 func (c *clientConn) until(t *testing.T, what string, cond func() bool) {
 	t.Helper()
 	deadline := time.NewTimer(patience)
 	defer deadline.Stop()
-	tick := time.NewTicker(5 * time.Millisecond) // cond may look at more than reports
+	tick := time.NewTicker(5 * time.Millisecond) // cond may depend on more than reports
 	defer tick.Stop()
 	for !cond() {
 		select {
@@ -134,8 +134,8 @@ func (c *clientConn) awaitError(t *testing.T) error {
 	return c.lastError()
 }
 
-// fakeSource is a Source without a network. Its fields are set before it is
-// used or under its mutex.
+// fakeSource is a Source without a network. Set its fields before it is used, or
+// under its mutex.
 type fakeSource struct {
 	resolve func(ctx context.Context) (resolver.Result, error) // nil: result and err
 
@@ -162,7 +162,7 @@ func (s *fakeSource) set(res resolver.Result, err error) {
 	s.result, s.err = res, err
 }
 
-// times returns when Resolve was called, counted from start.
+// times returns when Resolve was called, as durations since start.
 func (s *fakeSource) times(start time.Time) []time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -173,8 +173,8 @@ func (s *fakeSource) times(start time.Time) []time.Duration {
 	return out
 }
 
-// newResolver makes a Resolver with the endpoints fake:0, fake:1 and so on, one
-// for each source.
+// newResolver makes a Resolver with one endpoint for each source: fake:0, fake:1
+// and so on.
 func newResolver(t *testing.T, o resolver.Config, sources ...resolver.Source) *resolver.Resolver {
 	t.Helper()
 	o.Registry = resolver.NewRegistry()

@@ -50,9 +50,9 @@ func FuzzParseEndpoint(f *testing.F) {
 		if !ok || h.Hint().Security == resolver.SecurityUnknown {
 			return
 		}
-		// What is static can be dialled, and its text is an endpoint again.
+		// A static endpoint can be dialed, and its text is an endpoint again.
 		ctx, cancel := context.WithCancel(t.Context())
-		cancel() // no network
+		cancel() // so that no network is used
 		res, err := s.Resolve(ctx)
 		if err != nil {
 			return
@@ -100,7 +100,7 @@ func FuzzRedact(f *testing.F) {
 	})
 }
 
-// packed returns m on the wire.
+// packed returns m in wire format.
 func packed(f *testing.F, m *dns.Msg) []byte {
 	f.Helper()
 	wire, err := m.Pack()
@@ -110,9 +110,9 @@ func packed(f *testing.F, m *dns.Msg) []byte {
 	return wire
 }
 
-// FuzzDNSAnswer has both DNS sources read any packet as the answer to each of
-// their questions. With asked set, the packet gets the question of the query in
-// front of its records, so that the fuzzer reaches what lies behind the checks.
+// FuzzDNSAnswer feeds both DNS sources a packet as the answer to each of their
+// queries. With asked set, the packet begins with the query's question, so that
+// the fuzzer gets past the first checks.
 func FuzzDNSAnswer(f *testing.F) {
 	rr := func(s string) dns.RR {
 		r, err := dns.NewRR(s)
@@ -147,7 +147,7 @@ func FuzzDNSAnswer(f *testing.F) {
 		f.Add(packed(f, m), true)
 	}
 	f.Add([]byte{}, false)
-	f.Add([]byte{0, 0, 0x80, 0, 0, 1, 0xff, 0xff, 0, 0, 0, 0, 0xc0, 0x0c}, false) // a pointer to itself
+	f.Add([]byte{0, 0, 0x80, 0, 0, 1, 0xff, 0xff, 0, 0, 0, 0, 0xc0, 0x0c}, false) // a compression pointer to itself
 	f.Add(make([]byte, 12), true)
 	f.Fuzz(func(t *testing.T, packet []byte, asked bool) {
 		queries := 0
@@ -175,7 +175,7 @@ func FuzzDNSAnswer(f *testing.F) {
 		}
 		for _, uri := range []string{"dns://s/e.test", "dns+srv://s/e.test", "dns+srv://s/_x._tcp.e.test"} {
 			for _, tls := range []bool{false, true} {
-				serial := make(chan struct{}, 1) // sources ask concurrently
+				serial := make(chan struct{}, 1) // the sources query concurrently
 				s, err := resolver.CannedSource(uri, sourceOptions(tls), func(q *dns.Msg) []byte {
 					serial <- struct{}{}
 					defer func() { <-serial }()
@@ -184,7 +184,7 @@ func FuzzDNSAnswer(f *testing.F) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				for range 2 { // the second time with what the first has left
+				for range 2 { // the second time with the state that the first has left
 					res, err := s.Resolve(t.Context())
 					if len(res.Addresses) == 0 && err == nil {
 						t.Errorf("%s: neither addresses nor an error", uri)

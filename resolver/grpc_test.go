@@ -20,8 +20,8 @@ import (
 	"github.com/getcd/getcd/resolver"
 )
 
-// startGRPC serves a server that knows no method on l; authorities get the
-// :authority of each request.
+// startGRPC serves a gRPC server without methods on l. The channel authorities
+// gets the :authority of each request.
 func startGRPC(t *testing.T, l net.Listener) (authorities chan string) {
 	t.Helper()
 	authorities = make(chan string, 100)
@@ -51,8 +51,7 @@ func listen(t *testing.T, network, addr string) net.Listener {
 	return l
 }
 
-// spyCredentials are plain and remember the addresses that they shook hands
-// with.
+// spyCredentials do no TLS and record the addresses of their handshakes.
 type spyCredentials struct {
 	credentials.TransportCredentials
 	mu   sync.Mutex

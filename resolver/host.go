@@ -11,35 +11,35 @@ import (
 	"time"
 )
 
-// hostTTL is how long the system's answer for a bare host name is used. The system
-// tells no TTL; this is what Kubernetes' name server gives its names, and a lookup
-// is cheap: the system's own cache answers it, or its hosts file. What fails is
-// looked up at once (ResolveNow).
+// hostTTL is how long the system's answer for a bare host name is used. The
+// system does not report a TTL. Kubernetes' name server uses this TTL for its
+// names. A lookup is cheap: the system's cache or its hosts file answers it. When
+// a connection fails, the name is looked up at once (ResolveNow).
 const hostTTL = 30 * time.Second
 
-// lookupFunc returns the addresses of a host, the preferred ones first.
+// lookupFunc returns the addresses of a host, preferred ones first.
 type lookupFunc func(ctx context.Context, host string) ([]netip.Addr, error)
 
-// lookupSystem looks host up as the other programs of the machine do: with its
-// hosts file, its search list and its name servers, ordered as RFC 6724 has it.
+// lookupSystem looks host up through the system, with its hosts file, its search
+// list and its name servers, in RFC 6724's order.
 func lookupSystem(ctx context.Context, host string) ([]netip.Addr, error) {
 	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 }
 
-// hostSource is a bare host name. One that stands for several addresses becomes
-// them, so that the policy can leave the one that fails. Any other one is left to
-// the dialer, which looks it up anew for each connection: a name with one address,
-// one that is the local host in both families, and one that the system does not
-// know, or not now.
+// hostSource is a bare host name. If the name has several addresses, hostSource
+// returns each of them, so that the policy can move away from one that fails.
+// Otherwise the name is left to the dialer, which looks it up for each
+// connection: if it has one address, if its addresses are the local host in both
+// families, or if the system does not know it or cannot find it now.
 //
-// Resolve runs once at a time, so that known needs no lock.
+// Calls of Resolve do not overlap, so known needs no lock.
 type hostSource struct {
 	host   string
 	port   uint16
 	tls    bool
 	opts   SourceOptions
 	lookup lookupFunc
-	known  []netip.Addr // the last answer, in the order in which it was given first
+	known  []netip.Addr // the last answer, in its original order
 }
 
 // newHostSource returns the source of an IP address or a host name.
@@ -58,8 +58,8 @@ func (s *hostSource) address(host string) Address {
 	return Address{Network: NetworkTCP, Host: host, Port: s.port, ServerName: tlsName(s.host), TLS: s.tls}
 }
 
-// left is the name as it is, for the dialer to look up.
-func (s *hostSource) left() Result { return Result{Addresses: []Address{s.address(s.host)}} }
+// unresolved returns the name itself, for the dialer to look up.
+func (s *hostSource) unresolved() Result { return Result{Addresses: []Address{s.address(s.host)}} }
 
 // Hint implements Hinter.
 func (s *hostSource) Hint() Hint {
@@ -69,18 +69,18 @@ func (s *hostSource) Hint() Hint {
 // Resolve implements Source.
 func (s *hostSource) Resolve(ctx context.Context) (Result, error) {
 	if s.opts.isProxied(s.host, s.port) {
-		return s.left(), nil // to the proxy
+		return s.unresolved(), nil // left to the proxy
 	}
 	found, err := s.lookup(ctx, s.host)
 	if err == nil && len(found) == 0 {
 		err = ErrNoRecords
 	}
 	if err != nil {
-		err = explained(ctx, err)
+		err = explain(ctx, err)
 		if len(s.known) > 1 {
 			return Result{}, err // the addresses stay in use
 		}
-		res := s.left()
+		res := s.unresolved()
 		res.TTL = hostTTL
 		return res, err
 	}
@@ -89,7 +89,7 @@ func (s *hostSource) Resolve(ctx context.Context) (Result, error) {
 		ips = s.known // name servers rotate their answers
 	}
 	s.known = ips
-	res := s.left()
+	res := s.unresolved()
 	if severalHosts(ips) {
 		res.Addresses = nil
 		for _, ip := range ips {
@@ -100,13 +100,14 @@ func (s *hostSource) Resolve(ctx context.Context) (Result, error) {
 	return res, nil
 }
 
-// ports matches what differs between equal failures: the local end of a question.
+// ports matches the part that differs between otherwise equal failures: the local
+// address of a query.
 var ports = regexp.MustCompile(`[^ ]+->`)
 
-// explained says what failed, in the same words each time.
-func explained(ctx context.Context, err error) error {
+// explain returns a lookup error whose text does not vary between attempts.
+func explain(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return context.Cause(ctx) // says how long was waited
+		return context.Cause(ctx) // has the length of the timeout
 	}
 	if de, ok := errors.AsType[*net.DNSError](err); ok {
 		if de.IsNotFound {
@@ -117,8 +118,8 @@ func explained(ctx context.Context, err error) error {
 	return err
 }
 
-// dialable returns in without duplicates and without what cannot be a member, as
-// ipOf.
+// dialable returns the addresses in in, without duplicates and without those that
+// ipOf excludes.
 func dialable(in []netip.Addr) []netip.Addr {
 	var out []netip.Addr
 	for _, ip := range in {
@@ -130,9 +131,9 @@ func dialable(in []netip.Addr) []netip.Addr {
 	return out
 }
 
-// severalHosts reports whether ips may be those of several members. 127.0.0.1 and
-// ::1 are both the local host, of which a server may listen on one only; the dialer
-// tries both at once (RFC 8305).
+// severalHosts reports whether ips may belong to several members. 127.0.0.1 and
+// ::1 are both the local host. A server may listen on only one of them; the
+// dialer tries both at once (RFC 8305).
 func severalHosts(ips []netip.Addr) bool {
 	if len(ips) == 2 && ips[0].Is4() != ips[1].Is4() && ips[0].IsLoopback() && ips[1].IsLoopback() {
 		return false

@@ -19,10 +19,10 @@ import (
 	"github.com/getcd/getcd/resolver"
 )
 
-// hosts stands in for the system's resolver.
+// hosts stands in for the system's lookup.
 type hosts struct {
 	mu    sync.Mutex
-	names map[string]string // guarded by mu: to addresses, or to an error that starts with '!'
+	names map[string]string // guarded by mu: addresses, or an error if it starts with '!'
 	asked int               // guarded by mu
 }
 
@@ -57,8 +57,8 @@ func (h *hosts) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
 func TestHostNames(t *testing.T) {
 	for _, tt := range []struct {
 		name, endpoint, answer string
-		want                   string // what is dialed
-		failure                string // in Errors
+		want                   string // the addresses to dial
+		failure                string // from Errors
 	}{
 		{"several", "etcd.test:1", "10.0.0.2 10.0.0.1", "[10.0.0.2:1 10.0.0.1:1]", ""},
 		{"several, over TLS", "https://etcd.test:1", "10.0.0.2 10.0.0.1", "[10.0.0.2:1 10.0.0.1:1]", ""},
@@ -102,7 +102,8 @@ func TestHostNames(t *testing.T) {
 	}
 }
 
-// The family that the system prefers comes first, whatever is drawn inside it.
+// The family that the system prefers comes first, whatever the random order
+// within it.
 func TestHostFamiliesKeepTheirOrder(t *testing.T) {
 	firsts := map[string]int{}
 	for range 40 {
@@ -155,9 +156,9 @@ func TestHostIsLookedUpAgain(t *testing.T) {
 		if n, _ := cc.counts(); n != 1 {
 			t.Errorf("%d reports, want 1: a rotated answer is the same", n)
 		}
-		h.set("10.0.0.2 10.0.0.3") // from time to time
+		h.set("10.0.0.2 10.0.0.3") // on the regular interval
 		expect(31*time.Second, "[10.0.0.2:1 10.0.0.3:1]")
-		h.set("10.0.0.4 10.0.0.5") // when something has failed
+		h.set("10.0.0.4 10.0.0.5") // after a connection failed
 		w.ResolveNow(grpcresolver.ResolveNowOptions{})
 		expect(1100*time.Millisecond, "[10.0.0.4:1 10.0.0.5:1]")
 		for _, failure := range []string{"!server misbehaving", "", "!silent"} {
@@ -175,7 +176,8 @@ func TestHostIsLookedUpAgain(t *testing.T) {
 	})
 }
 
-// Two names that lead to the same addresses may be told apart behind them.
+// Two names with the same address are kept apart, since a server there may
+// distinguish them.
 func TestHostNamesOfOneAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &hosts{names: map[string]string{"a.test": "10.0.0.1 10.0.0.2", "b.test": "10.0.0.1 10.0.0.2"}}
@@ -199,7 +201,7 @@ func TestHostNamesOfOneAddress(t *testing.T) {
 	})
 }
 
-// A dialer of the user's may know names that the system does not.
+// A dialer of the user may know names that the system does not know.
 func TestHostIsLeftToTheUsersDialer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &hosts{names: map[string]string{"etcd.test": "10.0.0.1 10.0.0.2"}}

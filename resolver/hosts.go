@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// systemHosts is the path of the machine's hosts(5) file.
+// systemHosts returns the path of the machine's hosts(5) file.
 func systemHosts() string {
 	if runtime.GOOS == "windows" {
 		return filepath.Join(os.Getenv("SystemRoot"), "System32", "drivers", "etc", "hosts")
@@ -16,9 +16,9 @@ func systemHosts() string {
 	return "/etc/hosts"
 }
 
-// lookupHosts returns the addresses that the hosts file at path has for name. The
-// file is read each time: it is small, and may have changed. Without one there is
-// no address.
+// lookupHosts returns the addresses of name in the hosts file at path. It reads
+// the file each time, since the file is small and may have changed. If the file
+// does not exist, there are no addresses.
 func lookupHosts(path, name string) []netip.Addr {
 	text, err := os.ReadFile(path)
 	if err != nil {

@@ -15,29 +15,29 @@ import (
 
 const (
 	dnsPort = 53
-	// maxServers and maxSearch bound what is taken from resolv.conf: three name
-	// servers as MAXNS in resolv.conf(5), and a search list that one resolution
-	// can get through.
+	// maxServers and maxSearch limit what is used of resolv.conf: three name
+	// servers, like MAXNS in resolv.conf(5), and a search list that one
+	// resolution has time for.
 	maxServers = 3
 	maxSearch  = 8
-	// maxQueryTimeout is how long one server may take for one question.
+	// maxQueryTimeout limits how long one server may take for one query.
 	maxQueryTimeout = 2 * time.Second
 )
 
-// nameservers knows whom to ask, for one endpoint.
+// nameservers decides which name servers to ask for one endpoint.
 type nameservers struct {
 	server     string        // from the URI, host:port; empty means resolv.conf
 	resolvConf string        // a path
-	timeout    time.Duration // of one question to one server
+	timeout    time.Duration // of one query to one server
 	exchange   transport
 	first      atomic.Uint32
 	hosts      string // the hosts file, for the targets of SRV records
-	// ahead is how many labels stand ahead of the names that are asked for: they
+	// serviceLabels is the number of labels that are put before the names. They
 	// count for ndots.
-	ahead int
-	// won is the candidate that had an answer last. It belongs to each, which runs
-	// once at a time.
-	won string
+	serviceLabels int
+	// answered is the candidate that was found last. Only each uses it, and calls
+	// of each do not overlap.
+	answered string
 }
 
 // newNameservers takes the server from the authority of u.
@@ -45,7 +45,7 @@ func newNameservers(u *url.URL, o SourceOptions) (*nameservers, error) {
 	ns := &nameservers{
 		resolvConf: o.ResolvConf,
 		hosts:      o.hosts,
-		// So that several servers get their turn in one resolution.
+		// So that one resolution has time to ask several servers.
 		timeout:  min(maxQueryTimeout, o.Timeout/5),
 		exchange: exchange,
 	}
@@ -59,14 +59,13 @@ func newNameservers(u *url.URL, o SourceOptions) (*nameservers, error) {
 	return ns, nil
 }
 
-// client returns a client, and the names to ask for, in order, when the user
-// says name. resolv.conf is read each time, because machines move between
-// networks.
+// client returns a client and the names to query, in order, for the user's name.
+// It reads resolv.conf each time, because machines move between networks.
 //
-// The search list is used as resolv.conf(5) says, so that a name means what it
-// means to the machine's other programs: in Kubernetes, with its ndots:5,
-// etcd.db.svc is etcd.db.svc.cluster.local. A final dot makes a name complete;
-// with a server from the URI there is no search list.
+// The search list is used as resolv.conf(5) describes, so that a name means the
+// same as in other programs on the machine. In Kubernetes, with ndots:5,
+// etcd.db.svc is etcd.db.svc.cluster.local. A trailing dot makes a name fully
+// qualified. If the URI names a server, the search list is not used.
 func (ns *nameservers) client(name string) (*dnsClient, []string, error) {
 	c := &dnsClient{timeout: ns.timeout, first: &ns.first, exchange: ns.exchange, hosts: ns.hosts}
 	if ns.server != "" {
@@ -88,11 +87,11 @@ func (ns *nameservers) client(name string) (*dnsClient, []string, error) {
 		// server on the local machine." resolv.conf(5)
 		c.servers = []string{net.JoinHostPort("127.0.0.1", strconv.Itoa(dnsPort))}
 	}
-	return c, candidates(name, conf.Search, conf.Ndots-ns.ahead), nil
+	return c, candidates(name, conf.Search, conf.Ndots-ns.serviceLabels), nil
 }
 
-// serverOf reads the value of a nameserver line: an IP address, or [address]:port
-// as OpenBSD's resolv.conf(5) has it.
+// serverOf parses the value of a nameserver line: an IP address, or
+// [address]:port as in OpenBSD's resolv.conf(5).
 func serverOf(s string) (string, bool) {
 	host, port := s, strconv.Itoa(dnsPort)
 	if strings.HasPrefix(s, "[") {
@@ -108,8 +107,8 @@ func serverOf(s string) (string, bool) {
 	return net.JoinHostPort(host, port), err == nil
 }
 
-// candidates returns name below each domain of the search list, and by itself:
-// first when it has ndots dots or more, else last.
+// candidates returns name below each domain of the search list, and name itself:
+// first if it has ndots dots or more, otherwise last.
 func candidates(name string, search []string, ndots int) []string {
 	if strings.HasSuffix(name, ".") {
 		return []string{name}
@@ -128,7 +127,7 @@ func candidates(name string, search []string, ndots int) []string {
 	return append(names, name+".")
 }
 
-// nameOf returns the name that a URI of the scheme dns or dns+srv asks for.
+// nameOf returns the name to look up of a URI with the scheme dns or dns+srv.
 func nameOf(u *url.URL) (string, error) {
 	if err := noExtras(u); err != nil {
 		return "", err
@@ -139,7 +138,7 @@ func nameOf(u *url.URL) (string, error) {
 	}
 	switch {
 	case name == "" && u.Host != "":
-		return "", fmt.Errorf("%s after the two slashes is the DNS server, and the name to ask for is empty; write %s:///%s for a name, or %s://%s/name",
+		return "", fmt.Errorf("%s after the two slashes is the DNS server, and the name to look up is empty; write %s:///%s for a name, or %s://%s/name",
 			quote(u.Host), u.Scheme, u.Host, u.Scheme, u.Host)
 	case name == "":
 		return "", fmt.Errorf("the name is empty; write %s:///name", u.Scheme)
@@ -149,11 +148,11 @@ func nameOf(u *url.URL) (string, error) {
 	return name, nil
 }
 
-// each calls resolve with the candidates of name until one has an answer or
-// something other than its absence goes wrong, which ends the search because a
-// later candidate must not win by a lost packet. SERVFAIL is how servers answer for
-// a domain of the search list that nobody serves, and is passed over, as by libc
-// (glibc, res_search), but not for the candidate that had an answer before.
+// each calls resolve with the candidates of name in turn. It stops when a
+// candidate is found, or at a failure other than its absence: a lost packet must
+// not make a later candidate win. Servers answer SERVFAIL for a search domain
+// that they do not serve. So each ignores SERVFAIL, as libc does (glibc,
+// res_search), except for the candidate that was found last time.
 func (ns *nameservers) each(name string, resolve func(c *dnsClient, candidate string) (Result, error)) (Result, error) {
 	c, names, err := ns.client(name)
 	if err != nil {
@@ -163,12 +162,12 @@ func (ns *nameservers) each(name string, resolve func(c *dnsClient, candidate st
 	for _, candidate := range names {
 		res, err := resolve(c, candidate)
 		if err == nil || len(res.Addresses) > 0 {
-			ns.won = candidate
+			ns.answered = candidate
 			return res, err
 		}
 		failed = append(failed, err)
 		absent := definitive(err) && !errors.Is(err, ErrNoService)
-		if !absent && (!serverFailed(err) || candidate == ns.won) {
+		if !absent && (!serverFailed(err) || candidate == ns.answered) {
 			break
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// The values that Options take when theirs are zero.
+// The defaults for zero values of Options.
 const (
 	DefaultMinTTL      = 5 * time.Second
 	DefaultMaxTTL      = 5 * time.Minute
@@ -16,63 +16,65 @@ const (
 	DefaultResolvConf  = "/etc/resolv.conf"
 )
 
-// Options are the finer points of finding addresses. The zero value is good.
+// Options are the finer points of finding addresses. The zero value is ready to use.
 type Options struct {
-	// Registry tells the known schemes. Nil means NewRegistry().
+	// Registry has the known schemes. Nil means NewRegistry().
 	Registry *Registry
-	// VerifyTargetNames asks that the certificate behind an SRV record is
-	// checked against the record's target. Without it the queried domain counts,
-	// as with etcdctl --discovery-srv: DNS is not authenticated, and whoever
-	// forges an answer could name a target that they have a certificate for.
+	// VerifyTargetNames checks the certificate behind an SRV record against the
+	// record's target. Without it, the certificate is checked against the queried
+	// domain, as in etcdctl --discovery-srv. DNS is not authenticated: an
+	// attacker who forges an answer could name a target for which he has a
+	// certificate.
 	VerifyTargetNames bool
-	// Only, when not empty, is the one address to report, in the form of
-	// Address.String; an endpoint that has others only fails.
+	// Only, if not empty, is the only address to report, in the form of
+	// Address.String. An endpoint that has only other addresses fails.
 	Only string
-	// KeepOrder tries the addresses of one priority in the order in which the
+	// KeepOrder keeps the addresses of one priority in the order in which the
 	// endpoints list them. Without it the order is random, so that many clients
 	// spread over the members.
 	KeepOrder bool
-	// MinTTL and MaxTTL are the bounds between which an answer is resolved
-	// again; zero means DefaultMinTTL and DefaultMaxTTL.
+	// MinTTL and MaxTTL are the bounds for the TTL of an answer. Zero means
+	// DefaultMinTTL and DefaultMaxTTL.
 	MinTTL, MaxTTL time.Duration
-	// MinInterval is the least time between the end of one resolution and the
-	// start of the next, retries after a failure apart, which have their own
-	// pauses of 100 ms to 5 s. Zero means DefaultMinInterval.
+	// MinInterval is the minimum time between the end of one resolution and the
+	// start of the next. It does not apply to retries after a failure, which have
+	// their own pauses of 100 ms to 5 s. Zero means DefaultMinInterval.
 	MinInterval time.Duration
-	// Timeout bounds one resolution of one endpoint; zero means DefaultTimeout.
+	// Timeout limits one resolution of one endpoint. Zero means DefaultTimeout.
 	Timeout time.Duration
-	// ResolvConf is the file that names the DNS servers; empty means
-	// DefaultResolvConf. It is read at each resolution.
+	// ResolvConf is the path of the file that names the DNS servers. Empty means
+	// DefaultResolvConf. It is read for each resolution.
 	ResolvConf string
 }
 
-// Config configures a Resolver: Options, and what its client is like. The zero value is
-// good.
+// Config configures a Resolver: Options, and facts about its client. The zero value is
+// ready to use.
 type Config struct {
 	Options
 
-	// TLS tells that the client has a TLS configuration of its own: endpoints
-	// that do not decide by their scheme use TLS, and one that is plain is an
-	// error. Without it the endpoints decide.
+	// TLS says that the client has a TLS configuration. Endpoints whose scheme
+	// does not decide then use TLS, and a plain endpoint is an error. Without it,
+	// the endpoints decide.
 	TLS bool
-	// InsecureDiscovery lets DNS decide even with TLS set: an SRV name whose
-	// services are plain is plain then, as with etcdctl --discovery-srv. Without it
-	// such a name is a failure.
+	// InsecureDiscovery lets DNS turn TLS off even if TLS is set: if the services
+	// of an SRV name are plain, its addresses are plain, as in etcdctl
+	// --discovery-srv. Without it, such a name is an error.
 	InsecureDiscovery bool
-	// Proxied tells whether a proxy connects to an address of the form host:port.
-	// Names for which it does are left to the proxy: bare host names, names under
-	// dns without a server, and the targets of SRV records, unless the URI names a
-	// server. It must not block. Nil means that there is no proxy.
+	// Proxied reports whether a proxy connects to an address of the form
+	// host:port. If so, the name is left to the proxy. This applies to bare host
+	// names, to names under dns without a server, and to the targets of SRV
+	// records, unless the URI names a server. Proxied must not block. Nil means
+	// that there is no proxy.
 	Proxied func(hostPort string) bool
-	// Logger gets the events of the resolver; nil means silence. Nothing is
-	// logged per resolution, only when something changes.
+	// Logger gets the resolver's events. Nil means no logging. Only changes are
+	// logged, not every resolution.
 	Logger *slog.Logger
 
 	lookup lookupFunc // of bare names; nil: the system's
 	hosts  string     // the hosts(5) file; empty: the system's
 }
 
-// withDefaults fills in what is zero.
+// withDefaults replaces zero values with the defaults.
 func (o Config) withDefaults() Config {
 	for _, d := range []struct {
 		field *time.Duration
@@ -109,7 +111,7 @@ func orMax(d time.Duration) time.Duration {
 	return d
 }
 
-// validate names every field that is out of range.
+// validate returns an error for every field that is out of range.
 func (o Options) validate() error {
 	var failed []error
 	for _, f := range []struct {

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// targetKey tells the members inside a priority apart: the addresses of one
-// SRV target are one element of RFC 2782's draw, however many they are.
+// targetKey identifies a member within a priority. All addresses of one SRV
+// target together are one element of RFC 2782's selection.
 type targetKey struct {
 	target string
 	port   uint16
@@ -20,19 +20,19 @@ func keyOf(a Address) targetKey {
 	return targetKey{target: a.Target, port: a.Port}
 }
 
-// order returns addrs in the order in which they should be tried: by priority;
-// inside a priority as drawn by weight, or as given when keep is set. Addresses
-// that known lists with the same priority keep their relative order, and a new
-// one does not come before all of them: a client that is served well does not
-// move because a name was resolved once more. Addresses in later come behind the
-// others of their priority.
+// order returns addrs in the order in which to try them: by priority, and within
+// a priority in RFC 2782's random order by weight, or in the given order if keep
+// is set. Addresses that known lists with the same priority keep their relative
+// order, and a new address does not come before all of them. So a client that
+// works well does not move just because a name was resolved again. Addresses in
+// later come after the others of their priority.
 func order(addrs, known []Address, keep bool, later map[Address]bool) []Address {
 	out := slices.Clone(addrs)
 	slices.SortStableFunc(out, func(a, b Address) int { return cmp.Compare(a.Priority, b.Priority) })
 	if keep {
 		return out
 	}
-	position := make(map[string]int, len(known)) // by what is dialled
+	position := make(map[string]int, len(known)) // by the address to dial
 	for i, a := range known {
 		position[a.String()] = i
 	}
@@ -62,15 +62,15 @@ func order(addrs, known []Address, keep bool, later map[Address]bool) []Address 
 	return out
 }
 
-// draw puts one priority into the random order of RFC 2782, the description of
-// "Weight": again and again a member is drawn with a probability proportional
-// to its weight.
+// draw puts the addresses of one priority into RFC 2782's random order (see the
+// description of "Weight"): it repeatedly draws a member with a probability
+// proportional to its weight.
 //
 // The RFC then tries all addresses of a member before the next member. Here the
-// first address of every member comes before the second of any: the client
-// keeps a connected standby, and when a member dies, another address of the
-// same member is the worst of all standbys. The first address to be tried, and
-// with it the share of the load, is the RFC's.
+// first address of every member comes before the second of any. The client keeps
+// a connected standby, and if a member dies, another address of the same member
+// is the worst possible standby. The first address in the list, and with it the
+// share of the load, is the same as in the RFC.
 func draw(tier []Address) {
 	type member struct {
 		weight int
@@ -126,9 +126,9 @@ func draw(tier []Address) {
 	}
 }
 
-// restore gives the known addresses of a drawn tier their former order back, in
-// the places that the draw gave to known addresses, and lets the first of them
-// be the first of all.
+// restore puts the known addresses of a drawn tier back into their former order,
+// in the places that the draw gave to known addresses, and moves the first of
+// them to the front.
 func restore(tier []Address, formerPosition func(Address) (int, bool)) {
 	type placed struct {
 		address Address

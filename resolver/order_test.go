@@ -23,8 +23,8 @@ func hostsOf(addrs []resolver.Address) []string {
 	return out
 }
 
-// near reports whether a count of n draws is within 5 standard deviations of
-// what probability p gives.
+// near reports whether count out of n draws is within 5 standard deviations of
+// the expected value for probability p.
 func near(count, n int, p float64) bool {
 	return math.Abs(float64(count)-float64(n)*p) <= 5*math.Sqrt(float64(n)*p*(1-p))+1
 }
@@ -38,8 +38,8 @@ func TestOrderByWeight(t *testing.T) {
 		first   []float64 // probability of being first
 	}{
 		{"all zero", []uint16{0, 0, 0, 0}, []float64{0.25, 0.25, 0.25, 0.25}},
-		// The random number is drawn from 0 to the sum inclusive, and 0 selects
-		// the first in the list, which is one of weight 0 if there is any.
+		// The random number is from 0 to the sum, inclusive. 0 selects the first
+		// in the list, which has weight 0 if any member has.
 		{"proportional", []uint16{10, 30, 60}, []float64{10.333 / 101, 30.333 / 101, 60.333 / 101}},
 		{"one zero", []uint16{0, 49, 50}, []float64{1. / 100, 49. / 100, 50. / 100}},
 		{"two zero", []uint16{0, 0, 9}, []float64{.5 / 10, .5 / 10, 9. / 10}},
@@ -68,7 +68,7 @@ func TestOrderByWeight(t *testing.T) {
 }
 
 func TestOrderBySecondDraw(t *testing.T) {
-	// What is left is drawn by weight again.
+	// The remaining ones are drawn by weight again.
 	addrs := []resolver.Address{srvAddr("a", "a", 0, 1), srvAddr("b", "b", 0, 1000), srvAddr("c", "c", 0, 30), srvAddr("d", "d", 0, 70)}
 	var c, n int
 	for range draws {
@@ -97,8 +97,8 @@ func TestOrderByPriority(t *testing.T) {
 }
 
 func TestOrderTakesAMemberOnce(t *testing.T) {
-	// A member with many addresses is drawn like one with a single address, and
-	// the first address of each member precedes the second of any.
+	// A member with many addresses has the same chance as one with a single
+	// address, and the first address of each member precedes the second of any.
 	addrs := []resolver.Address{srvAddr("b", "b1", 0, 1)}
 	for i := range 5 {
 		addrs = append(addrs, srvAddr("a", fmt.Sprint("a", i), 0, 1))
@@ -152,7 +152,7 @@ func TestOrderOfKnownAddresses(t *testing.T) {
 			t.Errorf("the new address was never at %d: %v", i, positions)
 		}
 	}
-	// An address of another priority is new there.
+	// An address with another priority counts as new there.
 	first := 0
 	for range 100 {
 		if resolver.Order([]resolver.Address{promoted, tcp("b", 1)}, known, false)[0].Host == "p" {

@@ -14,17 +14,17 @@ import (
 )
 
 const (
-	// ednsSize is the UDP payload size to announce (RFC 6891): the value of DNS
-	// Flag Day 2020, which fits into one packet on practically every path.
+	// ednsSize is the announced UDP payload size (RFC 6891). It is the value of
+	// DNS Flag Day 2020, which fits into one packet on practically every path.
 	ednsSize = 1232
-	// rounds is how often a server that does not answer is asked.
+	// rounds is how many times a server is asked if it does not answer.
 	rounds = 2
-	// maxAliases bounds a chain of CNAMEs, which is how a loop of them ends.
+	// maxAliases limits the length of a chain of CNAMEs, and so ends loops.
 	maxAliases = 8
 )
 
-// dnsClient asks name servers. It is made anew for every resolution, since
-// resolv.conf may have changed; what lives longer is behind pointers.
+// dnsClient queries name servers. A new one is made for every resolution, since
+// resolv.conf may have changed; state that lives longer is behind pointers.
 type dnsClient struct {
 	servers  []string       // host:port, at least one
 	timeout  time.Duration  // of one exchange with one server
@@ -33,14 +33,14 @@ type dnsClient struct {
 	hosts    string // path of the hosts file
 }
 
-// answer is what a lookup found: at least one record.
+// answer is the result of a successful lookup: at least one record.
 type answer struct {
 	records []dns.RR
 	extra   []dns.RR // the additional section
-	ttl     uint32   // the smallest of the records and of the aliases to them; seconds
+	ttl     uint32   // seconds; the minimum over the records and the aliases to them
 }
 
-// lookupError says which question failed.
+// lookupError says which query failed.
 type lookupError struct {
 	name string
 	typ  uint16
@@ -53,14 +53,14 @@ func (e *lookupError) Error() string {
 
 func (e *lookupError) Unwrap() error { return e.err }
 
-// definitive reports whether err is the DNS's last word: there is nothing, as
-// opposed to nobody having said.
+// definitive reports whether err is a definitive DNS answer that nothing exists,
+// rather than a failure to get an answer.
 func definitive(err error) bool {
 	return errors.Is(err, ErrNoSuchName) || errors.Is(err, ErrNoRecords) || errors.Is(err, ErrNoService)
 }
 
-// lookup returns the records of type typ that name, which is fully qualified,
-// has itself or as an alias (RFC 1034, section 3.6.2).
+// lookup returns the records of type typ of name, or of the name that it is an
+// alias of (RFC 1034, section 3.6.2). name must be fully qualified.
 func (c *dnsClient) lookup(ctx context.Context, name string, typ uint16) (answer, error) {
 	fail := func(err error) (answer, error) { return answer{}, &lookupError{name, typ, err} }
 	owner, ttl := name, ^uint32(0)
@@ -81,10 +81,10 @@ func (c *dnsClient) lookup(ctx context.Context, name string, typ uint16) (answer
 				break
 			}
 			if hops++; hops > maxAliases {
-				return fail(fmt.Errorf("the CNAME chain is longer than %d or a loop, at %s", maxAliases, quote(owner)))
+				return fail(fmt.Errorf("the CNAME chain is a loop or longer than %d, at %s", maxAliases, quote(owner)))
 			}
 			cname, ok := alias[0].(*dns.CNAME)
-			if !ok || cname.Target == "" { // the parser lets records without data pass
+			if !ok || cname.Target == "" { // the parser accepts records without data
 				return fail(fmt.Errorf("malformed answer: the CNAME of %s has no target", quote(owner)))
 			}
 			ttl = min(ttl, ttlOf(cname))
@@ -102,12 +102,12 @@ func (c *dnsClient) lookup(ctx context.Context, name string, typ uint16) (answer
 		case strings.EqualFold(owner, asked):
 			err = ErrNoRecords
 		default:
-			continue // the server left the alias for us to follow
+			continue // the server did not resolve the alias; look it up
 		}
 		if !strings.EqualFold(owner, name) {
-			return fail(fmt.Errorf("%s says of the alias %s: %w", server, quote(owner), err))
+			return fail(fmt.Errorf("%s answered about the alias %s: %w", server, quote(owner), err))
 		}
-		return fail(fmt.Errorf("%s says: %w", server, err))
+		return fail(fmt.Errorf("%s answered: %w", server, err))
 	}
 }
 
@@ -121,8 +121,8 @@ func recordsOf(msg *dns.Msg, owner string, typ uint16) []dns.RR {
 	return out
 }
 
-// ttlOf reads a TTL with its most significant bit set as 0 (RFC 2181, section
-// 8).
+// ttlOf returns a record's TTL. A TTL whose most significant bit is set counts as
+// 0 (RFC 2181, section 8).
 func ttlOf(rr dns.RR) uint32 {
 	if ttl := rr.Header().Ttl; ttl < 1<<31 {
 		return ttl
@@ -130,8 +130,8 @@ func ttlOf(rr dns.RR) uint32 {
 	return 0
 }
 
-// query asks the servers in turn, the one that answered last first, until one
-// says that there are records or that there are none.
+// query asks the servers in turn, starting with the one that answered last, until
+// one says that there are records or that there are none.
 func (c *dnsClient) query(ctx context.Context, name string, typ uint16) (*dns.Msg, string, error) {
 	n := len(c.servers)
 	first := int(c.first.Load()) % n
@@ -140,7 +140,7 @@ func (c *dnsClient) query(ctx context.Context, name string, typ uint16) (*dns.Ms
 		for i := range n {
 			i = (first + i) % n
 			if failed[i] != nil && answered(failed[i]) {
-				continue // asking again would give the same
+				continue // repeating the query would give the same answer
 			}
 			msg, err := c.ask(ctx, c.servers[i], name, typ)
 			if err == nil {
@@ -156,8 +156,8 @@ func (c *dnsClient) query(ctx context.Context, name string, typ uint16) (*dns.Ms
 	return nil, "", joined(failed)
 }
 
-// responseError is an answer from which nothing can be learned, so that another
-// server should be asked.
+// responseError is a response that answers nothing, so that another server should
+// be asked.
 type responseError struct {
 	text  string
 	rcode int
@@ -170,14 +170,14 @@ func answered(err error) bool {
 	return ok
 }
 
-// serverFailed reports whether err is nothing but SERVFAIL.
+// serverFailed reports whether err consists only of SERVFAIL.
 func serverFailed(err error) bool {
 	r, ok := errors.AsType[*responseError](err)
 	return ok && r.rcode == dns.RcodeServerFailure && !errors.Is(err, context.DeadlineExceeded)
 }
 
-// ask has one server answer the question. Its timeout is for each of the
-// exchanges that this can take.
+// ask sends the query to one server. The timeout applies to each of the exchanges
+// that this may take.
 func (c *dnsClient) ask(ctx context.Context, server, name string, typ uint16) (*dns.Msg, error) {
 	q := new(dns.Msg)
 	q.SetQuestion(name, typ) // a random ID, recursion desired
@@ -195,7 +195,7 @@ func (c *dnsClient) ask(ctx context.Context, server, name string, typ uint16) (*
 		}
 	}
 	if msg.Truncated {
-		// RFC 7766, section 5: the whole answer is to be had over TCP.
+		// RFC 7766, section 5: the full answer is available over TCP.
 		q.Id = dns.Id()
 		if msg, err = c.send(ctx, "tcp", server, q); err != nil {
 			return nil, fmt.Errorf("the answer was truncated, and over TCP: %w", err)
@@ -220,7 +220,7 @@ func rcodeText(rcode int) string {
 	return fmt.Sprintf("RCODE %d", rcode)
 }
 
-// isReferral finds lame answers: the server merely points to others.
+// isReferral detects lame answers, in which the server merely refers to others.
 func isReferral(msg *dns.Msg) bool {
 	if msg.Rcode != dns.RcodeSuccess || msg.Authoritative || msg.RecursionAvailable || len(msg.Answer) > 0 {
 		return false
@@ -237,20 +237,20 @@ func isReferral(msg *dns.Msg) bool {
 	return ns
 }
 
-// send makes one exchange and returns the answer that belongs to q. Packets
-// that do not belong to it are passed over (RFC 5452, section 9.1) until the
-// timeout, whose error then tells of the last of them.
+// send makes one exchange and returns the answer to q. It ignores packets that do
+// not belong to q (RFC 5452, section 9.1) until the timeout. The timeout's error
+// then says why the last such packet was ignored.
 func (c *dnsClient) send(ctx context.Context, network, server string, q *dns.Msg) (*dns.Msg, error) {
 	wire, err := q.Pack()
 	if err != nil {
-		return nil, &responseError{text: fmt.Sprintf("the question cannot be packed: %v", err)}
+		return nil, &responseError{text: fmt.Sprintf("the query cannot be encoded: %v", err)}
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	var (
 		msg    *dns.Msg
-		bad    error // the answer is ours and useless
-		passed error // why the last packet was passed over
+		bad    error // the packet answers q but is unusable
+		passed error // why the last packet was ignored
 	)
 	err = c.exchange(ctx, network, server, wire, func(packet []byte) bool {
 		msg, bad, passed = checkAnswer(q, packet)
@@ -258,7 +258,7 @@ func (c *dnsClient) send(ctx context.Context, network, server string, q *dns.Msg
 	})
 	switch {
 	case err != nil && passed != nil:
-		return nil, fmt.Errorf("%w; the last packet was passed over: %w", timeoutError(network, err), passed)
+		return nil, fmt.Errorf("%w; the last packet was ignored: %w", timeoutError(network, err), passed)
 	case err != nil:
 		return nil, timeoutError(network, err)
 	case bad != nil:
@@ -267,8 +267,8 @@ func (c *dnsClient) send(ctx context.Context, network, server string, q *dns.Msg
 	return msg, nil
 }
 
-// timeoutError gives the timeouts of the context and of the socket, which race,
-// one text.
+// timeoutError gives the timeouts of the context and of the socket the same text,
+// since either may come first.
 func timeoutError(network string, err error) error {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
 		return fmt.Errorf("timeout over %s: %w", network, context.DeadlineExceeded)
@@ -276,8 +276,8 @@ func timeoutError(network string, err error) error {
 	return err
 }
 
-// checkAnswer parses packet as an answer to q. passed tells why the packet is
-// not an answer to q at all, bad that it is one and useless.
+// checkAnswer parses packet as an answer to q. passed says why the packet does
+// not answer q at all. bad says why an answer to q is unusable.
 func checkAnswer(q *dns.Msg, packet []byte) (msg *dns.Msg, bad, passed error) {
 	m := new(dns.Msg)
 	err := m.Unpack(packet)
@@ -289,17 +289,17 @@ func checkAnswer(q *dns.Msg, packet []byte) (msg *dns.Msg, bad, passed error) {
 	case !m.Response || m.Opcode != dns.OpcodeQuery:
 		return nil, nil, errors.New("not a response to a query")
 	case m.Truncated:
-		return m, nil, nil // what is cut need not parse
+		return m, nil, nil // a truncated message may not parse
 	case err != nil:
 		return nil, &responseError{text: "malformed answer: " + err.Error()}, nil
 	}
-	// The parser stops without an error where a message ends between two
-	// records, which then looks like a shorter answer, or like none.
+	// If a message ends between two records, the parser stops without an error.
+	// The message then looks like a shorter answer, or like an empty one.
 	if promised := int(binary.BigEndian.Uint16(packet[6:])); promised != len(m.Answer) {
-		return nil, &responseError{text: fmt.Sprintf("malformed answer: %d records of the promised %d are there", len(m.Answer), promised)}, nil
+		return nil, &responseError{text: fmt.Sprintf("malformed answer: it has %d of the %d records that its header announces", len(m.Answer), promised)}, nil
 	}
 	if len(m.Question) == 0 && m.Rcode != dns.RcodeSuccess {
-		return m, nil, nil // some servers refuse with a header alone
+		return m, nil, nil // some servers refuse a query with only a header
 	}
 	if len(m.Question) != 1 {
 		return nil, nil, fmt.Errorf("%d questions instead of one", len(m.Question))

@@ -9,17 +9,17 @@ import (
 	"sync"
 )
 
-// Registry maps URI schemes to the factories of their sources. It belongs to
-// one client, or to several that share it on purpose. It may be used by several
-// goroutines at once. The zero value knows no scheme and can be registered
-// with; endpoints without a scheme work with every Registry.
+// Registry maps URI schemes to the factories of their sources. It belongs to one
+// client, or to several clients that share it on purpose. It is safe for
+// concurrent use. The zero value has no schemes and is ready for Register.
+// Endpoints without a scheme work with every Registry.
 type Registry struct {
 	mu        sync.Mutex
 	factories map[string]Factory // guarded by mu; keys are lower-case
 }
 
-// NewRegistry returns a Registry with the schemes that are built in: http,
-// https, unix, unixs, dns and dns+srv.
+// NewRegistry returns a Registry with the built-in schemes: http, https, unix,
+// unixs, dns and dns+srv.
 func NewRegistry() *Registry {
 	return &Registry{factories: map[string]Factory{
 		"http":    newHTTPSource,
@@ -31,13 +31,13 @@ func NewRegistry() *Registry {
 	}}
 }
 
-// Register adds a scheme. Clients that were made before do not see it. The
-// scheme's case does not matter (RFC 3986, section 3.1). It is an error to
-// register a name that is no scheme, a nil factory, or a scheme that the
-// Registry has already.
+// Register adds a scheme. It does not affect clients that were made before. The
+// case of the scheme does not matter (RFC 3986, section 3.1). Register returns an
+// error for a name that is not a valid scheme, for a nil factory, and for a
+// scheme that is already registered.
 func (r *Registry) Register(scheme string, f Factory) error {
 	if !validScheme(scheme) {
-		return fmt.Errorf("resolver: %s is not a URI scheme: it must start with a letter and go on with letters, digits, '+', '-' and '.'", quote(scheme))
+		return fmt.Errorf("resolver: %s is not a URI scheme: it must start with a letter, followed by letters, digits, '+', '-' and '.'", quote(scheme))
 	}
 	if f == nil {
 		return fmt.Errorf("resolver: the factory for scheme %q is nil", scheme)
@@ -49,7 +49,7 @@ func (r *Registry) Register(scheme string, f Factory) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, ok := r.factories[scheme]; ok {
-		return fmt.Errorf("resolver: scheme %q is registered already", scheme)
+		return fmt.Errorf("resolver: scheme %q is already registered", scheme)
 	}
 	if r.factories == nil {
 		r.factories = make(map[string]Factory)

@@ -11,7 +11,7 @@ import (
 	"github.com/getcd/getcd/resolver"
 )
 
-// addrs is what gRPC was told last.
+// addrs returns the addresses that gRPC was told last.
 func addrs(cc *clientConn) []string {
 	var out []string
 	for _, e := range cc.last().Endpoints {
@@ -41,7 +41,7 @@ func TestSetEndpoints(t *testing.T) {
 				t.Errorf("the addresses are %q, want %q", got, want)
 			}
 		}
-		set("10.0.0.9:2379") // before it is built: the last list counts
+		set("10.0.0.9:2379") // before Build: the last list counts
 		set("10.0.0.1:2379")
 		w := build(t, r, cc)
 		want("10.0.0.1:2379")
@@ -76,8 +76,8 @@ func TestSetEndpoints(t *testing.T) {
 	})
 }
 
-// Former addresses stay until others are known, and what was asked for a former
-// endpoint changes nothing any more.
+// The former addresses stay until others are known, and the outcome of a
+// resolution for a former endpoint is ignored.
 func TestSetEndpointsKeeps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := &fakeSource{resolve: func(context.Context) (resolver.Result, error) {

@@ -18,55 +18,55 @@ const Scheme = "getcd"
 //	grpc.NewClient(resolver.Target, grpc.WithResolvers(r), ...)
 const Target = Scheme + ":///etcd"
 
-// Resolver resolves the endpoints of one client for gRPC: it is a
-// resolver.Builder of gRPC. It does nothing before gRPC builds it, and it owns
-// no goroutine after gRPC closed what it built.
+// Resolver resolves the endpoints of one client for gRPC. It implements gRPC's
+// resolver.Builder. It does nothing before gRPC calls Build, and it has no
+// goroutine left after gRPC has closed the built resolver.
 //
-// What was resolved belongs to the Resolver, not to what gRPC builds: when a
+// The addresses belong to the Resolver, not to what Build returns: when a
 // connection leaves gRPC's idle mode, it starts with the last good addresses.
 type Resolver struct {
 	// Read-only after New.
 	opts      Config
 	authority string
-	security  verdict // what the configuration says before DNS is asked
+	security  tlsDecision // what the configuration says before any DNS query
 
 	resolutions atomic.Uint64
-	dialer      atomic.Bool // the user has one, which knows nothing of proxies
+	dialer      atomic.Bool // the user has a dialer, which does not know about proxies
 
-	mu       sync.Mutex // leaf: nothing is called while it is held
-	building bool       // guarded by mu: what Build returned is not closed yet
+	mu       sync.Mutex // a leaf lock: nothing is called while it is held
+	building bool       // guarded by mu: the resolver that Build returned is not closed yet
 	failures []error    // guarded by mu: in the order of the endpoints; never modified
 	current  []Address  // guarded by mu: what gRPC was told last; never modified
 
 	changed chan struct{} // capacity 1: next was set
-	next    []*endpoint   // guarded by mu: SetEndpoints'; nil when the watcher has taken it
+	next    []*endpoint   // guarded by mu: from SetEndpoints; nil once the watcher has taken it
 
-	// endpoints, and the state in it, belongs to the one watcher that is open.
+	// The open watcher owns endpoints and the state in them.
 	endpoints []*endpoint
-	// settled belongs to the open watcher, like the state of the endpoints.
-	settled verdict
+	// The open watcher owns decided, too.
+	decided tlsDecision
 }
 
-// ownTLS is what a TLS configuration says.
-var ownTLS = verdict{SecurityTLS, "the client's TLS configuration"}
+// ownTLS is the decision of a client with a TLS configuration.
+var ownTLS = tlsDecision{SecurityTLS, "the client's TLS configuration"}
 
-// verdict says whether the client is TLS or plain, and who decided it.
-type verdict struct {
+// tlsDecision says whether the client uses TLS, and what decided it.
+type tlsDecision struct {
 	security Security
 	by       string
 }
 
-// Interfaces of gRPC.
+// The gRPC interfaces that Resolver implements.
 var (
 	_ grpcresolver.Builder            = (*Resolver)(nil)
 	_ grpcresolver.AuthorityOverrider = (*Resolver)(nil)
 	_ grpcresolver.Resolver           = (*watcher)(nil)
 )
 
-// New makes a Resolver for endpoints, each a URI or host:port as the package
-// documentation lists them. It validates everything and resolves nothing. The
-// error tells of every endpoint and option that is wrong: malformed endpoints,
-// unknown schemes, TLS mixed with plain. The endpoints among them are
+// New makes a Resolver for endpoints. Each is a URI or host:port, as the package
+// documentation describes. New validates everything and resolves nothing. Its
+// error covers every invalid endpoint and option: malformed endpoints, unknown
+// schemes, and TLS mixed with plain. The errors about endpoints are
 // *EndpointError values.
 func New(endpoints []string, o Config) (*Resolver, error) {
 	failed := []error{o.validate()}
@@ -81,25 +81,25 @@ func New(endpoints []string, o Config) (*Resolver, error) {
 	}
 	r.endpoints, r.authority, r.security = l.endpoints, l.authority, l.security
 	if r.authority == "" {
-		r.authority = "etcd" // no source has a name to offer
+		r.authority = "etcd" // if no source has a name
 	}
-	r.settled = r.security
+	r.decided = r.security
 	return r, nil
 }
 
-// list is what a list of endpoints says before anything is resolved.
+// list is a parsed list of endpoints, before anything is resolved.
 type list struct {
 	endpoints []*endpoint
 	authority string
-	security  verdict
+	security  tlsDecision
 }
 
-// parse returns all that is wrong with endpoints, of which TLS must agree with what
-// the resolver has settled on when it was made.
+// parse returns all errors in endpoints. Their use of TLS must agree with what
+// the resolver decided when it was made.
 func (r *Resolver) parse(endpoints []string) (list, []error) {
 	var failed []error
 	l := list{security: r.security}
-	// An empty element is what a comma too many leaves.
+	// A stray comma leaves an empty element.
 	endpoints = slices.DeleteFunc(slices.Clone(endpoints), func(e string) bool { return e == "" })
 	if len(endpoints) == 0 {
 		failed = append(failed, errors.New("resolver: the list of endpoints is empty; give at least one, such as 127.0.0.1:2379 or dns+srv:///example.com"))
@@ -136,11 +136,11 @@ func (r *Resolver) parse(endpoints []string) (list, []error) {
 	return l, failed
 }
 
-// SetEndpoints replaces the endpoints by others, which are validated as New does and
-// must agree with the former ones on TLS; an error changes nothing. It does not wait:
-// the others are resolved in the background, endpoints that are in both lists keep
-// what is known of them, and the former addresses stay in use until some of the
-// others' are known.
+// SetEndpoints replaces the endpoints. It validates the new ones like New, and
+// they must agree with the former ones on TLS. After an error nothing has
+// changed. It does not wait: the new endpoints are resolved in the background.
+// Endpoints that are in both lists keep what is known of them, and the former
+// addresses stay in use until some of the new endpoints' addresses are known.
 func (r *Resolver) SetEndpoints(endpoints []string) error {
 	l, errs := r.parse(endpoints)
 	if err := errors.Join(errs...); err != nil {
@@ -156,7 +156,7 @@ func (r *Resolver) SetEndpoints(endpoints []string) error {
 	return nil
 }
 
-// takeNext returns what SetEndpoints was given last, once.
+// takeNext returns the list of the last SetEndpoints, once.
 func (r *Resolver) takeNext() []*endpoint {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -165,13 +165,14 @@ func (r *Resolver) takeNext() []*endpoint {
 	return next
 }
 
-// admit settles v on s when it is open, and refuses an s that contradicts it.
-func (v *verdict) admit(s Security, by string) error {
+// admit adopts s if v is still open, and otherwise returns an error if s
+// contradicts v.
+func (v *tlsDecision) admit(s Security, by string) error {
 	switch {
 	case s == SecurityUnknown || s == v.security:
 		return nil
 	case v.security == SecurityUnknown:
-		*v = verdict{s, quote(by)}
+		*v = tlsDecision{s, quote(by)}
 		return nil
 	}
 	return fmt.Errorf("is %v while %s means %v: %w; use https:// for all, or http:// for all without a TLS configuration",
@@ -181,46 +182,47 @@ func (v *verdict) admit(s Security, by string) error {
 // Scheme implements gRPC's resolver.Builder.
 func (r *Resolver) Scheme() string { return Scheme }
 
-// OverrideAuthority implements gRPC's AuthorityOverrider: the :authority header
-// of requests is the host and port of the first endpoint, or the domain when
-// that is an SRV name, whatever the target is.
+// OverrideAuthority implements gRPC's AuthorityOverrider. The :authority header
+// of requests is the host and port of the first endpoint, or its domain if it is
+// an SRV name, regardless of the target.
 func (r *Resolver) OverrideAuthority(grpcresolver.Target) string { return r.authority }
 
 // Build implements gRPC's resolver.Builder. It starts the goroutine that
-// resolves; Close of what it returns ends it and waits for it. Only one may be
-// open at a time: a Resolver belongs to one grpc.ClientConn. When that has a dialer
-// of its user's (o.Dialer), bare host names are left to the dialer.
+// resolves. Close of the returned resolver ends the goroutine and waits for it.
+// Only one resolver may be open at a time, so a Resolver belongs to one
+// grpc.ClientConn. If the user has given it a dialer (o.Dialer), bare host names
+// are left to the dialer.
 func (r *Resolver) Build(_ grpcresolver.Target, cc grpcresolver.ClientConn, o grpcresolver.BuildOptions) (grpcresolver.Resolver, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.building {
-		return nil, errors.New("resolver: this Resolver serves another grpc.ClientConn already; make one for each")
+		return nil, errors.New("resolver: this Resolver already serves another grpc.ClientConn; make one for each")
 	}
 	r.building = true
 	r.dialer.Store(o.Dialer != nil)
 	return startWatcher(r, cc, o.Dialer != nil), nil
 }
 
-// proxied reports whether the dialer leaves host and port to a proxy.
+// proxied reports whether the dialer leaves hostPort to a proxy.
 func (r *Resolver) proxied(hostPort string) bool {
 	return r.opts.Proxied != nil && !r.dialer.Load() && r.opts.Proxied(hostPort)
 }
 
-// Errors returns the current failure of each endpoint that fails, in the order
-// of the endpoints; each is an *EndpointError. An endpoint can fail while its
-// former addresses are still in use. The slice is the caller's.
+// Errors returns the current errors of the endpoints that fail, in the order of
+// the endpoints. Each is an *EndpointError. An endpoint can fail while its former
+// addresses are still in use. The caller may modify the slice.
 func (r *Resolver) Errors() []error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.failures)
 }
 
-// Resolutions returns how many resolutions of an endpoint were begun so far.
+// Resolutions returns how many resolutions of endpoints have been started.
 func (r *Resolver) Resolutions() uint64 { return r.resolutions.Load() }
 
-// Addresses returns the addresses that gRPC was told last, in the order in
-// which they are to be tried. It is empty until something was resolved. The
-// slice is the caller's.
+// Addresses returns the addresses that gRPC was told last, in the order in which
+// they are tried. It is empty until something is resolved. The caller may modify
+// the slice.
 func (r *Resolver) Addresses() []Address {
 	r.mu.Lock()
 	defer r.mu.Unlock()

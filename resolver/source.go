@@ -9,36 +9,35 @@ import (
 	"time"
 )
 
-// Result is what a Source found.
+// Result is the result of a Source.
 type Result struct {
 	// Addresses is in the source's own order. The Resolver sorts them by
-	// priority and, unless it is told to keep the order, draws the order inside
-	// a priority by weight.
+	// priority. Within a priority it orders them randomly by weight, unless
+	// KeepOrder is set.
 	Addresses []Address
-	// TTL is how long the addresses are valid. Zero means for ever: they are
-	// resolved again only on request. The Resolver clamps other values.
+	// TTL is how long the addresses are valid. Zero means forever: they are
+	// resolved again only on request. The Resolver clamps all other values.
 	TTL time.Duration
 }
 
 // Source resolves one endpoint.
 type Source interface {
 	// Resolve returns the addresses of the endpoint. It is called by one
-	// goroutine at a time and must return soon after ctx ends.
+	// goroutine at a time, and must return soon after ctx ends.
 	//
-	// A Result without addresses and an error is a failure: the Resolver keeps
-	// the addresses that it had and tries again. A Result without addresses and
-	// without an error counts as a failure as well. Addresses together with an
-	// error are used, while the error is shown and the resolution tried again
-	// soon: a part of the answer is missing.
+	// If Resolve returns no addresses, with or without an error, it has failed:
+	// the Resolver keeps the former addresses and tries again. If Resolve returns
+	// addresses together with an error, a part of the answer is missing: the
+	// Resolver uses the addresses, reports the error, and tries again soon.
 	Resolve(ctx context.Context) (Result, error)
 }
 
-// Security tells whether the addresses of a source use TLS.
+// Security says whether the addresses of a source use TLS.
 type Security uint8
 
 // The values of Security.
 const (
-	// SecurityUnknown means that only the answer will tell.
+	// SecurityUnknown means that only the answer can tell.
 	SecurityUnknown Security = iota
 	// SecurityPlain means no TLS.
 	SecurityPlain
@@ -65,10 +64,10 @@ func securityOf(tls bool) Security {
 	return SecurityPlain
 }
 
-// Hint is what a source knows before it has resolved anything.
+// Hint is what a source knows before it resolves anything.
 type Hint struct {
 	// Authority is a value for the :authority header of requests, such as
-	// "host:port" or a domain. Empty: the source has none to offer.
+	// "host:port" or a domain. It is empty if the source has none.
 	Authority string
 	// Security lets New find endpoints that contradict each other.
 	Security Security
@@ -76,25 +75,25 @@ type Hint struct {
 
 // Hinter is implemented by a Source that has a Hint. It is optional.
 type Hinter interface {
-	// Hint returns the same value at every call and does not block.
+	// Hint returns the same value each time and does not block.
 	Hint() Hint
 }
 
-// SourceOptions is what a Factory learns of the client that it builds for.
+// SourceOptions tells a Factory about the client that it builds for.
 type SourceOptions struct {
-	// TLS tells that the client has a TLS configuration. Addresses whose
-	// endpoint does not decide by itself use TLS if and only if it is set, and
-	// no address may then be plain.
+	// TLS says that the client has a TLS configuration. Addresses whose endpoint
+	// does not decide use TLS if and only if it is set. If it is set, no address
+	// may be plain.
 	TLS bool
-	// VerifyTargetNames asks that certificates of SRV targets are checked
-	// against the name of the target instead of the queried domain.
+	// VerifyTargetNames checks the certificates of SRV targets against the name
+	// of the target instead of the queried domain.
 	VerifyTargetNames bool
-	// InsecureDiscovery allows plain services that DNS names, even with TLS set.
+	// InsecureDiscovery allows plain services that DNS names, even if TLS is set.
 	InsecureDiscovery bool
-	// ResolvConf is the path of the resolv.conf(5) file to take name servers
-	// from; never empty.
+	// ResolvConf is the path of the resolv.conf(5) file with the name servers. It
+	// is never empty.
 	ResolvConf string
-	// Timeout is the time after which the context of Resolve ends; never 0.
+	// Timeout is the time after which the context of Resolve ends. It is never 0.
 	Timeout time.Duration
 	// Logger is never nil.
 	Logger *slog.Logger
@@ -104,12 +103,12 @@ type SourceOptions struct {
 	proxied func(hostPort string) bool // nil: never
 }
 
-// isProxied reports whether names with that port are left to a proxy.
+// isProxied reports whether host, with that port, is left to a proxy.
 func (o SourceOptions) isProxied(host string, port uint16) bool {
 	return o.proxied != nil && o.proxied(net.JoinHostPort(host, strconv.Itoa(int(port))))
 }
 
-// Factory makes the Source of one endpoint. It validates u and does nothing
-// that blocks: it runs inside New. Its errors say what would be right; they
-// need not name the endpoint, since New does.
+// Factory makes the Source of one endpoint. It validates u and must not block,
+// since it runs inside New. Its errors should say how to fix u. They need not
+// name the endpoint, since New does.
 type Factory func(u *url.URL, o SourceOptions) (Source, error)

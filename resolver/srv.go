@@ -16,9 +16,9 @@ import (
 	"github.com/miekg/dns"
 )
 
-// The service labels of etcd's clients, as etcd's documentation of DNS
-// discovery registers them. "-NAME" may follow, for one of several clusters in a
-// domain (etcd's client/pkg/srv, GetSRVService).
+// These are the service labels of etcd's clients, as in etcd's documentation of
+// DNS discovery. "-NAME" may follow, for one of several clusters in a domain
+// (etcd's client/pkg/srv, GetSRVService).
 const (
 	tlsLabel   = "_etcd-client-ssl"
 	plainLabel = "_etcd-client"
@@ -26,11 +26,11 @@ const (
 )
 
 const (
-	// maxAddresses bounds what a Resolver reports, and what one SRV answer may
-	// ask to be looked up. A cluster has rarely more than seven members; 64 KiB
-	// of answer hold more than a thousand records.
+	// maxAddresses limits what a Resolver reports, and how many targets of one
+	// SRV answer are looked up. A cluster rarely has more than seven members, but
+	// an answer of 64 KiB can hold more than a thousand records.
 	maxAddresses = 256
-	// maxLookups bounds the targets that are looked up at the same time.
+	// maxLookups limits how many targets are looked up at the same time.
 	maxLookups = 8
 )
 
@@ -39,17 +39,17 @@ type srvSource struct {
 	opts          SourceOptions
 	ns            *nameservers
 	name          string // as the user wrote it
-	suffix        string // of the service labels: "-" and the cluster's name, or nothing
-	domain        string // name without the _service._proto labels and the final dot
+	suffix        string // of the service labels: "-" and the cluster's name, or empty
+	domain        string // name without the _service._proto labels and the trailing dot
 	tls           bool   // the client has a TLS configuration
 	verifyTargets bool
 	logger        *slog.Logger
 
-	// What follows belongs to Resolve, which runs once at a time.
+	// Only Resolve uses the following fields, and its calls do not overlap.
 
 	known        map[string][]netip.Addr // the last good addresses of each target
-	plainIgnored bool                    // has been logged
-	cut          bool                    // has been logged
+	plainIgnored bool                    // this was logged
+	cut          bool                    // this was logged
 }
 
 // newSRVSource is the factory of dns+srv: dns+srv://[server[:port]]/name[?name=cluster].
@@ -58,14 +58,14 @@ func newSRVSource(u *url.URL, o SourceOptions) (Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	u = new(*u) // the caller's stays as it is
+	u = new(*u) // do not modify the caller's
 	u.RawQuery = ""
 	name, err := nameOf(u)
 	if err != nil {
 		return nil, err
 	}
 	if host, port, ok := strings.Cut(name, ":"); ok {
-		return nil, fmt.Errorf("the port %s means nothing: SRV records carry the ports; write dns+srv:///%s", quote(port), host)
+		return nil, fmt.Errorf("the port %s has no meaning here, since SRV records have the ports; write dns+srv:///%s", quote(port), host)
 	}
 	if err := validateName(name); err != nil {
 		return nil, err
@@ -75,13 +75,13 @@ func newSRVSource(u *url.URL, o SourceOptions) (Source, error) {
 		suffix = "-" + cluster
 	}
 	if err := validateName(tlsLabel + suffix + overTCP + name); err != nil {
-		return nil, err // too long to be asked for
+		return nil, err // too long for a query
 	}
 	if _, err := parseIP(name); err == nil {
 		return nil, fmt.Errorf("%s is an IP address, which has no SRV records", quote(name))
 	}
 	if suffix != "" && strings.HasPrefix(name, "_") {
-		return nil, fmt.Errorf("%s is a service already; write dns+srv:///domain?name=%s, or the service without a query", quote(name), cluster)
+		return nil, fmt.Errorf("%s is already a service; write dns+srv:///domain?name=%s, or the service without a query", quote(name), cluster)
 	}
 	domain := strings.TrimSuffix(name, ".")
 	for strings.HasPrefix(domain, "_") {
@@ -95,7 +95,7 @@ func newSRVSource(u *url.URL, o SourceOptions) (Source, error) {
 		return nil, err
 	}
 	if !strings.HasPrefix(name, "_") {
-		ns.ahead = 2 // the labels of the service
+		ns.serviceLabels = 2 // the labels of the service
 	}
 	return &srvSource{
 		opts: o, ns: ns, name: name, suffix: suffix, domain: domain,
@@ -103,8 +103,8 @@ func newSRVSource(u *url.URL, o SourceOptions) (Source, error) {
 	}, nil
 }
 
-// clusterName returns the value of the query's name, the only thing that a query
-// may have.
+// clusterName returns the value of the query parameter name, the only one that is
+// allowed.
 func clusterName(u *url.URL) (string, error) {
 	if u.RawQuery == "" && !u.ForceQuery {
 		return "", nil
@@ -112,7 +112,7 @@ func clusterName(u *url.URL) (string, error) {
 	values, err := url.ParseQuery(u.RawQuery)
 	name := values.Get("name")
 	if err != nil || len(values) != 1 || len(values["name"]) != 1 || name == "" || strings.ContainsAny(name, "._") {
-		return "", fmt.Errorf("the query %s means nothing here; ?name=NAME, of one label, asks for the services %s-NAME and %s-NAME", quote("?"+u.RawQuery), tlsLabel, plainLabel)
+		return "", fmt.Errorf("the query %s has no meaning here; ?name=NAME, with a single label, looks up the services %s-NAME and %s-NAME", quote("?"+u.RawQuery), tlsLabel, plainLabel)
 	}
 	return name, nil
 }
@@ -126,8 +126,8 @@ func (s *srvSource) Hint() Hint {
 	return h
 }
 
-// namesTLS reports whether the service that name begins with is etcd's TLS
-// service. etcdctl's --discovery-srv-name appends -NAME to it.
+// namesTLS reports whether name begins with etcd's TLS service. etcdctl's
+// --discovery-srv-name appends -NAME to the service.
 func namesTLS(name string) bool {
 	service, _, _ := strings.Cut(strings.ToLower(name), ".")
 	return service == tlsLabel || strings.HasPrefix(service, tlsLabel+"-")
@@ -147,8 +147,8 @@ func (s *srvSource) Resolve(ctx context.Context) (Result, error) {
 	})
 }
 
-// discover asks for etcd's two services below domain, and for the records of
-// the domain itself when there is neither.
+// discover queries etcd's two services below domain. If neither exists, it
+// queries the records of the domain itself.
 func (s *srvSource) discover(ctx context.Context, c *dnsClient, domain string) (Result, error) {
 	tlsService, plainService := tlsLabel+s.suffix+overTCP+domain, plainLabel+s.suffix+overTCP+domain
 	plainCh := make(chan srvAnswer, 1)
@@ -156,8 +156,8 @@ func (s *srvSource) discover(ctx context.Context, c *dnsClient, domain string) (
 	secure := c.lookupSRV(ctx, tlsService)
 	plain := <-plainCh
 
-	// That there is no TLS service must be certain before anything else is
-	// used: a lost packet must not turn TLS off.
+	// The absence of a TLS service must be certain before anything else is used:
+	// a lost packet must not turn TLS off.
 	if secure.err != nil && !definitive(secure.err) {
 		return Result{}, secure.err
 	}
@@ -173,13 +173,13 @@ func (s *srvSource) discover(ctx context.Context, c *dnsClient, domain string) (
 	}
 	switch {
 	case plain.err == nil && s.tls && !s.opts.InsecureDiscovery:
-		return Result{}, fmt.Errorf("DNS has the plain service %s only, while the client is configured for TLS: add %s records, or remove the TLS configuration, or allow it with InsecureDiscovery",
+		return Result{}, fmt.Errorf("DNS has only the plain service %s, but the client is configured for TLS: add %s records, remove the TLS configuration, or allow it with InsecureDiscovery",
 			plainService, tlsService)
 	case plain.err == nil:
 		return s.members(ctx, c, plain, false)
 	case !definitive(plain.err):
 		return Result{}, plain.err
-	case s.suffix != "": // those of the domain itself are another cluster's
+	case s.suffix != "": // the domain's own records belong to another cluster
 		return Result{}, joined([]error{secure.err, plain.err})
 	}
 	own := c.lookupSRV(ctx, domain)
@@ -195,13 +195,13 @@ func (s *srvSource) discover(ctx context.Context, c *dnsClient, domain string) (
 
 // srvAnswer is a usable set of SRV records, or err.
 type srvAnswer struct {
-	records []*dns.SRV // targets are valid names or addresses, without the final dot
+	records []*dns.SRV // targets are valid names or addresses, without the trailing dot
 	extra   []dns.RR
 	ttl     uint32
 	err     error
 }
 
-// lookupSRV returns the SRV records of name that can be used.
+// lookupSRV returns the usable SRV records of name.
 func (c *dnsClient) lookupSRV(ctx context.Context, name string) srvAnswer {
 	a, err := c.lookup(ctx, name, dns.TypeSRV)
 	if err != nil {
@@ -219,15 +219,15 @@ func (c *dnsClient) lookupSRV(ctx context.Context, name string) srvAnswer {
 		switch err := usable(&record); {
 		case err == nil:
 			out.records = append(out.records, &record)
-		case len(unusable) < 3: // enough to see what is wrong
+		case len(unusable) < 3: // enough to show the problem
 			unusable = append(unusable, err)
 		}
 	}
 	if len(out.records) > 0 {
 		return out
 	}
-	// Only "." alone says that there is no service. A broken record says
-	// nothing, least of all that there is no TLS.
+	// Only a single "." means that there is no service. A broken record means
+	// nothing, and above all not that there is no TLS.
 	err = joined(unusable)
 	if err == nil {
 		err = ErrNoService
@@ -242,7 +242,7 @@ func usable(rr *dns.SRV) error {
 	case rr.Port == 0:
 		return fmt.Errorf("the record for %s has port 0", quote(rr.Target))
 	}
-	// A target that is an address is against RFC 2782, harmless, and common.
+	// RFC 2782 forbids an address as a target, but it is harmless and common.
 	if err := validateHost(rr.Target); err != nil {
 		return fmt.Errorf("bad SRV target: %w", err)
 	}
@@ -258,7 +258,7 @@ func (s *srvSource) members(ctx context.Context, c *dnsClient, srv srvAnswer, tl
 	records := s.sorted(srv.records)
 	targets := make(map[string]*familyAnswer)
 	for _, rr := range records {
-		if !s.left(rr) {
+		if !s.leftToProxy(rr) {
 			targets[strings.ToLower(rr.Target)] = nil
 		}
 	}
@@ -284,7 +284,7 @@ func (s *srvSource) members(ctx context.Context, c *dnsClient, srv srvAnswer, tl
 		} else {
 			failed = append(failed, fmt.Errorf("SRV target: %w", a.err))
 			if !definitive(a.err) {
-				a.ips = s.known[target] // one lost packet loses no member
+				a.ips = s.known[target] // a lost packet must not lose a member
 			}
 		}
 		if len(a.ips) > 0 {
@@ -305,7 +305,7 @@ func (s *srvSource) members(ctx context.Context, c *dnsClient, srv srvAnswer, tl
 				Priority: rr.Priority, Weight: rr.Weight, Target: rr.Target,
 			})
 		}
-		if s.left(rr) {
+		if s.leftToProxy(rr) {
 			add(rr.Target)
 			continue
 		}
@@ -320,14 +320,14 @@ func (s *srvSource) members(ctx context.Context, c *dnsClient, srv srvAnswer, tl
 	return res, joined(failed)
 }
 
-// left reports whether the target is left to a proxy. When the user has named a DNS
-// server, that is asked instead.
-func (s *srvSource) left(rr *dns.SRV) bool {
+// leftToProxy reports whether the target is left to a proxy. If the user has
+// named a DNS server, that server is asked instead.
+func (s *srvSource) leftToProxy(rr *dns.SRV) bool {
 	return s.ns.server == "" && s.opts.isProxied(rr.Target, rr.Port)
 }
 
-// sorted brings the records into an order that does not depend on the server,
-// without duplicates and without those that are too many.
+// sorted puts the records into an order that does not depend on the server. It
+// removes duplicates and the records beyond maxAddresses.
 func (s *srvSource) sorted(records []*dns.SRV) []*dns.SRV {
 	slices.SortFunc(records, func(a, b *dns.SRV) int {
 		return cmp.Or(
@@ -352,10 +352,10 @@ func (s *srvSource) sorted(records []*dns.SRV) []*dns.SRV {
 	return records[:maxAddresses]
 }
 
-// lookupTarget returns the addresses of an SRV target: those of the hosts file, as
-// for every name of a host, or else from the additional section as far as they are
-// there. A server may leave a family out of that
-// section without a sign, so the missing one is asked for, in little time.
+// lookupTarget returns the addresses of an SRV target. The hosts file takes
+// precedence, as for every host name. Otherwise it uses the additional section as
+// far as that goes. A server may omit an address family there without a sign, so
+// lookupTarget queries the missing one, with a short timeout.
 func (c *dnsClient) lookupTarget(ctx context.Context, target string, extra []dns.RR) familyAnswer {
 	if ip, err := parseIP(target); err == nil {
 		return familyAnswer{ips: []netip.Addr{ip}, ttl: ^uint32(0)}

@@ -17,7 +17,7 @@ import (
 	"github.com/getcd/getcd/resolver"
 )
 
-// lockedBuffer is a bytes.Buffer for the log of a Resolver that still runs.
+// lockedBuffer is a bytes.Buffer for the log of a Resolver that is still running.
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -53,7 +53,7 @@ func TestSRVNames(t *testing.T) {
 		o        resolver.Config
 		tls      bool
 		server   string // the ServerName
-		want     string // of the sorted addresses
+		want     string // the sorted addresses
 	}{
 		{
 			"TLS", "example.test",
@@ -201,7 +201,7 @@ func TestSRVNames(t *testing.T) {
 					if a.TLS != tt.tls || a.ServerName != tt.server {
 						t.Errorf("%v: TLS %v, name %q, want %v, %q", a, a.TLS, a.ServerName, tt.tls, tt.server)
 					}
-					// A service that the user names is the user's choice.
+					// If the user names a service, that is the user's own choice.
 					if byDNS := !tt.tls && !strings.HasPrefix(tt.endpoint, "_"); a.PlainByDNS != byDNS {
 						t.Errorf("%v: PlainByDNS %v, want %v", a, a.PlainByDNS, byDNS)
 					}
@@ -236,7 +236,7 @@ func TestSRVFailures(t *testing.T) {
 			name:    "plain under a TLS configuration",
 			records: []string{srvRecord("_etcd-client._tcp.example.test.", 0, 0, 1, "etcd01.example.test.")},
 			o:       resolver.Config{TLS: true},
-			want:    "has the plain service _etcd-client._tcp.example.test. only, while the client is configured for TLS",
+			want:    "has only the plain service _etcd-client._tcp.example.test., but the client is configured for TLS",
 		},
 		{
 			name: "no service",
@@ -275,7 +275,7 @@ func TestSRVFailures(t *testing.T) {
 			want:    "loop",
 		},
 		{
-			name: "the TLS question fails", // nothing may be concluded from the plain answer
+			name: "the TLS question fails", // the plain answer alone decides nothing
 			records: []string{
 				srvRecord("_etcd-client._tcp.example.test.", 0, 0, 1, "etcd01.example.test."),
 			},
@@ -312,8 +312,8 @@ func TestSRVUsesTheAdditionalSection(t *testing.T) {
 		t.Errorf("addresses %v, want %v", got, want)
 	}
 	for key, want := range map[string]int{
-		"A etcd03.example.test.": 0, "AAAA etcd03.example.test.": 0, // both were there
-		"A etcd01.example.test.": 0, "AAAA etcd01.example.test.": 1, // may have been left out
+		"A etcd03.example.test.": 0, "AAAA etcd03.example.test.": 0, // the answer had both
+		"A etcd01.example.test.": 0, "AAAA etcd01.example.test.": 1, // may have been omitted
 	} {
 		if n := s.questions(key); n != want {
 			t.Errorf("%s was asked %d times, want %d", key, n, want)
@@ -389,7 +389,8 @@ func TestSRVKeepsWhatALostPacketHides(t *testing.T) {
 	if got := fmt.Sprint(sortedDials(cc.await(t))); got != "[10.0.0.1:1 10.0.0.2:1]" {
 		t.Fatalf("addresses %v, want two", got)
 	}
-	// One target cannot be looked up: it keeps its addresses, the failure shows.
+	// If one target cannot be looked up, it keeps its addresses, and the error is
+	// reported.
 	s.setHook(func(w dns.ResponseWriter, q *dns.Msg, tcp bool) bool {
 		return q.Question[0].Name == "etcd01.example.test." && rcode(dns.RcodeServerFailure)(w, q, tcp)
 	})
@@ -401,12 +402,12 @@ func TestSRVKeepsWhatALostPacketHides(t *testing.T) {
 	if err := r.Errors()[0]; !strings.Contains(err.Error(), "SRV target: ") || !strings.Contains(err.Error(), "etcd01.example.test.") {
 		t.Errorf("error %v, want the target in it", err)
 	}
-	// The target is gone for certain: so are its addresses.
+	// If the target is definitely gone, so are its addresses.
 	s.setHook(nil)
 	s.set(t, "_x._tcp.example.test. 1 IN SRV 0 0 1 etcd01.example.test.",
 		"_x._tcp.example.test. 1 IN SRV 0 0 1 etcd02.example.test.", "etcd02.example.test. 1 IN A 10.0.0.22")
 	cc.until(t, "the new list", func() bool { return cc.dials() == "[10.0.0.22:1]" })
-	// Everything is gone: the list stays.
+	// If everything is gone, the list stays.
 	s.set(t)
 	cc.until(t, "an error", func() bool {
 		errs := r.Errors()

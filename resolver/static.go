@@ -10,17 +10,17 @@ import (
 	"strings"
 )
 
-// localhost is the name of the other end of a socket, for which none is known;
-// gRPC takes it for the authority of a socket.
+// localhost is the host name of a socket, which has none of its own. gRPC uses it
+// as a socket's authority.
 const localhost = "localhost"
 
-// staticSource is one address that the endpoint itself spells out.
+// staticSource is an address that the endpoint itself contains.
 type staticSource struct {
 	address   Address
 	authority string
 }
 
-// Resolve returns the one address, valid for ever.
+// Resolve returns the address, valid forever.
 func (s *staticSource) Resolve(context.Context) (Result, error) {
 	return Result{Addresses: []Address{s.address}}, nil
 }
@@ -30,9 +30,9 @@ func (s *staticSource) Hint() Hint {
 	return Hint{Authority: s.authority, Security: securityOf(s.address.TLS)}
 }
 
-// newHTTPSource is the factory of http and https. The scheme alone decides on
-// TLS. Path, query and fragment are ignored: they mean nothing to gRPC, and come
-// along with what people copy; clientv3 ignores them, too.
+// newHTTPSource is the factory of http and https. The scheme alone decides about
+// TLS. Path, query and fragment are ignored, as in clientv3: they mean nothing to
+// gRPC, and users copy them along.
 func newHTTPSource(u *url.URL, o SourceOptions) (Source, error) {
 	if u.User != nil {
 		return nil, errCredentials
@@ -48,16 +48,16 @@ func newHTTPSource(u *url.URL, o SourceOptions) (Source, error) {
 	return newHostSource(host, port, o), nil
 }
 
-// isSocket reports whether scheme is that of Unix domain sockets.
+// isSocket reports whether scheme is for Unix domain sockets.
 func isSocket(scheme string) bool {
 	return strings.EqualFold(scheme, "unix") || strings.EqualFold(scheme, "unixs")
 }
 
-// newUnixSource is the factory of unix, in the forms of gRPC's naming document:
-// unix:///absolute, unix:/absolute and unix:relative; and of unixs, which is
-// etcd's word for the same with TLS. A file called name:port is a member's that
-// etcd gave a URL with a host to, and its certificate is that host's (etcd's
-// client/v3/internal/endpoint).
+// newUnixSource is the factory of unix and unixs. unix has the forms of gRPC's
+// naming document: unix:///absolute, unix:/absolute and unix:relative. unixs is
+// etcd's scheme for the same with TLS. If etcd was given a URL with a host, the
+// member's socket file is called name:port, and its certificate is for that host
+// (etcd's client/v3/internal/endpoint).
 func newUnixSource(u *url.URL, o SourceOptions) (Source, error) {
 	if err := noExtras(u); err != nil {
 		return nil, err
@@ -73,8 +73,8 @@ func newUnixSource(u *url.URL, o SourceOptions) (Source, error) {
 	case path == "" || path == "/":
 		return nil, errors.New("the socket path is empty; write unix:///path")
 	case strings.ContainsAny(path, "%?#\x00"):
-		// gRPC parses what it dials as a URI once more.
-		return nil, fmt.Errorf("the socket path %s contains one of '%%', '?', '#' and NUL, which cannot be dialled", quote(path))
+		// gRPC parses the dialed address as a URI once more.
+		return nil, fmt.Errorf("the socket path %s contains one of '%%', '?', '#' and NUL, and cannot be dialed", quote(path))
 	}
 	name, _, err := net.SplitHostPort(filepath.Base(path))
 	if err != nil || name == "" {

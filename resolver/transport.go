@@ -10,30 +10,32 @@ import (
 	"time"
 )
 
-// transport sends query to server and hands every packet that comes back to
-// accept until that returns true or ctx ends. network is "udp" or "tcp". It is
-// a type so that the fuzz targets can stand in for the network.
+// transport sends query to server and passes every received packet to accept
+// until accept returns true or ctx ends. network is "udp" or "tcp". It is a type
+// so that fuzz targets can replace the network.
 type transport func(ctx context.Context, network, server string, query []byte, accept func(packet []byte) bool) error
 
-// maxDatagram is more than any server may send after ednsSize was announced; a
-// longer datagram is cut, fails to parse and counts as malformed.
+// maxDatagram is larger than any response that a server may send after ednsSize
+// was announced. A longer datagram is cut, fails to parse and counts as
+// malformed.
 const maxDatagram = 4096
 
-// exchange is the transport over the network. Every query has a socket of its
-// own, hence a random source port (RFC 5452, section 9.2).
+// exchange is the transport over the network. Every query has its own socket, and
+// hence a random source port (RFC 5452, section 9.2).
 func exchange(ctx context.Context, network, server string, query []byte, accept func([]byte) bool) error {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, network, server)
 	if err != nil {
 		return plainError(err)
 	}
-	defer func() { _ = conn.Close() }() // nothing is left to be lost
+	defer func() { _ = conn.Close() }() // an error here would lose nothing
 	if deadline, ok := ctx.Deadline(); ok {
 		if err := conn.SetDeadline(deadline); err != nil {
 			return err
 		}
 	}
-	// A deadline in the past ends what a cancelled context must not wait for.
+	// Setting a deadline in the past ends pending reads and writes when ctx is
+	// canceled.
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 
@@ -48,9 +50,9 @@ func exchange(ctx context.Context, network, server string, query []byte, accept 
 	return plainError(err)
 }
 
-// plainError drops the addresses that the net package puts into its errors: the
-// caller names the server, and a source port, new every time, would make equal
-// failures look different.
+// plainError removes the addresses that package net puts into its errors. The
+// caller names the server, and the source port, which is new each time, would
+// make equal failures look different.
 func plainError(err error) error {
 	if oe, ok := errors.AsType[*net.OpError](err); ok {
 		return oe.Err
@@ -74,8 +76,8 @@ func exchangeDatagrams(conn net.Conn, query []byte, accept func([]byte) bool) er
 	}
 }
 
-// exchangeStream uses the two length bytes of RFC 1035, section 4.2.2. The
-// length bounds what is read; the deadline bounds how long a peer may trickle.
+// exchangeStream uses the two-byte length of RFC 1035, section 4.2.2. The length
+// limits how much is read; the deadline limits how slowly the server may send.
 func exchangeStream(conn net.Conn, query []byte, accept func([]byte) bool) error {
 	framed := binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(query)), uint16(len(query)))
 	if _, err := conn.Write(append(framed, query...)); err != nil {

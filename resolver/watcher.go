@@ -13,46 +13,46 @@ import (
 )
 
 const (
-	// shortestPause and longestPause bound the pause after a failure; it doubles from
-	// one to the other.
+	// shortestPause and longestPause are the bounds for the pause after a
+	// failure. The pause doubles each time.
 	shortestPause = 100 * time.Millisecond
 	longestPause  = 5 * time.Second
-	// gatherDelay is how long the first answers wait for the others, so that one
-	// report, drawn among all of them, follows from answers that come almost
-	// together: else the member behind the fastest name would get every client.
-	// RFC 8305, section 3, waits as long for the second family of addresses.
+	// gatherDelay is how long the first answers wait for the others, so that
+	// answers that arrive close together give one report with one random order.
+	// Otherwise every client would choose the member whose name resolves fastest.
+	// RFC 8305, section 3, waits as long for the second address family.
 	gatherDelay = 50 * time.Millisecond
 )
 
-// endpoint is one endpoint and what is known of it. Apart from raw, uri and
-// source, it belongs to the watcher's goroutine.
+// endpoint is one endpoint and what is known about it. The watcher's goroutine
+// owns all fields except raw, uri and source.
 type endpoint struct {
-	raw    string // as it was configured
+	raw    string // as configured
 	uri    string // without credentials
 	source Source
 
 	latest   []Address // the last answer that had any
-	addrs    []Address // what is in use: latest, unless mixed
-	err      error     // of the last resolution; nil when it was whole
-	mixed    error     // why latest may not be used
+	addrs    []Address // the addresses in use: latest, unless mixed is set
+	err      error     // of the last resolution; nil if it was complete
+	mixed    error     // why latest must not be used
 	logged   string    // the failure that was logged last
-	failures int       // in a row
+	failures int       // consecutive failures
 	running  bool
-	wanted   bool      // a resolution was asked for since the last one started
+	wanted   bool      // a resolution was requested since the last one started
 	ended    time.Time // when the last resolution ended; zero: there was none
 	due      time.Time // when the next one starts by itself; zero: never
 }
 
-// outcome is what one resolution of one endpoint gave.
+// outcome is the result of one resolution of one endpoint.
 type outcome struct {
 	endpoint *endpoint
 	result   Result
 	err      error
 }
 
-// watcher is what Build returns. One goroutine, run, owns everything but the
-// channels; it starts a goroutine for each resolution, so that a slow endpoint
-// holds up no other, and waits for all of them before it ends.
+// watcher is the resolver that Build returns. One goroutine, run, owns everything
+// but the channels. It starts a goroutine for each resolution, so that a slow
+// endpoint does not delay the others, and waits for all of them before it ends.
 type watcher struct {
 	r      *Resolver
 	cc     grpcresolver.ClientConn
@@ -61,18 +61,18 @@ type watcher struct {
 	done   chan struct{} // closed when run has returned
 	once   sync.Once
 
-	leaveNames bool // bare host names are the dialer's
+	leaveNames bool // bare host names are left to the dialer
 
-	outcomes chan outcome // run takes them until nothing runs, so that no sender blocks for long
+	outcomes chan outcome // run receives until no resolution runs, so that no sender blocks for long
 
 	// Owned by run.
 
 	running  int
-	dirty    bool      // an outcome came since the last report
-	reportAt time.Time // when a report no longer waits for other outcomes
+	dirty    bool      // an outcome arrived since the last report
+	reportAt time.Time // when a report stops waiting for other outcomes
 	reported []Address // what cc has accepted; nil: nothing yet
-	refused  int       // reports in a row that cc refused
-	cut      bool      // too many addresses; has been logged
+	refused  int       // consecutive reports that cc refused
+	cut      bool      // that there were too many addresses was logged
 }
 
 func startWatcher(r *Resolver, cc grpcresolver.ClientConn, leaveNames bool) *watcher {
@@ -87,8 +87,8 @@ func startWatcher(r *Resolver, cc grpcresolver.ClientConn, leaveNames bool) *wat
 	return w
 }
 
-// ResolveNow implements gRPC's resolver.Resolver. It does not block; requests
-// that nothing has begun to serve yet are one.
+// ResolveNow implements gRPC's resolver.Resolver. It does not block. Requests
+// that arrive before a resolution starts are merged into one.
 func (w *watcher) ResolveNow(grpcresolver.ResolveNowOptions) {
 	select {
 	case w.now <- struct{}{}:
@@ -96,8 +96,8 @@ func (w *watcher) ResolveNow(grpcresolver.ResolveNowOptions) {
 	}
 }
 
-// Close implements gRPC's resolver.Resolver. It cancels what runs and returns
-// when every goroutine has ended. It may be called more than once.
+// Close implements gRPC's resolver.Resolver. It cancels running resolutions and
+// returns when every goroutine has ended. It may be called more than once.
 func (w *watcher) Close() {
 	w.cancel()
 	<-w.done
@@ -116,7 +116,7 @@ func (w *watcher) run(ctx context.Context) {
 	start := time.Now()
 	for _, e := range w.r.endpoints {
 		e.due, e.wanted = start, false
-		w.dirty = w.dirty || len(e.latest) > 0 // of a former Build
+		w.dirty = w.dirty || len(e.latest) > 0 // from a former Build
 	}
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -144,8 +144,8 @@ func (w *watcher) run(ctx context.Context) {
 	}
 }
 
-// replace takes up SetEndpoints' list. What runs for an endpoint that is not in it is
-// waited for, and its outcome dropped.
+// replace adopts SetEndpoints' list. It waits for running resolutions of
+// endpoints that are no longer in the list, and ignores their outcomes.
 func (w *watcher) replace() {
 	next := w.r.takeNext()
 	if next == nil {
@@ -164,21 +164,21 @@ func (w *watcher) replace() {
 	w.dirty, w.reportAt = true, now.Add(gatherDelay)
 }
 
-// want asks for a resolution of every endpoint: now, when the one that runs has
-// ended, or when the minimum interval is over.
+// want requests a resolution of every endpoint: now, or after the running one, or
+// when the minimum interval is over.
 func (w *watcher) want() {
 	for _, e := range w.r.endpoints {
 		if e.running {
 			e.wanted = true
 		} else {
-			w.hasten(e)
+			w.bringForward(e)
 		}
 	}
 }
 
-// hasten brings the next resolution of e forward as far as the minimum interval
-// allows.
-func (w *watcher) hasten(e *endpoint) {
+// bringForward schedules the next resolution of e as early as the minimum
+// interval allows.
+func (w *watcher) bringForward(e *endpoint) {
 	if at := e.ended.Add(w.r.opts.MinInterval); e.due.IsZero() || at.Before(e.due) {
 		e.due = at
 	}
@@ -197,20 +197,20 @@ func (w *watcher) startDue(ctx context.Context) {
 	}
 }
 
-// resolve runs in a goroutine of its own and touches only what New has set.
+// resolve runs in its own goroutine and uses only fields that New has set.
 func (w *watcher) resolve(ctx context.Context, e *endpoint) {
 	cause := fmt.Errorf("no answer within %v: %w", w.r.opts.Timeout, context.DeadlineExceeded)
 	ctx, cancel := context.WithTimeoutCause(ctx, w.r.opts.Timeout, cause)
 	defer cancel()
 	if s, ok := e.source.(*hostSource); ok && w.leaveNames {
-		w.outcomes <- outcome{e, s.left(), nil}
+		w.outcomes <- outcome{e, s.unresolved(), nil}
 		return
 	}
 	res, err := e.source.Resolve(ctx)
 	w.outcomes <- outcome{e, res, err}
 }
 
-// finish takes in what a resolution gave.
+// finish processes the outcome of a resolution.
 func (w *watcher) finish(o outcome) {
 	now := time.Now()
 	e := o.endpoint
@@ -231,7 +231,7 @@ func (w *watcher) finish(o outcome) {
 		err = ErrNoRecords
 	}
 	if len(addrs) > 0 {
-		e.latest = addrs // an answer without any keeps the last good ones
+		e.latest = addrs // an answer without addresses keeps the last good ones
 	}
 	e.err = err
 	e.due = time.Time{}
@@ -244,11 +244,12 @@ func (w *watcher) finish(o outcome) {
 		e.failures = 0
 	}
 	if e.wanted {
-		w.hasten(e)
+		w.bringForward(e)
 	}
 }
 
-// pause is how long to wait before e is resolved again; 0: until somebody asks.
+// pause returns how long to wait before e is resolved again. 0 means until
+// somebody asks.
 func (w *watcher) pause(e *endpoint, ttl time.Duration, found bool) time.Duration {
 	o := w.r.opts
 	if ttl > 0 {
@@ -260,8 +261,9 @@ func (w *watcher) pause(e *endpoint, ttl time.Duration, found bool) time.Duratio
 	case !found:
 		return backoff(e.failures)
 	}
-	// A part is missing. That may pass soon, or be a stale record that nobody
-	// will ever remove: begin with the least time, end with the TTL.
+	// A part of the answer is missing. This may be temporary, or a stale record
+	// that nobody will ever remove. So start with the shortest pause, and end
+	// with the TTL.
 	least := max(o.MinTTL, o.MinInterval)
 	if ttl <= 0 {
 		ttl = o.MaxTTL
@@ -272,7 +274,7 @@ func (w *watcher) pause(e *endpoint, ttl time.Duration, found bool) time.Duratio
 	return min(least<<min(e.failures, 6), ttl)
 }
 
-// check separates the addresses that can be dialled from those that cannot.
+// check separates the addresses that can be dialed from those that cannot.
 func check(in []Address) (ok []Address, err error) {
 	var failed []error
 	for _, a := range in {
@@ -290,15 +292,16 @@ func check(in []Address) (ok []Address, err error) {
 	return ok, joined(failed)
 }
 
-// backoff is the pause after n failures before the last one, spread by a fifth
-// to either side so that clients that failed together do not come together.
+// backoff returns the pause after a failure that n others preceded. It varies by
+// 20 % in either direction, so that clients that failed together do not retry
+// together.
 func backoff(n int) time.Duration {
 	d := shortestPause << min(n, 6)
 	d = time.Duration(float64(d) * (0.8 + 0.4*rand.Float64()))
 	return min(max(d, shortestPause), longestPause)
 }
 
-// next is when something is due by itself; zero: never.
+// next returns when the next scheduled event is due. Zero means never.
 func (w *watcher) next() time.Time {
 	var next time.Time
 	if w.dirty {
@@ -312,7 +315,7 @@ func (w *watcher) next() time.Time {
 	return next
 }
 
-// report tells gRPC what has changed, if anything has.
+// report tells gRPC if anything has changed.
 func (w *watcher) report() {
 	w.dirty = false
 	merged, later := w.merge()
@@ -329,7 +332,7 @@ func (w *watcher) report() {
 	failures := w.endpointErrors()
 	w.r.setFailures(failures)
 	if len(addrs) == 0 {
-		// Calls that wait are told why, once nobody is left who may still answer.
+		// When every endpoint has failed, tell waiting calls why.
 		if len(failures) == len(w.r.endpoints) {
 			w.cc.ReportError(joined(failures))
 		}
@@ -345,9 +348,8 @@ func (w *watcher) report() {
 	}
 	w.r.setCurrent(addrs)
 	if err := w.cc.UpdateState(state); err != nil {
-		// gRPC's contract: a refused state asks for another resolution, with
-		// pauses. The state is the same whatever DNS says, so it is the report
-		// that is repeated.
+		// gRPC's contract: if a state is refused, resolve again, with pauses. DNS
+		// does not change the state, so the report is repeated instead.
 		if w.refused == 0 {
 			w.r.opts.Logger.Warn("etcd: gRPC refused the addresses", "cause", err)
 		}
@@ -359,21 +361,22 @@ func (w *watcher) report() {
 	w.reported, w.refused = addrs, 0
 }
 
-// merge returns the addresses of all endpoints that agree on TLS, each address
-// once. The first endpoint to have decided holds; one that contradicts it fails,
-// keeps what it had, and keeps nobody else from working.
+// merge returns the addresses of all endpoints that agree on TLS, without
+// duplicates. The first endpoint that decides about TLS wins. An endpoint that
+// contradicts it fails and keeps its former addresses; it does not affect the
+// others.
 //
-// Of a bare name with addresses of both families, those of the family that the
+// If a bare name has addresses of both families, those of the family that the
 // system prefers less (RFC 6724) are in later.
 func (w *watcher) merge() (out []Address, later map[Address]bool) {
-	w.settle()
+	w.upgrade()
 	later = make(map[Address]bool)
 	seen := make(map[string]int)
 	for _, e := range w.r.endpoints {
 		if len(e.latest) == 0 {
 			continue
 		}
-		e.mixed = w.r.settled.admit(securityOf(e.latest[0].TLS), e.uri)
+		e.mixed = w.r.decided.admit(securityOf(e.latest[0].TLS), e.uri)
 		if e.mixed == nil {
 			e.addrs = e.latest
 		}
@@ -381,8 +384,8 @@ func (w *watcher) merge() (out []Address, later map[Address]bool) {
 		for _, a := range e.addrs {
 			s := a.String()
 			if named {
-				// Names that lead to one address may be told apart behind it: by
-				// the TLS handshake (SNI) or the :authority.
+				// Names with the same address may be told apart by the server: in
+				// the TLS handshake (SNI) or by the :authority.
 				s += " " + a.ServerName
 				later[a] = strings.Contains(a.Host, ":") != strings.Contains(e.addrs[0].Host, ":")
 			}
@@ -401,11 +404,11 @@ func (w *watcher) merge() (out []Address, later map[Address]bool) {
 	return out, later
 }
 
-// settle lets a client that DNS alone had made plain become TLS when everything
-// that DNS says has become TLS. The other way is closed: nobody is led from TLS
-// to plain by an answer that may be forged.
-func (w *watcher) settle() {
-	if w.r.security.security != SecurityUnknown || w.r.settled.security != SecurityPlain {
+// upgrade lets a client that is plain only because of DNS change to TLS once
+// everything that DNS says has become TLS. The opposite is not possible: a DNS
+// answer, which may be forged, never turns TLS off.
+func (w *watcher) upgrade() {
+	if w.r.security.security != SecurityUnknown || w.r.decided.security != SecurityPlain {
 		return
 	}
 	for _, e := range w.r.endpoints {
@@ -413,11 +416,11 @@ func (w *watcher) settle() {
 			return
 		}
 	}
-	w.r.settled = verdict{}
+	w.r.decided = tlsDecision{}
 }
 
-// endpointErrors returns the failures of all endpoints, and logs each one that
-// began, changed or ended.
+// endpointErrors returns the errors of all endpoints, and logs each error that is
+// new, has changed, or is gone.
 func (w *watcher) endpointErrors() []error {
 	var out []error
 	for _, e := range w.r.endpoints {

@@ -27,7 +27,7 @@ func found(ttl time.Duration, hosts ...string) resolver.Result {
 	return res
 }
 
-// runs compares when a source was resolved with what is wanted.
+// runs checks the times at which a source was resolved.
 func runs(t *testing.T, s *fakeSource, start time.Time, want ...time.Duration) {
 	t.Helper()
 	if diff := cmp.Diff(want, s.times(start)); diff != "" {
@@ -49,7 +49,7 @@ func TestTTLIsClamped(t *testing.T) {
 		{time.Second, resolver.Config{Options: resolver.Options{MinTTL: 2 * time.Second}}, 2 * time.Second},
 		{time.Minute, resolver.Config{Options: resolver.Options{MaxTTL: 2 * time.Second}}, 2 * time.Second},
 		{time.Hour, resolver.Config{Options: resolver.Options{MinTTL: 10 * time.Minute}}, 10 * time.Minute},
-		{1, resolver.Config{Options: resolver.Options{MinTTL: time.Millisecond}}, time.Second}, // the minimum interval holds
+		{1, resolver.Config{Options: resolver.Options{MinTTL: time.Millisecond}}, time.Second}, // the minimum interval applies
 	} {
 		t.Run(fmt.Sprint(tt.ttl, tt.o.MinTTL, tt.o.MaxTTL), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -87,7 +87,7 @@ func TestResolveNowCoalescesAndKeepsTheInterval(t *testing.T) {
 		w := build(t, newResolver(t, resolver.Config{}, src), newClientConn())
 		defer w.Close()
 
-		// Requests while a resolution runs become one more.
+		// Requests during a resolution cause one more.
 		for range 100 {
 			w.ResolveNow(grpcresolver.ResolveNowOptions{})
 			synctest.Wait()
@@ -97,8 +97,8 @@ func TestResolveNowCoalescesAndKeepsTheInterval(t *testing.T) {
 		time.Sleep(time.Minute)
 		runs(t, src, start, 0, 1300*time.Millisecond)
 
-		// A request long after the last resolution is served at once, the next
-		// ones after the interval, as one.
+		// Long after the last resolution, a request is served at once. The next
+		// requests are served together, after the interval.
 		for range 100 {
 			w.ResolveNow(grpcresolver.ResolveNowOptions{})
 			synctest.Wait()
@@ -133,7 +133,7 @@ func TestFailuresBackOff(t *testing.T) {
 			t.Errorf("reported %v, want boom, named after the endpoint", err)
 		}
 
-		// What follows a success begins anew.
+		// After a success the pauses start over.
 		src.set(found(time.Minute, "a"), nil)
 		time.Sleep(5 * time.Second)
 		if got := cc.dials(); got != "[a:2379]" {
@@ -163,7 +163,7 @@ func TestResolveNowHastensARetry(t *testing.T) {
 		src := &fakeSource{err: errBoom}
 		w := build(t, newResolver(t, resolver.Config{}, src), newClientConn())
 		defer w.Close()
-		time.Sleep(time.Minute) // the pauses are at their longest
+		time.Sleep(time.Minute) // the pauses have reached their maximum
 		start := time.Now()
 		n := len(src.times(start))
 		for range 300 {
@@ -324,7 +324,7 @@ func TestPartialAnswer(t *testing.T) {
 		if errs := r.Errors(); len(errs) != 1 || !errors.Is(errs[0], errBoom) {
 			t.Errorf("Errors() = %v, want boom", errs)
 		}
-		// It is repeated soon, and then ever less often until the TTL.
+		// It is retried soon, and then less and less often, up to the TTL.
 		time.Sleep(56 * time.Second)
 		runs(t, src, start, 0, 5*time.Second, 15*time.Second, 35*time.Second, 55*time.Second)
 	})
@@ -376,15 +376,15 @@ func TestAddressesAreReportedWhenTheyChange(t *testing.T) {
 		synctest.Wait()
 		before := cc.addresses()
 
-		// The same in another order is no change.
+		// The same addresses in another order are not a change.
 		src.set(found(10*time.Second, "c", "a", "b"), nil)
 		time.Sleep(time.Minute)
 		if states, _ := cc.counts(); states != 1 {
 			t.Errorf("%d states after another order of the same addresses, want 1", states)
 		}
 
-		// A member goes and one comes: those that stay keep their order, and the
-		// new one does not come first.
+		// One member leaves and another joins: the remaining ones keep their
+		// order, and the new one does not come first.
 		for range 50 {
 			src.set(found(10*time.Second, before[1].Host, "new", before[2].Host), nil)
 			time.Sleep(11 * time.Second)
@@ -552,8 +552,8 @@ func TestOneBuildAtATime(t *testing.T) {
 		w.Close()
 		w.ResolveNow(grpcresolver.ResolveNowOptions{})
 
-		// gRPC builds again after it was idle; the last good addresses are there
-		// at once.
+		// gRPC builds again after idle mode; the last good addresses are
+		// available at once.
 		src.mu.Lock()
 		src.resolve = func(ctx context.Context) (resolver.Result, error) {
 			<-ctx.Done()
@@ -566,6 +566,6 @@ func TestOneBuildAtATime(t *testing.T) {
 		if got := cc.dials(); got != "[a:2379]" {
 			t.Errorf("addresses %v after a second Build, want the last good ones", got)
 		}
-		w.Close() // cancels the resolution that hangs, and waits for it
+		w.Close() // cancels the hanging resolution and waits for it
 	})
 }

@@ -8,34 +8,34 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// attempt is one RPC as gRPC sees it: one of the attempts of a call of getcd's client,
-// or all of the call of another. It becomes an HTTP/2 stream, but gRPC does not tell
-// which: it is the one on the same connection with the same method and the same first
-// message. Guarded by the tracer's mutex.
+// attempt is one RPC as gRPC sees it: one of the attempts of a call of getcd's
+// client, or a whole call of any other client. It becomes an HTTP/2 stream, but
+// gRPC does not say which one. It is the stream on the same connection with the
+// same method and the same first message. The tracer's mutex guards attempt.
 type attempt struct {
 	call   *call
 	method string
-	own    bool  // nobody's call: the client asks for itself
-	conn   *conn // nil until it has one
+	own    bool  // made by the client itself, not for a call of the program
+	conn   *conn // nil until it is known
 	sum    digest
-	asked  bool // sum is that of its first message
-	packed bool // that was compressed: its sum is not that of what is sent
+	asked  bool // sum is the digest of the first message
+	packed bool // the first message was compressed, so sum does not match what is sent
 	stream *stream
 	done   bool // outcome is set
 	outcome
 }
 
-// call is what its attempts have in common.
+// call is the common state of a call's attempts.
 type call struct {
 	n        int // the first call is 1
 	tried    int
-	attempts []*attempt // the first ones
+	attempts []*attempt // only the first ones
 }
 
-// maxAttempts is how many attempts of a call are remembered.
+// maxAttempts is the number of attempts per call that are remembered.
 const maxAttempts = 32
 
-// mayBe reports whether a and s may be the same, as far as it is known.
+// mayBe reports whether a and s may be the same, as far as is known.
 func (a *attempt) mayBe(s *stream) bool {
 	switch {
 	case a.stream != nil || s.past || a.method != s.method || a.conn != nil && a.conn != s.conn:
@@ -46,8 +46,8 @@ func (a *attempt) mayBe(s *stream) bool {
 	return a.sum == s.halves[0].sum
 }
 
-// is reports whether a and s are the same. What has ended without a message is told by
-// the method alone, and so is a compressed one.
+// is reports whether a and s are the same. Without a message, or with a
+// compressed one, only the method decides.
 func (a *attempt) is(s *stream) bool {
 	if a.conn == nil || !a.mayBe(s) {
 		return false
@@ -55,7 +55,7 @@ func (a *attempt) is(s *stream) bool {
 	return a.asked && s.halves[0].whole > 0 || a.done && s.ended
 }
 
-// tellLocked notes in r which attempt it is.
+// tellLocked stores in r which attempt it belongs to.
 func (r *record) tellLocked(a *attempt) {
 	r.call, r.own, r.outcome = a.call.n, a.own, a.outcome
 	for _, b := range a.call.attempts {
@@ -65,7 +65,8 @@ func (r *record) tellLocked(a *attempt) {
 	}
 }
 
-// endLocked notes how the RPC ended. cause is why the policy has cancelled it.
+// endLocked records how the RPC ended. cause is the policy's reason for canceling
+// it, if it did.
 func (a *attempt) endLocked(now time.Time, err, cause error) {
 	a.done, a.took = true, now.Sub(a.begun)
 	a.took -= a.took % time.Microsecond
@@ -79,7 +80,7 @@ func (a *attempt) endLocked(now time.Time, err, cause error) {
 	}
 }
 
-// bindLocked finds the attempt that s is.
+// bindLocked finds the attempt that became s.
 func (ch *channel) bindLocked(s *stream) {
 	if i := slices.IndexFunc(ch.open, func(a *attempt) bool { return a.is(s) }); i >= 0 {
 		ch.joinLocked(ch.open[i], s)
@@ -91,14 +92,14 @@ func (ch *channel) joinLocked(a *attempt, s *stream) {
 	ch.closeLocked(a)
 }
 
-// closeLocked ends the search for a's stream. Streams that might have been it need not
-// wait for it any more.
+// closeLocked stops looking for a's stream. Streams that might have been it need
+// not wait for it any longer.
 func (ch *channel) closeLocked(a *attempt) {
 	ch.open = slices.DeleteFunc(ch.open, func(b *attempt) bool { return a == b })
 	ch.settleLocked(a.method)
 }
 
-// settleLocked looks again at the streams that may have waited for an attempt.
+// settleLocked delivers streams that may have waited for an attempt.
 func (ch *channel) settleLocked(method string) {
 	for _, c := range ch.conns {
 		for _, s := range c.sortedLocked() {
@@ -110,12 +111,12 @@ func (ch *channel) settleLocked(method string) {
 	ch.pruneLocked()
 }
 
-// pruneLocked forgets connections of which nothing is to be shown any more.
+// pruneLocked forgets connections that have nothing left to show.
 func (ch *channel) pruneLocked() {
 	ch.conns = slices.DeleteFunc(ch.conns, func(c *conn) bool { return c.closed && len(c.streams) == 0 })
 }
 
-// tellLocked is called when something has been learned of a.
+// tellLocked is called when something new is known about a.
 func (ch *channel) tellLocked(a *attempt) {
 	if a.stream != nil {
 		ch.settleLocked(a.method)
@@ -136,7 +137,8 @@ func (ch *channel) tellLocked(a *attempt) {
 	ch.settleLocked(a.method)
 }
 
-// leftLocked is called when c has ended. What was to be sent on it, and is over, was not.
+// leftLocked is called when c has ended. Attempts that were assigned to c and are
+// over, but have no stream, were never sent.
 func (ch *channel) leftLocked(c *conn) {
 	for _, a := range slices.Clone(ch.open) {
 		if a.conn == c && a.done {
@@ -154,7 +156,7 @@ func (ch *channel) unsentLocked(a *attempt) {
 	ch.tracer.deliverLocked(r)
 }
 
-// digest tells messages apart.
+// digest is a hash by which messages are told apart.
 type digest uint64
 
 func (d *digest) write(p []byte) { *d = digest(crc64.Update(uint64(*d), table, p)) }

@@ -12,8 +12,8 @@ import (
 	"github.com/getcd/getcd/wire"
 )
 
-// BenchmarkPut is a put of 100 bytes on a server in memory, without a trace and with
-// each kind of trace.
+// BenchmarkPut measures a put of 100 bytes to a server in memory, without a trace
+// and with each kind of trace.
 func BenchmarkPut(b *testing.B) {
 	for _, f := range append([]wire.Format{"off"}, wire.Formats()...) {
 		b.Run(string(f), func(b *testing.B) {

@@ -14,7 +14,7 @@ import (
 	"github.com/getcd/getcd/wire"
 )
 
-// stuck is a writer that takes nothing until it is let go.
+// stuck is a writer that blocks until it is released.
 type stuck struct {
 	buffer
 
@@ -26,7 +26,7 @@ func (s *stuck) Write(p []byte) (int, error) {
 	return s.buffer.Write(p)
 }
 
-// A writer that takes nothing holds up no call, and what it missed is told.
+// A writer that blocks delays no call, and the listing says what was left out.
 func TestASlowWriter(t *testing.T) {
 	out := &stuck{}
 	synctest.Test(t, func(t *testing.T) {
@@ -66,8 +66,8 @@ func TestASlowWriter(t *testing.T) {
 	}
 }
 
-// A message larger than the memory costs no more than that, and the calls after it are
-// understood.
+// A message larger than the memory limit uses no more than the limit, and later
+// calls are decoded.
 func TestALargeMessage(t *testing.T) {
 	var out buffer
 	synctest.Test(t, func(t *testing.T) {

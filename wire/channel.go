@@ -13,10 +13,10 @@ import (
 	callpath "github.com/getcd/getcd/internal/attempt"
 )
 
-// DialOptions are for a grpc.ClientConn that t is to trace, in place of
-// grpc.WithTransportCredentials(creds). They are for one ClientConn, and must come
-// after others that set credentials. For a client of package client, set its
-// Config.Trace instead.
+// DialOptions returns the options that let t trace a grpc.ClientConn. Use them
+// instead of grpc.WithTransportCredentials(creds). They are for one ClientConn,
+// and must come after all other options that set credentials. For a client of
+// package client, set its Config.Trace instead.
 func (t *Tracer) DialOptions(creds credentials.TransportCredentials) []grpc.DialOption {
 	ch := &channel{tracer: t, calls: make(map[uint64]*call)}
 	return []grpc.DialOption{
@@ -25,22 +25,23 @@ func (t *Tracer) DialOptions(creds credentials.TransportCredentials) []grpc.Dial
 	}
 }
 
-// channel is what the tracer knows of one grpc.ClientConn, which tells it of attempts.
+// channel is the tracer's state for one grpc.ClientConn, which reports its
+// attempts.
 type channel struct {
 	tracer *Tracer
 
-	// Guarded by the tracer's mutex.
+	// The tracer's mutex guards the fields below.
 	conns  []*conn
-	open   []*attempt       // whose stream is not known
+	open   []*attempt       // whose stream is not known yet
 	calls  map[uint64]*call // by Attempt.Call
-	recent []uint64         // the keys of calls, the oldest first
+	recent []uint64         // the keys of calls, oldest first
 }
 
-// maxCalls is for how many calls a further attempt is recognized.
+// maxCalls is the number of calls for which a further attempt is recognized.
 const maxCalls = 1024
 
-// tapping are transport credentials whose connections are traced: above TLS, where
-// there is TLS. gRPC has them see each connection first, also a plain one.
+// tapping are transport credentials whose connections are traced, above TLS if
+// there is any. gRPC passes them each new connection, even a plain one.
 type tapping struct {
 	credentials.TransportCredentials
 
@@ -63,7 +64,8 @@ func (c tapping) Clone() credentials.TransportCredentials {
 
 type attemptKey struct{ *channel }
 
-// TagRPC implements stats.Handler. gRPC calls it for each RPC, before it is sent.
+// TagRPC implements stats.Handler. gRPC calls it for each RPC before it sends
+// anything.
 func (ch *channel) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.Context {
 	a := &attempt{method: info.FullMethodName}
 	a.begun = time.Now()
@@ -83,7 +85,8 @@ func (ch *channel) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.C
 	return context.WithValue(ctx, attemptKey{ch}, a)
 }
 
-// callLocked returns the call with that key, or a new one; 0 is always a new one.
+// callLocked returns the call with that key, or a new one. Key 0 always gives a
+// new one.
 func (ch *channel) callLocked(key uint64) *call {
 	if c := ch.calls[key]; c != nil {
 		return c
@@ -131,17 +134,17 @@ func (ch *channel) HandleRPC(ctx context.Context, event stats.RPCStats) {
 	ch.tellLocked(a)
 }
 
-// asked notes what a's first message is.
+// asked records a's first message.
 func (ch *channel) asked(a *attempt, sent *stats.OutPayload) {
 	ch.tracer.mu.Lock()
 	first := !a.asked
 	ch.tracer.mu.Unlock()
-	if !first { // an attempt's messages come one after the other
+	if !first { // an attempt's messages come one after another
 		return
 	}
 	var sum digest
 	if m, ok := sent.Payload.(proto.Message); ok {
-		b, _ := proto.Marshal(m) // gRPC has just done the same
+		b, _ := proto.Marshal(m) // gRPC has just done the same, so this cannot fail
 		sum.write(b)
 	}
 	ch.tracer.mu.Lock()

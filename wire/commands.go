@@ -14,14 +14,14 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 )
 
-// commands shows calls as command lines, which do the same when they are pasted into a
-// shell. Each call is shown once, however many attempts it took, and what the client
-// asks for itself is not.
+// commands shows calls as command lines that do the same when pasted into a
+// shell. Each call is shown once, however many attempts it took. The client's own
+// requests are not shown.
 type commands struct {
 	w     io.Writer
 	hide  hider
 	opts  Options
-	shown map[int]int // by call, the attempt that was shown
+	shown map[int]int // for each call, the attempt that was shown
 }
 
 func (c *commands) render(r *record) error {
@@ -45,7 +45,7 @@ func (c *commands) render(r *record) error {
 	return nil
 }
 
-// first reports whether r's attempt is the one of its call that is shown.
+// first reports whether r's attempt is the one that is shown for its call.
 func (c *commands) first(r *record) bool {
 	if r.call == 0 {
 		return true
@@ -71,7 +71,7 @@ func (c *commands) line(r *record, m *message, hide hider) (string, error) {
 	return c.curl(r, body)
 }
 
-// curl is a line for etcd's JSON gateway, which is on the same port.
+// curl returns a command line for etcd's JSON gateway, which is on the same port.
 func (c *commands) curl(r *record, body string) (string, error) {
 	path := gatewayPath(r.desc)
 	if path == "" {
@@ -79,14 +79,14 @@ func (c *commands) curl(r *record, body string) (string, error) {
 	}
 	args := []string{"curl", "-sS"}
 	if r.desc.IsStreamingServer() {
-		args = append(args, "-N") // each answer as it comes
+		args = append(args, "-N") // print each response as it arrives
 	}
 	scheme, host := "http", r.conn.member
 	if r.conn.secure {
 		scheme = "https"
 		args = append(args, c.files("--cacert", "--cert", "--key")...)
 		if a := r.header(":authority"); a != "" && a != host {
-			args = append(args, "--connect-to", "::"+host) // the certificate is for the name, which need not be the address's
+			args = append(args, "--connect-to", "::"+host) // the certificate is for the name, which may differ from the address
 			host = a
 		}
 	}
@@ -95,14 +95,15 @@ func (c *commands) curl(r *record, body string) (string, error) {
 	}
 	args = append(args, scheme+"://"+host+path)
 	line := shell(args)
-	// The gateway passes this header on as gRPC's "token".
+	// The gateway forwards this header as gRPC's "token".
 	if token := r.header("token"); token != "" {
 		line += c.secret(" -H 'Authorization: ", token)
 	}
 	return line + " -d " + quoteShell(body), nil
 }
 
-// grpcurl is a line for grpcurl, which learns of etcd's messages from the tool.
+// grpcurl returns a command line for grpcurl, which gets etcd's message types
+// from the tool.
 func (c *commands) grpcurl(r *record, body string) string {
 	args := []string{"grpcurl", "-protoset", "/dev/stdin"}
 	if r.conn.secure {
@@ -124,7 +125,7 @@ func (c *commands) grpcurl(r *record, body string) string {
 	return line + " -d " + quoteShell(body) + " " + shell([]string{r.conn.member, strings.TrimPrefix(r.method, "/")})
 }
 
-// secret is a header with a token, or with the name of a variable for it.
+// secret returns a header with a token, or with the name of a variable for it.
 func (c *commands) secret(header, token string) string {
 	if c.hide.secrets {
 		return header + strings.TrimPrefix(quoteShell(token), "'")
@@ -142,7 +143,7 @@ func (c *commands) files(ca, cert, key string) []string {
 	return out
 }
 
-// header is the value of a request's header field; empty without one.
+// header returns the value of a request's header field, or an empty string.
 func (r *record) header(name string) string {
 	for _, f := range r.frames {
 		for _, h := range f.fields {
@@ -162,7 +163,7 @@ func hostOf(addr string) string {
 	return host
 }
 
-// messageJSON is a message as the gateway and grpcurl take it.
+// messageJSON returns a message in the form that the gateway and grpcurl accept.
 func messageJSON(r *record, m *message, hide hider) (string, error) {
 	d := r.messageType(m.sent)
 	if d == nil {
@@ -185,13 +186,13 @@ func messageJSON(r *record, m *message, hide hider) (string, error) {
 		return "", err
 	}
 	var out bytes.Buffer
-	if err := json.Compact(&out, b); err != nil { // protojson puts in spaces at random
+	if err := json.Compact(&out, b); err != nil { // protojson inserts spaces at random
 		return "", err
 	}
 	return string(ascii(out.Bytes())), nil
 }
 
-// clear replaces in m what is hidden.
+// clear replaces the hidden values in m.
 func (h hider) clear(m protoreflect.Message) {
 	b, err := proto.Marshal(m.Interface())
 	hidden := err != nil || h.value(b, m.Descriptor())
@@ -215,7 +216,7 @@ func (h hider) clear(m protoreflect.Message) {
 	})
 }
 
-// shell joins arguments so that a POSIX shell splits them again.
+// shell joins arguments so that a POSIX shell splits them into the same ones.
 func shell(args []string) string {
 	out := make([]string, len(args))
 	for i, a := range args {
@@ -230,7 +231,8 @@ func shell(args []string) string {
 	return strings.Join(out, " ")
 }
 
-// quoteShell quotes s for a POSIX shell. What can't be shown becomes visible, and wrong.
+// quoteShell quotes s for a POSIX shell. Characters that must not be shown are
+// replaced by visible ones, which makes the command wrong.
 func quoteShell(s string) string {
 	return "'" + strings.ReplaceAll(visible(s), "'", `'\''`) + "'"
 }

@@ -7,23 +7,22 @@ import (
 	"time"
 )
 
-// conn is what the tracer knows of one connection. All of it is guarded by the
-// tracer's mutex.
+// conn is the tracer's state for one connection. The tracer's mutex guards it.
 type conn struct {
 	tracer   *Tracer
-	channel  *channel // nil when nothing tells of attempts
+	channel  *channel // nil if nothing reports attempts
 	n        int      // the first connection is 1
 	member   string   // its address
-	host     string   // the name that it was asked for by
+	host     string   // the host name that was dialed
 	secure   bool
 	recorded bool      // by another program
 	clock    time.Time // of a recorded one: when its last bytes passed; zero when that is not known
 
 	halves  [2]*half
 	streams map[uint32]*stream
-	past    []*stream // those of streams that have ended, the latest last
+	past    []*stream // streams that have ended, the latest last
 	closed  bool
-	unsent  int // bytes that were shown and could not be written
+	unsent  int // bytes that were shown but could not be written
 }
 
 func (c *conn) feedLocked(now time.Time, sent bool, p []byte) {
@@ -34,11 +33,11 @@ func (c *conn) feedLocked(now time.Time, sent bool, p []byte) {
 	})
 }
 
-// frameLocked puts a frame where it belongs.
+// frameLocked assigns a frame to its stream.
 func (c *conn) frameLocked(f *frame) {
 	s := c.streamLocked(f)
 	size := frameSize(f)
-	// One stream must not take all of the memory from the others.
+	// One stream must not use all of the memory.
 	kept := (s == nil || int64(s.size+size) <= c.tracer.memory/2) && c.tracer.reserveLocked(size)
 	if !kept {
 		c.tracer.dropLocked(f)
@@ -53,7 +52,7 @@ func (c *conn) frameLocked(f *frame) {
 	if kept {
 		s.size += size
 	} else {
-		s.frames = s.frames[:len(s.frames)-1] // what follows is understood all the same
+		s.frames = s.frames[:len(s.frames)-1] // the frames after it are decoded nevertheless
 	}
 	if c.channel != nil && s.call == nil && !s.past {
 		c.channel.bindLocked(s)
@@ -61,9 +60,9 @@ func (c *conn) frameLocked(f *frame) {
 	c.settleLocked(s)
 }
 
-// streamLocked returns the stream that a frame belongs to; nil for the connection's
-// own (RFC 9113, section 5.1.1), for those of a stream that has ended long ago, and for
-// those that the tracer has no memory for.
+// streamLocked returns the stream that a frame belongs to. It returns nil for
+// frames of the connection itself (RFC 9113, section 5.1.1), of a stream that
+// ended long ago, and of a stream for which the tracer has no memory.
 func (c *conn) streamLocked(f *frame) *stream {
 	if f.kind != framed || f.header.StreamID == 0 || f.length < frameHeaderLen {
 		return nil
@@ -73,7 +72,7 @@ func (c *conn) streamLocked(f *frame) *stream {
 		return s
 	}
 	if !f.sent && c.halves[0].offset > 0 && f.header.StreamID%2 == 1 {
-		return nil // late, or made up: the client has begun no such stream (section 5.1.1)
+		return nil // late or invalid: the client has opened no such stream (section 5.1.1)
 	}
 	if !c.tracer.reserveLocked(streamSize) {
 		return nil
@@ -83,7 +82,7 @@ func (c *conn) streamLocked(f *frame) *stream {
 	return s
 }
 
-// settleLocked delivers what there is of s, if it is time.
+// settleLocked delivers the frames of s, if they are ready.
 func (c *conn) settleLocked(s *stream) {
 	if !s.ready() || c.awaitsLocked(s) {
 		return
@@ -91,8 +90,8 @@ func (c *conn) settleLocked(s *stream) {
 	c.flushLocked(s)
 }
 
-// awaitsLocked reports whether it is still to be learned which attempt of which call s
-// is, or what became of it.
+// awaitsLocked reports whether it is still open which attempt s is, or how that
+// attempt ended.
 func (c *conn) awaitsLocked(s *stream) bool {
 	switch {
 	case c.channel == nil:
@@ -103,7 +102,7 @@ func (c *conn) awaitsLocked(s *stream) bool {
 	return slices.ContainsFunc(c.channel.open, func(a *attempt) bool { return a.mayBe(s) })
 }
 
-// flushLocked delivers what there is of s.
+// flushLocked delivers the frames of s.
 func (c *conn) flushLocked(s *stream) {
 	r := &record{
 		conn: c, frames: s.frames, size: s.size,
@@ -121,11 +120,12 @@ func (c *conn) flushLocked(s *stream) {
 	}
 }
 
-// maxPast is of how many streams that have ended late frames are understood.
+// maxPast is the number of ended streams whose late frames are still decoded.
 const maxPast = 64
 
-// retireLocked keeps a stream that has ended for a while: when the client has cancelled
-// it, the server's answer may be on its way (RFC 9113, section 5.1, "closed").
+// retireLocked keeps a stream for a while after it has ended: if the client has
+// canceled it, the server's response may still be on its way (RFC 9113, section
+// 5.1, "closed").
 func (c *conn) retireLocked(s *stream) {
 	s.past = true
 	if c.closed {
@@ -140,7 +140,7 @@ func (c *conn) retireLocked(s *stream) {
 	}
 }
 
-// endLocked ends the connection, and all that was under way on it.
+// endLocked ends the connection and all of its streams.
 func (c *conn) endLocked(event string) {
 	if c.closed {
 		return
@@ -167,7 +167,7 @@ func (c *conn) endLocked(event string) {
 	}
 }
 
-// sortedLocked is the streams in the order in which they began.
+// sortedLocked returns the streams in the order in which they began.
 func (c *conn) sortedLocked() []*stream {
 	return slices.SortedFunc(maps.Values(c.streams), func(a, b *stream) int { return cmp.Compare(a.id, b.id) })
 }

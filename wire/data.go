@@ -8,17 +8,19 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// message is one of gRPC's messages, as far as it is here: its prefix and its bytes.
+// message is one gRPC message, or the part of it that is available: its prefix
+// and its bytes.
 type message struct {
 	sent  bool
 	bytes []byte
-	where []place // where its bytes are, in their order
+	where []place // where its bytes are, in order
 }
 
-// place is a run of bytes in the data of a frame.
+// place is a range of bytes in the data of a frame.
 type place struct{ frame, from, to int }
 
-// want is the length that the prefix tells, with the prefix; -1 when it is cut off.
+// want returns the length of the message including its prefix, or -1 if the
+// prefix is cut off.
 func (m *message) want() int64 {
 	if len(m.bytes) < prefixLen {
 		return -1
@@ -28,19 +30,20 @@ func (m *message) want() int64 {
 
 func (m *message) whole() bool { return int64(len(m.bytes)) == m.want() }
 
-// body is the message without its prefix.
+// body returns the message without its prefix.
 func (m *message) body() []byte { return m.bytes[min(prefixLen, len(m.bytes)):] }
 
-// compressed reports whether the message is compressed, as grpc-encoding says.
+// compressed reports whether the message is compressed with the algorithm in
+// grpc-encoding.
 func (m *message) compressed() bool { return m.bytes[0] != 0 }
 
-// messages finds the messages in the frames of a record. Where frames were left out the
-// messages that they carried are lost, and those that follow are not: each frame knows
-// where in it messages begin.
+// messages finds the messages in the frames of a record. If frames were left out,
+// the messages in them are lost, but later ones are not: each frame knows where
+// messages begin in it.
 func (r *record) messages() []*message {
 	var all []*message
 	var open [2]*message
-	var next [2]int64 // where in its direction's data the next frame's are
+	var next [2]int64 // for each direction, the offset of the next frame's data
 	for i, f := range r.frames {
 		if f.header.Type != http2.FrameData || f.kind != framed || !f.whole() || f.err != nil {
 			continue
@@ -64,8 +67,8 @@ func (r *record) messages() []*message {
 	return all
 }
 
-// take takes bytes from a frame, unless it has all of its own: what follows then is of
-// a message whose beginning was left out.
+// take takes bytes from a frame, unless the message is complete: the next bytes
+// then belong to a message whose beginning was left out.
 func (m *message) take(data []byte, frame, from, to int) {
 	if len(m.bytes) >= prefixLen {
 		to = int(min(int64(to), int64(from)+m.want()-int64(len(m.bytes))))
@@ -76,7 +79,8 @@ func (m *message) take(data []byte, frame, from, to int) {
 	}
 }
 
-// list returns the parts of the message, prefix and all; d is its type, or nil.
+// list returns the parts of the message, including its prefix. d is its type, or
+// nil.
 func (m *message) list(d protoreflect.MessageDescriptor, hide hider) []part {
 	l := &lister{hide: hide}
 	l.add(part{bytes: m.bytes[:min(prefixLen, len(m.bytes))], depth: 1, name: "message", value: m.describe(d)})
@@ -92,7 +96,8 @@ func (m *message) list(d protoreflect.MessageDescriptor, hide hider) []part {
 	return l.parts
 }
 
-// describe is what the prefix says (gRPC over HTTP2, "Length-Prefixed-Message").
+// describe returns the meaning of the prefix (gRPC over HTTP2,
+// "Length-Prefixed-Message").
 func (m *message) describe(d protoreflect.MessageDescriptor) string {
 	if len(m.bytes) < prefixLen {
 		return fmt.Sprintf("cut off: %d of the 5 bytes of its prefix", len(m.bytes))
@@ -119,7 +124,7 @@ func (m *message) describe(d protoreflect.MessageDescriptor) string {
 // listData returns, for each frame of r, the parts of its data.
 func (r *record) listData(hide hider) [][]part {
 	out := make([][]part, len(r.frames))
-	at := make([]int, len(r.frames)) // how far a frame's data are listed
+	at := make([]int, len(r.frames)) // how much of each frame's data is listed
 	gap := func(frame, to int) {
 		f := r.frames[frame]
 		l := &lister{hide: hide}
@@ -142,7 +147,7 @@ func (r *record) listData(hide hider) [][]part {
 	return out
 }
 
-// splitParts returns the parts of the first n bytes, and the rest.
+// splitParts returns the parts of the first n bytes and the remaining parts.
 func splitParts(parts []part, n int) (first, rest []part) {
 	for i, p := range parts {
 		if len(p.bytes) > n {

@@ -11,10 +11,11 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// DecodeMessage lists on w the bytes of r as one protobuf message of the type with that
-// full name, such as "etcdserverpb.PutRequest". Of Options the format must be Frames,
-// Messages or JSON, and Memory is the largest message. What is no such message is listed
-// as what it is; an error means that it could not be read or written, or that name is
+// DecodeMessage reads one protobuf message from r and lists its bytes on w. name
+// is the full name of its type, such as "etcdserverpb.PutRequest". In Options,
+// Format must be Frames, Messages or JSON, and Memory is the maximum size of the
+// message. Bytes that are not such a message are listed as far as they can be
+// decoded. An error means that reading or writing failed, or that name is
 // unknown.
 func DecodeMessage(w io.Writer, o Options, name string, r io.Reader) error {
 	d, show, err := bareDecoder(w, o, name)
@@ -34,9 +35,10 @@ func DecodeMessage(w io.Writer, o Options, name string, r io.Reader) error {
 	return show.bare(0, l.parts)
 }
 
-// DecodeGRPC lists on w the bytes of r as messages of that type, each behind gRPC's
-// prefix of five bytes. Of one that is larger than Options.Memory only the beginning is
-// listed. An empty name is a type that is not known. See DecodeMessage for the rest.
+// DecodeGRPC lists the messages of that type in r on w. Each has gRPC's prefix of
+// five bytes. If a message is larger than Options.Memory, only its beginning is
+// listed. An empty name means that the type is unknown. Everything else is as in
+// DecodeMessage.
 func DecodeGRPC(w io.Writer, o Options, name string, r io.Reader) error {
 	d, show, err := bareDecoder(w, o, name)
 	if err != nil {
@@ -71,11 +73,12 @@ func DecodeGRPC(w io.Writer, o Options, name string, r io.Reader) error {
 	}
 }
 
-// DecodeHTTP2 lists on w the two directions of a connection: what the client sent, and
-// what the server did. Either may be nil; then the other is understood as far as it
-// goes, but who lacks a connection's beginning lacks the names of some fields, and who
-// lacks the client's side the names of the methods. The client's side is read first, so
-// calls wait in Options.Memory for their answers.
+// DecodeHTTP2 lists the two directions of a connection on w: what the client
+// sent, and what the server sent. Either may be nil; the other is then decoded as
+// far as possible. If the beginning of the connection is missing, the names of
+// some header fields are unknown. If the client's side is missing, the names of
+// the methods are unknown. The client's side is read first, so its calls wait in
+// Options.Memory for their responses.
 func DecodeHTTP2(w io.Writer, o Options, client, server io.Reader) error {
 	if !slices.Contains(Formats(), o.format()) {
 		return unknownFormat(o.Format)
@@ -114,13 +117,13 @@ func bareDecoder(w io.Writer, o Options, name string) (protoreflect.MessageDescr
 	return d, show, nil
 }
 
-// bareRenderer shows the parts of what is in no frame.
+// bareRenderer shows parts that belong to no frame.
 type bareRenderer interface {
 	bare(offset int64, parts []part) error
 }
 
-// TypesOf are the full names of the messages of an RPC, whose path is
-// "/package.Service/Method"; ok is false when it is not known.
+// TypesOf returns the full names of the message types of an RPC, whose path is
+// "/package.Service/Method". ok is false if the RPC is unknown.
 func TypesOf(method string) (request, response string, ok bool) {
 	d := findMethod(method)
 	if d == nil {

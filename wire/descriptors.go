@@ -9,9 +9,10 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 )
 
-// DescriptorSet is what grpcurl and other tools have to know of etcd's services, which
-// does not tell it by itself: the descriptors of its services and of gRPC's health
-// service, with all that they import, each behind its imports.
+// DescriptorSet returns what grpcurl and similar tools have to know about etcd's
+// services, since etcd has no server reflection: the descriptors of its services
+// and of gRPC's health service, and of everything that they import. Each file
+// comes after its imports.
 func DescriptorSet() *descriptorpb.FileDescriptorSet {
 	set := &descriptorpb.FileDescriptorSet{}
 	seen := make(map[string]bool)
@@ -25,8 +26,8 @@ func DescriptorSet() *descriptorpb.FileDescriptorSet {
 		for i := range f.Imports().Len() {
 			imported := f.Imports().Get(i).FileDescriptor
 			if imported.IsPlaceholder() {
-				// etcd's files import each other by the place in its repository, and are
-				// registered without it.
+				// etcd's files import each other by their path in the repository,
+				// but are registered without it.
 				p.Dependency[i] = path.Base(imported.Path())
 				var err error
 				if imported, err = protoregistry.GlobalFiles.FindFileByPath(p.Dependency[i]); err != nil {

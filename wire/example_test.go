@@ -14,7 +14,7 @@ import (
 	"github.com/getcd/getcd/wire"
 )
 
-// One line of its configuration has a client traced.
+// One line in the configuration traces a client.
 func Example() {
 	cluster := etcdtest.NewCluster(1)
 	defer cluster.Close()
@@ -36,7 +36,7 @@ func Example() {
 	// Output: curl -sS http://memory/v3/kv/put -d '{"key":"Zm9v","value":"YmFy"}'
 }
 
-// Any connection of gRPC's can be traced.
+// Every gRPC connection can be traced.
 func ExampleTracer_DialOptions() {
 	cluster := etcdtest.NewCluster(1)
 	defer cluster.Close()

@@ -8,7 +8,8 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// listFrame returns the parts of f. data are those of a DATA frame's data.
+// listFrame returns the parts of f. For a DATA frame, data has the parts of its
+// data.
 func listFrame(f *frame, data []part, hide hider) []part {
 	l := &lister{hide: hide}
 	switch f.kind {
@@ -38,7 +39,8 @@ func listFrame(f *frame, data []part, hide hider) []part {
 	return l.parts
 }
 
-// describe is what the header of a frame says (RFC 9113, section 4.1), but for the type.
+// describe returns the meaning of a frame's header (RFC 9113, section 4.1),
+// except for the type.
 func (f *frame) describe() string {
 	if len(f.bytes) < frameHeaderLen {
 		return fmt.Sprintf("cut off: %d of the 9 bytes of a frame's header", len(f.bytes))
@@ -53,7 +55,7 @@ func (f *frame) describe() string {
 	return s
 }
 
-// flagNames are the flags by the names that they have for the frame's type.
+// flagNames returns the names that the flags have for the frame's type.
 func flagNames(h http2.FrameHeader) string {
 	// http2.FrameHeader.String is "[FrameHeader DATA flags=END_STREAM|PADDED …]".
 	_, s, ok := strings.Cut(h.String(), "flags=")
@@ -64,8 +66,8 @@ func flagNames(h http2.FrameHeader) string {
 	return strings.TrimSuffix(s, "]")
 }
 
-// payload lists the payload of a whole frame that http2.Framer has found to be well
-// formed.
+// payload lists the payload of a complete frame that http2.Framer has found to be
+// well-formed.
 func (l *lister) payload(f *frame, p []byte, data []part) {
 	switch f.header.Type {
 	case http2.FrameData: // RFC 9113, section 6.1
@@ -108,14 +110,14 @@ func (l *lister) payload(f *frame, p []byte, data []part) {
 	}
 }
 
-// pings are the data by which gRPC's implementation for Go knows its own pings.
+// pings maps the data of the pings of gRPC-Go to their meanings.
 var pings = map[string]string{
 	"\x02\x04\x10\x10\x09\x0e\x07\x07": "gRPC measures how much data is under way (internal/transport/bdp_estimator.go)",
 	"\x00\x00\x00\x00\x00\x00\x00\x00": "gRPC asks whether the other side is there (keepalive)",
 	"\x01\x06\x01\x08\x00\x03\x03\x09": "gRPC is about to close the connection (internal/transport/defaults.go)",
 }
 
-// u31 is an integer of 31 bits, behind one that is reserved.
+// u31 returns the 31-bit integer after a reserved bit.
 func u31(p []byte) uint32 { return binary.BigEndian.Uint32(p) & (1<<31 - 1) }
 
 func priority(p []byte) part {
@@ -132,7 +134,7 @@ func (l *lister) padLength(f *frame, p []byte, flag http2.Flags) []byte {
 
 func (l *lister) padding(p []byte) { l.add(part{bytes: p, depth: 1, name: "padding"}) }
 
-// block lists a part of a header block, and the padding behind it.
+// block lists a part of a header block and the padding after it.
 func (l *lister) block(f *frame, p []byte) {
 	at := 0
 	for _, h := range f.fields {
@@ -154,7 +156,7 @@ func (l *lister) block(f *frame, p []byte) {
 	l.padding(rest)
 }
 
-// orEmpty is s; for a field with no value it is a sign for that.
+// orEmpty returns s or, if s is empty, a placeholder for it.
 func orEmpty(s, name string) string {
 	if s == "" && name != "" {
 		return `""`

@@ -13,7 +13,7 @@ import (
 	"github.com/getcd/getcd/wire"
 )
 
-// presentable fails the test when what is shown could do something to a terminal.
+// presentable fails the test if the shown text could affect a terminal.
 func presentable(t *testing.T, shown string) {
 	t.Helper()
 	if i := strings.IndexFunc(shown, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }); i >= 0 {
@@ -43,7 +43,7 @@ func FuzzMessage(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, name string, b []byte) {
 		if err := wire.DecodeMessage(io.Discard, wire.Options{}, name, bytes.NewReader(nil)); err != nil {
-			return // no such type
+			return // there is no such type
 		}
 		decodeAll(t, bare, func(w io.Writer, o wire.Options) error {
 			return wire.DecodeMessage(w, o, name, bytes.NewReader(b))
@@ -71,7 +71,7 @@ func FuzzHTTP2(f *testing.F) {
 		decodeAll(t, wire.Formats(), func(w io.Writer, o wire.Options) error {
 			return wire.DecodeHTTP2(w, o, bytes.NewReader(client), bytes.NewReader(server))
 		})
-		// Whatever it is, all of it is listed.
+		// Every input is listed completely.
 		var out bytes.Buffer
 		if err := wire.DecodeHTTP2(&out, wire.Options{Format: wire.JSON, Secrets: true}, bytes.NewReader(client), bytes.NewReader(server)); err != nil {
 			t.Fatal(err)

@@ -9,26 +9,27 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// maxFrame is how much of one frame is kept. gRPC's own are of 16 KiB at most, since
-// neither side asks for more (SETTINGS_MAX_FRAME_SIZE; RFC 9113, section 6.5.2).
+// maxFrame is the maximum size of the part of a frame that is kept. gRPC's own
+// frames have at most 16 KiB, since neither side allows more
+// (SETTINGS_MAX_FRAME_SIZE; RFC 9113, section 6.5.2).
 const maxFrame = 256 << 10
 
-// half splits what passes in one direction of a connection into frames. It keeps no
-// more than a frame.
+// half splits the bytes of one direction of a connection into frames. It keeps at
+// most one frame.
 type half struct {
 	sent   bool
 	offset int64 // of the next byte
 	next   *frame
 	fields *fieldDecoder
-	begun  bool // a frame has passed
-	alien  bool // it is no HTTP/2
-	lost   bool // bytes were not recorded: where frames begin is not known any more
+	begun  bool // at least one frame was seen
+	alien  bool // this is not HTTP/2
+	lost   bool // bytes were not recorded: it is no longer known where frames begin
 }
 
 func newHalf(sent bool) *half { return &half{sent: sent, fields: newFieldDecoder()} }
 
-// feed takes the next bytes, which it copies, and calls frame with each frame that is
-// complete.
+// feed processes the next bytes, which it copies, and calls frame for each
+// complete frame.
 func (h *half) feed(now time.Time, p []byte, frame func(*frame)) {
 	for len(p) > 0 {
 		if h.next == nil {
@@ -48,8 +49,8 @@ func (h *half) feed(now time.Time, p []byte, frame func(*frame)) {
 	}
 }
 
-// newFrame begins a frame whose first byte is b. Its length is that of its header
-// until that is known.
+// newFrame starts a frame whose first byte is b. Until the frame's length is
+// known, length is that of its header.
 func (h *half) newFrame(now time.Time, b byte) *frame {
 	f := &frame{time: now, sent: h.sent, offset: h.offset, length: frameHeaderLen}
 	switch {
@@ -63,21 +64,21 @@ func (h *half) newFrame(now time.Time, b byte) *frame {
 	return f
 }
 
-// step looks at what there is of f, and returns it when it is complete. more bytes have
-// come after it.
+// step examines the bytes of f so far, and returns f if it is complete. more is
+// the number of bytes that follow.
 func (h *half) step(f *frame, more int) *frame {
 	got := int(h.offset - f.offset)
 	switch {
 	case f.kind == preface && !strings.HasPrefix(http2.ClientPreface, string(f.bytes)):
 		h.disown(f)
 	case f.kind == framed && !h.sent && !h.begun && bytes.HasPrefix(f.bytes, []byte("HTTP/")):
-		h.disown(f) // an answer of HTTP/1
+		h.disown(f) // a response of HTTP/1
 	case f.kind == framed && got == frameHeaderLen:
-		f.header, _ = http2.ReadFrameHeader(bytes.NewReader(f.bytes)) // of 9 bytes: it has no way to fail
+		f.header, _ = http2.ReadFrameHeader(bytes.NewReader(f.bytes)) // of 9 bytes, so this cannot fail
 		f.length += int(f.header.Length)
 	}
 	if f.kind == noHTTP2 || f.kind == unframed {
-		f.length = min(got+more, maxFrame) // shown as it comes
+		f.length = min(got+more, maxFrame) // shown as it arrives
 	}
 	if got < f.length {
 		return nil
@@ -85,10 +86,10 @@ func (h *half) step(f *frame, more int) *frame {
 	return f
 }
 
-// disown gives up: what comes in this direction is no HTTP/2.
+// disown gives up on this direction, since it is not HTTP/2.
 func (h *half) disown(f *frame) { f.kind, h.alien = noHTTP2, true }
 
-// rest returns what there is of a frame that the connection's end has cut off.
+// rest returns the part of a frame that the end of the connection has cut off.
 func (h *half) rest() *frame {
 	f := h.next
 	h.next = nil
@@ -98,8 +99,8 @@ func (h *half) rest() *frame {
 	return f
 }
 
-// parse has http2.Framer look at a frame that is whole, and sets what follows from it.
-// other is the opposite direction.
+// parse parses a complete frame with http2.Framer, and applies its effects. other
+// is the opposite direction.
 func (h *half) parse(f *frame, other *half) {
 	if f.kind != framed || !f.whole() {
 		if f.kind == framed && isBlock(f.header.Type) {
@@ -109,8 +110,8 @@ func (h *half) parse(f *frame, other *half) {
 		return
 	}
 	framer := http2.NewFramer(nil, bytes.NewReader(f.bytes))
-	framer.SetMaxReadFrameSize(1<<24 - 1) // its own limit is the receiver's business
-	framer.AllowIllegalReads = true       // so is the order of frames
+	framer.SetMaxReadFrameSize(1<<24 - 1) // the receiver enforces its own limit
+	framer.AllowIllegalReads = true       // and the order of frames
 	parsed, err := framer.ReadFrame()
 	if err != nil {
 		f.err = err
@@ -137,35 +138,35 @@ func (h *half) parse(f *frame, other *half) {
 	case *http2.PushPromiseFrame:
 		f.fields, f.lost = h.fields.decode(p.HeaderBlockFragment(), p.HeadersEnded())
 	case *http2.SettingsFrame:
-		// The decoder's table may be as large as the other side's encoder is allowed to
-		// have it (RFC 7541, section 4.2).
+		// The decoder's table may be as large as the other side has allowed (RFC
+		// 7541, section 4.2).
 		if size, ok := p.Value(http2.SettingHeaderTableSize); ok && !p.IsAck() {
 			other.fields.hpack.SetAllowedMaxDynamicTableSize(min(max(size, 4096), maxTable))
 		}
 	}
 }
 
-// isBlock reports whether frames of that type carry a part of a header block, which
-// the decoder must not miss.
+// isBlock reports whether frames of that type carry a part of a header block,
+// which the decoder must process.
 func isBlock(t http2.FrameType) bool {
 	return t == http2.FrameHeaders || t == http2.FrameContinuation || t == http2.FramePushPromise
 }
 
-// framing follows the messages in one direction of a stream: each is a byte that says
-// whether it is compressed, four for its length, and the message (gRPC over HTTP2,
-// "Length-Prefixed-Message").
+// framing finds the messages in one direction of a stream. Each message has a
+// prefix, which is one byte for compression and four bytes for the length (gRPC
+// over HTTP2, "Length-Prefixed-Message").
 type framing struct {
 	prefix [prefixLen]byte
-	have   int    // of prefix
-	left   uint32 // of the message
-	whole  int    // messages that have ended
+	have   int    // bytes of prefix so far
+	left   uint32 // bytes of the message to come
+	whole  int    // complete messages
 	total  int64  // bytes of data
 	sum    digest // of the first message
 }
 
 const prefixLen = 5
 
-// feed takes the data of one frame and returns where in them messages begin.
+// feed processes the data of one frame and returns where messages begin in it.
 func (m *framing) feed(data []byte) (starts []int) {
 	m.total += int64(len(data))
 	for i := 0; i < len(data); {

@@ -6,24 +6,25 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// headerField is one instruction of a header block (RFC 7541, section 6) and the field
-// that it stands for.
+// headerField is one instruction of a header block (RFC 7541, section 6) and the
+// field that it encodes.
 type headerField struct {
-	from, to    int // where its bytes are in the frame's part of the block
+	from, to    int // the position of its bytes in the frame's part of the block
 	instruction string
-	name, value string // both empty for a change of the table's size
-	known       bool   // false while the instruction goes on in the next frame
+	name, value string // both empty if the instruction changes the table's size
+	known       bool   // false if the instruction continues in the next frame
 }
 
 const (
-	// maxTable is the largest dynamic table that is kept, whatever the peers agree on.
+	// maxTable is the maximum size of the dynamic table, regardless of what the
+	// peers agree on.
 	maxTable = 1 << 20
-	// maxFieldText bounds the fields of one frame that are kept: a byte can stand for
-	// a field of the table's size, so that a frame can stand for gigabytes (an HPACK
-	// bomb; RFC 7541, section 7.3).
+	// maxFieldText limits the text of one frame's fields. One byte can stand for
+	// a field as large as the table, so one frame can stand for gigabytes (an
+	// HPACK bomb; RFC 7541, section 7.3).
 	maxFieldText = 64 << 10
-	// maxFieldString is the longest name or value. Decoding byte by byte takes the square
-	// of it.
+	// maxFieldString is the maximum length of a name or value. Decoding byte by
+	// byte takes quadratic time.
 	maxFieldString = 32 << 10
 )
 
@@ -32,14 +33,15 @@ var (
 	errKeptInPart   = errors.New("a frame with header fields was too large, or was cut off: what follows can't be decoded")
 )
 
-// fieldDecoder decodes the header blocks of one direction. It is fed frame by frame,
-// since a CONTINUATION may begin in the midst of a field (RFC 9113, section 4.3).
+// fieldDecoder decodes the header blocks of one direction. It processes one frame
+// at a time, since a CONTINUATION frame may begin in the middle of a field (RFC
+// 9113, section 4.3).
 type fieldDecoder struct {
 	hpack *hpack.Decoder
-	lost  error // once it has failed the rest can't be decoded (RFC 7541, section 2.3.2)
+	lost  error // after a failure the rest cannot be decoded (RFC 7541, section 2.3.2)
 	field hpack.HeaderField
 	done  bool // field is set
-	part  bool // an instruction has begun and not ended
+	part  bool // an instruction has begun but not ended
 	name  string
 }
 
@@ -51,8 +53,9 @@ func newFieldDecoder() *fieldDecoder {
 	return d
 }
 
-// decode returns the fields of a part of a header block; end says that the block ends
-// with it. The decoder gets one byte at a time: so it tells itself where a field ends.
+// decode returns the fields in a part of a header block. end says that the block
+// ends with it. Feeding the decoder one byte at a time shows where each field
+// ends.
 func (d *fieldDecoder) decode(block []byte, end bool) ([]headerField, error) {
 	if d.lost != nil {
 		return nil, d.lost
@@ -101,9 +104,10 @@ func (d *fieldDecoder) decode(block []byte, end bool) ([]headerField, error) {
 
 const tableSize = "dynamic table size"
 
-// sizeEnds reports whether a change of the table's size, for which the decoder has no
-// field, ends with b: its first byte does not end it when all five bits of the integer
-// are set, a later one does when its first bit is not (RFC 7541, section 5.1).
+// sizeEnds reports whether b ends a change of the table's size, for which the
+// decoder reports no field. The first byte ends it unless all five bits of the
+// integer are set. A later byte ends it if its top bit is not set (RFC 7541,
+// section 5.1).
 func sizeEnds(b byte, first bool) bool {
 	if first {
 		return b&0x1f != 0x1f
@@ -111,7 +115,7 @@ func sizeEnds(b byte, first bool) bool {
 	return b&0x80 == 0
 }
 
-// instruction names what begins with b.
+// instruction names the instruction that begins with b.
 func instruction(b byte) string {
 	switch {
 	case b&0x80 != 0:

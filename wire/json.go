@@ -10,8 +10,8 @@ import (
 	"unicode/utf16"
 )
 
-// lines shows records as JSON, one on a line (https://jsonlines.org). A test of the
-// repository's reads them; so may other programs.
+// lines shows records as JSON, one per line (https://jsonlines.org). A test in
+// this repository reads them, and other programs may, too.
 type lines struct {
 	w    io.Writer
 	hide hider

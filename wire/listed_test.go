@@ -53,11 +53,11 @@ func entries(t *testing.T, listing []byte) []entry {
 	return out
 }
 
-// sides are the bytes that a connection carried.
+// sides has the bytes of both directions of a connection.
 type sides struct{ client, server string }
 
-// listed joins the bytes of each connection in a listing in the order of their offsets.
-// It fails the test when some are missing, or come twice.
+// listed joins the bytes of each connection in a listing in the order of their
+// offsets. It fails the test if bytes are missing or duplicated.
 func listed(t *testing.T, listing []byte) map[int]sides {
 	t.Helper()
 	type run struct {

@@ -12,13 +12,14 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// maxDepth is how deep messages are followed. A transaction may hold transactions
-// without end; etcd's own limits are those of protobuf, 10,000.
+// maxDepth is how deep nested messages are decoded. Transactions may nest without
+// end; etcd has only protobuf's own limit, 10,000.
 const maxDepth = 64
 
-// message lists the fields of a protobuf message of type d, which is nil when it is not
-// known. at is where b begins in the whole message, and short says that b lacks its end.
-// The encoding: https://protobuf.dev/programming-guides/encoding/
+// message lists the fields of a protobuf message. d is its type, or nil if that
+// is unknown. at is the offset of b in the whole message. short says that the end
+// of b is missing. The encoding is described at
+// https://protobuf.dev/programming-guides/encoding/.
 func (l *lister) message(b []byte, d protoreflect.MessageDescriptor, at, depth int, short bool) {
 	hidden := l.hide.value(b, d)
 	for len(b) > 0 {
@@ -45,15 +46,15 @@ func (l *lister) message(b []byte, d protoreflect.MessageDescriptor, at, depth i
 
 // field is a field of a message.
 type field struct {
-	at     int // where it begins in the whole message
+	at     int // its offset in the whole message
 	num    protowire.Number
 	typ    protowire.Type
-	desc   protoreflect.FieldDescriptor // nil when it is not known
-	hidden bool                         // values are
+	desc   protoreflect.FieldDescriptor // nil if it is unknown
+	hidden bool                         // its values are hidden
 }
 
-// field lists the field that b begins with, whose tag takes n bytes, and returns its
-// size; 0 when it is malformed, and all of b has been listed.
+// field lists the field at the beginning of b, whose tag has n bytes, and returns
+// its size. If it is malformed, field lists all of b and returns 0.
 func (l *lister) field(f field, b []byte, n, depth int, short bool) int {
 	p := part{depth: depth, name: f.name(), note: f.encoding()}
 	if f.typ != protowire.BytesType {
@@ -100,7 +101,7 @@ func (l *lister) field(f field, b []byte, n, depth int, short bool) int {
 	return n + k + len(v)
 }
 
-// bad lists the rest of a message that can't be read on. code is protowire's.
+// bad lists the rest of a message that cannot be decoded. code is protowire's.
 func (l *lister) bad(b []byte, depth int, short bool, code int) {
 	if short {
 		l.raw(b, depth, "cut off in the midst of a field")
@@ -110,7 +111,7 @@ func (l *lister) bad(b []byte, depth int, short bool, code int) {
 	l.raw(b, depth, "malformed: %s", strings.TrimSpace(why))
 }
 
-// secret returns p, hidden if it must be.
+// secret returns p, hidden if necessary.
 func (l *lister) secret(p part, f field) part {
 	switch {
 	case f.desc != nil && (l.hide.field(f.desc) || f.hidden && f.desc.Name() == "value"),
@@ -132,7 +133,7 @@ func (f field) name() string {
 	return string(f.desc.Name())
 }
 
-// encoding is where the field is, its number and its wire type.
+// encoding returns the field's offset, number and wire type.
 func (f field) encoding() string {
 	s := fmt.Sprintf("@%d  %d %s", f.at, f.num, typeName(f.typ))
 	if f.desc != nil && !f.fits() {
@@ -145,7 +146,7 @@ func (f field) fits() bool {
 	return f.typ == wireType(f.desc.Kind()) || f.typ == protowire.BytesType && f.desc.IsList() // packed
 }
 
-// typeName is what protobuf's documentation calls the wire type.
+// typeName returns the name of the wire type in protobuf's documentation.
 func typeName(t protowire.Type) string {
 	names := [...]string{"VARINT", "I64", "LEN", "SGROUP", "EGROUP", "I32"}
 	if int(t) < len(names) {
@@ -169,7 +170,7 @@ func wireType(k protoreflect.Kind) protowire.Type {
 	}
 }
 
-// scalar is the value of a field that is not of type LEN.
+// scalar returns the value of a field whose wire type is not LEN.
 func (f field) scalar(b []byte) string {
 	var v uint64
 	switch f.typ {
@@ -188,7 +189,7 @@ func (f field) scalar(b []byte) string {
 	return f.number(v)
 }
 
-// number is v as the descriptor understands it.
+// number formats v according to the descriptor.
 func (f field) number(v uint64) string {
 	switch f.desc.Kind() {
 	case protoreflect.BoolKind:
@@ -213,7 +214,8 @@ func (f field) number(v uint64) string {
 	}
 }
 
-// hexID is v as etcd's tools and logs print IDs of members, clusters and leases.
+// hexID formats v as etcd's tools and logs print the IDs of members, clusters and
+// leases.
 func (f field) hexID(v uint64) string {
 	name := strings.ToLower(string(f.desc.Name()))
 	if v > 9 && (strings.HasSuffix(name, "id") || name == "lease" || name == "leader" && f.desc.Kind() == protoreflect.Uint64Kind) {
@@ -222,7 +224,7 @@ func (f field) hexID(v uint64) string {
 	return ""
 }
 
-// text is the value of a field of type LEN that is no message.
+// text returns the value of a LEN field that is not a message.
 func (f field) text(v []byte) string {
 	if f.desc != nil && f.desc.IsList() && wireType(f.desc.Kind()) != protowire.BytesType {
 		return f.packed(v)
@@ -237,7 +239,7 @@ func (f field) text(v []byte) string {
 	return "no text: " + hex.EncodeToString(v)
 }
 
-// packed is the elements of a packed field.
+// packed returns the elements of a packed field.
 func (f field) packed(v []byte) string {
 	const most = 64
 	one := f

@@ -3,7 +3,7 @@ package wire
 import (
 	"strings"
 
-	_ "go.etcd.io/etcd/api/v3/etcdserverpb" // for its descriptors, as those below
+	_ "go.etcd.io/etcd/api/v3/etcdserverpb" // for their descriptors
 	_ "go.etcd.io/etcd/server/v3/etcdserver/api/v3election/v3electionpb"
 	_ "go.etcd.io/etcd/server/v3/etcdserver/api/v3lock/v3lockpb"
 	_ "google.golang.org/grpc/health/grpc_health_v1"
@@ -11,8 +11,9 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 )
 
-// findMethod returns the descriptor of the RPC with that path, "/package.Service/Method"
-// (gRPC over HTTP2, "Requests"); nil when this program does not know it.
+// findMethod returns the descriptor of the RPC with that path,
+// "/package.Service/Method" (gRPC over HTTP2, "Requests"), or nil if this program
+// does not know it.
 func findMethod(path string) protoreflect.MethodDescriptor {
 	service, method, ok := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	if !ok {
@@ -29,8 +30,8 @@ func findMethod(path string) protoreflect.MethodDescriptor {
 	return s.Methods().ByName(protoreflect.Name(method))
 }
 
-// findMessage returns the descriptor of the message with that full name; nil when
-// this program does not know it.
+// findMessage returns the descriptor of the message with that full name, or nil
+// if this program does not know it.
 func findMessage(name string) protoreflect.MessageDescriptor {
 	d, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(name))
 	if err != nil {
@@ -40,8 +41,9 @@ func findMessage(name string) protoreflect.MessageDescriptor {
 	return m
 }
 
-// gatewayPath is where etcd's JSON gateway serves the RPC: its google.api.http option,
-// whose rules are all of the form "post: path, body: *". Empty when it has none.
+// gatewayPath returns the path of the RPC in etcd's JSON gateway, from its
+// google.api.http option. All rules have the form "post: path, body: *". It is
+// empty if there is none.
 func gatewayPath(d protoreflect.MethodDescriptor) string {
 	if d == nil {
 		return ""

@@ -4,15 +4,15 @@ import (
 	"fmt"
 )
 
-// part is a run of bytes and what it means. The parts of a frame, joined in order, are
-// the frame. Its texts are safe to show.
+// part is a range of bytes and its meaning. The parts of a frame, joined in
+// order, are the frame. Its texts are safe to show.
 type part struct {
 	bytes  []byte
-	depth  int    // of what it is in
-	name   string // of a field, a setting, a type of frame
+	depth  int    // nesting depth
+	name   string // of a field, a setting or a frame type
 	value  string
-	note   string // of the encoding
-	hidden bool   // bytes are not to be shown
+	note   string // about the encoding
+	hidden bool   // the bytes must not be shown
 }
 
 // cut splits p before its n-th byte.
@@ -23,26 +23,27 @@ func (p part) cut(n int) (part, part) {
 	return p, rest
 }
 
-// lister makes parts.
+// lister builds parts.
 type lister struct {
 	hide  hider
 	parts []part
 }
 
-// maxParts bounds the parts of one frame or message: a field takes two bytes, and a
-// part a hundred times as much.
+// maxParts limits the number of parts of one frame or message: a field takes as
+// little as two bytes, and a part a hundred times as much.
 const maxParts = 1 << 14
 
 func (l *lister) full() bool { return len(l.parts) >= maxParts }
 
-// add adds a part, unless it has no bytes.
+// add adds a part, unless it is empty.
 func (l *lister) add(p part) {
 	if len(p.bytes) > 0 {
 		l.parts = append(l.parts, p)
 	}
 }
 
-// raw adds bytes that are not understood, as why says. They may be any.
+// raw adds bytes that could not be decoded, with the reason. They may contain
+// anything.
 func (l *lister) raw(b []byte, depth int, format string, args ...any) {
 	l.add(part{bytes: b, depth: depth, note: fmt.Sprintf(format, args...), hidden: l.hide.unknown()})
 }

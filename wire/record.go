@@ -7,64 +7,65 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// record is what renderers get: frames of one connection that belong together, in the
-// order in which they passed. They are those of one call, or of a piece of a stream
-// that lives on, or of none. It does not change once it is made.
+// record is the input of a renderer: frames of one connection that belong
+// together, in order. They belong to one call, to a piece of a long stream, or to
+// no call. A record does not change after it is made.
 type record struct {
-	conn   *conn  // its number and names; nil for an attempt that got none
-	event  string // what became of the connection; empty for frames alone
+	conn   *conn  // its number and names; nil for an attempt without a connection
+	event  string // an event of the connection; empty for frames alone
 	frames []*frame
-	size   int // what they take of the tracer's memory
+	size   int // in the tracer's memory
 
-	stream uint32 // 0 for what concerns the whole connection
+	stream uint32 // 0 if it concerns the whole connection
 	method string // its :path
 	desc   protoreflect.MethodDescriptor
 	status string // from the trailers
-	broken bool   // the connection's end has ended it
+	broken bool   // the end of the connection has ended the stream
 	last   bool   // the stream has ended
-	late   bool   // and the frames came after that
+	late   bool   // the frames came after the stream's end
 
-	// Which attempt of which call it is; call is 0 when that is not known.
+	// The call and the attempt. call is 0 if they are not known.
 	call   int
-	own    bool // the client's own, nobody's call
+	own    bool // made by the client itself, not for a call of the program
 	before []outcome
 	outcome
 
-	dropped dropped // what was left out before this record
+	dropped dropped // left out before this record
 }
 
-// outcome is what became of an attempt.
+// outcome is the outcome of an attempt.
 type outcome struct {
 	n      int    // the first attempt is 1
-	member string // empty when the request was not sent to any
+	member string // empty if the request was not sent
 	begun  time.Time
 	took   time.Duration
-	status string // such as "OK", or "Unavailable: …"; empty while it is under way
+	status string // such as "OK", or "Unavailable: …"; empty while the attempt is running
 }
 
-// dropped counts what the tracer had no memory for.
+// dropped counts what was left out because the tracer had no memory for it.
 type dropped struct {
 	frames int
 	bytes  int64
 }
 
-// frame is one HTTP/2 frame, with its header (RFC 9113, section 4.1); or the client's
-// connection preface, which is none (section 3.4); or bytes that are no HTTP/2.
+// frame is one HTTP/2 frame including its header (RFC 9113, section 4.1), or the
+// client's connection preface, which is not a frame (section 3.4), or bytes that
+// are not HTTP/2.
 type frame struct {
 	time   time.Time
 	sent   bool  // by the client
-	offset int64 // of its first byte among those of its direction
+	offset int64 // of its first byte in its direction
 	bytes  []byte
-	length int // of all of it; more than len(bytes) when it was cut off, or kept in part
+	length int // its total length; more than len(bytes) if it was cut off or only partly kept
 	kind   frameKind
 	header http2.FrameHeader
 	err    error // what is wrong with it
 
 	fields []headerField // of a part of a header block
-	lost   error         // why the fields can't be known
-	data   [2]int        // where in bytes the data of a DATA frame are, without padding
-	at     int64         // where these are among all data of the stream's direction
-	starts []int         // where in them messages begin
+	lost   error         // why the fields are unknown
+	data   [2]int        // the position in bytes of a DATA frame's data, without padding
+	at     int64         // the offset of that data in all data of the stream's direction
+	starts []int         // where messages begin in that data
 }
 
 type frameKind uint8
@@ -83,8 +84,8 @@ func (f *frame) payload() []byte { return f.bytes[min(frameHeaderLen, len(f.byte
 // frameHeaderLen is the length of a frame's header (RFC 9113, section 4.1).
 const frameHeaderLen = 9
 
-// messageType is the type of the messages that the client sends, or receives; nil when
-// it is not known.
+// messageType returns the type of the messages that the client sends or receives,
+// or nil if it is unknown.
 func (r *record) messageType(sent bool) protoreflect.MessageDescriptor {
 	switch {
 	case r.desc == nil:
@@ -95,8 +96,9 @@ func (r *record) messageType(sent bool) protoreflect.MessageDescriptor {
 	return r.desc.Output()
 }
 
-// asked reports whether r is of a call that the program has made, and not the client by
-// itself, which gRPC tells of where there is gRPC.
+// asked reports whether r belongs to a call that the program has made, rather
+// than to the client itself. Without gRPC's reports, every call counts as the
+// program's.
 func (r *record) asked() bool {
 	if r.conn == nil || r.conn.channel != nil {
 		return r.call != 0 && !r.own

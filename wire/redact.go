@@ -8,23 +8,23 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// hider decides what is not shown.
+// hider decides what is hidden.
 type hider struct {
-	secrets  bool     // are shown
+	secrets  bool     // show secrets
 	prefixes [][]byte // of keys whose values are hidden
-	method   string   // of the call; the messages' type where there is none
+	method   string   // of the call; without a call, the message type
 }
 
 const hiddenText = "(hidden)"
 
-// header reports whether the values of that header field are hidden: etcd takes tokens
-// from both (api/v3/v3rpc/rpctypes/metadatafields.go).
+// header reports whether the values of that header field are hidden: etcd accepts
+// tokens in both of these (api/v3/v3rpc/rpctypes/metadatafields.go).
 func (h hider) header(name string) bool {
 	return !h.secrets && (strings.EqualFold(name, "token") || strings.EqualFold(name, "authorization"))
 }
 
-// field reports whether the values of that field are secrets: passwords, their hashes,
-// tokens, and the database, which has all of them.
+// field reports whether the values of that field are secrets: passwords, their
+// hashes, tokens, and the database, which contains all of these.
 func (h hider) field(f protoreflect.FieldDescriptor) bool {
 	if h.secrets {
 		return false
@@ -38,16 +38,17 @@ func (h hider) field(f protoreflect.FieldDescriptor) bool {
 	return false
 }
 
-// unknown reports whether bytes that are not understood are hidden, since they may be
-// such values.
+// unknown reports whether bytes that cannot be decoded are hidden, since they may
+// be such values.
 func (h hider) unknown() bool {
 	return len(h.prefixes) > 0 || !h.secrets && (strings.Contains(h.method, "etcdserverpb.Auth") || strings.Contains(h.method, "Snapshot"))
 }
 
-// value reports whether the values in message b are those of a key that the user hides.
-// The key is in the same message: the key of a pair, a put or a comparison, the name of
-// an election, or what the message of an election's leader says. Since a field may come
-// twice, and after the value, all are looked at first.
+// value reports whether the values in message b belong to a key that the user
+// hides. The key is in the same message: the key of a pair, a put or a
+// comparison, the name of an election, or the key in an election's leader
+// message. All fields are examined first, since a field may occur twice, or after
+// the value.
 func (h hider) value(b []byte, d protoreflect.MessageDescriptor) bool {
 	if len(h.prefixes) == 0 || d == nil || d.Fields().ByName("value") == nil {
 		return false
@@ -84,7 +85,7 @@ func (h hider) value(b []byte, d protoreflect.MessageDescriptor) bool {
 		}
 		b = b[n+m:]
 	}
-	return !named || len(b) > 0 // whose they are is not known
+	return !named || len(b) > 0 // if no key is given, it is unknown whose values they are
 }
 
 func (h hider) key(k []byte) bool {
@@ -96,7 +97,8 @@ func (h hider) key(k []byte) bool {
 	return false
 }
 
-// election is key for the candidates of an election, whose keys are name + "/" + lease.
+// election is like key, for the candidates of an election, whose keys are name +
+// "/" + lease.
 func (h hider) election(name []byte) bool {
 	dir := append(bytes.Clone(name), '/')
 	for _, p := range h.prefixes {
@@ -107,7 +109,7 @@ func (h hider) election(name []byte) bool {
 	return false
 }
 
-// leader is key for a v3electionpb.LeaderKey: name = 1, key = 2.
+// leader is like key, for a v3electionpb.LeaderKey: name = 1, key = 2.
 func (h hider) leader(b []byte) bool {
 	for len(b) > 0 {
 		num, typ, n := protowire.ConsumeField(b)

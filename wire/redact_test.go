@@ -16,8 +16,8 @@ import (
 	"github.com/getcd/getcd/wire"
 )
 
-// Nothing of a login is shown in any format, neither as text nor in hexadecimal, unless
-// it is asked for.
+// No format shows the secrets of a login, as text or in hexadecimal, unless the
+// options ask for it.
 func TestSecretsAreHidden(t *testing.T) {
 	for _, f := range wire.Formats() {
 		for _, secrets := range []bool{false, true} {

@@ -48,7 +48,7 @@ func unknownFormat(f Format) error {
 	return fmt.Errorf("wire: unknown format %q: want one of %q", string(f), Formats())
 }
 
-// refusal says once that there is no such format.
+// refusal reports an unknown format, once.
 type refusal struct {
 	w    io.Writer
 	text string
@@ -60,7 +60,7 @@ func (r *refusal) render(*record) error {
 	return err
 }
 
-// title is what a record is, in a line.
+// title describes a record in one line.
 func (r *record) title() string {
 	var b strings.Builder
 	switch {
@@ -97,7 +97,8 @@ func (r *record) title() string {
 	return b.String()
 }
 
-// notes are lines below the title: what became of earlier attempts, and what is missing.
+// notes are the lines below the title: the outcomes of earlier attempts, and what
+// is missing.
 func (r *record) notes() []string {
 	var out []string
 	for _, o := range r.before {

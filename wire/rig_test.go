@@ -17,7 +17,7 @@ import (
 	"github.com/getcd/getcd/wire"
 )
 
-// buffer is a writer for several goroutines.
+// buffer is a writer that is safe for concurrent use.
 type buffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -35,8 +35,8 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-// traced runs test with a traced client of a fake cluster, in a synctest bubble, and
-// returns the trace.
+// traced runs test with a traced client of a fake cluster in a synctest bubble,
+// and returns the trace.
 func traced(t *testing.T, members int, o wire.Options, configure func(*client.Config), test func(ctx context.Context, c *client.Client, cluster *etcdtest.Cluster)) string {
 	t.Helper()
 	var out buffer

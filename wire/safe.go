@@ -7,10 +7,11 @@ import (
 	"unicode/utf8"
 )
 
-// What comes from a connection may hold terminal escapes, or characters that turn the
-// direction of what follows. Nothing of it is shown but through these functions.
+// Bytes from a connection may contain terminal escapes, or characters that
+// reverse the direction of the following text. All of them are shown through
+// these functions.
 
-// clean returns s as it is if all of it can be shown, else quoted.
+// clean returns s unchanged if it is safe to show, and otherwise quoted.
 func clean(s string) string {
 	s = shorten(s)
 	if strings.ContainsFunc(s, func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }) {
@@ -19,10 +20,10 @@ func clean(s string) string {
 	return s
 }
 
-// quote returns s in quotes, with escapes for what can't be shown.
+// quote returns s in quotes, with escapes for characters that must not be shown.
 func quote(s string) string { return strconv.Quote(shorten(s)) }
 
-// maxText is how much of a text is shown; its bytes are beside it anyway.
+// maxText is how much of a text is shown; its bytes are next to it anyway.
 const maxText = 512
 
 func shorten(s string) string {
@@ -36,7 +37,7 @@ func shorten(s string) string {
 	return s[:cut] + "…"
 }
 
-// isText reports whether b is better shown as text than as bytes.
+// isText reports whether b should be shown as text rather than as bytes.
 func isText(b []byte) bool {
 	if !utf8.Valid(b) {
 		return false
@@ -50,7 +51,7 @@ func isText(b []byte) bool {
 	return odd*4 <= len(b)
 }
 
-// visible is clean for what must not be put in quotes.
+// visible is clean for text that must not be put in quotes.
 func visible(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {

@@ -14,7 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// message is one protobuf message, and what must be in its listing.
+// message is one protobuf message and the text that its listing must contain.
 type message struct{ what, name, bytes, want string }
 
 var messages = []message{
@@ -51,7 +51,7 @@ func encode(m proto.Message) string {
 	return string(b)
 }
 
-// nestedTxn is a transaction in a transaction, and so on.
+// nestedTxn returns transactions nested to the given depth.
 func nestedTxn(depth int) string {
 	var b []byte
 	for range depth {
@@ -61,7 +61,8 @@ func nestedTxn(depth int) string {
 	return string(b)
 }
 
-// connection is the two directions of one, and what must be in its listing.
+// connection has the two directions of a connection and the text that its listing
+// must contain.
 type connection struct{ what, client, server, want string }
 
 var streams = []connection{
@@ -88,8 +89,8 @@ var streams = []connection{
 	{"every frame", others(), others(), "last stream: 5"},
 }
 
-// ask is what a client sends: a call with a message behind a prefix with that flag; with
-// no more than one, raw is all of the data.
+// ask returns what a client sends: a call with the given data. If withPrefix is 1,
+// the data is one message, and ask adds gRPC's prefix.
 func ask(path string, withPrefix int, message string) string {
 	var b bytes.Buffer
 	b.WriteString(http2.ClientPreface)
@@ -107,7 +108,7 @@ func ask(path string, withPrefix int, message string) string {
 	return b.String()
 }
 
-// framed is a message behind gRPC's prefix.
+// framed returns a message with gRPC's prefix.
 func framed(message string) string {
 	return "\x00" + string(binary.BigEndian.AppendUint32(nil, uint32(len(message)))) + message
 }
@@ -131,19 +132,19 @@ func writeHeaders(f *http2.Framer, end bool, fields ...string) {
 	must(f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: b.Bytes(), EndHeaders: true, EndStream: end}))
 }
 
-// block is a HEADERS frame with that block.
+// block returns a HEADERS frame with the given block.
 func block(b string) string {
 	return fmt.Sprintf("%s\x01\x04\x00\x00\x00\x01%s", []byte{byte(len(b) >> 16), byte(len(b) >> 8), byte(len(b))}, b)
 }
 
-// bomb is a field of 4,000 bytes, and a reference to it in each further byte.
+// bomb returns a field of 4,000 bytes, followed by bytes that each refer to it.
 func bomb() string {
 	var b bytes.Buffer
 	must(hpack.NewEncoder(&b).WriteField(hpack.HeaderField{Name: "a", Value: strings.Repeat("b", 4000)}))
 	return block(b.String() + strings.Repeat("\xbe", 16_000))
 }
 
-// others has the frames that gRPC seldom sends.
+// others returns frames that gRPC seldom sends.
 func others() string {
 	var b bytes.Buffer
 	f := http2.NewFramer(&b, nil)

@@ -12,15 +12,15 @@ import (
 type stream struct {
 	conn   *conn
 	id     uint32
-	method string                        // its :path; empty until that has passed
-	desc   protoreflect.MethodDescriptor // nil when it is not known
+	method string                        // its :path; empty until it is known
+	desc   protoreflect.MethodDescriptor // nil if it is unknown
 	halves [2]streamHalf                 // what the client sent, what it received
-	frames []*frame                      // not yet delivered
+	frames []*frame                      // not delivered yet
 	size   int                           // of frames, in the tracer's memory
-	piece  bool                          // frames hold a whole message of a stream that lives on
+	piece  bool                          // frames has a whole message of a long stream
 	ended  bool
-	past   bool     // it has ended, and was shown
-	broken bool     // by the connection's end
+	past   bool     // it has ended and was shown
+	broken bool     // ended by the end of the connection
 	call   *attempt // nil until it is known
 	status string   // from the trailers
 }
@@ -28,10 +28,10 @@ type stream struct {
 type streamHalf struct {
 	framing
 	ended bool // END_STREAM
-	lost  bool // a frame was not understood: where messages begin is not known any more
+	lost  bool // a frame was not decoded, so it is unknown where messages begin
 }
 
-// within reports whether a message has begun and not ended.
+// within reports whether a message has begun but not ended.
 func (h *streamHalf) within() bool { return h.have > 0 && !h.lost }
 
 func side(sent bool) int {
@@ -41,8 +41,8 @@ func side(sent bool) int {
 	return 1
 }
 
-// streams reports whether messages of the call may come at any time, so that its frames
-// are shown before it has ended.
+// streams reports whether the call's messages may arrive at any time, so that its
+// frames are shown before it has ended.
 func (s *stream) streams() bool {
 	return s.desc != nil && (s.desc.IsStreamingClient() || s.desc.IsStreamingServer())
 }
@@ -75,8 +75,8 @@ func (s *stream) add(f *frame) {
 	}
 }
 
-// learn takes what it needs from header fields: the method (gRPC over HTTP2,
-// "Requests"), and the status ("Responses").
+// learn takes the method (gRPC over HTTP2, "Requests") and the status
+// ("Responses") from header fields.
 func (s *stream) learn(f *frame) {
 	for _, h := range f.fields {
 		switch {
@@ -88,8 +88,8 @@ func (s *stream) learn(f *frame) {
 	}
 }
 
-// ready reports whether the stream's frames make something to show: all of a call, or
-// whole messages of a stream that lives on.
+// ready reports whether the stream's frames can be shown: all of a call, or whole
+// messages of a long stream.
 func (s *stream) ready() bool {
 	within := s.halves[0].within() || s.halves[1].within()
 	if s.past {
@@ -98,7 +98,7 @@ func (s *stream) ready() bool {
 	return s.ended || s.streams() && s.piece && !within
 }
 
-// codeName is the name of a code in decimal (gRPC, "Status codes").
+// codeName returns the name of a status code in decimal (gRPC, "Status codes").
 func codeName(s string) string {
 	n, err := strconv.ParseUint(s, 10, 32)
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// tapped is a connection whose bytes the tracer sees. A write is shown before it is
-// made, since its answer may be read before it returns.
+// tapped is a connection whose bytes the tracer sees. A write is recorded before
+// it is made, since its response may be read before it returns.
 type tapped struct {
 	net.Conn
 
@@ -24,7 +24,7 @@ func (t *Tracer) tap(ch *channel, inner net.Conn, host string, secure bool) net.
 	return &tapped{Conn: inner, tracer: t, conn: c}
 }
 
-// refused shows a connection that has failed in its handshake.
+// refused shows a connection whose handshake has failed.
 func (t *Tracer) refused(addr net.Addr, host string, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -90,8 +90,8 @@ func (t *tapped) Close() error {
 	return err
 }
 
-// LocalAddr implements net.Conn. gRPC tells it for each RPC, which shows on which
-// connection that goes.
+// LocalAddr implements net.Conn. gRPC reports it for each RPC, which reveals the
+// RPC's connection.
 func (t *tapped) LocalAddr() net.Addr { return localAddr{t.Conn.LocalAddr(), t.conn} }
 
 type localAddr struct {

@@ -13,7 +13,7 @@ type text struct {
 	w      io.Writer
 	hide   hider
 	color  bool
-	frames bool // and not only the messages in them
+	frames bool // all frames, not only the messages in them
 	last   *conn
 }
 
@@ -50,7 +50,7 @@ func (t *text) render(r *record) error {
 	w := &bytes.Buffer{}
 	hide := t.hide
 	hide.method = r.method
-	// Frames of the connection alone need no title each.
+	// Frames that belong only to the connection do not each need a title.
 	if r.method != "" || r.event != "" || r.stream != 0 || t.last != r.conn {
 		fmt.Fprintf(w, "\n%s\n", t.paint(bold, "# "+r.clock()+r.title()))
 	}
@@ -79,7 +79,7 @@ func (t *text) write(b *bytes.Buffer) error {
 	return err
 }
 
-// clock is when what r shows began; nothing when that is not known.
+// clock returns when the content of r began, or nothing if that is unknown.
 func (r *record) clock() string {
 	at := r.begun
 	if len(r.frames) > 0 {
@@ -100,7 +100,7 @@ func (t *text) bare(offset int64, parts []part) error {
 	return t.write(w)
 }
 
-// direction is an arrow away from the client, or to it.
+// direction returns an arrow away from the client or toward it.
 func direction(sent bool) string {
 	if sent {
 		return ">"

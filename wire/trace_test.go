@@ -28,7 +28,7 @@ const (
 	rangeMethod = pb.KV_Range_FullMethodName
 )
 
-// calls are the entries of calls, and not what the client asks for itself.
+// calls returns the entries of the program's calls, without the client's own.
 func calls(t *testing.T, listing string) []entry {
 	t.Helper()
 	return slices.DeleteFunc(entries(t, []byte(listing)), func(e entry) bool { return e.Call == 0 || e.Attempt.Own || e.Late })
@@ -57,7 +57,7 @@ func TestTextOfACall(t *testing.T) {
 	}
 }
 
-// Whatever comes at the same time, each attempt's frames are with it, and are all there.
+// Even if calls overlap, each attempt has exactly its own frames.
 func TestCallsBesideEachOther(t *testing.T) {
 	got := traced(t, 1, wire.Options{Format: wire.JSON, Secrets: true}, nil, func(ctx context.Context, c *client.Client, _ *etcdtest.Cluster) {
 		var wg sync.WaitGroup
@@ -153,7 +153,8 @@ func TestASeveredAttempt(t *testing.T) {
 	}
 }
 
-// What a server sends for a call that was cancelled meanwhile is understood all the same.
+// Frames that a server sends for a call that was canceled meanwhile are decoded,
+// too.
 func TestALateAnswer(t *testing.T) {
 	var b bytes.Buffer
 	b.WriteString(ask(rangeMethod, 1, ""))
@@ -168,7 +169,7 @@ func TestALateAnswer(t *testing.T) {
 	}
 }
 
-// What never got a connection is an attempt without frames.
+// A call that never got a connection is shown as an attempt without frames.
 func TestAnUnsentAttempt(t *testing.T) {
 	got := traced(t, 1, wire.Options{Format: wire.Frames}, nil, func(ctx context.Context, c *client.Client, cluster *etcdtest.Cluster) {
 		cluster.Member(0).Kill()
@@ -184,7 +185,7 @@ func TestAnUnsentAttempt(t *testing.T) {
 	}
 }
 
-// A stream is shown as it goes on: each message when it has come.
+// A stream is shown while it runs: each message when it is complete.
 func TestAStreamIsShownInPieces(t *testing.T) {
 	var out buffer
 	synctest.Test(t, func(t *testing.T) {
@@ -229,7 +230,7 @@ func TestAStreamIsShownInPieces(t *testing.T) {
 	})
 }
 
-// onPlainConn runs test with a connection of gRPC's own that is traced, and returns the
+// onPlainConn runs test with a traced plain gRPC connection, and returns the
 // trace.
 func onPlainConn(t *testing.T, o wire.Options, test func(ctx context.Context, cc *grpc.ClientConn)) string {
 	t.Helper()

@@ -6,76 +6,81 @@ import (
 	"time"
 )
 
-// Options say what a Tracer shows, and how. The zero value is good.
+// Options say what a Tracer shows, and how. The zero value is ready to use.
 type Options struct {
-	// Format is how it is shown; empty means Frames.
+	// Format is the output format. Empty means Frames.
 	Format Format
 
-	// Secrets shows what is hidden otherwise: passwords and their hashes, tokens, and
-	// the database in a snapshot.
+	// Secrets shows what is otherwise hidden: passwords and their hashes, tokens,
+	// and the database in a snapshot.
 	Secrets bool
-	// HideValues are prefixes of keys whose values are hidden, whatever Secrets says.
+	// HideValues has prefixes of keys whose values are hidden, regardless of
+	// Secrets.
 	HideValues []string
 
-	// Memory is how many bytes may wait to be shown: frames of calls that have not
-	// ended, and those that the writer is slow to take. What comes beyond is left out,
-	// and the listing says so. 0 or less means 16 MiB.
+	// Memory is how many bytes may wait to be shown: frames of calls that have
+	// not ended, and frames that the writer has not yet taken. The rest is left
+	// out, and the listing says so. 0 or less means 16 MiB.
 	Memory int
 
-	// CA, Cert and Key are the files of that name that curl and grpcurl lines mention,
-	// since a connection does not tell where its certificates came from.
+	// CA, Cert and Key are the file names for the command lines of curl and
+	// grpcurl, since a connection does not reveal where its certificates came
+	// from.
 	CA, Cert, Key string
 }
 
-// Format is how a Tracer shows what it has seen.
+// Format is the output format of a Tracer.
 type Format string
 
 // The formats.
 const (
-	// Frames lists every byte of every connection, in hexadecimal, and its meaning.
+	// Frames lists every byte of every connection in hexadecimal, with its
+	// meaning.
 	Frames Format = "frames"
-	// Messages lists the program's calls and their messages, field by field, without the
-	// frames that carried them. What the client asks for itself, to know its members, is
-	// left out.
+	// Messages lists the program's calls and their messages, field by field,
+	// without the frames that carried them. It leaves out the client's own
+	// requests for information about its members.
 	Messages Format = "messages"
-	// Curl shows each call of the program's as a command line for etcd's JSON gateway.
+	// Curl shows each call of the program as a command line for etcd's JSON
+	// gateway.
 	Curl Format = "curl"
-	// Grpcurl shows each call as a command line of grpcurl.
+	// Grpcurl shows each call of the program as a command line for grpcurl.
 	Grpcurl Format = "grpcurl"
-	// JSON shows what Frames does, as an object on a line of its own for each call,
-	// each piece of a stream, and each frame that belongs to none.
+	// JSON shows the same as Frames, as one JSON object per line for each call,
+	// each piece of a stream, and each frame that belongs to neither.
 	JSON Format = "json"
 )
 
-// Formats are all of them.
+// Formats returns all formats.
 func Formats() []Format { return []Format{Frames, Messages, Curl, Grpcurl, JSON} }
 
-// Tracer shows what connections carry. It is safe for concurrent use, and may trace
-// several clients. It has no end: what it holds goes with the connections.
+// Tracer shows what connections carry. It is safe for concurrent use and may
+// trace several clients. It needs no Close: its memory is released when the
+// connections end.
 //
-// It writes from a goroutine of its own, which lives while there is something to
-// write, so that a slow writer holds up nothing but the trace.
+// It writes from its own goroutine, which runs only while there is something to
+// write. So a slow writer delays only the trace.
 type Tracer struct {
 	// Read-only after New.
 	write  renderer
 	memory int64
 
 	mu      sync.Mutex
-	used    int64 // of memory
+	used    int64 // bytes of memory in use
 	conns   int   // so far
 	calls   int   // so far
 	dropped dropped
 	queue   []*record
-	err     error         // the writer's first
-	idle    chan struct{} // closed when nothing is being written; nil when nothing is
+	err     error         // the writer's first error
+	idle    chan struct{} // closed when the writing goroutine ends; nil if there is none
 }
 
-// renderer shows records, one after the other.
+// renderer shows records, one after another.
 type renderer interface{ render(r *record) error }
 
-// New returns a Tracer that writes to w. In text it uses colors when w is a terminal,
-// unless the environment variable NO_COLOR is set. Its errors are those of w, and end
-// the trace. An unknown format is an error that w gets.
+// New returns a Tracer that writes to w. If w is a terminal, text has colors,
+// unless the environment variable NO_COLOR is set. An error of w ends the trace.
+// If the format is unknown, New writes that to w.
 func New(w io.Writer, o Options) *Tracer {
 	return &Tracer{write: newRenderer(w, o), memory: o.memory()}
 }
@@ -88,7 +93,8 @@ func (t *Tracer) feed(c *conn, sent bool, p []byte) {
 	}
 }
 
-// What things take of the tracer's memory beside their bytes, more or less.
+// The approximate memory overhead of each kind of object, in addition to its
+// bytes.
 const (
 	frameOverhead = 256
 	fieldOverhead = 96
@@ -117,9 +123,9 @@ func (t *Tracer) dropLocked(f *frame) {
 	t.dropped.bytes += int64(f.length)
 }
 
-// deliverLocked hands r to the writer.
+// deliverLocked passes r to the writer.
 func (t *Tracer) deliverLocked(r *record) {
-	if r.size == 0 { // nothing is reserved for it so far
+	if r.size == 0 { // no memory was reserved for it
 		if !t.reserveLocked(recordSize) {
 			return
 		}
@@ -133,7 +139,7 @@ func (t *Tracer) deliverLocked(r *record) {
 	}
 }
 
-// writeAll writes what there is, and ends.
+// writeAll writes all pending records and ends.
 func (t *Tracer) writeAll(idle chan struct{}) {
 	defer close(idle)
 	for {
@@ -150,7 +156,7 @@ func (t *Tracer) writeAll(idle chan struct{}) {
 			err := t.write.render(r)
 			t.mu.Lock()
 			if t.err == nil {
-				t.err = err // a trace has nobody to tell it to, a decoder has
+				t.err = err // a trace cannot report it, but a decoder can
 			}
 			t.used -= int64(r.size)
 			t.mu.Unlock()
@@ -158,10 +164,10 @@ func (t *Tracer) writeAll(idle chan struct{}) {
 	}
 }
 
-// Flush returns true when all that was seen so far has been written, and false when
-// patience is over before that; negative patience is never over. What belongs to a call
-// that is under way comes when that has ended. A client of package client flushes its
-// tracer when it is closed, for 1 s.
+// Flush returns true when everything that was seen so far is written, and false
+// if that takes longer than patience. A negative patience means no limit. The
+// frames of a running call are only written when the call has ended. When a
+// client of package client is closed, it flushes its tracer for up to 1 s.
 func (t *Tracer) Flush(patience time.Duration) bool {
 	var over <-chan time.Time
 	if patience >= 0 {

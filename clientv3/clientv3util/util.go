@@ -1,14 +1,14 @@
-// Package clientv3util has the names of go.etcd.io/etcd/client/v3/clientv3util.
+// Package clientv3util mirrors go.etcd.io/etcd/client/v3/clientv3util.
 package clientv3util
 
 import "github.com/getcd/getcd/clientv3"
 
-// KeyExists is a comparison that holds if the key exists.
+// KeyExists returns a comparison that holds if the key exists.
 func KeyExists(key string) clientv3.Cmp {
 	return clientv3.Compare(clientv3.Version(key), ">", 0)
 }
 
-// KeyMissing is a comparison that holds if the key does not exist.
+// KeyMissing returns a comparison that holds if the key does not exist.
 func KeyMissing(key string) clientv3.Cmp {
 	return clientv3.Compare(clientv3.Version(key), "=", 0)
 }

@@ -1,25 +1,27 @@
-// Package concurrency has the names of go.etcd.io/etcd/client/v3/concurrency:
-// sessions, elections, a mutex and transactional memory. They are those of packages
-// session, election and stm, which say what they do, on the services that the client
-// has, such as those of clientv3/namespace.
+// Package concurrency mirrors go.etcd.io/etcd/client/v3/concurrency: sessions,
+// elections, a mutex and software transactional memory. They are built on
+// packages session, election and stm, which document them, and use the services
+// that the client has, such as those of clientv3/namespace.
 //
-// A session here knows in time that its lease can no longer be proven to live, and a
-// mutex or a leadership that was lost frees nothing of another's: Unlock and Resign
-// take away one's own key alone.
+// A session ends before its lease could expire without its knowledge. A mutex or
+// a leadership that was lost cannot free another session's: Unlock and Resign
+// delete only the session's own key.
 //
 // # What is weaker here than in the packages below
 //
-// Clientv3's shapes have no room for some of what those promise:
+// The signatures of clientv3 have no room for some of the promises of those
+// packages:
 //
-//   - Mutex and Election tell of a loss by Session.Done alone, when the lease is lost.
-//     That somebody has deleted their key they learn from the answer to the next
-//     Proclaim, or from a transaction with IsOwner; lock.Mutex and election.Election
-//     tell of that too.
-//   - Unlock and Resign of what was lost return nil.
-//   - The lease is the session's, so a key that cannot be deleted at once, because the
-//     cluster cannot be reached for 3 s, stays until it can, or the session ends. It is
-//     deleted in the background then. A lock.Mutex has a lease of its own, which ends
-//     by itself.
-//   - NewSTM's errors do not tell whether the commit may have been applied; stm.Run's
-//     do (client.IsAmbiguous).
+//   - Mutex and Election report the loss of the lease only by Session.Done. If
+//     somebody deletes their key, they learn it only from the response to the
+//     next Proclaim, or from a transaction with IsOwner. lock.Mutex and
+//     election.Election report that, too.
+//   - Unlock and Resign return nil even if the lock or the leadership was already
+//     lost.
+//   - The lease belongs to the session. If the cluster cannot be reached for 3 s,
+//     a key cannot be deleted at once. It is then deleted in the background, or
+//     when the session ends. A lock.Mutex has its own lease, which expires by
+//     itself.
+//   - The errors of NewSTM do not say whether the commit may have been applied;
+//     those of stm.Run do (client.IsAmbiguous).
 package concurrency

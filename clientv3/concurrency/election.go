@@ -15,19 +15,20 @@ import (
 )
 
 var (
-	// ErrElectionNotLeader is the answer of what only the leader can do, to others.
+	// ErrElectionNotLeader is returned by calls that only the leader may make.
 	ErrElectionNotLeader = election.ErrNotLeader
-	// ErrElectionNoLeader is Leader's answer when nobody leads.
+	// ErrElectionNoLeader is returned by Leader if there is no leader.
 	ErrElectionNoLeader = election.ErrNoLeader
 )
 
-// Election is a session's part in an election.
+// Election is a session's candidacy in an election.
 type Election struct {
 	native *election.Election
-	err    error // of what cannot be: the answer of every call
+	err    error // a usage error that every call returns
 }
 
-// NewElection returns the session's part in the election on the given prefix.
+// NewElection returns the session's candidacy in the election with the given
+// prefix.
 func NewElection(s *Session, pfx string) *Election {
 	e, err := newElection(s, pfx)
 	return &Election{e, err}
@@ -37,8 +38,8 @@ func newElection(s *Session, pfx string) (*election.Election, error) {
 	return election.New(connection(s), pfx, options(s)...)
 }
 
-// ResumeElection returns the part of a leader that is known already, by its key and
-// the key's create revision.
+// ResumeElection returns an Election for a leader that is already known, by its
+// key and the key's create revision.
 func ResumeElection(s *Session, pfx string, leaderKey string, leaderRev int64) *Election {
 	e, err := election.Resume(connection(s), pfx, leaderKey, leaderRev, options(s)...)
 	return &Election{e, err}
@@ -53,7 +54,8 @@ func options(s *Session) []election.Option {
 	}
 }
 
-// connection is not used by an election that has all of its services.
+// connection returns a connection that is never used, since the election has all
+// of its services.
 func connection(s *Session) grpc.ClientConnInterface {
 	if n := s.client.Native(); n != nil {
 		return n.Conn()
@@ -61,8 +63,8 @@ func connection(s *Session) grpc.ClientConnInterface {
 	return nil
 }
 
-// told is an error that clientv3's callers compare with ==.
-func told(err error) error {
+// bareError returns an error that clientv3's callers can compare with ==.
+func bareError(err error) error {
 	for _, known := range []error{election.ErrNotLeader, election.ErrNoLeader} {
 		if errors.Is(err, known) {
 			return known
@@ -71,8 +73,8 @@ func told(err error) error {
 	return bare.Error(err)
 }
 
-// Campaign puts the session up with a value, and waits until it leads or ctx ends. It
-// is rpctypes.ErrLeaseNotFound when the session has ended.
+// Campaign makes the session a candidate with a value, and waits until it leads
+// or ctx ends. It returns rpctypes.ErrLeaseNotFound if the session has ended.
 func (e *Election) Campaign(ctx context.Context, val string) error {
 	if e.err != nil {
 		return e.err
@@ -81,7 +83,7 @@ func (e *Election) Campaign(ctx context.Context, val string) error {
 	if errors.Is(err, election.ErrLost) {
 		return rpctypes.ErrLeaseNotFound
 	}
-	return told(err)
+	return bareError(err)
 }
 
 // Proclaim replaces the leader's value.
@@ -89,7 +91,7 @@ func (e *Election) Proclaim(ctx context.Context, val string) error {
 	if e.err != nil {
 		return e.err
 	}
-	return told(e.native.Proclaim(ctx, val))
+	return bareError(e.native.Proclaim(ctx, val))
 }
 
 // Resign gives up the leadership. Without one it does nothing.
@@ -97,20 +99,20 @@ func (e *Election) Resign(ctx context.Context) error {
 	if e.err != nil {
 		return e.err
 	}
-	return told(e.native.Resign(ctx))
+	return bareError(e.native.Resign(ctx))
 }
 
-// Leader reads who leads.
+// Leader returns the current leader's key-value pair.
 func (e *Election) Leader(ctx context.Context) (*clientv3.GetResponse, error) {
 	if e.err != nil {
 		return nil, e.err
 	}
 	resp, err := e.native.Leader(ctx)
-	return resp, told(err)
+	return resp, bareError(err)
 }
 
-// Observe tells who leads: each leader and each proclamation, in order. The channel
-// closes when ctx ends, or when the changes can no longer be learned.
+// Observe reports each leader and each proclamation, in order. The channel closes
+// when ctx ends, or when changes can no longer be received.
 func (e *Election) Observe(ctx context.Context) <-chan *clientv3.GetResponse {
 	if e.err != nil {
 		closed := make(chan *clientv3.GetResponse)
@@ -120,7 +122,8 @@ func (e *Election) Observe(ctx context.Context) <-chan *clientv3.GetResponse {
 	return e.native.Observe(ctx)
 }
 
-// Key is the leader's key while the session leads, and otherwise empty.
+// Key returns the leader's key while the session leads, and otherwise an empty
+// string.
 func (e *Election) Key() string {
 	if e.err != nil {
 		return ""
@@ -128,7 +131,8 @@ func (e *Election) Key() string {
 	return e.native.Key()
 }
 
-// Rev is the create revision of the leader's key: the fencing token.
+// Rev returns the create revision of the leader's key, which is the fencing
+// token.
 func (e *Election) Rev() int64 {
 	if e.err != nil {
 		return 0
@@ -136,7 +140,7 @@ func (e *Election) Rev() int64 {
 	return e.native.Rev()
 }
 
-// Header is the server's for the last proposal that succeeded.
+// Header returns the header of the last successful proposal's response.
 func (e *Election) Header() *pb.ResponseHeader {
 	if e.err != nil {
 		return nil

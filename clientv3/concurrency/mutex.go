@@ -15,35 +15,35 @@ import (
 )
 
 var (
-	// ErrLocked is TryLock's answer when another session has the mutex, or came
-	// before.
+	// ErrLocked is returned by TryLock if another session holds the mutex or was
+	// first in line.
 	ErrLocked = errors.New("mutex: Locked by another session")
-	// ErrSessionExpired is Lock's answer when the session ends meanwhile. When it
-	// had ended before, that is rpctypes.ErrLeaseNotFound.
+	// ErrSessionExpired is returned by Lock if the session ends while it waits.
+	// If the session had already ended, Lock returns rpctypes.ErrLeaseNotFound.
 	ErrSessionExpired = errors.New("mutex: session is expired")
-	// ErrLockReleased is Unlock's answer without a lock.
+	// ErrLockReleased is returned by Unlock if the mutex is not locked.
 	ErrLockReleased = errors.New("mutex: lock has already been released")
 )
 
-// Mutex is a lock that a session holds: whoever leads the election of the same name.
-// Mutexes of one session and one name are the same lock. Package lock has one whose
-// lease is its own.
+// Mutex is a lock that a session holds. Its holder is the leader of the election
+// with the same name. All Mutexes of one session with one name are the same lock.
+// A mutex of package lock has its own lease.
 type Mutex struct {
 	s      *Session
 	native *election.Election
-	err    error // of what cannot be: the answer of every call
+	err    error // a usage error that every call returns
 	held   atomic.Bool
 	header atomic.Pointer[pb.ResponseHeader]
 }
 
-// NewMutex returns the session's mutex on the given prefix.
+// NewMutex returns the session's mutex with the given prefix.
 func NewMutex(s *Session, pfx string) *Mutex {
 	e, err := newElection(s, pfx)
 	return &Mutex{s: s, native: e, err: err}
 }
 
-// Lock waits until the session holds the mutex, or ctx ends; then nothing of it is
-// left on the cluster, for which it takes up to 3 s more.
+// Lock waits until the session holds the mutex or ctx ends. If ctx ends, Lock
+// first removes its key from the cluster, which takes up to 3 s more.
 func (m *Mutex) Lock(ctx context.Context) error {
 	if m.err != nil {
 		return m.err
@@ -52,7 +52,8 @@ func (m *Mutex) Lock(ctx context.Context) error {
 	return m.locked(m.native.Campaign(ctx, ""), dead)
 }
 
-// TryLock is Lock that does not wait for another session: it returns ErrLocked.
+// TryLock is like Lock, but returns ErrLocked instead of waiting for another
+// session.
 func (m *Mutex) TryLock(ctx context.Context) error {
 	if m.err != nil {
 		return m.err
@@ -61,7 +62,8 @@ func (m *Mutex) TryLock(ctx context.Context) error {
 	return m.locked(m.native.TryCampaign(ctx, ""), dead)
 }
 
-// locked takes the result of a campaign. dead says that the session had ended before.
+// locked handles the result of a campaign. dead says that the session had ended
+// before the campaign.
 func (m *Mutex) locked(err error, dead bool) error {
 	switch {
 	case err == nil:
@@ -79,7 +81,7 @@ func (m *Mutex) locked(err error, dead bool) error {
 	}
 }
 
-// Unlock frees the mutex, if the session still has it.
+// Unlock releases the mutex if the session still holds it.
 func (m *Mutex) Unlock(ctx context.Context) error {
 	if m.err != nil {
 		return m.err
@@ -90,8 +92,8 @@ func (m *Mutex) Unlock(ctx context.Context) error {
 	return bare.Error(m.native.Resign(ctx))
 }
 
-// IsOwner is the comparison that holds as long as the session has the mutex. Without
-// it, it is one that never holds.
+// IsOwner returns a comparison that holds as long as the session holds the mutex.
+// If the session does not hold it now, the comparison never holds.
 func (m *Mutex) IsOwner() clientv3.Cmp {
 	if m.err != nil {
 		return clientv3.Compare(clientv3.CreateRevision("\x00"), "=", -1)
@@ -99,7 +101,7 @@ func (m *Mutex) IsOwner() clientv3.Cmp {
 	return m.native.Guard()
 }
 
-// Key is the key that stands for the lock, or empty without one.
+// Key returns the lock's key, or an empty string if the mutex is not locked.
 func (m *Mutex) Key() string {
 	if m.err != nil {
 		return ""
@@ -107,13 +109,13 @@ func (m *Mutex) Key() string {
 	return m.native.Key()
 }
 
-// Header is the server's of the request by which the mutex was locked, or had its
-// place in the queue: its revision grows from one holder to the next. It stays after
-// Unlock, and is nil before the first Lock.
+// Header returns the header of the request that locked the mutex or joined the
+// queue. Its revision grows from one holder to the next. It is kept after Unlock,
+// and is nil before the first Lock.
 func (m *Mutex) Header() *pb.ResponseHeader { return m.header.Load() }
 
-// NewLocker returns a sync.Locker. Since that has no errors, its methods panic when
-// they fail, as clientv3's do.
+// NewLocker returns a sync.Locker. A sync.Locker cannot return errors, so its
+// methods panic when they fail, as clientv3's do.
 func NewLocker(s *Session, pfx string) sync.Locker { return locker{NewMutex(s, pfx)} }
 
 type locker struct{ m *Mutex }

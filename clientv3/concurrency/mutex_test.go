@@ -16,8 +16,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// Who watches a mutex sees each holder put its key once, with the session's lease, and
-// delete it.
+// A watch of a mutex sees that each holder puts its key once, with the session's
+// lease, and deletes it.
 func TestMutexWritesOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := etcdtest.Start(t, 1)

@@ -15,7 +15,7 @@ import (
 	"github.com/getcd/getcd/concurrency/session"
 )
 
-// defaultTTL is a session's time to live, in seconds, as clientv3 has it.
+// defaultTTL is a session's default time to live in seconds, as in clientv3.
 const defaultTTL = 60
 
 // Session is a lease that is kept alive. It is safe for concurrent use.
@@ -23,7 +23,7 @@ type Session struct {
 	client *clientv3.Client
 	native native
 	ctx    context.Context //nolint:containedctx // WithContext's
-	ttl    time.Duration   // WithTTL's
+	ttl    time.Duration   // from WithTTL
 }
 
 // native is a *session.Session, or absent.
@@ -33,8 +33,8 @@ type native interface {
 	Orphan()
 }
 
-// absent is the session of a lease that did not exist, which clientv3 makes, and which
-// has ended from the first.
+// absent is a session for a lease that did not exist. clientv3 makes such a
+// session, and it has ended from the start.
 type absent struct {
 	id  clientv3.LeaseID
 	ctx context.Context //nolint:containedctx // it has ended
@@ -55,8 +55,8 @@ type sessionOptions struct {
 // SessionOption is an option of NewSession.
 type SessionOption func(*sessionOptions, *slog.Logger)
 
-// WithTTL sets the time to live in seconds; without it, it is 60. One that is not
-// positive is logged and changes nothing.
+// WithTTL sets the time to live in seconds. The default is 60. A value that is
+// not positive is logged and ignored.
 func WithTTL(ttl int) SessionOption {
 	return func(o *sessionOptions, lg *slog.Logger) {
 		if ttl > 0 {
@@ -67,20 +67,20 @@ func WithTTL(ttl int) SessionOption {
 	}
 }
 
-// WithLease makes the session keep a lease that exists.
+// WithLease makes the session use an existing lease.
 func WithLease(leaseID clientv3.LeaseID) SessionOption {
 	return func(o *sessionOptions, _ *slog.Logger) { o.id = leaseID }
 }
 
-// WithContext gives the session a context in place of the client's. When it ends, so
-// does the session, and its lease is left to expire.
+// WithContext sets a context to use instead of the client's. When it ends, the
+// session ends, too, and its lease is left to expire.
 func WithContext(ctx context.Context) SessionOption {
 	return func(o *sessionOptions, _ *slog.Logger) { o.ctx = ctx }
 }
 
-// NewSession makes a session of the client. It returns when the lease was renewed
-// once, or with the reason why it was not. With WithLease, a lease that does not exist
-// makes a session that has ended.
+// NewSession makes a session. It returns after the lease was renewed once, or
+// with the reason why the renewal failed. If WithLease names a lease that does
+// not exist, the session has already ended.
 func NewSession(client *clientv3.Client, opts ...SessionOption) (*Session, error) {
 	o, err := newSessionOptions(client, opts)
 	if err != nil {
@@ -101,10 +101,10 @@ func NewSession(client *clientv3.Client, opts ...SessionOption) (*Session, error
 	return s, nil
 }
 
-// NativeOptions are options as package session has them, and the context that a
-// session with them has, which clientv3 does not have. A TTL above
-// clientv3.MaxLeaseTTL is rpctypes.ErrLeaseTTLTooLarge, as the server has it; a lease
-// that exists has its own.
+// NativeOptions converts options to those of package session, and returns the
+// context of a session with these options. clientv3 does not have it. A TTL above
+// clientv3.MaxLeaseTTL is rpctypes.ErrLeaseTTLTooLarge, as on the server. An
+// existing lease keeps its own TTL.
 func NativeOptions(client *clientv3.Client, opts ...SessionOption) (context.Context, []session.Option, error) {
 	o, err := newSessionOptions(client, opts)
 	if err != nil {
@@ -122,7 +122,7 @@ func newSessionOptions(client *clientv3.Client, opts []SessionOption) (*sessionO
 		if o.id == clientv3.NoLease {
 			return o, rpctypes.ErrLeaseTTLTooLarge
 		}
-		o.ttl = defaultTTL // a Duration has no room for it
+		o.ttl = defaultTTL // it would overflow a Duration
 	}
 	return o, nil
 }
@@ -135,28 +135,30 @@ func (o *sessionOptions) native() []session.Option {
 	}
 }
 
-// Client is the client that the session was made with.
+// Client returns the client that the session was made with.
 func (s *Session) Client() *clientv3.Client { return s.client }
 
-// Native is the session below, which clientv3 does not have: it knows why it has ended.
-// It is a *session.Session, but for a lease that did not exist.
+// Native returns the underlying session, which clientv3 does not have: it knows
+// why it has ended. It is a *session.Session, unless the lease did not exist.
 func (s *Session) Native() recipe.Session { return s.native }
 
-// Lease is the session's lease, for the keys that are to go with it.
+// Lease returns the session's lease. Attach it to keys that should be deleted
+// with the session.
 func (s *Session) Lease() clientv3.LeaseID { return s.native.ID() }
 
-// Ctx is a context that ends with the session.
+// Ctx returns a context that ends with the session.
 func (s *Session) Ctx() context.Context { return s.native.Context() }
 
-// Done closes when the session has ended: before the cluster can let its lease
-// expire, or when it was closed or orphaned.
+// Done returns a channel that closes when the session has ended: when it is
+// closed or orphaned, or before the cluster could let its lease expire.
 func (s *Session) Done() <-chan struct{} { return s.native.Done() }
 
-// Orphan ends the session, and leaves its lease to whoever renews it, or to expire.
+// Orphan ends the session without revoking its lease. The lease then expires
+// unless somebody else renews it.
 func (s *Session) Orphan() { s.native.Orphan() }
 
-// Close ends the session and revokes its lease, for which it takes as long as that
-// may live. It returns rpctypes.ErrLeaseNotFound when the lease is gone.
+// Close ends the session and revokes its lease. It may take as long as the lease
+// may live. It returns rpctypes.ErrLeaseNotFound if the lease is gone.
 func (s *Session) Close() error {
 	s.native.Orphan()
 	return s.revoke(s.ctx)

@@ -10,9 +10,9 @@ import (
 )
 
 type (
-	// STM is the memory as one call of the function sees it.
+	// STM is the view of the store in one call of the function.
 	STM = stm.STM
-	// Isolation is what a transaction sees of others.
+	// Isolation says what a transaction sees of other transactions.
 	Isolation = stm.Isolation
 )
 
@@ -32,12 +32,12 @@ type stmOptions struct {
 // STMOption is an option of NewSTM.
 type STMOption func(*stmOptions)
 
-// WithIsolation sets the isolation level; without it, it is SerializableSnapshot.
+// WithIsolation sets the isolation level. The default is SerializableSnapshot.
 func WithIsolation(lvl Isolation) STMOption {
 	return func(o *stmOptions) { o.opts = append(o.opts, stm.WithIsolation(lvl)) }
 }
 
-// WithAbortContext gives the transaction a context in place of the client's.
+// WithAbortContext sets a context to use instead of the client's.
 func WithAbortContext(ctx context.Context) STMOption {
 	return func(o *stmOptions) { o.ctx = ctx }
 }
@@ -47,8 +47,8 @@ func WithPrefetch(keys ...string) STMOption {
 	return func(o *stmOptions) { o.opts = append(o.opts, stm.WithPrefetch(keys...)) }
 }
 
-// NewSTM calls apply until what it has written was committed; see stm.Run. An error
-// of apply's comes as it is.
+// NewSTM calls apply until its writes are committed; see stm.Run. It returns an
+// error of apply unchanged.
 func NewSTM(c *clientv3.Client, apply func(STM) error, so ...STMOption) (*clientv3.TxnResponse, error) {
 	o := &stmOptions{ctx: c.Ctx()}
 	for _, opt := range so {

@@ -1,5 +1,5 @@
-// Package credentials has the names of go.etcd.io/etcd/client/v3/credentials: tokens
-// for connections that are made without a client, which has its own.
+// Package credentials mirrors go.etcd.io/etcd/client/v3/credentials: tokens for
+// connections that are made without a client. A client manages its own token.
 package credentials
 
 import (
@@ -11,18 +11,18 @@ import (
 	grpccredentials "google.golang.org/grpc/credentials"
 )
 
-// NewTransportCredential returns gRPC's TLS credentials. Nil means the system's
-// certificate authorities.
+// NewTransportCredential returns gRPC's TLS credentials. Nil means the
+// certificate authorities of the system.
 func NewTransportCredential(cfg *tls.Config) grpccredentials.TransportCredentials {
 	return grpccredentials.NewTLS(cfg)
 }
 
-// PerRPCCredentialsBundle sends a token with each request, and none while that is
+// PerRPCCredentialsBundle sends a token with each request unless the token is
 // empty. It is safe for concurrent use.
 type PerRPCCredentialsBundle interface {
-	// UpdateAuthToken sets the token for the requests to come.
+	// UpdateAuthToken sets the token for future requests.
 	UpdateAuthToken(token string)
-	// PerRPCCredentials is what gRPC takes.
+	// PerRPCCredentials returns the credentials in gRPC's form.
 	PerRPCCredentials() grpccredentials.PerRPCCredentials
 }
 
@@ -43,5 +43,5 @@ func (b *bundle) GetRequestMetadata(context.Context, ...string) (map[string]stri
 	return map[string]string{rpctypes.TokenFieldNameGRPC: *token}, nil
 }
 
-// RequireTransportSecurity is false: etcd takes tokens without TLS, too.
+// RequireTransportSecurity returns false: etcd accepts tokens without TLS, too.
 func (b *bundle) RequireTransportSecurity() bool { return false }

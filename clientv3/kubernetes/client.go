@@ -11,13 +11,13 @@ import (
 // Client is a client with Kubernetes' operations.
 type Client struct {
 	*clientv3.Client
-	// Kubernetes is the client itself, unless something else is put in its place.
+	// Kubernetes is the client itself, unless a program replaces it.
 	Kubernetes Interface
 }
 
 var _ Interface = Client{}
 
-// New is clientv3.New. Close must be called.
+// New is clientv3.New. The caller must call Close.
 func New(cfg clientv3.Config) (*Client, error) {
 	c, err := clientv3.New(cfg)
 	if err != nil {
@@ -73,15 +73,15 @@ func (k Client) OptimisticDelete(ctx context.Context, key string, expectedRevisi
 	return DeleteResponse(out), err
 }
 
-// outcome is what the two responses are made of.
+// outcome is the common part of the two responses.
 type outcome struct {
 	KV        *mvccpb.KeyValue
 	Succeeded bool
 	Revision  int64
 }
 
-// unchanged does op if the key's last change was at rev, and otherwise reads it if
-// that is wanted.
+// unchanged runs op if the key was last changed at rev. Otherwise it reads the
+// key, if that is requested.
 func (k Client) unchanged(ctx context.Context, key string, rev int64, op clientv3.Op, read bool) (outcome, error) {
 	txn := k.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", rev)).Then(op)
 	if read {

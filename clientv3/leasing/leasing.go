@@ -1,5 +1,5 @@
-// Package leasing has the names of go.etcd.io/etcd/client/v3/leasing: linearizable
-// reads of single keys from memory. It is getcd's package of that name, on clientv3's
+// Package leasing mirrors go.etcd.io/etcd/client/v3/leasing: linearizable reads
+// of single keys from memory. It is getcd's package leasing with clientv3's
 // interfaces.
 package leasing
 
@@ -13,11 +13,11 @@ import (
 	"github.com/getcd/getcd/middleware/leasing"
 )
 
-// NewKV returns a key-value service with reads from memory, whose leasing keys begin
-// with pfx, and what closes it: that gives up what is owned, where clientv3 leaves it
-// to the end of the client. It returns when it has a session, or with the reason why
-// it has none, such as an empty pfx. The end of the client, or of the session's
-// context, closes the service too.
+// NewKV returns a key-value service that reads from memory, whose leasing keys
+// begin with pfx, and a function that closes it. Closing it gives up the owned
+// keys; in clientv3 only the end of the client does. NewKV returns when it has a
+// session, or with the reason why it has none, such as an empty pfx. The end of
+// the client, or of the session's context, also closes the service.
 func NewKV(cl *clientv3.Client, pfx string, opts ...concurrency.SessionOption) (clientv3.KV, func(), error) {
 	ctx, native, err := concurrency.NativeOptions(cl, opts...)
 	if err != nil {
@@ -31,6 +31,6 @@ func NewKV(cl *clientv3.Client, pfx string, opts ...concurrency.SessionOption) (
 	stop := context.AfterFunc(ctx, func() { _ = l.Close(closing) })
 	return clientv3.FromKV(l, cl.KV), func() {
 		stop()
-		_ = l.Close(closing) // failing that, the session's lease ends by itself
+		_ = l.Close(closing) // if this fails, the session's lease expires by itself
 	}, nil
 }

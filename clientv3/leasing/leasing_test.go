@@ -76,7 +76,7 @@ func TestNewKV(t *testing.T) {
 	if _, err := two.Get(ctx, "other"); err != nil {
 		t.Fatal(err)
 	}
-	// The second is closed by its client, which is what goleak looks after.
+	// The client closes the second service; goleak checks that.
 	if err := cli.Close(); err != nil {
 		t.Error(err)
 	}

@@ -1,6 +1,6 @@
-// Package mirror has the names of go.etcd.io/etcd/client/v3/mirror: the present state
-// of a cluster's keys, and then each change of them. Watcher.Follow of package watch
-// does both, also after a compaction.
+// Package mirror mirrors go.etcd.io/etcd/client/v3/mirror: it reads the current
+// state of a cluster's keys, and then each change. Watcher.Follow of package
+// watch does both, and also works across a compaction.
 package mirror
 
 import (
@@ -11,18 +11,21 @@ import (
 
 // Syncer reads the state of the keys, and then their changes.
 type Syncer interface {
-	// SyncBase reads the state, in parts, of which all but the last have More set. Both channels are closed when it was read;
-	// if it was not, the second has the reason. ctx must end unless both are read to
-	// their end.
+	// SyncBase reads the state in parts. All parts but the last have More set.
+	// Both channels close when everything is read. If reading fails, the second
+	// channel has the reason. Unless the caller reads both channels to their end,
+	// it must end ctx.
 	SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, chan error)
 
-	// SyncUpdates watches the changes since the state until ctx ends. Before SyncBase
-	// they are all changes since the revision that NewSyncer was given.
+	// SyncUpdates watches the changes since the state that SyncBase read, until
+	// ctx ends. Before SyncBase is called, it watches all changes since the
+	// revision that NewSyncer was given.
 	SyncUpdates(ctx context.Context) clientv3.WatchChan
 }
 
-// NewSyncer returns a Syncer of the keys that begin with prefix, or of all, as they
-// were at revision rev. 0 means those of the revision at which SyncBase begins.
+// NewSyncer returns a Syncer of the keys that begin with prefix, or of all keys
+// if prefix is empty, at revision rev. 0 means the latest revision when SyncBase
+// begins.
 func NewSyncer(c *clientv3.Client, prefix string, rev int64) Syncer {
 	return &syncer{c: c, prefix: prefix, rev: rev}
 }
@@ -36,7 +39,7 @@ type syncer struct {
 func (s *syncer) SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, chan error) {
 	parts, errs := make(chan *clientv3.GetResponse, 1), make(chan error, 1)
 	if s.rev == 0 {
-		// Any key tells the revision.
+		// A read of any key returns the revision.
 		resp, err := s.c.Get(ctx, s.prefix+"\x00", clientv3.WithCountOnly())
 		if err != nil {
 			errs <- err
@@ -49,7 +52,7 @@ func (s *syncer) SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, ch
 	go func() { // ends with ctx, or when it has read everything
 		defer close(errs)
 		defer close(parts)
-		all := clientv3.OpGet(s.prefix, clientv3.WithPrefix()) // the empty prefix, too
+		all := clientv3.OpGet(s.prefix, clientv3.WithPrefix()) // works for the empty prefix, too
 		end := string(all.RangeBytes())
 		for key := string(all.KeyBytes()); ; {
 			part, err := s.c.Get(ctx, key, clientv3.WithRange(end), clientv3.WithRev(s.rev), clientv3.WithLimit(partSize))
@@ -72,7 +75,7 @@ func (s *syncer) SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, ch
 	return parts, errs
 }
 
-// partSize is how many keys a part has, but for the last.
+// partSize is the number of keys in each part but the last.
 const partSize = 1000
 
 func (s *syncer) SyncUpdates(ctx context.Context) clientv3.WatchChan {

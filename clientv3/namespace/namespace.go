@@ -1,11 +1,11 @@
-// Package namespace has the names of go.etcd.io/etcd/client/v3/namespace: services
-// whose keys all begin with a prefix.
+// Package namespace mirrors go.etcd.io/etcd/client/v3/namespace: services whose
+// keys all begin with a prefix.
 //
 //	cli.KV = namespace.NewKV(cli.KV, "jobs/")
 //	cli.Watcher = namespace.NewWatcher(cli.Watcher, "jobs/")
 //	cli.Lease = namespace.NewLease(cli.Lease, "jobs/")
 //
-// It is getcd's package of that name, on clientv3's interfaces.
+// It is getcd's package namespace with clientv3's interfaces.
 package namespace
 
 import (
@@ -15,23 +15,22 @@ import (
 	"github.com/getcd/getcd/watch"
 )
 
-// NewKV returns the part of a key-value service whose keys begin with prefix.
+// NewKV returns a key-value service that adds prefix to all keys.
 func NewKV(kv clientv3.KV, prefix string) clientv3.KV {
 	return clientv3.FromKV(namespace.NewKV(below.KV(kv), prefix), kv)
 }
 
-// NewLease returns a lease service whose TimeToLive lists the attached keys that
-// begin with prefix, without it.
+// NewLease returns a lease service whose TimeToLive lists only the attached keys
+// that begin with prefix, and removes prefix from them.
 func NewLease(l clientv3.Lease, prefix string) clientv3.Lease {
 	return clientv3.FromLease(namespace.NewLease(below.Lease(l), prefix))
 }
 
-// NewWatcher returns the part of a watch service that watches keys that begin with
-// prefix.
+// NewWatcher returns a watch service that adds prefix to all keys.
 func NewWatcher(w clientv3.Watcher, prefix string) clientv3.Watcher {
 	inside := namespace.NewWatcher(below.Watcher(w, nil), prefix)
 	if _, own := w.(watch.Watcher); !own {
-		return struct{ clientv3.Watcher }{inside} // which cannot follow either
+		return struct{ clientv3.Watcher }{inside} // hides Follow, which w does not have, either
 	}
 	return inside
 }

@@ -1,5 +1,5 @@
-// Package ordering has the names of go.etcd.io/etcd/client/v3/ordering: reads that do
-// not go back in time. It is getcd's package of that name, on clientv3's interfaces.
+// Package ordering mirrors go.etcd.io/etcd/client/v3/ordering: reads that do not
+// go back in time. It is getcd's package ordering with clientv3's interfaces.
 package ordering
 
 import (
@@ -12,15 +12,18 @@ import (
 	"github.com/getcd/getcd/middleware/ordering"
 )
 
-// ErrNoGreaterRev is the answer when no member has the revision that was seen.
+// ErrNoGreaterRev is returned if no member has reached the revision that was
+// already seen.
 var ErrNoGreaterRev = errors.New("etcdclient: no cluster members have a revision higher than the previously received revision")
 
-// OrderViolationFunc decides about an answer that is behind the revision seen: nil to
-// ask again, or the error that the call returns.
+// OrderViolationFunc decides what to do about a response that is older than the
+// revision already seen. If it returns nil, the request is sent again; otherwise
+// the call returns the error.
 type OrderViolationFunc func(op clientv3.Op, resp clientv3.OpResponse, prevRev int64) error
 
-// NewKV returns a key-value service whose reads do not go back in time. To ask again
-// is to ask another member, if the service is on a client's connection.
+// NewKV returns a key-value service whose reads do not go back in time. If the
+// service uses a client's connection, the repeated request goes to another
+// member.
 func NewKV(kv clientv3.KV, orderViolationFunc OrderViolationFunc) clientv3.KV {
 	opts := []ordering.Option{ordering.WithViolation(ordering.ViolationFunc(orderViolationFunc))}
 	if n, ok := kv.(interface{ Native() *client.Client }); ok && n.Native() != nil {
@@ -29,9 +32,8 @@ func NewKV(kv clientv3.KV, orderViolationFunc OrderViolationFunc) clientv3.KV {
 	return clientv3.FromKV(ordering.NewKV(below.KV(kv), opts...), kv)
 }
 
-// NewOrderViolationSwitchEndpointClosure asks again until that was done five times
-// for each endpoint without an answer of the revision seen; then it is
-// ErrNoGreaterRev.
+// NewOrderViolationSwitchEndpointClosure retries up to five times per endpoint.
+// If no response has reached the revision by then, it returns ErrNoGreaterRev.
 func NewOrderViolationSwitchEndpointClosure(c *clientv3.Client) OrderViolationFunc {
 	var mu sync.Mutex
 	var seen int64

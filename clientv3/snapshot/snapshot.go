@@ -1,5 +1,5 @@
-// Package snapshot has the names of go.etcd.io/etcd/client/v3/snapshot: a member's
-// database, saved to a file.
+// Package snapshot mirrors go.etcd.io/etcd/client/v3/snapshot: it saves a
+// member's database to a file.
 package snapshot
 
 import (
@@ -13,13 +13,13 @@ import (
 	"github.com/getcd/getcd/maintenance"
 )
 
-// SaveWithVersion saves the database of the one member that cfg names to a file, and
-// returns the version of its storage, which is empty before etcd 3.6. The file
-// appears when it is complete, verified and on the disk. It ends with ctx. The logger
-// may be nil; it is the client's as well.
+// SaveWithVersion saves the database of the member that cfg names to a file, and
+// returns the version of its storage format, which is empty before etcd 3.6. The
+// file appears when it is complete, verified and on disk. SaveWithVersion ends
+// with ctx. lg is also the client's logger, and may be nil.
 func SaveWithVersion(ctx context.Context, lg *slog.Logger, cfg clientv3.Config, dbPath string) (string, error) {
 	if len(cfg.Endpoints) != 1 {
-		return "", fmt.Errorf("clientv3/snapshot: a snapshot is one member's: give its endpoint, not %q", cfg.Endpoints)
+		return "", fmt.Errorf("clientv3/snapshot: a snapshot is of one member: give its endpoint, not %q", cfg.Endpoints)
 	}
 	if lg == nil {
 		lg = slog.New(slog.DiscardHandler)

@@ -1,5 +1,5 @@
-// Package yaml has the names of go.etcd.io/etcd/client/v3/yaml: a client's
-// configuration, read from a file.
+// Package yaml mirrors go.etcd.io/etcd/client/v3/yaml: it reads a client's
+// configuration from a file.
 //
 //	endpoints: [https://10.0.0.1:2379, https://10.0.0.2:2379]
 //	dial-timeout: 5s
@@ -7,10 +7,10 @@
 //	key-file: /etc/etcd/client.key
 //	trusted-ca-file: /etc/etcd/ca.crt
 //
-// It reads as much of YAML as such a file needs: keys with scalars, and lists of
-// them; what is beyond that is an error. Durations are numbers of nanoseconds, as
-// clientv3 has them, or texts such as "5s". Keys that it does not know are ignored, as
-// they are there.
+// It supports the part of YAML that such a file needs: keys with scalars and
+// lists of scalars. Anything else is an error. Durations are numbers of
+// nanoseconds, as in clientv3, or strings such as "5s". Unknown keys are ignored,
+// as in clientv3.
 package yaml
 
 import (
@@ -26,7 +26,7 @@ import (
 	"github.com/getcd/getcd/clientv3"
 )
 
-// file is what can be configured, besides a Config's own fields.
+// file has the settings that are not fields of a Config.
 type file struct {
 	clientv3.Config
 
@@ -35,7 +35,7 @@ type file struct {
 	cert, key, trustedCA, ca string
 }
 
-// fields are the keys, in lower case, and where their values go.
+// fields maps the keys, in lower case, to the variables for their values.
 func (f *file) fields() map[string]any {
 	return map[string]any{
 		"endpoints":                &f.Endpoints,
@@ -62,8 +62,9 @@ func (f *file) fields() map[string]any {
 	}
 }
 
-// NewConfig reads the configuration in a file. Unless it says insecure-transport, the
-// client uses TLS. The error names the file, and the line or the key that is wrong.
+// NewConfig reads the configuration in a file. The client uses TLS unless
+// insecure-transport is set. The error names the file, and the line or the key
+// that is wrong.
 func NewConfig(fpath string) (*clientv3.Config, error) {
 	text, err := os.ReadFile(fpath)
 	if err != nil {
@@ -98,7 +99,7 @@ func (f *file) read(text string) error {
 	return nil
 }
 
-// set gives a field its value.
+// set stores the value in a field.
 func (v value) set(into any) error {
 	if list, ok := into.(*[]string); ok {
 		if v.list == nil {
@@ -108,7 +109,7 @@ func (v value) set(into any) error {
 		return nil
 	}
 	if v.list != nil {
-		return fmt.Errorf("it is a list, which it cannot be")
+		return fmt.Errorf("it is a list, but must not be one")
 	}
 	var err error
 	switch into := into.(type) {
@@ -138,7 +139,7 @@ func (v value) set(into any) error {
 	return nil
 }
 
-// truth is true or false as YAML has them, 1.1's other words included.
+// truth parses a YAML boolean, including the other words of YAML 1.1.
 func truth(text string) (bool, error) {
 	switch strings.ToLower(text) {
 	case "true", "yes", "on", "y":
@@ -149,7 +150,7 @@ func truth(text string) (bool, error) {
 	return false, fmt.Errorf("write true or false")
 }
 
-// tls is nil with insecure-transport.
+// tls returns nil if insecure-transport is set.
 func (f *file) tls() (*tls.Config, error) {
 	if f.insecureTransport {
 		return nil, nil //nolint:nilnil // none is an answer

@@ -7,19 +7,19 @@ import (
 	"strings"
 )
 
-// value is a scalar's text, a list's items, or null, which has neither.
+// value is the text of a scalar, the items of a list, or null, which has neither.
 type value struct {
 	line  int
 	text  string
 	list  []string
-	plain bool // the text was not quoted, so that it may be something else than a string
+	plain bool // the text was not quoted, so it may be something other than a string
 	null  bool
 }
 
-// parse reads what configuration files are written in: one mapping of plain or quoted
-// keys to scalars and to lists of scalars, with comments. Whatever else YAML 1.2 has
-// (nested mappings, anchors, tags, block scalars, several documents) is an error that
-// names the line. A key that comes twice is one, too.
+// parse reads a configuration file: one mapping of plain or quoted keys to
+// scalars and to lists of scalars, with comments. Everything else in YAML 1.2
+// (nested mappings, anchors, tags, block scalars, several documents) is an error
+// that names the line. So is a duplicate key.
 func parse(text string) (map[string]value, error) {
 	p := parser{values: make(map[string]value)}
 	for i, line := range strings.Split(strings.TrimPrefix(text, "\ufeff"), "\n") {
@@ -53,14 +53,14 @@ func (p *parser) read(n int, line string) error {
 	case body == "-" || strings.HasPrefix(body, "- "):
 		return p.item(strings.TrimLeft(body[1:], " "))
 	case indented:
-		return fmt.Errorf("%q is indented: nothing but a list can be", body)
+		return fmt.Errorf("%q is indented: only lists may be indented", body)
 	}
 	return p.pair(n, body)
 }
 
 func (p *parser) item(text string) error {
 	if !p.open {
-		return fmt.Errorf("%q is an item of no list", text)
+		return fmt.Errorf("%q is a list item outside of a list", text)
 	}
 	v := p.values[p.key]
 	item, _, rest, err := scalar(text, "")
@@ -82,10 +82,10 @@ func (p *parser) pair(n int, body string) error {
 	}
 	after, ok := strings.CutPrefix(rest, ":")
 	if !ok || after != "" && after[0] != ' ' {
-		return fmt.Errorf("%q is no key with a value", body)
+		return fmt.Errorf("%q is not a key with a value", body)
 	}
 	if _, twice := p.values[key]; twice {
-		return fmt.Errorf("the key %q comes twice", key)
+		return fmt.Errorf("the key %q is given twice", key)
 	}
 	v := value{line: n}
 	after = strings.TrimLeft(after, " ")
@@ -134,9 +134,9 @@ func flow(text string) ([]string, error) {
 	}
 }
 
-// scalar reads a scalar, and returns what follows. A plain one ends at a comment, at
-// any of the given characters in a list, or at a colon with a space where a key is
-// expected.
+// scalar reads a scalar and returns the rest of the text. A plain scalar ends at
+// a comment, in a list at any of the characters in ends, or, where a key is
+// expected, at a colon followed by a space.
 func scalar(text, ends string) (s string, plain bool, rest string, err error) {
 	if text == "" {
 		return "", true, "", nil
@@ -147,7 +147,7 @@ func scalar(text, ends string) (s string, plain bool, rest string, err error) {
 	case '"':
 		s, rest, err = double(text)
 	case '&', '*', '!', '|', '>', '%', '@', '`', '{', '}', '[', ']', ',', '?':
-		return "", false, "", fmt.Errorf("%q is YAML that configuration files do not need, and that is not read: write keys with scalars or lists of them", text)
+		return "", false, "", fmt.Errorf("%q is YAML that is not supported in configuration files: write keys with scalars or lists of them", text)
 	default:
 		end := len(text)
 		for i := range len(text) {
@@ -159,7 +159,7 @@ func scalar(text, ends string) (s string, plain bool, rest string, err error) {
 				break
 			}
 			if colon {
-				return "", false, "", fmt.Errorf("%q has a mapping where a scalar is expected: put it in quotes if it is none", text)
+				return "", false, "", fmt.Errorf("%q has a mapping where a scalar is expected: put it in quotes if it is not a mapping", text)
 			}
 		}
 		s, rest, plain = strings.TrimRight(text[:end], " "), text[end:], true
@@ -203,7 +203,7 @@ func double(text string) (s, rest string, err error) {
 			}
 			s, err = strconv.Unquote(quoted)
 			if err != nil {
-				err = fmt.Errorf("%s has an escape that is not known", quoted)
+				err = fmt.Errorf("%s has an unknown escape sequence", quoted)
 			}
 			return s, text[i+1:], err
 		}

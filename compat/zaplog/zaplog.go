@@ -1,5 +1,5 @@
-// Package zaplog makes loggers of one kind from the other: getcd's are slog's, those of
-// go.etcd.io/etcd/client/v3 are zap's.
+// Package zaplog converts between slog's loggers, which getcd uses, and zap's,
+// which go.etcd.io/etcd/client/v3 uses.
 //
 //	cfg.Logger = zaplog.New(logger)
 package zaplog
@@ -13,8 +13,8 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// New returns a slog logger whose records lg hears, with its level, its fields and its
-// name. It is nil if lg is, which means to a configuration that there is none.
+// New returns a slog logger that writes to lg, with lg's level, fields and name.
+// If lg is nil, New returns nil, which means no logger in a Config.
 func New(lg *zap.Logger) *slog.Logger {
 	if lg == nil {
 		return nil
@@ -22,9 +22,9 @@ func New(lg *zap.Logger) *slog.Logger {
 	return slog.New(zapslog.NewHandler(lg.Core(), zapslog.WithName(lg.Name())))
 }
 
-// FromSlog returns a zap logger whose entries lg hears, with its level. Entries above
-// zap's ErrorLevel are errors; zap panics and exits after those that ask for it. It is
-// nil if lg is.
+// FromSlog returns a zap logger that writes to lg, with lg's level. Entries above
+// zap's ErrorLevel are written as errors; zap then panics or exits as usual. If
+// lg is nil, FromSlog returns nil.
 func FromSlog(lg *slog.Logger) *zap.Logger {
 	if lg == nil {
 		return nil
@@ -55,7 +55,7 @@ func (c core) Enabled(l zapcore.Level) bool {
 func (c core) With(fields []zapcore.Field) zapcore.Core {
 	for i, f := range fields {
 		if f.Type == zapcore.NamespaceType {
-			// All that is logged from now on is below it.
+			// Everything that is logged from here on is inside this group.
 			named := core{c.handler.WithAttrs(attrs(fields[:i])).WithGroup(f.Key)}
 			return named.With(fields[i+1:])
 		}
@@ -81,7 +81,8 @@ func (c core) Write(e zapcore.Entry, fields []zapcore.Field) error {
 
 func (core) Sync() error { return nil }
 
-// attrs are the fields in their order. A namespace is a group of those that follow it.
+// attrs converts the fields in order. A namespace becomes a group of the fields
+// after it.
 func attrs(fields []zapcore.Field) []slog.Attr {
 	var out []slog.Attr
 	for i, f := range fields {
@@ -90,7 +91,7 @@ func attrs(fields []zapcore.Field) []slog.Attr {
 		}
 		encoder := zapcore.NewMapObjectEncoder()
 		f.AddTo(encoder)
-		for key, value := range encoder.Fields { // several of an error, or of one that is inlined
+		for key, value := range encoder.Fields { // there are several for an error, or for an inlined field
 			out = append(out, slog.Any(key, value))
 		}
 	}

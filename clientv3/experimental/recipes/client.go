@@ -14,25 +14,26 @@ import (
 )
 
 var (
-	// ErrKeyExists is Hold's answer when the barrier is held already.
+	// ErrKeyExists is returned by Hold if the barrier is already held.
 	ErrKeyExists = recipe.ErrKeyExists
-	// ErrTooManyClients is Enter's answer when the group is complete.
+	// ErrTooManyClients is returned by Enter if the group is complete.
 	ErrTooManyClients = recipe.ErrTooManyClients
-	// ErrWaitMismatch is there for programs that compare with it; nothing returns it.
+	// ErrWaitMismatch exists for programs that compare with it. Nothing returns
+	// it.
 	ErrWaitMismatch = errors.New("unexpected wait result")
-	// ErrNoWatcher is the answer of waiting with a client that has no Watcher.
+	// ErrNoWatcher is returned by calls that wait, if the client has no Watcher.
 	ErrNoWatcher = errors.New("no watcher channel")
 )
 
-// told is an error that clientv3's callers compare with ==, unless it tells that the
-// operation may have been applied, or that the session has ended, which nothing else
-// does.
-func told(err error) error {
+// bareError returns an error that clientv3's callers can compare with ==. It
+// keeps errors that say that the operation may have been applied, or that the
+// session has ended, since nothing else does.
+func bareError(err error) error {
 	if _, ok := errors.AsType[*recipe.UnsettledError](err); ok {
 		return err
 	}
 	if errors.Is(err, recipe.ErrSession) && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
-		return err // and not what its last renewal failed with, which says less
+		return err // its last renewal's error would say less
 	}
 	for _, end := range []error{ErrKeyExists, ErrTooManyClients} {
 		if errors.Is(err, end) {
@@ -42,13 +43,14 @@ func told(err error) error {
 	return bare.Error(err)
 }
 
-// WaitEvents watches a key from revision rev on until it has seen events of the given
-// kinds, in that order, others in between, and returns the last of them.
+// WaitEvents watches a key from revision rev until it has seen events of the
+// given kinds in the given order, and returns the last of them. Other events may
+// come in between.
 func WaitEvents(c *clientv3.Client, key string, rev int64, evs []mvccpb.Event_EventType) (*clientv3.Event, error) {
 	return wait(c, key, rev, evs)
 }
 
-// WaitPrefixEvents is WaitEvents of all keys that begin with prefix.
+// WaitPrefixEvents is WaitEvents for all keys that begin with prefix.
 func WaitPrefixEvents(c *clientv3.Client, prefix string, rev int64, evs []mvccpb.Event_EventType) (*clientv3.Event, error) {
 	return wait(c, prefix, rev, evs, clientv3.WithPrefix())
 }
@@ -58,10 +60,10 @@ func wait(c *clientv3.Client, key string, rev int64, evs []mvccpb.Event_EventTyp
 		return nil, ErrNoWatcher
 	}
 	e, err := recipe.WaitEvents(c.Ctx(), below.Watcher(c.Watcher, c.KV), key, rev, evs, opts...)
-	return e, told(err)
+	return e, bareError(err)
 }
 
-// RemoteKV is a key that was put, with what is known of it.
+// RemoteKV is a key that was put, with its value and revision.
 type RemoteKV struct {
 	kv  clientv3.KV
 	key string
@@ -69,16 +71,17 @@ type RemoteKV struct {
 	val string
 }
 
-// Key is the key.
+// Key returns the key.
 func (rk *RemoteKV) Key() string { return rk.key }
 
-// Revision is that of the Put.
+// Revision returns the revision of the Put.
 func (rk *RemoteKV) Revision() int64 { return rk.rev }
 
-// Value is the value that was put.
+// Value returns the value that was put.
 func (rk *RemoteKV) Value() string { return rk.val }
 
-// Delete deletes the key. Without one, or again, it does nothing.
+// Delete deletes the key. It does nothing if there is none, or if it was already
+// deleted.
 func (rk *RemoteKV) Delete() error {
 	if rk.kv == nil {
 		return nil
@@ -97,5 +100,5 @@ func (rk *RemoteKV) Put(val string) error {
 	return err
 }
 
-// EphemeralKV is a key that goes with a session.
+// EphemeralKV is a key that is deleted with its session.
 type EphemeralKV struct{ RemoteKV }

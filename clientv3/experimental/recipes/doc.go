@@ -1,15 +1,16 @@
-// Package recipe has the names of go.etcd.io/etcd/client/v3/experimental/recipes:
-// barriers, queues and a lock for readers and writers. They are package recipe's,
-// which says what they do; since clientv3's methods have no context, all waiting ends
-// with the client's.
+// Package recipe mirrors go.etcd.io/etcd/client/v3/experimental/recipes:
+// barriers, queues and a read-write lock. They are those of getcd's package
+// recipe, which documents them. Since clientv3's methods have no context, all
+// waiting ends with the client's context.
 //
-// What package recipe promises of lost answers holds here as well: an item whose
-// Enqueue returned nil is dequeued once; one whose Enqueue returned a
-// *recipe.UnsettledError at most once, and one whose Enqueue returned any other error
-// never. A Dequeue that returns a *recipe.UnsettledError may have taken an item: the
-// next Dequeue of the same Queue returns it. A clientv3 program on the same queue gives
-// none of that.
+// Package recipe's promises about lost responses hold here as well. If Enqueue
+// returns nil, its item is dequeued exactly once. If it returns a
+// *recipe.UnsettledError, the item is dequeued at most once. If it returns any
+// other error, the item is never dequeued. If Dequeue returns a
+// *recipe.UnsettledError, it may have taken an item; the next Dequeue of the same
+// Queue returns that item. These promises do not hold if a clientv3 program uses
+// the same queue.
 //
-// An RWMutex has no fencing token here. Writes that must not come from somebody who
-// has lost the lock need package recipe's, which has Token and Guard.
+// An RWMutex has no fencing token here. To prevent writes by a program that has
+// lost the lock, use package recipe's RWMutex, which has Token and Guard.
 package recipe

@@ -9,106 +9,108 @@ import (
 	"github.com/getcd/getcd/concurrency/recipe"
 )
 
-// Barrier is a key that holds up others for as long as it exists.
+// Barrier is a key that blocks other programs for as long as it exists.
 type Barrier struct {
 	native *recipe.Barrier
 	ctx    context.Context //nolint:containedctx // the client's: the methods have none
 }
 
-// NewBarrier returns the barrier that is the given key.
+// NewBarrier returns the barrier with the given key.
 func NewBarrier(client *clientv3.Client, key string) *Barrier {
 	return &Barrier{recipe.NewBarrier(below.Client(client), key), client.Ctx()}
 }
 
-// Hold makes the barrier. One that is there already is ErrKeyExists.
-func (b *Barrier) Hold() error { return told(b.native.Hold(b.ctx)) }
+// Hold creates the barrier. It returns ErrKeyExists if the barrier already
+// exists.
+func (b *Barrier) Hold() error { return bareError(b.native.Hold(b.ctx)) }
 
 // Release removes the barrier.
-func (b *Barrier) Release() error { return told(b.native.Release(b.ctx)) }
+func (b *Barrier) Release() error { return bareError(b.native.Release(b.ctx)) }
 
-// Wait returns when there is no barrier.
-func (b *Barrier) Wait() error { return told(b.native.Wait(b.ctx)) }
+// Wait returns when the barrier does not exist.
+func (b *Barrier) Wait() error { return bareError(b.native.Wait(b.ctx)) }
 
-// DoubleBarrier lets a group begin together, and end together.
+// DoubleBarrier lets the members of a group begin together and end together.
 type DoubleBarrier struct {
 	native *recipe.DoubleBarrier
 	ctx    context.Context //nolint:containedctx // the client's: the methods have none
 }
 
-// NewDoubleBarrier returns the session's part in a barrier for count sessions.
+// NewDoubleBarrier returns the session's member of a barrier for count sessions.
 func NewDoubleBarrier(s *concurrency.Session, key string, count int) *DoubleBarrier {
 	c := s.Client()
 	return &DoubleBarrier{recipe.NewDoubleBarrier(below.Client(c), s.Native(), key, count), c.Ctx()}
 }
 
 // Enter waits until count sessions have entered.
-func (b *DoubleBarrier) Enter() error { return told(b.native.Enter(b.ctx)) }
+func (b *DoubleBarrier) Enter() error { return bareError(b.native.Enter(b.ctx)) }
 
 // Leave waits until all sessions have left.
-func (b *DoubleBarrier) Leave() error { return told(b.native.Leave(b.ctx)) }
+func (b *DoubleBarrier) Leave() error { return bareError(b.native.Leave(b.ctx)) }
 
-// Queue hands each item to one consumer, in the order in which they were enqueued.
+// Queue delivers each item to one consumer, in the order of Enqueue.
 type Queue struct {
 	native *recipe.Queue
 	ctx    context.Context //nolint:containedctx // the client's: the methods have none
 }
 
-// NewQueue returns the queue called keyPrefix.
+// NewQueue returns the queue with the given prefix.
 func NewQueue(client *clientv3.Client, keyPrefix string) *Queue {
 	return &Queue{recipe.NewQueue(below.Client(client), keyPrefix), client.Ctx()}
 }
 
 // Enqueue adds an item.
-func (q *Queue) Enqueue(val string) error { return told(q.native.Enqueue(q.ctx, val)) }
+func (q *Queue) Enqueue(val string) error { return bareError(q.native.Enqueue(q.ctx, val)) }
 
 // Dequeue takes the next item, and waits until there is one.
 func (q *Queue) Dequeue() (string, error) {
 	val, err := q.native.Dequeue(q.ctx)
-	return val, told(err)
+	return val, bareError(err)
 }
 
-// PriorityQueue hands each item to one consumer, those with the lowest number first.
+// PriorityQueue delivers each item to one consumer, items with the lowest number
+// first.
 type PriorityQueue struct {
 	native *recipe.PriorityQueue
 	ctx    context.Context //nolint:containedctx // the client's: the methods have none
 }
 
-// NewPriorityQueue returns the queue called key.
+// NewPriorityQueue returns the queue with the given prefix.
 func NewPriorityQueue(client *clientv3.Client, key string) *PriorityQueue {
 	return &PriorityQueue{recipe.NewPriorityQueue(below.Client(client), key), client.Ctx()}
 }
 
-// Enqueue adds an item with a priority, of which 0 comes first.
+// Enqueue adds an item with a priority. Priority 0 comes first.
 func (q *PriorityQueue) Enqueue(val string, pr uint16) error {
-	return told(q.native.Enqueue(q.ctx, val, pr))
+	return bareError(q.native.Enqueue(q.ctx, val, pr))
 }
 
 // Dequeue takes the next item, and waits until there is one.
 func (q *PriorityQueue) Dequeue() (string, error) {
 	val, err := q.native.Dequeue(q.ctx)
-	return val, told(err)
+	return val, bareError(err)
 }
 
-// RWMutex is a lock that either one writer holds, or any number of readers.
+// RWMutex is a lock that either one writer or any number of readers hold.
 type RWMutex struct {
 	native *recipe.RWMutex
 	ctx    context.Context //nolint:containedctx // the client's: the methods have none
 }
 
-// NewRWMutex returns the lock called prefix, to be held with a session.
+// NewRWMutex returns the lock with the given prefix, which the session holds.
 func NewRWMutex(s *concurrency.Session, prefix string) *RWMutex {
 	c := s.Client()
 	return &RWMutex{recipe.NewRWMutex(below.Client(c), s.Native(), prefix), c.Ctx()}
 }
 
-// Lock waits until nobody else holds the lock, and takes it for writing.
-func (rwm *RWMutex) Lock() error { return told(rwm.native.Lock(rwm.ctx)) }
+// Lock waits until nobody else holds the lock, and then holds it for writing.
+func (rwm *RWMutex) Lock() error { return bareError(rwm.native.Lock(rwm.ctx)) }
 
-// RLock waits for writers alone, and takes the lock for reading.
-func (rwm *RWMutex) RLock() error { return told(rwm.native.RLock(rwm.ctx)) }
+// RLock waits only for writers, and then holds the lock for reading.
+func (rwm *RWMutex) RLock() error { return bareError(rwm.native.RLock(rwm.ctx)) }
 
-// RUnlock frees what RLock has taken.
-func (rwm *RWMutex) RUnlock() error { return told(rwm.native.RUnlock(rwm.ctx)) }
+// RUnlock releases a lock that RLock has taken.
+func (rwm *RWMutex) RUnlock() error { return bareError(rwm.native.RUnlock(rwm.ctx)) }
 
-// Unlock frees what Lock has taken.
-func (rwm *RWMutex) Unlock() error { return told(rwm.native.Unlock(rwm.ctx)) }
+// Unlock releases a lock that Lock has taken.
+func (rwm *RWMutex) Unlock() error { return bareError(rwm.native.Unlock(rwm.ctx)) }

@@ -1,5 +1,5 @@
-// Package bare strips errors down to what clientv3's callers compare with ==, and
-// whose text they look at.
+// Package bare reduces errors to those that clientv3's callers compare with ==,
+// or whose text they examine.
 package bare
 
 import (
@@ -14,8 +14,9 @@ import (
 	"github.com/getcd/getcd/client"
 )
 
-// Error returns the context's error that err is because of, or the rpctypes error
-// that it stands for, or the gRPC status error below it, or else err.
+// Error returns the first of these that exists: the context's error that caused
+// err, the rpctypes error that err stands for, the gRPC status error that err
+// wraps, or err itself.
 func Error(err error) error {
 	if err == nil {
 		return nil
@@ -34,7 +35,7 @@ func Error(err error) error {
 	return rpctypes.Error(err)
 }
 
-// Status is Error as a generated stub has it: a gRPC status error, or io.EOF.
+// Status is Error for a generated stub: it returns a gRPC status error or io.EOF.
 func Status(err error) error {
 	err = Error(err)
 	if e, ok := errors.AsType[rpctypes.EtcdError](err); ok {
@@ -46,9 +47,9 @@ func Status(err error) error {
 	return status.FromContextError(err).Err()
 }
 
-// cause is what a call of a client has ended with.
+// cause returns the error that ended a client's call.
 func cause(e *client.Error) error {
-	for { // a login that has failed is an Error in an Error
+	for { // a failed login is an Error in an Error
 		inner, ok := errors.AsType[*client.Error](e.Err)
 		if !ok {
 			break
@@ -59,15 +60,15 @@ func cause(e *client.Error) error {
 	case errors.Is(e.Err, client.ErrClosed):
 		return ErrClosing
 	case e.Ambiguous() && e.GivenUp():
-		// The write was sent, and is not waited for any longer. Of etcd's errors this
-		// is the one for that: a server returns it when it has waited for the outcome of
-		// a proposal in vain, so programs know that it leaves the outcome open. Its
-		// relatives blame the leader or a connection between members, which is not known
-		// here, and not all programs look for those.
+		// The write was sent, but nobody waits for its response any longer. Among
+		// etcd's errors, this is the one for that case: a server returns it after
+		// waiting for a proposal in vain, so programs know that the outcome is
+		// unknown. Similar errors blame the leader or a connection between
+		// members, which is not known here, and not all programs check for those.
 		return rpctypes.ErrTimeout
 	}
 	return rpctypes.Error(e.Err)
 }
 
-// ErrClosing is gRPC's error of a closed connection.
+// ErrClosing is gRPC's error for a closed connection.
 var ErrClosing = status.Error(codes.Canceled, "grpc: the client connection is closing")

@@ -1,5 +1,5 @@
-// Package below finds getcd's services under those of a clientv3.Client, which may
-// be the client's own, ones of package namespace, or anybody's.
+// Package below finds the getcd services under those of a clientv3.Client. These
+// may be the client's own services, those of package namespace, or any others.
 package below
 
 import (
@@ -10,7 +10,8 @@ import (
 	"github.com/getcd/getcd/watch"
 )
 
-// KV is a key-value service with errors that say all, if it has one of getcd's.
+// KV returns a key-value service. If store wraps one of getcd's, it is that one,
+// whose errors have all information.
 func KV(store clientv3.KV) kv.KV {
 	if u, ok := store.(interface{ Unwrap() kv.KV }); ok {
 		return u.Unwrap()
@@ -18,14 +19,15 @@ func KV(store clientv3.KV) kv.KV {
 	return store
 }
 
-// Client is a client's key-value and watch services in one. Its Close is the watcher's.
+// Client combines a client's key-value and watch services. Its Close closes the
+// watcher.
 func Client(c *clientv3.Client) recipe.Client {
 	return recipe.NewClient(KV(c.KV), Watcher(c.Watcher, c.KV))
 }
 
-// Watcher is a watch service. Of one that is not getcd's, such as one that a program
-// has put something around, the iterators are made of its Watch, and Follow of that
-// and of store's Get. A nil store leaves Follow an error.
+// Watcher returns a watch service. If w is not one of getcd's (a program may have
+// wrapped it), the iterators use its Watch, and Follow also uses store's Get. If
+// store is nil, Follow returns an error.
 func Watcher(w clientv3.Watcher, store clientv3.KV) watch.Watcher {
 	if w, ok := w.(watch.Watcher); ok {
 		return w
@@ -33,8 +35,8 @@ func Watcher(w clientv3.Watcher, store clientv3.KV) watch.Watcher {
 	return watcher{w, store}
 }
 
-// Lease is a lease service. One that is not getcd's chooses its leases' IDs itself,
-// and its leases are kept by its KeepAliveOnce.
+// Lease returns a lease service. If l is not one of getcd's, it chooses the IDs
+// of leases itself, and leases are kept alive with its KeepAliveOnce.
 func Lease(l clientv3.Lease) lease.Lease {
 	if l, ok := l.(lease.Lease); ok {
 		return l

@@ -16,7 +16,8 @@ import (
 	"github.com/getcd/getcd/watch"
 )
 
-// present is a store that is at the next revision of a list with each read.
+// present is a store whose reads return the revisions of a list, one after
+// another.
 type present struct {
 	clientv3.KV
 	revisions []int64
@@ -33,7 +34,7 @@ func (p *present) Do(_ context.Context, op clientv3.Op) (clientv3.OpResponse, er
 	return (&clientv3.GetResponse{Header: &pb.ResponseHeader{Revision: rev}}).OpResponse(), nil
 }
 
-// script is a watch service whose watches are told beforehand.
+// script is a watch service whose responses are scripted.
 type script struct {
 	clientv3.Watcher
 	watches [][]clientv3.WatchResponse
@@ -58,7 +59,7 @@ func at(rev int64) clientv3.WatchResponse {
 	}
 }
 
-// Follow reads, watches from there, and reads again when changes are gone.
+// Follow reads, watches from there, and reads again if changes were lost.
 func TestFollow(t *testing.T) {
 	store := &present{revisions: []int64{5, 20}}
 	w := &script{watches: [][]clientv3.WatchResponse{

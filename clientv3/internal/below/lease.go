@@ -18,26 +18,26 @@ import (
 	"github.com/getcd/getcd/lease"
 )
 
-// leases is anybody's lease service with the methods that getcd's has besides.
+// leases adds the other methods of getcd's lease service to any lease service.
 type leases struct {
 	clientv3.Lease
-	kept lease.Lease // keeps them
+	kept lease.Lease // keeps leases alive
 }
 
 func (l leases) GrantID(context.Context, lease.ID, int64) (*lease.GrantResponse, error) {
-	return nil, fmt.Errorf("clientv3: a %T chooses the leases' IDs: %w", l.Lease, errors.ErrUnsupported)
+	return nil, fmt.Errorf("clientv3: a %T chooses the IDs of its leases itself: %w", l.Lease, errors.ErrUnsupported)
 }
 
 func (l leases) Keep(ctx context.Context, id lease.ID) (*lease.Keeper, error) {
 	return l.kept.Keep(ctx, id)
 }
 
-// renewals is a connection on which leases are renewed by a service's KeepAliveOnce,
-// and nothing else is done.
+// renewals is a connection that renews leases with a service's KeepAliveOnce. It
+// does nothing else.
 type renewals struct{ service clientv3.Lease }
 
 func (renewals) Invoke(_ context.Context, method string, _, _ any, _ ...grpc.CallOption) error {
-	return status.Errorf(codes.Unimplemented, "clientv3: %s is the service's own business", method)
+	return status.Errorf(codes.Unimplemented, "clientv3: %s is not supported on a connection for renewals", method)
 }
 
 func (r renewals) NewStream(ctx context.Context, _ *grpc.StreamDesc, method string, _ ...grpc.CallOption) (grpc.ClientStream, error) {
@@ -47,12 +47,13 @@ func (r renewals) NewStream(ctx context.Context, _ *grpc.StreamDesc, method stri
 	return &renewal{ctx: ctx, service: r.service, ids: make(chan clientv3.LeaseID, 1), sent: make(chan struct{})}, nil
 }
 
-// renewal is a stream: what is sent is done by the receiver, one after the other.
+// renewal is a stream. The receiver processes the sent requests one after
+// another.
 type renewal struct {
 	ctx     context.Context //nolint:containedctx // the stream's
 	service clientv3.Lease
 	ids     chan clientv3.LeaseID
-	sent    chan struct{} // closed by CloseSend, which its only user calls once
+	sent    chan struct{} // closed by CloseSend, which is called only once
 }
 
 func (r *renewal) SendMsg(m any) error {
@@ -64,7 +65,7 @@ func (r *renewal) SendMsg(m any) error {
 	case r.ids <- clientv3.LeaseID(req.GetID()):
 		return nil
 	case <-r.ctx.Done():
-		return io.EOF // RecvMsg has the reason
+		return io.EOF // RecvMsg returns the reason
 	}
 }
 
@@ -92,7 +93,7 @@ func (r *renewal) renew(id clientv3.LeaseID, reply *pb.LeaseKeepAliveResponse) e
 	resp, err := r.service.KeepAliveOnce(r.ctx, id)
 	switch {
 	case errors.Is(err, rpctypes.ErrLeaseNotFound):
-		proto.Merge(reply, &pb.LeaseKeepAliveResponse{ID: int64(id)}) // without a TTL, as the server says it
+		proto.Merge(reply, &pb.LeaseKeepAliveResponse{ID: int64(id)}) // a response without a TTL, as from the server
 		return nil
 	case err != nil:
 		return status.Convert(err).Err()

@@ -14,10 +14,10 @@ import (
 	"github.com/getcd/getcd/watch"
 )
 
-// watcher is anybody's watch service with the methods that getcd's has besides.
+// watcher adds the other methods of getcd's watch service to any watch service.
 type watcher struct {
 	clientv3.Watcher
-	store clientv3.KV // nil: there is none
+	store clientv3.KV // nil if there is none
 }
 
 func (w watcher) Responses(ctx context.Context, key string, opts ...kv.OpOption) iter.Seq2[watch.WatchResponse, error] {
@@ -32,7 +32,7 @@ func (w watcher) Responses(ctx context.Context, key string, opts ...kv.OpOption)
 		}
 		err := ctx.Err()
 		if err == nil {
-			err = watch.ErrClosed // clientv3's channels close without a word then
+			err = watch.ErrClosed // clientv3's channels then close without an error
 		}
 		yield(watch.WatchResponse{}, err)
 	}
@@ -54,12 +54,12 @@ func (w watcher) Events(ctx context.Context, key string, opts ...kv.OpOption) it
 	}
 }
 
-// Follow is that of package watch, but for the cluster's identity, which it does not
-// look at.
+// Follow is package watch's Follow, but does not check the identity of the
+// cluster.
 func (w watcher) Follow(ctx context.Context, key string, opts ...kv.OpOption) iter.Seq2[watch.Update, error] {
 	return func(yield func(watch.Update, error) bool) {
 		if w.store == nil {
-			yield(watch.Update{}, fmt.Errorf("clientv3: a %T does not read: %w", w.Watcher, errors.ErrUnsupported))
+			yield(watch.Update{}, fmt.Errorf("clientv3: there is no KV to read with, so a %T cannot Follow: %w", w.Watcher, errors.ErrUnsupported))
 			return
 		}
 		var cause error
@@ -85,8 +85,8 @@ func (w watcher) Follow(ctx context.Context, key string, opts ...kv.OpOption) it
 	}
 }
 
-// changes yields what happens from a revision on. It returns why the state has to be
-// read anew, or nil when the iteration has ended.
+// changes yields the changes from a revision on. It returns why the state has to
+// be read again, or nil if the iteration has ended.
 func (w watcher) changes(ctx context.Context, key string, from int64, opts []kv.OpOption, yield func(watch.Update, error) bool) error {
 	opts = append(slices.Clip(opts), kv.WithRev(from))
 	for resp, err := range w.Responses(ctx, key, opts...) {

@@ -1,6 +1,6 @@
-// Package mockserver has the names of go.etcd.io/etcd/client/v3/mock/mockserver:
-// servers that answer each request of the key-value and lease services with an empty
-// response, for tests of what a client does with its connections.
+// Package mockserver mirrors go.etcd.io/etcd/client/v3/mock/mockserver. Its
+// servers answer each request of the key-value and lease services with an empty
+// response. They are meant for tests of how a client uses its connections.
 package mockserver
 
 import (
@@ -21,16 +21,16 @@ import (
 type MockServer struct {
 	// Network is tcp or unix.
 	Network string
-	// Address is where the server listens, and listens again when it is started again.
+	// Address is the address on which the server listens, even after a restart.
 	Address string
 	// GRPCServer is nil while the server is stopped.
 	GRPCServer *grpc.Server
 
 	served chan struct{} // closed when GRPCServer has ended
-	dir    string        // of the socket; removed with it
+	dir    string        // of the socket; Stop removes it
 }
 
-// ResolverAddress is the server's address as gRPC's resolvers have it.
+// ResolverAddress returns the server's address in the form of gRPC's resolvers.
 func (ms *MockServer) ResolverAddress() resolver.Address {
 	if ms.Network == "unix" {
 		return resolver.Address{Addr: "unix://" + ms.Address}
@@ -38,13 +38,13 @@ func (ms *MockServer) ResolverAddress() resolver.Address {
 	return resolver.Address{Addr: ms.Address}
 }
 
-// MockServers are some servers. Stop must be called. Its methods are safe for
-// concurrent use.
+// MockServers is a group of servers. The caller must call Stop. Its methods are
+// safe for concurrent use.
 type MockServers struct {
-	// Servers are in the order of the indexes that StartAt and StopAt take.
+	// Servers are in the order of the indexes for StartAt and StopAt.
 	Servers []*MockServer
 
-	mu sync.Mutex // guards what Servers point to
+	mu sync.Mutex // guards the servers that Servers points to
 }
 
 // StartMockServers starts servers on free ports of the loopback interface.
@@ -52,8 +52,8 @@ func StartMockServers(count int) (*MockServers, error) {
 	return StartMockServersOnNetwork(count, "tcp")
 }
 
-// StartMockServersOnNetwork starts servers on free ports, for tcp, or on new sockets
-// in the directory for temporary files, for unix.
+// StartMockServersOnNetwork starts servers: with "tcp" on free ports, with "unix"
+// on new sockets in the directory for temporary files.
 func StartMockServersOnNetwork(count int, network string) (*MockServers, error) {
 	if network != "tcp" && network != "unix" {
 		return nil, fmt.Errorf("mockserver: the network is %q: use tcp or unix", network)
@@ -78,8 +78,8 @@ func StartMockServersOnNetwork(count int, network string) (*MockServers, error) 
 	return ms, nil
 }
 
-// StartAt starts a server that was stopped, at the address that it had. One that runs
-// goes on.
+// StartAt restarts a stopped server at its former address. It does nothing if the
+// server is running.
 func (ms *MockServers) StartAt(idx int) error {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
@@ -99,14 +99,14 @@ func (ms *MockServers) StartAt(idx int) error {
 	go func() {
 		defer close(served)
 		if err := server.Serve(listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-			server.Stop() // there is nobody to tell; requests fail
+			server.Stop() // nothing else can be done; requests fail
 		}
 	}()
 	return nil
 }
 
-// StopAt breaks a server's connections, and returns when it has ended. One that is
-// stopped stays so.
+// StopAt breaks a server's connections and returns when the server has ended. It
+// does nothing if the server is stopped.
 func (ms *MockServers) StopAt(idx int) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
@@ -119,17 +119,17 @@ func (ms *MockServers) StopAt(idx int) {
 	s.GRPCServer = nil
 }
 
-// Stop stops all servers, for good.
+// Stop stops all servers permanently.
 func (ms *MockServers) Stop() {
 	for i, s := range ms.Servers {
 		ms.StopAt(i)
 		if s.dir != "" {
-			_ = os.RemoveAll(s.dir) // a directory for temporary files
+			_ = os.RemoveAll(s.dir) // a temporary directory
 		}
 	}
 }
 
-// The services. RangeStream is Unimplemented, as it is for a server that is older.
+// The services. RangeStream is Unimplemented, as on an older server.
 type (
 	keyValues struct{ pb.UnimplementedKVServer }
 	leases    struct{ pb.UnimplementedLeaseServer }

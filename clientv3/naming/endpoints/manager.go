@@ -13,8 +13,8 @@ import (
 	"github.com/getcd/getcd/naming"
 )
 
-// NewManager returns the endpoints of the service called target, which must not be
-// empty. It sends nothing.
+// NewManager returns a Manager for the service with the name target, which must
+// not be empty. It sends nothing.
 func NewManager(client *clientv3.Client, target string) (Manager, error) {
 	if client == nil {
 		return nil, errors.New("clientv3/naming: the client is nil")
@@ -59,7 +59,7 @@ func (m *manager) List(ctx context.Context) (Key2EndpointMap, error) {
 
 func (m *manager) NewWatchChannel(ctx context.Context) (WatchChannel, error) {
 	out, begun := make(chan []*Update, 1), make(chan error, 1)
-	go func() { // ends with ctx, and closes out to say so
+	go func() { // ends with ctx, and closes out
 		defer close(out)
 		err := m.follow(ctx, out, begun)
 		if ctx.Err() == nil {
@@ -67,7 +67,7 @@ func (m *manager) NewWatchChannel(ctx context.Context) (WatchChannel, error) {
 		}
 		select {
 		case begun <- err:
-		default: // it has
+		default: // the first endpoints were read
 		}
 	}()
 	if err := <-begun; err != nil {
@@ -76,8 +76,8 @@ func (m *manager) NewWatchChannel(ctx context.Context) (WatchChannel, error) {
 	return out, nil
 }
 
-// follow tells the endpoints and their changes to out, and says in begun when the
-// first have been read.
+// follow sends the endpoints and their changes to out. It signals begun once the
+// first endpoints were read.
 func (m *manager) follow(ctx context.Context, out chan<- []*Update, begun chan<- error) error {
 	first := true
 	for updates, err := range m.service.Follow(ctx) {

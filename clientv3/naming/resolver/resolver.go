@@ -1,5 +1,5 @@
-// Package resolver has the names of go.etcd.io/etcd/client/v3/naming/resolver: gRPC
-// finds the addresses of a service in etcd, and follows their changes.
+// Package resolver mirrors go.etcd.io/etcd/client/v3/naming/resolver: gRPC finds
+// the addresses of a service in etcd and follows their changes.
 //
 //	b, err := resolver.NewBuilder(cli)
 //	conn, err := grpc.NewClient("etcd:///my-service", grpc.WithResolvers(b), …)
@@ -15,8 +15,8 @@ import (
 	"github.com/getcd/getcd/naming"
 )
 
-// NewBuilder returns a gRPC resolver for targets of the scheme etcd. The client must
-// last as long as the connections do.
+// NewBuilder returns a gRPC resolver builder for targets with the scheme etcd.
+// Close the connections before the client.
 func NewBuilder(client *clientv3.Client) (gresolver.Builder, error) {
 	if client == nil {
 		return nil, errors.New("clientv3/naming: the client is nil")

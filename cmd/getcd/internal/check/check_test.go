@@ -45,11 +45,11 @@ func TestLoadsByName(t *testing.T) {
 	}
 }
 
-// server takes puts, each for some time.
+// server accepts puts, each of which takes some time.
 type server struct {
 	mu       sync.Mutex
 	busy     int
-	most     int // that were busy at once
+	most     int // the most puts that were in progress at once
 	keys     map[string]bool
 	sizes    map[[2]int]int
 	duration time.Duration
@@ -108,7 +108,7 @@ func TestRate(t *testing.T) {
 	})
 }
 
-// TestTooSlow has fewer clients than the rate needs.
+// TestTooSlow has fewer clients than the rate requires.
 func TestTooSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(time.Second, nil)
@@ -162,14 +162,14 @@ func TestErrors(t *testing.T) {
 	})
 }
 
-// TestInterrupted ends what is sent, and gives what was sent some time.
+// TestInterrupted ends the sending, and gives puts in progress some time.
 func TestInterrupted(t *testing.T) {
 	for _, tt := range []struct {
 		took, end time.Duration
 		failed    int
 	}{
-		{2 * time.Second, 6 * time.Second, 0},          // the put that began at 4 s ends
-		{time.Hour, 5*time.Second + 10*time.Second, 1}, // it is not waited for for ever
+		{2 * time.Second, 6 * time.Second, 0},          // the put that began at 4 s finishes
+		{time.Hour, 5*time.Second + 10*time.Second, 1}, // Run does not wait for it forever
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -177,7 +177,7 @@ func TestInterrupted(t *testing.T) {
 			s := newServer(tt.took, nil)
 			start := time.Now()
 			stats := check.Load{Rate: 1000, Duration: time.Minute}.Run(ctx, s.clients(1), "p/", nil)
-			// One more may have been on its way to the client.
+			// One more may already have been on its way to a client.
 			if took := time.Since(start); took < tt.end || took > tt.end+tt.took && tt.failed == 0 || stats.Errors[context.Canceled.Error()] < tt.failed {
 				t.Errorf("took %v with errors %v, want %v and %d", took, stats.Errors, tt.end, tt.failed)
 			}

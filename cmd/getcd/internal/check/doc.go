@@ -1,7 +1,7 @@
-// Package check loads a cluster with puts, as etcdctl's check commands do, and says
-// whether it keeps up.
+// Package check puts load on a cluster, as etcdctl's check commands do, and
+// reports whether the cluster keeps up.
 //
-// A load is a number of clients, each of which sends its next put when the last one
-// was answered, and either a rate that all of them keep to for some time, or a
-// number of puts, sent as fast as the cluster takes them.
+// A load has a number of clients. Each client sends its next put when the
+// previous one was answered. Together the clients either keep a given rate for
+// some time, or send a given number of puts as fast as the cluster accepts them.
 package check

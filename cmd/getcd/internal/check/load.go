@@ -10,25 +10,25 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Putter puts a pair.
+// Putter puts one key-value pair.
 type Putter func(ctx context.Context, key, value string) error
 
-// Load is what to send.
+// Load says what to send.
 type Load struct {
-	// Clients is how many puts may be under way at once.
+	// Clients is how many puts may be in progress at once.
 	Clients int
-	// Rate is how many puts to send in a second; 0 means as many as possible.
+	// Rate is how many puts to send per second. 0 means as many as possible.
 	Rate int
-	// Puts is how many puts to send; 0 means as many as there is time for.
+	// Puts is how many puts to send. 0 means as many as possible within Duration.
 	Puts int
-	// Duration is for how long to send; 0 means for as long as it takes.
+	// Duration is how long to send. 0 means as long as it takes.
 	Duration time.Duration
-	// KeySize and ValueSize are in bytes. The key's size is without the prefix, and
-	// is never below 10.
+	// KeySize and ValueSize are in bytes. KeySize does not include the prefix and
+	// is at least 10.
 	KeySize, ValueSize int
 }
 
-// PerfLoad is the load of check perf that has a name: s, m, l or xl, or
+// PerfLoad returns the named load of check perf. The name is s, m, l or xl, or
 // small, medium, large or xLarge.
 func PerfLoad(name string) (Load, bool) {
 	l := Load{Duration: time.Minute, KeySize: 256, ValueSize: 1024}
@@ -47,7 +47,8 @@ func PerfLoad(name string) (Load, bool) {
 	return l, true
 }
 
-// ScaleLoad is the load of check datascale that has a name, as for PerfLoad.
+// ScaleLoad returns the named load of check datascale. The names are those of
+// PerfLoad.
 func ScaleLoad(name string) (Load, bool) {
 	l := Load{KeySize: 512, ValueSize: 512}
 	switch name {
@@ -65,13 +66,13 @@ func ScaleLoad(name string) (Load, bool) {
 	return l, true
 }
 
-// patience is how long after the last put was sent answers may still come.
+// patience is how long Run waits for responses after the last put was sent.
 const patience = 10 * time.Second
 
-// Run sends the load, each client by one of puts, to random keys that begin with
-// prefix, and returns when all puts were answered. The end of ctx ends the sending,
-// as Duration does; what is under way then has 10 s more. answered, unless nil, is
-// called after each put, by several goroutines at once.
+// Run sends the load and returns when all puts were answered. Each client uses
+// one of puts, and random keys that begin with prefix. The end of ctx stops the
+// sending, as Duration does; puts in progress then have 10 s more. If answered is
+// not nil, it is called after each put, by several goroutines at once.
 func (l Load) Run(ctx context.Context, puts []Putter, prefix string, answered func()) Stats {
 	calls, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -105,7 +106,7 @@ func (l Load) Run(ctx context.Context, puts []Putter, prefix string, answered fu
 	return total(results, time.Since(start))
 }
 
-// send sends a key for each put, until ctx ends or there are enough of them.
+// send sends a key for each put, until ctx ends or all keys are sent.
 func (l Load) send(ctx context.Context, keys chan<- string, prefix string) {
 	pace := rate.NewLimiter(rate.Inf, 1)
 	if l.Rate > 0 {

@@ -10,11 +10,11 @@ import (
 	"strings"
 )
 
-// memoryMetric is what Prometheus' client library calls the memory of a process.
+// memoryMetric is the name of a process's memory in Prometheus' client library.
 const memoryMetric = "process_resident_memory_bytes"
 
-// Memory asks a member for how much memory it has, in bytes. url is where it tells
-// its metrics. The error is worded as etcdctl prints it.
+// Memory returns how much memory a member uses, in bytes. url is the address of
+// its metrics. The error has etcdctl's wording.
 func Memory(ctx context.Context, c *http.Client, url string) (_ float64, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
@@ -24,7 +24,7 @@ func Memory(ctx context.Context, c *http.Client, url string) (_ float64, err err
 	if err != nil {
 		return 0, fmt.Errorf("fetch error: %w", err)
 	}
-	defer func() { _ = resp.Body.Close() }() // it was read
+	defer func() { _ = resp.Body.Close() }() // it was only read
 	lines := bufio.NewScanner(resp.Body)
 	for lines.Scan() {
 		value, ok := strings.CutPrefix(lines.Text(), memoryMetric+" ")

@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// Stats is what came of a load.
+// Stats are the results of a load.
 type Stats struct {
-	// Rate is how many puts succeeded in a second.
+	// Rate is how many puts succeeded per second.
 	Rate float64
-	// Slowest is the longest time that a put which succeeded took, Stddev the
-	// standard deviation of all those times; NaN when none succeeded.
+	// Slowest is the longest time that a successful put took. Stddev is the
+	// standard deviation of all those times. Both are NaN if no put succeeded.
 	Slowest, Stddev float64 // in seconds
 	// Errors counts the errors by their texts.
 	Errors map[string]int
@@ -33,7 +33,7 @@ func (s *Stats) add(took time.Duration, err error) {
 	s.Errors[err.Error()]++
 }
 
-// total puts the stats of all clients together.
+// total combines the stats of all clients.
 func total(all []Stats, took time.Duration) Stats {
 	sum := Stats{Errors: make(map[string]int)}
 	for _, s := range all {
@@ -57,15 +57,16 @@ func total(all []Stats, took time.Duration) Stats {
 	return sum
 }
 
-// What check perf demands: nine tenths of the load's rate, and times in seconds.
+// The requirements of check perf: nine tenths of the load's rate, and times in
+// seconds.
 const (
 	leastRate   = 0.9
 	mostSlowest = 0.5
 	mostStddev  = 0.1
 )
 
-// Perf writes what the stats say about a cluster that should take want puts in a
-// second, and reports whether it does, in etcdctl's words.
+// Perf writes the results, in etcdctl's words, for a cluster that should accept
+// want puts per second. It reports whether the cluster passes.
 func (s *Stats) Perf(w io.Writer, want int) (ok bool, err error) {
 	text, ok := s.failures()
 	say := func(good bool, pass, fail string) {
@@ -83,7 +84,7 @@ func (s *Stats) Perf(w io.Writer, want int) (ok bool, err error) {
 	say(s.Slowest <= mostSlowest,
 		fmt.Sprintf("PASS: Slowest request took %fs\n", s.Slowest),
 		fmt.Sprintf("Slowest request took too long: %fs\n", s.Slowest))
-	say(!(s.Stddev > mostStddev), // NaN, of no puts at all, has failed already
+	say(!(s.Stddev > mostStddev), // NaN means that no put succeeded, which has already failed
 		fmt.Sprintf("PASS: Stddev is %fs\n", s.Stddev),
 		fmt.Sprintf("Stddev too high: %fs\n", s.Stddev))
 	if ok {
@@ -95,8 +96,8 @@ func (s *Stats) Perf(w io.Writer, want int) (ok bool, err error) {
 	return ok, err
 }
 
-// Scale writes what the stats and the growth of the server's memory, in bytes, say,
-// and reports whether every put succeeded, in etcdctl's words.
+// Scale writes the results and the growth of the server's memory, in bytes, in
+// etcdctl's words. It reports whether every put succeeded.
 func (s *Stats) Scale(w io.Writer, grown float64) (ok bool, err error) {
 	text, ok := s.failures()
 	if ok {

@@ -14,27 +14,28 @@ import (
 
 // Config says what to mirror.
 type Config struct {
-	// Prefix is what the keys to mirror begin with; empty means all keys.
+	// Prefix is the prefix of the keys to mirror. Empty means all keys.
 	Prefix string
-	// DestPrefix takes the place of Prefix in the destination.
+	// DestPrefix replaces Prefix in the destination.
 	DestPrefix string
-	// Rev is the first revision to mirror. 0 and 1 mean the present state first, and
+	// Rev is the first revision to mirror. 0 and 1 mean the current state, and
 	// then the changes after it.
 	Rev int64
-	// MaxTxnOps is how many changes one transaction may have; 0 means no limit but
-	// the server's. A revision with more is written by several.
+	// MaxTxnOps is how many changes one transaction may have. 0 means no limit
+	// but the server's. A revision with more changes is split into several
+	// transactions.
 	MaxTxnOps int
 
-	// Copying, unless nil, is called as the present state is copied: done keys, of
-	// total when it began.
+	// Copying, unless nil, is called while the current state is copied. done keys
+	// were copied; there were total keys when copying began.
 	Copying func(done, total int64)
-	// Copied, unless nil, is called when the present state is there.
+	// Copied, unless nil, is called when the current state was copied.
 	Copied func()
-	// Warn, unless nil, is told what the user should know.
+	// Warn, unless nil, is called with warnings for the user.
 	Warn func(text string)
 }
 
-// Mirror is one mirroring. Make it with New, and Run it once.
+// Mirror copies one cluster to another. Make it with New, and call Run once.
 type Mirror struct {
 	cfg    Config
 	source kv.KV
@@ -43,8 +44,8 @@ type Mirror struct {
 	count  atomic.Int64
 }
 
-// New returns a Mirror from source, whose changes watcher tells, to dest. The
-// clients are the caller's to close.
+// New returns a Mirror from source, whose changes come from watcher, to dest. The
+// caller closes the clients.
 func New(source kv.KV, watcher watch.Watcher, dest kv.KV, cfg Config) *Mirror {
 	if cfg.Warn == nil {
 		cfg.Warn = func(string) {}
@@ -52,13 +53,13 @@ func New(source kv.KV, watcher watch.Watcher, dest kv.KV, cfg Config) *Mirror {
 	return &Mirror{cfg: cfg, source: source, watch: watcher, dest: &writer{kv: dest, warn: cfg.Warn}}
 }
 
-// Count is how many keys were copied and changes mirrored so far. It is safe for
-// concurrent use.
+// Count returns how many keys were copied and how many changes were mirrored so
+// far. It is safe for concurrent use.
 func (m *Mirror) Count() int64 { return m.count.Load() }
 
-// Run mirrors until ctx ends, or until it cannot go on: when the revisions to
-// mirror were compacted in the source (rpctypes.ErrCompacted), when the
-// destination refuses a change, and for the causes that end a watch.
+// Run mirrors until ctx ends or it cannot continue: if the revisions to mirror
+// were compacted in the source (rpctypes.ErrCompacted), if the destination
+// refuses a change, or for any reason that ends a watch.
 func (m *Mirror) Run(ctx context.Context) error {
 	next := m.cfg.Rev
 	if next <= 1 {
@@ -71,16 +72,17 @@ func (m *Mirror) Run(ctx context.Context) error {
 	return m.follow(ctx, next)
 }
 
-// Bounds of a transaction that copies: below the server's defaults, 128 operations
-// and 1.5 MiB, by what the guard and the message add.
+// Limits for a transaction that copies. They are below the server's defaults, 128
+// operations and 1.5 MiB, to leave room for the guard and the message.
 const (
 	copyOps   = 128
 	copyBytes = 512 << 10
 )
 
-// copy copies the present state and returns its revision.
+// copy copies the current state and returns its revision.
 func (m *Mirror) copy(ctx context.Context) (rev int64, err error) {
-	// Any key tells the revision; this one tells what there is to do as well.
+	// A read of any key returns the revision; this one also returns the number of
+	// keys to copy.
 	r, err := m.source.Get(ctx, m.cfg.Prefix, kv.WithPrefix(), kv.WithCountOnly())
 	if err != nil {
 		return 0, fmt.Errorf("cannot read the source: %w", err)
@@ -149,7 +151,7 @@ func (m *Mirror) follow(ctx context.Context, next int64) error {
 	return fmt.Errorf("the watch of the source has ended")
 }
 
-// apply writes events, a transaction for each revision.
+// apply writes events, one transaction per revision.
 func (m *Mirror) apply(ctx context.Context, events []*watch.Event) error {
 	var batch []change
 	var rev int64
@@ -184,7 +186,7 @@ func (m *Mirror) put(pair *mvccpb.KeyValue) change {
 	return change{key: m.rename(pair.GetKey()), value: string(pair.GetValue())}
 }
 
-// rename is what a key is called in the destination.
+// rename returns the name of a key in the destination.
 func (m *Mirror) rename(key []byte) string {
 	return m.cfg.DestPrefix + string(key[len(m.cfg.Prefix):])
 }

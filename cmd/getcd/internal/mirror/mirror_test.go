@@ -48,8 +48,8 @@ func run(t *testing.T, test func(r *rig)) {
 	})
 }
 
-// start runs a mirror until the test's end, or until end is called, which returns
-// its error.
+// start runs a mirror until the test ends, or until end is called. end returns
+// the mirror's error.
 func (r *rig) start(cfg mirror.Config) (m *mirror.Mirror, end func() error) {
 	r.Helper()
 	cfg.Warn = func(text string) { r.warned = append(r.warned, text) }
@@ -72,7 +72,7 @@ func put(t *testing.T, store kv.KV, pairs ...string) {
 	}
 }
 
-// history is all that has happened, a line for each revision.
+// history returns all changes, one line per revision.
 func history(t *testing.T, w watch.Watcher) []string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -93,8 +93,9 @@ func history(t *testing.T, w watch.Watcher) []string {
 	return lines
 }
 
-// TestEachChangeOnce has the destination lose answers and requests, and apply
-// requests when they were given up. Nothing may be missing, doubled or undone.
+// In TestEachChangeOnce the destination loses responses and requests, and applies
+// requests that were already given up. No change may be missing, doubled or
+// undone.
 func TestEachChangeOnce(t *testing.T) {
 	for seed := range uint64(10) {
 		run(t, func(r *rig) {
@@ -107,7 +108,7 @@ func TestEachChangeOnce(t *testing.T) {
 				return fate(fates.IntN(int(late) + 1))
 			}
 			m, end := r.start(mirror.Config{})
-			time.Sleep(time.Second) // which the empty state takes
+			time.Sleep(time.Second) // the empty state is copied within this time
 			changes := 0
 			for range 150 {
 				var ops []kv.Op
@@ -124,7 +125,7 @@ func TestEachChangeOnce(t *testing.T) {
 				}
 				time.Sleep(time.Duration(random.IntN(500)) * time.Millisecond)
 			}
-			time.Sleep(10 * time.Minute) // bubbles have plenty
+			time.Sleep(10 * time.Minute) // time in a bubble costs nothing
 			want, got := history(t, r.watcher), history(t, r.to)
 			if !slices.Equal(got, want) {
 				t.Errorf("seed %d: got %d revisions, want %d\n got %s\nwant %s", seed, len(got), len(want), strings.Join(got, "\n     "), strings.Join(want, "\n     "))
@@ -182,7 +183,7 @@ func TestStateAndChanges(t *testing.T) {
 	}
 }
 
-// TestOthersWrite has somebody else write to the mirror.
+// In TestOthersWrite another program writes to the destination.
 func TestOthersWrite(t *testing.T) {
 	run(t, func(r *rig) {
 		t := r.T
@@ -200,7 +201,7 @@ func TestOthersWrite(t *testing.T) {
 	})
 }
 
-// TestNoPermissionToRead writes without looking, and says so once.
+// In TestNoPermissionToRead the mirror writes without a guard, and warns once.
 func TestNoPermissionToRead(t *testing.T) {
 	run(t, func(r *rig) {
 		t := r.T
@@ -247,7 +248,7 @@ func TestCompacted(t *testing.T) {
 	})
 }
 
-// TestRefused ends with what the destination says.
+// In TestRefused the mirror ends with the destination's error.
 func TestRefused(t *testing.T) {
 	run(t, func(r *rig) {
 		t := r.T

@@ -11,19 +11,20 @@ import (
 	"github.com/getcd/getcd/kv"
 )
 
-// fate is what becomes of a transaction.
+// fate is what happens to a transaction.
 type fate int
 
 const (
 	answered fate = iota
-	// The next three are in doubt: applied or not, or applied some time later.
+	// The next three are ambiguous: the transaction is applied, not applied, or
+	// applied some time later.
 	unanswered
 	lost
 	late
-	refused // for lack of permission to read, when it would read
+	refused // for lack of permission to read, if it would read
 )
 
-// unreliable is a store whose transactions meet the fates that next names.
+// unreliable is a store whose transactions have the fates that next returns.
 type unreliable struct {
 	kv.KV
 
@@ -47,7 +48,7 @@ func (t *unreliableTxn) If(cs ...kv.Cmp) kv.Txn   { t.reads = true; t.Txn = t.Tx
 func (t *unreliableTxn) Then(ops ...kv.Op) kv.Txn { t.Txn = t.Txn.Then(ops...); return t }
 func (t *unreliableTxn) Else(ops ...kv.Op) kv.Txn { t.Txn = t.Txn.Else(ops...); return t }
 
-// doubtful is an error as the client gives it for a write of unknown fate.
+// doubtful is the client's error for a write with an unknown outcome.
 type doubtful struct{ error }
 
 func (doubtful) Ambiguous() bool { return true }

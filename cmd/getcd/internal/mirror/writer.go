@@ -13,34 +13,36 @@ import (
 	"github.com/getcd/getcd/kv"
 )
 
-// Settle is how long after a transaction had to be repeated its keys are not
-// deleted. It is longer than a member waits for a proposal before it answers that it
-// does not know (5 s and two election timeouts), and no proof: one that is stopped with a
-// proposal, and goes on after longer than this, may hand it to the leader then.
+// Settle is how long the keys of a repeated transaction are not deleted. It is
+// longer than a member waits for a proposal before it reports an unknown outcome
+// (5 s and two election timeouts). It is no guarantee: a member that stops with a
+// proposal and resumes after more than this time may still pass it to the leader.
 const Settle = 10 * time.Second
 
-// change is one key's new value, or its end.
+// change is one key's new value, or its deletion.
 type change struct {
 	key, value string
 	deleted    bool
 }
 
 // writer applies changes to the destination, one transaction at a time and each
-// one once. It is for one goroutine.
+// one once. Only one goroutine may use it.
 type writer struct {
 	kv   kv.KV
 	warn func(string)
 
 	// seen is a revision of the destination that is not below any of the writer's
-	// own writes; 0 until it is known.
+	// own writes. It is 0 while it is unknown.
 	seen int64
-	// unguarded says that the destination lets us write, but not read.
+	// unguarded says that the user may write to the destination but not read it.
 	unguarded bool
-	// doubtful has the keys of transactions that were repeated, until they settle.
+	// doubtful maps the keys of repeated transactions to the times from which
+	// they may be deleted.
 	doubtful map[string]time.Time
 }
 
-// commit applies changes as one transaction and returns when that is certain.
+// commit applies changes as one transaction and returns when it is certain that
+// they are applied.
 func (w *writer) commit(ctx context.Context, changes []change) error {
 	if err := w.settle(ctx, changes); err != nil {
 		return err
@@ -51,7 +53,7 @@ func (w *writer) commit(ctx context.Context, changes []change) error {
 		}
 	}
 	pauses := backoff.Exponential{First: 50 * time.Millisecond, Max: time.Second}
-	doubt := false // an earlier try may have been applied
+	doubt := false // an earlier attempt may have been applied
 	for try := 0; ; try++ {
 		if w.unguarded {
 			return w.commitUnguarded(ctx, changes)
@@ -64,11 +66,11 @@ func (w *writer) commit(ctx context.Context, changes []change) error {
 				w.doubt(changes)
 			}
 			return nil
-		case err == nil: // somebody else has written; what we write is newer
+		case err == nil: // another program has written; our changes are newer
 			w.seen = r.Header.GetRevision()
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case errors.Is(err, rpctypes.ErrNoSpace): // it is no passing trouble
+		case errors.Is(err, rpctypes.ErrNoSpace): // this is not temporary
 			return failed(err)
 		case client.IsAmbiguous(err):
 			doubt = true
@@ -78,7 +80,7 @@ func (w *writer) commit(ctx context.Context, changes []change) error {
 		case errors.Is(err, rpctypes.ErrPermissionDenied):
 			w.goUnguarded()
 		case errors.Is(err, rpctypes.ErrRequestTooLarge):
-			// What fitted at the source fits here without the guard.
+			// Without the guard, whatever fit at the source fits here.
 			return w.commitUnguarded(ctx, changes)
 		default:
 			return failed(err)
@@ -86,7 +88,7 @@ func (w *writer) commit(ctx context.Context, changes []change) error {
 	}
 }
 
-// commitUnguarded applies changes without looking at what is there.
+// commitUnguarded applies changes without checking the current state.
 func (w *writer) commitUnguarded(ctx context.Context, changes []change) error {
 	r, err := w.kv.Txn(ctx).Then(writes(changes)...).Commit()
 	if err != nil {
@@ -100,7 +102,7 @@ func (w *writer) commitUnguarded(ctx context.Context, changes []change) error {
 
 func failed(err error) error { return fmt.Errorf("cannot write to the destination: %w", err) }
 
-// look asks the destination for its revision.
+// look reads the destination's revision.
 func (w *writer) look(ctx context.Context, key string) error {
 	r, err := w.kv.Get(ctx, key, kv.WithCountOnly())
 	switch {
@@ -119,8 +121,8 @@ func (w *writer) goUnguarded() {
 	w.warn("the destination's user may not read what it writes: the mirror will end when the fate of a change is unknown")
 }
 
-// guard holds as long as no key of changes has been written since revision seen.
-// (It is no range of keys: the server would go through all of it.)
+// guard holds as long as no key in changes has been written since revision seen.
+// (It does not use a range of keys, since the server would read all of it.)
 func (w *writer) guard(changes []change) []kv.Cmp {
 	cmps := make([]kv.Cmp, len(changes))
 	for i, c := range changes {
@@ -149,8 +151,8 @@ func reads(changes []change) []kv.Op {
 	return ops
 }
 
-// applied reports whether what the guard has found is what changes would have
-// left behind: all of them, by one revision.
+// applied reports whether the state that the guard found is the result of
+// changes: of all of them, at one revision.
 func (w *writer) applied(r *kv.TxnResponse, changes []change) bool {
 	var rev int64
 	for i, c := range changes {
@@ -169,7 +171,7 @@ func (w *writer) applied(r *kv.TxnResponse, changes []change) bool {
 	return rev > w.seen
 }
 
-// doubt remembers that a transaction which is late may still come.
+// doubt records that a late transaction may still be applied.
 func (w *writer) doubt(changes []change) {
 	if w.doubtful == nil {
 		w.doubtful = make(map[string]time.Time)
@@ -181,7 +183,8 @@ func (w *writer) doubt(changes []change) {
 	}
 }
 
-// settle waits until no late transaction can bring back what changes delete.
+// settle waits until no late transaction can bring back keys that changes
+// deletes.
 func (w *writer) settle(ctx context.Context, changes []change) error {
 	if len(w.doubtful) == 0 {
 		return nil

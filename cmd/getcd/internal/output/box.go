@@ -6,12 +6,12 @@ import (
 	"github.com/clipperhouse/displaywidth"
 )
 
-// drawBox draws cells in a box as etcdctl does: the header in the middle of its columns
-// and in capitals, the rows at the right. A cell may have several lines.
+// drawBox draws cells in a box as etcdctl does: the header is centered and in
+// capitals, and the rows are aligned to the right. A cell may have several lines.
 //
-// etcdctl draws with package tablewriter. That is large, and calls methods by names that
-// are known at run time alone, for which the linker has to keep all methods of all types
-// in the tool. TestTable compares the two.
+// etcdctl uses package tablewriter. That package is large, and it calls methods
+// by names that are known only at run time, which makes the linker keep all
+// methods of all types. TestTable compares the two.
 func drawBox(p *page, header []string, rows [][]string) {
 	table := [][][]string{make([][]string, 0, len(header))}
 	for _, cell := range header {
@@ -71,7 +71,8 @@ func drawRow(p *page, row [][]string, width []int, centered bool) {
 	}
 }
 
-// lines are the lines of a cell that are not blank, without the spaces around them.
+// lines returns the lines of a cell that are not blank, without the spaces around
+// them.
 func lines(cell string) []string {
 	var out []string
 	for line := range strings.Lines(strings.ReplaceAll(cell, "\t", "    ")) {
@@ -82,7 +83,7 @@ func lines(cell string) []string {
 	return out
 }
 
-// columns is how wide s is on a terminal, rune by rune.
+// columns returns the width of s on a terminal, rune by rune.
 func columns(s string) int {
 	n := 0
 	for _, r := range s {

@@ -1,13 +1,13 @@
-// Package output prints etcd's responses the way etcdctl 3.7 prints them, byte
-// for byte, in its five formats: simple, fields, json, table and protobuf.
+// Package output prints etcd's responses exactly as etcdctl 3.7 does, byte for
+// byte, in its five formats: simple, fields, json, table and protobuf.
 //
-// The package knows the messages of etcd's protocol and nothing else: no
-// connection, no flags. A [Printer] is made once per command by [New] and
-// writes each response in one Write, so that a reader at the other end of a
-// pipe never sees half a line.
+// The package depends only on the messages of etcd's protocol: it knows no
+// connection and no flags. Each command makes a [Printer] with [New]. The Printer
+// writes each response in one Write, so that a reader at the other end of a pipe
+// never sees half a line.
 //
 // A few of etcdctl's habits look odd and are kept on purpose, because scripts
 // depend on them: json shows int64 lease IDs as numbers, --hex changes json for
-// the member list only, and protobuf shows no more than the header of the lease
-// responses. Each is noted where it is implemented.
+// the member list only, and protobuf shows only the header of the lease
+// responses. Each is documented where it is implemented.
 package output

@@ -9,7 +9,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
-// fields prints one `"Name" : value` per line: for awk, and for eyes that look
+// fields prints one `"Name" : value` per line, for awk and for people who look
 // for one number.
 type fields struct {
 	refusal
@@ -100,8 +100,8 @@ func (f *fields) pair(p *page, prefix string, kv *mvccpb.KeyValue) {
 	f.lease(p, prefix+"Lease", kv.GetLease())
 }
 
-// header leaves the revision out when there is none: the cluster service's
-// answers have no use for it.
+// header omits the revision if there is none: the responses of the cluster
+// service have none.
 func (f *fields) header(p *page, h *pb.ResponseHeader) {
 	f.id(p, "ClusterID", h.GetClusterId())
 	f.id(p, "MemberID", h.GetMemberId())
@@ -111,7 +111,7 @@ func (f *fields) header(p *page, h *pb.ResponseHeader) {
 	p.field("RaftTerm", h.GetRaftTerm())
 }
 
-// id prints a cluster or member ID; its hexadecimal form is not padded.
+// id prints a cluster or member ID. In hexadecimal it is not padded.
 func (f *fields) id(p *page, name string, id uint64) {
 	if f.hex {
 		p.field(name, strconv.FormatUint(id, 16))
@@ -120,7 +120,7 @@ func (f *fields) id(p *page, name string, id uint64) {
 	p.field(name, id)
 }
 
-// lease prints a lease ID; its hexadecimal form is padded to sixteen digits.
+// lease prints a lease ID. In hexadecimal it is padded to sixteen digits.
 func (f *fields) lease(p *page, name string, id int64) {
 	if f.hex {
 		p.field(name, fmt.Sprintf("%016x", id))
@@ -227,7 +227,7 @@ func (f *fields) EndpointStatus(ss []EndpointStatus) error {
 	return p.to(f.out)
 }
 
-// field prints a value as Go prints it, quoted prints a string in Go's quotes.
+// field prints a value as Go prints it; quoted prints a string in Go's quotes.
 func (p *page) field(name string, value any) { p.f("\"%s\" : %v\n", name, value) }
 
 func (p *page) quoted(name, value string) { p.f("\"%s\" : %q\n", name, value) }

@@ -4,8 +4,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// What is missing here, etcdctl has no fields for either: the refusal that is
-// embedded answers.
+// etcdctl has no fields format for the responses that are missing here. The
+// embedded refusal handles them.
 
 func (f *fields) EndpointHashKV(hs []EndpointHashKV) error {
 	var p page
@@ -34,7 +34,7 @@ func (f *fields) Role(_ string, r *pb.AuthRoleGetResponse) error {
 	var p page
 	f.header(&p, r.GetHeader())
 	for _, perm := range r.GetPerm() {
-		// The two spaces are etcdctl's.
+		// etcdctl prints two spaces, too.
 		p.f("\"PermType\" :  %s\n", perm.GetPermType())
 		p.quoted("Key", string(perm.GetKey()))
 		p.quoted("RangeEnd", string(perm.GetRangeEnd()))

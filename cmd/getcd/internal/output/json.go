@@ -10,9 +10,9 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// jsonPrinter prints one JSON object per response and line. The names are the
-// json tags of etcd's generated messages (encoding/json, not protobuf's own
-// JSON mapping): keys and values are base64, 64-bit numbers are numbers.
+// jsonPrinter prints each response as one JSON object on one line. The names are
+// the json tags of etcd's generated messages (encoding/json, not protobuf's own
+// JSON mapping): keys and values are base64, and 64-bit numbers are numbers.
 type jsonPrinter struct {
 	out io.Writer
 	hex bool
@@ -32,7 +32,7 @@ func (j *jsonPrinter) Get(r *pb.RangeResponse) error          { return j.print(r
 func (j *jsonPrinter) Delete(r *pb.DeleteRangeResponse) error { return j.print(r) }
 func (j *jsonPrinter) Txn(r *pb.TxnResponse) error            { return j.print(newTxnJSON(r)) }
 
-// txnJSON stands for a TxnResponse because encoding/json cannot name the
+// txnJSON replaces TxnResponse, because encoding/json cannot name the
 // alternatives of a protobuf oneof.
 type txnJSON struct {
 	Header    *pb.ResponseHeader `json:"header,omitempty"`
@@ -68,8 +68,8 @@ func newTxnJSON(r *pb.TxnResponse) *txnJSON {
 	return t
 }
 
-// Watch prints the fields of clientv3's type, not those of the message, by that
-// type's names.
+// Watch prints the fields of clientv3's type, under that type's names, not those
+// of the message.
 func (j *jsonPrinter) Watch(r *pb.WatchResponse) error {
 	return j.print(struct {
 		Header          *pb.ResponseHeader
@@ -81,7 +81,7 @@ func (j *jsonPrinter) Watch(r *pb.WatchResponse) error {
 	}{r.GetHeader(), r.GetEvents(), r.GetCompactRevision(), r.GetCanceled(), r.GetCreated(), ""})
 }
 
-// The lease responses are flat: the header's fields stand beside the lease's.
+// The lease responses are flat: the header's fields are next to the lease's.
 
 func (j *jsonPrinter) LeaseGrant(r *pb.LeaseGrantResponse) error {
 	return j.print(struct {
@@ -116,7 +116,7 @@ func (j *jsonPrinter) LeaseList(r *pb.LeaseLeasesResponse) error {
 	type item struct {
 		ID int64 `json:"id"`
 	}
-	// Never nil: no leases are [], not null.
+	// Never nil: without leases it prints [], not null.
 	items := make([]item, 0, len(r.GetLeases()))
 	for _, l := range r.GetLeases() {
 		items = append(items, item{l.GetID()})
@@ -142,8 +142,8 @@ func (j *jsonPrinter) UserList(r *pb.AuthUserListResponse) error      { return j
 func (j *jsonPrinter) Done(_ string, r Acknowledgement) error         { return j.print(r) }
 func (j *jsonPrinter) Report(_ string, r proto.Message) error         { return j.print(r) }
 
-// The answers with members are those that --hex changes: 64-bit IDs do not
-// survive JavaScript's numbers, and people compare them in hexadecimal anyway.
+// --hex changes only the responses with members: JavaScript's numbers cannot hold
+// 64-bit IDs, and people compare them in hexadecimal anyway.
 
 func (j *jsonPrinter) MemberList(r *pb.MemberListResponse) error { return j.members(r, nil) }
 
@@ -153,7 +153,7 @@ func (j *jsonPrinter) MemberAdd(_, _ string, r *pb.MemberAddResponse) error {
 
 func (j *jsonPrinter) MemberChange(_ string, r MemberChange) error { return j.members(r, nil) }
 
-// members prints an answer with members; added is the one that was added, or
+// members prints a response with members. added is the member that was added, or
 // nil.
 func (j *jsonPrinter) members(r MemberChange, added *hexMember) error {
 	if !j.hex {
@@ -172,7 +172,7 @@ func (j *jsonPrinter) members(r MemberChange, added *hexMember) error {
 			RaftTerm:  h.GetRaftTerm(),
 		},
 		Member: added,
-		// Never nil: no members are [], not null.
+		// Never nil: without members it prints [], not null.
 		Members: make([]*hexMember, 0, len(r.GetMembers())),
 	}
 	for _, m := range r.GetMembers() {

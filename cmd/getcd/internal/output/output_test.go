@@ -13,8 +13,8 @@ import (
 	"github.com/getcd/getcd/cmd/getcd/internal/output"
 )
 
-// The texts in this file pin etcdctl 3.7's formats without a server. That they
-// are etcdctl's is for the integration module to show: it runs both tools.
+// The texts in this file pin etcdctl 3.7's formats without a server. The
+// integration module runs both tools and checks that these formats are etcdctl's.
 
 var (
 	header  = &pb.ResponseHeader{ClusterId: 0xcafe, MemberId: 0xbeef, Revision: 9, RaftTerm: 2}
@@ -208,13 +208,13 @@ func TestProtobuf(t *testing.T) {
 	}{
 		{"txn", func(p output.Printer) error { return p.Txn(txn) }, txn},
 		{"member list", func(p output.Printer) error { return p.MemberList(members) }, members},
-		// The watch is known, and the reason is on stderr.
+		// The watch is known, and the reason is printed to stderr.
 		{"watch", func(p output.Printer) error {
 			return p.Watch(&pb.WatchResponse{
 				Header: header, WatchId: 7, Canceled: true, CompactRevision: 5, CancelReason: "r", Events: []*mvccpb.Event{{Kv: pair}},
 			})
 		}, &pb.WatchResponse{Header: header, Canceled: true, CompactRevision: 5, Events: []*mvccpb.Event{{Kv: pair}}}},
-		// etcdctl prints no more of it than the header.
+		// etcdctl prints only its header.
 		{"lease grant", func(p output.Printer) error {
 			return p.LeaseGrant(&pb.LeaseGrantResponse{Header: header, ID: 5, TTL: 9})
 		}, header},
@@ -234,8 +234,8 @@ func TestProtobuf(t *testing.T) {
 	}
 }
 
-// TestCheckAgreesWithThePrinters goes through all formats and kinds: what Check
-// allows must print, and what it refuses must not.
+// TestCheckAgreesWithThePrinters tries all formats and kinds: what Check allows
+// must print, and what it refuses must not.
 func TestCheckAgreesWithThePrinters(t *testing.T) {
 	kinds := map[output.Kind][]func(output.Printer) error{
 		output.KeyValues: {

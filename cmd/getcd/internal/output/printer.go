@@ -24,62 +24,61 @@ func Formats() []string {
 	return []string{FormatFields, FormatJSON, FormatProtobuf, FormatSimple, FormatTable}
 }
 
-// Kind groups the responses by the formats that can show them.
+// Kind groups responses by the formats that can show them.
 type Kind int
 
 const (
-	// KeyValues are the answers to put, get, del, txn and watch.
+	// KeyValues are the responses of put, get, del, txn and watch.
 	KeyValues Kind = iota
-	// Leases are the answers to every lease command but revoke.
+	// Leases are the responses of every lease command but revoke.
 	Leases
-	// LeaseRevocation is the answer to lease revoke.
+	// LeaseRevocation is the response of lease revoke.
 	LeaseRevocation
-	// Members is the answer to member list.
+	// Members is the response of member list.
 	Members
-	// Endpoints are the findings of endpoint status, health and hashkv.
+	// Endpoints are the results of endpoint status, health and hashkv.
 	Endpoints
-	// Administration are the answers to the role commands, to changes of users,
-	// and to alarms.
+	// Administration are the responses of the role commands, of changes to users,
+	// and of the alarm commands.
 	Administration
-	// Operations are the answers that etcdctl's fields format has no words for:
-	// to changes of the membership, move-leader, downgrade, user get, user list
+	// Operations are the responses that etcdctl's fields format does not support:
+	// those of membership changes, move-leader, downgrade, user get, user list
 	// and auth status.
 	Operations
-	// Any are the answers that every format may be asked for: those that are the
-	// same in all of them (to auth enable, auth disable, compaction and defrag),
-	// and those to questions, which do no harm when the printer refuses what came
-	// of them.
+	// Any are the responses for which every format is accepted: those that look
+	// the same in all formats (auth enable, auth disable, compaction and defrag),
+	// and those of queries, which do no harm if the printer refuses the result.
 	Any
 )
 
-// Printer prints responses. Its methods return the error of writing, or an
-// [UnsupportedError] when the format cannot show that kind of response.
+// Printer prints responses. Its methods return an error of writing, or an
+// [UnsupportedError] if the format cannot show that kind of response.
 type Printer interface {
 	Put(r *pb.PutResponse) error
 	Get(r *pb.RangeResponse) error
 	Delete(r *pb.DeleteRangeResponse) error
 	Txn(r *pb.TxnResponse) error
-	// Watch prints a watch's response. Its ID and reason of cancellation are
-	// left out.
+	// Watch prints a response of a watch, without its ID and the reason of a
+	// cancellation.
 	Watch(r *pb.WatchResponse) error
 
 	LeaseGrant(r *pb.LeaseGrantResponse) error
 	LeaseRevoke(id int64, r *pb.LeaseRevokeResponse) error
 	LeaseKeepAlive(r *pb.LeaseKeepAliveResponse) error
-	// LeaseTimeToLive prints the attached keys too when keys is true and the
-	// format leaves the choice.
+	// LeaseTimeToLive also prints the attached keys if keys is true and the
+	// format makes that optional.
 	LeaseTimeToLive(r *pb.LeaseTimeToLiveResponse, keys bool) error
 	LeaseList(r *pb.LeaseLeasesResponse) error
 	// LeaseEnded says that a lease that was kept alive is gone. Only the simple
-	// format has words for it.
+	// format prints it.
 	LeaseEnded(id int64) error
 
 	MemberList(r *pb.MemberListResponse) error
-	// MemberAdd prints the addition of a member that will be called name and was
-	// announced with peerURLs, as the user wrote them. The simple format goes on
-	// with the environment to start the member in.
+	// MemberAdd prints the addition of a member with the given name and with
+	// peerURLs as the user wrote them. The simple format also prints the
+	// environment in which to start the member.
 	MemberAdd(name, peerURLs string, r *pb.MemberAddResponse) error
-	// MemberChange prints any other change of the membership; the simple format
+	// MemberChange prints any other change of the membership. The simple format
 	// prints sentence.
 	MemberChange(sentence string, r MemberChange) error
 
@@ -94,27 +93,27 @@ type Printer interface {
 	User(name string, r *pb.AuthUserGetResponse) error
 	UserList(r *pb.AuthUserListResponse) error
 
-	// Done prints an answer that has nothing to tell but that it is one; the
-	// simple format prints sentence. It is for answers of kind [Administration].
+	// Done prints a response that only confirms success. The simple format prints
+	// sentence. It is for responses of kind [Administration].
 	Done(sentence string, r Acknowledgement) error
-	// Report is Done for answers of kind [Operations].
+	// Report is Done for responses of kind [Operations].
 	Report(sentence string, r proto.Message) error
 }
 
-// Acknowledgement is an answer with a header.
+// Acknowledgement is a response with a header.
 type Acknowledgement interface {
 	proto.Message
 	GetHeader() *pb.ResponseHeader
 }
 
-// MemberChange is the answer to a change of the membership: the members that
-// there are now.
+// MemberChange is the response to a change of the membership: the current
+// members.
 type MemberChange interface {
 	Acknowledgement
 	GetMembers() []*pb.Member
 }
 
-// EndpointHealth is what endpoint health found out about one endpoint.
+// EndpointHealth is the result of endpoint health for one endpoint.
 type EndpointHealth struct {
 	Endpoint string `json:"endpoint"`
 	Health   bool   `json:"health"`
@@ -124,13 +123,13 @@ type EndpointHealth struct {
 	Error string `json:"error,omitempty"`
 }
 
-// EndpointStatus is one endpoint's answer to the Status RPC.
+// EndpointStatus is one endpoint's response to the Status RPC.
 type EndpointStatus struct {
 	Endpoint string             `json:"Endpoint"`
 	Status   *pb.StatusResponse `json:"Status"`
 }
 
-// EndpointHashKV is one endpoint's answer to the HashKV RPC.
+// EndpointHashKV is one endpoint's response to the HashKV RPC.
 type EndpointHashKV struct {
 	Endpoint string             `json:"Endpoint"`
 	HashKV   *pb.HashKVResponse `json:"HashKV"`
@@ -142,17 +141,16 @@ type Options struct {
 	Format string
 	// Hex prints byte strings and IDs in hexadecimal.
 	Hex bool
-	// ValueOnly leaves out the keys; the simple format alone heeds it.
+	// ValueOnly omits the keys. Only the simple format uses it.
 	ValueOnly bool
-	// Out receives the responses.
+	// Out receives the printed responses.
 	Out io.Writer
-	// Err receives what etcdctl writes to stderr: the unhealthy endpoints of
-	// the simple format.
+	// Err receives what etcdctl writes to stderr: unhealthy endpoints in the
+	// simple format.
 	Err io.Writer
 }
 
-// New returns the printer for o.Format. An unknown format is an
-// [UnknownFormatError].
+// New returns the printer for o.Format, or an [UnknownFormatError].
 func New(o Options) (Printer, error) {
 	switch o.Format {
 	case FormatSimple:
@@ -169,9 +167,9 @@ func New(o Options) (Printer, error) {
 	return nil, &UnknownFormatError{Format: o.Format}
 }
 
-// Check returns an [UnsupportedError] when format has no way to show responses
-// of kind k. A command asks before it sends anything, so that a format that
-// cannot be printed does not leave a write behind.
+// Check returns an [UnsupportedError] if format cannot show responses of kind k.
+// A command calls it before it sends anything, so that no write is made whose
+// response cannot be printed.
 func Check(format string, k Kind) error {
 	var ok bool
 	switch format {
@@ -194,17 +192,17 @@ func Check(format string, k Kind) error {
 
 // UnknownFormatError reports a format that does not exist.
 type UnknownFormatError struct {
-	// Format is the name that was asked for.
+	// Format is the requested name.
 	Format string
 }
 
-// Error names the format and those that exist.
+// Error names the format and the known formats.
 func (e *UnknownFormatError) Error() string {
 	return fmt.Sprintf("unsupported output format %q for --write-out: use one of %s",
 		e.Format, strings.Join(Formats(), ", "))
 }
 
-// UnsupportedError reports a format that cannot show what a command answers.
+// UnsupportedError reports a format that cannot show the response of a command.
 type UnsupportedError struct {
 	// Format is the name of the format.
 	Format string
@@ -215,8 +213,8 @@ func (e *UnsupportedError) Error() string {
 	return e.Format + " not supported as output format of this command"
 }
 
-// refusal is the printer that refuses everything; a format that shows some
-// kinds of response embeds it and overrides those.
+// refusal is a printer that refuses everything. A format that shows only some
+// kinds of response embeds it and overrides the methods for those.
 type refusal struct{ format string }
 
 func (f refusal) refuse() error { return &UnsupportedError{Format: f.format} }
@@ -250,7 +248,7 @@ func (f refusal) UserList(*pb.AuthUserListResponse) error               { return
 func (f refusal) Done(string, Acknowledgement) error                    { return f.refuse() }
 func (f refusal) Report(string, proto.Message) error                    { return f.refuse() }
 
-// page collects what one response prints, to be written at once.
+// page collects the output for one response, to write it at once.
 type page struct{ bytes.Buffer }
 
 func (p *page) f(format string, args ...any) { fmt.Fprintf(&p.Buffer, format, args...) }

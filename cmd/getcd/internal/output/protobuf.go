@@ -7,8 +7,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// protobuf prints the message's encoding and nothing around it: no length, no
-// newline. It is meant for one response per invocation.
+// protobuf prints only the encoded message, without a length or a newline. It is
+// meant for one response per invocation.
 type protobuf struct {
 	refusal
 	out io.Writer
@@ -36,9 +36,9 @@ func (p *protobuf) Watch(r *pb.WatchResponse) error {
 	})
 }
 
-// Of the lease responses etcdctl encodes the header alone, and so does this:
-// a reader that was written for etcdctl decodes a ResponseHeader. Whoever needs
-// the ID takes json or fields.
+// Of a lease response, etcdctl encodes only the header, and so does this: a
+// reader that was written for etcdctl decodes a ResponseHeader. Use json or
+// fields to get the ID.
 
 func (p *protobuf) LeaseGrant(r *pb.LeaseGrantResponse) error { return p.print(r.GetHeader()) }
 

@@ -9,7 +9,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
-// simple is the default format: what a person or a shell script reads.
+// simple is the default format, for people and shell scripts.
 type simple struct {
 	out, err  io.Writer
 	hex       bool
@@ -94,7 +94,7 @@ func (s *simple) pair(p *page, kv *mvccpb.KeyValue) {
 	p.ln(s.bytes(kv.GetValue()))
 }
 
-// bytes shows a key or a value: as it is, or each byte as \xNN.
+// bytes formats a key or a value: unchanged, or each byte as \xNN.
 func (s *simple) bytes(b []byte) string {
 	if !s.hex {
 		return string(b)
@@ -126,14 +126,15 @@ func (s *simple) LeaseKeepAlive(r *pb.LeaseKeepAliveResponse) error {
 
 func (s *simple) LeaseTimeToLive(r *pb.LeaseTimeToLiveResponse, keys bool) error {
 	var p page
-	// This is the server's way to say that it knows no such lease.
+	// With this response the server says that there is no such lease.
 	if r.GetGrantedTTL() == 0 && r.GetTTL() == -1 {
 		p.f("lease %016x already expired\n", r.GetID())
 		return p.to(s.out)
 	}
 	p.f("lease %016x granted with TTL(%ds), remaining(%ds)", r.GetID(), r.GetGrantedTTL(), r.GetTTL())
 	if keys {
-		// A list in brackets, its items apart by one space, whatever they hold.
+		// A list in brackets, with one space between items, whatever they
+		// contain.
 		p.f(", attached keys(%s)", r.GetKeys())
 	}
 	p.ln()

@@ -19,12 +19,12 @@ func (s *simple) MemberAdd(name, peerURLs string, r *pb.MemberAddResponse) error
 	}
 	var p page
 	p.f("Member %16x added %sto cluster %16x\n\n", added.GetID(), as, r.GetHeader().GetClusterId())
-	// What the new member is to be started with.
+	// The configuration with which to start the new member.
 	var all []string
 	for _, m := range r.GetMembers() {
 		n := m.GetName()
 		if m.GetID() == added.GetID() {
-			n = name // which the member itself tells the others when it has started
+			n = name // the member itself announces its name when it starts
 		}
 		for _, u := range m.GetPeerURLs() {
 			all = append(all, n+"="+u)
@@ -52,9 +52,9 @@ func (s *simple) EndpointHashKV(hs []EndpointHashKV) error {
 	return s.rows(rows)
 }
 
-// Alarm prints what etcdctl prints, which is protobuf's own text form. That
-// one puts one space or two between fields, depending on how the program was
-// built; here it is always one.
+// Alarm prints what etcdctl prints, which is protobuf's text format. That puts
+// one or two spaces between fields, depending on how the program was built; here
+// it is always one.
 func (s *simple) Alarm(r *pb.AlarmResponse) error {
 	var p page
 	for _, a := range r.GetAlarms() {
@@ -81,7 +81,7 @@ func (s *simple) Role(name string, r *pb.AuthRoleGetResponse) error {
 	var p page
 	p.f("Role %s\n", name)
 	permissions := r.GetPerm()
-	// The role root needs none, and may everything.
+	// The role root may do everything, without permissions.
 	if name == "root" && permissions == nil {
 		permissions = []*authpb.Permission{{PermType: authpb.Permission_READWRITE, RangeEnd: []byte{0}}}
 	}
@@ -99,7 +99,7 @@ func (s *simple) Role(name string, r *pb.AuthRoleGetResponse) error {
 	return p.to(s.out)
 }
 
-// keys says which keys a permission is for.
+// keys describes the keys of a permission.
 func keys(perm *authpb.Permission) string {
 	key, end := string(perm.GetKey()), string(perm.GetRangeEnd())
 	if end == "" {
@@ -112,8 +112,8 @@ func keys(perm *authpb.Permission) string {
 	return text
 }
 
-// span is a range as etcdctl writes it; one without an end has no bracket
-// there.
+// span formats a range as etcdctl does; etcdctl omits the closing bracket if
+// there is no end.
 func span(key, end string) string {
 	if end == "\x00" {
 		return "[" + key + ", <open ended>"
@@ -143,8 +143,8 @@ func (s *simple) User(name string, r *pb.AuthUserGetResponse) error {
 	return p.to(s.out)
 }
 
-// Revoked is the sentence for [Printer.Done] about a permission on key, or on
-// the range from key to end unless end is empty, that role has no more.
+// Revoked returns the sentence for [Printer.Done] that role no longer has a
+// permission: on key or, if end is not empty, on the range from key to end.
 func Revoked(role, key, end string) string {
 	if end == "" {
 		return fmt.Sprintf("Permission of key %s is revoked from role %s", key, role)

@@ -9,7 +9,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// table draws boxes around members and endpoints; it has no shape for the rest.
+// table draws boxes around members and endpoints. It has no form for other
+// responses.
 type table struct {
 	refusal
 	out io.Writer
@@ -35,10 +36,11 @@ func (t *table) draw(header []string, rows [][]string) error {
 	return p.to(t.out)
 }
 
-// memberRows is the member list as cells, for the simple and the table format.
+// memberRows returns the member list as cells, for the simple and the table
+// format.
 func memberRows(r *pb.MemberListResponse) (header []string, rows [][]string) {
 	for _, m := range r.GetMembers() {
-		// A member that was added but never started has told nobody its name.
+		// A member that was added but never started has not announced its name.
 		status := "started"
 		if m.GetName() == "" {
 			status = "unstarted"
@@ -55,7 +57,7 @@ func memberRows(r *pb.MemberListResponse) (header []string, rows [][]string) {
 	return []string{"ID", "Status", "Name", "Peer Addrs", "Client Addrs", "Is Learner"}, rows
 }
 
-// statusRows is the endpoint status as cells, for the simple and the table
+// statusRows returns the endpoint status as cells, for the simple and the table
 // format.
 func statusRows(ss []EndpointStatus) (header []string, rows [][]string) {
 	for _, s := range ss {
@@ -87,7 +89,7 @@ func statusRows(ss []EndpointStatus) (header []string, rows [][]string) {
 	}, rows
 }
 
-// hashRows is endpoint hashkv as cells, for the simple and the table format.
+// hashRows returns endpoint hashkv as cells, for the simple and the table format.
 func hashRows(hs []EndpointHashKV) (header []string, rows [][]string) {
 	for _, h := range hs {
 		rows = append(rows, []string{
@@ -101,9 +103,8 @@ func hashRows(hs []EndpointHashKV) (header []string, rows [][]string) {
 
 func size(bytes int64) string { return humanize.Bytes(uint64(bytes)) }
 
-// unused is the share of the database file that holds no data, in whole
-// percents. A member that reports no size at all (one from before 3.4) has no
-// share.
+// unused returns the share of the database file that holds no data, in whole
+// percent. It is 0 if the member reports no size (before etcd 3.4).
 func unused(inUse, total int64) string {
 	if total <= 0 {
 		return "0%"

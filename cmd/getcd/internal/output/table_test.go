@@ -11,7 +11,7 @@ import (
 	"github.com/getcd/getcd/cmd/getcd/internal/output"
 )
 
-// TestTable compares the tables with those of the package that etcdctl draws them with.
+// TestTable compares the tables with those of the package that etcdctl uses.
 func TestTable(t *testing.T) {
 	for _, errors := range [][]string{
 		nil,

@@ -1,5 +1,5 @@
-// Package progress shows on a terminal how far something is that takes long, and
-// nothing anywhere else: neither a pipe nor a log file is for bars.
+// Package progress shows the progress of a long operation on a terminal. It
+// prints nothing to a pipe or a file.
 package progress
 
 import (
@@ -14,15 +14,15 @@ import (
 	"golang.org/x/term"
 )
 
-// Bar is a bar on a terminal, or nothing at all. Its methods are safe for
-// concurrent use, and a nil Bar is one that shows nothing.
+// Bar is a progress bar on a terminal. A nil Bar shows nothing. Its methods are
+// safe for concurrent use.
 type Bar struct {
 	w    *os.File // read-only
 	unit Unit     // read-only
 
 	mu          sync.Mutex // guards the fields below
 	done, total int64
-	drawn       time.Time // when, for the last time
+	drawn       time.Time // the last time
 	finished    bool
 }
 
@@ -31,21 +31,21 @@ type Unit int
 
 // The units.
 const (
-	// Items are things without a unit: keys, requests, seconds.
+	// Items are counted without a unit: keys, requests, seconds.
 	Items Unit = iota
 	// Bytes are shown as KiB, MiB and so on.
 	Bytes
 )
 
 const (
-	// pause is the time between two drawings.
+	// pause is the minimum time between two drawings.
 	pause = 200 * time.Millisecond
-	// narrow is the width of a terminal that nobody has given a size.
+	// narrow is the assumed width of a terminal whose size is unknown.
 	narrow = 80
 )
 
-// Start draws a bar on w, if that is a terminal. What is 0 or less as a total is
-// a total that is not known yet. Finish ends it.
+// Start draws a bar on w if w is a terminal. A total of 0 or less means that the
+// total is not known yet. The caller must call Finish.
 func Start(w io.Writer, total int64, unit Unit) *Bar {
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
@@ -56,7 +56,7 @@ func Start(w io.Writer, total int64, unit Unit) *Bar {
 	return b
 }
 
-// Set says that done of total are done.
+// Set sets how much is done, out of total.
 func (b *Bar) Set(done, total int64) {
 	if b == nil {
 		return
@@ -67,7 +67,7 @@ func (b *Bar) Set(done, total int64) {
 	b.drawLocked()
 }
 
-// Add says that n more are done.
+// Add adds n to what is done.
 func (b *Bar) Add(n int64) {
 	if b == nil {
 		return
@@ -78,8 +78,8 @@ func (b *Bar) Add(n int64) {
 	b.drawLocked()
 }
 
-// Finish draws the bar for the last time, and ends its line. It may be called
-// more than once.
+// Finish draws the bar for the last time and ends its line. It may be called more
+// than once.
 func (b *Bar) Finish() {
 	if b == nil {
 		return
@@ -92,10 +92,10 @@ func (b *Bar) Finish() {
 	b.drawn = time.Time{}
 	b.drawLocked()
 	b.finished = true
-	_, _ = fmt.Fprintln(b.w) // a terminal that is gone shows nothing
+	_, _ = fmt.Fprintln(b.w) // if the terminal is gone, nothing can be shown
 }
 
-// drawLocked draws the bar over the last one, unless that was a moment ago.
+// drawLocked redraws the bar, unless it was drawn a moment ago.
 func (b *Bar) drawLocked() {
 	now := time.Now()
 	if b.finished || now.Sub(b.drawn) < pause {
@@ -106,11 +106,11 @@ func (b *Bar) drawLocked() {
 	if err != nil || width <= 0 {
 		width = narrow
 	}
-	_, _ = fmt.Fprintf(b.w, "\r%s", b.line(width)) // a terminal that is gone shows nothing
+	_, _ = fmt.Fprintf(b.w, "\r%s", b.line(width)) // if the terminal is gone, nothing can be shown
 }
 
-// line is "done / total [===>   ] percent" in width columns; the last one stays empty,
-// since some terminals begin a new line after it.
+// line returns "done / total [===>   ] percent" in width columns. The last column
+// stays empty, since some terminals start a new line after it.
 func (b *Bar) line(width int) string {
 	total, share, percent := "?", 0.0, ""
 	if b.total > 0 {

@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// terminal opens a pseudo-terminal: what is written to tty can be read from screen.
+// terminal opens a pseudo-terminal: screen reads what is written to tty.
 func terminal(t *testing.T) (screen, tty *os.File) {
 	t.Helper()
 	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
@@ -63,7 +63,7 @@ func TestOnTerminal(t *testing.T) {
 	}
 }
 
-// TestElsewhere shows nothing in files, pipes and buffers.
+// TestElsewhere checks that files, pipes and buffers get no bar.
 func TestElsewhere(t *testing.T) {
 	file, err := os.CreateTemp(t.TempDir(), "")
 	if err != nil {

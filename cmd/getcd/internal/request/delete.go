@@ -11,12 +11,12 @@ import (
 type Delete struct {
 	// Prefix deletes every key that starts with the argument.
 	Prefix bool
-	// PrevKV asks for the pairs as they were before.
+	// PrevKV requests the previous key-value pairs.
 	PrevKV bool
 	// FromKey deletes every key that is not below the argument.
 	FromKey bool
-	// Range says that the end of a range among the arguments is meant, so that
-	// nobody needs to be warned of it.
+	// Range confirms that the second argument is meant as the end of a range, so
+	// that no warning is needed.
 	Range bool
 }
 
@@ -28,12 +28,12 @@ func (d *Delete) Register(fs *pflag.FlagSet) {
 	fs.BoolVar(&d.Range, "range", false, "delete a range of keys without the delay that guards against deleting one by mistake")
 }
 
-// Op builds the deletion from its arguments: a key and, unless Prefix or
-// FromKey is set, the end of a range, which is not part of it.
+// Op builds the deletion from its arguments: a key and, unless Prefix or FromKey
+// is set, an exclusive end of a range.
 //
-// A user who writes `del a b` may expect two keys to go, and not all that are
-// between them. Unless Range is set, Op calls warn with the two, and fails with
-// the error that it returns.
+// A user who writes `del a b` may expect it to delete two keys, and not
+// everything between them. So unless Range is set, Op calls warn with both, and
+// fails if warn returns an error.
 func (d *Delete) Op(args []string, warn func(from, to string) error) (kv.Op, error) {
 	if len(args) == 0 || len(args) > 2 {
 		return kv.Op{}, exit.Errorf(exit.BadArgs, "del needs a key, and may be given the end of a range; got %d arguments", len(args))

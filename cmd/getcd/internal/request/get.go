@@ -10,7 +10,7 @@ import (
 	"github.com/getcd/getcd/kv"
 )
 
-// Get holds the flags of get that make up the request.
+// Get holds the flags of get that affect the request.
 type Get struct {
 	// Consistency is "l" for linearizable or "s" for serializable.
 	Consistency string
@@ -18,19 +18,19 @@ type Get struct {
 	Order string
 	// SortBy is "", "CREATE", "KEY", "MODIFY", "VALUE" or "VERSION", in any case.
 	SortBy string
-	// Limit is the largest number of pairs to return; none below 1.
+	// Limit is the maximum number of pairs. A value below 1 means no limit.
 	Limit int64
 	// Prefix reads every key that starts with the argument.
 	Prefix bool
 	// FromKey reads every key that is not below the argument.
 	FromKey bool
-	// Rev is the revision to read at; the latest below 1.
+	// Rev is the revision to read at. A value below 1 means the latest.
 	Rev int64
-	// KeysOnly leaves the values out.
+	// KeysOnly omits the values.
 	KeysOnly bool
-	// CountOnly leaves the pairs out.
+	// CountOnly omits the pairs.
 	CountOnly bool
-	// The bounds on revisions; each is none below 1.
+	// The bounds for revisions. A value below 1 means no bound.
 	MinCreateRev, MaxCreateRev, MinModRev, MaxModRev int64
 }
 
@@ -51,8 +51,8 @@ func (g *Get) Register(fs *pflag.FlagSet) {
 	fs.Int64Var(&g.MaxModRev, "max-mod-rev", 0, "largest modification revision")
 }
 
-// Op builds the range read from its arguments: a key and, unless Prefix or
-// FromKey is set, the end of a range, which is not part of it.
+// Op builds the read from its arguments: a key and, unless Prefix or FromKey is
+// set, an exclusive end of a range.
 func (g *Get) Op(args []string) (kv.Op, error) {
 	if len(args) == 0 {
 		return kv.Op{}, exit.Errorf(exit.BadArgs, "get needs a key, and may be given the end of a range")
@@ -60,8 +60,8 @@ func (g *Get) Op(args []string) (kv.Op, error) {
 	if g.KeysOnly && g.CountOnly {
 		return kv.Op{}, exit.Errorf(exit.BadArgs, "--keys-only and --count-only exclude each other: choose one")
 	}
-	// The order of the checks decides the exit status when several fail; it is
-	// etcdctl's.
+	// The order of the checks is etcdctl's. It decides the exit status if several
+	// of them fail.
 	if err := prefixOrFrom(g.Prefix, g.FromKey); err != nil {
 		return kv.Op{}, err
 	}
@@ -100,8 +100,8 @@ func (g *Get) Op(args []string) (kv.Op, error) {
 	return kv.OpGet(key, append(opts, bounds...)...), nil
 }
 
-// RangeRequest is op, which Op built, as the message that goes over the wire.
-// The RangeStream RPC takes it.
+// RangeRequest returns op, which Op has built, as a message for the RangeStream
+// RPC.
 func (g *Get) RangeRequest(op kv.Op) *pb.RangeRequest {
 	r := &pb.RangeRequest{
 		Key: op.KeyBytes(), RangeEnd: op.RangeBytes(), Limit: op.Limit(), Revision: op.Rev(),
@@ -109,11 +109,11 @@ func (g *Get) RangeRequest(op kv.Op) *pb.RangeRequest {
 		MinModRevision: op.MinModRev(), MaxModRevision: op.MaxModRev(),
 		MinCreateRevision: op.MinCreateRev(), MaxCreateRevision: op.MaxCreateRev(),
 	}
-	// Op has refused what these cannot read.
+	// Op has already refused invalid values.
 	by, order, _ := g.sort()
 	if by == kv.SortByKey && order == kv.SortAscend {
-		// It is the order in which they come anyway, and RangeStream refuses all
-		// others by name.
+		// Keys arrive in this order anyway, and RangeStream refuses an explicit
+		// order.
 		order = kv.SortNone
 	}
 	r.SortTarget, r.SortOrder = pb.RangeRequest_SortTarget(by), pb.RangeRequest_SortOrder(order)
@@ -172,7 +172,7 @@ func (g *Get) bounds() ([]kv.OpOption, error) {
 	return opts, nil
 }
 
-// Serializable reads the value of a --consistency flag.
+// Serializable parses the value of a --consistency flag.
 func Serializable(consistency string) (bool, error) {
 	switch consistency {
 	case "l":
@@ -190,7 +190,7 @@ func prefixOrFrom(prefix, fromKey bool) error {
 	return nil
 }
 
-// keyRange reads the key and the range that get and del share.
+// keyRange parses the key and the range for get and del.
 func keyRange(args []string, prefix, fromKey bool) (key string, end []kv.OpOption, err error) {
 	key = args[0]
 	switch {
@@ -199,8 +199,8 @@ func keyRange(args []string, prefix, fromKey bool) (key string, end []kv.OpOptio
 	case len(args) > 1:
 		end = append(end, kv.WithRange(forward(key, args[1])))
 	case (prefix || fromKey) && key == "":
-		// No prefix and no lower bound mean every key. The protocol has no empty
-		// key; NUL is the lowest that there can be.
+		// No prefix and no lower bound mean all keys. The protocol does not allow
+		// an empty key; NUL is the lowest key.
 		key = "\x00"
 		end = append(end, kv.WithFromKey())
 	case prefix:
@@ -211,10 +211,10 @@ func keyRange(args []string, prefix, fromKey bool) (key string, end []kv.OpOptio
 	return key, end, nil
 }
 
-// forward replaces an end that is before the key by the key itself. Both ranges
-// hold nothing, and etcdctl gets nothing from either; the library takes the
-// first for a mistake. "" and NUL are no keys but the protocol's words for one
-// key and for no end.
+// forward replaces an end that is before the key with the key itself. Both ranges
+// are empty, and etcdctl gets no keys from either, but the library treats the
+// first as a mistake. "" and NUL are not keys: in the protocol they mean a single
+// key and no end.
 func forward(key, end string) string {
 	if end == "" || end == "\x00" {
 		return end

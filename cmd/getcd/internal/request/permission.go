@@ -5,23 +5,23 @@ import (
 	"github.com/getcd/getcd/kv"
 )
 
-// openEnd is the protocol's word for a range without an end.
+// openEnd is the end of a range without an upper bound.
 const openEnd = "\x00"
 
-// Permission holds the flags that say which keys a permission is for.
+// Permission holds the flags that select the keys of a permission.
 type Permission struct {
-	// Prefix means every key that starts with the argument.
+	// Prefix selects every key that starts with the argument.
 	Prefix bool
-	// FromKey means every key that is not below the argument.
+	// FromKey selects every key that is not below the argument.
 	FromKey bool
 }
 
-// Range builds a permission's range from its arguments: a key and, unless
-// Prefix or FromKey is set, the end of a range, which is not part of it. The
-// end is empty for one key.
+// Range builds a permission's range from its arguments: a key and, unless Prefix
+// or FromKey is set, an exclusive end of a range. The end is empty for a single
+// key.
 //
-// An empty key stands for the lowest that there can be; an end after it is not
-// looked at, as etcdctl does not.
+// An empty key means the lowest possible key. An end after it is ignored, as in
+// etcdctl.
 func (p *Permission) Range(args []string) (key, end string, err error) {
 	if err := prefixOrFrom(p.Prefix, p.FromKey); err != nil {
 		return "", "", err

@@ -13,13 +13,14 @@ import (
 
 // Put holds the flags of put.
 type Put struct {
-	// Lease is the lease to attach the key to, in hexadecimal; "0" is none.
+	// Lease is the ID of the lease to attach the key to, in hexadecimal. "0"
+	// means none.
 	Lease string
-	// PrevKV asks for the pair as it was before.
+	// PrevKV requests the previous key-value pair.
 	PrevKV bool
-	// IgnoreValue keeps the value that the key has.
+	// IgnoreValue keeps the key's current value.
 	IgnoreValue bool
-	// IgnoreLease keeps the lease that the key has.
+	// IgnoreLease keeps the key's current lease.
 	IgnoreLease bool
 }
 
@@ -32,8 +33,8 @@ func (p *Put) Register(fs *pflag.FlagSet) {
 }
 
 // Op builds the put from its arguments: a key and, unless IgnoreValue is set, a
-// value, which is read from stdin when it is not an argument. A nil stdin has
-// nothing to read.
+// value. If the value is not an argument, Op reads it from stdin. A nil stdin
+// counts as empty.
 func (p *Put) Op(args []string, stdin io.Reader) (kv.Op, error) {
 	if len(args) == 0 {
 		return kv.Op{}, exit.Errorf(exit.BadArgs, "put needs a key and a value; the value may come from stdin instead")
@@ -46,8 +47,8 @@ func (p *Put) Op(args []string, stdin io.Reader) (kv.Op, error) {
 	case len(args) > 1:
 		value = args[1]
 	default:
-		// An empty stdin is more likely a forgotten argument than an empty
-		// value, which can be given as ''.
+		// If stdin is empty, the argument was probably forgotten. An empty value
+		// can be given as ''.
 		b, err := readAll(stdin)
 		if err != nil {
 			return kv.Op{}, exit.Errorf(exit.BadArgs, "put needs a value, as an argument or on stdin: %w", err)

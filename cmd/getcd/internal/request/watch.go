@@ -9,15 +9,16 @@ import (
 	"github.com/getcd/getcd/kv"
 )
 
-// Watch holds the flags of watch that make up the request.
+// Watch holds the flags of watch that affect the request.
 type Watch struct {
 	// Prefix watches every key that starts with the argument.
 	Prefix bool
-	// Rev is the first revision to watch; from now on when it is 0.
+	// Rev is the first revision to watch. 0 means from now on.
 	Rev int64
-	// PrevKV returns with each event the pair that it replaced.
+	// PrevKV adds to each event the pair that it replaced.
 	PrevKV bool
-	// ProgressNotify has the server tell its revision while nothing happens.
+	// ProgressNotify makes the server report its revision while there are no
+	// events.
 	ProgressNotify bool
 }
 
@@ -30,7 +31,7 @@ func (w *Watch) Register(fs *pflag.FlagSet) {
 }
 
 // Options builds the watch from its arguments: a key and, unless Prefix is set,
-// the end of a range, which is not part of it.
+// an exclusive end of a range.
 func (w *Watch) Options(args []string) (key string, opts []kv.OpOption, err error) {
 	switch {
 	case len(args) == 0:

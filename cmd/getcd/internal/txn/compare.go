@@ -11,9 +11,9 @@ import (
 	"github.com/getcd/getcd/kv"
 )
 
-// ParseCompare reads one comparison, such as mod("key") > "0". Text after the
-// value is ignored, as etcdctl does. The error quotes the line and says what
-// was expected.
+// ParseCompare parses one comparison, such as mod("key") > "0". It ignores text
+// after the value, as etcdctl does. The error quotes the line and says what was
+// expected.
 func ParseCompare(line string) (kv.Cmp, error) {
 	c, err := parseComparison(line)
 	if err != nil {
@@ -40,8 +40,8 @@ func parseComparison(line string) (kv.Cmp, error) {
 	case "val", "value":
 		return kv.Compare(kv.Value(key), op, value), nil
 	case "lease":
-		// etcdctl documents the target, but crashes on it. The value is written
-		// as everywhere else in the tools.
+		// etcdctl documents this target but crashes on it. The value is a lease
+		// ID, written as everywhere else in the tools.
 		id, err := request.LeaseID(value)
 		if err != nil {
 			return kv.Cmp{}, err
@@ -66,8 +66,9 @@ func parseComparison(line string) (kv.Cmp, error) {
 	return kv.Compare(left, op, n), nil
 }
 
-// scanOperands reads `"key") operator "value"`: the closing parenthesis follows
-// the key at once, and a space, at least, follows it and the operator.
+// scanOperands parses `"key") operator "value"`. The closing parenthesis must
+// directly follow the key. At least one space must follow the parenthesis and the
+// operator.
 func scanOperands(s string) (key, op, value string, err error) {
 	key, s, err = scanQuoted(skipSpace(s))
 	if err != nil {
@@ -95,8 +96,8 @@ func scanOperands(s string) (key, op, value string, err error) {
 
 func skipSpace(s string) string { return strings.TrimLeftFunc(s, unicode.IsSpace) }
 
-// scanQuoted reads the quoted string that s starts with: in double quotes with
-// Go's escapes, or in backquotes as it stands.
+// scanQuoted parses the quoted string at the start of s: in double quotes with
+// Go's escapes, or in backquotes without escapes.
 func scanQuoted(s string) (text, rest string, err error) {
 	switch {
 	case strings.HasPrefix(s, "`"):

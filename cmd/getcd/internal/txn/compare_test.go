@@ -91,7 +91,7 @@ func FuzzParseCompare(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, rest string) {
 		if strings.ContainsAny(rest, "\n\r") || !utf8.ValidString(rest) {
-			return // fmt treats line ends, and bytes that are no text, in ways of its own
+			return // fmt has its own rules for line ends and for bytes that are not text
 		}
 		var key, op, value string
 		n, err := fmt.Sscanf(rest, "%q) %s %q", &key, &op, &value)
@@ -99,7 +99,7 @@ func FuzzParseCompare(f *testing.F) {
 		switch op {
 		case "=", "!=", "<", ">":
 		default:
-			n = 0 // which fmt does not know
+			n = 0 // fmt does not know this form
 		}
 		if (n == 3 && err == nil) != (perr == nil) {
 			t.Fatalf("ParseCompare(%q): error %v, while fmt finds %d operands: %v", "val("+rest, perr, n, err)

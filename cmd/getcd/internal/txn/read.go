@@ -14,29 +14,29 @@ import (
 	"github.com/getcd/getcd/kv"
 )
 
-// Text is a transaction as it was written down.
+// Text is a parsed transaction.
 type Text struct {
-	// If holds the comparisons.
+	// If has the comparisons.
 	If []kv.Cmp
-	// Then holds the requests for when all comparisons hold.
+	// Then has the requests to make if all comparisons hold.
 	Then []kv.Op
-	// Else holds the requests for when one does not.
+	// Else has the requests to make otherwise.
 	Else []kv.Op
 }
 
 // Reader reads transactions.
 type Reader struct {
-	// Prompt is called with a heading before each section is read; nil means
-	// no prompts. Its error ends the reading.
+	// Prompt is called with a heading before each section is read. Nil means no
+	// prompts. Its error ends the reading.
 	Prompt func(heading string) error
-	// WarnRange is called for a del that names the end of a range without
-	// --range (see [request.Delete.Op]); nil means no warning.
+	// WarnRange is called for a del that has the end of a range but not --range
+	// (see [request.Delete.Op]). Nil means no warning.
 	WarnRange func(from, to string) error
 }
 
-// Read reads one transaction from r. Its errors carry exit statuses (package
-// exit): InvalidInput for lines that do not parse and for input that ends
-// early, and those of put, get and del for requests that these would refuse.
+// Read reads one transaction from r. Its errors have exit statuses (package
+// exit): InvalidInput if a line cannot be parsed or the input ends early, and
+// those of put, get and del if a request is invalid.
 func (rd *Reader) Read(r io.Reader) (*Text, error) {
 	br := bufio.NewReader(r)
 	var t Text
@@ -67,7 +67,7 @@ func (rd *Reader) Read(r io.Reader) (*Text, error) {
 	return &t, nil
 }
 
-// section hands each line up to the next empty one to parse.
+// section passes each line up to the next empty one to parse.
 func (rd *Reader) section(r *bufio.Reader, heading string, parse func(line string) error) error {
 	if rd.Prompt != nil {
 		if err := rd.Prompt(heading); err != nil {
@@ -92,7 +92,7 @@ func (rd *Reader) section(r *bufio.Reader, heading string, parse func(line strin
 	}
 }
 
-// ParseRequest reads one request, such as put key1 "some value".
+// ParseRequest parses one request, such as put key1 "some value".
 func (rd *Reader) ParseRequest(line string) (kv.Op, error) {
 	words, err := Words(line)
 	if err != nil {
@@ -114,15 +114,15 @@ func (rd *Reader) ParseRequest(line string) (kv.Op, error) {
 	return build(fs.Args())
 }
 
-// builder finds the request that verb names, by its whole name or by enough of
-// it, and defines its flags.
+// builder finds the request with the name verb, which may be abbreviated, and
+// defines its flags.
 func (rd *Reader) builder(verb string, fs *pflag.FlagSet) (func(args []string) (kv.Op, error), error) {
 	switch {
 	case verb == "":
 	case strings.HasPrefix("put", verb):
 		var p request.Put
 		p.Register(fs)
-		// The transaction itself is on stdin, so values cannot be.
+		// stdin has the transaction itself, so a value cannot come from there.
 		return func(args []string) (kv.Op, error) { return p.Op(args, nil) }, nil
 	case strings.HasPrefix("get", verb):
 		var g request.Get

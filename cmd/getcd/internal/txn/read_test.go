@@ -77,7 +77,7 @@ func TestReadExitStatus(t *testing.T) {
 	}{
 		{"", exit.InvalidInput, "end of input"},
 		{"\n\n", exit.InvalidInput, "end of input"},
-		{"\n\nput k v", exit.InvalidInput, "end of input"}, // an unfinished line is no line
+		{"\n\nput k v", exit.InvalidInput, "end of input"}, // an unfinished line does not count
 		{"\n\nput k v\n", exit.InvalidInput, "end of input"},
 		{"nonsense\n\n\n\n", exit.InvalidInput, "malformed comparison: nonsense"},
 		{"\nput\n\n\n", exit.InvalidInput, "invalid txn request: put"},
@@ -124,8 +124,8 @@ func FuzzParseTxn(f *testing.F) {
 			}
 			return
 		}
-		// What is read is a transaction that the library takes, apart from what
-		// only it knows to be wrong, such as an empty key.
+		// The library accepts a transaction that was parsed, except for mistakes
+		// that only the library finds, such as an empty key.
 		if lines := strings.Count(text, "\n"); len(got.If)+len(got.Then)+len(got.Else)+3 > lines {
 			t.Fatalf("%q: got %d comparisons and %d+%d requests out of %d lines", text, len(got.If), len(got.Then), len(got.Else), lines)
 		}

@@ -8,12 +8,13 @@ import (
 
 // Words splits a request line into its words.
 //
-// A word starts where the last one ended. A quote counts only there: "a" and
-// 'a b' are words, while in a"b c" the quotes are ordinary characters of the
-// words a"b and c". A quote that is never closed is skipped and what follows it
-// is read as plain words. Both are what etcdctl does.
+// A word starts where the previous one ended. A quote has a meaning only there:
+// "a" and 'a b' are words, while in a"b c" the quotes are ordinary characters of
+// the words a"b and c". If a quote is never closed, the quote is skipped and the
+// text after it is read as plain words. Both rules are etcdctl's.
 //
-// The error is about a double-quoted word whose escapes Go does not know.
+// Words returns an error for a double-quoted word with an escape that Go does not
+// know.
 func Words(line string) ([]string, error) {
 	var words []string
 	for i := 0; i < len(line); {
@@ -39,8 +40,8 @@ func Words(line string) ([]string, error) {
 	return words, nil
 }
 
-// wordLen is the length of the word that s starts with, quotes included; 0 when
-// s starts with a space or with a quote that is not closed.
+// wordLen returns the length of the word at the start of s, including quotes. It
+// is 0 if s starts with a space or with a quote that is not closed.
 func wordLen(s string) int {
 	switch c := s[0]; {
 	case isSpace(c):
@@ -62,8 +63,8 @@ func wordLen(s string) int {
 	return len(s)
 }
 
-// quotedLen is the length of the double-quoted word that s starts with; 0 when
-// it is not closed.
+// quotedLen returns the length of the double-quoted word at the start of s. It is
+// 0 if the quote is not closed.
 func quotedLen(s string) int {
 	for i := 1; i < len(s); i++ {
 		switch s[i] {
@@ -76,7 +77,7 @@ func quotedLen(s string) int {
 	return 0
 }
 
-// isSpace knows the spaces between words, which are ASCII's.
+// isSpace reports whether c separates words. Only ASCII spaces do.
 func isSpace(c byte) bool {
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\f'
 }

@@ -51,8 +51,8 @@ func TestWordsRefusesUnknownEscapes(t *testing.T) {
 	}
 }
 
-// grammar is what a word is, as a regular expression: the specification that
-// Words is checked against.
+// grammar is a regular expression for a word. It is the specification that Words
+// is checked against.
 var grammar = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|'[^']*'|[^'"\s]\S*`)
 
 func FuzzWords(f *testing.F) {
@@ -61,7 +61,7 @@ func FuzzWords(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, line string) {
 		if strings.Contains(line, "\n") || !utf8.ValidString(line) {
-			return // lines have no newline; bytes that are no text are left alone
+			return // a line has no newline; invalid UTF-8 is left alone
 		}
 		var want []string
 		for _, w := range grammar.FindAllString(line, -1) {

@@ -7,8 +7,8 @@ import (
 	getcd "github.com/getcd/getcd/clientv3"
 )
 
-// words make an operation of a request, in the types of one package.
-type words[Op, Option, Cmp any] struct {
+// constructors build operations from requests, with the types of one package.
+type constructors[Op, Option, Cmp any] struct {
 	get, remove func(key string, opts ...Option) Op
 	put         func(key, value string, opts ...Option) Op
 	txn         func(cmps []Cmp, then, otherwise []Op) Op
@@ -20,7 +20,7 @@ type words[Op, Option, Cmp any] struct {
 	sort                                                                func(pb.RangeRequest_SortTarget, pb.RangeRequest_SortOrder) Option
 }
 
-var theirs = words[clientv3.Op, clientv3.OpOption, clientv3.Cmp]{
+var theirs = constructors[clientv3.Op, clientv3.OpOption, clientv3.Cmp]{
 	get: clientv3.OpGet, remove: clientv3.OpDelete, put: clientv3.OpPut, txn: clientv3.OpTxn, cmp: clientv3.FromCompare,
 	end:          clientv3.WithRange,
 	serializable: clientv3.WithSerializable, keysOnly: clientv3.WithKeysOnly, countOnly: clientv3.WithCountOnly,
@@ -34,7 +34,7 @@ var theirs = words[clientv3.Op, clientv3.OpOption, clientv3.Cmp]{
 	},
 }
 
-var ours = words[getcd.Op, getcd.OpOption, getcd.Cmp]{
+var ours = constructors[getcd.Op, getcd.OpOption, getcd.Cmp]{
 	get: getcd.OpGet, remove: getcd.OpDelete, put: getcd.OpPut, txn: getcd.OpTxn, cmp: getcd.FromCompare,
 	end:          getcd.WithRange,
 	serializable: getcd.WithSerializable, keysOnly: getcd.WithKeysOnly, countOnly: getcd.WithCountOnly,
@@ -48,10 +48,10 @@ var ours = words[getcd.Op, getcd.OpOption, getcd.Cmp]{
 	},
 }
 
-// op makes an operation of a request.
-func (w words[Op, Option, Cmp]) op(request *pb.RequestOp) Op {
+// op builds an operation from a request.
+func (c constructors[Op, Option, Cmp]) op(request *pb.RequestOp) Op {
 	var opts []Option
-	say := func(set bool, option func() Option) {
+	flag := func(set bool, option func() Option) {
 		if set {
 			opts = append(opts, option())
 		}
@@ -63,41 +63,41 @@ func (w words[Op, Option, Cmp]) op(request *pb.RequestOp) Op {
 	}
 	end := func(key []byte) {
 		if len(key) > 0 {
-			opts = append(opts, w.end(string(key)))
+			opts = append(opts, c.end(string(key)))
 		}
 	}
 	switch request.GetRequest().(type) {
 	case *pb.RequestOp_RequestPut:
 		r := request.GetRequestPut()
-		number(r.Lease, w.lease)
-		say(r.PrevKv, w.prevKV)
-		say(r.IgnoreValue, w.ignoreValue)
-		say(r.IgnoreLease, w.ignoreLease)
-		return w.put(string(r.Key), string(r.Value), opts...)
+		number(r.Lease, c.lease)
+		flag(r.PrevKv, c.prevKV)
+		flag(r.IgnoreValue, c.ignoreValue)
+		flag(r.IgnoreLease, c.ignoreLease)
+		return c.put(string(r.Key), string(r.Value), opts...)
 	case *pb.RequestOp_RequestDeleteRange:
 		r := request.GetRequestDeleteRange()
 		end(r.RangeEnd)
-		say(r.PrevKv, w.prevKV)
-		return w.remove(string(r.Key), opts...)
+		flag(r.PrevKv, c.prevKV)
+		return c.remove(string(r.Key), opts...)
 	case *pb.RequestOp_RequestTxn:
 		r := request.GetRequestTxn()
-		return w.txn(each(r.Compare, w.cmp), each(r.Success, w.op), each(r.Failure, w.op))
+		return c.txn(each(r.Compare, c.cmp), each(r.Success, c.op), each(r.Failure, c.op))
 	}
 	r := request.GetRequestRange()
 	end(r.RangeEnd)
-	number(r.Limit, w.limit)
-	number(r.Revision, w.rev)
-	number(r.MinModRevision, w.minMod)
-	number(r.MaxModRevision, w.maxMod)
-	number(r.MinCreateRevision, w.minCreate)
-	number(r.MaxCreateRevision, w.maxCreate)
-	say(r.Serializable, w.serializable)
-	say(r.KeysOnly, w.keysOnly)
-	say(r.CountOnly, w.countOnly)
+	number(r.Limit, c.limit)
+	number(r.Revision, c.rev)
+	number(r.MinModRevision, c.minMod)
+	number(r.MaxModRevision, c.maxMod)
+	number(r.MinCreateRevision, c.minCreate)
+	number(r.MaxCreateRevision, c.maxCreate)
+	flag(r.Serializable, c.serializable)
+	flag(r.KeysOnly, c.keysOnly)
+	flag(r.CountOnly, c.countOnly)
 	if r.SortTarget != pb.RangeRequest_KEY || r.SortOrder != pb.RangeRequest_NONE {
-		opts = append(opts, w.sort(r.SortTarget, r.SortOrder))
+		opts = append(opts, c.sort(r.SortTarget, r.SortOrder))
 	}
-	return w.get(string(r.Key), opts...)
+	return c.get(string(r.Key), opts...)
 }
 
 func each[From, To any](all []From, convert func(From) To) []To {
