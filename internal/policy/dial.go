@@ -123,18 +123,18 @@ func (p *policy) endRoundLocked(now time.Time) time.Time {
 func (p *policy) dialLocked(m *member, now time.Time) {
 	m.tried, m.dialled, p.dialled = true, now, now
 	p.counters.dials.Add(1)
-	l := newLink(p, m)
+	c := newConn(p, m)
 	//nolint:staticcheck // SA1019: deprecated for the lists of several addresses that it also takes.
-	sc, err := p.cc.NewSubConn([]resolver.Address{l.wire.address(m.addr)}, grpcbalancer.NewSubConnOptions{
-		StateListener: func(s grpcbalancer.SubConnState) { p.connectionChanged(m, l, s) },
+	sc, err := p.cc.NewSubConn([]resolver.Address{c.raw.address(m.addr)}, grpcbalancer.NewSubConnOptions{
+		StateListener: func(s grpcbalancer.SubConnState) { p.connectionChanged(m, c, s) },
 	})
 	if err != nil {
-		l.end(err)
-		l.abandon()
+		c.end(err)
+		c.abandon()
 		p.failedLocked(m, err)
 		return
 	}
-	l.sc, m.link = sc, l
+	c.sc, m.conn = sc, c
 	m.setState(connectivity.Connecting)
 	sc.Connect()
 }

@@ -56,15 +56,15 @@ func (p *policy) troubleLocked(since time.Time) {
 // holdLocked says what to keep back, and sees to it that this ends.
 func (p *policy) holdLocked(now time.Time) held {
 	a := p.active
-	held := a != nil && !p.troubled.IsZero() && !a.link.provenSince(p.troubled)
+	held := a != nil && !p.troubled.IsZero() && !a.conn.provenSince(p.troubled)
 	p.holding.Store(held)
 	if !held {
 		return nothing
 	}
 	for _, m := range p.members {
-		if l := m.link; m.ready() && !l.proving {
-			l.proving = true
-			p.probes.Go(func() { p.prove(m, l) })
+		if c := m.conn; m.ready() && !c.proving {
+			c.proving = true
+			p.probes.Go(func() { p.prove(m, c) })
 		}
 	}
 	if a.shunnedAt(now) {
@@ -81,19 +81,19 @@ func (p *policy) overtakenLocked(now time.Time) (next time.Time) {
 		return time.Time{}
 	}
 	for _, m := range p.members {
-		if m == p.active || !m.ready() || !m.usable(now) || !m.link.provenSince(p.troubled) {
+		if m == p.active || !m.ready() || !m.usable(now) || !m.conn.provenSince(p.troubled) {
 			continue
 		}
 		// A member that has just become the active one, as one of a better tier does that
 		// comes back, has that long as well.
-		since := max(m.link.agreed.Load(), p.clock.at(p.settled))
+		since := max(m.conn.agreed.Load(), p.clock.at(p.settled))
 		if left := grace - time.Duration(p.clock.at(now)-since); left > 0 {
 			next = earliest(next, now.Add(left))
 			continue
 		}
 		a := p.active
 		p.doubtLocked(a, p.troubled)
-		p.probeLocked(a.link)
+		p.probeLocked(a.conn)
 		p.electLocked(now)
 		p.held = p.holdLocked(now)
 		return time.Time{}
@@ -103,19 +103,19 @@ func (p *policy) overtakenLocked(now time.Time) (next time.Time) {
 
 // prove asks m for a linearizable read again and again, until it serves one or
 // nothing is held any more.
-func (p *policy) prove(m *member, l *link) {
+func (p *policy) prove(m *member, c *conn) {
 	for begun := time.Now(); ; {
 		start := time.Now()
 		ctx, cancel := context.WithTimeout(p.ctx, proofTime)
-		err := l.readProbe(ctx)
+		err := c.readProbe(ctx)
 		cancel()
 		switch {
 		case err == nil:
-			p.serves(m, l, start)
+			p.serves(m, c, start)
 		case etcderr.CantServe(err):
 			p.demote(m, start, err)
 		}
-		if p.proved(m, l, err == nil) {
+		if p.proved(m, c, err == nil) {
 			return
 		}
 		backoff.Sleep(p.ctx, min(max(time.Since(begun)/20, minProofPause), maxProofPause))
@@ -124,27 +124,27 @@ func (p *policy) prove(m *member, l *link) {
 
 // proved reports whether m need not prove anything any more, after it has just
 // done so or not.
-func (p *policy) proved(m *member, l *link, serves bool) bool {
+func (p *policy) proved(m *member, c *conn, serves bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	done := p.closed || m.link != l || !p.holding.Load() ||
-		serves && l.provenSince(p.troubled)
-	l.proving = l.proving && !done
+	done := p.closed || m.conn != c || !p.holding.Load() ||
+		serves && c.provenSince(p.troubled)
+	c.proving = c.proving && !done
 	return done
 }
 
 // serves is told that m has served a request, begun at start, that takes an
 // agreement of the members: that ends its demotion, and lets go what was held.
-func (p *policy) serves(m *member, l *link, start time.Time) {
+func (p *policy) serves(m *member, c *conn, start time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || m.link != l {
+	if p.closed || m.conn != c {
 		return
 	}
 	if len(p.left) > 0 {
 		p.watch() // what has waited for somebody to serve
 	}
-	if m.demoted != nil && !l.unwell && !start.Before(m.judged) { // an unwell one says itself when it serves
+	if m.demoted != nil && !c.unwell && !start.Before(m.judged) { // an unwell one says itself when it serves
 		p.restoreLocked(m)
 	}
 	p.stepLocked()

@@ -28,7 +28,7 @@ type member struct {
 	// Guarded by policy.mu.
 	index    int // place in the resolver's list
 	tier     tier
-	link     *link              // nil when idle
+	conn     *conn              // nil when idle
 	state    connectivity.State // Idle, Connecting or Ready
 	role     balancer.Role
 	since    time.Time // last change of role or state
@@ -75,14 +75,14 @@ func (m *member) life() context.Context {
 	if !m.ready() {
 		return nil
 	}
-	return m.link.life
+	return m.conn.life
 }
 
 func (m *member) ready() bool { return m.state == connectivity.Ready }
 
 // usable reports whether m, if connected, may be expected to serve.
 func (m *member) usable(now time.Time) bool {
-	return !m.shunnedAt(now) && !now.Before(m.muteTill) && (m.link == nil || !m.link.doubted && !m.link.unwell)
+	return !m.shunnedAt(now) && !now.Before(m.muteTill) && (m.conn == nil || !m.conn.doubted && !m.conn.unwell)
 }
 
 func (m *member) shunnedAt(now time.Time) bool { return m.demoted != nil && now.Before(m.shunTill) }
@@ -96,7 +96,7 @@ func (m *member) fault(now time.Time) error {
 		return errDoubted
 	case m.shunnedAt(now):
 		return m.demoted
-	case m.link != nil && m.link.unwell:
+	case m.conn != nil && m.conn.unwell:
 		return errNotServing
 	case now.Before(m.muteTill):
 		return ErrSilent
@@ -106,7 +106,7 @@ func (m *member) fault(now time.Time) error {
 	return nil
 }
 
-func (m *member) doubted() bool { return m.link != nil && m.link.doubted }
+func (m *member) doubted() bool { return m.conn != nil && m.conn.doubted }
 
 func (m *member) setState(s connectivity.State) {
 	if m.state != s {

@@ -80,7 +80,7 @@ type policy struct {
 	paused  time.Time // no dialling until then
 	dialled time.Time // when any member was last dialled
 	lapsed  []*member // gone from the list and dialled a moment ago
-	left    []*link   // connections that take no new calls, and have some under way
+	left    []*conn   // connections that take no new calls, and have some under way
 	single  bool      // there is one address, which may be that of many members
 	cluster uint64    // the cluster that this client is for; 0 while unknown
 	state   connectivity.State
@@ -161,7 +161,7 @@ func (p *policy) UpdateClientConnState(s grpcbalancer.ClientConnState) error {
 			}
 			m, fresh = newMember(e), true
 			// One that was gone for a moment is not dialled sooner for it.
-			if i := slices.IndexFunc(p.lapsed, func(l *member) bool { return l.name == m.name }); i >= 0 {
+			if i := slices.IndexFunc(p.lapsed, func(c *member) bool { return c.name == m.name }); i >= 0 {
 				m.dialled = p.lapsed[i].dialled
 			}
 		}
@@ -220,16 +220,16 @@ func (p *policy) Close() {
 	p.timer.Stop()
 	p.watchdog.Stop()
 	for _, m := range p.members {
-		if m.link != nil {
-			if _, _, calls := m.link.calls.count(); calls > 0 {
-				m.link.wire.sever() // they end now, and need not leave a full buffer first
+		if m.conn != nil {
+			if _, _, calls := m.conn.calls.count(); calls > 0 {
+				m.conn.raw.sever() // they end now, and need not leave a full buffer first
 			}
 		}
 		p.dropLocked(m)
 	}
-	for _, l := range p.left {
-		l.wire.sever() // grpc has lost sight of it if its server was leaving
-		p.closeLocked(l)
+	for _, c := range p.left {
+		c.raw.sever() // grpc has lost sight of it if its server was leaving
+		p.closeLocked(c)
 	}
 	p.members, p.active, p.standby, p.left = nil, nil, nil, nil
 	p.opts.Table.publish(nil, nil)
@@ -258,12 +258,12 @@ func (p *policy) failedLocked(m *member, err error) {
 }
 
 // connectionChanged is told by grpc, one change at a time.
-func (p *policy) connectionChanged(m *member, l *link, s grpcbalancer.SubConnState) {
+func (p *policy) connectionChanged(m *member, c *conn, s grpcbalancer.SubConnState) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	down := s.ConnectivityState == connectivity.Idle || s.ConnectivityState == connectivity.Shutdown
-	l.dead = l.dead || down
-	if p.closed || m.link != l {
+	c.dead = c.dead || down
+	if p.closed || m.conn != c {
 		return // of a connection given up already
 	}
 	switch s.ConnectivityState {
@@ -271,10 +271,10 @@ func (p *policy) connectionChanged(m *member, l *link, s grpcbalancer.SubConnSta
 		return
 	case connectivity.Ready:
 		if !p.opts.OneMember {
-			p.probes.Go(func() { p.introduce(m, l) })
+			p.probes.Go(func() { p.introduce(m, c) })
 			return
 		}
-		p.readyLocked(m, l)
+		p.readyLocked(m, c)
 	case connectivity.TransientFailure:
 		// The next attempt is a new SubConn's: when to dial is decided here, not
 		// by grpc's backoff for each address.
@@ -291,13 +291,13 @@ func (p *policy) connectionChanged(m *member, l *link, s grpcbalancer.SubConnSta
 }
 
 // readyLocked puts m, which is connected and has said who it is, into use.
-func (p *policy) readyLocked(m *member, l *link) {
+func (p *policy) readyLocked(m *member, c *conn) {
 	m.setState(connectivity.Ready)
 	m.suspect = false
 	p.rounds, p.paused = 0, time.Time{}
-	p.probes.Go(func() { p.heed(m, l) })
+	p.probes.Go(func() { p.watchHealth(m, c) })
 	if pings := p.opts.Pings; pings > 0 {
-		p.probes.Go(func() { l.calm(pings) })
+		p.probes.Go(func() { c.calm(pings) })
 	}
 	p.opts.Logger.Debug("etcd: connected", "endpoint", m.name)
 }
@@ -425,7 +425,7 @@ func (p *policy) pickerLocked(now time.Time) *picker {
 	})
 	pick := &picker{policy: p, held: p.held, spread: 1}
 	for i, m := range serving {
-		c := &connection{m, m.link, m.link.life}
+		c := &target{m, m.conn, m.conn.life}
 		pick.members = append(pick.members, c)
 		if p.opts.Routing.SpreadReads && i == pick.spread && m.usable(now) && !m.leaving && m.tier == p.active.tier {
 			pick.spread++
@@ -470,7 +470,7 @@ func (p *policy) demoteLocked(m *member, cause error) {
 		p.troubleLocked(time.Now())
 		p.newRoundsLocked() // others are needed sooner than as a standby
 	}
-	p.leaveLocked(m.link, cause)
+	p.leaveLocked(m.conn, cause)
 	m.judged = time.Now()
 	m.penalty = min(max(2*m.penalty, minPenalty), maxPenalty)
 	m.demoted, m.lastErr = cause, fmt.Errorf("demoted: %w", cause)
@@ -481,8 +481,8 @@ func (p *policy) demoteLocked(m *member, cause error) {
 func (p *policy) restoreLocked(m *member) {
 	m.demoted, m.penalty, m.judged = nil, 0, time.Now()
 	m.shunned.Store(false)
-	if m.link != nil {
-		m.link.verdict = nil
+	if m.conn != nil {
+		m.conn.verdict = nil
 	}
 	p.opts.Logger.Info("etcd: endpoint serves again", "endpoint", m.name)
 }
