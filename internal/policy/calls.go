@@ -62,7 +62,7 @@ type kind uint8
 
 const (
 	prompt  kind = iota // answered soon, and sent again elsewhere for nothing
-	costly              // answered soon, and in doubt when it is given up
+	costly              // answered soon, and its fate is unknown when it is given up
 	patient             // waits by its nature: says nothing of its member
 )
 
@@ -128,7 +128,7 @@ func (c *calls) oldest(k kind) (at, late int64, ok bool) {
 
 // count returns how many calls are under way: of those that wait for a prompt answer,
 // and of those that can't be moved elsewhere for nothing.
-func (c *calls) count() (waiting, held, all int) {
+func (c *calls) count() (waiting, bound, all int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.n[prompt] + c.n[costly], c.n[costly] + c.n[patient], c.n[prompt] + c.n[costly] + c.n[patient]

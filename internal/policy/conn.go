@@ -32,16 +32,16 @@ type conn struct {
 	// proof is when the youngest request was begun that took an agreement of the
 	// members and was answered.
 	proof atomic.Int64
-	// leaving is set when the connection takes no new calls, and is closed with the
+	// retired is set when the connection takes no new calls, and is closed with the
 	// last one under way.
-	leaving atomic.Bool
+	retired atomic.Bool
 
 	// life ends when streams should no longer be here: the connection is gone,
 	// or doubted. Guarded by policy.mu, as are the others.
-	life    context.Context //nolint:containedctx // the connection's lifecycle
-	end     context.CancelCauseFunc
-	streams []*streamHealth // the streams that are watched over
-	unwell  bool            // the member says NOT_SERVING
+	life       context.Context //nolint:containedctx // the connection's lifecycle
+	end        context.CancelCauseFunc
+	streams    []*streamHealth // the streams that are watched over
+	notServing bool            // the member says NOT_SERVING
 	// probing is set while the member is probed; askAnew ends that, and outdated has
 	// it asked again then.
 	probing  bool

@@ -53,12 +53,12 @@ func (p *policy) watchHealthOnce(m *member, c *conn) error {
 func (p *policy) setHealth(m *member, c *conn, serving bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || m.conn != c || c.unwell == !serving {
+	if p.closed || m.conn != c || c.notServing == !serving {
 		return
 	}
-	c.unwell = !serving
+	c.notServing = !serving
 	if serving {
-		if m.demoted == errNotServing { //nolint:errorlint // the very value
+		if m.demotion.cause == errNotServing { //nolint:errorlint // the very value
 			p.restoreLocked(m)
 		}
 	} else {

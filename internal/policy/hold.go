@@ -67,7 +67,7 @@ func (p *policy) holdLocked(now time.Time) held {
 			p.probes.Go(func() { p.prove(m, c) })
 		}
 	}
-	if a.shunnedAt(now) {
+	if a.demotion.lasts(now) {
 		return linearizable
 	}
 	return writes
@@ -86,14 +86,14 @@ func (p *policy) overtakenLocked(now time.Time) (next time.Time) {
 		}
 		// A member that has just become the active one, as one of a better tier does that
 		// comes back, has that long as well.
-		since := max(m.conn.agreed.Load(), p.clock.at(p.settled))
+		since := max(m.conn.agreed.Load(), p.clock.at(p.elected))
 		if left := grace - time.Duration(p.clock.at(now)-since); left > 0 {
 			next = earliest(next, now.Add(left))
 			continue
 		}
 		a := p.active
 		p.doubtLocked(a, p.troubled)
-		p.probeLocked(a.conn)
+		p.startProbeLocked(a.conn)
 		p.electLocked(now)
 		p.held = p.holdLocked(now)
 		return time.Time{}
@@ -111,9 +111,9 @@ func (p *policy) prove(m *member, c *conn) {
 		cancel()
 		switch {
 		case err == nil:
-			p.serves(m, c, start)
+			p.served(m, c, start)
 		case etcderr.CantServe(err):
-			p.demote(m, start, err)
+			p.refused(m, start, err)
 		}
 		if p.proved(m, c, err == nil) {
 			return
@@ -133,9 +133,9 @@ func (p *policy) proved(m *member, c *conn, serves bool) bool {
 	return done
 }
 
-// serves is told that m has served a request, begun at start, that takes an
+// served is told that m has served a request, begun at start, that takes an
 // agreement of the members: that ends its demotion, and lets go what was held.
-func (p *policy) serves(m *member, c *conn, start time.Time) {
+func (p *policy) served(m *member, c *conn, start time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed || m.conn != c {
@@ -144,7 +144,7 @@ func (p *policy) serves(m *member, c *conn, start time.Time) {
 	if len(p.left) > 0 {
 		p.watch() // what has waited for somebody to serve
 	}
-	if m.demoted != nil && !c.unwell && !start.Before(m.judged) { // an unwell one says itself when it serves
+	if m.demotion.cause != nil && !c.notServing && !start.Before(m.demotion.changed) { // one that reports NOT_SERVING says itself when it serves
 		p.restoreLocked(m)
 	}
 	p.stepLocked()

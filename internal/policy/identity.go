@@ -37,7 +37,7 @@ func (p *policy) introduce(m *member, c *conn) {
 		defer cancel()
 		start := time.Now()
 		if c.readProbe(ctx) == nil { // otherwise whoever waits for the proof asks again
-			p.serves(m, c, start)
+			p.served(m, c, start)
 		}
 	})
 	header, resp, err := c.identify(ctx)
@@ -63,7 +63,7 @@ func (p *policy) introduce(m *member, c *conn) {
 			}
 			p.cluster = cluster
 		}
-		if id != 0 && m.id.Swap(id) != id && m.demoted != nil && p.single {
+		if id != 0 && m.id.Swap(id) != id && m.demotion.cause != nil && p.single {
 			p.restoreLocked(m) // what is known is another's
 		}
 		p.readyLocked(m, c)
@@ -147,7 +147,7 @@ func (p *policy) knownLocked(m *member, id uint64) bool {
 		if id == 0 || o.id.Load() != id {
 			continue
 		}
-		if o != m && o.ready() || o == m && (m.demoted != nil || errors.Is(m.lastErr, ErrSilent) && m.suspect) {
+		if o != m && o.ready() || o == m && (m.demotion.cause != nil || errors.Is(m.lastErr, ErrSilent) && m.failed) {
 			return true
 		}
 	}
@@ -175,7 +175,7 @@ func (p *policy) rerollLocked(now time.Time) {
 		return
 	}
 	for _, m := range p.members {
-		if m != p.active && m.ready() && m.shunnedAt(now) && m.id.Load() != 0 && p.rollLocked(m, now) {
+		if m != p.active && m.ready() && m.demotion.lasts(now) && m.id.Load() != 0 && p.rollLocked(m, now) {
 			p.dropLocked(m)
 		}
 	}

@@ -14,12 +14,12 @@ import (
 // Leaving a connection and giving up what is under way on it are two decisions.
 //
 // Leaving costs nothing: new requests, and the streams that can be opened again, go
-// elsewhere. It is done at the first doubt, and for reasons that are nobody's fault:
+// elsewhere. It is done as soon as a member is doubted, and for reasons that are nobody's fault:
 // other endpoints, a better tier, a server that asks for it (HTTP/2's GOAWAY, RFC 9113
 // section 6.8). A connection that was left lives on until the last call on it has
 // ended, and is looked after for as long.
 //
-// Giving up a call that must not be sent again leaves its fate in doubt. So such a
+// Giving up a call that must not be sent again leaves its fate unknown. So such a
 // call is given up only when
 //
 //   - its connection has ended, or its context; grpc sees to these;
@@ -39,9 +39,9 @@ const (
 	lostFactor = 20
 )
 
-// passLocked passes a verdict on c: what is under way on it is not expected to be
+// condemnLocked passes a verdict on c: what is under way on it is not expected to be
 // answered. What can be sent again is given up now, and sent again elsewhere.
-func (p *policy) passLocked(c *conn, cause error, start time.Time) {
+func (p *policy) condemnLocked(c *conn, cause error, start time.Time) {
 	if c.verdict == nil {
 		c.verdictAt = c.clock.at(start)
 	}
@@ -51,9 +51,9 @@ func (p *policy) passLocked(c *conn, cause error, start time.Time) {
 	p.watch()
 }
 
-// settleLocked gives up what has waited for longer than the patience on a connection
+// giveUpLocked gives up what has waited for longer than the patience on a connection
 // under a verdict, and says when to look again.
-func (p *policy) settleLocked(c *conn, now time.Time) (in time.Duration, ok bool) {
+func (p *policy) giveUpLocked(c *conn, now time.Time) (in time.Duration, ok bool) {
 	if c.verdict == nil {
 		return 0, false
 	}
@@ -172,16 +172,16 @@ func (p *policy) dropLocked(m *member) {
 	m.setState(connectivity.Idle)
 	m.setRole(balancer.Idle)
 	c.end(errLeft)
-	c.leaving.Store(true) // before the calls are counted: the last one looks at it
-	_, held, calls := c.calls.count()
+	c.retired.Store(true) // before the calls are counted: the last one looks at it
+	_, bound, calls := c.calls.count()
 	if p.closed || !ready || calls == 0 {
 		p.closeLocked(c)
 		return
 	}
 	// A connection that was lost has calls for a moment, until grpc ends them; one
 	// whose server is leaving has them until they are answered.
-	if lost := c.dead && c.raw.failed.Load(); held > 0 && c.verdict == nil && !lost {
-		p.opts.Logger.Debug("etcd: connection handed over", "endpoint", m.name, "calls", held)
+	if lost := c.dead && c.raw.failed.Load(); bound > 0 && c.verdict == nil && !lost {
+		p.opts.Logger.Debug("etcd: connection handed over", "endpoint", m.name, "calls", bound)
 		p.counters.handedOver.Add(1)
 	}
 	p.left = append(p.left, c)

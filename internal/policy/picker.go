@@ -83,7 +83,7 @@ func (p *picker) Pick(info grpcbalancer.PickInfo) (grpcbalancer.PickResult, erro
 		a.Pick(to)
 	}
 	to.conn.calls.add(r)
-	if to.conn.leaving.Load() { // since this picker was made: the next one is on its way
+	if to.conn.retired.Load() { // since this picker was made: the next one is on its way
 		if to.conn.calls.remove(r) {
 			p.policy.emptied(to.conn)
 		}
@@ -159,13 +159,13 @@ func (p *policy) finish(r *call, info grpcbalancer.DoneInfo) {
 			}
 		}
 	}
-	if c.conn.calls.remove(r) && c.conn.leaving.Load() {
+	if c.conn.calls.remove(r) && c.conn.retired.Load() {
 		p.emptied(c.conn)
 	}
 	switch {
 	case info.Err != nil && etcderr.CantServe(info.Err):
-		p.demote(c.member, r.start, info.Err)
-	case served && (c.member.shunned.Load() || p.holding.Load()):
-		p.serves(c.member, c.conn, r.start)
+		p.refused(c.member, r.start, info.Err)
+	case served && (c.member.demoted.Load() || p.holding.Load()):
+		p.served(c.member, c.conn, r.start)
 	}
 }

@@ -23,10 +23,6 @@ const Name = "getcd_failover"
 const ServiceConfig = `{"loadBalancingConfig":[{"` + Name + `":{}}]}`
 
 const (
-	// How long a demotion lasts unless the member serves earlier. It doubles
-	// while the member goes on refusing.
-	minPenalty = 250 * time.Millisecond
-	maxPenalty = 10 * time.Second
 	// dwell is the least time between switches among demoted members.
 	dwell = 50 * time.Millisecond
 )
@@ -72,10 +68,10 @@ type policy struct {
 	mu      sync.Mutex
 	closed  bool
 	opts    Options
-	members []*member // in the resolver's order, the leaving ones last
+	members []*member // in the resolver's order, those that are no longer listed last
 	active  *member   // nil while none is connected
 	standby *member
-	settled time.Time // when active last changed
+	elected time.Time // when active last changed
 	rounds  int       // rounds in a row that connected none
 	paused  time.Time // no dialling until then
 	dialled time.Time // when any member was last dialled
@@ -113,14 +109,14 @@ type policy struct {
 // row is what of a member's state is published; two that are equal need no
 // publishing.
 type row struct {
-	member   *member
-	role     balancer.Role
-	state    connectivity.State
-	since    time.Time
-	shunTill time.Time
-	usable   bool
-	leads    bool
-	life     context.Context //nolint:containedctx // the connection's, which picks hand out
+	member       *member
+	role         balancer.Role
+	state        connectivity.State
+	since        time.Time
+	demotedUntil time.Time
+	usable       bool
+	leads        bool
+	life         context.Context //nolint:containedctx // the connection's, which picks hand out
 }
 
 // UpdateClientConnState takes the resolver's newest list. Members that are
@@ -165,7 +161,7 @@ func (p *policy) UpdateClientConnState(s grpcbalancer.ClientConnState) error {
 				m.dialled = p.lapsed[i].dialled
 			}
 		}
-		m.index, m.tier, m.leaving = len(p.members), e.tier, false
+		m.index, m.tier, m.unlisted = len(p.members), e.tier, false
 		p.members = append(p.members, m)
 	}
 	for _, m := range old {
@@ -174,7 +170,7 @@ func (p *policy) UpdateClientConnState(s grpcbalancer.ClientConnState) error {
 			p.lapsed = append(p.lapsed, m)
 			continue
 		}
-		m.leaving, m.index = true, len(p.members)
+		m.unlisted, m.index = true, len(p.members)
 		p.members = append(p.members, m)
 	}
 	if fresh {
@@ -253,7 +249,7 @@ func (p *policy) newRoundsLocked() {
 
 func (p *policy) failedLocked(m *member, err error) {
 	p.dropLocked(m)
-	m.suspect, m.lastErr = true, err
+	m.failed, m.lastErr = true, err
 	p.opts.Logger.Debug("etcd: connection failed", "endpoint", m.name, "cause", err)
 }
 
@@ -293,7 +289,7 @@ func (p *policy) connectionChanged(m *member, c *conn, s grpcbalancer.SubConnSta
 // readyLocked puts m, which is connected and has said who it is, into use.
 func (p *policy) readyLocked(m *member, c *conn) {
 	m.setState(connectivity.Ready)
-	m.suspect = false
+	m.failed = false
 	p.rounds, p.paused = 0, time.Time{}
 	p.probes.Go(func() { p.watchHealth(m, c) })
 	if pings := p.opts.Pings; pings > 0 {
@@ -312,11 +308,11 @@ func (p *policy) stepLocked() {
 	next = earliest(next, p.connectLocked(now))
 	// A demotion that ends may change who should serve.
 	for _, m := range p.members {
-		if m.ready() && m.shunnedAt(now) {
-			next = earliest(next, m.shunTill)
+		if m.ready() && m.demotion.lasts(now) {
+			next = earliest(next, m.demotion.until)
 		}
-		if m.ready() && now.Before(m.muteTill) {
-			next = earliest(next, m.muteTill)
+		if m.ready() && now.Before(m.mutedUntil) {
+			next = earliest(next, m.mutedUntil)
 		}
 	}
 	p.publishLocked()
@@ -343,19 +339,19 @@ func (p *policy) electLocked(now time.Time) {
 	}
 	// Members that are all demoted (an election is going on, most likely) are
 	// not exchanged for each other at the pace of their refusals.
-	if a := p.active; a != nil && a != active && a.ready() && !a.leaving &&
-		!active.usable(now) && now.Sub(p.settled) < dwell {
+	if a := p.active; a != nil && a != active && a.ready() && !a.unlisted &&
+		!active.usable(now) && now.Sub(p.elected) < dwell {
 		active = a
 	}
 	for _, m := range ready {
 		switch {
 		case m == active:
 			m.setRole(balancer.Active)
-		case standby == nil && !m.leaving:
+		case standby == nil && !m.unlisted:
 			standby = m
 			m.setRole(balancer.Standby)
-		case !m.leaving && (m.doubted() || !standby.usable(now) || everyone(p.opts.Routing)):
-			m.setRole(balancer.Idle) // kept: a verdict is due, or more are wanted
+		case !m.unlisted && (m.passedOver(now) == doubted || !standby.usable(now) || everyone(p.opts.Routing)):
+			m.setRole(balancer.Idle) // kept: its probe has not ended, or more are wanted
 		default:
 			p.dropLocked(m)
 		}
@@ -372,11 +368,11 @@ func (p *policy) electLocked(now time.Time) {
 			p.counters.failovers.Add(1)
 		}
 		p.opts.Logger.Info("etcd: active endpoint changed", "from", from, "to", to, "cause", p.active.fault(now))
-		p.settled = now
+		p.elected = now
 	}
 	p.active, p.standby = active, standby
 	p.members = slices.DeleteFunc(p.members, func(m *member) bool {
-		gone := m.leaving && m != active
+		gone := m.unlisted && m != active
 		if gone {
 			p.lapsed = append(p.lapsed, m)
 		}
@@ -396,7 +392,7 @@ func (p *policy) publishLocked() {
 	now := time.Now()
 	rows := make([]row, len(p.members))
 	for i, m := range p.members {
-		rows[i] = row{m, m.role, m.state, m.since, m.shunTill, m.usable(now), p.leadsLocked(m), m.life()}
+		rows[i] = row{m, m.role, m.state, m.since, m.demotion.until, m.usable(now), p.leadsLocked(m), m.life()}
 	}
 	if state == p.state && p.held == p.shownHeld && slices.Equal(rows, p.shown) {
 		return
@@ -427,7 +423,7 @@ func (p *policy) pickerLocked(now time.Time) *picker {
 	for i, m := range serving {
 		c := &target{m, m.conn, m.conn.life}
 		pick.members = append(pick.members, c)
-		if p.opts.Routing.SpreadReads && i == pick.spread && m.usable(now) && !m.leaving && m.tier == p.active.tier {
+		if p.opts.Routing.SpreadReads && i == pick.spread && m.usable(now) && !m.unlisted && m.tier == p.active.tier {
 			pick.spread++
 		}
 		if p.leadsLocked(m) && m.usable(now) {
@@ -447,22 +443,22 @@ func (p *policy) takesLocked(m *member) bool {
 	return m == p.active || m.ready() && (p.opts.Routing.SpreadReads || p.leadsLocked(m))
 }
 
-// demote is called by an RPC begun at start that m has refused for cause.
-func (p *policy) demote(m *member, start time.Time, cause error) {
+// refused is told of an RPC begun at start that m has refused for cause.
+func (p *policy) refused(m *member, start time.Time, cause error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed || !m.ready() {
 		return
 	}
-	if !start.After(m.judged) {
-		return // the request is older than the verdict: no news
+	if !start.After(m.demotion.changed) {
+		return // the request is older than what is known: no news
 	}
 	p.demoteLocked(m, cause)
 	p.stepLocked()
 }
 
 func (p *policy) demoteLocked(m *member, cause error) {
-	if m.demoted == nil {
+	if m.demotion.cause == nil {
 		p.opts.Logger.Warn("etcd: endpoint demoted", "endpoint", m.name, "cause", cause)
 	}
 	p.counters.demotions.Add(1)
@@ -471,16 +467,14 @@ func (p *policy) demoteLocked(m *member, cause error) {
 		p.newRoundsLocked() // others are needed sooner than as a standby
 	}
 	p.leaveLocked(m.conn, cause)
-	m.judged = time.Now()
-	m.penalty = min(max(2*m.penalty, minPenalty), maxPenalty)
-	m.demoted, m.lastErr = cause, fmt.Errorf("demoted: %w", cause)
-	m.shunTill = m.judged.Add(m.penalty)
-	m.shunned.Store(true)
+	m.demotion.begin(cause, time.Now())
+	m.demoted.Store(true)
+	m.lastErr = fmt.Errorf("demoted: %w", cause)
 }
 
 func (p *policy) restoreLocked(m *member) {
-	m.demoted, m.penalty, m.judged = nil, 0, time.Now()
-	m.shunned.Store(false)
+	m.demotion.lift(time.Now())
+	m.demoted.Store(false)
 	if m.conn != nil {
 		m.conn.verdict = nil
 	}

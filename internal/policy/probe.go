@@ -18,28 +18,28 @@ import (
 	"github.com/getcd/getcd/internal/etcderr"
 )
 
-// verdict is what the probes found.
-type verdict struct {
-	there  bool  // some answer came
-	serves error // nil when it served the linearizable read
+// findings are what a probe has found out so far.
+type findings struct {
+	there   bool  // some answer came
+	readErr error // why it has not served the linearizable read; nil when it has
 
 	otherThere, otherServes bool // the same of another member
 }
 
 // heard adds what requests have shown since: a member that is slow under load
 // answers others meanwhile.
-func (v verdict) heard(c *conn, since time.Time) verdict {
+func (f findings) heard(c *conn, since time.Time) findings {
 	at := c.clock.at(since)
-	v.there = v.there || c.heard.Load() > at
+	f.there = f.there || c.heard.Load() > at
 	if c.agreed.Load() > at {
-		v.serves = nil
+		f.readErr = nil
 	}
-	return v
+	return f
 }
 
 // worse reports whether the other member is the better one to ask.
-func (v verdict) worse() bool {
-	return v.otherThere && !v.there || v.otherServes && v.serves != nil
+func (f findings) worse() bool {
+	return f.otherThere && !f.there || f.otherServes && f.readErr != nil
 }
 
 // question is what a probe asks, and of whom.
@@ -58,9 +58,9 @@ const (
 )
 
 // probe asks c, and other if there is one, and waits for patience at most, or
-// until it is stopped. It calls doubt with what it knows after doubtAfter, unless
+// until it is stopped. It tells early what it knows after doubtAfter, unless
 // it knows all by then.
-func (p *policy) probe(c, other *conn, patience time.Duration, stop <-chan struct{}, doubt func(verdict)) verdict {
+func (p *policy) probe(c, other *conn, patience time.Duration, stop <-chan struct{}, early func(findings)) findings {
 	ctx, cancel := context.WithTimeout(p.ctx, maxProbe)
 	defer cancel()
 	type answer struct {
@@ -85,8 +85,8 @@ func (p *policy) probe(c, other *conn, patience time.Duration, stop <-chan struc
 		ask(question{other: true}, other)
 		ask(question{other: true, read: true}, other)
 	}
-	v := verdict{serves: errCantRead}
-	doubted := false
+	f := findings{readErr: errCantRead}
+	told := false
 	var counted, took time.Duration // took: until the first answer
 	begun := time.Now()
 	last := begun
@@ -101,18 +101,18 @@ func (p *policy) probe(c, other *conn, patience time.Duration, stop <-chan struc
 			runtime.Gosched()
 			now := time.Now()
 			// Once one question is answered the other is not queued for long.
-			near := v.there && now.Sub(begun) > 2*took
+			near := f.there && now.Sub(begun) > 2*took
 			counted += p.turn(c, near, now.Sub(last), now)
 			last = now
-			if !doubted && counted >= doubtAfter {
-				doubted = true
-				doubt(v)
+			if !told && counted >= doubtAfter {
+				told = true
+				early(f)
 			}
 			continue
 		case <-p.ctx.Done():
-			return v
+			return f
 		case <-stop:
-			return v
+			return f
 		case a = <-answers: // each ends with ctx at the latest
 			want--
 			if !a.to.other && took == 0 {
@@ -128,17 +128,17 @@ func (p *policy) probe(c, other *conn, patience time.Duration, stop <-chan struc
 		switch {
 		case !answered:
 		case a.to.other && a.to.read:
-			v.otherThere, v.otherServes = true, a.err == nil
+			f.otherThere, f.otherServes = true, a.err == nil
 		case a.to.other:
-			v.otherThere = true
+			f.otherThere = true
 		case a.to.read:
-			v.there = true
-			v.serves = a.err
+			f.there = true
+			f.readErr = a.err
 		default:
-			v.there = true // NOT_SERVING, too, and what is on it is answered later: health.go
+			f.there = true // NOT_SERVING, too, and what is on it is answered later: health.go
 		}
 	}
-	return v
+	return f
 }
 
 // turn returns how much of a turn that took elapsed counts: what it took too long is

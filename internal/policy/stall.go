@@ -29,7 +29,7 @@ import (
 // What the answers mean comes in two steps. After doubtAfter a member that
 // is silent while the other speaks, or can't serve while the other can, is
 // doubted: new requests and the streams go elsewhere; what waits on it may yet
-// be answered. After its whole patience comes the verdict.
+// be answered. After its whole patience the probe ends.
 //
 // A member that answers neither question, while the other answers, is silent: its
 // connection is left for good. When both are silent it may be this process or the
@@ -66,10 +66,8 @@ const (
 var ErrSilent = errors.New("stalled: requests and probes stay unanswered")
 
 var (
-	errDoubted    = errors.New("doubted: it is slower to answer than another member")
-	errCantRead   = errors.New("stalled: it answers no linearizable read while another member does")
-	errNotServing = errors.New("it reports NOT_SERVING")
-	errLostWrite  = errors.New("it serves, but has lost the write")
+	errCantRead  = errors.New("stalled: it answers no linearizable read while another member does")
+	errLostWrite = errors.New("it serves, but has lost the write")
 )
 
 // suspicion is how long a request on m may wait before it is looked after.
@@ -118,12 +116,12 @@ func (p *policy) inspect() {
 	for _, c := range p.connsLocked() {
 		if left, ok := c.suspectIn(now); ok && p.askableLocked(c, now) {
 			if left <= 0 {
-				p.probeLocked(c)
+				p.startProbeLocked(c)
 				left = again
 			}
 			look(left, true)
 		}
-		look(p.settleLocked(c, now))
+		look(p.giveUpLocked(c, now))
 		look(p.pulseLocked(c, now))
 	}
 	switch {
@@ -152,7 +150,7 @@ func (p *policy) connsLocked() []*conn {
 
 // askableLocked reports whether a probe of c could tell anything new.
 func (p *policy) askableLocked(c *conn, now time.Time) bool {
-	return !c.dead && !c.silent() && (c.verdict == nil || !c.member.shunnedAt(now))
+	return !c.dead && !c.silent() && (c.verdict == nil || !c.member.demotion.lasts(now))
 }
 
 // suspectIn is the time from now until something on c will have waited for too
@@ -163,8 +161,8 @@ func (c *conn) suspectIn(now time.Time) (left time.Duration, ok bool) {
 	if since, waits := c.oldest(); waits {
 		left, ok = suspicion-time.Duration(at-since), true
 	}
-	for _, f := range c.streams {
-		if due, waits := f.suspectAt(suspicion); waits {
+	for _, s := range c.streams {
+		if due, waits := s.suspectAt(suspicion); waits {
 			in := time.Duration(due - at)
 			if !ok || in < left {
 				left, ok = in, true
@@ -185,8 +183,8 @@ func (p *policy) besideLocked(c *conn) (beside *member) {
 	return beside
 }
 
-// probeLocked asks c's member, and another beside it, in a goroutine.
-func (p *policy) probeLocked(c *conn) {
+// startProbeLocked asks c's member, and another beside it, in a goroutine.
+func (p *policy) startProbeLocked(c *conn) {
 	if c.probing || !p.askableLocked(c, time.Now()) {
 		return
 	}
@@ -209,7 +207,7 @@ func (p *policy) probeLocked(c *conn) {
 	c.motion.begin(&c.raw, c.clock.at(time.Now()))
 	p.probes.Go(func() {
 		start := time.Now()
-		v := p.probe(c, other, patience, stop, func(v verdict) { p.doubt(c, v, start) })
+		f := p.probe(c, other, patience, stop, func(f findings) { p.compare(c, f, start) })
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		c.probing = false
@@ -218,25 +216,26 @@ func (p *policy) probeLocked(c *conn) {
 			return
 		case c.outdated:
 			c.outdated = false
-			p.probeLocked(c)
+			p.startProbeLocked(c)
 			return
 		}
-		p.judgeLocked(c, beside, v.heard(c, start), start)
+		p.judgeLocked(c, beside, f.heard(c, start), start)
 	})
 }
 
-// doubt is told what is known after doubtAfter. New requests leave a member that
-// is doubted, and so do streams. The verdict on it ends the doubt.
-func (p *policy) doubt(c *conn, v verdict, start time.Time) {
+// compare is told what a probe has found out after doubtAfter: a member that another one
+// is ahead of is doubted, until the probe has ended.
+func (p *policy) compare(c *conn, f findings, start time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || c.member.conn != c || c.outdated || !v.heard(c, start).worse() {
+	if p.closed || c.member.conn != c || c.outdated || !f.heard(c, start).worse() {
 		return
 	}
 	p.doubtLocked(c.member, start)
 	p.stepLocked()
 }
 
+// doubtLocked has new requests and streams leave m.
 func (p *policy) doubtLocked(m *member, since time.Time) {
 	p.opts.Logger.Debug("etcd: endpoint doubted", "endpoint", m.name)
 	p.counters.doubts.Add(1)
@@ -249,24 +248,24 @@ func (p *policy) doubtLocked(m *member, since time.Time) {
 
 // judgeLocked takes the consequences of a probe of c that was begun at start, beside
 // another member or none.
-func (p *policy) judgeLocked(c *conn, beside *member, v verdict, start time.Time) {
+func (p *policy) judgeLocked(c *conn, beside *member, f findings, start time.Time) {
 	m := c.member
 	current := m.conn == c
 	c.doubted = false
 	switch {
-	case !v.there && (v.otherThere || c.silence(time.Now()) >= maxSilence):
+	case !f.there && (f.otherThere || c.silence(time.Now()) >= maxSilence):
 		p.silentLocked(c, start)
-	case v.serves != nil && v.otherServes:
+	case f.readErr != nil && f.otherServes:
 		if current {
-			p.demoteLocked(m, v.serves)
+			p.demoteLocked(m, f.readErr)
 		}
-		p.passLocked(c, v.serves, start)
-	case v.serves != nil:
+		p.condemnLocked(c, f.readErr, start)
+	case f.readErr != nil:
 		// The cluster is in trouble, or this process; not this member. But if both
 		// are silent a third is worth a try.
-		if !v.there && beside != nil && current {
-			m.muteTill = time.Now().Add(muteTime)
-			beside.muteTill = m.muteTill
+		if !f.there && beside != nil && current {
+			m.mutedUntil = time.Now().Add(muteTime)
+			beside.mutedUntil = m.mutedUntil
 		}
 		// Both connections to the only address may have reached one member.
 		if p.single && beside != nil && current && beside.id.Load() == m.id.Load() && beside.ready() && p.rollLocked(beside, time.Now()) {
@@ -279,9 +278,9 @@ func (p *policy) judgeLocked(c *conn, beside *member, v verdict, start time.Time
 		c.verdict = nil
 		c.owed[0].Store(0)
 		c.owed[1].Store(0)
-		for _, f := range c.streams {
-			f.due.Store(0)
-			f.asked.Store(f.last.Load())
+		for _, s := range c.streams {
+			s.due.Store(0)
+			s.asked.Store(s.last.Load())
 		}
 		p.lostLocked(c, time.Now())
 	}
@@ -293,10 +292,10 @@ func (p *policy) silentLocked(c *conn, start time.Time) {
 	m := c.member
 	p.opts.Logger.Warn("etcd: endpoint severed", "endpoint", m.name, "cause", ErrSilent)
 	p.counters.severed.Add(1)
-	p.passLocked(c, ErrSilent, start)
+	p.condemnLocked(c, ErrSilent, start)
 	for _, o := range p.left {
 		if o.member == m && o.dead {
-			p.passLocked(o, ErrSilent, start) // it can't be asked any more
+			p.condemnLocked(o, ErrSilent, start) // it can't be asked any more
 		}
 	}
 	if m.conn != c {
@@ -333,7 +332,7 @@ func (p *policy) reviewLocked() {
 			default:
 			}
 		} else {
-			p.probeLocked(c)
+			p.startProbeLocked(c)
 		}
 	}
 }
@@ -351,7 +350,7 @@ type pulse struct {
 // late is looked after like that of any other request.
 func (p *policy) pulseLocked(c *conn, now time.Time) (in time.Duration, ok bool) {
 	every := p.opts.pulse()
-	if _, held, _ := c.calls.count(); every < 0 || held == 0 || c.dead {
+	if _, bound, _ := c.calls.count(); every < 0 || bound == 0 || c.dead {
 		return 0, false
 	}
 	at, received := c.clock.at(now), c.raw.received.Load()
@@ -386,10 +385,10 @@ func (p *policy) ask(c *conn) {
 	case !c.raw.failed.Load():
 		c.hear(r.start, false)
 		if etcderr.CantServe(err) {
-			p.demote(c.member, r.start, err)
+			p.refused(c.member, r.start, err)
 		}
 	}
-	if c.calls.remove(r) && c.leaving.Load() {
+	if c.calls.remove(r) && c.retired.Load() {
 		p.emptied(c)
 	}
 	p.free(r)
