@@ -28,7 +28,7 @@ var errAnonymous = errors.New("connected, but it does not say who it is")
 
 // introduce asks a member that has just been connected who it is. Until it has
 // answered, the connection does not count. The proof that it serves, for which the
-// first write waits (hold.go), is asked for at the same time.
+// first write waits (gate.go), is asked for at the same time.
 func (p *policy) introduce(m *member, c *conn) {
 	ctx, cancel := context.WithTimeout(c.gone, introduction)
 	defer cancel()

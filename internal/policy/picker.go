@@ -19,7 +19,7 @@ type picker struct {
 	members []*target // those connected, the active one first
 	spread  int       // over how many of them reads are spread, the first ones
 	leader  *target   // where writes go; nil for the active one
-	held    held
+	gate    level
 }
 
 // target is a member's connection as of the snapshot.
@@ -65,7 +65,7 @@ func (c *target) Observe(memberID, raftTerm uint64) {
 // not: failing it would only make the caller ask again.
 func (p *picker) Pick(info grpcbalancer.PickInfo) (grpcbalancer.PickResult, error) {
 	a := attempt.FromContext(info.Ctx)
-	if len(p.members) == 0 || p.holds(a) {
+	if len(p.members) == 0 || p.gate.holds(a) {
 		return grpcbalancer.PickResult{}, grpcbalancer.ErrNoSubConnAvailable
 	}
 	to := p.choose(a)
@@ -124,17 +124,6 @@ func (p *picker) choose(a *attempt.Attempt) *target {
 // not wait for the next picker.
 var errNoOther = status.Error(codes.Unavailable, "no other endpoint is connected")
 
-func (p *picker) holds(a *attempt.Attempt) bool {
-	switch p.held {
-	case writes:
-		return a != nil && a.Write
-	case linearizable:
-		return a == nil || !a.AnyMember
-	default:
-		return false
-	}
-}
-
 // finish learns from an RPC that has ended.
 func (p *policy) finish(r *call, info grpcbalancer.DoneInfo) {
 	defer p.free(r)
@@ -165,7 +154,7 @@ func (p *policy) finish(r *call, info grpcbalancer.DoneInfo) {
 	switch {
 	case info.Err != nil && etcderr.CantServe(info.Err):
 		p.refused(c.member, r.start, info.Err)
-	case served && (c.member.demoted.Load() || p.holding.Load()):
+	case served && (c.member.demoted.Load() || p.gate.closed.Load()):
 		p.served(c.member, c.conn, r.start)
 	}
 }

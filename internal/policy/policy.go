@@ -85,11 +85,8 @@ type policy struct {
 
 	counters *counters // the table's
 
-	// For keeping back what would be lost; see hold.go.
-	troubled  time.Time // when the last trouble began
-	held      held
-	shownHeld held        // as last published
-	holding   atomic.Bool // equals held != nothing; lets an answer find out cheaply
+	gate      gate
+	shownGate level // as last published
 
 	// Who leads, for Routing.WritesToLeader; see leader.go.
 	leader     uint64 // raft's leader by its member ID; 0 while unknown
@@ -141,8 +138,8 @@ func (p *policy) UpdateClientConnState(s grpcbalancer.ClientConnState) error {
 	p.members = nil
 	p.lapsed = slices.DeleteFunc(p.lapsed, func(m *member) bool { return now.Sub(m.dialled) >= redial })
 	fresh := false
-	if p.troubled.IsZero() && !p.opts.OneMember {
-		p.troubled = p.clock.epoch // nothing is proven yet
+	if p.gate.since.IsZero() && !p.opts.OneMember {
+		p.gate.trouble(p.clock.epoch) // nothing is proven yet
 	}
 	p.single = len(listed) == 2 && sameAddress(listed[0].addr, listed[1].addr)
 	for _, e := range listed {
@@ -278,7 +275,7 @@ func (p *policy) connectionChanged(m *member, c *conn, s grpcbalancer.SubConnSta
 		p.dialled = time.Time{} // the next member's turn need not wait
 	default: // A connection that was made is gone, or its server is leaving.
 		if p.takesLocked(m) {
-			p.troubleLocked(time.Now())
+			p.gate.trouble(time.Now())
 			p.newRoundsLocked()
 		}
 		p.failedLocked(m, errLost)
@@ -303,8 +300,8 @@ func (p *policy) stepLocked() {
 	now := time.Now()
 	p.rerollLocked(now)
 	p.electLocked(now)
-	p.held = p.holdLocked(now)
-	next := p.overtakenLocked(now)
+	p.setGateLocked(now)
+	next := p.watchGateLocked(now)
 	next = earliest(next, p.connectLocked(now))
 	// A demotion that ends may change who should serve.
 	for _, m := range p.members {
@@ -321,6 +318,34 @@ func (p *policy) stepLocked() {
 		return
 	}
 	p.timer.Reset(max(1, next.Sub(now)))
+}
+
+// setGateLocked sets the gate, and has members give the proof that opens it.
+func (p *policy) setGateLocked(now time.Time) {
+	p.gate.set(p.active, now)
+	if p.gate.level == open {
+		return
+	}
+	for _, m := range p.members {
+		if c := m.conn; m.ready() && !c.proving {
+			c.proving = true
+			p.probes.Go(func() { p.prove(m, c) })
+		}
+	}
+}
+
+// watchGateLocked doubts an active member that others have overtaken, and asks it. It
+// returns when to look again; zero for never.
+func (p *policy) watchGateLocked(now time.Time) (next time.Time) {
+	overtaken, next := p.gate.overtaken(p.active, p.members, p.elected, now)
+	if overtaken {
+		c := p.active.conn
+		p.doubtLocked(p.active, p.gate.since)
+		p.startProbeLocked(c)
+		p.electLocked(now)
+		p.setGateLocked(now)
+	}
+	return next
 }
 
 // electLocked chooses the active member and the standby from those connected,
@@ -394,10 +419,10 @@ func (p *policy) publishLocked() {
 	for i, m := range p.members {
 		rows[i] = row{m, m.role, m.state, m.since, m.demotion.until, m.usable(now), p.leadsLocked(m), m.life()}
 	}
-	if state == p.state && p.held == p.shownHeld && slices.Equal(rows, p.shown) {
+	if state == p.state && p.gate.level == p.shownGate && slices.Equal(rows, p.shown) {
 		return
 	}
-	p.state, p.shownHeld, p.shown = state, p.held, rows
+	p.state, p.shownGate, p.shown = state, p.gate.level, rows
 	p.cc.UpdateState(grpcbalancer.State{ConnectivityState: p.state, Picker: p.pickerLocked(now)})
 	status := make([]balancer.Status, len(rows))
 	for i, m := range p.members {
@@ -419,7 +444,7 @@ func (p *policy) pickerLocked(now time.Time) *picker {
 		}
 		return order(a, b)
 	})
-	pick := &picker{policy: p, held: p.held, spread: 1}
+	pick := &picker{policy: p, gate: p.gate.level, spread: 1}
 	for i, m := range serving {
 		c := &target{m, m.conn, m.conn.life}
 		pick.members = append(pick.members, c)
@@ -463,7 +488,7 @@ func (p *policy) demoteLocked(m *member, cause error) {
 	}
 	p.counters.demotions.Add(1)
 	if p.takesLocked(m) {
-		p.troubleLocked(time.Now())
+		p.gate.trouble(time.Now())
 		p.newRoundsLocked() // others are needed sooner than as a standby
 	}
 	p.leaveLocked(m.conn, cause)
@@ -487,4 +512,21 @@ func earliest(a, b time.Time) time.Time {
 		return b
 	}
 	return a
+}
+
+// served is told that m has served a request, begun at start, that takes an
+// agreement of the members: that ends its demotion, and may open the gate.
+func (p *policy) served(m *member, c *conn, start time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || m.conn != c {
+		return
+	}
+	if len(p.left) > 0 {
+		p.watch() // what has waited for somebody to serve
+	}
+	if m.demotion.cause != nil && !c.notServing && !start.Before(m.demotion.changed) { // one that reports NOT_SERVING says itself when it serves
+		p.restoreLocked(m)
+	}
+	p.stepLocked()
 }

@@ -35,7 +35,7 @@ import (
 // connection is left for good. When both are silent it may be this process or the
 // whole network that is slow, and it takes a longer silence. One that is there and
 // can't serve, while the other can, is demoted. When neither can, an election is
-// going on, or there is no quorum; hold.go says what then. One that serves has
+// going on, or there is no quorum; gate.go says what then. One that serves has
 // slow requests, which are left alone, or has lost a write.
 //
 // A verdict gives up at once what can be sent again. What can't, a write above all,
@@ -242,7 +242,7 @@ func (p *policy) doubtLocked(m *member, since time.Time) {
 	m.conn.doubted = true
 	p.leaveLocked(m.conn, errDoubted)
 	if p.takesLocked(m) {
-		p.troubleLocked(since)
+		p.gate.trouble(since)
 	}
 }
 
@@ -272,7 +272,7 @@ func (p *policy) judgeLocked(c *conn, beside *member, f findings, start time.Tim
 			p.dropLocked(beside)
 		}
 		if current && p.takesLocked(m) {
-			p.troubleLocked(start)
+			p.gate.trouble(start)
 		}
 	default:
 		c.verdict = nil
@@ -304,7 +304,7 @@ func (p *policy) silentLocked(c *conn, start time.Time) {
 	active := p.takesLocked(m)
 	p.failedLocked(m, ErrSilent)
 	if active {
-		p.troubleLocked(time.Now())
+		p.gate.trouble(time.Now())
 		p.newRoundsLocked()
 	}
 }

@@ -2,8 +2,10 @@ package policy
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
+	"github.com/getcd/getcd/internal/attempt"
 	"github.com/getcd/getcd/internal/backoff"
 	"github.com/getcd/getcd/internal/etcderr"
 )
@@ -24,14 +26,36 @@ import (
 // When all connected members say that they have no leader, linearizable reads
 // wait for that proof as well, instead of being refused again and again.
 
-// held says what the picker keeps back.
-type held uint8
+// gate decides what waits for the proof. It is guarded by policy.mu, but for closed.
+type gate struct {
+	// since is when the last trouble began: a request that was begun before it proves
+	// nothing. Zero means that there was none.
+	since  time.Time
+	level  level
+	closed atomic.Bool // equals level != open; lets an answer find out cheaply
+}
+
+// level says what a gate keeps back.
+type level uint8
 
 const (
-	nothing      held = iota
-	writes            // what writes
-	linearizable      // all that takes an agreement of the members
+	open         level = iota
+	writes             // what writes
+	linearizable       // all that takes an agreement of the members
 )
+
+// holds reports whether a waits at a gate of that level. A nil Attempt is a request of
+// which nothing is known.
+func (l level) holds(a *attempt.Attempt) bool {
+	switch l {
+	case writes:
+		return a != nil && a.Write
+	case linearizable:
+		return a == nil || !a.AnyMember
+	default:
+		return false
+	}
+}
 
 const (
 	// The pauses between two proofs asked of one member; in between a twentieth of
@@ -45,64 +69,57 @@ const (
 	proofTime = time.Second
 )
 
-// troubleLocked has the active member, whoever it will be, prove that it serves:
-// with a request begun after since.
-func (p *policy) troubleLocked(since time.Time) {
-	if since.After(p.troubled) {
-		p.troubled = since
+// trouble has the active member, whoever it will be, prove that it serves: with a
+// request begun after since.
+func (g *gate) trouble(since time.Time) {
+	if since.After(g.since) {
+		g.since = since
 	}
 }
 
-// holdLocked says what to keep back, and sees to it that this ends.
-func (p *policy) holdLocked(now time.Time) held {
-	a := p.active
-	held := a != nil && !p.troubled.IsZero() && !a.conn.provenSince(p.troubled)
-	p.holding.Store(held)
-	if !held {
-		return nothing
+// passes reports whether c has given the proof.
+func (g *gate) passes(c *conn) bool { return c.provenSince(g.since) }
+
+// set opens or closes the gate for the active member; nil when there is none.
+func (g *gate) set(active *member, now time.Time) {
+	switch {
+	case active == nil || g.since.IsZero() || g.passes(active.conn):
+		g.level = open
+	case active.demotion.lasts(now):
+		g.level = linearizable
+	default:
+		g.level = writes
 	}
-	for _, m := range p.members {
-		if c := m.conn; m.ready() && !c.proving {
-			c.proving = true
-			p.probes.Go(func() { p.prove(m, c) })
-		}
-	}
-	if a.demotion.lasts(now) {
-		return linearizable
-	}
-	return writes
+	g.closed.Store(g.level != open)
 }
 
-// overtakenLocked looks for a member that has given its proof, when the active one
-// has not. If it does not follow within grace, as members do after an election,
-// it has not noticed yet what is wrong with it; it is doubted, and asked.
-func (p *policy) overtakenLocked(now time.Time) (next time.Time) {
-	if !p.holding.Load() {
-		return time.Time{}
+// overtaken reports whether another member than the active one has given its proof, and
+// the active one, elected then, has not followed within grace, as members do after an
+// election: it has not noticed yet what is wrong with it. next is when to look again; zero
+// for never.
+func (g *gate) overtaken(active *member, members []*member, elected, now time.Time) (yes bool, next time.Time) {
+	if g.level == open {
+		return false, time.Time{}
 	}
-	for _, m := range p.members {
-		if m == p.active || !m.ready() || !m.usable(now) || !m.conn.provenSince(p.troubled) {
+	for _, m := range members {
+		if m == active || !m.ready() || !m.usable(now) || !g.passes(m.conn) {
 			continue
 		}
 		// A member that has just become the active one, as one of a better tier does that
 		// comes back, has that long as well.
-		since := max(m.conn.agreed.Load(), p.clock.at(p.elected))
-		if left := grace - time.Duration(p.clock.at(now)-since); left > 0 {
-			next = earliest(next, now.Add(left))
-			continue
+		c := m.conn
+		since := max(c.agreed.Load(), c.clock.at(elected))
+		left := grace - time.Duration(c.clock.at(now)-since)
+		if left <= 0 {
+			return true, time.Time{}
 		}
-		a := p.active
-		p.doubtLocked(a, p.troubled)
-		p.startProbeLocked(a.conn)
-		p.electLocked(now)
-		p.held = p.holdLocked(now)
-		return time.Time{}
+		next = earliest(next, now.Add(left))
 	}
-	return next
+	return false, next
 }
 
 // prove asks m for a linearizable read again and again, until it serves one or
-// nothing is held any more.
+// the gate is open.
 func (p *policy) prove(m *member, c *conn) {
 	for begun := time.Now(); ; {
 		start := time.Now()
@@ -127,25 +144,8 @@ func (p *policy) prove(m *member, c *conn) {
 func (p *policy) proved(m *member, c *conn, serves bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	done := p.closed || m.conn != c || !p.holding.Load() ||
-		serves && c.provenSince(p.troubled)
+	done := p.closed || m.conn != c || !p.gate.closed.Load() ||
+		serves && p.gate.passes(c)
 	c.proving = c.proving && !done
 	return done
-}
-
-// served is told that m has served a request, begun at start, that takes an
-// agreement of the members: that ends its demotion, and lets go what was held.
-func (p *policy) served(m *member, c *conn, start time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed || m.conn != c {
-		return
-	}
-	if len(p.left) > 0 {
-		p.watch() // what has waited for somebody to serve
-	}
-	if m.demotion.cause != nil && !c.notServing && !start.Before(m.demotion.changed) { // one that reports NOT_SERVING says itself when it serves
-		p.restoreLocked(m)
-	}
-	p.stepLocked()
 }
