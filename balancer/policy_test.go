@@ -29,8 +29,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// rig is a ClientConn with the policy, on a fake cluster.
-type rig struct {
+// bare is a ClientConn with the policy, on a fake cluster.
+type bare struct {
 	t        *testing.T
 	cluster  *etcdtest.Cluster
 	cc       *grpc.ClientConn
@@ -42,11 +42,11 @@ type rig struct {
 	resolves int            // ResolveNow calls
 }
 
-// run calls test in a synctest bubble with a rig on n members.
-func run(t *testing.T, n int, test func(r *rig)) {
+// runBare calls test in a synctest bubble with a bare rig on n members.
+func runBare(t *testing.T, n int, test func(r *bare)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		r := &rig{t: t, cluster: etcdtest.Start(t, n), table: policy.NewTable(), dials: make(map[string]int)}
+		r := &bare{t: t, cluster: etcdtest.Start(t, n), table: policy.NewTable(), dials: make(map[string]int)}
 		r.resolver = manual.NewBuilderWithScheme("test")
 		r.resolver.ResolveNowCallback = func(resolver.ResolveNowOptions) {
 			r.mu.Lock()
@@ -76,7 +76,7 @@ func run(t *testing.T, n int, test func(r *rig)) {
 	})
 }
 
-func (r *rig) state(addrs ...string) resolver.State {
+func (r *bare) state(addrs ...string) resolver.State {
 	var s resolver.State
 	for _, a := range addrs {
 		s.Endpoints = append(s.Endpoints, resolver.Endpoint{Addresses: []resolver.Address{{Addr: a}}})
@@ -88,14 +88,14 @@ func (r *rig) state(addrs ...string) resolver.State {
 	})
 }
 
-func (r *rig) dialled(addr string) int {
+func (r *bare) dialled(addr string) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.dials[addr]
 }
 
 // roles returns the addresses that have each role.
-func (r *rig) roles() (active, standby string, idle []string) {
+func (r *bare) roles() (active, standby string, idle []string) {
 	for _, s := range r.table.Snapshot() {
 		switch s.Role {
 		case balancer.Active:
@@ -109,7 +109,7 @@ func (r *rig) roles() (active, standby string, idle []string) {
 	return active, standby, idle
 }
 
-func (r *rig) wantRoles(active, standby string, idle ...string) {
+func (r *bare) wantRoles(active, standby string, idle ...string) {
 	r.t.Helper()
 	a, s, i := r.roles()
 	if a != active || s != standby || !slices.Equal(i, idle) {
@@ -118,7 +118,7 @@ func (r *rig) wantRoles(active, standby string, idle ...string) {
 }
 
 // get sends a linearizable read and returns the endpoint that it was sent to.
-func (r *rig) get(avoid ...string) (string, error) {
+func (r *bare) get(avoid ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(r.t.Context(), 5*time.Second)
 	defer cancel()
 	a := &attempt.Attempt{Avoid: avoid, Measure: true}
@@ -127,7 +127,7 @@ func (r *rig) get(avoid ...string) (string, error) {
 	return a.Endpoint(), err
 }
 
-func (r *rig) wantGet(endpoint string, avoid ...string) {
+func (r *bare) wantGet(endpoint string, avoid ...string) {
 	r.t.Helper()
 	got, err := r.get(avoid...)
 	if err != nil || got != endpoint {
@@ -142,7 +142,7 @@ const (
 )
 
 func TestKeepsOneActiveAndOneStandby(t *testing.T) {
-	run(t, 3, func(r *rig) {
+	runBare(t, 3, func(r *bare) {
 		r.wantRoles(m1, m2, m3)
 		r.wantGet(m1)
 		r.wantGet(m2, m1)
@@ -152,7 +152,7 @@ func TestKeepsOneActiveAndOneStandby(t *testing.T) {
 }
 
 func TestStandbyTakesOverWithoutDialling(t *testing.T) {
-	run(t, 3, func(r *rig) {
+	runBare(t, 3, func(r *bare) {
 		t := r.t
 		before := time.Now()
 		r.cluster.Member(0).Kill()
@@ -170,7 +170,7 @@ func TestStandbyTakesOverWithoutDialling(t *testing.T) {
 }
 
 func TestAllLost(t *testing.T) {
-	run(t, 3, func(r *rig) {
+	runBare(t, 3, func(r *bare) {
 		t := r.t
 		for _, m := range r.cluster.Members() {
 			m.Kill()
@@ -211,7 +211,7 @@ func TestAllLost(t *testing.T) {
 }
 
 func TestDeadMemberAtStart(t *testing.T) {
-	run(t, 3, func(r *rig) {
+	runBare(t, 3, func(r *bare) {
 		t := r.t
 		for _, m := range r.cluster.Members() {
 			m.Kill()
@@ -237,7 +237,7 @@ func TestDemotion(t *testing.T) {
 		"learner":   {(*etcdtest.Member).SetLearner, rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			run(t, 3, func(r *rig) {
+			runBare(t, 3, func(r *bare) {
 				t := r.t
 				c.set(r.cluster.Member(0), true)
 				if _, err := r.get(); !errors.Is(rpctypes.Error(err), c.want) {
@@ -259,7 +259,7 @@ func TestDemotion(t *testing.T) {
 }
 
 func TestAllDemoted(t *testing.T) {
-	run(t, 3, func(r *rig) {
+	runBare(t, 3, func(r *bare) {
 		t := r.t
 		for _, m := range r.cluster.Members() {
 			m.SetNoLeader(true)
@@ -297,7 +297,7 @@ func TestAllDemoted(t *testing.T) {
 }
 
 func TestNewAddresses(t *testing.T) {
-	run(t, 3, func(r *rig) {
+	runBare(t, 3, func(r *bare) {
 		t := r.t
 		r.resolver.UpdateState(r.state(m2, m1)) // another order is no reason to move
 		synctest.Wait()
@@ -321,7 +321,7 @@ func TestNewAddresses(t *testing.T) {
 }
 
 func TestLatencyAndMemberID(t *testing.T) {
-	run(t, 2, func(r *rig) {
+	runBare(t, 2, func(r *bare) {
 		t := r.t
 		const delay = 30 * time.Millisecond
 		m := r.cluster.Member(0)
@@ -349,7 +349,7 @@ func TestLatencyAndMemberID(t *testing.T) {
 }
 
 func TestChanged(t *testing.T) {
-	run(t, 2, func(r *rig) {
+	runBare(t, 2, func(r *bare) {
 		t := r.t
 		changed := r.table.Changed()
 		r.wantGet(m1)
@@ -369,7 +369,7 @@ func TestChanged(t *testing.T) {
 }
 
 func TestSent(t *testing.T) {
-	run(t, 1, func(r *rig) {
+	runBare(t, 1, func(r *bare) {
 		t := r.t
 		r.cluster.Member(0).Kill()
 		synctest.Wait()
@@ -389,7 +389,7 @@ func TestSent(t *testing.T) {
 
 // A connection attempt that hangs holds up nobody but its own member.
 func TestHungAttemptDoesNotHoldUpTheOthers(t *testing.T) {
-	run(t, 2, func(r *rig) {
+	runBare(t, 2, func(r *bare) {
 		t := r.t
 		for _, m := range r.cluster.Members() {
 			m.Kill()
@@ -410,7 +410,7 @@ func TestHungAttemptDoesNotHoldUpTheOthers(t *testing.T) {
 
 // The same holds while the active member can't serve.
 func TestHungAttemptBesideADemotedMember(t *testing.T) {
-	run(t, 3, func(r *rig) {
+	runBare(t, 3, func(r *bare) {
 		t := r.t
 		r.cluster.Member(1).Kill()
 		r.cluster.Member(2).Kill()
@@ -439,16 +439,16 @@ func TestHungAttemptBesideADemotedMember(t *testing.T) {
 }
 
 // demoted reports whether the first member is.
-func (r *rig) demoted() bool { return r.table.Snapshot()[0].Demoted != nil }
+func (r *bare) demoted() bool { return r.table.Snapshot()[0].Demoted != nil }
 
-func (r *rig) read(a *attempt.Attempt, serializable bool) error {
+func (r *bare) read(a *attempt.Attempt, serializable bool) error {
 	_, err := pb.NewKVClient(r.cc).Range(attempt.NewContext(r.t.Context(), a), &pb.RangeRequest{Key: []byte("k"), Serializable: serializable})
 	return err
 }
 
 // What any member serves is no proof that this one serves again.
 func TestSerializableReadsEndNoDemotion(t *testing.T) {
-	run(t, 1, func(r *rig) {
+	runBare(t, 1, func(r *bare) {
 		t := r.t
 		r.cluster.Member(0).SetLearner(true)
 		if err := r.read(&attempt.Attempt{}, false); err == nil || !r.demoted() {
@@ -466,7 +466,7 @@ func TestSerializableReadsEndNoDemotion(t *testing.T) {
 
 // Answers to requests that are older than a verdict do not change it.
 func TestOldAnswersAreNoNews(t *testing.T) {
-	run(t, 1, func(r *rig) {
+	runBare(t, 1, func(r *bare) {
 		t := r.t
 		// begin starts a read that is answered with answer in 100 ms; other is what
 		// reads that begin meanwhile are answered.
@@ -523,29 +523,29 @@ func TestOldAnswersAreNoNews(t *testing.T) {
 // However members and addresses come and go, none is dialled more than four
 // times a second.
 func TestDialsAreFewWhateverHappens(t *testing.T) {
-	for name, step := range map[string]func(r *rig, i int){
-		"all flap": func(r *rig, _ int) {
+	for name, step := range map[string]func(r *bare, i int){
+		"all flap": func(r *bare, _ int) {
 			for _, m := range r.cluster.Members() {
 				m.Kill()
 				m.Start()
 			}
 		},
-		"one flaps": func(r *rig, i int) {
+		"one flaps": func(r *bare, i int) {
 			r.cluster.Member(i % 3).Kill()
 			synctest.Wait()
 			r.cluster.Member(i % 3).Start()
 		},
-		"addresses reshuffled, all dead": func(r *rig, i int) {
+		"addresses reshuffled, all dead": func(r *bare, i int) {
 			for _, m := range r.cluster.Members() {
 				m.Kill()
 			}
 			r.resolver.UpdateState(r.state([][]string{{m1, m2, m3}, {m3, m1, m2}, {m2, m1}}[i%3]...))
 		},
-		"addresses reshuffled, half dead": func(r *rig, i int) {
+		"addresses reshuffled, half dead": func(r *bare, i int) {
 			r.cluster.Member(0).Kill()
 			r.resolver.UpdateState(r.state([][]string{{m1, m2}, {m2, m3, m1}, {m1, m3}}[i%3]...))
 		},
-		"refusing": func(r *rig, _ int) {
+		"refusing": func(r *bare, _ int) {
 			r.cluster.Member(2).Kill()
 			for _, m := range r.cluster.Members()[:2] {
 				m.SetNoLeader(true)
@@ -554,7 +554,7 @@ func TestDialsAreFewWhateverHappens(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			run(t, 3, func(r *rig) {
+			runBare(t, 3, func(r *bare) {
 				const seconds = 20
 				for i, start := 0, time.Now(); time.Since(start) < seconds*time.Second; i++ {
 					step(r, i)

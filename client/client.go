@@ -2,21 +2,17 @@ package client
 
 import (
 	"context"
-	"crypto/tls"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/connectivity"
 
 	"github.com/getcd/getcd/auth"
 	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/cluster"
-	"github.com/getcd/getcd/internal/policy"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
 	"github.com/getcd/getcd/maintenance"
-	"github.com/getcd/getcd/resolver"
 	"github.com/getcd/getcd/watch"
 )
 
@@ -35,6 +31,7 @@ type Client struct {
 	cfg     Config
 	conn    *Conn
 	above   grpc.ClientConnInterface // conn with the middleware on it
+	single  endpointConns
 	closing sync.Once
 }
 
@@ -104,8 +101,11 @@ func (c *Client) EndpointsChanged() <-chan struct{} { return c.conn.table.Change
 // SetEndpoints replaces the configured endpoints. An error says what is wrong with
 // the new ones, and changes nothing. It does not wait until they are resolved, and
 // calls under way are not disturbed: members that are no longer among the addresses
-// serve until another one is connected.
+// serve until another one is connected. A closed client returns ErrClosed.
 func (c *Client) SetEndpoints(endpoints ...string) error {
+	if c.conn.closed.Load() {
+		return ErrClosed
+	}
 	return c.conn.resolver.SetEndpoints(endpoints)
 }
 
@@ -117,16 +117,18 @@ func (c *Client) Counters() Counters { return c.conn.Counters() }
 // The addresses that such an endpoint had before stay in use.
 func (c *Client) ResolverErrors() []error { return c.conn.resolver.Errors() }
 
-// Close ends all requests, streams, watches and keepers, closes the connections, and
+// Close ends all requests, streams, watches and keepers, those that name an endpoint
+// included, closes the connections, and
 // returns when all the client's goroutines have ended. Requests under way return
 // ErrClosed. Leases are not revoked. Closing again does nothing but wait for the
 // same. It waits at most 1 s for the Logger to take its last records, and 1 s for the
 // trace to be written. Its error is always nil.
 func (c *Client) Close() error {
-	c.conn.closed.Store(true)
+	c.conn.closed.Store(true) // before the services, whose streams tell it as their reason
 	c.closing.Do(func() {
 		_ = c.Lease.Close() // they have no way to fail but to be closed already
 		_ = c.Watcher.Close()
+		c.single.close()
 		c.conn.close()
 		if c.cfg.Trace != nil {
 			c.cfg.Trace.Flush(tracePatience)
@@ -138,81 +140,3 @@ func (c *Client) Close() error {
 
 // tracePatience is how long Close waits for the trace's writer.
 const tracePatience = time.Second
-
-func newConn(cfg Config) (*Conn, error) {
-	c := &Conn{dialer: newDialer(cfg), table: policy.NewTable(), none: newCredential(""), turns: newTurns()}
-	c.hedges.budget.parts.Store(maxHedges * callsPerHedge)
-	connect := c.newGRPC
-	if cfg.overGateway() {
-		connect = c.newGateway
-	}
-	if err := connect(cfg); err != nil {
-		return nil, err
-	}
-	if cfg.Username != "" {
-		c.auth = newAuthenticator("", c.login(cfg.Username, cfg.Password, cfg.DialTimeout))
-	} else {
-		c.auth = newAuthenticator(cfg.Token, nil)
-	}
-	return c, nil
-}
-
-// newGRPC makes the gRPC connection of c.
-func (c *Conn) newGRPC(cfg Config) error {
-	r, err := resolver.New(cfg.Endpoints, resolver.Config{
-		Options: cfg.Resolver, TLS: cfg.TLS != nil, InsecureDiscovery: cfg.InsecureDiscovery,
-		Proxied: c.dialer.proxied, Logger: cfg.Logger,
-	})
-	if err != nil {
-		return err
-	}
-	if err := checkDialOptions(cfg.DialOptions); err != nil {
-		return err
-	}
-	secure := cfg.TLS
-	if secure == nil {
-		secure = &tls.Config{MinVersion: tls.VersionTLS12}
-	}
-	cc, err := grpc.NewClient(resolver.Target, c.dialOptions(cfg, r, newTransport(secure, cfg))...)
-	if err != nil {
-		return err
-	}
-	c.cc, c.resolver = cc, r
-	cc.Connect()
-	return nil
-}
-
-// WaitReady is as Client.WaitReady.
-func (c *Conn) WaitReady(ctx context.Context) error {
-	if err := misuse(ctx, nil); err != nil {
-		return (&try{conn: c, method: "WaitReady"}).refused(err)
-	}
-	cc, overGRPC := c.cc.(*grpc.ClientConn)
-	for overGRPC {
-		s := cc.GetState()
-		if s == connectivity.Ready {
-			break
-		}
-		t := try{conn: c, ctx: ctx, method: "WaitReady"}
-		if c.closed.Load() || s == connectivity.Shutdown {
-			return t.failed(ErrClosed)
-		}
-		if !cc.WaitForStateChange(ctx, s) {
-			return t.failed(ctx.Err())
-		}
-	}
-	t := try{conn: c, ctx: ctx, method: "WaitReady"}
-	if _, err := t.credential(); err != nil {
-		return t.failed(err)
-	}
-	if !overGRPC {
-		return t.answers()
-	}
-	return nil
-}
-
-func (c *Conn) close() {
-	c.auth.cancel()
-	_ = c.cc.Close() // fails only when closed already
-	c.auth.close()
-}

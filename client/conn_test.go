@@ -351,6 +351,9 @@ func TestClose(t *testing.T) {
 		if err := r.WaitReady(t.Context()); !errors.Is(err, client.ErrClosed) {
 			t.Errorf("WaitReady: got %v, want %v", err, client.ErrClosed)
 		}
+		if err := r.SetEndpoints(m1); !errors.Is(err, client.ErrClosed) {
+			t.Errorf("SetEndpoints: got %v, want %v", err, client.ErrClosed)
+		}
 		r.cluster.Member(0).Resume()
 	})
 }

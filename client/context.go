@@ -91,3 +91,20 @@ func (l *leash) release() bool {
 	l.unhook = nil
 	return loose && l.ctx.Err() == nil
 }
+
+func (c *Conn) newLeash(caller context.Context) *leash {
+	l, ok := c.leashes.Get().(*leash)
+	if !ok {
+		l = newLeash()
+	}
+	l.hold(caller)
+	return l
+}
+
+func (c *Conn) release(l *leash) {
+	if l.release() {
+		c.leashes.Put(l)
+	} else {
+		l.cancel()
+	}
+}

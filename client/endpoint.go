@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"slices"
 	"strings"
+	"sync"
 
 	"google.golang.org/grpc"
 
@@ -57,5 +58,47 @@ func (c *Client) dialEndpoint(_ context.Context, endpoint string) (grpc.ClientCo
 		conn.close()
 		return nil, nil, err
 	}
-	return cc, func() error { conn.close(); return nil }, nil
+	if !c.single.add(conn) {
+		conn.close()
+		return nil, nil, ErrClosed
+	}
+	return cc, func() error { c.single.remove(conn); conn.close(); return nil }, nil
+}
+
+// endpointConns are a client's connections to single members, which end with the client.
+type endpointConns struct {
+	mu     sync.Mutex // a leaf
+	closed bool
+	conns  map[*Conn]struct{} // nil while there is none
+}
+
+// add reports whether the client is still open.
+func (e *endpointConns) add(c *Conn) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return false
+	}
+	if e.conns == nil {
+		e.conns = make(map[*Conn]struct{})
+	}
+	e.conns[c] = struct{}{}
+	return true
+}
+
+func (e *endpointConns) remove(c *Conn) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.conns, c)
+}
+
+// close closes them all.
+func (e *endpointConns) close() {
+	e.mu.Lock()
+	conns := e.conns
+	e.closed, e.conns = true, nil
+	e.mu.Unlock()
+	for c := range conns {
+		c.close()
+	}
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/getcd/getcd/client"
 )
 
 // A call that names an endpoint goes to that one, whoever is active, and fails when
@@ -30,6 +32,33 @@ func TestCallsToOneEndpoint(t *testing.T) {
 		var nonsense error
 		if _, nonsense = r.Status(r.timeout(time.Second), "http://"); nonsense == nil || errors.Is(nonsense, r.t.Context().Err()) {
 			t.Errorf("status of nothing: got %v, want what is wrong with the endpoint", nonsense)
+		}
+	})
+}
+
+// A client that is closed ends the calls that name an endpoint too, and takes no more.
+func TestCallsToOneEndpointEndWithTheClient(t *testing.T) {
+	run(t, 3, nil, func(r *rig) {
+		t := r.t
+		r.cluster.Member(1).Intercept(hangAllBut(healthCheck))
+		under := make(chan error, 1)
+		go func() {
+			_, err := r.Status(r.timeout(time.Minute), m2)
+			under <- err
+		}()
+		time.Sleep(time.Second) // virtual: until it is sent
+		begun := time.Now()
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-under; !errors.Is(err, client.ErrClosed) {
+			t.Errorf("a call under way: got %v, want %v", err, client.ErrClosed)
+		}
+		if d := time.Since(begun); d > time.Second {
+			t.Errorf("it ended after %v, want at once", d)
+		}
+		if _, err := r.Status(r.timeout(time.Second), m2); !errors.Is(err, client.ErrClosed) {
+			t.Errorf("a call afterwards: got %v, want %v", err, client.ErrClosed)
 		}
 	})
 }

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/gateway"
 	"github.com/getcd/getcd/resolver"
@@ -103,8 +102,8 @@ func (c *Conn) newGateway(cfg Config) error {
 }
 
 // answers waits until a gateway answers, whatever it is: there is no connection to wait for.
-func (t *try) answers() error {
-	err := t.conn.Invoke(t.ctx, pb.Maintenance_Status_FullMethodName, &pb.StatusRequest{}, &pb.StatusResponse{})
+func (c *Conn) answers(t *try) error {
+	err := c.Invoke(t.ctx, pb.Maintenance_Status_FullMethodName, &pb.StatusRequest{}, &pb.StatusResponse{})
 	if err == nil || etcdsOwn(err) {
 		return nil
 	}
@@ -126,18 +125,4 @@ func viaGateway(endpoint string, secure *tls.Config) string {
 		return "gateway+https://" + endpoint
 	}
 	return plainGateway + endpoint
-}
-
-// channel is what carries the attempts: a *grpc.ClientConn or a *gateway.Conn.
-type channel interface {
-	grpc.ClientConnInterface
-	Close() error
-}
-
-// addresses is where they lead to.
-type addresses interface {
-	SetEndpoints(endpoints []string) error
-	Errors() []error
-	Addresses() []resolver.Address
-	Resolutions() uint64
 }

@@ -100,8 +100,7 @@ func (c *Conn) newHedge() *hedge {
 }
 
 // invokeHedged is Invoke for a read that may be hedged.
-func (t *try) invokeHedged(req any, reply proto.Message, opts []grpc.CallOption) error {
-	c := t.conn
+func (c *Conn) invokeHedged(t *try, req any, reply proto.Message, opts []grpc.CallOption) error {
 	c.hedges.budget.earn()
 	h := c.newHedge()
 	h.mu.Lock()

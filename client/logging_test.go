@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -178,4 +179,41 @@ func TestLoggerSurvivesGoexit(t *testing.T) {
 			t.Errorf("records %q, want 2 and 3", all)
 		}
 	})
+}
+
+// records is a slog.Handler that keeps what it is given, as text without time.
+type records struct {
+	mu   sync.Mutex
+	list []string
+}
+
+func (r *records) Enabled(context.Context, slog.Level) bool { return true }
+func (r *records) WithAttrs([]slog.Attr) slog.Handler       { return r }
+func (r *records) WithGroup(string) slog.Handler            { return r }
+
+func (r *records) Handle(_ context.Context, rec slog.Record) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%v %s", rec.Level, rec.Message)
+	rec.Attrs(func(a slog.Attr) bool {
+		fmt.Fprintf(&b, "; %s=%v", a.Key, a.Value)
+		return true
+	})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.list = append(r.list, b.String())
+	return nil
+}
+
+// take returns the records since it was last called.
+func (r *records) take() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := r.list
+	r.list = nil
+	return out
+}
+
+// loud leaves out what is below the level Info.
+func loud(records []string) []string {
+	return slices.DeleteFunc(records, func(r string) bool { return strings.HasPrefix(r, "DEBUG ") })
 }

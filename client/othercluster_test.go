@@ -16,6 +16,8 @@ import (
 	"github.com/getcd/getcd/etcdtest"
 )
 
+const vip = "vip:2379"
+
 // The only address, that of a service, leads to another cluster all at once: nothing of the
 // client's reaches that one, also where a member tells its cluster to users alone.
 func TestOneAddressThatLeadsToAnotherCluster(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 
+	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/resolver"
@@ -27,8 +28,6 @@ type rig struct {
 	*client.Client
 
 	kv pb.KVClient // etcd's own stub, so that requests are what the test says
-
-	frozen uint64 // the ID of the member that freeze has stopped
 }
 
 func run(t *testing.T, members int, configure func(*client.Config), test func(r *rig)) {
@@ -152,4 +151,35 @@ func endpointsOf(e *client.Error) []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// warm lets the client learn how quick its member is.
+func (r *rig) warm() {
+	r.t.Helper()
+	for range 10 {
+		if _, err := r.get(r.timeout(time.Second)); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	time.Sleep(time.Millisecond) // what comes then is later; the bubble's clock stands still otherwise
+}
+
+func (r *rig) active() string {
+	for _, s := range r.Endpoints() {
+		if s.Role == balancer.Active {
+			return s.Address
+		}
+	}
+	return ""
+}
+
+// hangLinearizable makes a hook under which a member has not noticed yet that the
+// leader is gone: what takes the leader waits.
+func hangLinearizable(ctx context.Context, method string, req any, next func() (any, error)) (any, error) {
+	r, ok := req.(*pb.RangeRequest)
+	if ok && !r.Serializable || method == pb.KV_Put_FullMethodName {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return next()
 }

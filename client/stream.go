@@ -16,6 +16,54 @@ import (
 	"github.com/getcd/getcd/internal/etcderr"
 )
 
+// NewStream opens a stream on a member. Its methods' errors are *Error, or io.EOF
+// at the stream's regular end.
+func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	t := try{conn: c, ctx: ctx, method: method, call: classify(method, nil, false), number: c.counters.calls.Add(1)}
+	if err := misuse(ctx, opts); err != nil {
+		return nil, t.refused(err)
+	}
+	// A stream's opener may want to know where it went: its own Attempt is used.
+	own := attempt.FromContext(ctx)
+	if own != nil {
+		t.avoid = own.Avoid
+	}
+	for {
+		cred, err := t.credential()
+		if err != nil {
+			return nil, t.failed(err)
+		}
+		anyMember := t.call.anyMember || own != nil && own.AnyMember
+		sctx, a := cred.outgoing(ctx, anyMember), own
+		if a == nil {
+			a = &attempt.Attempt{Avoid: t.avoid}
+			sctx = attempt.NewContext(sctx, a)
+		} else {
+			a.Reset()
+		}
+		// How a stream ends says nothing of leader or quorum.
+		a.AnyMember, a.FromMemory, a.Flow = anyMember, true, flows(method) && !a.Stay
+		a.Once, a.Call = t.call.class == write, t.number
+		sctx, cancel := context.WithCancelCause(sctx)
+		a.Cancel = nil
+		if !a.Stay {
+			a.Cancel = func() { cancel(errMoved) }
+		}
+		c.counters.attempts.Add(1)
+		s, err := c.cc.NewStream(sctx, desc, method, opts...)
+		if err == nil {
+			return newStream(sctx, cancel, s, t, a, cred), nil
+		}
+		cancel(nil)
+		if done, err := t.judge(err, a, cred); done {
+			return nil, err
+		}
+		if err := t.pause(); err != nil {
+			return nil, t.failed(err)
+		}
+	}
+}
+
 // stream explains the errors of a stream, and gives up its token when a server
 // refuses it, so that the next stream has a new one. A stream that flows ends when
 // its member is left, since it can be opened again on another.

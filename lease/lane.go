@@ -106,13 +106,7 @@ func (m *manager) laneLocked() *lane {
 }
 
 func (m *manager) dropLaneLocked(l *lane) {
-	for _, st := range l.retired {
-		st.cancel()
-	}
-	if l.current != nil {
-		l.current.cancel()
-	}
-	l.current, l.retired, l.waiting = nil, nil, nil
+	l.end()
 	m.lanes = slices.DeleteFunc(m.lanes, func(o *lane) bool { return o == l })
 }
 
@@ -132,8 +126,69 @@ func (m *manager) tendLocked(ctx context.Context, l *lane, now time.Time) time.T
 		return l.reopen
 	}
 	m.openLocked(ctx, l)
-	l.quiet = now
+	l.await(now)
 	return now.Add(l.patience())
+}
+
+// join and part count the lane's leases; part reports whether it was the last one.
+func (l *lane) join()             { l.n++ }
+func (l *lane) part() (last bool) { l.n--; return l.n == 0 }
+
+// end closes the lane's streams.
+func (l *lane) end() {
+	for _, st := range l.retired {
+		st.cancel()
+	}
+	if l.current != nil {
+		l.current.cancel()
+	}
+	l.current, l.retired, l.waiting = nil, nil, nil
+}
+
+// open makes st the stream that renews.
+func (l *lane) open(st *stream) { l.current = st }
+
+// await counts the stream's silence from now.
+func (l *lane) await(now time.Time) { l.quiet = now }
+
+// relieve takes note that a renewal is no longer pending.
+func (l *lane) relieve() { l.pending-- }
+
+// next takes the first renewal that waits to be sent; nil when there is none.
+func (l *lane) next() *entry {
+	for len(l.waiting) > 0 {
+		e := l.waiting[0]
+		l.waiting[0] = nil
+		l.waiting = l.waiting[1:]
+		if !e.ended {
+			return e
+		}
+	}
+	return nil
+}
+
+// timed takes note of how long an answer took.
+func (l *lane) timed(d time.Duration) { l.latency.add(d) }
+
+// granted takes note of the TTL of one of the lane's leases.
+func (l *lane) granted(ttl time.Duration) {
+	if l.ttl == 0 || ttl < l.ttl {
+		l.ttl = ttl
+	}
+}
+
+// failed takes note of why the stream to an endpoint was lost.
+func (l *lane) failed(endpoint string, err error) {
+	l.last = err
+	l.avoid.Add(endpoint)
+}
+
+// retreat makes what is outstanding wait for another stream, which is opened after a
+// pause.
+func (l *lane) retreat(now time.Time) {
+	l.takeBack()
+	l.reopen = now.Add(pauses.Pause(l.failures))
+	l.failures++
 }
 
 // hand takes over a renewal that is due.
@@ -141,7 +196,7 @@ func (l *lane) hand(e *entry, now time.Time) {
 	l.waiting = append(l.waiting, e)
 	l.pending++
 	if l.pending == 1 {
-		l.quiet = now
+		l.await(now)
 	}
 	if l.current != nil {
 		signal(l.current.wake)
@@ -195,6 +250,11 @@ func byUrgency(a, b *entry) int {
 // cancelRetired closes a stream from which nothing more is expected.
 func (l *lane) cancelRetired(st *stream) {
 	st.cancel()
+	l.forget(st)
+}
+
+// forget drops a stream that was given up.
+func (l *lane) forget(st *stream) {
 	l.retired = slices.DeleteFunc(l.retired, func(o *stream) bool { return o == st })
 }
 

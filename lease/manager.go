@@ -80,7 +80,7 @@ func (m *manager) add(ctx context.Context, id ID, sink chan *KeepAliveResponse) 
 	if e == nil {
 		e = &entry{id: id, first: make(chan struct{})}
 		e.lane = m.laneLocked()
-		e.lane.n++
+		e.lane.join()
 		m.entries[id] = e
 		heap.Push(&m.due, e)
 		m.dueLocked(e, now)
@@ -156,11 +156,10 @@ func (m *manager) finishLocked(e *entry, cause error) {
 		k.endLocked(cause)
 	}
 	e.keepers = nil
-	e.settle()
+	e.answered()
 	delete(m.entries, e.id)
 	heap.Remove(&m.due, e.index)
-	e.lane.n--
-	if e.lane.n == 0 {
+	if e.lane.part() {
 		m.dropLaneLocked(e.lane)
 	}
 	if len(m.entries) == 0 {
@@ -240,11 +239,11 @@ func (m *manager) dueLocked(e *entry, now time.Time) {
 	m.scheduleLocked(e, now)
 }
 
-// settle takes note that no renewal is pending any more.
-func (e *entry) settle() {
+// answered takes note that no renewal is pending any more.
+func (e *entry) answered() {
 	if e.pending {
 		e.pending = false
-		e.lane.pending--
+		e.lane.relieve()
 	}
 }
 
@@ -282,7 +281,7 @@ func (m *manager) answered(st *stream, resp *pb.LeaseKeepAliveResponse, now time
 	}
 	delete(st.sent, ID(resp.ID))
 	e, l := p.e, st.lane
-	l.latency.add(now.Sub(p.at))
+	l.timed(now.Sub(p.at))
 	if st != l.current && len(st.sent) == 0 {
 		l.cancelRetired(st)
 	}
@@ -299,14 +298,12 @@ func (m *manager) answered(st *stream, resp *pb.LeaseKeepAliveResponse, now time
 			close(e.first)
 		}
 		e.ttl, e.deadline = ttl, deadline
-		if l.ttl == 0 || ttl < l.ttl {
-			l.ttl = ttl
-		}
+		l.granted(ttl)
 		e.tell(resp)
 	}
 	if st == l.current {
 		e.next = p.at.Add(interval(ttl, e.again || e.next.IsZero()))
-		e.settle()
+		e.answered()
 		l.forgetRetired(e)
 	}
 	// Otherwise the later sending, on the current stream, is still pending.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"slices"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -47,7 +46,7 @@ func (m *manager) openLocked(ctx context.Context, l *lane) {
 	ctx, cancel := context.WithCancel(ctx)
 	st := &stream{lane: l, cancel: cancel, wake: make(chan struct{}, 1), sent: make(map[ID]pending)}
 	signal(st.wake)
-	l.current = st
+	l.open(st)
 	a := &attempt.Attempt{Avoid: l.avoid}
 	m.wg.Go(func() {
 		defer cancel()
@@ -123,14 +122,11 @@ func (m *manager) take(st *stream, batch []ID) int {
 		return 0
 	}
 	now := clock.Now()
-	n, taken := 0, 0
-	for _, e := range l.waiting {
-		if n == len(batch) {
+	n := 0
+	for n < len(batch) {
+		e := l.next()
+		if e == nil {
 			break
-		}
-		taken++
-		if e.ended {
-			continue
 		}
 		p := pending{e: e, at: now, order: st.orders}
 		if old, ok := st.sent[e.id]; ok {
@@ -141,7 +137,6 @@ func (m *manager) take(st *stream, batch []ID) int {
 		batch[n] = e.id
 		n++
 	}
-	l.waiting = slices.Delete(l.waiting, 0, taken)
 	return n
 }
 
@@ -151,23 +146,20 @@ func (m *manager) lost(st *stream, endpoint string, err error) {
 	defer m.mu.Unlock()
 	l := st.lane
 	if l.current != st {
-		l.retired = slices.DeleteFunc(l.retired, func(o *stream) bool { return o == st })
+		l.forget(st)
 		return
 	}
 	if errors.Is(err, io.EOF) {
 		err = errors.New("the server ended the keep-alive stream")
 	}
-	l.last = err
-	l.avoid.Add(endpoint)
+	l.failed(endpoint, err)
 	if denied(err) {
 		m.deniedLocked(st, err)
 		if l.n == 0 {
 			return
 		}
 	}
-	l.takeBack()
-	l.reopen = clock.Now().Add(pauses.Pause(l.failures))
-	l.failures++
+	l.retreat(clock.Now())
 	signal(m.wake)
 }
 

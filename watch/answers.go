@@ -19,7 +19,7 @@ func (x *machine) heartbeat(st *stream) {
 	p.beats++
 	if (p.beats <= fairTry || p.beats%rareBeat == 0) && x.askProgress(st) {
 		p.own = l.asked == 0
-		l.asked = min(l.asked, 1) // the answer will be theirs who wait for one
+		l.merge() // the answer will be theirs who wait for one
 	}
 	st.ask(request{}, &pb.WatchCreateRequest{
 		Key:     l.watchers[0].op.KeyBytes(), // which its user may read
@@ -51,7 +51,7 @@ func (x *machine) receive(msg message) {
 	case msgResponse:
 		st.heard, st.arriving = time.Now(), time.Time{}
 		if len(msg.resp.Events) > 0 || st.heard.Sub(st.since) >= x.cfg.silence {
-			l.silences = 0
+			l.spoke()
 		}
 		x.answer(st, msg.resp)
 	}

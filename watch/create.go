@@ -148,7 +148,7 @@ func (x *machine) match(st *stream, resp *pb.WatchResponse) (r request, ok bool)
 	case n.naming == echoed:
 		// It takes IDs and does not keep order, as no server is known to do. One
 		// creation at a time is safe with it, too.
-		st.lane.plain = true
+		st.lane.serverNames()
 		x.giveUp(st)
 		return request{}, false
 	default:

@@ -153,16 +153,10 @@ func (w *watcher) covers(key []byte) bool {
 // stream; w ends when that happens again and again, or else all of them.
 func (x *machine) broke(st *stream, w *watcher, format string, args ...any) {
 	err := &ProtocolError{Endpoint: st.attempt.Endpoint(), Reason: fmt.Sprintf(format, args...)}
-	l := st.lane
-	switch {
-	case w != nil:
-		if w.broken++; w.broken >= maxBroken {
-			x.end(w, err, false)
-		}
-	case time.Since(st.since) >= x.cfg.silence:
-		l.broken = 1 // it has worked for a while
-	default:
-		l.broken++
+	if w == nil {
+		st.lane.broke(time.Since(st.since) < x.cfg.silence)
+	} else if w.broken++; w.broken >= maxBroken {
+		x.end(w, err, false)
 	}
 	x.lost(st, err)
 }

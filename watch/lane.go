@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"time"
@@ -53,6 +54,62 @@ func (l *lane) leave(w *watcher) {
 	l.watchers[end] = nil
 	l.watchers = l.watchers[:end]
 }
+
+// begin makes the lane's next stream.
+func (l *lane) begin(ctx context.Context) *stream {
+	l.current = newStream(ctx, l, l.plain)
+	l.plain = false // for once
+	return l.current
+}
+
+// retreat is without a stream from now on, and waits before the next one.
+func (l *lane) retreat(now time.Time) {
+	l.current = nil
+	l.reopen = now.Add(pause(l.failures))
+	l.failures++
+}
+
+// good takes note that the lane's stream works.
+func (l *lane) good() {
+	l.failures, l.denials, l.avoid = 0, 0, nil
+}
+
+// silent takes note that nothing came in time. A server that does not answer who asks
+// for an ID is given another try.
+func (l *lane) silent(st *stream) {
+	l.plain = st.names.naming == identified
+	l.silences++
+}
+
+// spoke takes note that something came in time.
+func (l *lane) spoke() { l.silences = 0 }
+
+// denied counts the refusals of tokens, in a row.
+func (l *lane) denied() int {
+	l.denials++
+	return l.denials
+}
+
+// broke takes note that the stream's server has broken the protocol, soon after it was
+// opened or when it had worked for a while.
+func (l *lane) broke(soon bool) {
+	if !soon {
+		l.broken = 0
+	}
+	l.broken++
+}
+
+// leaveMember has the next stream avoid the member of st.
+func (l *lane) leaveMember(st *stream) { l.avoid.Add(st.attempt.Endpoint()) }
+
+// serverNames leaves the watch IDs of the next stream to its server.
+func (l *lane) serverNames() { l.plain = true }
+
+// ask notes a call of RequestProgress, answered that its answer has come. One answer
+// will be that of all who wait, when merged.
+func (l *lane) ask()      { l.asked++ }
+func (l *lane) answered() { l.asked-- }
+func (l *lane) merge()    { l.asked = min(l.asked, 1) }
 
 // laneFor chooses the lane of a new watcher: the emptiest one, or a further one
 // when all are full and there may be more.
@@ -143,9 +200,7 @@ func (x *machine) tick(now time.Time) time.Time {
 			st.heard = now // patience counts from here
 			sooner(now.Add(x.cfg.patience))
 		case st.waiting() && now.Sub(st.heard) >= x.patience(l):
-			// A server that does not answer who asks for an ID is given another try.
-			l.plain = st.names.naming == identified
-			l.silences++
+			l.silent(st)
 			x.lost(st, errSilent)
 			sooner(l.reopen)
 		case st.waiting():
@@ -195,15 +250,14 @@ func (x *machine) lost(st *stream, err error) {
 	var hopeless bool
 	switch {
 	case refusesToken(err):
-		l.denials++
-		hopeless = l.denials > refusalsTaken(err)
+		hopeless = l.denied() > refusalsTaken(err)
 	case tooLarge(err):
 		x.split(l, err) // no member is to be blamed
 	case errors.Is(err, ErrProtocol):
-		l.avoid.Add(st.attempt.Endpoint())
+		l.leaveMember(st)
 		hopeless = l.broken >= maxBroken
 	default:
-		l.avoid.Add(st.attempt.Endpoint())
+		l.leaveMember(st)
 		hopeless = final(err, !st.opened)
 	}
 	if hopeless || x.cfg.final != nil && x.cfg.final(err) {
@@ -215,20 +269,13 @@ func (x *machine) lost(st *stream, err error) {
 func (x *machine) giveUp(st *stream) {
 	l := st.lane
 	st.cancel()
-	l.current = nil
+	l.retreat(time.Now())
 	for _, w := range l.watchers {
 		if w.phase != paused {
 			w.phase = waiting
 			w.dropPartial()
 		}
 	}
-	l.reopen = time.Now().Add(pause(l.failures))
-	l.failures++
-}
-
-// good takes note that the lane's stream works.
-func (l *lane) good() {
-	l.failures, l.denials, l.avoid = 0, 0, nil
 }
 
 // pause is the wait after the given number of earlier failures in a row.
@@ -238,8 +285,6 @@ func pause(failures int) time.Duration {
 
 // open opens the lane's stream, in the background.
 func (x *machine) open(l *lane) {
-	st := newStream(x.ctx, l)
-	st.attempt = &attempt.Attempt{Avoid: l.avoid}
-	l.current = st
+	st := l.begin(x.ctx)
 	x.m.wg.Go(func() { st.serve(x) })
 }

@@ -88,7 +88,7 @@ func (x *machine) announced(st *stream) {
 		x.m.setDeaf(nil)
 	}
 	if l := st.lane; l.asked > 0 {
-		l.asked = 1
+		l.merge()
 		x.askProgress(st)
 	}
 }
@@ -117,7 +117,7 @@ func (x *machine) progressAll(st *stream, resp *pb.WatchResponse) {
 	if p.own {
 		p.own = false // it is this one that is answered first
 	} else if tell {
-		l.asked--
+		l.answered()
 	}
 	for _, w := range st.active {
 		rev := resp.Header.GetRevision()

@@ -43,9 +43,12 @@ type stream struct {
 	outbox []*pb.WatchRequest
 }
 
-func newStream(ctx context.Context, l *lane) *stream {
-	st := &stream{lane: l, wake: make(chan struct{}, 1), names: newNames(l.plain), active: make(map[int64]*watcher)}
-	l.plain = false // for once
+// newStream makes a stream of a lane; plain leaves watch IDs to its server.
+func newStream(ctx context.Context, l *lane, plain bool) *stream {
+	st := &stream{
+		lane: l, attempt: &attempt.Attempt{Avoid: l.avoid}, wake: make(chan struct{}, 1),
+		names: newNames(plain), active: make(map[int64]*watcher),
+	}
 	st.ctx, st.cancel = context.WithCancel(ctx)
 	return st
 }

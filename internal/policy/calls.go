@@ -15,8 +15,8 @@ import (
 type call struct {
 	// Read-only while the RPC is under way.
 	attempt *attempt.Attempt
-	on      *connection
-	flow    *flow // of a stream that is watched over
+	on      *target
+	stream  *streamHealth // of a stream that is watched over
 	start   time.Time
 	at      int64 // start, in nanoseconds of the policy's clock
 	late    int64 // how late the process had been until then
@@ -29,7 +29,7 @@ type call struct {
 }
 
 // newCall returns a call of a's on c, which begins now.
-func (p *policy) newCall(a *attempt.Attempt, c *connection) *call {
+func (p *policy) newCall(a *attempt.Attempt, c *target) *call {
 	r, ok := p.calls.Get().(*call)
 	if !ok {
 		r = &call{}
@@ -43,7 +43,7 @@ func (p *policy) newCall(a *attempt.Attempt, c *connection) *call {
 
 // free puts back a call that has been taken out of its connection's calls.
 func (p *policy) free(r *call) {
-	r.attempt, r.on, r.flow = nil, nil, nil
+	r.attempt, r.on, r.stream = nil, nil, nil
 	p.calls.Put(r)
 }
 
@@ -62,7 +62,7 @@ type kind uint8
 
 const (
 	prompt  kind = iota // answered soon, and sent again elsewhere for nothing
-	costly              // answered soon, and in doubt when it is given up
+	costly              // answered soon, and its fate is unknown when it is given up
 	patient             // waits by its nature: says nothing of its member
 )
 
@@ -128,7 +128,7 @@ func (c *calls) oldest(k kind) (at, late int64, ok bool) {
 
 // count returns how many calls are under way: of those that wait for a prompt answer,
 // and of those that can't be moved elsewhere for nothing.
-func (c *calls) count() (waiting, held, all int) {
+func (c *calls) count() (waiting, bound, all int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.n[prompt] + c.n[costly], c.n[costly] + c.n[patient], c.n[prompt] + c.n[costly] + c.n[patient]

@@ -17,20 +17,20 @@ import (
 // becomes due on one that answers: grpc pings after Options.Pings without a byte. What
 // leaves the question unanswered is pinged as ever.
 
-// calm asks l whether it is there when it has carried nothing for half the time after
+// calm asks c whether it is there when it has carried nothing for half the time after
 // which grpc would ping it, and before three quarters of it have passed, until it is
 // gone.
-func (l *link) calm(pings time.Duration) {
+func (c *conn) calm(pings time.Duration) {
 	every := pings / 4
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	for received, quiet := l.wire.received.Load(), 0; ; {
+	for received, quiet := c.raw.received.Load(), 0; ; {
 		select {
-		case <-l.gone.Done():
+		case <-c.gone.Done():
 			return
 		case <-tick.C:
 		}
-		if now := l.wire.received.Load(); now != received {
+		if now := c.raw.received.Load(); now != received {
 			received, quiet = now, 0
 			continue
 		}
@@ -38,8 +38,8 @@ func (l *link) calm(pings time.Duration) {
 			continue
 		}
 		quiet = 0
-		ctx, cancel := context.WithTimeout(l.gone, every)
-		_ = l.checkHealth(ctx) // any answer will do
+		ctx, cancel := context.WithTimeout(c.gone, every)
+		_ = c.checkHealth(ctx) // any answer will do
 		cancel()
 	}
 }

@@ -49,7 +49,7 @@ func (p *policy) connectLocked(now time.Time) (next time.Time) {
 				candidates = append(candidates, m)
 			}
 		}
-		if connecting == len(wanted) || connecting > 0 && p.servedLocked(now) {
+		if connecting == len(wanted) || connecting > 0 && p.servingLocked(now) {
 			return time.Time{} // its outcome is the next event
 		}
 		if connecting > 0 && now.Before(p.dialled.Add(stagger)) {
@@ -73,13 +73,13 @@ func (p *policy) connectLocked(now time.Time) (next time.Time) {
 func (p *policy) wantedLocked(now time.Time) []*member {
 	serving := 0
 	for _, m := range p.members {
-		if m.ready() && m.usable(now) && !m.leaving {
+		if m.ready() && m.usable(now) && !m.unlisted {
 			serving++
 		}
 	}
 	var wanted []*member
 	for _, m := range p.members {
-		if !m.ready() && !m.leaving && (serving < p.connectedLocked() || m.tier.compare(p.active.tier) < 0) {
+		if !m.ready() && !m.unlisted && (serving < p.connectedLocked() || m.tier.compare(p.active.tier) < 0) {
 			wanted = append(wanted, m)
 		}
 	}
@@ -94,9 +94,9 @@ func (p *policy) connectedLocked() int {
 	return connected
 }
 
-// servedLocked reports whether requests are being served meanwhile, so that there
+// servingLocked reports whether requests are being served meanwhile, so that there
 // is no haste.
-func (p *policy) servedLocked(now time.Time) bool {
+func (p *policy) servingLocked(now time.Time) bool {
 	return p.active != nil && p.active.usable(now)
 }
 
@@ -104,7 +104,7 @@ func (p *policy) servedLocked(now time.Time) bool {
 // be connected or are still connecting: pause, longer each time, then start over.
 func (p *policy) endRoundLocked(now time.Time) time.Time {
 	longest := maxPauseServing
-	if !p.servedLocked(now) {
+	if !p.servingLocked(now) {
 		longest = maxPauseOutage
 		if p.active == nil && p.rounds == 0 {
 			p.opts.Logger.Warn("etcd: no endpoint can be reached", "endpoints", len(p.members))
@@ -123,18 +123,18 @@ func (p *policy) endRoundLocked(now time.Time) time.Time {
 func (p *policy) dialLocked(m *member, now time.Time) {
 	m.tried, m.dialled, p.dialled = true, now, now
 	p.counters.dials.Add(1)
-	l := newLink(p, m)
+	c := newConn(p, m)
 	//nolint:staticcheck // SA1019: deprecated for the lists of several addresses that it also takes.
-	sc, err := p.cc.NewSubConn([]resolver.Address{l.wire.address(m.addr)}, grpcbalancer.NewSubConnOptions{
-		StateListener: func(s grpcbalancer.SubConnState) { p.connectionChanged(m, l, s) },
+	sc, err := p.cc.NewSubConn([]resolver.Address{c.raw.address(m.addr)}, grpcbalancer.NewSubConnOptions{
+		StateListener: func(s grpcbalancer.SubConnState) { p.connectionChanged(m, c, s) },
 	})
 	if err != nil {
-		l.end(err)
-		l.abandon()
+		c.end(err)
+		c.abandon()
 		p.failedLocked(m, err)
 		return
 	}
-	l.sc, m.link = sc, l
+	c.sc, m.conn = sc, c
 	m.setState(connectivity.Connecting)
 	sc.Connect()
 }

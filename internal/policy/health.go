@@ -15,28 +15,28 @@ import (
 // again.
 const rewatch = time.Second
 
-// heed follows what m says of its own health, for as long as l lives: a member
+// watchHealth follows what m says of its own health, for as long as c lives: a member
 // that says NOT_SERVING is demoted, and serves again when it says so (gRPC's
 // health checking protocol; etcd says NOT_SERVING while it defragments, if told to).
 //
 // The stream also allows HTTP/2's pings on the connection of a standby, which
 // etcd refuses on connections without a stream.
-func (p *policy) heed(m *member, l *link) {
+func (p *policy) watchHealth(m *member, c *conn) {
 	for {
-		err := p.heedOnce(m, l)
+		err := p.watchHealthOnce(m, c)
 		if status.Code(err) == codes.Unimplemented {
 			return // something between does not know the service
 		}
-		if !backoff.Sleep(l.gone, rewatch) {
+		if !backoff.Sleep(c.gone, rewatch) {
 			return
 		}
 	}
 }
 
-func (p *policy) heedOnce(m *member, l *link) error {
-	ctx, cancel := context.WithCancel(l.gone)
+func (p *policy) watchHealthOnce(m *member, c *conn) error {
+	ctx, cancel := context.WithCancel(c.gone)
 	defer cancel()
-	cc, release := l.rpcs()
+	cc, release := c.rpcs()
 	defer release()
 	stream, err := healthpb.NewHealthClient(cc).Watch(ctx, &healthpb.HealthCheckRequest{})
 	for err == nil {
@@ -44,21 +44,21 @@ func (p *policy) heedOnce(m *member, l *link) error {
 		if resp, err = stream.Recv(); err != nil {
 			break
 		}
-		p.setHealth(m, l, resp.Status != healthpb.HealthCheckResponse_NOT_SERVING)
+		p.setHealth(m, c, resp.Status != healthpb.HealthCheckResponse_NOT_SERVING)
 	}
 	return err
 }
 
 // setHealth notes what m says of itself.
-func (p *policy) setHealth(m *member, l *link, serving bool) {
+func (p *policy) setHealth(m *member, c *conn, serving bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || m.link != l || l.unwell == !serving {
+	if p.closed || m.conn != c || c.notServing == !serving {
 		return
 	}
-	l.unwell = !serving
+	c.notServing = !serving
 	if serving {
-		if m.demoted == errNotServing { //nolint:errorlint // the very value
+		if m.demotion.cause == errNotServing { //nolint:errorlint // the very value
 			p.restoreLocked(m)
 		}
 	} else {

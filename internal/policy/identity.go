@@ -28,22 +28,22 @@ var errAnonymous = errors.New("connected, but it does not say who it is")
 
 // introduce asks a member that has just been connected who it is. Until it has
 // answered, the connection does not count. The proof that it serves, for which the
-// first write waits (hold.go), is asked for at the same time.
-func (p *policy) introduce(m *member, l *link) {
-	ctx, cancel := context.WithTimeout(l.gone, introduction)
+// first write waits (gate.go), is asked for at the same time.
+func (p *policy) introduce(m *member, c *conn) {
+	ctx, cancel := context.WithTimeout(c.gone, introduction)
 	defer cancel()
 	p.probes.Go(func() {
-		ctx, cancel := context.WithTimeout(l.gone, proofTime)
+		ctx, cancel := context.WithTimeout(c.gone, proofTime)
 		defer cancel()
 		start := time.Now()
-		if l.readProbe(ctx) == nil { // otherwise whoever waits for the proof asks again
-			p.serves(m, l, start)
+		if c.readProbe(ctx) == nil { // otherwise whoever waits for the proof asks again
+			p.served(m, c, start)
 		}
 	})
-	header, resp, err := l.identify(ctx)
+	header, resp, err := c.identify(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || m.link != l {
+	if p.closed || m.conn != c {
 		return
 	}
 	id, cluster := header.GetMemberId(), header.GetClusterId()
@@ -63,10 +63,10 @@ func (p *policy) introduce(m *member, l *link) {
 			}
 			p.cluster = cluster
 		}
-		if id != 0 && m.id.Swap(id) != id && m.demoted != nil && p.single {
+		if id != 0 && m.id.Swap(id) != id && m.demotion.cause != nil && p.single {
 			p.restoreLocked(m) // what is known is another's
 		}
-		p.readyLocked(m, l)
+		p.readyLocked(m, c)
 		if resp != nil && p.opts.Routing.WritesToLeader {
 			p.learnLocked(resp)
 		}
@@ -88,11 +88,11 @@ func (p *policy) clusterLocked() uint64 {
 
 // identify asks for a header of the member's. All are nil when it is not told, as by
 // what only passes etcd's services on.
-func (l *link) identify(ctx context.Context) (*pb.ResponseHeader, *pb.StatusResponse, error) {
+func (c *conn) identify(ctx context.Context) (*pb.ResponseHeader, *pb.StatusResponse, error) {
 	var resp *pb.StatusResponse
 	var err error
 	for deadline := time.Now().Add(introduction / 2); ; {
-		if resp, err = l.status(ctx); err == nil {
+		if resp, err = c.status(ctx); err == nil {
 			return resp.GetHeader(), resp, nil
 		}
 		if ctx.Err() != nil {
@@ -111,7 +111,7 @@ func (l *link) identify(ctx context.Context) (*pb.ResponseHeader, *pb.StatusResp
 	if !refusedFor(err) {
 		return nil, nil, nil // requests will tell what is wrong with it
 	}
-	header, err := l.refusedWatch(ctx)
+	header, err := c.refusedWatch(ctx)
 	if ctx.Err() != nil {
 		return nil, nil, err
 	}
@@ -121,8 +121,8 @@ func (l *link) identify(ctx context.Context) (*pb.ResponseHeader, *pb.StatusResp
 // refusedWatch gets a header from a member that wants to know who asks before it tells
 // its status, as etcd does since 3.7: a watch that is refused for the same reason is
 // refused with a header (server/etcdserver/api/v3rpc/watch.go, recvLoop).
-func (l *link) refusedWatch(ctx context.Context) (*pb.ResponseHeader, error) {
-	cc, release := l.rpcs()
+func (c *conn) refusedWatch(ctx context.Context) (*pb.ResponseHeader, error) {
+	cc, release := c.rpcs()
 	defer release()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -147,7 +147,7 @@ func (p *policy) knownLocked(m *member, id uint64) bool {
 		if id == 0 || o.id.Load() != id {
 			continue
 		}
-		if o != m && o.ready() || o == m && (m.demoted != nil || errors.Is(m.lastErr, ErrSilent) && m.suspect) {
+		if o != m && o.ready() || o == m && (m.demotion.cause != nil || errors.Is(m.lastErr, ErrSilent) && m.failed) {
 			return true
 		}
 	}
@@ -175,7 +175,7 @@ func (p *policy) rerollLocked(now time.Time) {
 		return
 	}
 	for _, m := range p.members {
-		if m != p.active && m.ready() && m.shunnedAt(now) && m.id.Load() != 0 && p.rollLocked(m, now) {
+		if m != p.active && m.ready() && m.demotion.lasts(now) && m.id.Load() != 0 && p.rollLocked(m, now) {
 			p.dropLocked(m)
 		}
 	}

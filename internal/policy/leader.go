@@ -16,8 +16,8 @@ const (
 )
 
 // status asks the member for its status, which it knows by itself.
-func (l *link) status(ctx context.Context) (*pb.StatusResponse, error) {
-	cc, release := l.rpcs()
+func (c *conn) status(ctx context.Context) (*pb.StatusResponse, error) {
+	cc, release := c.rpcs()
 	defer release()
 	return pb.NewMaintenanceClient(cc).Status(ctx, &pb.StatusRequest{})
 }
@@ -60,18 +60,18 @@ func (p *policy) termChanged() {
 func (p *policy) seek() {
 	for pause := minSeekPause; ; pause = min(2*pause, maxSeekPause) {
 		p.mu.Lock()
-		var l *link
+		var c *conn
 		if p.active != nil {
-			l = p.active.link
+			c = p.active.conn
 		}
 		if p.closed {
 			p.mu.Unlock()
 			return
 		}
 		p.mu.Unlock()
-		if l != nil {
-			ctx, cancel := context.WithTimeout(l.gone, proofTime)
-			resp, err := l.status(ctx)
+		if c != nil {
+			ctx, cancel := context.WithTimeout(c.gone, proofTime)
+			resp, err := c.status(ctx)
 			cancel()
 			if err == nil && p.learn(resp) && p.foundLeader() {
 				return

@@ -23,27 +23,24 @@ type member struct {
 	id      atomic.Uint64 // etcd's member ID
 	latency atomic.Int64  // moving average in nanoseconds
 	reading atomic.Int64  // the same of reads alone
-	shunned atomic.Bool   // equals demoted != nil; lets a success find out cheaply
+	demoted atomic.Bool   // equals demotion.cause != nil; lets a success find out cheaply
 
 	// Guarded by policy.mu.
-	index    int // place in the resolver's list
-	tier     tier
-	link     *link              // nil when idle
-	state    connectivity.State // Idle, Connecting or Ready
-	role     balancer.Role
-	since    time.Time // last change of role or state
-	lastErr  error     // last failure or demotion
-	suspect  bool      // its last connection failed or was lost
-	leaving  bool      // no longer in the resolver's list
-	tried    bool      // dialled in this round
-	dialled  time.Time // when it was last dialled
-	demoted  error     // why it is not to be used
-	judged   time.Time // when it was last demoted or restored
-	shunTill time.Time // when the demotion ends by itself
-	penalty  time.Duration
-	rolls    int       // connections in a row that have reached a member for nothing
-	rolled   time.Time // when that was last
-	muteTill time.Time // it is passed over until then, for it was as silent as the one beside it
+	index      int // place in the resolver's list
+	tier       tier
+	conn       *conn              // nil when idle
+	state      connectivity.State // Idle, Connecting or Ready
+	role       balancer.Role
+	since      time.Time // last change of role or state
+	lastErr    error     // last failure or demotion
+	failed     bool      // its last connection failed or was lost
+	unlisted   bool      // no longer in the resolver's list
+	tried      bool      // dialled in this round
+	dialled    time.Time // when it was last dialled
+	demotion   demotion
+	rolls      int       // connections in a row that have reached a member for nothing
+	rolled     time.Time // when that was last
+	mutedUntil time.Time // it is passed over until then, for it was as silent as the one beside it
 }
 
 func newMember(e endpoint) *member {
@@ -75,38 +72,10 @@ func (m *member) life() context.Context {
 	if !m.ready() {
 		return nil
 	}
-	return m.link.life
+	return m.conn.life
 }
 
 func (m *member) ready() bool { return m.state == connectivity.Ready }
-
-// usable reports whether m, if connected, may be expected to serve.
-func (m *member) usable(now time.Time) bool {
-	return !m.shunnedAt(now) && !now.Before(m.muteTill) && (m.link == nil || !m.link.doubted && !m.link.unwell)
-}
-
-func (m *member) shunnedAt(now time.Time) bool { return m.demoted != nil && now.Before(m.shunTill) }
-
-// fault is why m is not to serve; nil when it could, and of no member.
-func (m *member) fault(now time.Time) error {
-	switch {
-	case m == nil:
-		return nil
-	case m.doubted():
-		return errDoubted
-	case m.shunnedAt(now):
-		return m.demoted
-	case m.link != nil && m.link.unwell:
-		return errNotServing
-	case now.Before(m.muteTill):
-		return ErrSilent
-	case !m.ready():
-		return m.lastErr
-	}
-	return nil
-}
-
-func (m *member) doubted() bool { return m.link != nil && m.link.doubted }
 
 func (m *member) setState(s connectivity.State) {
 	if m.state != s {
@@ -147,7 +116,7 @@ func average(of *atomic.Int64, d time.Duration) {
 // penalty ends first is the best.
 func compareServing(now time.Time) func(a, b *member) int {
 	return func(a, b *member) int {
-		if c := falseFirst(a.leaving, b.leaving); c != 0 {
+		if c := falseFirst(a.unlisted, b.unlisted); c != 0 {
 			return c
 		}
 		au, bu := a.usable(now), b.usable(now)
@@ -155,10 +124,10 @@ func compareServing(now time.Time) func(a, b *member) int {
 			return c
 		}
 		if !au {
-			if c := falseFirst(a.shunnedAt(now), b.shunnedAt(now)); c != 0 {
+			if c := falseFirst(a.demotion.lasts(now), b.demotion.lasts(now)); c != 0 {
 				return c
 			}
-			if c := a.shunTill.Compare(b.shunTill); c != 0 {
+			if c := a.demotion.until.Compare(b.demotion.until); c != 0 {
 				return c
 			}
 		}
@@ -172,14 +141,14 @@ func compareServing(now time.Time) func(a, b *member) int {
 	}
 }
 
-// compareDialling orders members by whom to try first: healthy before suspect,
+// compareDialling orders members by whom to try first: those whose last connection was well,
 // SRV priority, then the resolver's order.
 func compareDialling(now time.Time) func(a, b *member) int {
 	return func(a, b *member) int {
 		if c := falseFirst(!a.usable(now), !b.usable(now)); c != 0 {
 			return c
 		}
-		if c := falseFirst(a.suspect, b.suspect); c != 0 {
+		if c := falseFirst(a.failed, b.failed); c != 0 {
 			return c
 		}
 		if c := a.tier.compare(b.tier); c != 0 {

@@ -9,7 +9,7 @@ import (
 func TestOnlyWhatQueuesLeavesLate(t *testing.T) {
 	const turn = int64(motionTime)
 	t.Run("small ones", func(t *testing.T) {
-		var w wire
+		var w rawConn
 		var m motion
 		m.begin(&w, 0)
 		for i := range int64(20) {
@@ -22,7 +22,7 @@ func TestOnlyWhatQueuesLeavesLate(t *testing.T) {
 		}
 	})
 	t.Run("a large one", func(t *testing.T) {
-		var w wire
+		var w rawConn
 		var m motion
 		m.begin(&w, 0)
 		w.given.Add(4 * motionBytes)

@@ -16,46 +16,46 @@ import (
 // picker is an immutable snapshot of who serves.
 type picker struct {
 	policy  *policy
-	members []*connection // those connected, the active one first
-	spread  int           // over how many of them reads are spread, the first ones
-	leader  *connection   // where writes go; nil for the active one
-	held    held
+	members []*target // those connected, the active one first
+	spread  int       // over how many of them reads are spread, the first ones
+	leader  *target   // where writes go; nil for the active one
+	gate    level
 }
 
-// connection is a member's connection as of the snapshot.
-type connection struct {
+// target is a member's connection as of the snapshot.
+type target struct {
 	member *member
-	link   *link
-	life   context.Context //nolint:containedctx // the link's, as of the snapshot
+	conn   *conn
+	life   context.Context //nolint:containedctx // the conn's, as of the snapshot
 }
 
-var _ attempt.Connection = (*connection)(nil)
+var _ attempt.Connection = (*target)(nil)
 
 // Endpoint implements attempt.Connection.
-func (c *connection) Endpoint() string { return c.member.name }
+func (c *target) Endpoint() string { return c.member.name }
 
 // Address implements attempt.Connection.
-func (c *connection) Address() string { return c.member.addr.Addr }
+func (c *target) Address() string { return c.member.addr.Addr }
 
 // Life implements attempt.Connection.
-func (c *connection) Life() context.Context { return c.life }
+func (c *target) Life() context.Context { return c.life }
 
 // Arrived implements attempt.Connection.
-func (c *connection) Arrived() uint64 { return c.link.wire.received.Load() }
+func (c *target) Arrived() uint64 { return c.conn.raw.received.Load() }
 
-// Received implements attempt.Connection: a flow says more.
-func (c *connection) Received() {}
+// Received implements attempt.Connection: a streamHealth does more.
+func (c *target) Received() {}
 
-// Expect implements attempt.Connection: a flow says more.
-func (c *connection) Expect() {}
+// Expect implements attempt.Connection: a streamHealth does more.
+func (c *target) Expect() {}
 
 // Observe implements attempt.Connection.
-func (c *connection) Observe(memberID, raftTerm uint64) {
+func (c *target) Observe(memberID, raftTerm uint64) {
 	if memberID != 0 && c.member.id.Load() != memberID {
 		c.member.id.Store(memberID)
 	}
-	if raftTerm > c.link.clock.term.Load() {
-		c.link.observeTerm(raftTerm)
+	if raftTerm > c.conn.clock.term.Load() {
+		c.conn.observeTerm(raftTerm)
 	}
 }
 
@@ -65,7 +65,7 @@ func (c *connection) Observe(memberID, raftTerm uint64) {
 // not: failing it would only make the caller ask again.
 func (p *picker) Pick(info grpcbalancer.PickInfo) (grpcbalancer.PickResult, error) {
 	a := attempt.FromContext(info.Ctx)
-	if len(p.members) == 0 || p.holds(a) {
+	if len(p.members) == 0 || p.gate.holds(a) {
 		return grpcbalancer.PickResult{}, grpcbalancer.ErrNoSubConnAvailable
 	}
 	to := p.choose(a)
@@ -77,28 +77,28 @@ func (p *picker) Pick(info grpcbalancer.PickInfo) (grpcbalancer.PickResult, erro
 	}
 	r := p.policy.newCall(a, to)
 	if a.Flow {
-		r.flow = &flow{connection: to}
-		a.Pick(r.flow)
+		r.stream = &streamHealth{target: to}
+		a.Pick(r.stream)
 	} else {
 		a.Pick(to)
 	}
-	to.link.calls.add(r)
-	if to.link.leaving.Load() { // since this picker was made: the next one is on its way
-		if to.link.calls.remove(r) {
-			p.policy.emptied(to.link)
+	to.conn.calls.add(r)
+	if to.conn.retired.Load() { // since this picker was made: the next one is on its way
+		if to.conn.calls.remove(r) {
+			p.policy.emptied(to.conn)
 		}
 		p.policy.free(r)
 		return grpcbalancer.PickResult{}, grpcbalancer.ErrNoSubConnAvailable
 	}
 	p.policy.watch()
-	if r.flow != nil {
-		p.policy.join(r.flow)
+	if r.stream != nil {
+		p.policy.join(r.stream)
 	}
-	return grpcbalancer.PickResult{SubConn: to.link.sc, Done: r.done}, nil
+	return grpcbalancer.PickResult{SubConn: to.conn.sc, Done: r.done}, nil
 }
 
 // choose returns nil when a is of no use at any of the members.
-func (p *picker) choose(a *attempt.Attempt) *connection {
+func (p *picker) choose(a *attempt.Attempt) *target {
 	first := 0
 	switch {
 	case a == nil || a.Flow:
@@ -124,28 +124,17 @@ func (p *picker) choose(a *attempt.Attempt) *connection {
 // not wait for the next picker.
 var errNoOther = status.Error(codes.Unavailable, "no other endpoint is connected")
 
-func (p *picker) holds(a *attempt.Attempt) bool {
-	switch p.held {
-	case writes:
-		return a != nil && a.Write
-	case linearizable:
-		return a == nil || !a.AnyMember
-	default:
-		return false
-	}
-}
-
 // finish learns from an RPC that has ended.
 func (p *policy) finish(r *call, info grpcbalancer.DoneInfo) {
 	defer p.free(r)
 	c, a := r.on, r.attempt
 	served := info.Err == nil && info.BytesReceived && !a.AnyMember && !a.FromMemory
 	if a.Measure && !info.BytesReceived && a.Abandoned() {
-		c.link.owe(r)
+		c.conn.owe(r)
 		p.watch()
 	}
-	if r.flow != nil {
-		p.part(r.flow)
+	if r.stream != nil {
+		p.part(r.stream)
 	}
 	if info.BytesSent {
 		a.Send()
@@ -153,19 +142,19 @@ func (p *policy) finish(r *call, info grpcbalancer.DoneInfo) {
 	if info.BytesReceived {
 		a.Hear()
 		if a.Measure {
-			c.link.hear(r.start, served)
+			c.conn.hear(r.start, served)
 			if info.Err == nil {
 				c.member.observe(time.Since(r.start), a.Write)
 			}
 		}
 	}
-	if c.link.calls.remove(r) && c.link.leaving.Load() {
-		p.emptied(c.link)
+	if c.conn.calls.remove(r) && c.conn.retired.Load() {
+		p.emptied(c.conn)
 	}
 	switch {
 	case info.Err != nil && etcderr.CantServe(info.Err):
-		p.demote(c.member, r.start, info.Err)
-	case served && (c.member.shunned.Load() || p.holding.Load()):
-		p.serves(c.member, c.link, r.start)
+		p.refused(c.member, r.start, info.Err)
+	case served && (c.member.demoted.Load() || p.gate.closed.Load()):
+		p.served(c.member, c.conn, r.start)
 	}
 }

@@ -23,10 +23,6 @@ const Name = "getcd_failover"
 const ServiceConfig = `{"loadBalancingConfig":[{"` + Name + `":{}}]}`
 
 const (
-	// How long a demotion lasts unless the member serves earlier. It doubles
-	// while the member goes on refusing.
-	minPenalty = 250 * time.Millisecond
-	maxPenalty = 10 * time.Second
 	// dwell is the least time between switches among demoted members.
 	dwell = 50 * time.Millisecond
 )
@@ -72,15 +68,15 @@ type policy struct {
 	mu      sync.Mutex
 	closed  bool
 	opts    Options
-	members []*member // in the resolver's order, the leaving ones last
+	members []*member // in the resolver's order, those that are no longer listed last
 	active  *member   // nil while none is connected
 	standby *member
-	settled time.Time // when active last changed
+	elected time.Time // when active last changed
 	rounds  int       // rounds in a row that connected none
 	paused  time.Time // no dialling until then
 	dialled time.Time // when any member was last dialled
 	lapsed  []*member // gone from the list and dialled a moment ago
-	left    []*link   // connections that take no new calls, and have some under way
+	left    []*conn   // connections that take no new calls, and have some under way
 	single  bool      // there is one address, which may be that of many members
 	cluster uint64    // the cluster that this client is for; 0 while unknown
 	state   connectivity.State
@@ -89,11 +85,8 @@ type policy struct {
 
 	counters *counters // the table's
 
-	// For keeping back what would be lost; see hold.go.
-	troubled  time.Time // when the last trouble began
-	held      held
-	shownHeld held        // as last published
-	holding   atomic.Bool // equals held != nothing; lets an answer find out cheaply
+	gate      gate
+	shownGate level // as last published
 
 	// Who leads, for Routing.WritesToLeader; see leader.go.
 	leader     uint64 // raft's leader by its member ID; 0 while unknown
@@ -113,14 +106,14 @@ type policy struct {
 // row is what of a member's state is published; two that are equal need no
 // publishing.
 type row struct {
-	member   *member
-	role     balancer.Role
-	state    connectivity.State
-	since    time.Time
-	shunTill time.Time
-	usable   bool
-	leads    bool
-	life     context.Context //nolint:containedctx // the connection's, which picks hand out
+	member       *member
+	role         balancer.Role
+	state        connectivity.State
+	since        time.Time
+	demotedUntil time.Time
+	usable       bool
+	leads        bool
+	life         context.Context //nolint:containedctx // the connection's, which picks hand out
 }
 
 // UpdateClientConnState takes the resolver's newest list. Members that are
@@ -145,8 +138,8 @@ func (p *policy) UpdateClientConnState(s grpcbalancer.ClientConnState) error {
 	p.members = nil
 	p.lapsed = slices.DeleteFunc(p.lapsed, func(m *member) bool { return now.Sub(m.dialled) >= redial })
 	fresh := false
-	if p.troubled.IsZero() && !p.opts.OneMember {
-		p.troubled = p.clock.epoch // nothing is proven yet
+	if p.gate.since.IsZero() && !p.opts.OneMember {
+		p.gate.trouble(p.clock.epoch) // nothing is proven yet
 	}
 	p.single = len(listed) == 2 && sameAddress(listed[0].addr, listed[1].addr)
 	for _, e := range listed {
@@ -161,11 +154,11 @@ func (p *policy) UpdateClientConnState(s grpcbalancer.ClientConnState) error {
 			}
 			m, fresh = newMember(e), true
 			// One that was gone for a moment is not dialled sooner for it.
-			if i := slices.IndexFunc(p.lapsed, func(l *member) bool { return l.name == m.name }); i >= 0 {
+			if i := slices.IndexFunc(p.lapsed, func(c *member) bool { return c.name == m.name }); i >= 0 {
 				m.dialled = p.lapsed[i].dialled
 			}
 		}
-		m.index, m.tier, m.leaving = len(p.members), e.tier, false
+		m.index, m.tier, m.unlisted = len(p.members), e.tier, false
 		p.members = append(p.members, m)
 	}
 	for _, m := range old {
@@ -174,7 +167,7 @@ func (p *policy) UpdateClientConnState(s grpcbalancer.ClientConnState) error {
 			p.lapsed = append(p.lapsed, m)
 			continue
 		}
-		m.leaving, m.index = true, len(p.members)
+		m.unlisted, m.index = true, len(p.members)
 		p.members = append(p.members, m)
 	}
 	if fresh {
@@ -220,16 +213,16 @@ func (p *policy) Close() {
 	p.timer.Stop()
 	p.watchdog.Stop()
 	for _, m := range p.members {
-		if m.link != nil {
-			if _, _, calls := m.link.calls.count(); calls > 0 {
-				m.link.wire.sever() // they end now, and need not leave a full buffer first
+		if m.conn != nil {
+			if _, _, calls := m.conn.calls.count(); calls > 0 {
+				m.conn.raw.sever() // they end now, and need not leave a full buffer first
 			}
 		}
 		p.dropLocked(m)
 	}
-	for _, l := range p.left {
-		l.wire.sever() // grpc has lost sight of it if its server was leaving
-		p.closeLocked(l)
+	for _, c := range p.left {
+		c.raw.sever() // grpc has lost sight of it if its server was leaving
+		p.closeLocked(c)
 	}
 	p.members, p.active, p.standby, p.left = nil, nil, nil, nil
 	p.opts.Table.publish(nil, nil)
@@ -253,17 +246,17 @@ func (p *policy) newRoundsLocked() {
 
 func (p *policy) failedLocked(m *member, err error) {
 	p.dropLocked(m)
-	m.suspect, m.lastErr = true, err
+	m.failed, m.lastErr = true, err
 	p.opts.Logger.Debug("etcd: connection failed", "endpoint", m.name, "cause", err)
 }
 
 // connectionChanged is told by grpc, one change at a time.
-func (p *policy) connectionChanged(m *member, l *link, s grpcbalancer.SubConnState) {
+func (p *policy) connectionChanged(m *member, c *conn, s grpcbalancer.SubConnState) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	down := s.ConnectivityState == connectivity.Idle || s.ConnectivityState == connectivity.Shutdown
-	l.dead = l.dead || down
-	if p.closed || m.link != l {
+	c.dead = c.dead || down
+	if p.closed || m.conn != c {
 		return // of a connection given up already
 	}
 	switch s.ConnectivityState {
@@ -271,10 +264,10 @@ func (p *policy) connectionChanged(m *member, l *link, s grpcbalancer.SubConnSta
 		return
 	case connectivity.Ready:
 		if !p.opts.OneMember {
-			p.probes.Go(func() { p.introduce(m, l) })
+			p.probes.Go(func() { p.introduce(m, c) })
 			return
 		}
-		p.readyLocked(m, l)
+		p.readyLocked(m, c)
 	case connectivity.TransientFailure:
 		// The next attempt is a new SubConn's: when to dial is decided here, not
 		// by grpc's backoff for each address.
@@ -282,7 +275,7 @@ func (p *policy) connectionChanged(m *member, l *link, s grpcbalancer.SubConnSta
 		p.dialled = time.Time{} // the next member's turn need not wait
 	default: // A connection that was made is gone, or its server is leaving.
 		if p.takesLocked(m) {
-			p.troubleLocked(time.Now())
+			p.gate.trouble(time.Now())
 			p.newRoundsLocked()
 		}
 		p.failedLocked(m, errLost)
@@ -291,13 +284,13 @@ func (p *policy) connectionChanged(m *member, l *link, s grpcbalancer.SubConnSta
 }
 
 // readyLocked puts m, which is connected and has said who it is, into use.
-func (p *policy) readyLocked(m *member, l *link) {
+func (p *policy) readyLocked(m *member, c *conn) {
 	m.setState(connectivity.Ready)
-	m.suspect = false
+	m.failed = false
 	p.rounds, p.paused = 0, time.Time{}
-	p.probes.Go(func() { p.heed(m, l) })
+	p.probes.Go(func() { p.watchHealth(m, c) })
 	if pings := p.opts.Pings; pings > 0 {
-		p.probes.Go(func() { l.calm(pings) })
+		p.probes.Go(func() { c.calm(pings) })
 	}
 	p.opts.Logger.Debug("etcd: connected", "endpoint", m.name)
 }
@@ -307,16 +300,16 @@ func (p *policy) stepLocked() {
 	now := time.Now()
 	p.rerollLocked(now)
 	p.electLocked(now)
-	p.held = p.holdLocked(now)
-	next := p.overtakenLocked(now)
+	p.setGateLocked(now)
+	next := p.watchGateLocked(now)
 	next = earliest(next, p.connectLocked(now))
 	// A demotion that ends may change who should serve.
 	for _, m := range p.members {
-		if m.ready() && m.shunnedAt(now) {
-			next = earliest(next, m.shunTill)
+		if m.ready() && m.demotion.lasts(now) {
+			next = earliest(next, m.demotion.until)
 		}
-		if m.ready() && now.Before(m.muteTill) {
-			next = earliest(next, m.muteTill)
+		if m.ready() && now.Before(m.mutedUntil) {
+			next = earliest(next, m.mutedUntil)
 		}
 	}
 	p.publishLocked()
@@ -325,6 +318,34 @@ func (p *policy) stepLocked() {
 		return
 	}
 	p.timer.Reset(max(1, next.Sub(now)))
+}
+
+// setGateLocked sets the gate, and has members give the proof that opens it.
+func (p *policy) setGateLocked(now time.Time) {
+	p.gate.set(p.active, now)
+	if p.gate.level == open {
+		return
+	}
+	for _, m := range p.members {
+		if c := m.conn; m.ready() && !c.proving {
+			c.proving = true
+			p.probes.Go(func() { p.prove(m, c) })
+		}
+	}
+}
+
+// watchGateLocked doubts an active member that others have overtaken, and asks it. It
+// returns when to look again; zero for never.
+func (p *policy) watchGateLocked(now time.Time) (next time.Time) {
+	overtaken, next := p.gate.overtaken(p.active, p.members, p.elected, now)
+	if overtaken {
+		c := p.active.conn
+		p.doubtLocked(p.active, p.gate.since)
+		p.startProbeLocked(c)
+		p.electLocked(now)
+		p.setGateLocked(now)
+	}
+	return next
 }
 
 // electLocked chooses the active member and the standby from those connected,
@@ -343,19 +364,19 @@ func (p *policy) electLocked(now time.Time) {
 	}
 	// Members that are all demoted (an election is going on, most likely) are
 	// not exchanged for each other at the pace of their refusals.
-	if a := p.active; a != nil && a != active && a.ready() && !a.leaving &&
-		!active.usable(now) && now.Sub(p.settled) < dwell {
+	if a := p.active; a != nil && a != active && a.ready() && !a.unlisted &&
+		!active.usable(now) && now.Sub(p.elected) < dwell {
 		active = a
 	}
 	for _, m := range ready {
 		switch {
 		case m == active:
 			m.setRole(balancer.Active)
-		case standby == nil && !m.leaving:
+		case standby == nil && !m.unlisted:
 			standby = m
 			m.setRole(balancer.Standby)
-		case !m.leaving && (m.doubted() || !standby.usable(now) || everyone(p.opts.Routing)):
-			m.setRole(balancer.Idle) // kept: a verdict is due, or more are wanted
+		case !m.unlisted && (m.passedOver(now) == doubted || !standby.usable(now) || everyone(p.opts.Routing)):
+			m.setRole(balancer.Idle) // kept: its probe has not ended, or more are wanted
 		default:
 			p.dropLocked(m)
 		}
@@ -372,11 +393,11 @@ func (p *policy) electLocked(now time.Time) {
 			p.counters.failovers.Add(1)
 		}
 		p.opts.Logger.Info("etcd: active endpoint changed", "from", from, "to", to, "cause", p.active.fault(now))
-		p.settled = now
+		p.elected = now
 	}
 	p.active, p.standby = active, standby
 	p.members = slices.DeleteFunc(p.members, func(m *member) bool {
-		gone := m.leaving && m != active
+		gone := m.unlisted && m != active
 		if gone {
 			p.lapsed = append(p.lapsed, m)
 		}
@@ -396,12 +417,12 @@ func (p *policy) publishLocked() {
 	now := time.Now()
 	rows := make([]row, len(p.members))
 	for i, m := range p.members {
-		rows[i] = row{m, m.role, m.state, m.since, m.shunTill, m.usable(now), p.leadsLocked(m), m.life()}
+		rows[i] = row{m, m.role, m.state, m.since, m.demotion.until, m.usable(now), p.leadsLocked(m), m.life()}
 	}
-	if state == p.state && p.held == p.shownHeld && slices.Equal(rows, p.shown) {
+	if state == p.state && p.gate.level == p.shownGate && slices.Equal(rows, p.shown) {
 		return
 	}
-	p.state, p.shownHeld, p.shown = state, p.held, rows
+	p.state, p.shownGate, p.shown = state, p.gate.level, rows
 	p.cc.UpdateState(grpcbalancer.State{ConnectivityState: p.state, Picker: p.pickerLocked(now)})
 	status := make([]balancer.Status, len(rows))
 	for i, m := range p.members {
@@ -423,11 +444,11 @@ func (p *policy) pickerLocked(now time.Time) *picker {
 		}
 		return order(a, b)
 	})
-	pick := &picker{policy: p, held: p.held, spread: 1}
+	pick := &picker{policy: p, gate: p.gate.level, spread: 1}
 	for i, m := range serving {
-		c := &connection{m, m.link, m.link.life}
+		c := &target{m, m.conn, m.conn.life}
 		pick.members = append(pick.members, c)
-		if p.opts.Routing.SpreadReads && i == pick.spread && m.usable(now) && !m.leaving && m.tier == p.active.tier {
+		if p.opts.Routing.SpreadReads && i == pick.spread && m.usable(now) && !m.unlisted && m.tier == p.active.tier {
 			pick.spread++
 		}
 		if p.leadsLocked(m) && m.usable(now) {
@@ -447,42 +468,40 @@ func (p *policy) takesLocked(m *member) bool {
 	return m == p.active || m.ready() && (p.opts.Routing.SpreadReads || p.leadsLocked(m))
 }
 
-// demote is called by an RPC begun at start that m has refused for cause.
-func (p *policy) demote(m *member, start time.Time, cause error) {
+// refused is told of an RPC begun at start that m has refused for cause.
+func (p *policy) refused(m *member, start time.Time, cause error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed || !m.ready() {
 		return
 	}
-	if !start.After(m.judged) {
-		return // the request is older than the verdict: no news
+	if !start.After(m.demotion.changed) {
+		return // the request is older than what is known: no news
 	}
 	p.demoteLocked(m, cause)
 	p.stepLocked()
 }
 
 func (p *policy) demoteLocked(m *member, cause error) {
-	if m.demoted == nil {
+	if m.demotion.cause == nil {
 		p.opts.Logger.Warn("etcd: endpoint demoted", "endpoint", m.name, "cause", cause)
 	}
 	p.counters.demotions.Add(1)
 	if p.takesLocked(m) {
-		p.troubleLocked(time.Now())
+		p.gate.trouble(time.Now())
 		p.newRoundsLocked() // others are needed sooner than as a standby
 	}
-	p.leaveLocked(m.link, cause)
-	m.judged = time.Now()
-	m.penalty = min(max(2*m.penalty, minPenalty), maxPenalty)
-	m.demoted, m.lastErr = cause, fmt.Errorf("demoted: %w", cause)
-	m.shunTill = m.judged.Add(m.penalty)
-	m.shunned.Store(true)
+	p.leaveLocked(m.conn, cause)
+	m.demotion.begin(cause, time.Now())
+	m.demoted.Store(true)
+	m.lastErr = fmt.Errorf("demoted: %w", cause)
 }
 
 func (p *policy) restoreLocked(m *member) {
-	m.demoted, m.penalty, m.judged = nil, 0, time.Now()
-	m.shunned.Store(false)
-	if m.link != nil {
-		m.link.verdict = nil
+	m.demotion.lift(time.Now())
+	m.demoted.Store(false)
+	if m.conn != nil {
+		m.conn.verdict = nil
 	}
 	p.opts.Logger.Info("etcd: endpoint serves again", "endpoint", m.name)
 }
@@ -493,4 +512,21 @@ func earliest(a, b time.Time) time.Time {
 		return b
 	}
 	return a
+}
+
+// served is told that m has served a request, begun at start, that takes an
+// agreement of the members: that ends its demotion, and may open the gate.
+func (p *policy) served(m *member, c *conn, start time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || m.conn != c {
+		return
+	}
+	if len(p.left) > 0 {
+		p.watch() // what has waited for somebody to serve
+	}
+	if m.demotion.cause != nil && !c.notServing && !start.Before(m.demotion.changed) { // one that reports NOT_SERVING says itself when it serves
+		p.restoreLocked(m)
+	}
+	p.stepLocked()
 }

@@ -18,28 +18,28 @@ import (
 	"github.com/getcd/getcd/internal/etcderr"
 )
 
-// verdict is what the probes found.
-type verdict struct {
-	there  bool  // some answer came
-	serves error // nil when it served the linearizable read
+// findings are what a probe has found out so far.
+type findings struct {
+	there   bool  // some answer came
+	readErr error // why it has not served the linearizable read; nil when it has
 
 	otherThere, otherServes bool // the same of another member
 }
 
 // heard adds what requests have shown since: a member that is slow under load
 // answers others meanwhile.
-func (v verdict) heard(l *link, since time.Time) verdict {
-	at := l.clock.at(since)
-	v.there = v.there || l.heard.Load() > at
-	if l.agreed.Load() > at {
-		v.serves = nil
+func (f findings) heard(c *conn, since time.Time) findings {
+	at := c.clock.at(since)
+	f.there = f.there || c.heard.Load() > at
+	if c.agreed.Load() > at {
+		f.readErr = nil
 	}
-	return v
+	return f
 }
 
 // worse reports whether the other member is the better one to ask.
-func (v verdict) worse() bool {
-	return v.otherThere && !v.there || v.otherServes && v.serves != nil
+func (f findings) worse() bool {
+	return f.otherThere && !f.there || f.otherServes && f.readErr != nil
 }
 
 // question is what a probe asks, and of whom.
@@ -57,10 +57,10 @@ const (
 	maxProbe = 30 * time.Second
 )
 
-// probe asks l, and other if there is one, and waits for patience at most, or
-// until it is stopped. It calls doubt with what it knows after doubtAfter, unless
+// probe asks c, and other if there is one, and waits for patience at most, or
+// until it is stopped. It tells early what it knows after doubtAfter, unless
 // it knows all by then.
-func (p *policy) probe(l, other *link, patience time.Duration, stop <-chan struct{}, doubt func(verdict)) verdict {
+func (p *policy) probe(c, other *conn, patience time.Duration, stop <-chan struct{}, early func(findings)) findings {
 	ctx, cancel := context.WithTimeout(p.ctx, maxProbe)
 	defer cancel()
 	type answer struct {
@@ -69,7 +69,7 @@ func (p *policy) probe(l, other *link, patience time.Duration, stop <-chan struc
 	}
 	answers := make(chan answer, 4)
 	want := 0
-	ask := func(to question, on *link) {
+	ask := func(to question, on *conn) {
 		want++
 		p.probes.Go(func() {
 			if to.read {
@@ -79,14 +79,14 @@ func (p *policy) probe(l, other *link, patience time.Duration, stop <-chan struc
 			}
 		})
 	}
-	ask(question{}, l)
-	ask(question{read: true}, l)
+	ask(question{}, c)
+	ask(question{read: true}, c)
 	if other != nil {
 		ask(question{other: true}, other)
 		ask(question{other: true, read: true}, other)
 	}
-	v := verdict{serves: errCantRead}
-	doubted := false
+	f := findings{readErr: errCantRead}
+	told := false
 	var counted, took time.Duration // took: until the first answer
 	begun := time.Now()
 	last := begun
@@ -101,57 +101,57 @@ func (p *policy) probe(l, other *link, patience time.Duration, stop <-chan struc
 			runtime.Gosched()
 			now := time.Now()
 			// Once one question is answered the other is not queued for long.
-			near := v.there && now.Sub(begun) > 2*took
-			counted += p.turn(l, near, now.Sub(last), now)
+			near := f.there && now.Sub(begun) > 2*took
+			counted += p.turn(c, near, now.Sub(last), now)
 			last = now
-			if !doubted && counted >= doubtAfter {
-				doubted = true
-				doubt(v)
+			if !told && counted >= doubtAfter {
+				told = true
+				early(f)
 			}
 			continue
 		case <-p.ctx.Done():
-			return v
+			return f
 		case <-stop:
-			return v
+			return f
 		case a = <-answers: // each ends with ctx at the latest
 			want--
 			if !a.to.other && took == 0 {
 				took = time.Since(begun)
 			}
 		}
-		on := l
+		on := c
 		if a.to.other {
 			on = other
 		}
 		// An error that was made here, since the connection is lost, is no answer.
-		answered := a.err == nil || !on.wire.failed.Load() && (ctx.Err() == nil || status.Code(a.err) != codes.DeadlineExceeded)
+		answered := a.err == nil || !on.raw.failed.Load() && (ctx.Err() == nil || status.Code(a.err) != codes.DeadlineExceeded)
 		switch {
 		case !answered:
 		case a.to.other && a.to.read:
-			v.otherThere, v.otherServes = true, a.err == nil
+			f.otherThere, f.otherServes = true, a.err == nil
 		case a.to.other:
-			v.otherThere = true
+			f.otherThere = true
 		case a.to.read:
-			v.there = true
-			v.serves = a.err
+			f.there = true
+			f.readErr = a.err
 		default:
-			v.there = true // NOT_SERVING, too, and what is on it is answered later: health.go
+			f.there = true // NOT_SERVING, too, and what is on it is answered later: health.go
 		}
 	}
-	return v
+	return f
 }
 
 // turn returns how much of a turn that took elapsed counts: what it took too long is
-// this process's lateness, and while bytes move on l it does not count, unless the
+// this process's lateness, and while bytes move on c it does not count, unless the
 // answer that is waited for can't be queued behind them.
-func (p *policy) turn(l *link, near bool, elapsed time.Duration, now time.Time) time.Duration {
+func (p *policy) turn(c *conn, near bool, elapsed time.Duration, now time.Time) time.Duration {
 	if late := elapsed - 2*turn; late > 0 {
 		p.clock.book(late, now)
 		elapsed = 2 * turn
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if l.motion.moves(&l.wire, p.clock.at(now)) && !near {
+	if c.motion.moves(&c.raw, p.clock.at(now)) && !near {
 		return 0
 	}
 	return elapsed
@@ -159,16 +159,16 @@ func (p *policy) turn(l *link, near bool, elapsed time.Duration, now time.Time) 
 
 // checkHealth is answered from memory by a member that runs. Any answer shows
 // that it is there, that it does not know the service as well.
-func (l *link) checkHealth(ctx context.Context) error {
-	cc, release := l.rpcs()
+func (c *conn) checkHealth(ctx context.Context) error {
+	cc, release := c.rpcs()
 	defer release()
 	_, err := healthpb.NewHealthClient(cc).Check(ctx, &healthpb.HealthCheckRequest{})
 	return err
 }
 
 // readProbe is served by a member that has a leader and a quorum. It has no token.
-func (l *link) readProbe(ctx context.Context) error {
-	cc, release := l.rpcs()
+func (c *conn) readProbe(ctx context.Context) error {
+	cc, release := c.rpcs()
 	defer release()
 	start := time.Now()
 	ctx = metadata.AppendToOutgoingContext(ctx, rpctypes.MetadataRequireLeaderKey, rpctypes.MetadataHasLeader)
@@ -177,9 +177,9 @@ func (l *link) readProbe(ctx context.Context) error {
 		return err
 	}
 	if err == nil {
-		l.observeTerm(resp.GetHeader().GetRaftTerm()) //nolint:contextcheck // what follows is the policy's
+		c.observeTerm(resp.GetHeader().GetRaftTerm()) //nolint:contextcheck // what follows is the policy's
 	}
-	l.hear(start, true)
+	c.hear(start, true)
 	return nil
 }
 
@@ -203,9 +203,9 @@ func proves(err error) bool {
 	}
 }
 
-// rpcs is the means to send RPCs on the link, until release is called.
-func (l *link) rpcs() (cc grpc.ClientConnInterface, release func()) {
-	producer, release := l.sc.GetOrBuildProducer(prober{})
+// rpcs is the means to send RPCs on the connection, until release is called.
+func (c *conn) rpcs() (cc grpc.ClientConnInterface, release func()) {
+	producer, release := c.sc.GetOrBuildProducer(prober{})
 	cc, _ = producer.(grpc.ClientConnInterface)
 	return cc, release
 }

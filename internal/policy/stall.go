@@ -9,7 +9,7 @@ import (
 	"github.com/getcd/getcd/internal/etcderr"
 )
 
-// A member can fall silent and keep its connections: a stopped process, a link
+// A member can fall silent and keep its connections: a stopped process, a network
 // that swallows everything, a disk that hangs, a member that has lost its peers
 // and not noticed yet. HTTP/2's pings find the first two after many seconds, and
 // the others never. So the policy looks after requests that wait too long, and
@@ -24,18 +24,18 @@ import (
 //	would another?   both, asked of the other
 //
 // Slow is not dead: while bytes move on the connection the questions have time,
-// for they may be queued behind a large message (wire.go).
+// for they may be queued behind a large message (rawconn.go).
 //
 // What the answers mean comes in two steps. After doubtAfter a member that
 // is silent while the other speaks, or can't serve while the other can, is
 // doubted: new requests and the streams go elsewhere; what waits on it may yet
-// be answered. After its whole patience comes the verdict.
+// be answered. After its whole patience the probe ends.
 //
 // A member that answers neither question, while the other answers, is silent: its
 // connection is left for good. When both are silent it may be this process or the
 // whole network that is slow, and it takes a longer silence. One that is there and
 // can't serve, while the other can, is demoted. When neither can, an election is
-// going on, or there is no quorum; hold.go says what then. One that serves has
+// going on, or there is no quorum; gate.go says what then. One that serves has
 // slow requests, which are left alone, or has lost a write.
 //
 // A verdict gives up at once what can be sent again. What can't, a write above all,
@@ -66,19 +66,17 @@ const (
 var ErrSilent = errors.New("stalled: requests and probes stay unanswered")
 
 var (
-	errDoubted    = errors.New("doubted: it is slower to answer than another member")
-	errCantRead   = errors.New("stalled: it answers no linearizable read while another member does")
-	errNotServing = errors.New("it reports NOT_SERVING")
-	errLostWrite  = errors.New("it serves, but has lost the write")
+	errCantRead  = errors.New("stalled: it answers no linearizable read while another member does")
+	errLostWrite = errors.New("it serves, but has lost the write")
 )
 
 // suspicion is how long a request on m may wait before it is looked after.
 func (m *member) suspicion() time.Duration {
-	l := time.Duration(m.latency.Load())
-	if l == 0 {
+	c := time.Duration(m.latency.Load())
+	if c == 0 {
 		return defaultSuspicion
 	}
-	return min(max(suspicionFactor*l, minSuspicion), maxSuspicion)
+	return min(max(suspicionFactor*c, minSuspicion), maxSuspicion)
 }
 
 // watch sets the watchdog if it is not set. Each request and each message of a
@@ -115,16 +113,16 @@ func (p *policy) inspect() {
 			next = in
 		}
 	}
-	for _, l := range p.linksLocked() {
-		if left, ok := l.suspectIn(now); ok && p.askableLocked(l, now) {
+	for _, c := range p.connsLocked() {
+		if left, ok := c.suspectIn(now); ok && p.askableLocked(c, now) {
 			if left <= 0 {
-				p.probeLocked(l)
+				p.startProbeLocked(c)
 				left = again
 			}
 			look(left, true)
 		}
-		look(p.settleLocked(l, now))
-		look(p.pulseLocked(l, now))
+		look(p.giveUpLocked(c, now))
+		look(p.pulseLocked(c, now))
 	}
 	switch {
 	case next < 0:
@@ -140,31 +138,31 @@ func (p *policy) inspect() {
 
 // linksLocked are the connections that are looked after: those that take calls, and
 // those that were left with calls under way.
-func (p *policy) linksLocked() []*link {
-	links := append([]*link(nil), p.left...)
+func (p *policy) connsLocked() []*conn {
+	conns := append([]*conn(nil), p.left...)
 	for _, m := range p.members {
 		if m.ready() {
-			links = append(links, m.link)
+			conns = append(conns, m.conn)
 		}
 	}
-	return links
+	return conns
 }
 
-// askableLocked reports whether a probe of l could tell anything new.
-func (p *policy) askableLocked(l *link, now time.Time) bool {
-	return !l.dead && !l.silent() && (l.verdict == nil || !l.member.shunnedAt(now))
+// askableLocked reports whether a probe of c could tell anything new.
+func (p *policy) askableLocked(c *conn, now time.Time) bool {
+	return !c.dead && !c.silent() && (c.verdict == nil || !c.member.demotion.lasts(now))
 }
 
-// suspectIn is the time from now until something on l will have waited for too
+// suspectIn is the time from now until something on c will have waited for too
 // long; ok is false when nothing waits.
-func (l *link) suspectIn(now time.Time) (left time.Duration, ok bool) {
-	suspicion := l.member.suspicion()
-	at := l.clock.at(now)
-	if since, waits := l.oldest(); waits {
+func (c *conn) suspectIn(now time.Time) (left time.Duration, ok bool) {
+	suspicion := c.member.suspicion()
+	at := c.clock.at(now)
+	if since, waits := c.oldest(); waits {
 		left, ok = suspicion-time.Duration(at-since), true
 	}
-	for _, f := range l.flows {
-		if due, waits := f.suspectAt(suspicion); waits {
+	for _, s := range c.streams {
+		if due, waits := s.suspectAt(suspicion); waits {
 			in := time.Duration(due - at)
 			if !ok || in < left {
 				left, ok = in, true
@@ -174,166 +172,167 @@ func (l *link) suspectIn(now time.Time) (left time.Duration, ok bool) {
 	return left, ok
 }
 
-// besideLocked is another connected member to compare l's with: one that is usable,
+// besideLocked is another connected member to compare c's with: one that is usable,
 // if there is one.
-func (p *policy) besideLocked(l *link) (beside *member) {
+func (p *policy) besideLocked(c *conn) (beside *member) {
 	for _, o := range p.members {
-		if o.link != l && o.ready() && (beside == nil || o.usable(time.Now())) {
+		if o.conn != c && o.ready() && (beside == nil || o.usable(time.Now())) {
 			beside = o
 		}
 	}
 	return beside
 }
 
-// probeLocked asks l's member, and another beside it, in a goroutine.
-func (p *policy) probeLocked(l *link) {
-	if l.probing || !p.askableLocked(l, time.Now()) {
+// startProbeLocked asks c's member, and another beside it, in a goroutine.
+func (p *policy) startProbeLocked(c *conn) {
+	if c.probing || !p.askableLocked(c, time.Now()) {
 		return
 	}
-	l.probing = true
+	c.probing = true
 	p.counters.probes.Add(1)
-	beside := p.besideLocked(l)
-	var other *link
+	beside := p.besideLocked(c)
+	var other *conn
 	if beside != nil {
-		other = beside.link
+		other = beside.conn
 	}
-	m := l.member
+	m := c.member
 	p.opts.Logger.Debug("etcd: endpoint suspected", "endpoint", m.name)
 	// A burst of requests makes a member slow before its latency tells: it gets
 	// the time that it takes to answer all of them one by one.
-	waiting, _, _ := l.calls.count()
+	waiting, _, _ := c.calls.count()
 	queueing := min(time.Duration(waiting)*time.Duration(m.latency.Load()), maxQueueing)
 	patience := max(m.suspicion(), minPatience) + queueing
 	stop := make(chan struct{}, 1)
-	l.askAnew = stop
-	l.motion.begin(&l.wire, l.clock.at(time.Now()))
+	c.askAnew = stop
+	c.motion.begin(&c.raw, c.clock.at(time.Now()))
 	p.probes.Go(func() {
 		start := time.Now()
-		v := p.probe(l, other, patience, stop, func(v verdict) { p.doubt(l, v, start) })
+		f := p.probe(c, other, patience, stop, func(f findings) { p.compare(c, f, start) })
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		l.probing = false
+		c.probing = false
 		switch {
 		case p.closed:
 			return
-		case l.outdated:
-			l.outdated = false
-			p.probeLocked(l)
+		case c.outdated:
+			c.outdated = false
+			p.startProbeLocked(c)
 			return
 		}
-		p.judgeLocked(l, beside, v.heard(l, start), start)
+		p.judgeLocked(c, beside, f.heard(c, start), start)
 	})
 }
 
-// doubt is told what is known after doubtAfter. New requests leave a member that
-// is doubted, and so do streams. The verdict on it ends the doubt.
-func (p *policy) doubt(l *link, v verdict, start time.Time) {
+// compare is told what a probe has found out after doubtAfter: a member that another one
+// is ahead of is doubted, until the probe has ended.
+func (p *policy) compare(c *conn, f findings, start time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || l.member.link != l || l.outdated || !v.heard(l, start).worse() {
+	if p.closed || c.member.conn != c || c.outdated || !f.heard(c, start).worse() {
 		return
 	}
-	p.doubtLocked(l.member, start)
+	p.doubtLocked(c.member, start)
 	p.stepLocked()
 }
 
+// doubtLocked has new requests and streams leave m.
 func (p *policy) doubtLocked(m *member, since time.Time) {
 	p.opts.Logger.Debug("etcd: endpoint doubted", "endpoint", m.name)
 	p.counters.doubts.Add(1)
-	m.link.doubted = true
-	p.leaveLocked(m.link, errDoubted)
+	m.conn.doubted = true
+	p.leaveLocked(m.conn, errDoubted)
 	if p.takesLocked(m) {
-		p.troubleLocked(since)
+		p.gate.trouble(since)
 	}
 }
 
-// judgeLocked takes the consequences of a probe of l that was begun at start, beside
+// judgeLocked takes the consequences of a probe of c that was begun at start, beside
 // another member or none.
-func (p *policy) judgeLocked(l *link, beside *member, v verdict, start time.Time) {
-	m := l.member
-	current := m.link == l
-	l.doubted = false
+func (p *policy) judgeLocked(c *conn, beside *member, f findings, start time.Time) {
+	m := c.member
+	current := m.conn == c
+	c.doubted = false
 	switch {
-	case !v.there && (v.otherThere || l.silence(time.Now()) >= maxSilence):
-		p.silentLocked(l, start)
-	case v.serves != nil && v.otherServes:
+	case !f.there && (f.otherThere || c.silence(time.Now()) >= maxSilence):
+		p.silentLocked(c, start)
+	case f.readErr != nil && f.otherServes:
 		if current {
-			p.demoteLocked(m, v.serves)
+			p.demoteLocked(m, f.readErr)
 		}
-		p.passLocked(l, v.serves, start)
-	case v.serves != nil:
+		p.condemnLocked(c, f.readErr, start)
+	case f.readErr != nil:
 		// The cluster is in trouble, or this process; not this member. But if both
 		// are silent a third is worth a try.
-		if !v.there && beside != nil && current {
-			m.muteTill = time.Now().Add(muteTime)
-			beside.muteTill = m.muteTill
+		if !f.there && beside != nil && current {
+			m.mutedUntil = time.Now().Add(muteTime)
+			beside.mutedUntil = m.mutedUntil
 		}
 		// Both connections to the only address may have reached one member.
 		if p.single && beside != nil && current && beside.id.Load() == m.id.Load() && beside.ready() && p.rollLocked(beside, time.Now()) {
 			p.dropLocked(beside)
 		}
 		if current && p.takesLocked(m) {
-			p.troubleLocked(start)
+			p.gate.trouble(start)
 		}
 	default:
-		l.verdict = nil
-		l.owed[0].Store(0)
-		l.owed[1].Store(0)
-		for _, f := range l.flows {
-			f.due.Store(0)
-			f.asked.Store(f.last.Load())
+		c.verdict = nil
+		c.owed[0].Store(0)
+		c.owed[1].Store(0)
+		for _, s := range c.streams {
+			s.due.Store(0)
+			s.asked.Store(s.last.Load())
 		}
-		p.lostLocked(l, time.Now())
+		p.lostLocked(c, time.Now())
 	}
 	p.stepLocked()
 }
 
 // silentLocked is the verdict on a connection whose member answers nothing.
-func (p *policy) silentLocked(l *link, start time.Time) {
-	m := l.member
+func (p *policy) silentLocked(c *conn, start time.Time) {
+	m := c.member
 	p.opts.Logger.Warn("etcd: endpoint severed", "endpoint", m.name, "cause", ErrSilent)
 	p.counters.severed.Add(1)
-	p.passLocked(l, ErrSilent, start)
+	p.condemnLocked(c, ErrSilent, start)
 	for _, o := range p.left {
 		if o.member == m && o.dead {
-			p.passLocked(o, ErrSilent, start) // it can't be asked any more
+			p.condemnLocked(o, ErrSilent, start) // it can't be asked any more
 		}
 	}
-	if m.link != l {
+	if m.conn != c {
 		return
 	}
 	active := p.takesLocked(m)
 	p.failedLocked(m, ErrSilent)
 	if active {
-		p.troubleLocked(time.Now())
+		p.gate.trouble(time.Now())
 		p.newRoundsLocked()
 	}
 }
 
-// superseded reports whether a write waits on l, for a suspiciously long time,
+// superseded reports whether a write waits on c, for a suspiciously long time,
 // that was sent before the newest raft term was known. Its proposal went to a
 // leader that is no more. (Younger ones may have been sent in the new term.)
-func (l *link) superseded(now time.Time) bool {
-	start, _, ok := l.calls.oldest(costly)
-	return ok && start < l.clock.termSince.Load() && time.Duration(l.clock.at(now)-start) >= l.member.suspicion()
+func (c *conn) superseded(now time.Time) bool {
+	start, _, ok := c.calls.oldest(costly)
+	return ok && start < c.clock.termSince.Load() && time.Duration(c.clock.at(now)-start) >= c.member.suspicion()
 }
 
 // reviewLocked looks, after an election, at the members on which writes wait from
 // before it. What they were asked already may have been answered from before it,
 // too.
 func (p *policy) reviewLocked() {
-	for _, l := range p.linksLocked() {
-		if !l.superseded(time.Now()) {
+	for _, c := range p.connsLocked() {
+		if !c.superseded(time.Now()) {
 			continue
 		}
-		if l.probing {
-			l.outdated = true
+		if c.probing {
+			c.outdated = true
 			select {
-			case l.askAnew <- struct{}{}:
+			case c.askAnew <- struct{}{}:
 			default:
 			}
 		} else {
-			p.probeLocked(l)
+			p.startProbeLocked(c)
 		}
 	}
 }
@@ -349,48 +348,48 @@ type pulse struct {
 // to look again. It is the one sign of life of a client that only waits, and of the
 // member's peers: one that has lost them has no events to tell either. An answer that is
 // late is looked after like that of any other request.
-func (p *policy) pulseLocked(l *link, now time.Time) (in time.Duration, ok bool) {
+func (p *policy) pulseLocked(c *conn, now time.Time) (in time.Duration, ok bool) {
 	every := p.opts.pulse()
-	if _, held, _ := l.calls.count(); every < 0 || held == 0 || l.dead {
+	if _, bound, _ := c.calls.count(); every < 0 || bound == 0 || c.dead {
 		return 0, false
 	}
-	at, received := l.clock.at(now), l.wire.received.Load()
+	at, received := c.clock.at(now), c.raw.received.Load()
 	switch {
-	case l.pulse.at == 0:
-		l.pulse = pulse{received, at}
-	case received != l.pulse.received: // it came at some time since the last look
-		l.pulse = pulse{received, max(l.pulse.at, l.heard.Load())}
+	case c.pulse.at == 0:
+		c.pulse = pulse{received, at}
+	case received != c.pulse.received: // it came at some time since the last look
+		c.pulse = pulse{received, max(c.pulse.at, c.heard.Load())}
 	}
-	if left := every - time.Duration(at-l.pulse.at); left > 0 {
+	if left := every - time.Duration(at-c.pulse.at); left > 0 {
 		return left, true
 	}
-	l.pulse.at = at
-	if _, waiting := l.oldest(); !waiting && !l.probing {
-		p.probes.Go(func() { p.ask(l) })
+	c.pulse.at = at
+	if _, waiting := c.oldest(); !waiting && !c.probing {
+		p.probes.Go(func() { p.ask(c) })
 	}
 	return every, true
 }
 
 // ask is a read that counts as a request under way.
-func (p *policy) ask(l *link) {
-	ctx, cancel := context.WithTimeout(l.gone, maxProbe)
+func (p *policy) ask(c *conn) {
+	ctx, cancel := context.WithTimeout(c.gone, maxProbe)
 	defer cancel()
-	r := p.newCall(&attempt.Attempt{Measure: true, Cancel: cancel}, &connection{member: l.member, link: l})
-	l.calls.add(r)
+	r := p.newCall(&attempt.Attempt{Measure: true, Cancel: cancel}, &target{member: c.member, conn: c})
+	c.calls.add(r)
 	p.watch()
-	switch err := l.readProbe(ctx); {
+	switch err := c.readProbe(ctx); {
 	case err == nil:
-		l.member.observe(time.Since(r.start), false) // how quick it is when nothing else tells
+		c.member.observe(time.Since(r.start), false) // how quick it is when nothing else tells
 	case ctx.Err() != nil:
-		l.owe(r)
-	case !l.wire.failed.Load():
-		l.hear(r.start, false)
+		c.owe(r)
+	case !c.raw.failed.Load():
+		c.hear(r.start, false)
 		if etcderr.CantServe(err) {
-			p.demote(l.member, r.start, err)
+			p.refused(c.member, r.start, err)
 		}
 	}
-	if l.calls.remove(r) && l.leaving.Load() {
-		p.emptied(l)
+	if c.calls.remove(r) && c.retired.Load() {
+		p.emptied(c)
 	}
 	p.free(r)
 }

@@ -1,4 +1,4 @@
-package client_test
+package balancer_test
 
 import (
 	"context"
@@ -19,7 +19,7 @@ func TestWritePatience(t *testing.T) {
 	for _, patience := range []time.Duration{500 * time.Millisecond, 5 * time.Second} {
 		for name, silence := range map[string]func(*etcdtest.Member){
 			"stopped": (*etcdtest.Member).Freeze,
-			"cut off": func(m *etcdtest.Member) { m.Intercept(hangAllBut(healthCheck)) },
+			"cut off": func(m *etcdtest.Member) { m.Intercept(onlyHealth) },
 		} {
 			t.Run(name+" "+patience.String(), func(t *testing.T) {
 				run(t, 3, func(cfg *client.Config) { cfg.WritePatience = patience }, func(r *rig) {
@@ -113,7 +113,7 @@ func (r *rig) wantUpload(size int, least time.Duration) {
 func TestNewWritesLeaveADoubtedMember(t *testing.T) {
 	for name, silence := range map[string]func(*etcdtest.Member){
 		"stopped": (*etcdtest.Member).Freeze,
-		"cut off": func(m *etcdtest.Member) { m.Intercept(hangAllBut(healthCheck)) },
+		"cut off": func(m *etcdtest.Member) { m.Intercept(onlyHealth) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			run(t, 3, nil, func(r *rig) {

@@ -1,4 +1,4 @@
-package client_test
+package balancer_test
 
 import (
 	"fmt"
@@ -21,7 +21,7 @@ import (
 func TestNothingButAWatch(t *testing.T) {
 	for name, silence := range map[string]func(*etcdtest.Member, *atomic.Bool){
 		"stopped":                     func(m *etcdtest.Member, _ *atomic.Bool) { m.Freeze() },
-		"cut off and not aware of it": func(m *etcdtest.Member, mute *atomic.Bool) { mute.Store(true); m.Intercept(hangAllBut(healthCheck)) },
+		"cut off and not aware of it": func(m *etcdtest.Member, mute *atomic.Bool) { mute.Store(true); m.Intercept(onlyHealth) },
 	} {
 		for _, c := range []struct {
 			interval    time.Duration

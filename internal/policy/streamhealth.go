@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// flow is one stream on a link, as far as its silence can tell something: when
+// streamHealth is one stream on a connection, as far as its silence can tell something: when
 // it spoke last, how regularly it does, and whether an answer is due.
 //
 // A stream that has spoken every few milliseconds and then falls silent is
 // suspect; one that speaks once in a while is not, and says nothing until its
 // user expects an answer (Expect).
-type flow struct {
-	*connection // which the stream is on
+type streamHealth struct {
+	*target // which the stream is on
 
 	last   atomic.Int64 // when the last message came, in nanoseconds of the clock
 	rhythm atomic.Int64 // the longest recent pause between messages, in nanoseconds
@@ -32,7 +32,7 @@ const (
 )
 
 // hear notes a message.
-func (f *flow) hear(now int64) {
+func (f *streamHealth) hear(now int64) {
 	f.due.Store(0)
 	last := f.last.Swap(now)
 	if f.count.Load() < minMessages {
@@ -48,9 +48,9 @@ func (f *flow) hear(now int64) {
 	f.rhythm.Store(pause)
 }
 
-// suspectAt returns when the flow's silence becomes suspicious; ok is false when
+// suspectAt returns when the silence becomes suspicious; ok is false when
 // it does not.
-func (f *flow) suspectAt(suspicion time.Duration) (at int64, ok bool) {
+func (f *streamHealth) suspectAt(suspicion time.Duration) (at int64, ok bool) {
 	if due := f.due.Load(); due != 0 {
 		return due + int64(suspicion), true
 	}
@@ -62,29 +62,29 @@ func (f *flow) suspectAt(suspicion time.Duration) (at int64, ok bool) {
 }
 
 // Received implements attempt.Connection.
-func (f *flow) Received() {
+func (f *streamHealth) Received() {
 	now := time.Now()
-	f.hear(f.link.clock.at(now))
-	f.link.hear(now, false)
-	f.link.policy.watch()
+	f.hear(f.conn.clock.at(now))
+	f.conn.hear(now, false)
+	f.conn.policy.watch()
 }
 
 // Expect implements attempt.Connection.
-func (f *flow) Expect() {
-	f.due.CompareAndSwap(0, f.link.clock.at(time.Now()))
-	f.link.policy.watch()
+func (f *streamHealth) Expect() {
+	f.due.CompareAndSwap(0, f.conn.clock.at(time.Now()))
+	f.conn.policy.watch()
 }
 
 // join puts a stream under watch on its connection.
-func (p *policy) join(f *flow) {
+func (p *policy) join(f *streamHealth) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	f.link.flows = append(f.link.flows, f)
+	f.conn.streams = append(f.conn.streams, f)
 }
 
 // part takes it out.
-func (p *policy) part(f *flow) {
+func (p *policy) part(f *streamHealth) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	f.link.flows = slices.DeleteFunc(f.link.flows, func(o *flow) bool { return o == f })
+	f.conn.streams = slices.DeleteFunc(f.conn.streams, func(o *streamHealth) bool { return o == f })
 }

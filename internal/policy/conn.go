@@ -8,12 +8,12 @@ import (
 	grpcbalancer "google.golang.org/grpc/balancer"
 )
 
-// link is one connection to a member: grpc's SubConn for it, the bytes below
+// conn is one connection to a member: grpc's SubConn for it, the bytes below
 // it, and what on it waits for an answer.
-type link struct {
+type conn struct {
 	member *member
 	sc     grpcbalancer.SubConn
-	wire   wire
+	raw    rawConn
 	policy *policy
 	clock  *clock // the policy's
 
@@ -32,16 +32,16 @@ type link struct {
 	// proof is when the youngest request was begun that took an agreement of the
 	// members and was answered.
 	proof atomic.Int64
-	// leaving is set when the connection takes no new calls, and is closed with the
+	// retired is set when the connection takes no new calls, and is closed with the
 	// last one under way.
-	leaving atomic.Bool
+	retired atomic.Bool
 
 	// life ends when streams should no longer be here: the connection is gone,
 	// or doubted. Guarded by policy.mu, as are the others.
-	life   context.Context //nolint:containedctx // the connection's lifecycle
-	end    context.CancelCauseFunc
-	flows  []*flow // the streams that are watched over
-	unwell bool    // the member says NOT_SERVING
+	life       context.Context //nolint:containedctx // the connection's lifecycle
+	end        context.CancelCauseFunc
+	streams    []*streamHealth // the streams that are watched over
+	notServing bool            // the member says NOT_SERVING
 	// probing is set while the member is probed; askAnew ends that, and outdated has
 	// it asked again then.
 	probing  bool
@@ -112,30 +112,30 @@ func (c *clock) observeTerm(term uint64, now time.Time) bool {
 	return false
 }
 
-// observeTerm notes the raft term that an answer on l told.
-func (l *link) observeTerm(term uint64) {
-	if l.clock.observeTerm(term, time.Now()) {
-		l.policy.termChanged()
+// observeTerm notes the raft term that an answer on c told.
+func (c *conn) observeTerm(term uint64) {
+	if c.clock.observeTerm(term, time.Now()) {
+		c.policy.termChanged()
 	}
 }
 
-func newLink(p *policy, m *member) *link {
-	l := &link{member: m, policy: p, clock: &p.clock}
-	l.wire.clock = l.clock
-	l.gone, l.abandon = context.WithCancel(p.ctx)
-	l.life, l.end = context.WithCancelCause(l.gone)
-	return l
+func newConn(p *policy, m *member) *conn {
+	c := &conn{member: m, policy: p, clock: &p.clock}
+	c.raw.clock = c.clock
+	c.gone, c.abandon = context.WithCancel(p.ctx)
+	c.life, c.end = context.WithCancelCause(c.gone)
+	return c
 }
 
 // oldest returns when the oldest request was begun that waits for a prompt answer.
-func (l *link) oldest() (at int64, ok bool) {
+func (c *conn) oldest() (at int64, ok bool) {
 	for _, k := range []kind{prompt, costly} {
-		if t, _, waits := l.calls.oldest(k); waits && (!ok || t < at) {
+		if t, _, waits := c.calls.oldest(k); waits && (!ok || t < at) {
 			at, ok = t, true
 		}
 	}
-	for i, answered := range []*atomic.Int64{&l.agreed, &l.heard} {
-		if t := l.owed[i].Load(); t > answered.Load() && (!ok || t < at) {
+	for i, answered := range []*atomic.Int64{&c.agreed, &c.heard} {
+		if t := c.owed[i].Load(); t > answered.Load() && (!ok || t < at) {
 			at, ok = t, true
 		}
 	}
@@ -144,28 +144,28 @@ func (l *link) oldest() (at int64, ok bool) {
 
 // silence is how long the oldest request has waited, or since when no answer has
 // come if that is shorter.
-func (l *link) silence(now time.Time) time.Duration {
-	since, ok := l.oldest()
+func (c *conn) silence(now time.Time) time.Duration {
+	since, ok := c.oldest()
 	if !ok {
 		return 0
 	}
-	late := l.clock.late.Load() // of an abandoned one it is not known
+	late := c.clock.late.Load() // of an abandoned one it is not known
 	for _, k := range []kind{prompt, costly} {
-		if t, then, waits := l.calls.oldest(k); waits && t == since {
+		if t, then, waits := c.calls.oldest(k); waits && t == since {
 			late = then
 		}
 	}
-	if heard := l.heard.Load(); heard >= since {
-		since, late = heard, l.heardLate.Load()
+	if heard := c.heard.Load(); heard >= since {
+		since, late = heard, c.heardLate.Load()
 	}
-	return l.clock.waited(since, late, now)
+	return c.clock.waited(since, late, now)
 }
 
 // owe notes a request that was abandoned.
-func (l *link) owe(r *call) {
-	owed, answered := &l.owed[0], &l.agreed
+func (c *conn) owe(r *call) {
+	owed, answered := &c.owed[0], &c.agreed
 	if r.attempt.AnyMember {
-		owed, answered = &l.owed[1], &l.heard
+		owed, answered = &c.owed[1], &c.heard
 	}
 	if old := owed.Load(); old <= answered.Load() {
 		owed.CompareAndSwap(old, r.at) // a younger one need not be noted
@@ -174,17 +174,17 @@ func (l *link) owe(r *call) {
 
 // hear notes an answer to a request that was begun at start; agreement says that
 // it took one of the members.
-func (l *link) hear(start time.Time, agreement bool) {
-	now := l.clock.at(time.Now())
-	l.heard.Store(now)
-	l.heardLate.Store(l.clock.late.Load())
+func (c *conn) hear(start time.Time, agreement bool) {
+	now := c.clock.at(time.Now())
+	c.heard.Store(now)
+	c.heardLate.Store(c.clock.late.Load())
 	if !agreement {
 		return
 	}
-	l.agreed.Store(now)
-	began := l.clock.at(start)
-	for old := l.proof.Load(); began > old; old = l.proof.Load() {
-		if l.proof.CompareAndSwap(old, began) {
+	c.agreed.Store(now)
+	began := c.clock.at(start)
+	for old := c.proof.Load(); began > old; old = c.proof.Load() {
+		if c.proof.CompareAndSwap(old, began) {
 			return
 		}
 	}
@@ -192,6 +192,6 @@ func (l *link) hear(start time.Time, agreement bool) {
 
 // provenSince reports whether an agreement was reached over a request that was
 // not begun before t.
-func (l *link) provenSince(t time.Time) bool {
-	return l.proof.Load() >= l.clock.at(t)
+func (c *conn) provenSince(t time.Time) bool {
+	return c.proof.Load() >= c.clock.at(t)
 }

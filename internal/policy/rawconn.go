@@ -10,9 +10,9 @@ import (
 	"google.golang.org/grpc/resolver"
 )
 
-// wire is the bytes of one connection, which grpc makes and the policy counts and
+// rawConn is the bytes of one connection, which grpc makes and the policy counts and
 // may break.
-type wire struct {
+type rawConn struct {
 	received atomic.Uint64 // bytes that came in
 	given    atomic.Uint64 // bytes that were to be written, the present Write's included
 	sent     atomic.Uint64 // bytes that the kernel took
@@ -27,12 +27,12 @@ type wire struct {
 	broken bool
 }
 
-type wireKey struct{}
+type rawConnKey struct{}
 
-// address returns addr with the wire in its attributes, so that the transport
+// address returns addr with the rawConn in its attributes, so that the transport
 // credentials, which see each new connection first, can hand it in with Tap.
-func (w *wire) address(addr resolver.Address) resolver.Address {
-	addr.Attributes = with(addr.Attributes, wireKey{}, w)
+func (w *rawConn) address(addr resolver.Address) resolver.Address {
+	addr.Attributes = with(addr.Attributes, rawConnKey{}, w)
 	return addr
 }
 
@@ -44,7 +44,7 @@ func (w *wire) address(addr resolver.Address) resolver.Address {
 // message on a slow network looks like a stall, and requests on a silent
 // connection wait for their deadlines or for HTTP/2's pings.
 func Tap(attrs *attributes.Attributes, conn net.Conn) net.Conn {
-	w, ok := attrs.Value(wireKey{}).(*wire)
+	w, ok := attrs.Value(rawConnKey{}).(*rawConn)
 	if !ok {
 		return conn
 	}
@@ -56,11 +56,11 @@ func Tap(attrs *attributes.Attributes, conn net.Conn) net.Conn {
 	}
 	w.conn = conn
 	_, told := acknowledged(conn)
-	return &tapped{Conn: conn, wire: w, pieces: !told}
+	return &tapped{Conn: conn, raw: w, pieces: !told}
 }
 
 // sever breaks the connection at once: what is under way on it fails now.
-func (w *wire) sever() {
+func (w *rawConn) sever() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.broken = true
@@ -72,7 +72,7 @@ func (w *wire) sever() {
 // left is how many bytes have left for certain: the other end's kernel has
 // acknowledged them where the system tells, elsewhere this machine's kernel has
 // taken them.
-func (w *wire) left() uint64 {
+func (w *rawConn) left() uint64 {
 	w.mu.Lock()
 	conn := w.conn
 	w.mu.Unlock()
@@ -86,7 +86,7 @@ func (w *wire) left() uint64 {
 type tapped struct {
 	net.Conn
 
-	wire *wire
+	raw *rawConn
 	// pieces has large buffers written in pieces, so that it shows how they leave,
 	// where the system does not tell.
 	pieces bool
@@ -95,16 +95,16 @@ type tapped struct {
 // Read implements net.Conn.
 func (t *tapped) Read(p []byte) (int, error) {
 	n, err := t.Conn.Read(p)
-	t.wire.received.Add(uint64(n))
+	t.raw.received.Add(uint64(n))
 	if err != nil {
-		t.wire.failed.Store(true)
+		t.raw.failed.Store(true)
 	}
 	return n, err
 }
 
 // Write implements net.Conn.
 func (t *tapped) Write(p []byte) (n int, err error) {
-	t.wire.given.Add(uint64(len(p)))
+	t.raw.given.Add(uint64(len(p)))
 	for {
 		piece := p[n:]
 		if t.pieces && len(piece) > motionBytes {
@@ -112,12 +112,12 @@ func (t *tapped) Write(p []byte) (n int, err error) {
 		}
 		var m int
 		m, err = t.Conn.Write(piece)
-		t.wire.sent.Add(uint64(m))
+		t.raw.sent.Add(uint64(m))
 		n += m
 		if err != nil {
-			t.wire.failed.Store(true)
+			t.raw.failed.Store(true)
 		} else if n >= motionBytes { // not a batch of small requests
-			t.wire.wrote.Store(t.wire.clock.at(time.Now()))
+			t.raw.wrote.Store(t.raw.clock.at(time.Now()))
 		}
 		if err != nil || n >= len(p) {
 			return n, err
@@ -127,7 +127,7 @@ func (t *tapped) Write(p []byte) (n int, err error) {
 
 // Close implements net.Conn.
 func (t *tapped) Close() error {
-	t.wire.failed.Store(true)
+	t.raw.failed.Store(true)
 	return t.Conn.Close()
 }
 
@@ -145,7 +145,7 @@ type motion struct {
 
 // A connection stands still when it has carried less than motionBytes within
 // motionTime, which is 16 KiB a second: more than probes and their answers make, and
-// less than what a link carries that is of any use.
+// less than what a network carries that is of any use.
 const (
 	motionBytes = 4 << 10
 	motionTime  = 250 * time.Millisecond
@@ -153,7 +153,7 @@ const (
 
 // begin forgets what moved before now. What waits to leave has motionTime to show that
 // it does.
-func (m *motion) begin(w *wire, now int64) {
+func (m *motion) begin(w *rawConn, now int64) {
 	m.received, m.left = w.received.Load(), w.left()
 	m.before, m.queued = m.left, w.queues(m.left)
 	if m.queued {
@@ -162,7 +162,7 @@ func (m *motion) begin(w *wire, now int64) {
 }
 
 // moves reports whether bytes have moved of late. It must be asked now and then.
-func (m *motion) moves(w *wire, now int64) bool {
+func (m *motion) moves(w *rawConn, now int64) bool {
 	received, left := w.received.Load(), w.left()
 	if left >= m.left+motionBytes {
 		m.left, m.last = left, now
@@ -181,4 +181,4 @@ func (m *motion) moves(w *wire, now int64) bool {
 }
 
 // queues reports whether bytes wait to leave, of which left have left.
-func (w *wire) queues(left uint64) bool { return w.given.Load() >= left+motionBytes }
+func (w *rawConn) queues(left uint64) bool { return w.given.Load() >= left+motionBytes }

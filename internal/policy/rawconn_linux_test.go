@@ -33,7 +33,7 @@ func TestLeftIsWhatIsAcknowledged(t *testing.T) {
 	if err := peer.(*net.TCPConn).SetReadBuffer(64 << 10); err != nil { //nolint:forcetypeassert // it is one
 		t.Fatal(err)
 	}
-	w := &wire{clock: &clock{epoch: time.Now()}}
+	w := &rawConn{clock: &clock{epoch: time.Now()}}
 	tapped := Tap(w.address(resolver.Address{}).Attributes, conn)
 	// left counts what left since now: the handshake's SYN is acknowledged as one byte.
 	begun := w.left()

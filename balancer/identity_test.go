@@ -1,4 +1,4 @@
-package client_test
+package balancer_test
 
 import (
 	"context"
@@ -102,7 +102,7 @@ func TestOneAddressThatLedToOneMember(t *testing.T) {
 	runBehind(t, 3, pick, func(r *rig, _ *atomic.Int32) {
 		t := r.t
 		time.Sleep(10 * time.Second) // the bubble's clock
-		r.cluster.Member(0).Intercept(hangAllBut(healthCheck))
+		r.cluster.Member(0).Intercept(onlyHealth)
 		start := time.Now()
 		if _, err := r.get(r.timeout(time.Minute)); err != nil {
 			t.Fatal(err)

@@ -1,4 +1,4 @@
-package client_test
+package balancer_test
 
 import (
 	"context"
@@ -81,7 +81,7 @@ func TestMemberWithoutItsLeader(t *testing.T) {
 		t := r.t
 		r.warm()
 		// It has not noticed yet: it takes requests, and they wait.
-		r.cluster.Member(0).Intercept(hangAllBut(healthCheck))
+		r.cluster.Member(0).Intercept(onlyHealth)
 		r.wantPatience(policy.DefaultPatience)
 		if got := r.active(); got != m2 {
 			t.Errorf("active: got %q, want %q", got, m2)

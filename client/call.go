@@ -1,0 +1,307 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/getcd/getcd/internal/attempt"
+	"github.com/getcd/getcd/internal/backoff"
+)
+
+// try is one call's way over the members.
+type try struct {
+	conn   *Conn
+	ctx    context.Context //nolint:containedctx // a try lives within one call
+	method string
+	call   call
+	final  bool   // Attempt.Final
+	number uint64 // of the call
+
+	n        int            // failed tries
+	renewed  int            // tokens given up
+	outdated int            // refusals of a user who was known to an older revision
+	crowded  int            // pauses made for servers with too much to do
+	overload bool           // the last try was refused by one
+	avoid    []string       // the endpoint that failed last
+	attempts []AttemptError // each endpoint's last failure
+	applied  bool           // an earlier try may have been applied
+
+	hedge *hedge // sends a second copy when this is slow; nil for none
+	// A second copy goes to none of avoid, which stays as it is; alone is set when
+	// there was nobody else.
+	elsewhere, alone bool
+}
+
+// invoke sends the request until it is answered, or may not be sent again.
+func (t *try) invoke(req, reply any, opts []grpc.CallOption) error {
+	leash := t.conn.newLeash(t.ctx)
+	defer func() {
+		if t.hedge != nil {
+			t.hedge.detach()
+		}
+		t.conn.release(leash)
+	}()
+	for {
+		cred, err := t.credential()
+		if err != nil {
+			return t.failed(err)
+		}
+		if leash.ctx.Err() != nil && t.ctx.Err() == nil {
+			if t.hedge != nil && t.hedge.joined() {
+				return errHedged // it was quicker than a pause
+			}
+			t.conn.release(leash) // used up by the last attempt
+			leash = t.conn.newLeash(t.ctx)
+		}
+		ctx := newAttempt(t.ctx, leash, cred, t.call.anyMember)
+		a := &ctx.attempt
+		a.Avoid, a.Elsewhere = t.avoid, t.elsewhere
+		a.Measure, a.AnyMember, a.Write = !t.call.waits, t.call.anyMember, t.call.proposes
+		a.Once = t.call.class == write
+		a.Large = a.Once && large(req)
+		a.FromMemory, a.Call = !t.call.proves, t.number
+		if t.hedge != nil {
+			t.hedge.begin(ctx)
+		}
+		t.conn.counters.attempts.Add(1)
+		err = t.conn.cc.Invoke(ctx, t.method, req, reply, opts...)
+		if err == nil {
+			t.conn.turns.earn()
+			if r, ok := reply.(interface{ GetHeader() *pb.ResponseHeader }); ok {
+				h := r.GetHeader()
+				a.Observe(h.GetMemberId(), h.GetRaftTerm())
+			}
+			return nil
+		}
+		if t.elsewhere && a.Endpoint() == "" {
+			t.alone = true
+			return err
+		}
+		if cause := a.GivenUp(); cause != nil && status.Code(err) == codes.Canceled {
+			err = givenUpError{cause}
+		}
+		done, err := t.judge(err, a, cred)
+		if done {
+			if t.appliedBefore(err, req, reply) {
+				return nil
+			}
+			return err
+		}
+		if t.hedge != nil && t.hedge.joined() {
+			return errHedged
+		}
+		if err := t.pause(); err != nil {
+			return t.failed(err)
+		}
+	}
+}
+
+// credential returns what the request is to carry. A login whose time is up does
+// not end a call that has time left.
+func (t *try) credential() (*credential, error) {
+	if t.method == pb.Auth_Authenticate_FullMethodName {
+		return t.conn.none, nil
+	}
+	for {
+		cred, err := t.conn.auth.get(t.ctx)
+		if !errors.Is(err, context.DeadlineExceeded) || t.ctx.Err() != nil {
+			return cred, err
+		}
+		t.n++
+		if err := t.pause(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// maxRenewals is how many new tokens one call may ask for. A server that refuses
+// them all has another reason; each login costs it the check of a password.
+const maxRenewals = 3
+
+// maxOutdated is how often one call may be refused for the changes of users and
+// roles that were made while it was under way.
+const maxOutdated = 32
+
+// renew does something about a credential that a server has refused, and reports
+// whether the call may go on.
+func (t *try) renew(f fate, cred *credential) bool {
+	if f == outdated {
+		// Who is known by a certificate or a simple token is looked up anew with each
+		// request; a JWT stays what it is (auth/store.go, AuthInfoFromTLS; jwt.go).
+		t.outdated++
+		if t.outdated > maxOutdated {
+			return false
+		}
+		return !cred.signed || t.conn.auth.reject(cred)
+	}
+	t.renewed++
+	return t.renewed <= maxRenewals && t.conn.auth.reject(cred)
+}
+
+// judge says what follows from a failed attempt: the call is done, with the
+// error that it returns, or is tried again.
+func (t *try) judge(err error, a *attempt.Attempt, cred *credential) (done bool, _ error) {
+	t.n++
+	err = withoutBody(err)
+	if e := a.Endpoint(); e != "" {
+		t.record(a.Address(), err)
+		if !t.elsewhere {
+			t.avoid = []string{e}
+		}
+	}
+	settleDeadline(t.ctx, err)
+	// What the policy never saw was sent, unless it was an interceptor that ended it.
+	stray := !a.Begun() && t.conn.strays.Load()
+	f := t.call.fateOf(err, stray || a.Sent(), stray || a.Heard())
+	t.overload = f == overloaded
+	switch f {
+	case unknown, doubtful, late:
+		t.applied = t.applied || t.call.class != read
+	default:
+	}
+	switch {
+	case f == answered || f == doubtful:
+		return true, t.refused(err)
+	case t.conn.closed.Load():
+		return true, t.failed(ErrClosed)
+	case f == unauthenticated || f == outdated:
+		if !t.renew(f, cred) {
+			return true, t.refused(err)
+		}
+	case f == late:
+		if !t.renew(fateOf(err, true, true), cred) || !t.call.rejoins {
+			return true, t.refused(err)
+		}
+	}
+	switch {
+	case t.ctx.Err() != nil:
+		return true, t.failed(t.ctx.Err())
+	case t.final && f == unknown && a.Heard() && etcdsOwn(err):
+		return true, t.refused(err)
+	case f == undeliverable:
+		return true, t.refused(err)
+	case f == unknown && (t.call.class == write || !again(err)):
+		if etcdsOwn(err) {
+			return true, t.refused(err)
+		}
+		return true, t.failed(err)
+	}
+	return false, nil
+}
+
+// The pauses between tries: none before the second, which goes to the standby.
+var pauses = backoff.Exponential{First: 10 * time.Millisecond, Max: 250 * time.Millisecond}
+
+// pause waits before the next try, or until the context ends.
+func (t *try) pause() error {
+	if t.overload {
+		t.overload = false
+		var alive bool
+		if t.crowded, alive = t.conn.turns.await(t.ctx, t.crowded); !alive {
+			return t.ctx.Err()
+		}
+		return nil
+	}
+	if t.n < 2 {
+		return nil
+	}
+	if !backoff.Sleep(t.ctx, pauses.Pause(t.n-2)) {
+		return t.ctx.Err()
+	}
+	return nil
+}
+
+// appliedBefore reports whether the server's refusal of a repeated request shows
+// that an earlier try was applied, and fills in the reply that was lost. Its
+// header is empty.
+func (t *try) appliedBefore(err error, req, reply any) bool {
+	if !t.applied || t.call.class != repeatable {
+		return false
+	}
+	switch r := reply.(type) {
+	case *pb.LeaseGrantResponse:
+		q, ok := req.(*pb.LeaseGrantRequest)
+		if !ok || !errors.Is(err, rpctypes.ErrLeaseExist) {
+			return false
+		}
+		r.Header, r.ID, r.TTL = &pb.ResponseHeader{}, q.GetID(), q.GetTTL()
+	case *pb.LeaseRevokeResponse:
+		if !errors.Is(err, rpctypes.ErrLeaseNotFound) {
+			return false
+		}
+		r.Header = &pb.ResponseHeader{}
+	case *pb.CompactionResponse:
+		if !errors.Is(err, rpctypes.ErrCompacted) {
+			return false
+		}
+		r.Header = &pb.ResponseHeader{}
+	default:
+		return false
+	}
+	return true
+}
+
+func (t *try) record(endpoint string, err error) {
+	for i := range t.attempts {
+		if t.attempts[i].Endpoint == endpoint {
+			t.attempts[i].Err = err
+			return
+		}
+	}
+	t.attempts = append(t.attempts, AttemptError{endpoint, err})
+}
+
+// failed makes the error that the call returns when it could not be served: it
+// names every endpoint.
+func (t *try) failed(err error) error {
+	e := t.refused(err)
+	// A login that failed, which is an Error too, tells its own attempts.
+	if _, login := errors.AsType[*Error](err); login {
+		return e
+	}
+	for _, o := range t.conn.obstacles() {
+		if !slices.ContainsFunc(t.attempts, func(a AttemptError) bool { return a.Endpoint == o.Endpoint }) {
+			e.Attempts = append(slices.Clip(e.Attempts), o)
+		}
+	}
+	return e
+}
+
+// refused makes the error of a call that was answered: what other endpoints are
+// like does not matter.
+func (t *try) refused(err error) *Error {
+	return &Error{Op: operation(t.method), Err: rpctypes.Error(err), Attempts: t.attempts, ambiguous: t.applied}
+}
+
+// etcdsOwn reports whether err is one of etcd's own errors.
+func etcdsOwn(err error) bool {
+	_, ok := errors.AsType[rpctypes.EtcdError](rpctypes.Error(err))
+	return ok
+}
+
+// settleDeadline waits for ctx to end when a server was a moment ahead of it in
+// noticing the deadline that they share, so that the error is the context's.
+func settleDeadline(ctx context.Context, err error) {
+	const moment = 20 * time.Millisecond
+	if status.Code(err) != codes.DeadlineExceeded {
+		return
+	}
+	if d, ok := ctx.Deadline(); ok && time.Until(d) < moment {
+		<-ctx.Done()
+	}
+}
+
+// large reports whether a request is more than what leaves at once on any line.
+func large(req any) bool {
+	m, ok := req.(proto.Message)
+	return ok && proto.Size(m) >= 4<<10
+}
