@@ -79,7 +79,7 @@ func loseNetwork(ctx context.Context, s *stage, cfg lock.Config) error {
 	if _, err := lock.NewService(annas.Conn()).Lock(ctx, name, granted.ID); err != nil {
 		return err
 	}
-	waiter, err := lock.NewService(bens.Conn(), lock.Config{
+	waiter, err := lock.NewLocker(bens.Conn(), lock.Config{
 		TTL: cfg.TTL, Heartbeat: 100 * time.Millisecond, RequestTimeout: 300 * time.Millisecond, RetryInterval: 100 * time.Millisecond,
 	})
 	if err != nil {
