@@ -94,6 +94,23 @@ func (p *policy) connectedLocked() int {
 	return connected
 }
 
+// compareDialling orders members by whom to try first: those whose last connection was well,
+// SRV priority, then the resolver's order.
+func compareDialling(now time.Time) func(a, b *member) int {
+	return func(a, b *member) int {
+		if c := falseFirst(!a.usable(now), !b.usable(now)); c != 0 {
+			return c
+		}
+		if c := falseFirst(a.failed, b.failed); c != 0 {
+			return c
+		}
+		if c := a.tier.compare(b.tier); c != 0 {
+			return c
+		}
+		return a.index - b.index
+	}
+}
+
 // servingLocked reports whether requests are being served meanwhile, so that there
 // is no haste.
 func (p *policy) servingLocked(now time.Time) bool {

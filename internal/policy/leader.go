@@ -88,3 +88,8 @@ func (p *policy) foundLeader() bool {
 	p.seeking = !p.closed && p.leaderTerm < p.clock.term.Load()
 	return !p.seeking
 }
+
+// leadsLocked reports whether m is known as the leader that writes go to.
+func (p *policy) leadsLocked(m *member) bool {
+	return p.opts.Routing.WritesToLeader && p.leader != 0 && m.id.Load() == p.leader
+}

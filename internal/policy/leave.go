@@ -48,7 +48,7 @@ func (p *policy) condemnLocked(c *conn, cause error, start time.Time) {
 	c.verdict = cause
 	c.calls.giveUp(cause, func(r *call) bool { return c.dooms(r.attempt) && !r.attempt.Once }) // costs nothing: not counted
 	p.leaveLocked(c, cause)
-	p.watch()
+	p.watchdog.wake()
 }
 
 // giveUpLocked gives up what has waited for longer than the patience on a connection
@@ -185,7 +185,7 @@ func (p *policy) dropLocked(m *member) {
 		p.counters.handedOver.Add(1)
 	}
 	p.left = append(p.left, c)
-	p.watch()
+	p.watchdog.wake()
 }
 
 // emptied is told that the last call on c, which was left, has ended.

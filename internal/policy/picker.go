@@ -90,7 +90,7 @@ func (p *picker) Pick(info grpcbalancer.PickInfo) (grpcbalancer.PickResult, erro
 		p.policy.free(r)
 		return grpcbalancer.PickResult{}, grpcbalancer.ErrNoSubConnAvailable
 	}
-	p.policy.watch()
+	p.policy.watchdog.wake()
 	if r.stream != nil {
 		p.policy.join(r.stream)
 	}
@@ -131,7 +131,7 @@ func (p *policy) finish(r *call, info grpcbalancer.DoneInfo) {
 	served := info.Err == nil && info.BytesReceived && !a.AnyMember && !a.FromMemory
 	if a.Measure && !info.BytesReceived && a.Abandoned() {
 		c.conn.owe(r)
-		p.watch()
+		p.watchdog.wake()
 	}
 	if r.stream != nil {
 		p.part(r.stream)

@@ -7,13 +7,10 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	grpcbalancer "google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/connectivity"
-
-	"github.com/getcd/getcd/balancer"
 )
 
 // Name is the policy's name in a gRPC service config.
@@ -21,11 +18,6 @@ const Name = "getcd_failover"
 
 // ServiceConfig is the gRPC service config that selects the policy.
 const ServiceConfig = `{"loadBalancingConfig":[{"` + Name + `":{}}]}`
-
-const (
-	// dwell is the least time between switches among demoted members.
-	dwell = 50 * time.Millisecond
-)
 
 var (
 	errLost = errors.New("connection lost")
@@ -48,8 +40,9 @@ func (builder) Build(cc grpcbalancer.ClientConn, _ grpcbalancer.BuildOptions) gr
 	p.counters = &p.opts.Table.counters
 	p.timer = time.AfterFunc(time.Hour, p.wake)
 	p.timer.Stop()
-	p.watchdog = time.AfterFunc(time.Hour, p.inspect)
-	p.watchdog.Stop()
+	p.watchdog.clock = &p.clock
+	p.watchdog.timer = time.AfterFunc(time.Hour, p.inspect)
+	p.watchdog.timer.Stop()
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p
 }
@@ -93,27 +86,12 @@ type policy struct {
 	leaderTerm uint64 // the raft term in which it does
 	seeking    bool   // seek runs
 
-	// For watching over silent connections; see stall.go.
-	calls    sync.Pool    // of *call
-	watching atomic.Bool  // the watchdog is set
-	due      atomic.Int64 // when it should run
-	watchdog *time.Timer
+	// For watching over silent connections; see watchdog.go.
+	calls    sync.Pool // of *call
+	watchdog watchdog
 	probes   sync.WaitGroup
 	ctx      context.Context //nolint:containedctx // of the probes, from Build to Close
 	cancel   context.CancelFunc
-}
-
-// row is what of a member's state is published; two that are equal need no
-// publishing.
-type row struct {
-	member       *member
-	role         balancer.Role
-	state        connectivity.State
-	since        time.Time
-	demotedUntil time.Time
-	usable       bool
-	leads        bool
-	life         context.Context //nolint:containedctx // the connection's, which picks hand out
 }
 
 // UpdateClientConnState takes the resolver's newest list. Members that are
@@ -211,7 +189,7 @@ func (p *policy) Close() {
 	p.closed = true
 	p.cancel()
 	p.timer.Stop()
-	p.watchdog.Stop()
+	p.watchdog.timer.Stop()
 	for _, m := range p.members {
 		if m.conn != nil {
 			if _, _, calls := m.conn.calls.count(); calls > 0 {
@@ -348,121 +326,6 @@ func (p *policy) watchGateLocked(now time.Time) (next time.Time) {
 	return next
 }
 
-// electLocked chooses the active member and the standby from those connected,
-// and lets the rest go.
-func (p *policy) electLocked(now time.Time) {
-	var ready []*member
-	for _, m := range p.members {
-		if m.ready() {
-			ready = append(ready, m)
-		}
-	}
-	slices.SortFunc(ready, compareServing(now))
-	var active, standby *member
-	if len(ready) > 0 {
-		active = ready[0]
-	}
-	// Members that are all demoted (an election is going on, most likely) are
-	// not exchanged for each other at the pace of their refusals.
-	if a := p.active; a != nil && a != active && a.ready() && !a.unlisted &&
-		!active.usable(now) && now.Sub(p.elected) < dwell {
-		active = a
-	}
-	for _, m := range ready {
-		switch {
-		case m == active:
-			m.setRole(balancer.Active)
-		case standby == nil && !m.unlisted:
-			standby = m
-			m.setRole(balancer.Standby)
-		case !m.unlisted && (m.passedOver(now) == doubted || !standby.usable(now) || everyone(p.opts.Routing)):
-			m.setRole(balancer.Idle) // kept: its probe has not ended, or more are wanted
-		default:
-			p.dropLocked(m)
-		}
-	}
-	if active != p.active {
-		from, to := "", ""
-		if p.active != nil {
-			from = p.active.name
-		}
-		if active != nil {
-			to = active.name
-		}
-		if from != "" && to != "" {
-			p.counters.failovers.Add(1)
-		}
-		p.opts.Logger.Info("etcd: active endpoint changed", "from", from, "to", to, "cause", p.active.fault(now))
-		p.elected = now
-	}
-	p.active, p.standby = active, standby
-	p.members = slices.DeleteFunc(p.members, func(m *member) bool {
-		gone := m.unlisted && m != active
-		if gone {
-			p.lapsed = append(p.lapsed, m)
-		}
-		return gone
-	})
-}
-
-// publishLocked tells grpc and the readers of the table.
-func (p *policy) publishLocked() {
-	state := connectivity.Connecting
-	switch {
-	case p.active != nil:
-		state = connectivity.Ready
-	case p.rounds > 0:
-		state = connectivity.TransientFailure
-	}
-	now := time.Now()
-	rows := make([]row, len(p.members))
-	for i, m := range p.members {
-		rows[i] = row{m, m.role, m.state, m.since, m.demotion.until, m.usable(now), p.leadsLocked(m), m.life()}
-	}
-	if state == p.state && p.gate.level == p.shownGate && slices.Equal(rows, p.shown) {
-		return
-	}
-	p.state, p.shownGate, p.shown = state, p.gate.level, rows
-	p.cc.UpdateState(grpcbalancer.State{ConnectivityState: p.state, Picker: p.pickerLocked(now)})
-	status := make([]balancer.Status, len(rows))
-	for i, m := range p.members {
-		status[i] = balancer.Status{Address: m.addr.Addr, Role: m.role, State: m.state, Since: m.since, LastError: m.lastErr, Leader: rows[i].leads}
-		if !rows[i].usable {
-			status[i].Demoted = m.fault(now)
-		}
-	}
-	p.opts.Table.publish(slices.Clone(p.members), status)
-}
-
-// pickerLocked returns the snapshot for picks.
-func (p *policy) pickerLocked(now time.Time) *picker {
-	serving := slices.DeleteFunc(slices.Clone(p.members), func(m *member) bool { return !m.ready() })
-	order := compareServing(now)
-	slices.SortFunc(serving, func(a, b *member) int {
-		if c := falseFirst(a != p.active, b != p.active); c != 0 {
-			return c
-		}
-		return order(a, b)
-	})
-	pick := &picker{policy: p, gate: p.gate.level, spread: 1}
-	for i, m := range serving {
-		c := &target{m, m.conn, m.conn.life}
-		pick.members = append(pick.members, c)
-		if p.opts.Routing.SpreadReads && i == pick.spread && m.usable(now) && !m.unlisted && m.tier == p.active.tier {
-			pick.spread++
-		}
-		if p.leadsLocked(m) && m.usable(now) {
-			pick.leader = c
-		}
-	}
-	return pick
-}
-
-// leadsLocked reports whether m is known as the leader that writes go to.
-func (p *policy) leadsLocked(m *member) bool {
-	return p.opts.Routing.WritesToLeader && p.leader != 0 && m.id.Load() == p.leader
-}
-
 // takesLocked reports whether requests go to m that take the leader and a quorum.
 func (p *policy) takesLocked(m *member) bool {
 	return m == p.active || m.ready() && (p.opts.Routing.SpreadReads || p.leadsLocked(m))
@@ -523,10 +386,205 @@ func (p *policy) served(m *member, c *conn, start time.Time) {
 		return
 	}
 	if len(p.left) > 0 {
-		p.watch() // what has waited for somebody to serve
+		p.watchdog.wake() // what has waited for somebody to serve
 	}
 	if m.demotion.cause != nil && !c.notServing && !start.Before(m.demotion.changed) { // one that reports NOT_SERVING says itself when it serves
 		p.restoreLocked(m)
 	}
 	p.stepLocked()
+}
+
+// inspect is the watchdog's: it looks at every connection's oldest request and its
+// streams, and comes again when the next one will have waited for too long.
+func (p *policy) inspect() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	now := time.Now()
+	p.watchdog.runs(now)
+	next := time.Duration(-1)
+	for _, c := range p.connsLocked() {
+		t := p.watchdog.look(c, p.opts.pulse(), now)
+		if t.probe {
+			p.startProbeLocked(c)
+		}
+		next = sooner(next, t.next)
+		if in, ok := p.giveUpLocked(c, now); ok {
+			next = sooner(next, in)
+		}
+		if t.read {
+			p.probes.Go(func() { p.ask(c) })
+		}
+	}
+	p.watchdog.runAgain(next)
+}
+
+// connsLocked are the connections that are looked after: those that take calls, and
+// those that were left with calls under way.
+func (p *policy) connsLocked() []*conn {
+	conns := append([]*conn(nil), p.left...)
+	for _, m := range p.members {
+		if m.ready() {
+			conns = append(conns, m.conn)
+		}
+	}
+	return conns
+}
+
+// besideLocked is another connected member to compare c's with: one that is usable,
+// if there is one.
+func (p *policy) besideLocked(c *conn) (beside *member) {
+	for _, o := range p.members {
+		if o.conn != c && o.ready() && (beside == nil || o.usable(time.Now())) {
+			beside = o
+		}
+	}
+	return beside
+}
+
+// startProbeLocked asks c's member, and another beside it, in a goroutine.
+func (p *policy) startProbeLocked(c *conn) {
+	if c.probing || !c.askable(time.Now()) {
+		return
+	}
+	c.probing = true
+	p.counters.probes.Add(1)
+	beside := p.besideLocked(c)
+	var other *conn
+	if beside != nil {
+		other = beside.conn
+	}
+	m := c.member
+	p.opts.Logger.Debug("etcd: endpoint suspected", "endpoint", m.name)
+	// A burst of requests makes a member slow before its latency tells: it gets
+	// the time that it takes to answer all of them one by one.
+	waiting, _, _ := c.calls.count()
+	queueing := min(time.Duration(waiting)*time.Duration(m.latency.Load()), maxQueueing)
+	patience := max(m.suspicion(), minPatience) + queueing
+	stop := make(chan struct{}, 1)
+	c.askAnew = stop
+	c.motion.begin(&c.raw, c.clock.at(time.Now()))
+	p.probes.Go(func() {
+		start := time.Now()
+		f := p.probe(c, other, patience, stop, func(f findings) { p.compare(c, f, start) })
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		c.probing = false
+		switch {
+		case p.closed:
+			return
+		case c.outdated:
+			c.outdated = false
+			p.startProbeLocked(c)
+			return
+		}
+		p.judgeLocked(c, beside, f.heard(c, start), start)
+	})
+}
+
+// compare is told what a probe has found out after doubtAfter: a member that another one
+// is ahead of is doubted, until the probe has ended.
+func (p *policy) compare(c *conn, f findings, start time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || c.member.conn != c || c.outdated || !f.heard(c, start).worse() {
+		return
+	}
+	p.doubtLocked(c.member, start)
+	p.stepLocked()
+}
+
+// doubtLocked has new requests and streams leave m.
+func (p *policy) doubtLocked(m *member, since time.Time) {
+	p.opts.Logger.Debug("etcd: endpoint doubted", "endpoint", m.name)
+	p.counters.doubts.Add(1)
+	m.conn.doubted = true
+	p.leaveLocked(m.conn, errDoubted)
+	if p.takesLocked(m) {
+		p.gate.trouble(since)
+	}
+}
+
+// judgeLocked takes the consequences of a probe of c that was begun at start, beside
+// another member or none.
+func (p *policy) judgeLocked(c *conn, beside *member, f findings, start time.Time) {
+	m := c.member
+	current := m.conn == c
+	c.doubted = false
+	switch f.outcome(c, time.Now()) {
+	case silent:
+		p.silentLocked(c, start)
+	case cantServe:
+		if current {
+			p.demoteLocked(m, f.readErr)
+		}
+		p.condemnLocked(c, f.readErr, start)
+	case nobodyServes:
+		// It is not this member. But if both are silent a third is worth a try.
+		if !f.there && beside != nil && current {
+			m.mutedUntil = time.Now().Add(muteTime)
+			beside.mutedUntil = m.mutedUntil
+		}
+		// Both connections to the only address may have reached one member.
+		if p.single && beside != nil && current && beside.id.Load() == m.id.Load() && beside.ready() && p.rollLocked(beside, time.Now()) {
+			p.dropLocked(beside)
+		}
+		if current && p.takesLocked(m) {
+			p.gate.trouble(start)
+		}
+	case serves:
+		c.verdict = nil
+		c.owed[0].Store(0)
+		c.owed[1].Store(0)
+		for _, s := range c.streams {
+			s.due.Store(0)
+			s.asked.Store(s.last.Load())
+		}
+		p.lostLocked(c, time.Now())
+	}
+	p.stepLocked()
+}
+
+// silentLocked is the verdict on a connection whose member answers nothing.
+func (p *policy) silentLocked(c *conn, start time.Time) {
+	m := c.member
+	p.opts.Logger.Warn("etcd: endpoint severed", "endpoint", m.name, "cause", ErrSilent)
+	p.counters.severed.Add(1)
+	p.condemnLocked(c, ErrSilent, start)
+	for _, o := range p.left {
+		if o.member == m && o.dead {
+			p.condemnLocked(o, ErrSilent, start) // it can't be asked any more
+		}
+	}
+	if m.conn != c {
+		return
+	}
+	active := p.takesLocked(m)
+	p.failedLocked(m, ErrSilent)
+	if active {
+		p.gate.trouble(time.Now())
+		p.newRoundsLocked()
+	}
+}
+
+// reviewLocked looks, after an election, at the members on which writes wait from
+// before it. What they were asked already may have been answered from before it,
+// too.
+func (p *policy) reviewLocked() {
+	for _, c := range p.connsLocked() {
+		if !c.superseded(time.Now()) {
+			continue
+		}
+		if c.probing {
+			c.outdated = true
+			select {
+			case c.askAnew <- struct{}{}:
+			default:
+			}
+		} else {
+			p.startProbeLocked(c)
+		}
+	}
 }

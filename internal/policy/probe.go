@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/getcd/getcd/internal/attempt"
 	"github.com/getcd/getcd/internal/etcderr"
 )
 
@@ -40,6 +41,30 @@ func (f findings) heard(c *conn, since time.Time) findings {
 // worse reports whether the other member is the better one to ask.
 func (f findings) worse() bool {
 	return f.otherThere && !f.there || f.otherServes && f.readErr != nil
+}
+
+// outcome is what the findings of a whole probe come to.
+type outcome uint8
+
+const (
+	serves       outcome = iota // its slow requests are left alone; or it has lost a write
+	silent                      // it answers nothing, and that is not everybody's way
+	cantServe                   // it is there, and another one can
+	nobodyServes                // the cluster is in trouble, or this process
+)
+
+// outcome is that of a probe of c.
+func (f findings) outcome(c *conn, now time.Time) outcome {
+	switch {
+	case !f.there && (f.otherThere || c.silence(now) >= maxSilence):
+		return silent
+	case f.readErr != nil && f.otherServes:
+		return cantServe
+	case f.readErr != nil:
+		return nobodyServes
+	default:
+		return serves
+	}
 }
 
 // question is what a probe asks, and of whom.
@@ -214,3 +239,27 @@ func (c *conn) rpcs() (cc grpc.ClientConnInterface, release func()) {
 type prober struct{}
 
 func (prober) Build(cc any) (grpcbalancer.Producer, func()) { return cc, func() {} }
+
+// ask is a read that counts as a request under way.
+func (p *policy) ask(c *conn) {
+	ctx, cancel := context.WithTimeout(c.gone, maxProbe)
+	defer cancel()
+	r := p.newCall(&attempt.Attempt{Measure: true, Cancel: cancel}, &target{member: c.member, conn: c})
+	c.calls.add(r)
+	p.watchdog.wake()
+	switch err := c.readProbe(ctx); {
+	case err == nil:
+		c.member.observe(time.Since(r.start), false) // how quick it is when nothing else tells
+	case ctx.Err() != nil:
+		c.owe(r)
+	case !c.raw.failed.Load():
+		c.hear(r.start, false)
+		if etcderr.CantServe(err) {
+			p.refused(c.member, r.start, err)
+		}
+	}
+	if c.calls.remove(r) && c.retired.Load() {
+		p.emptied(c)
+	}
+	p.free(r)
+}

@@ -66,13 +66,13 @@ func (f *streamHealth) Received() {
 	now := time.Now()
 	f.hear(f.conn.clock.at(now))
 	f.conn.hear(now, false)
-	f.conn.policy.watch()
+	f.conn.policy.watchdog.wake()
 }
 
 // Expect implements attempt.Connection.
 func (f *streamHealth) Expect() {
 	f.due.CompareAndSwap(0, f.conn.clock.at(time.Now()))
-	f.conn.policy.watch()
+	f.conn.policy.watchdog.wake()
 }
 
 // join puts a stream under watch on its connection.

@@ -1,0 +1,111 @@
+package policy
+
+import (
+	"slices"
+	"time"
+
+	"github.com/getcd/getcd/balancer"
+)
+
+// dwell is the least time between switches among demoted members.
+const dwell = 50 * time.Millisecond
+
+// electLocked chooses the active member and the standby from those connected,
+// and lets the rest go.
+func (p *policy) electLocked(now time.Time) {
+	var ready []*member
+	for _, m := range p.members {
+		if m.ready() {
+			ready = append(ready, m)
+		}
+	}
+	slices.SortFunc(ready, compareServing(now))
+	var active, standby *member
+	if len(ready) > 0 {
+		active = ready[0]
+	}
+	// Members that are all demoted (an election is going on, most likely) are
+	// not exchanged for each other at the pace of their refusals.
+	if a := p.active; a != nil && a != active && a.ready() && !a.unlisted &&
+		!active.usable(now) && now.Sub(p.elected) < dwell {
+		active = a
+	}
+	for _, m := range ready {
+		switch {
+		case m == active:
+			m.setRole(balancer.Active)
+		case standby == nil && !m.unlisted:
+			standby = m
+			m.setRole(balancer.Standby)
+		case !m.unlisted && (m.passedOver(now) == doubted || !standby.usable(now) || everyone(p.opts.Routing)):
+			m.setRole(balancer.Idle) // kept: its probe has not ended, or more are wanted
+		default:
+			p.dropLocked(m)
+		}
+	}
+	if active != p.active {
+		from, to := "", ""
+		if p.active != nil {
+			from = p.active.name
+		}
+		if active != nil {
+			to = active.name
+		}
+		if from != "" && to != "" {
+			p.counters.failovers.Add(1)
+		}
+		p.opts.Logger.Info("etcd: active endpoint changed", "from", from, "to", to, "cause", p.active.fault(now))
+		p.elected = now
+	}
+	p.active, p.standby = active, standby
+	p.members = slices.DeleteFunc(p.members, func(m *member) bool {
+		gone := m.unlisted && m != active
+		if gone {
+			p.lapsed = append(p.lapsed, m)
+		}
+		return gone
+	})
+}
+
+// compareServing orders members by who should serve: those still listed, those
+// that can serve, the better tier, then who serves already (a client stays
+// where it is), then the resolver's order. Among demoted members the one whose
+// penalty ends first is the best.
+func compareServing(now time.Time) func(a, b *member) int {
+	return func(a, b *member) int {
+		if c := falseFirst(a.unlisted, b.unlisted); c != 0 {
+			return c
+		}
+		au, bu := a.usable(now), b.usable(now)
+		if c := falseFirst(!au, !bu); c != 0 {
+			return c
+		}
+		if !au {
+			if c := falseFirst(a.demotion.lasts(now), b.demotion.lasts(now)); c != 0 {
+				return c
+			}
+			if c := a.demotion.until.Compare(b.demotion.until); c != 0 {
+				return c
+			}
+		}
+		if c := a.tier.compare(b.tier); c != 0 {
+			return c
+		}
+		if a.role != b.role {
+			return int(b.role) - int(a.role)
+		}
+		return a.index - b.index
+	}
+}
+
+// falseFirst compares two truths.
+func falseFirst(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	default:
+		return 1
+	}
+}

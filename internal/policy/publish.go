@@ -1,0 +1,78 @@
+package policy
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	grpcbalancer "google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/connectivity"
+
+	"github.com/getcd/getcd/balancer"
+)
+
+// row is what of a member's state is published; two that are equal need no
+// publishing.
+type row struct {
+	member       *member
+	role         balancer.Role
+	state        connectivity.State
+	since        time.Time
+	demotedUntil time.Time
+	usable       bool
+	leads        bool
+	life         context.Context //nolint:containedctx // the connection's, which picks hand out
+}
+
+// publishLocked tells grpc and the readers of the table.
+func (p *policy) publishLocked() {
+	state := connectivity.Connecting
+	switch {
+	case p.active != nil:
+		state = connectivity.Ready
+	case p.rounds > 0:
+		state = connectivity.TransientFailure
+	}
+	now := time.Now()
+	rows := make([]row, len(p.members))
+	for i, m := range p.members {
+		rows[i] = row{m, m.role, m.state, m.since, m.demotion.until, m.usable(now), p.leadsLocked(m), m.life()}
+	}
+	if state == p.state && p.gate.level == p.shownGate && slices.Equal(rows, p.shown) {
+		return
+	}
+	p.state, p.shownGate, p.shown = state, p.gate.level, rows
+	p.cc.UpdateState(grpcbalancer.State{ConnectivityState: p.state, Picker: p.pickerLocked(now)})
+	status := make([]balancer.Status, len(rows))
+	for i, m := range p.members {
+		status[i] = balancer.Status{Address: m.addr.Addr, Role: m.role, State: m.state, Since: m.since, LastError: m.lastErr, Leader: rows[i].leads}
+		if !rows[i].usable {
+			status[i].Demoted = m.fault(now)
+		}
+	}
+	p.opts.Table.publish(slices.Clone(p.members), status)
+}
+
+// pickerLocked returns the snapshot for picks.
+func (p *policy) pickerLocked(now time.Time) *picker {
+	serving := slices.DeleteFunc(slices.Clone(p.members), func(m *member) bool { return !m.ready() })
+	order := compareServing(now)
+	slices.SortFunc(serving, func(a, b *member) int {
+		if c := falseFirst(a != p.active, b != p.active); c != 0 {
+			return c
+		}
+		return order(a, b)
+	})
+	pick := &picker{policy: p, gate: p.gate.level, spread: 1}
+	for i, m := range serving {
+		c := &target{m, m.conn, m.conn.life}
+		pick.members = append(pick.members, c)
+		if p.opts.Routing.SpreadReads && i == pick.spread && m.usable(now) && !m.unlisted && m.tier == p.active.tier {
+			pick.spread++
+		}
+		if p.leadsLocked(m) && m.usable(now) {
+			pick.leader = c
+		}
+	}
+	return pick
+}
