@@ -9,7 +9,9 @@ import (
 	"go.etcd.io/etcd/api/v3/authpb"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 )
 
 // root is the user, and the role, that may do everything.
@@ -26,9 +28,10 @@ type accounts struct {
 }
 
 type user struct {
-	password string
-	login    bool     // with the password
-	roles    []string // in alphabetical order
+	password   string
+	hashed     bool // its password is not known: a member has no bcrypt
+	noPassword bool
+	roles      []string // in alphabetical order
 }
 
 func newAccounts() accounts {
@@ -53,7 +56,7 @@ func (c *Cluster) EnableAuth(users map[string]string) {
 	clear(a.users)
 	clear(a.tokens)
 	for name, password := range users {
-		a.users[name] = &user{password: password, login: true, roles: []string{root}}
+		a.users[name] = &user{password: password, roles: []string{root}}
 	}
 }
 
@@ -130,7 +133,10 @@ func (as *authServer) Authenticate(ctx context.Context, r *pb.AuthenticateReques
 		if !a.enabled {
 			return rpctypes.ErrGRPCAuthNotEnabled
 		}
-		if u := a.users[r.Name]; u == nil || !u.login || u.password != r.Password {
+		switch u := a.users[r.Name]; {
+		case u != nil && u.noPassword: // which package rpctypes does not have
+			return status.Error(codes.Unknown, "auth: authentication failed, password was given for no password user")
+		case u == nil, u.hashed, u.password != r.Password:
 			return rpctypes.ErrGRPCAuthFailed
 		}
 		a.tokenCount++

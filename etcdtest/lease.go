@@ -205,7 +205,7 @@ func (ls *leaseServer) LeaseKeepAlive(stream grpc.BidiStreamingServer[pb.LeaseKe
 			if r.done() {
 				return r.result()
 			}
-			if err := ls.m.c.permit(ctx, nil); err != nil {
+			if err := ls.m.c.permit(ctx, r.msg); err != nil {
 				return err
 			}
 			// The header is from before the renewal, as in etcd: were it from

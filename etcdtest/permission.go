@@ -3,6 +3,8 @@ package etcdtest
 import (
 	"bytes"
 	"context"
+	"errors"
+	"maps"
 	"slices"
 
 	"go.etcd.io/etcd/api/v3/authpb"
@@ -22,6 +24,9 @@ func (c *Cluster) permit(ctx context.Context, req any) error {
 	c.mu.Lock()
 	name, u, err := c.accounts.user(ctx)
 	c.mu.Unlock()
+	if _, ok := req.(*pb.AuthStatusRequest); ok && errors.Is(err, rpctypes.ErrGRPCUserEmpty) {
+		return nil // anybody may ask
+	}
 	if err != nil || u == nil {
 		return err
 	}
@@ -34,7 +39,8 @@ func (c *Cluster) permit(ctx context.Context, req any) error {
 	case *pb.AuthEnableRequest, *pb.AuthDisableRequest, *pb.AuthUserListRequest, *pb.AuthRoleListRequest,
 		*pb.AuthUserAddRequest, *pb.AuthUserDeleteRequest, *pb.AuthUserChangePasswordRequest,
 		*pb.AuthUserGrantRoleRequest, *pb.AuthUserRevokeRoleRequest, *pb.AuthRoleAddRequest, *pb.AuthRoleDeleteRequest,
-		*pb.AuthRoleGrantPermissionRequest, *pb.AuthRoleRevokePermissionRequest: // needAdminPermission (apply/auth.go)
+		*pb.AuthRoleGrantPermissionRequest, *pb.AuthRoleRevokePermissionRequest, // needAdminPermission (apply/auth.go)
+		*pb.CompactionRequest: // v3rpc/key.go, Compact
 		if !admin {
 			return rpctypes.ErrGRPCPermissionDenied
 		}
@@ -92,6 +98,14 @@ func (c *Cluster) needs(req any) []need {
 		return []need{{keyRange: keyRange{r.Key, r.RangeEnd}}}
 	case *pb.LeaseRevokeRequest:
 		return c.store.attached(r.ID, true)
+	case *pb.LeaseKeepAliveRequest: // v3_server.go, checkLeaseRenew
+		return c.store.attached(r.ID, true)
+	case *pb.LeaseLeasesRequest: // v3_server.go, checkLeaseLeases
+		var needs []need
+		for _, id := range c.store.leaseIDs() {
+			needs = append(needs, c.store.attached(id, false)...)
+		}
+		return needs
 	case *pb.LeaseTimeToLiveRequest:
 		if r.Keys { // v3_server.go, checkLeaseTimeToLive
 			return c.store.attached(r.ID, false)
@@ -104,6 +118,12 @@ func (c *Cluster) needs(req any) []need {
 		return []need{{keyRange{key: r.Key}, true}}
 	}
 	return nil
+}
+
+func (s *store) leaseIDs() []int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.leases))
 }
 
 // attached are the keys of a lease.

@@ -25,7 +25,7 @@ func (as *authServer) change(ctx context.Context, do func(*accounts) error) (*pb
 	})
 }
 
-// UserAdd takes a hashed password for one that nobody has: a member has no bcrypt.
+// UserAdd takes a user with a hashed password, who can't log in.
 func (as *authServer) UserAdd(ctx context.Context, r *pb.AuthUserAddRequest) (*pb.AuthUserAddResponse, error) {
 	h, err := as.change(ctx, func(a *accounts) error {
 		switch {
@@ -34,7 +34,7 @@ func (as *authServer) UserAdd(ctx context.Context, r *pb.AuthUserAddRequest) (*p
 		case a.users[r.Name] != nil:
 			return rpctypes.ErrGRPCUserAlreadyExist
 		}
-		a.users[r.Name] = &user{password: r.Password, login: !r.Options.GetNoPassword() && r.HashedPassword == ""}
+		a.users[r.Name] = &user{password: r.Password, hashed: r.HashedPassword != "", noPassword: r.Options.GetNoPassword()}
 		return nil
 	})
 	return &pb.AuthUserAddResponse{Header: h}, err
@@ -62,6 +62,7 @@ func (as *authServer) UserChangePassword(ctx context.Context, r *pb.AuthUserChan
 			return rpctypes.ErrGRPCUserNotFound
 		}
 		u.password = r.Password
+		u.hashed = r.HashedPassword != ""
 		a.forget(r.Name)
 		return nil
 	})

@@ -58,7 +58,9 @@ func checkPrefix(t *testing.T, name string, err error) {
 func TestMisuseNamesItsPackage(t *testing.T) {
 	cc := etcdtest.Start(t, 1).Conn(t)
 	ctx := t.Context()
-	store, leases, watcher := kv.New(cc), lease.New(cc), watch.New(cc)
+	store := kv.New(cc)
+	leases := lease.New(cc)
+	watcher := watch.New(cc)
 	clients := recipe.NewClient(store, watcher)
 	s, err := session.New(ctx, leases)
 	if err != nil {
