@@ -30,6 +30,8 @@ func Lessons() []Lesson {
 		{"08-watches.md", "Watches", watches},
 		{"09-elections.md", "Elections", elections},
 		{"10-discovery.md", "Discovery", discovery},
+		{"11-failover.md", "Failover", failover},
+		{"12-unknown-fate.md", "A write of unknown fate", unknownFate},
 	}
 }
 

@@ -18,8 +18,8 @@ import (
 	"github.com/getcd/getcd/wire"
 )
 
-// screen is where a tracer writes to, one record at a time, and a lesson its words. It
-// lists the tracer's bytes once more, with what names has for them.
+// screen is where a lesson prints its words, and tracers their records. It lists the
+// tracers' bytes once more, with what names has for them.
 type screen struct {
 	names *names
 	raw   bool // show all as it is
@@ -27,14 +27,15 @@ type screen struct {
 	mu      sync.Mutex // guards the fields below
 	out     io.Writer
 	methods []string // whose calls are shown; nil for all
+	titles  bool     // show what was called, and no messages
 	headers bool     // show all of a response's header, and not the revision alone
-	calls   map[string]int
+	calls   int      // shown so far
 	ended   bool
 	err     error // the first
 }
 
 func newScreen(out io.Writer, raw bool) *screen {
-	return &screen{names: newNames(), raw: raw, out: out, calls: make(map[string]int)}
+	return &screen{names: newNames(), raw: raw, out: out}
 }
 
 func (s *screen) show(methods []string) {
@@ -47,6 +48,12 @@ func (s *screen) wholeHeaders(on bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.headers = on
+}
+
+func (s *screen) titlesOnly(on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.titles = on
 }
 
 func (s *screen) end() {
@@ -71,27 +78,37 @@ func (s *screen) printLocked(text string) {
 	}
 }
 
-// Write takes a record of a tracer.
-func (s *screen) Write(record []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ended {
+// view is where one tracer writes to, one record at a time.
+type view struct {
+	*screen
+
+	calls map[string]int // the number that is shown, by the tracer's; guarded by mu
+}
+
+func (s *screen) view() *view { return &view{s, make(map[string]int)} }
+
+// Write takes a record of the tracer.
+func (v *view) Write(record []byte) (int, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.ended {
 		return len(record), nil
 	}
 	text := string(record)
-	if !s.raw {
+	if !v.raw {
 		var err error
-		if text, err = s.listLocked(text); err != nil && s.err == nil {
-			s.err = err
+		if text, err = v.listLocked(text); err != nil && v.err == nil {
+			v.err = err
 		}
 	}
-	s.printLocked(text)
+	v.printLocked(text)
 	return len(record), nil
 }
 
 var (
 	title  = regexp.MustCompile(`^# [0-9:.]+ call (\d+), /([\w.]+/\w+), (attempt \d+), to (.*), connection \d+, stream \d+(.*)$`)
 	begins = regexp.MustCompile(`^[<>] 00000000  .{48} +message: ([\w.]+), `)
+	broken = regexp.MustCompile(`: Unavailable: (error reading|connection error|transport is closing).*$`) // as the system has it
 	took   = regexp.MustCompile(`, after [0-9.]+[µmn]?s$`)
 	ids    = regexp.MustCompile(`  (cluster_id|member_id|raft_term): `)
 )
@@ -103,7 +120,7 @@ const (
 )
 
 // listLocked lists a record again. It is nothing when there is nothing to show.
-func (s *screen) listLocked(record string) (string, error) {
+func (v *view) listLocked(record string) (string, error) {
 	var (
 		head     []string
 		method   string
@@ -119,7 +136,8 @@ func (s *screen) listLocked(record string) (string, error) {
 				return "", fmt.Errorf("a record begins with %q", line)
 			}
 			method = m[2]
-			head = append(head, fmt.Sprintf("# call %d, %s, %s, to %s%s", s.callLocked(m[1], method), method, m[3], m[4], took.ReplaceAllString(m[5], "")))
+			end := broken.ReplaceAllString(took.ReplaceAllString(m[5], ""), ": Unavailable: the connection broke")
+			head = append(head, fmt.Sprintf("# call %d, %s, %s, to %s%s", v.callLocked(m[1], method), method, m[3], m[4], end))
 		case strings.HasPrefix(line, "# "):
 			head = append(head, took.ReplaceAllString(line, ""))
 		case begins.MatchString(line):
@@ -140,32 +158,33 @@ func (s *screen) listLocked(record string) (string, error) {
 	}
 	var out strings.Builder
 	for _, m := range messages {
-		lines, err := m.list(s.names)
+		lines, err := m.list(v.names) // in any case, so that names knows what there was
 		if err != nil {
 			return "", err
 		}
 		for line := range strings.Lines(lines) {
-			if s.headers || !ids.MatchString(line) {
+			if !v.titles && (v.headers || !ids.MatchString(line)) {
 				out.WriteString(line)
 			}
 		}
 	}
 	failed := len(head) > 1 || len(head) > 0 && !strings.HasSuffix(head[0], ": OK") && !strings.Contains(head[0], "anceled")
-	if !s.shownLocked(method) || out.Len() == 0 && !failed {
+	if !v.shownLocked(method) || len(messages) == 0 && !failed {
 		return "", nil
 	}
-	return "\n" + s.names.text(strings.Join(head, "\n")) + "\n" + out.String(), nil
+	return "\n" + v.names.text(strings.Join(head, "\n")) + "\n" + out.String(), nil
 }
 
 // callLocked counts the calls that are shown.
-func (s *screen) callLocked(n, method string) int {
-	if !s.shownLocked(method) {
+func (v *view) callLocked(n, method string) int {
+	if !v.shownLocked(method) {
 		return 0
 	}
-	if s.calls[n] == 0 {
-		s.calls[n] = len(s.calls) + 1
+	if v.calls[n] == 0 {
+		v.screen.calls++
+		v.calls[n] = v.screen.calls
 	}
-	return s.calls[n]
+	return v.calls[n]
 }
 
 func (s *screen) shownLocked(method string) bool {

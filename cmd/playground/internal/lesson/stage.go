@@ -9,6 +9,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/cmd/playground/internal/local"
 	"github.com/getcd/getcd/integration/cluster"
@@ -93,19 +94,27 @@ func (s *stage) connectThroughLinks(ctx context.Context, trace *wire.Tracer) (*c
 	return c, links, err
 }
 
+// dial returns a client that uses the first endpoint, if the endpoints have an order.
 func (s *stage) dial(ctx context.Context, cfg client.Config) (*client.Client, error) {
-	c, err := client.Dial(ctx, cfg)
-	if err != nil {
-		return nil, err
+	for {
+		c, err := client.Dial(ctx, cfg)
+		if err != nil {
+			return nil, err
+		}
+		active := func(e balancer.Status) bool { return e.Role == balancer.Active }
+		at := slices.IndexFunc(c.Endpoints(), active)
+		if !cfg.Resolver.KeepOrder || at >= 0 && c.Endpoints()[at].Address == cfg.Endpoints[0] {
+			s.closers = append(s.closers, c.Close)
+			return c, nil
+		}
+		_ = c.Close() // another member was quicker; has no error to return
 	}
-	s.closers = append(s.closers, c.Close)
-	return c, nil
 }
 
 // tracer returns a tracer that shows on the screen the calls of a client, message by
 // message. It is the one line of a client.Config that makes the protocol visible.
 func (s *stage) tracer() *wire.Tracer {
-	t := wire.New(s.screen, wire.Options{Format: wire.Messages})
+	t := wire.New(s.screen.view(), wire.Options{Format: wire.Messages})
 	s.tracers = append(s.tracers, t)
 	return t
 }
