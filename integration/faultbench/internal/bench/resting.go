@@ -37,7 +37,7 @@ func (r *rests) write(ctx context.Context, s *stage, key string, origin time.Tim
 		return
 	}
 	for pause := freedAfter; sleep(ctx, pause) == nil; pause = restingApart {
-		for ctx.Err() == nil { // an election may be under way
+		for ctx.Err() == nil { // an election may be in progress
 			kv, _ := s.healthy(true)
 			call, cancel := context.WithTimeout(ctx, restingTimeout)
 			resp, err := kv.Put(call, &pb.PutRequest{Key: []byte(key)})
