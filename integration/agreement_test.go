@@ -25,8 +25,8 @@ import (
 	"github.com/getcd/getcd/integration/cluster"
 )
 
-// proven are the methods whose answers the client takes for proof of a leader and a
-// quorum; the client's own tests hold that the list is that of its table.
+// proven returns the methods whose responses prove a leader and a quorum to the
+// client. The client's own tests check that this list matches the client's table.
 func proven(t *testing.T) []string {
 	t.Helper()
 	f, err := os.Open("../client/testdata/proves.txt")
@@ -41,13 +41,14 @@ func proven(t *testing.T) []string {
 	return list
 }
 
-// asked makes requests, and remembers what later ones are about. What is added has
-// another name in the second round, so that it is not there already.
+// asked makes requests and remembers what later requests refer to. In the second
+// round, everything that is added has a different name, so that it does not
+// already exist.
 type asked struct {
 	round    int
 	member   *pb.Member
 	learner  uint64
-	added    int // how many learners
+	added    int // the number of learners
 	lease    int64
 	locked   []byte
 	leader   *v3electionpb.LeaderKey
@@ -72,7 +73,7 @@ func (a *asked) request(method string) proto.Message {
 	case pb.Lease_LeaseRevoke_FullMethodName:
 		return &pb.LeaseRevokeRequest{ID: a.lease}
 	case pb.Cluster_MemberAdd_FullMethodName:
-		// An ID is made from the URL, and never used again.
+		// An ID is derived from the URL and never used again.
 		return &pb.MemberAddRequest{PeerURLs: []string{fmt.Sprint("http://127.0.0.1:", 1+a.added)}, IsLearner: true}
 	case pb.Cluster_MemberRemove_FullMethodName:
 		return &pb.MemberRemoveRequest{ID: a.learner}
@@ -112,12 +113,12 @@ func (a *asked) request(method string) proto.Message {
 		return &v3electionpb.LeaderRequest{Name: []byte("election0")}
 	case v3electionpb.Election_Resign_FullMethodName:
 		return &v3electionpb.ResignRequest{Leader: a.leader}
-	default: // lists, and others without parameters
+	default: // lists and other requests without parameters
 		return message(method, protoreflect.MethodDescriptor.Input)
 	}
 }
 
-// learn takes from the answer what later requests need.
+// learn takes what later requests need from the response.
 func (a *asked) learn(answer proto.Message) {
 	switch m := answer.(type) {
 	case *pb.PutResponse:
@@ -136,7 +137,7 @@ func (a *asked) learn(answer proto.Message) {
 
 var permission = &authpb.Permission{Key: []byte("k"), PermType: authpb.READWRITE}
 
-// message is an empty request or answer of the method.
+// message returns an empty request or response of the method.
 func message(method string, which func(protoreflect.MethodDescriptor) protoreflect.MessageDescriptor) proto.Message {
 	service, name := path.Split(method)
 	found, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(strings.Trim(service, "/")))
@@ -156,8 +157,8 @@ func (a *asked) ask(ctx context.Context, conn grpc.ClientConnInterface, method s
 	return answer, conn.Invoke(ctx, method, a.request(method), answer)
 }
 
-// inOrder are the methods with a proof, each after those that it needs. Those at the
-// end need users who log in, or end all of that.
+// inOrder has the methods with a proof, each after those that it needs. Those at
+// the end need users that log in, or end authentication.
 var inOrder = []string{
 	pb.KV_Put_FullMethodName, pb.KV_Range_FullMethodName, pb.KV_Txn_FullMethodName, pb.KV_DeleteRange_FullMethodName,
 	pb.KV_Compact_FullMethodName, pb.Maintenance_Alarm_FullMethodName,
@@ -174,7 +175,7 @@ var inOrder = []string{
 	pb.Cluster_MemberUpdate_FullMethodName, pb.Cluster_MemberAdd_FullMethodName, pb.Cluster_MemberRemove_FullMethodName,
 }
 
-// again is what the first round took away and the second one asks for.
+// again has what the first round removes and the second one requests.
 var again = []string{
 	pb.KV_Put_FullMethodName,
 	pb.Auth_UserAdd_FullMethodName, pb.Auth_RoleAdd_FullMethodName, pb.Auth_RoleGrantPermission_FullMethodName, pb.Auth_UserGrantRole_FullMethodName,
@@ -182,12 +183,13 @@ var again = []string{
 	pb.Cluster_MemberAdd_FullMethodName,
 }
 
-// needUsers are answered only where users log in: that they fail without a quorum is
-// all that is seen of them here.
+// needUsers are methods that are only answered while authentication is on. This
+// test only checks that they fail without a quorum.
 var needUsers = []string{pb.Auth_Authenticate_FullMethodName, pb.Auth_AuthEnable_FullMethodName}
 
-// A member without its peers answers nothing that is taken for proof of a quorum, each
-// request of which succeeds when all is well. What it answers from memory it answers.
+// A member without its peers gives no response that counts as proof of a quorum.
+// When all is well, each of these requests succeeds. Requests that a member can
+// answer from memory still succeed.
 func TestNoAgreementWithoutAQuorum(t *testing.T) {
 	if list := slices.Sorted(slices.Values(append(slices.Clone(inOrder), needUsers...))); !slices.Equal(list, proven(t)) {
 		t.Fatalf("the client takes for proof what these answer:\n%q\nasked are\n%q", proven(t), list)

@@ -7,7 +7,7 @@ import (
 	"github.com/getcd/getcd/integration/cluster"
 )
 
-// A call on getcd costs at most 8 allocations more than on etcd's raw stub and a
+// A call on getcd makes at most 8 more allocations than on etcd's raw stub with a
 // plain connection.
 func TestAllocations(t *testing.T) {
 	const allowed = 8

@@ -16,8 +16,8 @@ import (
 	"github.com/getcd/getcd/kv"
 )
 
-// A cluster goes from open to guarded and back, and each user may what its roles
-// may.
+// Authentication is turned on and off again, and each user may do what its roles
+// permit.
 func TestAuthLifecycle(t *testing.T) {
 	c := startCluster(t, cluster.Config{Size: 1, Flags: []string{"--bcrypt-cost=4"}})
 	a := auth.New(dial(t, client.Config{Endpoints: c.Endpoints()}).Conn())
@@ -144,8 +144,8 @@ func TestAuthLifecycle(t *testing.T) {
 	must("writing while disabled", err)
 }
 
-// changePasswords gives alice two other passwords, the second by its hash, which
-// servers before etcd 3.5 can't take: then nothing is changed.
+// changePasswords changes alice's password twice, the second time by its hash.
+// Servers before etcd 3.5 do not support that; nothing changes then.
 func changePasswords(ctx context.Context, t *testing.T, c *cluster.Cluster, a *auth.Service) {
 	t.Helper()
 	hash, err := bcrypt.GenerateFromPassword([]byte("third"), bcrypt.MinCost)

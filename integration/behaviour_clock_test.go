@@ -20,24 +20,25 @@ import (
 	"github.com/getcd/getcd/lease"
 )
 
-// suspendedClient, in the environment of a process, names the endpoints for which it
-// is the client of TestClientSuspended.
+// suspendedClient is an environment variable with endpoints. A process that has
+// it runs the client of TestClientSuspended.
 const suspendedClient = "GETCD_TEST_SUSPENDED_CLIENT"
 
-// suspension is what that client has to tell.
+// suspension is that client's report.
 type suspension struct {
 	Slept   time.Duration // the longest time in which nothing ran
-	Expired bool          // the keeper of 2 s said so at the first look after that
-	Kept    bool          // the keeper of 60 s lives at the end
+	Expired bool          // the keeper of 2 s reported the expiry at the first check after that
+	Kept    bool          // the keeper of 60 s is alive at the end
 	Wrong   []string
 
 	Reads, Writes, Events int64
 	Severed, GivenUp      uint64
 }
 
-// The client's own process stands still for 3 s, as under a debugger or in a container
-// that is frozen: to its clock it is a jump, and it has missed nothing but time. What was under way is answered when it wakes, no connection is broken, and
-// a lease that may have expired meanwhile is not believed in for a moment.
+// The client's own process stops for 3 s, as in a debugger or in a frozen
+// container: its clock jumps, but it misses nothing else. Calls in progress are
+// answered when it resumes, no connection breaks, and a lease that may have
+// expired meanwhile does not count as alive for a moment.
 func TestClientSuspended(t *testing.T) {
 	if endpoints := os.Getenv(suspendedClient); endpoints != "" {
 		beSuspended(t, strings.Split(endpoints, ","))
@@ -108,8 +109,8 @@ func TestClientSuspended(t *testing.T) {
 	}
 }
 
-// beSuspended is the client. It works, says "ready", notices that it has slept, goes
-// on working, and tells.
+// beSuspended is the client. It works, prints "ready", notices the suspension,
+// continues to work, and reports.
 func beSuspended(t *testing.T, endpoints []string) {
 	t.Helper()
 	cl := dial(t, client.Config{Endpoints: endpoints})
@@ -142,7 +143,7 @@ func beSuspended(t *testing.T, endpoints []string) {
 	}
 	w.workers.Go(func() {
 		for pace(ctx) {
-			// Without a deadline, which would pass while it sleeps.
+			// Without a deadline, which would pass during the suspension.
 			if _, err := cl.Put(context.WithoutCancel(ctx), w.prefix, ""); err != nil {
 				w.fault("a write: %v", err)
 			}

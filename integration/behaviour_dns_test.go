@@ -18,8 +18,8 @@ import (
 	"github.com/getcd/getcd/integration/loopback"
 )
 
-// publishTiers makes the zone list endpoints of several priorities, the first tier
-// the most wanted.
+// publishTiers makes the zone list endpoints with several priorities. The first
+// tier is the most preferred.
 func publishTiers(t *testing.T, s *dnsserver.Server, tiers ...[]string) {
 	t.Helper()
 	var records []dnsserver.SRV
@@ -45,8 +45,8 @@ func connected(cl *client.Client, endpoint string) bool {
 	return ok && s.State == connectivity.Ready && s.Demoted == nil
 }
 
-// A member is replaced by another with another address while the client uses it,
-// and the zone follows when that is done, as people do it.
+// A member is replaced by one with another address while the client uses it. The
+// zone is only updated afterwards, as administrators do it.
 func TestMemberReplaced(t *testing.T) {
 	c := startCluster(t, cluster.Config{})
 	server := startDNS(t)
@@ -70,7 +70,7 @@ func TestMemberReplaced(t *testing.T) {
 	publish(t, server, c.Endpoints())
 	want := slices.Sorted(slices.Values(c.Endpoints()))
 	eventually(t, "the client knows the members that are", func() bool { return slices.Equal(addresses(cl), want) })
-	// The others die one by one, which takes the client to the new one.
+	// The other members die one by one, which moves the client to the new one.
 	for _, m := range c.Members() {
 		if m == added {
 			continue
@@ -94,8 +94,8 @@ func TestMemberReplaced(t *testing.T) {
 	w.finish(t)
 }
 
-// DNS that takes its time costs the first connection that time, and later nothing:
-// nobody waits for it while a member is connected.
+// Slow DNS delays only the first connection. Later, nobody waits for DNS while a
+// member is connected.
 func TestSlowDNS(t *testing.T) {
 	const delay = time.Second
 	c := startCluster(t, cluster.Config{})
@@ -122,9 +122,9 @@ func TestSlowDNS(t *testing.T) {
 	w.finish(t)
 }
 
-// The name is denied, or its server fails, after it was good. What works goes on
-// working; and when all members have moved meanwhile, the client is there as soon
-// as it is told where.
+// The name stops existing, or its server fails, after it was good. What works
+// continues to work. If all members have moved meanwhile, the client connects as
+// soon as DNS has their addresses.
 func TestDNSFailsAndRecovers(t *testing.T) {
 	for name, fault := range map[string]struct{ begin, end func(*dnsserver.Server) }{
 		"NXDOMAIN": {func(s *dnsserver.Server) { s.SetRcode(dns.RcodeNameError) }, (*dnsserver.Server).Behave},
@@ -165,7 +165,8 @@ func TestDNSFailsAndRecovers(t *testing.T) {
 	}
 }
 
-// liars are what listens where the zone says that a member is.
+// liars start servers other than etcd at an address that the zone lists as a
+// member.
 var liars = map[string]func(t *testing.T) (endpoint string){
 	"nobody": func(t *testing.T) string {
 		t.Helper()
@@ -207,8 +208,8 @@ var liars = map[string]func(t *testing.T) (endpoint string){
 	},
 }
 
-// speaksHTTP2 are those to which a connection can be made: only what they answer
-// shows what they are.
+// speaksHTTP2 are servers to which a connection can be made. Only their responses
+// show that they are not etcd.
 var speaksHTTP2 = map[string]bool{"HTTP/2": true, "gRPC": true}
 
 func serveHTTP(t *testing.T, s *http.Server) string {
@@ -227,7 +228,7 @@ func listen(t *testing.T, serve func(net.Listener) error) net.Listener {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = serve(l) // that it was closed
+		_ = serve(l) // returns that it was closed
 	}()
 	t.Cleanup(func() {
 		_ = l.Close()
@@ -236,8 +237,9 @@ func listen(t *testing.T, serve func(net.Listener) error) net.Listener {
 	return l
 }
 
-// The zone lists an address before all members, where something else listens. The
-// client finds the members at the start, and goes on when the lie comes later.
+// The zone lists the address of something else before those of all members. The
+// client finds the members at the start, and continues if the wrong address is
+// added later.
 func TestLyingDNS(t *testing.T) {
 	c := startCluster(t, cluster.Config{})
 	for name, lie := range liars {
@@ -256,9 +258,9 @@ func TestLyingDNS(t *testing.T) {
 			eventually(t, "the client has been told", func() bool { return slices.Contains(addresses(cl), wrong) })
 			w.awaitProgress(t)
 			if !speaksHTTP2[name] {
-				// Now all of it is a lie: what works is kept.
+				// Now all addresses are wrong: the client keeps the working ones.
 				publishTiers(t, server, []string{wrong})
-				eventually(t, "the client has been told", func() bool { return len(addresses(cl)) <= 3 }) // the one that serves, and the lie, to which two connections are wanted
+				eventually(t, "the client has been told", func() bool { return len(addresses(cl)) <= 3 }) // the one that serves, and the wrong one, to which the client wants two connections
 				w.awaitProgress(t)
 			}
 			w.finish(t)

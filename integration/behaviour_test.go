@@ -24,12 +24,12 @@ import (
 	"github.com/getcd/getcd/resolver"
 )
 
-// The tests of this file and of behaviour_dns_test.go are the decisions in
-// docs/behaviour.md, one after the other.
+// The tests in this file and in behaviour_dns_test.go cover the decisions in
+// docs/behaviour.md, one after another.
 
-// witness has reads, writes, a watch and a lease go on through whatever a test
-// does, and knows what may not happen to them: a read fails, a write fails and is
-// not marked ambiguous, an event is lost or doubled, the lease is given up.
+// witness keeps reads, writes, a watch and a lease going during a test, and
+// records what must not happen to them: a read fails, a write fails without being
+// marked ambiguous, an event is lost or doubled, or the lease is given up.
 type witness struct {
 	*load
 
@@ -41,10 +41,10 @@ type witness struct {
 
 	events    atomic.Int64
 	mu        sync.Mutex
-	delivered map[string]int64 // the version of each key's last event
+	delivered map[string]int64 // the version in each key's last event
 }
 
-// keptTTL is the time to live, in seconds, of the witness's lease.
+// keptTTL is the TTL of the witness's lease in seconds.
 const keptTTL = 5
 
 func startWitness(t *testing.T, cl *client.Client, prefix string) *witness {
@@ -83,7 +83,7 @@ func startWitness(t *testing.T, cl *client.Client, prefix string) *witness {
 	return w
 }
 
-// watch checks that each key's versions come one after the other.
+// watch checks that each key's versions are consecutive.
 func (w *witness) watch(ctx context.Context, rev int64) {
 	for e, err := range w.cl.Events(ctx, w.prefix, kv.WithPrefix(), kv.WithRev(rev)) {
 		if ctx.Err() != nil {
@@ -104,7 +104,7 @@ func (w *witness) watch(ctx context.Context, rev int64) {
 	}
 }
 
-// awaitProgress waits until all that goes on has gone on.
+// awaitProgress waits until every activity has made progress.
 func (w *witness) awaitProgress(t *testing.T) {
 	t.Helper()
 	const some = 20
@@ -113,7 +113,7 @@ func (w *witness) awaitProgress(t *testing.T) {
 	eventually(t, "events of the watch", func() bool { return w.events.Load() >= events })
 }
 
-// finish ends it all and says what went wrong.
+// finish ends all activities and reports what went wrong.
 func (w *witness) finish(t *testing.T) {
 	t.Helper()
 	w.awaitProgress(t)
@@ -143,7 +143,7 @@ func (w *witness) finish(t *testing.T) {
 		w.reads.Load(), w.writes.Load(), w.doubts.Load(), w.events.Load(), w.cl.Counters())
 }
 
-// activeMember is the member that the client uses.
+// activeMember returns the member that the client uses.
 func activeMember(t *testing.T, cl *client.Client, c *cluster.Cluster) *cluster.Member {
 	t.Helper()
 	var found *cluster.Member
@@ -169,17 +169,18 @@ func endpointStatus(cl *client.Client, endpoint string) (balancer.Status, bool) 
 	return all[i], true
 }
 
-// The leader dies with a write on it: that one is ambiguous, and returns when the
-// connection breaks, not when an election timeout or its deadline has passed. A
-// write that is asked for afterwards waits for the next leader and is applied, and
-// a read that was under way is answered by another member.
+// The leader dies with a write in progress. That write is ambiguous, and returns
+// when the connection breaks, not after an election timeout or its deadline. A
+// later write waits for the next leader and is applied. A read in progress is
+// answered by another member.
 func TestLeaderKilledWithRequestsUnderWay(t *testing.T) {
 	c := startCluster(t, cluster.Config{Links: true})
 	cl, leader := dialTo(t, c, true)
 	if _, err := cl.Put(timeout(t), "k", "before"); err != nil {
 		t.Fatal(err)
 	}
-	// It takes requests and answers none, so that they are under way for certain.
+	// The paused leader receives requests but does not answer, so they are
+	// certainly in progress.
 	if err := leader.Pause(); err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +211,8 @@ func TestLeaderKilledWithRequestsUnderWay(t *testing.T) {
 	if err := leader.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	// A write before the client has read the connection's end would be one under way.
+	// If the client has not noticed the broken connection yet, the next write
+	// would be in progress, too.
 	eventually(t, "the connection's end is noticed", func() bool {
 		return !slices.ContainsFunc(cl.Endpoints(), func(s balancer.Status) bool {
 			return s.Role == balancer.Active && s.Address == leader.ClientLink().Address()
@@ -231,7 +233,7 @@ func TestLeaderKilledWithRequestsUnderWay(t *testing.T) {
 	}
 }
 
-// The leader hands its office over, again and again.
+// The leadership is transferred again and again.
 func TestLeaderTransferred(t *testing.T) {
 	c := startCluster(t, cluster.Config{})
 	cl, _ := dialTo(t, c, true)
@@ -254,9 +256,9 @@ func TestLeaderTransferred(t *testing.T) {
 	}
 }
 
-// A learner in the endpoint list is no use for what takes an agreement, and is
-// left for a member that votes; when it is promoted it serves like any other; when
-// it is removed the client goes on without it.
+// A learner in the endpoint list cannot serve calls that need agreement, so the
+// client leaves it for a voting member. When it is promoted, it serves like any
+// other member. When it is removed, the client continues without it.
 func TestLearnerPromotedAndRemoved(t *testing.T) {
 	c := startCluster(t, cluster.Config{})
 	learner, err := c.AddLearner(timeout(t), nil, 0)
@@ -269,7 +271,7 @@ func TestLearnerPromotedAndRemoved(t *testing.T) {
 		Resolver:  resolver.Options{KeepOrder: true},
 	})
 	w := startWitness(t, cl, "learner/")
-	// Time and again it is tried whether it serves.
+	// The client tries it again from time to time.
 	eventually(t, "the learner is demoted", func() bool {
 		s, ok := endpointStatus(cl, learner.Endpoint())
 		return ok && s.Role != balancer.Active && s.Demoted != nil
@@ -278,7 +280,7 @@ func TestLearnerPromotedAndRemoved(t *testing.T) {
 	if err := learner.Promote(timeout(t), nil); err != nil {
 		t.Fatal(err)
 	}
-	// The only other endpoint dies: what was the learner must do.
+	// The only other endpoint dies, so the former learner must serve.
 	if err := voter.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -291,7 +293,7 @@ func TestLearnerPromotedAndRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// It is still the active one.
+	// It is still the active member.
 	if m := activeMember(t, cl, c); m != learner {
 		t.Fatalf("the active member is %s, want %s", m.Name(), learner.Name())
 	}
@@ -304,8 +306,8 @@ func TestLearnerPromotedAndRemoved(t *testing.T) {
 	w.finish(t)
 }
 
-// A disk that hangs stops a member's writes, and soon its reads, while its process
-// and connections live.
+// A hanging disk stops a member's writes, and soon its reads, while its process
+// and its connections live.
 func TestStalledDisk(t *testing.T) {
 	if err := cluster.DisksSupported(); err != nil {
 		t.Skip(err)
@@ -339,7 +341,7 @@ func TestStalledDisk(t *testing.T) {
 func TestDefragmentActiveMember(t *testing.T) {
 	saying := "--feature-gates=StopGRPCServiceOnDefrag=true"
 	if !startCluster(t, cluster.Config{Size: 1}).AtLeast("3.6") {
-		saying = "--experimental-stop-grpc-service-on-defrag" // etcd 3.5; 3.4 has no way
+		saying = "--experimental-stop-grpc-service-on-defrag" // etcd 3.5; 3.4 has no such flag
 	}
 	for name, flags := range map[string][]string{
 		"silent":             nil,
@@ -370,9 +372,10 @@ func TestDefragmentActiveMember(t *testing.T) {
 	}
 }
 
-// A full database refuses writes and serves all else. A refused write is one
-// request, since another member would say the same, and it is ambiguous, since the
-// write that raises the alarm gets the same answer though it is applied.
+// With a full database, etcd refuses writes and serves everything else. A refused
+// write is sent only once, since another member would give the same response. It
+// is ambiguous, since the write that raises the alarm gets the same response
+// although it is applied.
 func TestNoSpace(t *testing.T) {
 	c := startCluster(t, cluster.Config{QuotaBytes: 1 << 20})
 	cl := dial(t, client.Config{Endpoints: c.Endpoints()})
@@ -429,7 +432,7 @@ func TestNoSpace(t *testing.T) {
 		t.Errorf("the client has changed members: %+v, and before %+v", after, before)
 	}
 
-	// What needs no space goes on.
+	// Calls that need no space still succeed.
 	for name, opts := range map[string][]kv.OpOption{"linearizable": nil, "serializable": {kv.WithSerializable()}} {
 		if resp, err := cl.Get(timeout(t), "k", opts...); err != nil || len(resp.Kvs) != 1 || string(resp.Kvs[0].Value) != value {
 			t.Errorf("%s read: %d keys and error %v, want the value before the alarm", name, len(resp.Kvs), err)
@@ -443,7 +446,7 @@ func TestNoSpace(t *testing.T) {
 		t.Errorf("the watch got %+v, want the deletion", resp)
 	}
 
-	// The way back.
+	// Free the space again.
 	if _, err := cl.Compact(timeout(t), deleted.Header.Revision, kv.WithCompactPhysical()); err != nil {
 		t.Fatal(err)
 	}
@@ -463,8 +466,8 @@ func TestNoSpace(t *testing.T) {
 	}
 }
 
-// A cluster that has found its members to differ refuses writes. That refusal is
-// certain: all members apply the alarm at one place in the log.
+// A cluster whose members differ refuses writes. That refusal is certain: all
+// members apply the alarm at the same position in the log.
 func TestCorruptAlarm(t *testing.T) {
 	c := startCluster(t, cluster.Config{})
 	cl := dial(t, client.Config{Endpoints: c.Endpoints()})

@@ -14,9 +14,9 @@ import (
 	"github.com/getcd/getcd/integration/cluster"
 )
 
-// The rivals, each on one connection to the same member: etcd's generated stub
-// on a plain grpc connection, getcd, and clientv3. Their allocations are the
-// client's alone, since the member is another process.
+// The rivals: etcd's generated stub on a plain gRPC connection, getcd, and
+// clientv3, each with one connection to the same member. Only the client's
+// allocations are counted, since the member is another process.
 type rival struct {
 	name     string
 	put, get func(ctx context.Context) error
@@ -80,7 +80,7 @@ func benchmark(b *testing.B, op func(rival) func(context.Context) error) {
 	for _, r := range rivals(b, c.Endpoints()[0]) {
 		call := op(r)
 		ctx := b.Context()
-		if err := call(ctx); err != nil { // connects
+		if err := call(ctx); err != nil { // so that it is connected
 			b.Fatal(err)
 		}
 		b.Run(r.name+"/concurrency=1", func(b *testing.B) {
@@ -94,7 +94,7 @@ func benchmark(b *testing.B, op func(rival) func(context.Context) error) {
 		})
 		b.Run(r.name+"/concurrency=256", func(b *testing.B) {
 			b.ReportAllocs()
-			b.SetParallelism(128) // times GOMAXPROCS, 2 where the figures were taken
+			b.SetParallelism(128) // times GOMAXPROCS, which was 2 for the published figures
 			b.RunParallel(func(p *testing.PB) {
 				for p.Next() {
 					if err := call(ctx); err != nil {

@@ -19,8 +19,9 @@ import (
 	"github.com/getcd/getcd/integration/loopback"
 )
 
-// bind is a BIND 9 that serves one zone on a loopback port: a server that we did
-// not write, so that the resolver is known to speak DNS, and not only to us.
+// bind is a BIND 9 server for one zone on a loopback port. It is a third-party
+// server, so the test shows that the resolver speaks DNS, and not only the
+// dialect of our own server.
 type bind struct {
 	t      *testing.T
 	cmd    *exec.Cmd
@@ -43,7 +44,8 @@ controls { };
 zone "%[3]s" { type primary; file "zone"; };
 `
 
-// startBIND runs named with the records; the test skips where there is none.
+// startBIND runs named with the records. It skips the test if named is not
+// installed.
 func startBIND(t *testing.T, records ...string) *bind {
 	t.Helper()
 	named, err := exec.LookPath("named")
@@ -91,7 +93,7 @@ func startBIND(t *testing.T, records ...string) *bind {
 func (b *bind) set(records ...string) {
 	b.t.Helper()
 	b.write(records)
-	if err := b.cmd.Process.Signal(syscall.SIGHUP); err != nil { // reload
+	if err := b.cmd.Process.Signal(syscall.SIGHUP); err != nil { // reload the zone
 		b.t.Fatal(err)
 	}
 }
@@ -106,7 +108,7 @@ func (b *bind) write(records []string) {
 	}
 }
 
-// buffer is a bytes.Buffer for two goroutines.
+// buffer is a bytes.Buffer that is safe for concurrent use.
 type buffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -134,8 +136,7 @@ func TestBIND(t *testing.T) {
 	c := startCluster(t, cluster.Config{})
 	var records []string
 	for i, e := range c.Endpoints() {
-		// The last one's target is an alias, which RFC 2782 forbids and people
-		// do.
+		// The last target is an alias, which RFC 2782 forbids but is common.
 		records = append(records, srvRecord(t, e, fmt.Sprintf("etcd0%d", i+1)))
 	}
 	records = append(records, "etcd01 A 127.0.0.1", "etcd02 A 127.0.0.1", "etcd03 CNAME etcd02")
@@ -163,7 +164,7 @@ func TestBIND(t *testing.T) {
 		}
 	})
 	t.Run("truncated", func(t *testing.T) {
-		// Too many for one packet: the answer comes over TCP.
+		// This is too much for one packet, so the answer comes over TCP.
 		many := slices.Clone(records)
 		for i := range 60 {
 			many = append(many, fmt.Sprintf("_etcd-client._tcp SRV 20 10 2379 a-rather-long-name-for-a-spare-%d", i),
@@ -172,8 +173,8 @@ func TestBIND(t *testing.T) {
 		}
 		b.set(append(many, "etcd01 A 127.0.0.1")...)
 		eventually(t, "all records arrive", func() bool {
-			// 3 members, 60 spares at addresses of their own, and the one that all
-			// of them share.
+			// 3 members, 60 spares with separate addresses, and one address that
+			// all of them share.
 			return len(cl.Endpoints()) == 3+60+1
 		})
 		if _, err := cl.Get(timeout(t), "k"); err != nil {

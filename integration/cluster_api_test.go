@@ -14,8 +14,8 @@ import (
 	"github.com/getcd/getcd/kv"
 )
 
-// The membership changes as it is told. The members that are added never start,
-// so the three that run keep the quorum.
+// The membership changes as requested. The added members never start, so the
+// three running ones keep the quorum.
 func TestMembership(t *testing.T) {
 	c := startCluster(t, cluster.Config{})
 	m := members.New(dial(t, client.Config{Endpoints: c.Endpoints()}).Conn())
@@ -50,7 +50,7 @@ func TestMembership(t *testing.T) {
 	if !added.Member.IsLearner || len(added.Members) != 4 || !slices.Equal(added.Member.PeerURLs, []string{first}) {
 		t.Errorf("added %v of %d members, want a learner at %s, the fourth", added.Member, len(added.Members), first)
 	}
-	// Within a second it even has the same ID.
+	// Within the same second it would even have the same ID.
 	if _, err := m.MemberAdd(timeout(t), []string{first}); !errors.Is(err, rpctypes.ErrPeerURLExist) && !errors.Is(err, rpctypes.ErrMemberExist) {
 		t.Errorf("adding its URL again: got %v, want %v or %v", err, rpctypes.ErrPeerURLExist, rpctypes.ErrMemberExist)
 	}

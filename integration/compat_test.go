@@ -22,7 +22,8 @@ import (
 	"github.com/getcd/getcd/integration/cluster"
 )
 
-// moved is a program's client, and the original one that is made over it.
+// moved is a program's getcd client, and the original client that shares its
+// connection.
 type moved struct {
 	ours   *getcd.Client
 	theirs *original.Client
@@ -46,7 +47,7 @@ func move(tb testing.TB, c *cluster.Cluster) moved {
 	return moved{ours, theirs}
 }
 
-// inUse is the member that the client's requests go to.
+// inUse returns the member that the client's requests go to.
 func (m moved) inUse(tb testing.TB, c *cluster.Cluster) *cluster.Member {
 	tb.Helper()
 	for _, s := range m.ours.Native().Endpoints() {
@@ -60,7 +61,7 @@ func (m moved) inUse(tb testing.TB, c *cluster.Cluster) *cluster.Member {
 	return nil
 }
 
-// stoppings take the member in use away, and bring it back.
+// stoppings make the member in use unavailable, and bring it back.
 var stoppings = map[string]struct {
 	begin func(*cluster.Member) error
 	end   func(*cluster.Member, context.Context) error
@@ -69,8 +70,9 @@ var stoppings = map[string]struct {
 	"stopped": {(*cluster.Member).Pause, func(m *cluster.Member, _ context.Context) error { return m.Continue() }},
 }
 
-// etcd's own gRPC proxy takes a *clientv3.Client. With one that is made over getcd's it
-// goes on serving while the member that it uses is away: calls, watches and leases.
+// etcd's own gRPC proxy takes a *clientv3.Client. With an original client on
+// getcd, it continues to serve calls, watches and leases while the member that it
+// uses is unavailable.
 func TestCompatGRPCProxy(t *testing.T) {
 	c := startCluster(t, cluster.Config{})
 	m := move(t, c)
@@ -117,7 +119,7 @@ func TestCompatGRPCProxy(t *testing.T) {
 				}
 			}
 			t.Logf("read after %v, wrote after %v, saw it after %v", read, wrote, time.Since(began))
-			for time.Since(began) < 7*time.Second { // longer than the lease lives without
+			for time.Since(began) < 7*time.Second { // longer than the lease lives without renewals
 				select {
 				case _, ok := <-kept:
 					if !ok {
@@ -137,7 +139,7 @@ func TestCompatGRPCProxy(t *testing.T) {
 	}
 }
 
-// behind is a client of etcd's gRPC proxy, which has client.
+// behind returns a client of an etcd gRPC proxy that uses client.
 func behind(t *testing.T, client *original.Client) *original.Client {
 	t.Helper()
 	lg := zap.NewNop()
@@ -174,8 +176,8 @@ func behind(t *testing.T, client *original.Client) *original.Client {
 	return user
 }
 
-// The original's recipes work on such a client: a lock that is held while the member in
-// use is away stays held, and the next one is got.
+// The original's recipes work on such a client: a lock that is held while the
+// member in use is unavailable stays held, and the next lock is acquired.
 func TestCompatConcurrency(t *testing.T) {
 	c := startCluster(t, cluster.Config{})
 	m := move(t, c)
@@ -214,7 +216,7 @@ func TestCompatConcurrency(t *testing.T) {
 				t.Errorf("the holder's session has ended after %v", time.Since(began))
 			case err := <-got:
 				t.Errorf("the second got the lock of the first: %v", err)
-			case <-time.After(7 * time.Second): // longer than a lease lives without
+			case <-time.After(7 * time.Second): // longer than a lease lives without renewals
 			}
 			eventually(t, "Unlock", func() bool { return locks[0].Unlock(ctx) == nil })
 			if err := <-got; err != nil {
@@ -230,8 +232,8 @@ func TestCompatConcurrency(t *testing.T) {
 	}
 }
 
-// Values go from one side to the other: what the original's mirror reads is written
-// with its operations, as getcd has them, in one transaction.
+// Values can be converted in both directions: what the original's mirror reads is
+// written with its operations, converted to getcd's, in one transaction.
 func TestCompatValues(t *testing.T) {
 	c := startCluster(t, cluster.Config{Size: 1})
 	m := move(t, c)
@@ -288,7 +290,7 @@ func TestCompatClient(t *testing.T) {
 	if err := m.theirs.Close(); err != nil {
 		t.Errorf("Close: %v", err)
 	}
-	for range watched { // closes
+	for range watched { // until it closes
 	}
 	if err := m.theirs.Close(); !errors.Is(err, context.Canceled) {
 		t.Errorf("Close again: %v", err)

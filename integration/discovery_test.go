@@ -86,8 +86,8 @@ func addresses(c *client.Client) []string {
 	return out
 }
 
-// The members move while the client is connected; its connections break, and the
-// zone tells where the members are now.
+// The members move while the client is connected. Its connections break, and the
+// zone has the new addresses.
 func TestFollowMovedMembers(t *testing.T) {
 	c := startCluster(t, cluster.Config{})
 	server := startDNS(t)
@@ -111,8 +111,8 @@ func TestFollowMovedMembers(t *testing.T) {
 	}
 }
 
-// The zone changes while everything works: no failure tells the client to look.
-// Nothing that is under way may notice.
+// The zone changes while everything works, so no failure makes the client look.
+// Nothing that is in progress may notice.
 func TestFollowZoneAtTTL(t *testing.T) {
 	c := startCluster(t, cluster.Config{})
 	server := startDNS(t)
@@ -133,7 +133,7 @@ func TestFollowZoneAtTTL(t *testing.T) {
 	publish(t, server, all[2:])
 	eventually(t, "the client connects to what the zone lists now", func() bool {
 		s := cl.Endpoints()
-		// A single address is connected to twice.
+		// The client opens two connections to a single address.
 		old := func(s balancer.Status) bool { return !strings.HasPrefix(s.Address, all[2]) }
 		return !slices.ContainsFunc(s, old) && s[0].Role == balancer.Active && s[0].State == connectivity.Ready
 	})
@@ -143,8 +143,8 @@ func TestFollowZoneAtTTL(t *testing.T) {
 	}
 }
 
-// The DNS server is away for several TTLs, during which a member dies: the
-// client keeps what it knew.
+// The DNS server is unavailable for several TTLs, during which a member dies: the
+// client keeps the addresses that it knows.
 func TestKeepAddressesWithoutDNS(t *testing.T) {
 	for name, breakDNS := range map[string]func(*dnsserver.Server){
 		"away":     func(s *dnsserver.Server) { _ = s.Stop() },

@@ -28,15 +28,15 @@ func newElection(t *testing.T, cl *client.Client, opts ...election.Option) *elec
 	return e
 }
 
-// candidate is somebody in an election, by whatever means.
+// candidate is a candidate in an election, through any of the APIs.
 type candidate struct {
 	name     string
 	campaign func(context.Context) error
 	resign   func(context.Context) error
 }
 
-// getcd's elections, clientv3's and the election service's are the same ones:
-// whoever takes part waits for the others, in the order in which they came.
+// getcd's elections, clientv3's and those of the election service are the same:
+// every candidate waits for the others, in the order of their arrival.
 func TestElectionsAreOne(t *testing.T) {
 	c := startCluster(t, cluster.Config{})
 	cl := dial(t, client.Config{Endpoints: c.Endpoints()})
@@ -176,9 +176,9 @@ func TestElectionsAreOne(t *testing.T) {
 	}
 }
 
-// Members are killed and paused while candidates come, lead, give up and go.
-// There is never more than one leader by its own account that a guarded write
-// agrees with, revisions grow, and nothing is left behind.
+// Members are killed and paused while candidates come, lead, give up and leave. A
+// guarded write never succeeds for more than one leader at a time, revisions
+// grow, and nothing is left behind.
 func TestElectionUnderFaults(t *testing.T) {
 	faults := 12
 	if testing.Short() {
@@ -189,10 +189,10 @@ func TestElectionUnderFaults(t *testing.T) {
 	var (
 		leads, cancelled atomic.Int64
 		mu               sync.Mutex
-		highest          int64 // the greatest revision that has led
+		highest          int64 // the highest revision that has led
 		wg               sync.WaitGroup
 	)
-	leaders := make(chan struct{}, 1) // one leader at a time, by its own account
+	leaders := make(chan struct{}, 1) // one leader at a time, as the leaders themselves see it
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	admin := dial(t, client.Config{Endpoints: c.Endpoints()})
@@ -201,7 +201,7 @@ func TestElectionUnderFaults(t *testing.T) {
 		opts := []election.Option{election.WithTTL(5 * time.Second), election.WithWatcher(cl), election.WithLeaseService(cl)}
 		wg.Go(func() {
 			for ctx.Err() == nil {
-				if i%2 == 1 { // every other one in a session
+				if i%2 == 1 { // every second one in a session
 					campaignInSession(ctx, t, cl, opts, func(e *election.Election) { lead(ctx, t, e, fmt.Sprint(i), leaders, &mu, &highest, &leads, &cancelled) })
 					continue
 				}
@@ -237,7 +237,8 @@ func TestElectionUnderFaults(t *testing.T) {
 	if cancelled.Load() == 0 {
 		t.Error("nobody gave up: the test has lost its subject")
 	}
-	// What a candidate could not clean up itself goes with its lease, of 5 s.
+	// What a candidate could not clean up itself disappears with its lease of 5
+	// s.
 	eventually(t, "nothing is left", func() bool {
 		resp, err := admin.Get(timeout(t), "job/", kv.WithPrefix(), kv.WithCountOnly())
 		if err != nil {
@@ -253,7 +254,7 @@ func campaignInSession(ctx context.Context, t *testing.T, cl *client.Client, opt
 	defer cancel()
 	g, err := cl.Grant(call, 5)
 	if err != nil {
-		return // a fault
+		return // caused by a fault
 	}
 	defer func() {
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
@@ -288,7 +289,7 @@ func lead(ctx context.Context, t *testing.T, e *election.Election, val string, l
 	case leaders <- struct{}{}:
 		write, stop := context.WithTimeout(context.WithoutCancel(ctx), 200*time.Millisecond)
 		var stopped sync.WaitGroup
-		stopped.Go(func() { // who no longer leads stops working
+		stopped.Go(func() { // a former leader stops working
 			select {
 			case <-done:
 				stop()
@@ -302,7 +303,7 @@ func lead(ctx context.Context, t *testing.T, e *election.Election, val string, l
 		<-leaders
 		stopped.Wait()
 	default:
-		// Another one believes that it leads: then this one must have lost.
+		// If another candidate believes that it leads, this one must have lost.
 		select {
 		case <-done:
 		default:
@@ -313,5 +314,5 @@ func lead(ctx context.Context, t *testing.T, e *election.Election, val string, l
 	}
 	end, cancelEnd := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancelEnd()
-	_ = e.Resign(end) // failing that, the lease ends it
+	_ = e.Resign(end) // if this fails, the lease ends it
 }

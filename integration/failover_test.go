@@ -14,9 +14,9 @@ import (
 	"github.com/getcd/getcd/kv"
 )
 
-// TestKillEachMember kills one member after the other under load. Reads never
-// fail; a write that fails is marked ambiguous; and what the workers were told
-// agrees with what the keys hold: nothing applied twice, nothing lost.
+// TestKillEachMember kills one member after another under load. Reads never fail.
+// A write that fails is marked ambiguous. The results of the workers agree with
+// the contents of the keys: nothing is applied twice, and nothing is lost.
 func TestKillEachMember(t *testing.T) {
 	kills := 20
 	if testing.Short() {
@@ -54,7 +54,7 @@ func TestKillEachMember(t *testing.T) {
 	t.Logf("%d kills: %d reads; %d writes applied, %d ambiguous", kills, load.reads.Load(), load.writes.Load(), load.doubts.Load())
 }
 
-// load works on a cluster and keeps account.
+// load works on a cluster and records the results.
 type load struct {
 	cl     *client.Client
 	prefix string // of the keys
@@ -62,12 +62,12 @@ type load struct {
 	reads, writes, doubts atomic.Int64
 
 	mu    sync.Mutex
-	wrong []string       // what must not happen
-	sums  map[string]sum // what each worker knows of its key
+	wrong []string       // things that must not happen
+	sums  map[string]sum // what each worker knows about its key
 }
 
-// sum is what is known of a key: how many of its puts were acknowledged, and of
-// how many it is not known.
+// sum counts the puts to a key that were acknowledged, and those with an unknown
+// outcome.
 type sum struct{ acknowledged, doubtful int64 }
 
 func newLoad(cl *client.Client) *load { return &load{cl: cl, sums: make(map[string]sum)} }
@@ -86,13 +86,13 @@ func (l *load) account(key string, s sum) {
 
 const (
 	readTimeout = 15 * time.Second
-	// A write that was under way when the leader was lost is not answered for
-	// 6 s. The workers do not wait for that long: giving up is one more way for
-	// a write to be in doubt.
+	// A write in progress when the leader is lost gets no response for 6 s. The
+	// workers do not wait that long: a timeout is another way to make a write
+	// ambiguous.
 	writeTimeout = 2 * time.Second
 )
 
-// failed judges a write's error; it is called when the load is not over.
+// failed records a write's error, unless the load is over.
 func (l *load) failed(what string, err error) {
 	if client.IsAmbiguous(err) {
 		l.doubts.Add(1)
@@ -101,7 +101,7 @@ func (l *load) failed(what string, err error) {
 	l.fault("%s: an error that is not ambiguous: %v", what, err)
 }
 
-// count is a worker that counts in its own key by compare-and-swap.
+// count is a worker that increments its own key with compare-and-swap.
 func (l *load) count(ctx context.Context, worker int) {
 	key := l.prefix + "count/" + strconv.Itoa(worker)
 	var n int64 // the count as the worker knows it
@@ -118,7 +118,7 @@ func (l *load) count(ctx context.Context, worker int) {
 		switch {
 		case err != nil:
 			l.failed(key, err)
-			doubt = true // it is, or will be, n+1 or n
+			doubt = true // the count is, or will be, n+1 or n
 		case resp.Succeeded:
 			n++
 			l.writes.Add(1)
@@ -129,7 +129,7 @@ func (l *load) count(ctx context.Context, worker int) {
 				l.fault("%s: the swap from %d was refused without cause: the key holds %v, in doubt: %v", key, n, kvs, doubt)
 				return
 			}
-			n++ // the doubtful swap was applied
+			n++ // the ambiguous swap was applied
 			l.writes.Add(1)
 			doubt = false
 		}
@@ -141,7 +141,7 @@ func (l *load) count(ctx context.Context, worker int) {
 	l.account(key, s)
 }
 
-// put is a worker that puts to its own key and counts.
+// put is a worker that puts to its own key and counts the puts.
 func (l *load) put(ctx context.Context, worker int) {
 	key := l.prefix + "put/" + strconv.Itoa(worker)
 	var s sum
@@ -160,7 +160,7 @@ func (l *load) put(ctx context.Context, worker int) {
 	l.account(key, s)
 }
 
-// get is a worker that reads, linearizably and not.
+// get is a worker that makes linearizable and serializable reads.
 func (l *load) get(ctx context.Context) {
 	for i := 0; pace(ctx); i++ {
 		call, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
@@ -178,7 +178,7 @@ func (l *load) get(ctx context.Context) {
 	}
 }
 
-// pace lets a worker do 50 operations a second, until ctx ends.
+// pace limits a worker to 50 operations per second, until ctx ends.
 func pace(ctx context.Context) bool {
 	timer := time.NewTimer(20 * time.Millisecond)
 	defer timer.Stop()
@@ -200,7 +200,7 @@ func (l *load) awaitProgress(t *testing.T) {
 	})
 }
 
-// check compares what the workers know with what the keys hold.
+// check compares what the workers know with the contents of the keys.
 func (l *load) check(t *testing.T) {
 	t.Helper()
 	for _, w := range l.wrong {

@@ -20,12 +20,13 @@ import (
 	"github.com/getcd/getcd/watch"
 )
 
-// overEnv, set to "gateway", has the tests' clients use the members' JSON gateways.
+// overEnv, set to "gateway", makes the tests' clients use the members' JSON
+// gateways.
 const overEnv = "GETCD_OVER"
 
 func overGateway() bool { return os.Getenv(overEnv) == "gateway" }
 
-// connection is cfg for the connection that the tests run over.
+// connection returns cfg for the kind of connection that the tests use.
 func connection(cfg client.Config) client.Config {
 	if !overGateway() {
 		return cfg
@@ -44,7 +45,7 @@ func connection(cfg client.Config) client.Config {
 	return cfg
 }
 
-// grpcOnly skips a test of what the JSON gateway doesn't have.
+// grpcOnly skips a test of something that the JSON gateway does not support.
 func grpcOnly(tb testing.TB, what string) {
 	tb.Helper()
 	if overGateway() {
@@ -80,8 +81,9 @@ func TestOverGateway(t *testing.T) {
 	}
 }
 
-// Over TLS with a client certificate, which opens the door; a name in it would be that of
-// a user over gRPC, and etcd answers 400 to it here.
+// The gateway works over TLS with a client certificate, which is only used for
+// the handshake. Over gRPC, a common name in it would be a user's name; here etcd
+// answers 400 to it.
 func TestGatewayOverTLS(t *testing.T) {
 	ca, err := certs.New(t.TempDir())
 	if err != nil {
@@ -110,7 +112,7 @@ func TestGatewayOverTLS(t *testing.T) {
 	cl := dialGateway(t, client.Config{Endpoints: endpoints, TLS: config(t, ca, anonymous)})
 	ctx := timeout(t)
 	watches := make([]watch.WatchChan, 50)
-	for i := range watches { // one connection carries them all
+	for i := range watches { // one connection carries all of them
 		watches[i] = cl.Watch(ctx, "k", kv.WithCreatedNotify())
 		if r := <-watches[i]; !r.Created {
 			t.Fatalf("watch %d: got %+v", i, r)
@@ -132,7 +134,7 @@ func TestGatewayOverTLS(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// Neither the client's certificate nor the gateway's own makes somebody a user.
+	// Neither the client's certificate nor the gateway's own identifies a user.
 	if _, err := cl.Get(ctx, "k"); !errors.Is(err, rpctypes.ErrUserEmpty) {
 		t.Errorf("without a user: got %v, want %v", err, rpctypes.ErrUserEmpty)
 	}
@@ -172,8 +174,8 @@ func dialGateway(t *testing.T, cfg client.Config) *client.Client {
 	return c
 }
 
-// Leases are kept alive for longer than they would live, the locks and the transactions
-// of the services do as they say.
+// Leases are kept alive beyond their TTL, and the services' locks and
+// transactions work as documented.
 func TestServicesTogether(t *testing.T) {
 	c := startCluster(t, cluster.Config{})
 	cl := dial(t, client.Config{Endpoints: c.Endpoints()})
@@ -212,7 +214,7 @@ func TestServicesTogether(t *testing.T) {
 		t.Errorf("the lease has ended: %v", keeper.Err())
 	case <-first.Done():
 		t.Errorf("the lock has ended: %v", first.Err())
-	case <-time.After(6 * time.Second): // three lives of the lease
+	case <-time.After(6 * time.Second): // three TTLs of the lease
 	}
 	if got, err := cl.Get(ctx, "t/a"); err != nil || len(got.Kvs) != 1 || string(got.Kvs[0].Value) != "\x00\xff" {
 		t.Errorf("got %v, %v, want the key of the lease", got, err)

@@ -19,7 +19,7 @@ import (
 	"github.com/getcd/getcd/watch"
 )
 
-// guard turns authentication on, for root with the password secret.
+// guard turns authentication on, with the user root and the password secret.
 func guard(t *testing.T, c *cluster.Cluster) {
 	t.Helper()
 	ctx := timeout(t)
@@ -36,7 +36,7 @@ func guard(t *testing.T, c *cluster.Cluster) {
 	}
 }
 
-// On a plain connection with a token, watches go on when the proxy comes back.
+// On a plain connection with a token, watches continue when the proxy comes back.
 func TestGRPCProxyAuthWatch(t *testing.T) {
 	c, p := behindProxy(t)
 	guard(t, c)
@@ -84,11 +84,11 @@ func TestGRPCProxyAuthWatch(t *testing.T) {
 	}
 }
 
-// goesOn is how long a put and its event may take once the proxy is back, on a busy
-// machine. What hangs, hangs for good.
+// goesOn is how long a put and its event may take once the proxy is back, on a
+// busy machine. A call that hangs never returns.
 const goesOn = 5 * time.Second
 
-// With authentication watches and writes go on when the proxy comes back.
+// With authentication, watches and writes continue when the proxy comes back.
 func TestGRPCProxyAuth(t *testing.T) {
 	c, p := behindProxy(t)
 	guard(t, c)

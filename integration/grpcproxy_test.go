@@ -17,7 +17,8 @@ import (
 	"github.com/getcd/getcd/watch"
 )
 
-// behindProxy is a cluster of one and etcd's gRPC proxy in front of it.
+// behindProxy starts a cluster of one member with etcd's gRPC proxy in front of
+// it.
 func behindProxy(tb testing.TB) (*cluster.Cluster, *grpcproxy.Proxy) {
 	tb.Helper()
 	c := startCluster(tb, cluster.Config{Size: 1})
@@ -36,7 +37,7 @@ func behindProxy(tb testing.TB) (*cluster.Cluster, *grpcproxy.Proxy) {
 	return c, p
 }
 
-// next takes the next response with events of a watch.
+// next returns the next response of a watch that has events.
 func next(tb testing.TB, ctx context.Context, ch watch.WatchChan) watch.WatchResponse { //nolint:revive // tb first, as in package testing
 	tb.Helper()
 	for {
@@ -56,13 +57,13 @@ func next(tb testing.TB, ctx context.Context, ch watch.WatchChan) watch.WatchRes
 	}
 }
 
-// Watches of a gRPC proxy get their own events, whatever order the proxy answers
-// their creations in: it has those that join another one at once.
+// Watches through a gRPC proxy get their own events, in whatever order the proxy
+// confirms them: it confirms a watch that joins another one at once.
 func TestGRPCProxyWatches(t *testing.T) {
 	_, p := behindProxy(t)
 	cl := dial(t, client.Config{Endpoints: []string{p.Endpoint()}})
 	ctx := timeout(t)
-	// Heartbeats among them, whose creations are answered as well.
+	// Some of them are heartbeats, whose creation is confirmed as well.
 	w := watch.New(cl.Conn(), watch.WithHeartbeat(100*time.Millisecond, 10*time.Second))
 	defer func() { _ = w.Close() }()
 	const n, shared = 200, 10
@@ -116,7 +117,7 @@ func TestGRPCProxyWatches(t *testing.T) {
 	}
 }
 
-// A watch after one that was compacted gets its events, and Follow goes on.
+// A watch after a compacted one gets its events, and Follow continues.
 func TestGRPCProxyCompacted(t *testing.T) {
 	_, p := behindProxy(t)
 	cl := dial(t, client.Config{Endpoints: []string{p.Endpoint()}})
@@ -151,8 +152,8 @@ func TestGRPCProxyCompacted(t *testing.T) {
 	}
 }
 
-// The headers that the proxy makes up are believed by nobody: watches go on when it
-// comes back, though the revision that they were told is yet to come.
+// The proxy's invented headers are not trusted: watches continue when the proxy
+// comes back, even though the revision in such a header is in the future.
 func TestGRPCProxyRestarted(t *testing.T) {
 	_, p := behindProxy(t)
 	cl := dial(t, client.Config{Endpoints: []string{p.Endpoint()}})
@@ -163,7 +164,7 @@ func TestGRPCProxyRestarted(t *testing.T) {
 	}
 	rev := resp.Header.Revision
 	var chans []watch.WatchChan
-	for range 4 { // the later ones join the first, and are told a revision to come
+	for range 4 { // the later ones join the first, and get a revision in the future
 		ch := cl.Watch(ctx, "k", kv.WithRev(rev+1), kv.WithCreatedNotify())
 		<-ch
 		chans = append(chans, ch)
@@ -188,8 +189,8 @@ func TestGRPCProxyRestarted(t *testing.T) {
 	}
 }
 
-// The proxy leaves progress requests unanswered and logs each as an error: they
-// end soon, and the stream stays where it is.
+// The proxy does not answer progress requests and logs each of them as an error.
+// The client soon stops sending them, and the stream stays where it is.
 func TestGRPCProxyProgress(t *testing.T) {
 	_, p := behindProxy(t)
 	cl := dial(t, client.Config{Endpoints: []string{p.Endpoint()}})
@@ -204,7 +205,7 @@ func TestGRPCProxyProgress(t *testing.T) {
 	})
 	const refusal = "not supported request type"
 	before := p.Logged(refusal)
-	time.Sleep(20 * beat) // heartbeats go on
+	time.Sleep(20 * beat) // heartbeats continue
 	if after := p.Logged(refusal); after != before {
 		t.Errorf("got %d more progress requests in 20 heartbeats, want none", after-before)
 	}
@@ -214,8 +215,8 @@ func TestGRPCProxyProgress(t *testing.T) {
 	next(t, ctx, ch)
 }
 
-// Leases live and locks are held through the proxy: one renewal, a keeper over
-// several TTLs, the five steps, the mutex.
+// Leases stay alive and locks stay held through the proxy: one renewal, a keeper
+// over several TTLs, the locker, and the mutex.
 func TestGRPCProxyLeases(t *testing.T) {
 	_, p := behindProxy(t)
 	cl := dial(t, client.Config{Endpoints: []string{p.Endpoint()}})
@@ -238,8 +239,8 @@ func TestGRPCProxyLeases(t *testing.T) {
 	}
 	defer k.Close()
 
-	// The proxy answers a renewal up to a third of the TTL late, which a request may take
-	// then (docs/behaviour.md).
+	// The proxy answers a renewal up to a third of the TTL late, which is as long
+	// as a request may take then (docs/behaviour.md).
 	locker, err := lock.NewLocker(cl.Conn(), lock.Config{TTL: 16 * time.Second, Retries: 1, Heartbeat: time.Second, RequestTimeout: 6 * time.Second})
 	if err != nil {
 		t.Fatal(err)

@@ -30,7 +30,7 @@ import (
 	"github.com/getcd/getcd/kv"
 )
 
-// counter is one of a client's counters, named for a monitoring system.
+// counter is one of a client's counters, with its name in a monitoring system.
 type counter struct {
 	name, help string
 	value      func(client.Counters) uint64
@@ -54,7 +54,7 @@ func counters() []counter {
 	}
 }
 
-// collector gives a client's counters to Prometheus.
+// collector exports a client's counters to Prometheus.
 type collector struct{ client *client.Client }
 
 func (counter) desc(name, help string) *prometheus.Desc {
@@ -74,7 +74,7 @@ func (x collector) Collect(metrics chan<- prometheus.Metric) {
 	}
 }
 
-// observe gives a client's counters to OpenTelemetry, until the registration
+// observe exports a client's counters to OpenTelemetry until the registration
 // ends.
 func observe(meter metric.Meter, cl *client.Client) (metric.Registration, error) {
 	var all []metric.Int64Observable
@@ -98,8 +98,8 @@ func observe(meter metric.Meter, cl *client.Client) (metric.Registration, error)
 	}, observables...)
 }
 
-// idleClient is one that has worked a little and is idle, so that its counters stand
-// still.
+// idleClient returns a client that has worked a little and is now idle, so that
+// its counters do not change.
 func idleClient(t *testing.T) *client.Client {
 	t.Helper()
 	cl := dial(t, client.Config{Endpoints: startCluster(t, cluster.Config{}).Endpoints()})
@@ -121,7 +121,7 @@ func idleClient(t *testing.T) *client.Client {
 	return cl
 }
 
-// What Prometheus scrapes and OpenTelemetry reads is what the client counts.
+// Prometheus scrapes and OpenTelemetry reads exactly what the client counts.
 func TestCountersAreExported(t *testing.T) {
 	cl := idleClient(t)
 	want := make(map[string]uint64)
@@ -178,7 +178,7 @@ func TestCountersAreExported(t *testing.T) {
 	})
 }
 
-// counters() has each field of client.Counters once.
+// counters() has each field of client.Counters exactly once.
 func TestEveryCounterIsExported(t *testing.T) {
 	for _, field := range reflect.VisibleFields(reflect.TypeFor[client.Counters]()) {
 		if field.Anonymous {
@@ -198,7 +198,7 @@ func TestEveryCounterIsExported(t *testing.T) {
 	}
 }
 
-// scrape returns the metrics at url, those of one name added up.
+// scrape returns the metrics at url. Metrics with the same name are added up.
 func scrape(tb testing.TB, url string) map[string]uint64 {
 	tb.Helper()
 	req, err := http.NewRequestWithContext(timeout(tb), http.MethodGet, url, nil)
@@ -232,7 +232,7 @@ func scrape(tb testing.TB, url string) map[string]uint64 {
 	return metrics
 }
 
-// since is what was counted from before to after.
+// since returns the difference between two counters.
 func since(before, after client.Counters) client.Counters {
 	var d client.Counters
 	for _, f := range reflect.VisibleFields(reflect.TypeOf(d)) {
@@ -244,7 +244,8 @@ func since(before, after client.Counters) client.Counters {
 	return d
 }
 
-// requests is how many RPCs the members say that they were asked.
+// requests returns how many RPCs the members have received, according to their
+// metrics.
 func requests(tb testing.TB, c *cluster.Cluster) (n uint64) {
 	tb.Helper()
 	for _, m := range c.Members() {
@@ -257,14 +258,14 @@ func requests(tb testing.TB, c *cluster.Cluster) (n uint64) {
 	return n
 }
 
-// Without faults, hedging, probing and the rest cost less than 1 % more requests:
-// as the client counts them, and as the members do. What costs more is calls that
-// are late, as they are on a machine that has too much to do; where they are many,
-// the test only checks that there were not more hedges than late calls.
+// Without faults, hedging, probing and the rest cause less than 1 % more
+// requests, according to both the client and the members. The exceptions are late
+// calls, which happen on an overloaded machine. If there are many of them, the
+// test only checks that there were not more hedges than late calls.
 func TestCostWithoutFaults(t *testing.T) {
 	const (
 		workers, each = 4, 1500
-		late          = 50 * time.Millisecond // the least delay of a hedge
+		late          = 50 * time.Millisecond // the minimum delay of a hedge
 		most          = workers * each * 101 / 100
 	)
 	c := startCluster(t, cluster.Config{})
@@ -313,7 +314,7 @@ func TestCostWithoutFaults(t *testing.T) {
 	}
 }
 
-// The counters tell what has happened when the active member is lost, or silent.
+// The counters show what happened when the active member is lost, or silent.
 func TestCountersUnderFaults(t *testing.T) {
 	faults := map[string]struct {
 		breakIt, heal func(*testing.T, *cluster.Member) error
@@ -368,7 +369,8 @@ func TestCountersUnderFaults(t *testing.T) {
 				workers.Wait()
 				t.Logf("in %v: %+v; %d ambiguous writes", took.Round(time.Millisecond), d, load.doubts.Load())
 
-				// One member was lost, so one or, in an election, a few changes of it.
+				// One member was lost, so there are one or, with an election, a
+				// few failovers.
 				if d.Failovers < 1 || d.Failovers > 5 {
 					t.Errorf("%d failovers, want one or a few", d.Failovers)
 				}
@@ -378,7 +380,7 @@ func TestCountersUnderFaults(t *testing.T) {
 				if !fault.stall && role == "follower" && d.Severed+d.GivenUp > 0 {
 					t.Errorf("%d connections severed and %d retired, want none: it was the member that closed them", d.Severed, d.GivenUp)
 				}
-				// Four a second for each endpoint, at the very most.
+				// At most four per second for each endpoint.
 				if most := uint64(3*4*(took.Seconds()+1)) + 3; d.Dials == 0 || d.Dials > most {
 					t.Errorf("%d dials in %v, want some, %d at most", d.Dials, took, most)
 				}
@@ -390,8 +392,8 @@ func TestCountersUnderFaults(t *testing.T) {
 	}
 }
 
-// The page's programs are those of the tests, and its tables name all records,
-// counters and fields that there are.
+// The page's programs are those of the tests, and its tables list all records,
+// counters and fields.
 func TestInsightPage(t *testing.T) {
 	page := readFile(t, "../docs/insight.md")
 	tested := readFile(t, "../client/example_insight_test.go") + readFile(t, "insight_test.go")

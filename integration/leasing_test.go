@@ -63,7 +63,8 @@ func newLeasing(tb testing.TB, cl *client.Client, ttl time.Duration) (*leasing.K
 	return l, store
 }
 
-// rawLeasingWrite writes a key with nothing of package leasing: as its protocol has it.
+// rawLeasingWrite writes a key according to the protocol of package leasing, but
+// without the package.
 func rawLeasingWrite(ctx context.Context, store kv.KV, key, val string) error {
 	for {
 		resp, err := store.Txn(ctx).
@@ -82,7 +83,8 @@ func rawLeasingWrite(ctx context.Context, store kv.KV, key, val string) error {
 	}
 }
 
-// getcd's leasing cache and clientv3's take each other's keys, on one prefix.
+// getcd's leasing cache and clientv3's take keys from each other, on the same
+// prefix.
 func TestLeasingWithClientv3(t *testing.T) {
 	c := startCluster(t, cluster.Config{Size: 1})
 	cl := dial(t, client.Config{Endpoints: c.Endpoints()})
@@ -98,12 +100,12 @@ func TestLeasingWithClientv3(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stop()
-	// What both have is little, so that each of the two is a few functions.
+	// Their common API is small, so each of them is a few functions.
 	type store struct {
 		name string
 		get  func(key string) (string, error)
 		put  func(key, val string) error
-		wipe func(key string) error // and all that begin with it
+		wipe func(key string) error // and all keys that begin with it
 		swap func(key, from, to string) error
 	}
 	ours := store{
@@ -150,8 +152,8 @@ func TestLeasingWithClientv3(t *testing.T) {
 			t.Fatalf("%s has %s = %q, %v; want %q", s.name, key, got, err, want)
 		}
 	}
-	// inMemory proves that one's key is in its memory: what is written past the protocol
-	// goes unnoticed.
+	// inMemory proves that a key is in the cache's memory: a write that ignores
+	// the protocol goes unnoticed.
 	inMemory := func(s store, key, want string) {
 		t.Helper()
 		check(s, key, want)
@@ -192,7 +194,8 @@ func TestLeasingWithClientv3(t *testing.T) {
 	}
 }
 
-// What is in memory after each kind of write is what the server has, to the last field.
+// After each kind of write, the memory has exactly what the server has, in every
+// field.
 func TestLeasingIsExact(t *testing.T) {
 	c := startCluster(t, cluster.Config{Size: 1})
 	cl := dial(t, client.Config{Endpoints: c.Endpoints()})
@@ -239,7 +242,7 @@ func TestLeasingIsExact(t *testing.T) {
 			t.Errorf("operation %d: got %v, want %v", i, got, want)
 		}
 	}
-	// The most keys that one transaction may write.
+	// The maximum number of keys that one transaction may write.
 	ops := make([]kv.Op, 64)
 	for i := range ops {
 		ops[i] = kv.OpPut(strconv.Itoa(i), "x")
@@ -252,7 +255,8 @@ func TestLeasingIsExact(t *testing.T) {
 	}
 }
 
-// A client that is cut off answers from memory until others may write, and not after.
+// A client that is cut off answers from memory until others may write, and not
+// after that.
 func TestLeasingCutOff(t *testing.T) {
 	c := startCluster(t, cluster.Config{Size: 1, Links: true})
 	m := c.Members()[0]
@@ -278,7 +282,7 @@ func TestLeasingCutOff(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			done = true // whatever is answered from now on is wrong
+			done = true // from here on, every answer is wrong
 		default:
 		}
 		short, cancel := context.WithTimeout(ctx, 2*time.Millisecond)
@@ -342,14 +346,15 @@ func TestLeasingLeavesNothing(t *testing.T) {
 	eventually(t, fmt.Sprintf("%d goroutines, as before", before), func() bool { return runtime.NumGoroutine() <= before })
 }
 
-// leasingOp is one operation of a history of a key: a write of a value that no other
-// operation writes, on condition that the key has another if it is a swap; or a read.
+// leasingOp is one operation in the history of a key: a read, or a write of a
+// value that no other operation writes. A swap writes only if the key has an
+// expected value.
 type leasingOp struct {
 	call, ret     time.Duration
 	write, swap   bool
-	expect, value string // value is what was read, too
+	expect, value string // value is also what a read returned
 	swapped       bool
-	unknown       bool // it may have been applied, at any time from its call on
+	unknown       bool // it may be applied at any time after its call
 }
 
 // leasingRegister is a linearizable register with compare-and-swap.
@@ -372,8 +377,9 @@ var leasingRegister = porcupine.Model{
 	},
 }
 
-// linearizable checks a key's history. Writes of unknown outcome that nobody saw are
-// left out: that they were never applied is an explanation as good as any.
+// linearizable checks a key's history. It ignores writes with an unknown outcome
+// whose values nobody saw: the explanation that they were never applied is as
+// good as any.
 func linearizable(ops []leasingOp) porcupine.CheckResult {
 	seen := make(map[string]bool)
 	for _, o := range ops {
@@ -397,7 +403,7 @@ func linearizable(ops []leasingOp) porcupine.CheckResult {
 	return porcupine.CheckOperationsTimeout(leasingRegister, history, limit)
 }
 
-// The checker finds what it is for.
+// The checker finds violations.
 func TestLeasingChecker(t *testing.T) {
 	at := func(from, to int, o leasingOp) leasingOp {
 		o.call, o.ret = time.Duration(from), time.Duration(to)
@@ -421,8 +427,8 @@ func TestLeasingChecker(t *testing.T) {
 	}
 }
 
-// Two caches and a writer without one, on few keys, see one register each, whatever
-// happens to the members.
+// Two caches and a writer without a cache, on a few keys, always see one register
+// per key, whatever happens to the members.
 func TestLeasingUnderFaults(t *testing.T) {
 	const keys = 4
 	c := startCluster(t, cluster.Config{})
@@ -466,7 +472,7 @@ func TestLeasingUnderFaults(t *testing.T) {
 				from, asked := time.Since(begin), store.n.Load()
 				resp, err := l.Get(ctx, strconv.Itoa(key))
 				if err != nil {
-					return // it says nothing
+					return // the outcome is unknown
 				}
 				reads.Add(1)
 				if store.n.Load() == asked {

@@ -17,17 +17,17 @@ import (
 	"github.com/getcd/getcd/lock"
 )
 
-// contender is somebody who locks "path", by whatever means; token is the create
-// revision of its key.
+// contender locks "path" through one of the APIs. token is the create revision of
+// its key.
 type contender struct {
 	name         string
 	lock, unlock func(context.Context) error
 	token        func(context.Context) (int64, error)
 }
 
-// A Mutex counts contenders, clientv3's Mutex every key below the name. Beside each
-// other, and beside keys that come and go there, no two hold the lock at once, and
-// the tokens grow.
+// A Mutex counts only contenders, but clientv3's Mutex counts every key below the
+// name. If both are used, even next to keys that come and go, no two hold the
+// lock at once, and the tokens grow.
 func TestLocksBesideClientv3AndKeysOfOthers(t *testing.T) {
 	c := startCluster(t, cluster.Config{})
 	cl := dial(t, client.Config{Endpoints: c.Endpoints()})
@@ -66,7 +66,8 @@ func TestLocksBesideClientv3AndKeysOfOthers(t *testing.T) {
 		})
 	}
 
-	// What is none of their business, and blocks clientv3 as long as it is there.
+	// These keys have nothing to do with the lock, and block clientv3 as long as
+	// they exist.
 	others, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -114,7 +115,7 @@ func TestLocksBesideClientv3AndKeysOfOthers(t *testing.T) {
 	stop()
 	wg.Wait()
 
-	// What stays keeps a Mutex from nothing.
+	// Keys that stay do not block a Mutex.
 	for _, key := range []string{"path/1", "path/sub", "path/1"} {
 		if _, err := cl.Put(ctx, key, "v"); err != nil {
 			t.Fatal(err)
@@ -130,7 +131,7 @@ func TestLocksBesideClientv3AndKeysOfOthers(t *testing.T) {
 	if resp, err := m.Txn(ctx).Then(kv.OpPut("guarded", "yes")).Commit(); err != nil || !resp.Succeeded {
 		t.Errorf("Txn: %v, %v", resp, err)
 	}
-	// clientv3 waits, blocked by what stays, behind whoever comes.
+	// clientv3 waits, blocked by the keys that stay, behind everyone else.
 	s, err := concurrency.NewSession(v3)
 	if err != nil {
 		t.Fatal(err)

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// limit bounds what a test waits for; it is meant to be reached by no machine.
+// limit limits how long a test waits. No machine should ever reach it.
 const limit = time.Minute
 
 func timeout(tb testing.TB) context.Context {
@@ -31,9 +31,9 @@ func timeout(tb testing.TB) context.Context {
 	return ctx
 }
 
-// startCluster runs a cluster for the test. Its election timeout is short, so
-// that tests that lose leaders are. The test is skipped when the etcd binary that
-// the environment variable GETCD_ETCD names can't do what cfg asks for.
+// startCluster starts a cluster for the test. Its election timeout is short, so
+// that tests that lose leaders are fast. The test is skipped if the etcd binary
+// in the environment variable GETCD_ETCD cannot do what cfg asks for.
 func startCluster(tb testing.TB, cfg cluster.Config) *cluster.Cluster {
 	tb.Helper()
 	if cfg.ElectionTimeout == 0 {
@@ -54,8 +54,8 @@ func startCluster(tb testing.TB, cfg cluster.Config) *cluster.Cluster {
 	return c
 }
 
-// need skips the test unless the servers are of that version, such as "3.6", or
-// of a later one; why completes the sentence "the server lacks …".
+// need skips the test unless the servers have at least the version, such as
+// "3.6". why completes the sentence "the server lacks …".
 func need(tb testing.TB, c *cluster.Cluster, version, why string) {
 	tb.Helper()
 	if !c.AtLeast(version) {
@@ -63,8 +63,8 @@ func need(tb testing.TB, c *cluster.Cluster, version, why string) {
 	}
 }
 
-// lacking checks that a call to servers from before that version failed, and with
-// an error that says which version has what it needs.
+// lacking checks that a call to servers before that version failed with an error
+// that names the required version.
 func lacking(tb testing.TB, c *cluster.Cluster, version string, err error) {
 	tb.Helper()
 	if !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "needs etcd "+version) {
@@ -72,8 +72,9 @@ func lacking(tb testing.TB, c *cluster.Cluster, version string, err error) {
 	}
 }
 
-// dial connects a client for the test, and waits until it is ready. With the environment
-// variable GETCD_CHECK_WIRE set its traffic is decoded, and all of it has to be understood.
+// dial connects a client for the test and waits until it is ready. If the
+// environment variable GETCD_CHECK_WIRE is set, its traffic is decoded, and all
+// of it must be understood.
 func dial(tb testing.TB, cfg client.Config) *client.Client {
 	tb.Helper()
 	cfg = connection(cfg)
@@ -88,7 +89,7 @@ func dial(tb testing.TB, cfg client.Config) *client.Client {
 	return c
 }
 
-// eventually polls until cond holds.
+// eventually polls until cond returns true.
 func eventually(tb testing.TB, what string, cond func() bool) {
 	tb.Helper()
 	ctx := timeout(tb)

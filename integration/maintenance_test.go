@@ -24,7 +24,7 @@ import (
 	"github.com/getcd/getcd/maintenance"
 )
 
-// toEndpoint is a client of one endpoint for one call.
+// toEndpoint returns a client of one endpoint for one call.
 func toEndpoint(_ context.Context, endpoint string) (grpc.ClientConnInterface, func() error, error) {
 	c, err := client.New(connection(client.Config{Endpoints: []string{endpoint}}))
 	if err != nil {
@@ -46,7 +46,7 @@ func leaderOf(t *testing.T, c *cluster.Cluster) *cluster.Member {
 	return m
 }
 
-// A snapshot is saved whole, verified, and a database that has the keys.
+// A saved snapshot is complete and verified, and is a database with the keys.
 func TestSnapshot(t *testing.T) {
 	c := startCluster(t, cluster.Config{Size: 1})
 	cl := dial(t, client.Config{Endpoints: c.Endpoints()})
@@ -61,7 +61,7 @@ func TestSnapshot(t *testing.T) {
 		rev = resp.Header.Revision
 	}
 
-	if c.AtLeast("3.6") { // a member writes down its storage's version some seconds after it has started
+	if c.AtLeast("3.6") { // a member stores its storage version some seconds after its start
 		eventually(t, "a version of the storage", func() bool {
 			resp, err := maintain(cl).SnapshotWithVersion(timeout(t))
 			if err != nil {
@@ -98,7 +98,7 @@ func TestSnapshot(t *testing.T) {
 		t.Errorf("progress ends with %+v, want %+v", last, want)
 	}
 
-	// As etcdutl does it: the digest off, and then it is a database.
+	// Like etcdutl, remove the digest; what remains is a database.
 	if err := os.Truncate(path, info.Size); err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func TestSnapshot(t *testing.T) {
 		if bucket == nil {
 			return errors.New("it has no bucket of keys")
 		}
-		// Each revision is a key, and there was one for each put.
+		// Each revision is a key, and each put made one.
 		if n := bucket.Stats().KeyN; n != keys {
 			t.Errorf("it has %d revisions, want %d, up to %d", n, keys, rev)
 		}
@@ -151,7 +151,7 @@ func TestMembersOneByOne(t *testing.T) {
 				return false
 			}
 			if overGateway() && !c.AtLeast("3.5") && status.Code(err) == codes.Unimplemented {
-				hashes[0] = true // its path came with 3.5
+				hashes[0] = true // the gateway has a path for it since 3.5
 				return true
 			}
 			if err != nil {
@@ -196,7 +196,7 @@ func TestMoveLeader(t *testing.T) {
 	}
 }
 
-// An alarm is raised when the quota is passed, listed, and disarmed.
+// An alarm is raised when the quota is exceeded, then listed, and disarmed.
 func TestAlarms(t *testing.T) {
 	c := startCluster(t, cluster.Config{Size: 1, QuotaBytes: 1 << 20})
 	cl := dial(t, client.Config{Endpoints: c.Endpoints()})
@@ -245,7 +245,7 @@ func TestDowngradeValidate(t *testing.T) {
 		lacking(t, c, "3.5", err)
 		return
 	}
-	before := map[bool]string{true: "3.4"} // by what the servers are at least
+	before := map[bool]string{true: "3.4"} // by the minimum version of the servers
 	for _, v := range []int{6, 7} {
 		before[c.AtLeast("3."+strconv.Itoa(v))] = "3." + strconv.Itoa(v-1)
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/getcd/getcd/integration/cluster"
 )
 
-// forward passes connections to address on to target.
+// forward forwards connections from address to target.
 func forward(t *testing.T, address, target string) {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", address)
@@ -52,8 +52,8 @@ func forward(t *testing.T, address, target string) {
 	})
 }
 
-// A bare name, as the system resolves it, becomes all its addresses, and the one that
-// fails is left.
+// A bare name that the system resolves to several addresses becomes all of them,
+// and the client moves away from one that fails.
 func TestBareNameOfSeveralMembers(t *testing.T) {
 	c := startCluster(t, cluster.Config{})
 	server := startDNS(t)
@@ -65,7 +65,7 @@ func TestBareNameOfSeveralMembers(t *testing.T) {
 	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, server.Addr())
 	}}
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0") // a port that is free
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0") // a free port
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,13 +89,13 @@ func TestBareNameOfSeveralMembers(t *testing.T) {
 		if err := byAddress[e.Address].Pause(); err != nil {
 			t.Fatal(err)
 		}
-		// The second read meets no stall at all: the client has left the address.
+		// The second read does not wait at all: the client has left the address.
 		for range 2 {
 			start := time.Now()
 			if _, err := cl.Get(timeout(t), "k"); err != nil {
 				t.Errorf("with %s stalled: %v", e.Address, err)
 			}
-			const most = 3 * time.Second // on a busy machine; the stall lasts for longer
+			const most = 3 * time.Second // on a busy machine; the stall lasts longer
 			if took := time.Since(start); took > most {
 				t.Errorf("with %s stalled a read took %v, want %v at most", e.Address, took, most)
 			}

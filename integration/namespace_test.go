@@ -12,7 +12,8 @@ import (
 	"github.com/getcd/getcd/middleware/namespace"
 )
 
-// The server makes the keys of its own locks and elections: in the namespace, too.
+// The server makes the keys of its own locks and elections. They are in the
+// namespace, too.
 func TestNamespaceOfTheServersLocksAndElections(t *testing.T) {
 	c := startCluster(t, cluster.Config{Size: 1})
 	cl := dial(t, client.Config{Endpoints: c.Endpoints()})

@@ -24,8 +24,8 @@ import (
 	"github.com/getcd/getcd/integration/cluster"
 )
 
-// TestOneLoginForAll sends a thousand callers through an expired token, and counts
-// the logins where they arrive.
+// TestOneLoginForAll makes a thousand calls with an expired token, and counts the
+// logins on the members.
 func TestOneLoginForAll(t *testing.T) {
 	c := startCluster(t, cluster.Config{AuthTokenTTL: time.Second})
 	withAuth(t, c)
@@ -54,8 +54,8 @@ func TestOneLoginForAll(t *testing.T) {
 	}
 }
 
-// expire returns when every token is unknown to every member that was not used
-// since it was called.
+// expire returns when every token that was not used since the call has expired on
+// every member.
 func expire(t *testing.T, c *cluster.Cluster) {
 	t.Helper()
 	tokens := make(map[*cluster.Member]string)
@@ -68,9 +68,9 @@ func expire(t *testing.T, c *cluster.Cluster) {
 	}
 	alive := c.Members()
 	for len(alive) > 0 {
-		// Using a token prolongs its life: it has to be left alone for longer than
-		// that, and than the pause between a server's looks at its tokens, which
-		// are a second each.
+		// Every use of a token prolongs its life. It must be left alone for
+		// longer than its life plus the interval at which a server checks its
+		// tokens, which are a second each.
 		time.Sleep(2500 * time.Millisecond)
 		alive = slices.DeleteFunc(alive, func(m *cluster.Member) bool {
 			ctx := metadata.AppendToOutgoingContext(timeout(t), rpctypes.TokenFieldNameGRPC, tokens[m])
@@ -84,7 +84,7 @@ func expire(t *testing.T, c *cluster.Cluster) {
 	}
 }
 
-// logins is how many logins the members have counted.
+// logins returns how many logins the members have counted.
 func logins(t *testing.T, c *cluster.Cluster) int {
 	t.Helper()
 	total := 0
@@ -137,14 +137,14 @@ func (d *dials) option() grpc.DialOption {
 	})
 }
 
-// between are the attempts at an address in a time.
+// between returns the attempts at an address in a period.
 func (d *dials) between(address string, from, to time.Time) []time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(d.at[address]), func(at time.Time) bool { return at.Before(from) || at.After(to) })
 }
 
-// busiest is the largest number of attempts in any one second.
+// busiest returns the maximum number of attempts within one second.
 func busiest(attempts []time.Time) int {
 	most, first := 0, 0
 	for i, at := range attempts {
@@ -157,23 +157,24 @@ func busiest(attempts []time.Time) int {
 }
 
 const (
-	// outage is for how long all members are gone.
+	// outage is how long all members are gone.
 	outage = 5 * time.Second
-	// mostDials is how often an endpoint may be dialled in a second.
+	// mostDials is the maximum number of attempts per second at an endpoint.
 	mostDials = 5
-	// lateRecovery is what a machine that is busy with other things may make of
-	// the second that a client has for its first answer.
+	// lateRecovery is how long, on a busy machine, the first response may take,
+	// for which a client otherwise has one second.
 	lateRecovery = 5 * time.Second
 )
 
-// TestOutage kills all members, and brings a majority back. Meanwhile the client is
-// busy, but does not storm the endpoints; and it is back soon after the members.
+// TestOutage kills all members and brings a majority back. Meanwhile the client
+// keeps trying without flooding the endpoints, and it recovers soon after the
+// members.
 func TestOutage(t *testing.T) {
 	c := startCluster(t, cluster.Config{})
 	count := &dials{at: make(map[string][]time.Time)}
 	cl := dial(t, client.Config{Endpoints: c.Endpoints(), DialOptions: []grpc.DialOption{count.option()}})
 
-	// Each worker tells when it had an answer; reads wait through it all.
+	// Each worker reports its responses. Reads wait through the whole outage.
 	ctx, stop := context.WithCancel(t.Context())
 	var workers sync.WaitGroup
 	defer workers.Wait()
@@ -253,8 +254,8 @@ func TestOutage(t *testing.T) {
 	}
 }
 
-// returned starts members again, and returns when the first of them answered a
-// linearizable read that went past the client.
+// returned restarts members, and returns when the first of them has answered a
+// linearizable read that does not use the client.
 func returned(ctx context.Context, members []*cluster.Member) (time.Time, error) {
 	type result struct {
 		at  time.Time
@@ -263,7 +264,8 @@ func returned(ctx context.Context, members []*cluster.Member) (time.Time, error)
 	results := make(chan result, len(members))
 	for _, m := range members {
 		go func() {
-			// The first can't be healthy before the others run, and is not waited for.
+			// The first cannot become healthy before the others run, so do not
+			// wait for it.
 			err := m.Restart(ctx)
 			if err == nil {
 				err = m.WaitHealthy(ctx)

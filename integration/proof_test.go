@@ -19,8 +19,8 @@ import (
 	"github.com/getcd/getcd/kv"
 )
 
-// Users and roles change without a pause. Who is known by a certificate, and who is by
-// a simple token, goes on reading and writing.
+// Users and roles change continuously. A user with a certificate and one with a
+// simple token continue to read and write.
 func TestUsersChangeMeanwhile(t *testing.T) {
 	grpcOnly(t, "users by their certificates: etcd answers 400 to a certificate with a common name")
 	ca, err := certs.New(t.TempDir())
@@ -104,8 +104,9 @@ func TestUsersChangeMeanwhile(t *testing.T) {
 	refused(t, client.Config{Endpoints: https(c, "127.0.0.1"), TLS: config(t, ca, expired)}, "the client's certificate CN=app has expired")
 }
 
-// A token expires while a Lock waits with it. The key of the waiter stays and is the
-// first: a token that is fixed leaves doubt, with another the Lock goes on where it was.
+// A token expires while a Lock waits with it. The waiter's key stays and becomes
+// the first. With a fixed token the outcome is unknown; otherwise the Lock
+// continues with a new token.
 func TestLockOutlivesItsToken(t *testing.T) {
 	c := startCluster(t, cluster.Config{Size: 1, AuthTokenTTL: time.Second, Flags: []string{"--bcrypt-cost=4"}})
 	withAuth(t, c)
@@ -140,7 +141,7 @@ func TestLockOutlivesItsToken(t *testing.T) {
 				got, err := root.Get(ctx, key)
 				return err == nil && len(got.Kvs) == 1
 			})
-			time.Sleep(3500 * time.Millisecond) // longer than a token's life and the server's rhythm of ending them, 1 s each
+			time.Sleep(3500 * time.Millisecond) // longer than a token's life plus the servers' check interval, 1 s each
 			if _, err := root.Delete(ctx, name+"/before"); err != nil {
 				t.Fatal(err)
 			}

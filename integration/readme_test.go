@@ -12,7 +12,7 @@ import (
 	"github.com/getcd/getcd/integration/cluster"
 )
 
-// The README's first program is pasted into an empty module, built, and run.
+// The README's first program is copied into an empty module, built, and run.
 func TestREADME(t *testing.T) {
 	root, err := filepath.Abs("..")
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 	"github.com/getcd/getcd/integration/cluster"
 )
 
-// secured is a cluster whose members' certificate is for the given hosts.
+// secured starts a cluster whose members have a certificate for the given hosts.
 func secured(t *testing.T, mutual bool, hosts ...string) (*cluster.Cluster, *certs.CA) {
 	t.Helper()
 	ca, err := certs.New(t.TempDir())
@@ -47,7 +47,8 @@ func config(t *testing.T, ca *certs.CA, present ...certs.Pair) *tls.Config {
 	return cfg
 }
 
-// refused checks that a client with cfg can't get ready, and says why.
+// refused checks that a client with cfg cannot become ready, and that the error
+// gives the reason.
 func refused(t *testing.T, cfg client.Config, why string) {
 	t.Helper()
 	c, err := client.New(cfg)
@@ -106,7 +107,7 @@ func TestTLSServerNames(t *testing.T) {
 	})
 	t.Run("another authority", func(t *testing.T) {
 		refused(t, client.Config{Endpoints: https(c, "localhost"), TLS: config(t, other)}, "unknown authority")
-		refused(t, client.Config{Endpoints: https(c, "localhost")}, "unknown authority") // the system's
+		refused(t, client.Config{Endpoints: https(c, "localhost")}, "unknown authority") // the system's authorities
 	})
 	t.Run("plain", func(t *testing.T) {
 		refused(t, client.Config{Endpoints: c.Endpoints()}, c.Endpoints()[0])
@@ -116,7 +117,7 @@ func TestTLSServerNames(t *testing.T) {
 		publishService(t, server, "_etcd-client-ssl", c.Endpoints())
 		cfg := bySRV(server.Addr())
 		cfg.TLS = config(t, ca)
-		works(t, cfg) // the certificate is for the domain that was asked for
+		works(t, cfg) // the certificate is for the queried domain
 		cfg.Resolver.VerifyTargetNames = true
 		refused(t, cfg, "etcd0")
 	})
@@ -171,8 +172,8 @@ func TestMutualTLS(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer cl.Close()
-			// In TLS 1.3 the client learns of its refusal only after its own
-			// handshake, so it may think for a moment that it is connected.
+			// In TLS 1.3 the client learns about the refusal only after its own
+			// handshake, so it may believe for a moment that it is connected.
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 			defer cancel()
 			if _, err := cl.Get(ctx, "k"); err == nil {
@@ -182,7 +183,7 @@ func TestMutualTLS(t *testing.T) {
 	}
 }
 
-// withAuth switches authentication on.
+// withAuth turns authentication on.
 func withAuth(t *testing.T, c *cluster.Cluster) {
 	t.Helper()
 	auth := pb.NewAuthClient(dial(t, client.Config{Endpoints: c.Endpoints()}).Conn())
@@ -205,7 +206,7 @@ func withAuth(t *testing.T, c *cluster.Cluster) {
 	}
 }
 
-// Tokens live for a second. A thousand callers and a watch go through several.
+// Tokens live for a second. A thousand callers and a watch use several of them.
 func TestTokensExpire(t *testing.T) {
 	grpcOnly(t, "an interceptor, which counts the logins; see TestOneLoginForAll")
 	c := startCluster(t, cluster.Config{AuthTokenTTL: time.Second, Flags: []string{"--bcrypt-cost=4"}})
@@ -235,7 +236,7 @@ func TestTokensExpire(t *testing.T) {
 		if n := logins.Load() - before; round > 0 && n != 1 {
 			t.Errorf("1,000 callers through an expired token: %d logins, want 1", n)
 		}
-		time.Sleep(3500 * time.Millisecond) // longer than a token's life and the server's rhythm of ending them, 1 s each
+		time.Sleep(3500 * time.Millisecond) // longer than a token's life plus the servers' check interval, 1 s each
 	}
 	wrong, err := client.New(client.Config{Endpoints: c.Endpoints(), Username: "root", Password: "guess"})
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 )
 
 // TestStalls breaks the member that the client uses without breaking its
-// connections: for as long as the fault lasts the load goes on, elsewhere.
+// connections. During the fault the load continues on other members.
 func TestStalls(t *testing.T) {
 	faults := map[string]struct{ breakIt, heal func(*cluster.Member) error }{
 		"stopped":        {(*cluster.Member).Pause, (*cluster.Member).Continue},
@@ -58,7 +58,8 @@ func TestStalls(t *testing.T) {
 	}
 }
 
-// dialTo connects a client whose active member is the leader, or is not.
+// dialTo connects a client whose active member is the leader, or is not, as
+// requested.
 func dialTo(t *testing.T, c *cluster.Cluster, leader bool) (*client.Client, *cluster.Member) {
 	t.Helper()
 	for {

@@ -20,8 +20,9 @@ import (
 	"github.com/getcd/getcd/maintenance"
 )
 
-// Each call works on every server from the version on that it came with, and on
-// older ones is an error that says so. Calls whose version is 3.4 work on all.
+// Each call works on servers from the version in which it was introduced. On
+// older servers it returns an error that says so. Calls with the version 3.4 work
+// on all servers.
 func TestVersionsOfCalls(t *testing.T) {
 	c := startCluster(t, cluster.Config{Size: 1})
 	cl := dial(t, client.Config{Endpoints: c.Endpoints()})
@@ -44,7 +45,7 @@ func TestVersionsOfCalls(t *testing.T) {
 		{"HashKV", "3.4", func(ctx context.Context) error {
 			h, err := m.HashKV(ctx, member.Endpoint(), 0)
 			if overGateway() && !c.AtLeast("3.5") && status.Code(err) == codes.Unimplemented {
-				return nil // its path came with 3.5
+				return nil // the gateway has a path for it since 3.5
 			}
 			if err == nil && (h.Hash == 0 || (h.HashRevision != 0) != c.AtLeast("3.6")) {
 				err = fmt.Errorf("got %v, want a hash, and its revision from etcd 3.6 on", h)
@@ -92,7 +93,7 @@ func TestVersionsOfCalls(t *testing.T) {
 		{"Downgrade", "3.5", func(ctx context.Context) error {
 			_, err := m.Downgrade(ctx, maintenance.DowngradeCancel, "")
 			if status.Code(err) == codes.FailedPrecondition {
-				err = nil // there is none to cancel
+				err = nil // there is no downgrade to cancel
 			}
 			return err
 		}},
@@ -111,8 +112,8 @@ func TestVersionsOfCalls(t *testing.T) {
 	}
 }
 
-// A range comes in parts from every server: older ones, which have no RangeStream,
-// are asked for pages of one revision.
+// A range can be read in parts from every server: servers without RangeStream are
+// asked for pages of one revision.
 func TestPartsOfEveryServer(t *testing.T) {
 	const keys = 2500
 	c := startCluster(t, cluster.Config{Size: 1})
@@ -148,7 +149,7 @@ func TestPartsOfEveryServer(t *testing.T) {
 			got = append(got, string(one.Key))
 		}
 		last = part
-		// A change between two parts belongs to none of them.
+		// A change between two parts is in neither of them.
 		if _, err := cl.Put(ctx, "k/9999", "later"); err != nil {
 			t.Fatal(err)
 		}

@@ -16,9 +16,10 @@ import (
 	"github.com/getcd/getcd/watch"
 )
 
-// A message that takes longer than a server is waited for is no silence: etcd's proxy
-// sends a thousand revisions in one. A connection of getcd's sees that bytes come; on
-// another one each try waits for longer.
+// A message that takes longer than the client's patience with a server does not
+// count as silence: etcd's proxy sends a thousand revisions in one message. A
+// getcd connection sees the bytes arrive; on another connection, each attempt
+// waits longer.
 func TestWatchCatchesUpOnASlowLine(t *testing.T) {
 	c, p := behindProxy(t)
 	store := pb.NewKVClient(c.Members()[0].Control())

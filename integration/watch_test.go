@@ -19,9 +19,9 @@ import (
 	"github.com/getcd/getcd/watch"
 )
 
-// TestWatchThroughKills kills one member after the other while a writer writes.
-// Each of its writes is one revision, and the watches see every revision once
-// and in order, a slow one too.
+// TestWatchThroughKills kills one member after another while a writer writes.
+// Each write is one revision. All watches, even a slow one, see every revision
+// exactly once and in order.
 func TestWatchThroughKills(t *testing.T) {
 	c := startCluster(t, cluster.Config{})
 	cl := dial(t, client.Config{Endpoints: c.Endpoints()})
@@ -35,7 +35,7 @@ func TestWatchThroughKills(t *testing.T) {
 		defer close(wrote)
 		for pace(writing) {
 			call, cancel := context.WithTimeout(writing, writeTimeout)
-			// One that is in doubt is a revision, too, if it was applied.
+			// An ambiguous write is a revision, too, if it was applied.
 			if _, err := cl.Txn(call).Then(kv.OpPut("w/a", "v"), kv.OpPut("w/b", "v"), kv.OpPut("w/c", "v")).Commit(); err == nil {
 				written.Add(1)
 			}
@@ -64,7 +64,7 @@ func TestWatchThroughKills(t *testing.T) {
 				}
 				if n++; n%3 == 0 {
 					s.at.Store(e.Kv.ModRevision)
-					time.Sleep(pause) // the consumer's work
+					time.Sleep(pause) // the work of the consumer
 				}
 			}
 		}()
@@ -117,13 +117,13 @@ func TestWatchThroughKills(t *testing.T) {
 	t.Logf("%d revisions, %d of them acknowledged", last-1, written.Load())
 }
 
-// TestWatchHistory replays more than fits a message or a buffer, of revisions
-// with several events, and then follows what is compacted meanwhile.
+// TestWatchHistory replays more than fits into a message or a buffer, with
+// several events per revision. It then continues through a compaction.
 func TestWatchHistory(t *testing.T) {
 	const revisions, keys = 300, 5
 	c := startCluster(t, cluster.Config{})
 	cl := dial(t, client.Config{Endpoints: c.Endpoints()})
-	value := strings.Repeat("v", 4<<10) // 6 MiB in all, four times the server's limit of a message
+	value := strings.Repeat("v", 4<<10) // 6 MiB in total, four times the server's message limit
 	ctx := timeout(t)
 	for i := range revisions {
 		ops := make([]kv.Op, 0, keys)
@@ -191,7 +191,7 @@ func TestWatchProgress(t *testing.T) {
 		lacking(t, c, "3.4.25", w.RequestProgress(ctx))
 		return
 	}
-	for range 5 { // the first answer may be one of before the put
+	for range 5 { // the first response may be from before the put
 		if err := w.RequestProgress(ctx); err != nil {
 			t.Fatal(err)
 		}
@@ -204,9 +204,10 @@ func TestWatchProgress(t *testing.T) {
 	t.Errorf("no progress up to revision %d", resp.Header.Revision)
 }
 
-// TestWatchProgressIsTrue begins watches of history, on a stream that others
-// share, while progress is asked for all the time and told by the server itself:
-// whatever is told, no event of up to that revision comes later, or is missing.
+// TestWatchProgressIsTrue starts watches of the history on a shared stream, while
+// progress is requested all the time and also reported by the server itself.
+// After a report, no event up to the reported revision may come later or be
+// missing.
 func TestWatchProgressIsTrue(t *testing.T) {
 	const history, watches = 2000, 40
 	c := startCluster(t, cluster.Config{Size: 1, Flags: []string{"--watch-progress-notify-interval=20ms"}})
@@ -227,7 +228,7 @@ func TestWatchProgressIsTrue(t *testing.T) {
 			if err := cl.RequestProgress(asking); err != nil && asking.Err() == nil {
 				t.Errorf("RequestProgress: %v", err)
 			}
-			time.Sleep(time.Millisecond) // requests, not a flood
+			time.Sleep(time.Millisecond) // frequent requests, but not a flood
 		}
 	}()
 	quiet := cl.Watch(ctx, "quiet", kv.WithCreatedNotify())
@@ -267,8 +268,8 @@ func TestWatchProgressIsTrue(t *testing.T) {
 	t.Logf("progress was told %d times", told)
 }
 
-// TestWatchSlowConsumerMemory lets fifty times the buffer pass by a watch
-// that nobody reads.
+// TestWatchSlowConsumerMemory sends fifty times the buffer to a watch that nobody
+// reads.
 func TestWatchSlowConsumerMemory(t *testing.T) {
 	const size, changes = 64 << 10, 800 // 50 MiB
 	c := startCluster(t, cluster.Config{Size: 1})
@@ -298,8 +299,8 @@ func TestWatchSlowConsumerMemory(t *testing.T) {
 			most = max(most, heap()-before)
 		}
 	}
-	// The buffer, a response in the channel, one at its goroutine and one on the
-	// way, and what connections keep.
+	// The buffer, a response in the channel, one in its goroutine and one in
+	// flight, plus what connections keep.
 	if limit := int64(10 << 20); most > limit {
 		t.Errorf("the heap grew by up to %d bytes, want at most %d", most, limit)
 	}
@@ -318,8 +319,8 @@ func TestWatchSlowConsumerMemory(t *testing.T) {
 	}
 }
 
-// TestWatchTooLarge has a response above the connection's limit among watches
-// that share its stream.
+// TestWatchTooLarge sends a response above the connection's limit to one of
+// several watches on the same stream.
 func TestWatchTooLarge(t *testing.T) {
 	const limit, others = 64 << 10, 50
 	c := startCluster(t, cluster.Config{})

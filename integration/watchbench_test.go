@@ -14,11 +14,11 @@ import (
 	"github.com/getcd/getcd/watch"
 )
 
-// many is how many watches BenchmarkManyWatches makes at a time.
+// many is how many watches BenchmarkManyWatches makes at once.
 const many = 10_000
 
-// BenchmarkManyWatches makes 10,000 watches of one client, on a member and through
-// etcd's gRPC proxy, until the server has announced all of them.
+// BenchmarkManyWatches makes 10,000 watches with one client, on a member and
+// through etcd's gRPC proxy, until the server has confirmed all of them.
 func BenchmarkManyWatches(b *testing.B) {
 	c, p := behindProxy(b)
 	for _, to := range []struct{ name, endpoint string }{{"member", c.Endpoints()[0]}, {"grpc-proxy", p.Endpoint()}} {
@@ -50,7 +50,7 @@ func BenchmarkManyWatches(b *testing.B) {
 			for b.Loop() {
 				w := clientv3.NewWatcher(theirs)
 				made(b, func(ctx context.Context) {
-					for i := range many { // each waits until it is made
+					for i := range many { // each waits until it is created
 						w.Watch(ctx, fmt.Sprint("watched/", i))
 					}
 				})
@@ -63,7 +63,7 @@ func BenchmarkManyWatches(b *testing.B) {
 	}
 }
 
-// made reports what the heap and the stacks have grown by for each watch.
+// made reports the growth of the heap and the stacks per watch.
 func made(b *testing.B, all func(ctx context.Context)) {
 	b.Helper()
 	ctx, cancel := context.WithCancel(b.Context())

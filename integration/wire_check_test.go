@@ -10,8 +10,8 @@ import (
 	"github.com/getcd/getcd/wire"
 )
 
-// checkedTrace fails the test when a client's traffic has what the tracer does not
-// understand.
+// checkedTrace fails the test if the tracer does not understand everything in a
+// client's traffic.
 func checkedTrace(tb testing.TB) *wire.Tracer {
 	tb.Helper()
 	c := &wireCheck{}
@@ -33,7 +33,7 @@ type wireCheck struct {
 	problems                  []string
 }
 
-// Write gets a line.
+// Write processes one line.
 func (c *wireCheck) Write(line []byte) (int, error) {
 	var r struct {
 		Method string
@@ -59,8 +59,8 @@ func (c *wireCheck) Write(line []byte) (int, error) {
 			if p.Name == "message" && p.Note == "" {
 				c.messages++
 			}
-			// A frame that the connection's end has cut off is no less understood, nor is a
-			// message that the client's cancelling has cut in two.
+			// It is fine if the end of the connection cuts off a frame, or if the
+			// client's cancellation cuts a message in two.
 			cut := strings.HasSuffix(p.Note, "not all of it is here") || r.Late && strings.HasSuffix(p.Note, "the beginning of the message is not here")
 			bad := strings.HasPrefix(p.Note, "malformed") || strings.HasPrefix(p.Note, "not decoded")
 			if bad && !cut || p.Name == "unknown field" {

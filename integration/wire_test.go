@@ -29,8 +29,8 @@ import (
 	"github.com/getcd/getcd/wire"
 )
 
-// The bytes of a listing, joined in order, are those that went over the socket, in each
-// direction, for every RPC of etcd's; and all of them are understood.
+// For every RPC of etcd, the bytes of a listing, joined in order, are those that
+// went over the socket in each direction, and all of them are understood.
 func TestListingIsWhatWentOverTheSocket(t *testing.T) {
 	t.Run("plain", func(t *testing.T) {
 		c := startCluster(t, cluster.Config{Size: 1})
@@ -40,7 +40,7 @@ func TestListingIsWhatWentOverTheSocket(t *testing.T) {
 	})
 	t.Run("TLS", func(t *testing.T) {
 		c, ca := secured(t, false, "localhost", "127.0.0.1")
-		// What TLS carries can only be seen above it.
+		// What TLS carries is only visible above it.
 		rec := &recorder{}
 		creds := recordedCreds{credentials.NewTLS(config(t, ca)), rec}
 		compareListing(t, listingOf(t, c.Members()[0].Endpoint(), creds), rec)
@@ -60,7 +60,7 @@ func TestListingIsWhatWentOverTheSocket(t *testing.T) {
 	})
 }
 
-// listingOf makes all calls on a connection of gRPC's own.
+// listingOf makes all calls on a plain gRPC connection.
 func listingOf(t *testing.T, target string, creds credentials.TransportCredentials, opts ...grpc.DialOption) string {
 	t.Helper()
 	out := &safeBuffer{}
@@ -79,8 +79,8 @@ func listingOf(t *testing.T, target string, creds credentials.TransportCredentia
 	return out.String()
 }
 
-// everyRPC has what each RPC is called with, in the order in which that is done. What a
-// server refuses was called all the same.
+// everyRPC has the request of each RPC, in the order of the calls. A call counts
+// even if the server refuses it.
 var everyRPC = []struct {
 	method  string
 	request proto.Message
@@ -140,7 +140,7 @@ var everyRPC = []struct {
 	{pb.Auth_UserDelete_FullMethodName, &pb.AuthUserDeleteRequest{Name: "root"}},
 }
 
-// allMethods are the RPCs of rpc.proto, v3lock.proto and v3election.proto.
+// allMethods returns the RPCs of rpc.proto, v3lock.proto and v3election.proto.
 func allMethods() []protoreflect.MethodDescriptor {
 	var out []protoreflect.MethodDescriptor
 	for _, file := range []protoreflect.FileDescriptor{pb.File_rpc_proto, v3lockpb.File_v3lock_proto, v3electionpb.File_v3election_proto} {
@@ -178,13 +178,14 @@ func callAll(t *testing.T, cc grpc.ClientConnInterface) {
 		if d.IsStreamingServer() || d.IsStreamingClient() {
 			callStream(ctx, t, cc, d, r.request, answer)
 		} else {
-			_ = cc.Invoke(ctx, r.method, r.request, answer()) // a refusal is an answer
+			_ = cc.Invoke(ctx, r.method, r.request, answer()) // a refusal is a response, too
 		}
 		cancel()
 	}
 }
 
-// callStream sends one request and reads one answer, or all of a stream that ends.
+// callStream sends one request and reads one response, or all responses of a
+// stream that ends.
 func callStream(ctx context.Context, t *testing.T, cc grpc.ClientConnInterface, d protoreflect.MethodDescriptor, request proto.Message, answer func() proto.Message) {
 	t.Helper()
 	s, err := cc.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: d.IsStreamingClient()}, pathOf(d))
@@ -206,8 +207,8 @@ func callStream(ctx context.Context, t *testing.T, cc grpc.ClientConnInterface, 
 	}
 }
 
-// compareListing compares a listing with what was recorded below it, and checks that it
-// has each RPC, and that all of it is understood.
+// compareListing compares a listing with the recorded bytes, and checks that it
+// has each RPC and that all of it is understood.
 func compareListing(t *testing.T, listing string, rec *recorder) {
 	t.Helper()
 	got, want := joined(t, listing), rec.sides()
@@ -239,8 +240,8 @@ var (
 	bytesLine      = regexp.MustCompile(`^([<>]) ([0-9a-f]{8,})  (.*)$`)
 )
 
-// joined returns both directions of each connection in a listing: its bytes in the order
-// of their offsets.
+// joined returns the bytes of both directions of each connection in a listing, in
+// the order of their offsets.
 func joined(t *testing.T, listing string) []string {
 	t.Helper()
 	type direction struct {
@@ -320,7 +321,7 @@ func (r *recorder) dial(ctx context.Context, addr string) (net.Conn, error) {
 	return r.add(c), nil
 }
 
-// sides are both directions of each connection, as joined has them.
+// sides returns both directions of each connection, in the form of joined.
 func (r *recorder) sides() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -347,7 +348,7 @@ func (c *recorded) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// recordedCreds record what passes above TLS.
+// recordedCreds records what passes above TLS.
 type recordedCreds struct {
 	credentials.TransportCredentials
 
@@ -366,7 +367,7 @@ func (c recordedCreds) Clone() credentials.TransportCredentials {
 	return recordedCreds{c.TransportCredentials.Clone(), c.rec}
 }
 
-// safeBuffer is a buffer for several goroutines.
+// safeBuffer is a buffer that is safe for concurrent use.
 type safeBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer

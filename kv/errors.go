@@ -14,7 +14,7 @@ import (
 // If the server has an error for the same mistake, such as rpctypes.ErrEmptyKey,
 // errors.Is finds it too.
 type UsageError struct {
-	// Package is the package whose call it is: "watch" of what concerns watches.
+	// Package is the package of the call: "watch" for watches. Empty means "kv".
 	// Empty means "kv".
 	Package string
 	// Op is the operation: "Put", "Get", "Delete", "Txn", "Compact", "Compare",

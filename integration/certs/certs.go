@@ -18,12 +18,11 @@ import (
 	"time"
 )
 
-// validity is for how long certificates are valid unless a Request says
-// otherwise.
+// validity is the default validity of certificates.
 const validity = 24 * time.Hour
 
-// CA is a certificate authority whose files live in one directory. It is safe
-// for concurrent use.
+// CA is a certificate authority. All of its files are in one directory. It is
+// safe for concurrent use.
 type CA struct {
 	dir  string
 	cert *x509.Certificate
@@ -40,15 +39,17 @@ type Pair struct {
 
 // Request describes a certificate.
 type Request struct {
-	// CommonName is the subject. etcd takes a client's user name from it.
+	// CommonName is the subject's common name. etcd uses a client's as the user
+	// name.
 	CommonName string
-	// Hosts are the DNS names and IP addresses that a server may answer for.
+	// Hosts are the DNS names and IP addresses of a server.
 	Hosts []string
-	// NotBefore and NotAfter bound its validity. Zero means an hour ago and a
-	// day from now.
+	// NotBefore and NotAfter limit the validity. Zero means an hour ago and a day
+	// from now.
 	NotBefore, NotAfter time.Time
-	// ClientOnly leaves out the right to serve. Certificates for servers always
-	// have the right to be a client too, which etcd's JSON gateway needs.
+	// ClientOnly makes a certificate that cannot be used by a server.
+	// Certificates for servers can always be used by a client, too, which etcd's
+	// JSON gateway needs.
 	ClientOnly bool
 }
 
@@ -62,8 +63,8 @@ func New(dir string) (*CA, error) {
 	if err != nil {
 		return nil, fmt.Errorf("certs: %w", err)
 	}
-	// A name of its own for each: a test may have several authorities, and
-	// verification looks them up by name.
+	// Each authority has a different name: a test may have several, and
+	// verification finds them by name.
 	template := &x509.Certificate{
 		SerialNumber:          big.NewInt(1),
 		Subject:               pkix.Name{CommonName: "test authority " + rand.Text()},
@@ -85,17 +86,18 @@ func New(dir string) (*CA, error) {
 	return ca, writePEM(ca.File(), "CERTIFICATE", der)
 }
 
-// File is the authority's certificate, as a PEM file.
+// File returns the path of the authority's certificate, in PEM.
 func (ca *CA) File() string { return filepath.Join(ca.dir, "ca.pem") }
 
-// Pool holds the authority's certificate.
+// Pool returns a pool with the authority's certificate.
 func (ca *CA) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(ca.cert)
 	return pool
 }
 
-// Server makes a certificate for a server at those DNS names and IP addresses.
+// Server makes a certificate for a server with the given DNS names and IP
+// addresses.
 func (ca *CA) Server(hosts ...string) (Pair, error) {
 	if len(hosts) == 0 {
 		return Pair{}, errors.New("certs: a server's certificate needs a host")
@@ -108,7 +110,7 @@ func (ca *CA) Client(commonName string) (Pair, error) {
 	return ca.Issue(Request{CommonName: commonName, ClientOnly: true})
 }
 
-// Issue makes a certificate and writes it, with its key, to the authority's
+// Issue makes a certificate and writes it and its key to the authority's
 // directory.
 func (ca *CA) Issue(r Request) (Pair, error) {
 	ca.mu.Lock()
@@ -162,8 +164,9 @@ func (ca *CA) Issue(r Request) (Pair, error) {
 	)
 }
 
-// ClientConfig is a client's configuration that trusts this authority alone
-// and presents the given certificates, which any authority may have signed.
+// ClientConfig returns the configuration of a client that trusts only this
+// authority and presents the given certificates, which any authority may have
+// signed.
 func (ca *CA) ClientConfig(present ...Pair) (*tls.Config, error) {
 	cfg := &tls.Config{RootCAs: ca.Pool(), MinVersion: tls.VersionTLS12}
 	for _, pair := range present {

@@ -20,8 +20,8 @@ func authority(t *testing.T) *certs.CA {
 	return ca
 }
 
-// handshake does a TLS handshake over a pipe and returns the name that the
-// client presented, and both sides' errors.
+// handshake performs a TLS handshake over a pipe. It returns the name that the
+// client presented, and the errors of both sides.
 func handshake(t *testing.T, ca *certs.CA, server certs.Pair, client *tls.Config) (string, error) {
 	t.Helper()
 	cert, err := tls.LoadX509KeyPair(server.CertFile, server.KeyFile)

@@ -1,7 +1,7 @@
-// Package certs makes throw-away certificates for tests: an authority, and
+// Package certs makes throwaway certificates for tests: an authority, and
 // certificates for servers and clients that it signs, as PEM files and as
-// crypto/tls values. Keys are ECDSA P-256, which are fast to make. Nothing
-// here is meant to protect anything.
+// crypto/tls values. Keys are ECDSA P-256, which are fast to generate. Do not use
+// it to protect anything.
 //
 //	ca, err := certs.New(t.TempDir())
 //	server, err := ca.Server("localhost", "127.0.0.1")

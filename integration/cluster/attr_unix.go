@@ -4,9 +4,8 @@ package cluster
 
 import "syscall"
 
-// processAttributes gives a member a process group of its own, so that Ctrl-C
-// in a terminal reaches the program alone, which then stops its members in
-// order.
+// processAttributes puts a member in its own process group, so that Ctrl-C in a
+// terminal reaches only the program, which then stops its members in order.
 func processAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true}
 }

@@ -14,49 +14,49 @@ import (
 )
 
 const (
-	// startTimeout bounds Start when its context has no deadline.
+	// startTimeout limits Start if its context has no deadline.
 	startTimeout = time.Minute
-	// startAttempts is how often Start tries again with other ports when a
-	// member finds its port taken, which cannot happen on Linux.
+	// startAttempts is how many times Start tries other ports if a port is taken,
+	// which cannot happen on Linux.
 	startAttempts = 3
-	// longestSocketPath is what fits sockaddr_un on every system.
+	// longestSocketPath fits into sockaddr_un on every system.
 	longestSocketPath = 103
 )
 
-// ErrMainNotCalled is what Start returns in a program that did not call Main.
-var ErrMainNotCalled = errors.New("cluster: call cluster.Main() in the first line of main or TestMain: members are this program, started again")
+// ErrMainNotCalled is the error of Start in a program that did not call Main.
+var ErrMainNotCalled = errors.New("cluster: call cluster.Main() in the first line of main or TestMain: members are copies of this program")
 
-// errStopped is what operations on a stopped cluster return.
+// errStopped is the error of operations on a stopped cluster.
 var errStopped = errors.New("cluster: the cluster is stopped")
 
-// Cluster is a set of etcd members, each a process of its own. It is safe for
-// concurrent use. Stop it when done.
+// Cluster is a set of etcd members, each in its own process. It is safe for
+// concurrent use. The caller must call Stop.
 type Cluster struct {
 	// Read-only after start.
 	cfg    Config
 	server server
 	token  string
 	dir    string // data and logs
-	run    string // working directories, with the sockets in them
+	run    string // working directories and their sockets
 
-	growing sync.Mutex // serializes changes of the membership; guards named
-	named   int        // members so far
+	growing sync.Mutex // serializes membership changes; guards named
+	named   int        // the number of members that were ever named
 
 	mu      sync.RWMutex // guards the fields below, and every member's peerLinks
 	members []*Member
-	former  []*Member // those that were removed
+	former  []*Member // members that were removed
 
-	watchers sync.WaitGroup // one goroutine for each life of a member
+	watchers sync.WaitGroup // one goroutine for each process of a member
 
 	stopOnce sync.Once
 	stopErr  error
 }
 
-// Start starts a cluster and returns it when every member answers a
-// linearizable read. When it fails, or ctx ends before that, it leaves nothing
-// behind, and the error has the tail of the members' logs; it is an
-// errors.ErrUnsupported when Config.Server can't do what cfg asks for. A ctx
-// without a deadline gets one minute. Ending ctx later does not stop the cluster.
+// Start starts a cluster and returns it when every member answers a linearizable
+// read. If Start fails or ctx ends, nothing is left behind, and the error has the
+// tail of the members' logs. The error is errors.ErrUnsupported if Config.Server
+// cannot do what cfg asks for. A ctx without a deadline gets one minute. The end
+// of ctx after that does not stop the cluster.
 func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 	if !mainCalled.Load() {
 		return nil, ErrMainNotCalled
@@ -127,8 +127,8 @@ func start(ctx context.Context, cfg Config, srv server) (_ *Cluster, err error) 
 		}
 	}
 	c.named = cfg.Size
-	// One after another: a new member asks its peers whether it is known to
-	// them, and waits a second for one that listens but does not serve yet.
+	// Add the members one after another: a new member asks its peers whether they
+	// know it, and waits a second for one that listens but does not serve yet.
 	for _, m := range c.Members() {
 		if err := m.startServing(ctx); err != nil {
 			return nil, err
@@ -140,7 +140,7 @@ func start(ctx context.Context, cfg Config, srv server) (_ *Cluster, err error) 
 	return c, nil
 }
 
-// Members returns the members, in the order of their names: m1, m2 and so on.
+// Members returns the members in the order of their names: m1, m2 and so on.
 func (c *Cluster) Members() []*Member {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -157,7 +157,7 @@ func (c *Cluster) Member(name string) *Member {
 	return nil
 }
 
-// Endpoints returns each member's Endpoint, in the order of Members.
+// Endpoints returns the Endpoint of each member, in the order of Members.
 func (c *Cluster) Endpoints() []string {
 	members := c.Members()
 	endpoints := make([]string, len(members))
@@ -167,15 +167,15 @@ func (c *Cluster) Endpoints() []string {
 	return endpoints
 }
 
-// Dir is the directory that holds the members' data and logs. Stop removes it.
+// Dir returns the directory with the members' data and logs. Stop removes it.
 func (c *Cluster) Dir() string { return c.dir }
 
-// Kill ends every member at once with SIGKILL and waits until all are gone.
+// Kill kills every member at once with SIGKILL and waits until all are gone.
 func (c *Cluster) Kill() error {
 	return c.each((*Member).Kill)
 }
 
-// Restart starts every member that does not run on its old ports, and waits
+// Restart starts every member that is not running, on its former ports, and waits
 // until every member is healthy.
 func (c *Cluster) Restart(ctx context.Context) error {
 	err := c.each(func(m *Member) error {
@@ -190,10 +190,10 @@ func (c *Cluster) Restart(ctx context.Context) error {
 	return c.WaitHealthy(ctx)
 }
 
-// Move kills every member and starts it on another client port with its data,
-// as when all machines of a cluster get new addresses at once. It returns when
-// every member is healthy and has published its new address in the member
-// list. The old ports refuse connections from then on.
+// Move kills every member and restarts it with its data on another client port,
+// as if all machines of the cluster got new addresses at once. It returns when
+// every member is healthy and has published its new address in the member list.
+// From then on the old ports refuse connections.
 func (c *Cluster) Move(ctx context.Context) error {
 	if err := c.Kill(); err != nil {
 		return err
@@ -204,15 +204,15 @@ func (c *Cluster) Move(ctx context.Context) error {
 	return c.Restart(ctx)
 }
 
-// Stop kills every member, waits for them and removes their data. When a
-// member had exited by itself before, the error says so with the tail of its
-// log, and the directory stays for inspection; the error names it. Calls after
-// the first wait for the first and return the same error.
+// Stop kills every member, waits for them and removes their data. If a member had
+// exited by itself before, the error says so, with the tail of its log. The
+// directory is then kept for inspection, and the error names it. Further calls
+// wait for the first and return the same error.
 func (c *Cluster) Stop() error { return c.stop(true) }
 
 func (c *Cluster) stop(reportExits bool) error {
 	c.stopOnce.Do(func() {
-		c.growing.Lock() // a change that is under way is waited for
+		c.growing.Lock() // wait for a change in progress
 		defer c.growing.Unlock()
 		_ = c.each((*Member).close)
 		c.mu.RLock()
@@ -241,7 +241,7 @@ func (c *Cluster) stop(reportExits bool) error {
 	return c.stopErr
 }
 
-// each runs f for every member at the same time, waits, and joins the errors.
+// each calls f for every member concurrently, waits, and joins the errors.
 func (c *Cluster) each(f func(*Member) error) error {
 	members := c.Members()
 	errs := make([]error, len(members))
@@ -253,7 +253,7 @@ func (c *Cluster) each(f func(*Member) error) error {
 	return errors.Join(errs...)
 }
 
-// initialCluster is etcd's --initial-cluster.
+// initialCluster returns the value of etcd's --initial-cluster.
 func (c *Cluster) initialCluster() string {
 	members := c.Members()
 	parts := make([]string, len(members))

@@ -21,7 +21,7 @@ import (
 	"github.com/getcd/getcd/integration/cluster"
 )
 
-// fast is a configuration whose elections take a fraction of a second.
+// fast returns a configuration whose elections take a fraction of a second.
 func fast() cluster.Config {
 	return cluster.Config{ElectionTimeout: 500 * time.Millisecond, HeartbeatInterval: 50 * time.Millisecond}
 }
@@ -201,7 +201,7 @@ func TestPauseAndContinue(t *testing.T) {
 	if _, err := get(within(t, 300*time.Millisecond), cc, "key"); status.Code(err) != codes.DeadlineExceeded {
 		t.Fatalf("get from a paused member: got %v, want DeadlineExceeded", err)
 	}
-	// A new connection is accepted, by the kernel.
+	// The kernel accepts a new connection.
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", m.Endpoint())
 	if err != nil {
 		t.Fatal(err)

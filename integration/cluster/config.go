@@ -12,73 +12,73 @@ import (
 	"time"
 )
 
-// TLSFiles names the files that members serve their clients with. Paths may be
+// TLSFiles names the files with which members serve clients. Paths may be
 // relative to the working directory of the program that starts the cluster.
 // Package certs makes such files.
 type TLSFiles struct {
-	// Cert and Key are the members' certificate and its key, in PEM. Every
-	// member uses the same pair, so it should name 127.0.0.1.
+	// Cert and Key are the members' certificate and key, in PEM. Every member
+	// uses the same pair, so the certificate should include 127.0.0.1.
 	Cert, Key string
-	// CA is the certificate authority, in PEM, that client certificates are
-	// checked against. Members are given it with Config.ClientCertAuth alone:
-	// etcd demands client certificates as soon as it knows an authority.
+	// CA is the certificate authority that signs client certificates, in PEM.
+	// Members get it only with Config.ClientCertAuth, since etcd requires client
+	// certificates as soon as it has an authority.
 	CA string
 }
 
-// Config describes a cluster. The zero value is three members without TLS at
-// etcd's default timing, in a temporary directory.
+// Config describes a cluster. The zero value means three members without TLS,
+// with etcd's default timing, in a temporary directory.
 type Config struct {
-	// Size is the number of members, 1 to 9. Zero means 3.
+	// Size is the number of members, from 1 to 9. Zero means 3.
 	Size int
 
-	// Server is the etcd binary that members run: a path, or a name to look for
-	// in PATH. It works on Linux. Flags are then those of the binary, but for
-	// names that were "experimental-" once. Empty means what the
-	// environment variable GETCD_ETCD (ServerEnv) names, and without that the
-	// etcd built into this program.
+	// Server is the etcd binary that members run: a path, or a name to look up in
+	// PATH. It works on Linux. Flags are then the binary's flags; the
+	// "experimental-" prefix of older versions is added where needed. Empty means
+	// the value of the environment variable GETCD_ETCD (ServerEnv), and if that
+	// is not set, the etcd that is built into this program.
 	Server string
 
-	// Dir is where data and logs go, in a new directory below it for each
-	// cluster. Empty means the system's directory for temporary files.
+	// Dir is the parent of a new directory with the cluster's data and logs.
+	// Empty means the system's directory for temporary files.
 	Dir string
 
-	// ElectionTimeout and HeartbeatInterval are raft's two clocks, in whole
-	// milliseconds; the first is at least five times the second, as etcd
-	// demands. Zero means etcd's defaults, 1000 ms and 100 ms.
+	// ElectionTimeout and HeartbeatInterval are raft's timers, in whole
+	// milliseconds. etcd requires ElectionTimeout to be at least five times
+	// HeartbeatInterval. Zero means etcd's defaults, 1000 ms and 100 ms.
 	ElectionTimeout   time.Duration
 	HeartbeatInterval time.Duration
 
-	// QuotaBytes is the size of the database at which etcd refuses writes and
-	// raises its NOSPACE alarm. Zero means etcd's default, 2 GiB.
+	// QuotaBytes is the database size at which etcd refuses writes and raises its
+	// NOSPACE alarm. Zero means etcd's default, 2 GiB.
 	QuotaBytes int64
 
-	// Fsync makes members wait for their disk, as production does. Off by
-	// default: a test does not survive a power failure anyway, and members are
-	// much faster without.
+	// Fsync makes members wait for their disk, as in production. Off by default:
+	// a test does not survive a power failure anyway, and members are much faster
+	// without it.
 	Fsync bool
 
-	// Disks puts every member's disk under the cluster's control, so that it can
-	// be stalled (see Member.StallDisk). Members then wait for their disk as with
-	// Fsync, but without Fsync nothing is asked of it: they are told at once that
-	// all is written. Off by default. DisksSupported says where it works.
+	// Disks lets the cluster control every member's disk, so that it can be
+	// stalled (see Member.StallDisk). Members then wait for their disk as with
+	// Fsync. But without Fsync nothing is written to the disk; they are told at
+	// once that it was. Off by default. DisksSupported says where it works.
 	Disks bool
 
-	// Links puts an in-process proxy in front of every member's client port
-	// and in front of every ordered pair of peers, so that links can be
-	// delayed, black-holed and cut (see Member.ClientLink and
-	// Cluster.PeerLink). Off by default: each byte then takes the direct way.
-	// It needs UNIX sockets with relative paths and is refused on Windows.
+	// Links puts an in-process proxy in front of every member's client port and
+	// between every ordered pair of peers, so that links can be delayed,
+	// black-holed and cut (see Member.ClientLink and Cluster.PeerLink). Off by
+	// default: connections are then direct. It needs UNIX sockets with relative
+	// paths, and is an error on Windows.
 	Links bool
 
-	// ClientTLS, when not nil, makes members serve clients over TLS alone.
+	// ClientTLS, if not nil, makes members serve clients only over TLS.
 	ClientTLS *TLSFiles
-	// ClientCertAuth makes members refuse clients that do not present a
-	// certificate which ClientTLS.CA signed. It needs ClientTLS with a CA.
+	// ClientCertAuth makes members refuse clients without a certificate that
+	// ClientTLS.CA has signed. It needs ClientTLS with a CA.
 	ClientCertAuth bool
 
-	// AuthToken is etcd's --auth-token: "simple", the default, or "jwt,...".
+	// AuthToken is etcd's --auth-token: "simple" (the default) or "jwt,...".
 	AuthToken string
-	// AuthTokenTTL is for how long a simple token lives without use, in whole
+	// AuthTokenTTL is how long an unused simple token stays valid, in whole
 	// seconds. Zero means etcd's default, 300 s.
 	AuthTokenTTL time.Duration
 
@@ -86,20 +86,21 @@ type Config struct {
 	// error, panic or fatal. Empty means error. See Member.Log.
 	LogLevel string
 
-	// Flags are more of etcd's command-line flags, given to every member, each
-	// as one string: "--snapshot-count=100", "--max-txn-ops=1000". A flag here wins over the
-	// field above that sets the same thing. Flags that name addresses,
-	// directories or the membership are the cluster's own: it sets them after
-	// these, and they have no effect here.
+	// Flags are additional command-line flags of etcd for every member, each as
+	// one string: "--snapshot-count=100", "--max-txn-ops=1000". A flag here
+	// overrides the field above that sets the same thing. Flags for addresses,
+	// directories and the membership have no effect, since the cluster sets them
+	// after these.
 	Flags []string
 
-	// Logger hears what the cluster does to its members, at level Debug, and
-	// of members that exit by themselves, at level Error. Nil is silent.
+	// Logger gets records of what the cluster does to its members, at level
+	// Debug, and of members that exit by themselves, at level Error. Nil means no
+	// logging.
 	Logger *slog.Logger
 }
 
-// populated returns cfg with its defaults filled in and its paths made
-// absolute: a member has a working directory of its own.
+// populated returns cfg with defaults filled in and with absolute paths, since a
+// member has its own working directory.
 func (cfg Config) populated() (Config, error) {
 	if cfg.Size == 0 {
 		cfg.Size = 3
@@ -184,18 +185,17 @@ func (cfg Config) validate() error {
 	return nil
 }
 
-// memberSpec is what a member's process needs to know. It crosses the process
-// boundary as JSON.
+// memberSpec describes a member to its process. It is passed as JSON.
 type memberSpec struct {
 	Name             string
-	Server           string // path of an etcd binary; empty means the built-in server
+	Server           string // path of an etcd binary; empty means the built-in etcd
 	DataDir          string
 	ListenClient     []string // URLs
 	AdvertiseClient  string   // URL
 	Peer             string   // URL that the other members use
 	ListenPeer       string   // URL
 	InitialCluster   string
-	Joins            bool // the cluster is there already
+	Joins            bool // the cluster already exists
 	Token            string
 	ElectionMillis   uint
 	HeartbeatMillis  uint

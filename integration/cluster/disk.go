@@ -10,35 +10,36 @@ import (
 	"time"
 )
 
-// ErrNoDisk is what StallDisk and HealDisk return without Config.Disks.
+// ErrNoDisk is the error of StallDisk and HealDisk without Config.Disks.
 var ErrNoDisk = errors.New("cluster: the cluster has no disks of its own: set Config.Disks")
 
-// diskSocket is the UNIX socket, in a member's working directory, on which it
-// takes orders about its disk.
+// diskSocket is the UNIX socket, in a member's working directory, on which the
+// member receives commands for its disk.
 const diskSocket = "disk"
 
-// The orders, and the answer to one that was carried out. Each is a byte.
+// The commands, and the response to a command that was carried out. Each is one
+// byte.
 const (
 	diskStall = 's'
 	diskHeal  = 'h'
 	diskDone  = '.'
 )
 
-// diskTimeout bounds an order, which takes no time unless the member is paused.
+// diskTimeout limits a command, which takes no time unless the member is paused.
 const diskTimeout = 5 * time.Second
 
-// StallDisk makes every fsync and fdatasync of the member wait, from now until
-// HealDisk: what it writes does not get to its disk. The process lives and its
-// connections stay, but from the first write on it can acknowledge nothing to its
-// peers, nor notice that time passes; and once the database waits too, it answers
-// hardly any client, since that locks out reads. It needs Config.Disks. A member that is killed and
-// started again has a healthy disk; one that is to be terminated must be healed
-// first, or else it is killed after a while.
+// StallDisk makes every fsync and fdatasync of the member wait until HealDisk:
+// nothing that it writes reaches its disk. The process lives and its connections
+// stay. But from the first write on, it can neither acknowledge anything to its
+// peers nor notice that time passes. Once the database waits as well, it answers
+// hardly any client, since that blocks reads, too. StallDisk needs Config.Disks.
+// If the member is killed and restarted, its disk is healthy. Heal the disk
+// before Terminate, or the member is killed after a while.
 func (m *Member) StallDisk(ctx context.Context) error {
 	return m.orderDisk(ctx, "stall the disk of", diskStall)
 }
 
-// HealDisk undoes StallDisk: what waits for the disk goes on.
+// HealDisk undoes StallDisk: pending disk calls continue.
 func (m *Member) HealDisk(ctx context.Context) error {
 	return m.orderDisk(ctx, "heal the disk of", diskHeal)
 }
@@ -61,14 +62,14 @@ func (m *Member) orderDisk(ctx context.Context, operation string, order byte) er
 	return nil
 }
 
-// orderDisk gives an order and waits until it is carried out.
+// orderDisk sends a command and waits until it is carried out.
 func orderDisk(ctx context.Context, socket string, order byte) error {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", socket)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close() }() // the answer came, or did not
+	defer func() { _ = conn.Close() }() // nothing depends on this error
 	if deadline, ok := ctx.Deadline(); ok {
 		if err := conn.SetDeadline(deadline); err != nil {
 			return err
@@ -87,10 +88,10 @@ func orderDisk(ctx context.Context, socket string, order byte) error {
 	return nil
 }
 
-// serveDisk serves diskSocket in the working directory, for as long as the
-// process lives.
+// serveDisk serves diskSocket in the working directory, as long as the process
+// lives.
 func serveDisk(set func(stalled bool)) error {
-	// The member's last life may have left its socket behind.
+	// The member's previous process may have left its socket behind.
 	if err := os.Remove(diskSocket); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
@@ -108,7 +109,7 @@ func serveDisk(set func(stalled bool)) error {
 			order := make([]byte, 1)
 			if _, err := io.ReadFull(conn, order); err == nil {
 				set(order[0] == diskStall)
-				_, _ = conn.Write([]byte{diskDone}) // whoever asked and left is no concern
+				_, _ = conn.Write([]byte{diskDone}) // it does not matter if the caller has left
 			}
 			_ = conn.Close()
 		}

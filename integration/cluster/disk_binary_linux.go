@@ -13,19 +13,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An etcd binary can't answer its own calls for its disk. So this program, started
-// again as the member, restricts itself, starts itself once more as the disk, which
-// gets the file descriptor with the calls, and then becomes the binary. The member's
-// process ID stays its own, and so does all that can be done to it.
+// An etcd binary cannot handle its own disk calls. So this program, started again
+// as the member, first restricts itself. It then starts itself once more as the
+// disk process, which gets the file descriptor with the calls. Finally it becomes
+// the binary. The member keeps its process ID, so everything that can be done to
+// a member still works.
 
-// diskFD is where the disk's process has the calls.
+// diskFD is the file descriptor with the calls in the disk process.
 const diskFD = 3
 
 // become makes this process the etcd binary, with its disk under the cluster's
-// control. It returns if that failed. parent is the program that started it.
+// control. It returns only if that failed. parent is the program that started
+// this process.
 func (s *memberSpec) become(parent int) error {
-	// What tells of a parent's death is the thread's, and the disk's parent is the
-	// thread that starts it: it has to be the one that the binary goes on in.
+	// Pdeathsig depends on the parent thread, and the disk process's parent is
+	// the thread that starts it. So that must be the thread in which the binary
+	// continues.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
@@ -58,7 +61,8 @@ func (s *memberSpec) become(parent int) error {
 	return os.NewSyscallError("execve", syscall.Exec(cmd.Path, cmd.Args, memberEnvironment()))
 }
 
-// runDisk answers the calls of the process that started this one, until that ends.
+// runDisk handles the disk calls of the process that started this one, until that
+// process ends.
 func runDisk() error {
 	carryOut, err := strconv.ParseBool(os.Getenv(diskEnv))
 	if err != nil {

@@ -11,27 +11,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A member's disk is its system calls fsync and fdatasync. Before it begins, the
-// member installs a seccomp filter in itself that hands these two to a goroutine of
-// its own (seccomp_unotify(2)), which answers them: at once, or when the disk is
-// healed. That needs no privileges, since a process may always restrict itself.
+// A member's disk is represented by its system calls fsync and fdatasync. At
+// startup, the member installs a seccomp filter in its own process that passes
+// these two calls to a goroutine (seccomp_unotify(2)). The goroutine answers them
+// at once or, while the disk is stalled, when it is healed. That needs no
+// privileges, since a process may always restrict itself.
 
-// diskFlags ask for a listener, and for the filter to apply to all threads of the
-// process, which Go has several of before the program begins (Linux 5.7).
+// diskFlags request a listener, and that the filter applies to all threads of the
+// process, of which Go already has several at startup (Linux 5.7).
 const diskFlags = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | unix.SECCOMP_FILTER_FLAG_TSYNC | unix.SECCOMP_FILTER_FLAG_TSYNC_ESRCH
 
-// DisksSupported returns nil when Config.Disks works on this system, or else why
-// it does not.
+// DisksSupported returns nil if Config.Disks works on this system, and otherwise
+// the reason why it does not.
 func DisksSupported() error {
-	// The kernel looks at the flags before it looks for the filter.
+	// The kernel checks the flags before it reads the filter.
 	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, diskFlags, 0)
 	if errno != unix.EFAULT {
-		return fmt.Errorf("cluster: the kernel does not hand system calls over (seccomp_unotify(2), Linux 5.7): %w", errno)
+		return fmt.Errorf("cluster: the kernel cannot pass on system calls (seccomp_unotify(2), Linux 5.7): %w", errno)
 	}
 	return nil
 }
 
-// seccompNotif is struct seccomp_notif, seccompResp is struct seccomp_notif_resp.
+// seccompNotif is struct seccomp_notif, and seccompResp is struct
+// seccomp_notif_resp.
 type (
 	seccompNotif struct {
 		ID         uint64
@@ -49,11 +51,11 @@ type (
 	}
 )
 
-// disk answers the process's calls for its disk.
+// disk answers the process's disk calls.
 type disk struct {
 	fd uintptr
-	// carryOut has the kernel do what was asked for. Otherwise the answer is
-	// that it was done: that is enough as long as the machine does not fail.
+	// carryOut lets the kernel execute the calls. Without it, disk only answers
+	// that they succeeded, which is enough unless the machine fails.
 	carryOut bool
 
 	mu      sync.Mutex
@@ -61,8 +63,8 @@ type disk struct {
 	held    []uint64 // the calls that wait
 }
 
-// startDisk puts this process's disk under the control of the function that it
-// returns. It lasts until the process ends.
+// startDisk puts this process's disk under the control of the returned function,
+// until the process ends.
 func startDisk(carryOut bool) (func(stalled bool), error) {
 	fd, err := filterDisk()
 	if err != nil {
@@ -70,22 +72,23 @@ func startDisk(carryOut bool) (func(stalled bool), error) {
 	}
 	d := &disk{fd: fd, carryOut: carryOut}
 	go func() {
-		// Nobody is left to answer: better no member than one that hangs.
+		// Nobody can answer the calls any more: a missing member is better than
+		// one that hangs.
 		fmt.Fprintln(os.Stderr, "cluster: the disk:", d.serve())
 		os.Exit(1)
 	}()
 	return d.set, nil
 }
 
-// filterDisk has the kernel hand over, to whoever reads the file descriptor that it
-// returns, this process's calls for its disk, and those of what it becomes.
+// filterDisk makes the kernel pass the disk calls of this process, and of the
+// program that it becomes, to the reader of the returned file descriptor.
 func filterDisk() (uintptr, error) {
-	runtime.LockOSThread() // no_new_privs is the thread's, until the filter is all threads'
+	runtime.LockOSThread() // no_new_privs belongs to the thread, until the filter applies to all threads
 	defer runtime.UnlockOSThread()
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return 0, os.NewSyscallError("prctl", err)
 	}
-	// The first word of struct seccomp_data is the system call's number.
+	// The first word of struct seccomp_data is the number of the system call.
 	filter := []unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS},
 		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_FDATASYNC, Jt: 1},
@@ -101,12 +104,12 @@ func filterDisk() (uintptr, error) {
 	return fd, nil
 }
 
-// serve takes calls until that fails.
+// serve receives calls until receiving fails.
 func (d *disk) serve() error {
 	for {
 		var call seccompNotif
 		switch errno := d.control(unix.SECCOMP_IOCTL_NOTIF_RECV, unsafe.Pointer(&call)); {
-		case errno == unix.EINTR, errno == unix.ENOENT: // the caller was interrupted, and will call again
+		case errno == unix.EINTR, errno == unix.ENOENT: // the caller was interrupted and will call again
 			continue
 		case errno != 0:
 			return os.NewSyscallError("ioctl", errno)
@@ -135,8 +138,8 @@ func (d *disk) set(stalled bool) {
 	d.held = nil
 }
 
-// answerLocked lets a call return. A caller that a signal interrupted while it
-// waited is not there any more; it calls again.
+// answerLocked lets a call return. If a signal interrupted the caller while it
+// waited, the call no longer exists; the caller calls again.
 func (d *disk) answerLocked(id uint64) {
 	answer := seccompResp{ID: id}
 	if d.carryOut {

@@ -7,10 +7,10 @@ import (
 	"runtime"
 )
 
-// DisksSupported returns nil when Config.Disks works on this system, or else why
-// it does not.
+// DisksSupported returns nil if Config.Disks works on this system, and otherwise
+// the reason why it does not.
 func DisksSupported() error {
-	return errors.New("cluster: disks that can be stalled need seccomp_unotify(2), which " + runtime.GOOS + " has not")
+	return errors.New("cluster: disks that can be stalled need seccomp_unotify(2), which " + runtime.GOOS + " does not have")
 }
 
 func (*memberSpec) become(int) error { return DisksSupported() }

@@ -22,8 +22,8 @@ func withDisks(t *testing.T, fsync bool) *cluster.Cluster {
 	return start(t, cfg)
 }
 
-// A leader whose disk stalls lives, but leads no more; what was written on it is
-// lost or kept as a whole, and it catches up.
+// A leader whose disk stalls lives but no longer leads. Its last write is either
+// lost or kept as a whole, and the member catches up.
 func TestStallDiskOfLeader(t *testing.T) {
 	c := withDisks(t, false)
 	leader, err := c.Leader(within(t, 10*time.Second))
@@ -37,7 +37,7 @@ func TestStallDiskOfLeader(t *testing.T) {
 	if err := leader.StallDisk(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	// It notices with the first thing that is to be written.
+	// The first write makes it notice.
 	if err := put(within(t, 300*time.Millisecond), cc, "other", "v"); status.Code(err) != codes.DeadlineExceeded {
 		t.Errorf("put through the member whose disk stalls: got %v, want DeadlineExceeded", err)
 	}
@@ -67,8 +67,8 @@ func TestStallDiskOfLeader(t *testing.T) {
 	wantValue(t, cc, "key", "after")
 }
 
-// A member can be killed while its disk stalls, and has a healthy one in its next
-// life.
+// A member can be killed while its disk is stalled, and has a healthy one after
+// its restart.
 func TestStallDiskAndKill(t *testing.T) {
 	c := withDisks(t, true)
 	m := c.Members()[0]
@@ -78,7 +78,7 @@ func TestStallDiskAndKill(t *testing.T) {
 	if err := m.StallDisk(t.Context()); err != nil {
 		t.Errorf("stalling again: %v", err)
 	}
-	// Something waits for the disk when it is killed.
+	// A write is waiting for the disk when the member is killed.
 	_ = put(within(t, 200*time.Millisecond), dial(t, m.Endpoint()), "key", "v")
 	if err := m.Kill(); err != nil {
 		t.Fatal(err)

@@ -1,8 +1,7 @@
 // Package cluster runs real etcd clusters for tests and demonstrations. Each
-// member is a process of its own, so that it can be killed, paused and
-// restarted as on a machine of its own, and there is no binary to download:
-// the program that uses this package starts itself again, and [Main] makes the
-// copy a member.
+// member is a separate process, so it can be killed, paused and restarted as if
+// it had its own machine. There is no binary to download: the program that uses
+// this package starts itself again, and [Main] turns the copy into a member.
 //
 //	func TestMain(m *testing.M) {
 //		cluster.Main() // must come first
@@ -22,50 +21,50 @@
 //
 // # Other versions of etcd
 //
-// Config.Server, or the environment variable GETCD_ETCD, names an etcd binary that
-// members run instead of the built-in server. All of the below can be done to them
-// too. Etcd 3.4 and later were tried.
+// Config.Server, or the environment variable GETCD_ETCD, names an etcd binary
+// that members run instead of the built-in server. Everything below works with
+// such a binary, too. It was tried with etcd 3.4 and later.
 //
 // # What can be done to a member
 //
-// [Member.Kill] is a crash, [Member.Terminate] a clean shutdown,
-// [Member.Pause] and [Member.Continue] a machine that hangs and recovers.
-// With Config.Disks, [Member.StallDisk] and [Member.HealDisk] are a disk that hangs.
-// [Member.Restart] brings a member back with its data on the same ports,
-// [Member.RestartOn] and [Cluster.Move] on others. None of it needs root.
+// [Member.Kill] is a crash, [Member.Terminate] a clean shutdown, [Member.Pause]
+// and [Member.Continue] a machine that hangs and recovers. With Config.Disks,
+// [Member.StallDisk] and [Member.HealDisk] are a disk that hangs.
+// [Member.Restart] restarts a member with its data on the same ports,
+// [Member.RestartOn] and [Cluster.Move] on other ports. Nothing here needs root.
 //
 // # Members that come and go
 //
-// [Cluster.AddLearner] makes the cluster larger by a member that does not vote,
-// [Member.Promote] lets it vote, and [Member.Remove] takes any member away.
+// [Cluster.AddLearner] adds a member that does not vote, [Member.Promote] lets it
+// vote, and [Member.Remove] removes a member.
 //
 // # What can be done to the network
 //
-// With Config.Links a proxy in this process stands in front of every member's
-// client port and between every two members, and each can delay, swallow or
-// cut what passes it:
+// With Config.Links there is a proxy in this process in front of every member's
+// client port and between every two members. Each proxy can delay or swallow
+// bytes, or cut the connections:
 //
 //	m.ClientLink().Blackhole()               // from its clients
 //	m.CutPeers()                             // from all other members
 //	c.PeerLink(a, b).SetDelay(time.Second, 0) // what a dials to b
 //	c.Heal()
 //
-// Peers then speak over UNIX sockets, and the member list shows peer URLs like
-// unix://m1:2380; links.go tells why. Package proxy tells how faithful the
-// faults are. Health checks, [Cluster.Leader] and [Member.Control] go another
-// way and work whatever the links do. Without Config.Links every byte takes
-// the direct way, which is what to measure performance with.
+// Peers then communicate over UNIX sockets, and the member list has peer URLs
+// like unix://m1:2380; links.go explains why. Package proxy documents how
+// realistic the faults are. Health checks, [Cluster.Leader] and [Member.Control]
+// do not use the links, and work whatever the links do. Without Config.Links all
+// connections are direct; use that to measure performance.
 //
 // # No member outlives its program
 //
-// A member exits when its standard input, a pipe from the program, ends, which
-// it does however the program dies. A paused member cannot notice that, nor can
-// one that is another binary; on Linux the kernel kills it (Pdeathsig), on other
-// systems a paused one stays until somebody continues it.
+// A member exits when its standard input, a pipe from the program, ends. That
+// happens however the program dies. A paused member cannot notice it, and neither
+// can an etcd binary. On Linux the kernel then kills the member (Pdeathsig). On
+// other systems a paused member stays until somebody continues it.
 //
 // # Ports
 //
-// All ports are loopback ports that were free when the cluster started. On
-// Linux they stay the cluster's own while a member is down (see package
-// loopback), elsewhere Start tries again when it finds one taken.
+// All ports are loopback ports that were free when the cluster started. On Linux
+// they stay reserved while a member is down (see package loopback). On other
+// systems Start tries again if a port is taken.
 package cluster

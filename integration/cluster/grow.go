@@ -13,16 +13,17 @@ import (
 )
 
 // removedTimeout is how long a removed member has to exit by itself. etcd takes a
-// second, and then finishes its clients' requests as in Terminate.
+// second for it, and then finishes its clients' requests as in Terminate.
 const removedTimeout = 20 * time.Second
 
-// AddLearner adds a member that does not vote to the cluster (a learner), starts
-// it, and returns it when it serves its clients what a learner can: serializable
-// reads and its status. Its client port is the given one, which may be that of a
-// member that was removed, or any free one when that is 0. It asks for that through via, which is some member's
-// Control unless authentication is on; nil means the first member's. etcd refuses
-// while members were apart a moment ago: AddLearner then asks again until ctx
-// ends. When it fails the cluster is as before, unless the error says otherwise.
+// AddLearner adds a member that does not vote (a learner), starts it, and returns
+// it when it serves what a learner can serve: serializable reads and its status.
+// Its client port is port, which may be that of a removed member, or any free one
+// if port is 0. The request goes through via, which is some member's Control
+// unless authentication is on; nil means the first member's Control. etcd refuses
+// the request if members were disconnected a moment ago; AddLearner then repeats
+// it until ctx ends. If AddLearner fails, the cluster is unchanged, unless the
+// error says otherwise.
 func (c *Cluster) AddLearner(ctx context.Context, via grpc.ClientConnInterface, port uint16) (_ *Member, err error) {
 	c.growing.Lock()
 	defer c.growing.Unlock()
@@ -69,7 +70,7 @@ func (c *Cluster) AddLearner(ctx context.Context, via grpc.ClientConnInterface, 
 	return m, nil
 }
 
-// vacate makes the port free if a member had it that was removed.
+// vacate frees the port if it belongs to a removed member.
 func (c *Cluster) vacate(port uint16) error {
 	c.mu.Lock()
 	i := slices.IndexFunc(c.former, func(m *Member) bool { return port != 0 && m.Port() == int(port) })
@@ -83,14 +84,14 @@ func (c *Cluster) vacate(port uint16) error {
 	return errors.Join(c.unlinkMember(m), m.close())
 }
 
-// forget removes the member with that peer URL if it was added without an answer
-// that says so.
+// forget removes the member with that peer URL, if it was added but the response
+// was lost.
 func forget(ctx context.Context, members etcdserverpb.ClusterClient, peerURL string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTimeout)
 	defer cancel()
 	list, err := members.MemberList(ctx, &etcdserverpb.MemberListRequest{Linearizable: true})
 	if err != nil {
-		return fmt.Errorf("cluster: looking whether it was added all the same: %w", err)
+		return fmt.Errorf("cluster: checking whether it was added nevertheless: %w", err)
 	}
 	for _, one := range list.GetMembers() {
 		if slices.Contains(one.GetPeerURLs(), peerURL) {
@@ -101,16 +102,16 @@ func forget(ctx context.Context, members etcdserverpb.ClusterClient, peerURL str
 	return nil
 }
 
-// Learner says that the member does not vote: it came by AddLearner, and was not
-// promoted.
+// Learner reports whether the member is a learner: AddLearner has added it, and
+// it was not promoted.
 func (m *Member) Learner() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.learner
 }
 
-// Promote makes a learner a voting member, and returns when it is one, which takes
-// until it has caught up with the leader. About via see AddLearner.
+// Promote makes a learner a voting member. It returns when the member votes, for
+// which it has to catch up with the leader. See AddLearner about via.
 func (m *Member) Promote(ctx context.Context, via grpc.ClientConnInterface) error {
 	c := m.c
 	c.growing.Lock()
@@ -132,10 +133,11 @@ func (m *Member) Promote(ctx context.Context, via grpc.ClientConnInterface) erro
 	return m.waitHealthy(ctx)
 }
 
-// Remove removes the member from the cluster for good, and returns when its
-// process is gone: a removed member serves for about a second more, and then exits
-// by itself. Its endpoint refuses connections from then on, as long as the cluster
-// lives. About via see AddLearner; nil means the first other member's.
+// Remove removes the member from the cluster permanently, and returns when its
+// process is gone: a removed member serves for about a second more and then exits
+// by itself. From then on its endpoint refuses connections, as long as the
+// cluster lives. See AddLearner about via; nil means the first other member's
+// Control.
 func (m *Member) Remove(ctx context.Context, via grpc.ClientConnInterface) error {
 	c := m.c
 	c.growing.Lock()
@@ -154,7 +156,7 @@ func (m *Member) Remove(ctx context.Context, via grpc.ClientConnInterface) error
 	return c.remove(ctx, via, m)
 }
 
-// remove is Remove; the caller holds growing.
+// remove is Remove. The caller must hold growing.
 func (c *Cluster) remove(ctx context.Context, via grpc.ClientConnInterface, m *Member) error {
 	m.op.Lock()
 	defer m.op.Unlock()
@@ -163,7 +165,7 @@ func (c *Cluster) remove(ctx context.Context, via grpc.ClientConnInterface, m *M
 	err := again(ctx, func() error {
 		_, err := members.MemberRemove(ctx, &etcdserverpb.MemberRemoveRequest{ID: m.ID()})
 		if errors.Is(rpctypes.Error(err), rpctypes.ErrMemberNotFound) {
-			return nil // asked before, and not answered
+			return nil // an earlier request did it, but its response was lost
 		}
 		return err
 	})
@@ -188,12 +190,13 @@ func (c *Cluster) remove(ctx context.Context, via grpc.ClientConnInterface, m *M
 	}
 	c.mu.Lock()
 	c.members = slices.DeleteFunc(slices.Clone(c.members), func(one *Member) bool { return one == m })
-	c.former = append(c.former, m) // its port stays its own
+	c.former = append(c.former, m) // its port stays reserved
 	c.mu.Unlock()
 	return err
 }
 
-// again repeats f while etcd says that the cluster is not ready for a change.
+// again repeats f as long as etcd says that the cluster is not ready for a
+// change.
 func again(ctx context.Context, f func() error) error {
 	tick := time.NewTicker(4 * checkInterval)
 	defer tick.Stop()
@@ -210,8 +213,8 @@ func again(ctx context.Context, f func() error) error {
 	}
 }
 
-// notReady says whether err is an answer that may be another one soon: members
-// were apart, a learner lags behind, a change of the membership is under way.
+// notReady reports whether err may go away soon: members were disconnected, a
+// learner is behind, or another membership change is in progress.
 func notReady(err error) bool {
 	err = rpctypes.Error(err)
 	return errors.Is(err, rpctypes.ErrUnhealthy) ||

@@ -13,7 +13,7 @@ import (
 	"github.com/getcd/getcd/integration/cluster"
 )
 
-// A member comes as a learner, votes, and goes.
+// A member is added as a learner, is promoted, and is removed.
 func TestGrow(t *testing.T) {
 	for name, cfg := range map[string]cluster.Config{"direct": fast(), "with links": linked()} {
 		t.Run(name, func(t *testing.T) {
@@ -46,7 +46,7 @@ func TestGrow(t *testing.T) {
 				t.Error("the member is a learner after its promotion")
 			}
 			wantValue(t, cc, "key", "value")
-			// It keeps its place over a restart, and so do the others.
+			// It and the other members stay in the cluster after a restart.
 			for _, one := range []*cluster.Member{m, c.Members()[0]} {
 				if err := one.Restart(within(t, 20*time.Second)); err != nil {
 					t.Fatal(err)
@@ -83,7 +83,7 @@ func TestGrow(t *testing.T) {
 			if err := put(within(t, 10*time.Second), dial(t, c.Endpoints()[2]), "key", "after"); err != nil {
 				t.Error(err)
 			}
-			// Another one takes its place.
+			// Another member replaces it.
 			m, err = c.AddLearner(within(t, 30*time.Second), nil, uint16(m.Port()))
 			if err != nil {
 				t.Fatal(err)
@@ -99,7 +99,7 @@ func TestGrow(t *testing.T) {
 	}
 }
 
-// A learner that can't be added leaves nothing behind.
+// A learner that cannot be added leaves nothing behind.
 func TestAddLearnerEndsWithItsContext(t *testing.T) {
 	c := start(t, linked())
 	ctx, cancel := context.WithCancel(t.Context())

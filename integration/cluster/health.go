@@ -18,15 +18,15 @@ import (
 )
 
 const (
-	// checkTimeout bounds one health check, so that a member which hangs is
-	// asked again.
+	// checkTimeout limits one health check, so that a member that hangs is asked
+	// again.
 	checkTimeout = 2 * time.Second
 	// checkInterval is the pause between two checks.
 	checkInterval = 25 * time.Millisecond
 )
 
 // dialControl prepares a connection to a member's control socket. It connects
-// when it is used, and again soon after the member came back.
+// when it is first used, and again soon after the member has come back.
 func dialControl(path string) (*grpc.ClientConn, error) {
 	return grpc.NewClient("passthrough:///control",
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -41,19 +41,19 @@ func dialControl(path string) (*grpc.ClientConn, error) {
 		}))
 }
 
-// Control is a connection to this member alone, for etcd's generated stubs. It
-// does not pass the member's client port: TLS, client certificates and faults
-// on links do not apply to it, authentication does. The cluster closes it.
+// Control returns a connection to this member alone, for etcd's generated stubs.
+// It does not use the member's client port: TLS, client certificates and faults
+// on links do not apply to it, but authentication does. The cluster closes it.
 func (m *Member) Control() grpc.ClientConnInterface { return m.control }
 
-// WaitHealthy waits until every member answers a linearizable read, which
-// takes a leader and a quorum, and lists itself under its present address. It
-// fails when ctx ends, and at once when a member does not run.
+// WaitHealthy waits until every member answers a linearizable read, which needs a
+// leader and a quorum, and the member list has its current address. It fails if
+// ctx ends, and at once if a member is not running.
 func (c *Cluster) WaitHealthy(ctx context.Context) error {
 	return c.each(func(m *Member) error { return m.waitHealthy(ctx) })
 }
 
-// WaitHealthy is Cluster.WaitHealthy for one member.
+// WaitHealthy waits like Cluster.WaitHealthy, for one member.
 func (m *Member) WaitHealthy(ctx context.Context) error { return m.waitHealthy(ctx) }
 
 func (m *Member) waitHealthy(ctx context.Context) error {
@@ -79,7 +79,7 @@ func (m *Member) waitHealthy(ctx context.Context) error {
 }
 
 // check asks the member for a linearizable read and for its own entry in the
-// member list, or a learner for what it can do.
+// member list, and a learner for what it can serve.
 func (m *Member) check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
@@ -94,7 +94,7 @@ func (m *Member) check(ctx context.Context) error {
 	read := etcdserverpb.RangeRequest{Key: []byte("health"), CountOnly: true}
 	answer, err := etcdserverpb.NewKVClient(m.control).Range(ctx, &read)
 	if needsAuthentication(err) {
-		// The read waited for the quorum before it was refused.
+		// The read waited for the quorum before the server refused it.
 		return nil
 	}
 	if err != nil {
@@ -123,8 +123,8 @@ func (m *Member) check(ctx context.Context) error {
 	return fmt.Errorf("the member list lacks member %x", id)
 }
 
-// needsAuthentication says whether err is the server's answer to a request
-// without a token once authentication is on.
+// needsAuthentication reports whether err is the server's response to a request
+// without a token while authentication is on.
 func needsAuthentication(err error) bool {
 	err = rpctypes.Error(err)
 	return errors.Is(err, rpctypes.ErrUserEmpty) ||
@@ -132,12 +132,12 @@ func needsAuthentication(err error) bool {
 		errors.Is(err, rpctypes.ErrInvalidAuthToken)
 }
 
-// errNoLeader is why Leader goes on asking.
+// errNoLeader is the reason why Leader keeps asking.
 var errNoLeader = errors.New("no member is the leader of a quorum")
 
-// Leader returns the member that a quorum of members follows, and waits for
-// one until ctx ends. A leader that is cut off from the others counts until an
-// election timeout has passed. It works with authentication on.
+// Leader returns the member that a quorum of members follows, and waits for one
+// until ctx ends. A leader that is cut off from the others counts until an
+// election timeout has passed. It works while authentication is on.
 func (c *Cluster) Leader(ctx context.Context) (*Member, error) {
 	ticker := time.NewTicker(checkInterval)
 	defer ticker.Stop()
@@ -153,7 +153,7 @@ func (c *Cluster) Leader(ctx context.Context) (*Member, error) {
 	}
 }
 
-// leaderNow asks every member once.
+// leaderNow asks every member once and returns the leader, or nil.
 func (c *Cluster) leaderNow(ctx context.Context) *Member {
 	ctx, cancel := context.WithTimeout(ctx, 10*checkInterval)
 	defer cancel()
@@ -162,7 +162,7 @@ func (c *Cluster) leaderNow(ctx context.Context) *Member {
 	var wg sync.WaitGroup
 	for i, m := range members {
 		wg.Go(func() {
-			// A member that does not answer has no vote.
+			// A member that does not answer does not count.
 			if state, err := m.state(ctx); err == nil {
 				states[i] = state
 			}
@@ -175,8 +175,8 @@ func (c *Cluster) leaderNow(ctx context.Context) *Member {
 		votes[vote{s.Leader, s.Term}]++
 	}
 	for i, s := range states {
-		// Followers believe in a leader that died for an election timeout; its
-		// own answer shows that it is there.
+		// Followers believe in a dead leader for an election timeout. The
+		// leader's own response proves that it lives.
 		if s.Leader != 0 && s.Leader == s.Member && votes[vote{s.Leader, s.Term}] >= c.quorum() {
 			return members[i]
 		}
@@ -184,7 +184,7 @@ func (c *Cluster) leaderNow(ctx context.Context) *Member {
 	return nil
 }
 
-// quorum is how many of the members that vote are more than half.
+// quorum returns the number of voting members that make a majority.
 func (c *Cluster) quorum() int {
 	n := 0
 	for _, m := range c.Members() {
@@ -195,8 +195,8 @@ func (c *Cluster) quorum() int {
 	return n/2 + 1
 }
 
-// quorumRuns says whether enough members run, and are not paused, to elect a
-// leader.
+// quorumRuns reports whether enough members to elect a leader are running and not
+// paused.
 func (c *Cluster) quorumRuns() bool {
 	n := 0
 	for _, m := range c.Members() {

@@ -10,29 +10,30 @@ import (
 	"github.com/getcd/getcd/integration/proxy"
 )
 
-// With Config.Links, members speak to each other over UNIX sockets named in
-// their peer URLs by paths without a directory: "unix://m2:2380" is the file
-// "m2:2380" in the working directory of whoever dials it. All members share
-// one membership, and each still reaches a socket of its own, because each has
-// a working directory of its own. So there is a proxy for every ordered pair,
-// which needs neither root, nor addresses that only Linux has, nor a guess
-// about who is calling.
+// With Config.Links, members communicate over UNIX sockets. Their peer URLs name
+// the sockets by paths without a directory: "unix://m2:2380" is the file
+// "m2:2380" in the working directory of the dialing process. All members share
+// one membership, but each has its own working directory, so each dials its own
+// socket. So there can be a proxy for every ordered pair. It needs neither root,
+// nor addresses that only Linux has, nor a guess about the caller.
 
 const (
-	// peerPort makes a socket's name a valid host and port, which etcd's HTTP
-	// client wants, and etcd 3.4 of all URLs; 2380 is etcd's port for peers.
+	// peerPort makes a socket's name a valid host and port. etcd's HTTP client
+	// requires that, and etcd 3.4 requires it for all URLs. 2380 is etcd's peer
+	// port.
 	peerPort = ":2380"
-	// peerSocket is where a member listens for its peers.
+	// peerSocket is the socket on which a member listens for its peers.
 	peerSocket = "peer" + peerPort
-	// clientSocket is where a member listens for its clients.
+	// clientSocket is the socket on which a member listens for its clients.
 	clientSocket = "client:2379"
 )
 
-// peerLinkSocket is, in a member's working directory, the way to another one.
+// peerLinkSocket returns the socket, in a member's working directory, that leads
+// to another member.
 func peerLinkSocket(to *Member) string { return to.name + peerPort }
 
-// linkMember makes the proxies between a new member, which does not run yet, and
-// its clients and the others.
+// linkMember makes the proxies between a new member, which is not running yet,
+// and its clients and peers.
 func (c *Cluster) linkMember(m *Member, others []*Member) error {
 	if !c.cfg.Links {
 		return nil
@@ -83,36 +84,37 @@ func (c *Cluster) unlinkMember(m *Member) error {
 	return errors.Join(errs...)
 }
 
-// ClientLink is the proxy between clients and the member; faults on it do not
-// touch the member's peers. It is nil, and its methods return
-// proxy.ErrNoLink, without Config.Links.
+// ClientLink returns the proxy between clients and the member. Its faults do not
+// affect the member's peers. Without Config.Links it is nil, and its methods
+// return proxy.ErrNoLink.
 func (m *Member) ClientLink() *proxy.Link { return m.clientLink }
 
-// PeerLink is the proxy that carries the connections which one member dials to
-// another. It is nil, and its methods return proxy.ErrNoLink, without
-// Config.Links and when both are the same.
+// PeerLink returns the proxy for the connections that from dials to to. Without
+// Config.Links, or if both are the same member, it is nil, and its methods return
+// proxy.ErrNoLink.
 //
-// Which member dials says little about which way messages go: a follower's
-// connections to the leader carry what the leader sends. To separate two
-// members, put the fault on both of their links, or use CutPeers and its kin.
+// Which member dials says little about the direction of messages: a follower's
+// connections to the leader carry messages of the leader. To separate two
+// members, apply the fault to both of their links, or use CutPeers or
+// BlackholePeers.
 func (c *Cluster) PeerLink(from, to *Member) *proxy.Link {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return from.peerLinks[to]
 }
 
-// CutPeers cuts the member from its peers, in both directions: connections are
-// reset and refused. Clients still reach it. It stays until HealPeers. Like
-// the other methods for links it returns proxy.ErrNoLink without Config.Links.
+// CutPeers cuts the member off from its peers in both directions until HealPeers:
+// connections are reset and refused. Clients still reach it. Without Config.Links
+// it returns proxy.ErrNoLink, as the other methods for links do.
 func (m *Member) CutPeers() error { return m.eachPeerLink((*proxy.Link).Cut) }
 
-// BlackholePeers is CutPeers with links that swallow every byte.
+// BlackholePeers is like CutPeers, but the links swallow all bytes.
 func (m *Member) BlackholePeers() error { return m.eachPeerLink((*proxy.Link).Blackhole) }
 
-// HealPeers undoes every fault on the links between the member and its peers.
+// HealPeers removes all faults from the links between the member and its peers.
 func (m *Member) HealPeers() error { return m.eachPeerLink((*proxy.Link).Heal) }
 
-// Heal undoes every fault on every link of the cluster.
+// Heal removes all faults from all links of the cluster.
 func (c *Cluster) Heal() error {
 	return c.each(func(m *Member) error {
 		if len(c.Members()) == 1 {
@@ -135,7 +137,7 @@ func (m *Member) eachPeerLink(f func(*proxy.Link) error) error {
 	return errors.Join(errs...)
 }
 
-// closeLinks closes the proxies that begin at the member.
+// closeLinks closes the proxies that start at the member.
 func (m *Member) closeLinks() error {
 	var errs []error
 	if m.clientLink != nil {

@@ -24,15 +24,15 @@ func linked() cluster.Config {
 	return cfg
 }
 
-// hasLeader asks a member for a serializable read that it answers only while
-// it has a leader.
+// hasLeader sends a member a serializable read that it answers only while it has
+// a leader.
 func hasLeader(ctx context.Context, cc grpc.ClientConnInterface) error {
 	ctx = metadata.AppendToOutgoingContext(ctx, rpctypes.MetadataRequireLeaderKey, rpctypes.MetadataHasLeader)
 	_, err := etcdserverpb.NewKVClient(cc).Range(ctx, &etcdserverpb.RangeRequest{Key: []byte("k"), Serializable: true})
 	return rpctypes.Error(err)
 }
 
-// until polls until f returns want.
+// until calls f repeatedly until it returns want.
 func until(t *testing.T, what string, want error, f func(context.Context) error) {
 	t.Helper()
 	ctx := within(t, 15*time.Second)
@@ -51,8 +51,7 @@ func until(t *testing.T, what string, want error, f func(context.Context) error)
 	}
 }
 
-// eventuallyGet reads "key", and again when the connection turns out to be
-// broken.
+// eventuallyGet reads "key", and retries if the connection is broken.
 func eventuallyGet(t *testing.T, cc grpc.ClientConnInterface) {
 	t.Helper()
 	until(t, "get", nil, func(ctx context.Context) error {
@@ -92,7 +91,7 @@ func TestCutFromPeers(t *testing.T) {
 					t.Fatal(err)
 				}
 				until(t, "the member that is cut off", rpctypes.ErrNoLeader, func(ctx context.Context) error { return hasLeader(ctx, cc) })
-				// The others still have a quorum, or have one again.
+				// The other members still have a quorum, or have one again.
 				next, err := c.Leader(within(t, 10*time.Second))
 				if err != nil {
 					t.Fatal(err)
@@ -116,8 +115,8 @@ func TestCutFromPeers(t *testing.T) {
 	}
 }
 
-// TestCutStopsLeaseForwarding is about requests that members send to the
-// leader besides raft's own: a member that is cut off must not get through
+// TestCutStopsLeaseForwarding checks the requests that members send to the leader
+// in addition to raft's messages: a member that is cut off must not get through
 // with them.
 func TestCutStopsLeaseForwarding(t *testing.T) {
 	c := start(t, linked())
@@ -182,7 +181,8 @@ func TestPeerLink(t *testing.T) {
 			})
 		}
 	}
-	// Two of three that do not see each other still agree through the third.
+	// Two of three members that cannot reach each other still agree through the
+	// third.
 	for _, link := range []*proxy.Link{c.PeerLink(m[0], m[1]), c.PeerLink(m[1], m[0])} {
 		if err := link.Cut(); err != nil {
 			t.Fatal(err)
@@ -246,7 +246,8 @@ func TestClientLink(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// A dead member refuses through its link too, and comes back through it.
+	// A dead member's link refuses connections, too, and works again when the
+	// member is back.
 	if err := m.Kill(); err != nil {
 		t.Fatal(err)
 	}

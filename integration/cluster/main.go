@@ -16,17 +16,17 @@ import (
 	"go.etcd.io/etcd/server/v3/embed"
 )
 
-// memberEnv marks a process that is to be a member. The rest of what it needs
-// comes over its standard input.
+// memberEnv marks a process that becomes a member. The rest of its configuration
+// comes through its standard input.
 const memberEnv = "GETCD_CLUSTER_MEMBER"
 
-// diskEnv marks a process that is a member's disk; its value says whether what is
-// asked of the disk is carried out.
+// diskEnv marks a process that becomes a member's disk. Its value says whether
+// the disk calls are carried out.
 const diskEnv = "GETCD_CLUSTER_DISK"
 
-// mainCalled remembers that Main ran. It is a fact about the process, not
-// about any one cluster: a program that never calls Main would start copies of
-// itself instead of members.
+// mainCalled records that Main ran. It belongs to the process, not to any one
+// cluster: a program that never calls Main would start copies of itself instead
+// of members.
 var mainCalled atomic.Bool
 
 // Main turns this process into an etcd member if [Start] started it as one; it
@@ -54,9 +54,8 @@ func Main() {
 	os.Exit(0)
 }
 
-// runMember runs the member that stdin describes until it is told to
-// terminate. When stdin ends, the parent is gone and the process exits on the
-// spot.
+// runMember runs the member that stdin describes until it is told to terminate.
+// When stdin ends, the parent is gone, and the process exits at once.
 func runMember(stdin io.Reader) error {
 	in := bufio.NewReader(stdin)
 	line, err := in.ReadBytes('\n')
@@ -113,8 +112,8 @@ func runMember(stdin io.Reader) error {
 	}
 }
 
-// embedConfig translates the specification. Flags come first, so that they
-// cannot move the member to where the cluster does not look for it.
+// embedConfig converts the specification to etcd's configuration. Flags come
+// first, so that they cannot override where the cluster expects the member.
 func (s *memberSpec) embedConfig() (*embed.Config, error) {
 	cfg := embed.NewConfig()
 	cfg.TickMs = s.HeartbeatMillis
@@ -124,8 +123,8 @@ func (s *memberSpec) embedConfig() (*embed.Config, error) {
 	cfg.PreVote = true
 	cfg.AuthToken = s.AuthToken
 	cfg.AuthTokenTTL = s.AuthTokenSeconds
-	// etcd hashes passwords slowly on purpose; the lowest cost that bcrypt
-	// allows keeps tests of authentication fast.
+	// etcd's password hashing is slow on purpose. bcrypt's lowest cost keeps
+	// tests of authentication fast.
 	cfg.BcryptCost = 4
 	cfg.LogLevel = s.LogLevel
 	cfg.LogOutputs = []string{"stderr"}

@@ -12,9 +12,9 @@ import (
 	"github.com/getcd/getcd/integration/cluster"
 )
 
-// parentEnv makes this test program a parent of members, for
-// TestMembersDieWithTheirParent ("run", "pause"), or a program that forgot to
-// call Main ("forgot").
+// parentEnv turns this test program into a parent of members, for
+// TestMembersDieWithTheirParent ("run", "pause"), or into a program that forgot
+// to call Main ("forgot").
 const parentEnv = "GETCD_CLUSTER_TEST_PARENT"
 
 func TestMain(m *testing.M) {
@@ -49,10 +49,10 @@ func runParent() {
 	select {}
 }
 
-// say tells the test that started this program.
+// say sends words to the test that started this program.
 func say(words ...any) { _, _ = fmt.Fprintln(os.Stdout, words...) }
 
-// timeout is a context for programs that are about to end anyway.
+// timeout returns a context for a program that is about to end anyway.
 func timeout(d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	time.AfterFunc(d, cancel)

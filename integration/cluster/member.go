@@ -15,27 +15,28 @@ import (
 	"github.com/getcd/getcd/integration/proxy"
 )
 
-// terminateTimeout is how long Terminate waits for a graceful exit. etcd takes
-// 5 s + 2 election timeouts at most to finish its clients' requests.
+// terminateTimeout is how long Terminate waits for a graceful exit. etcd takes at
+// most 5 s plus 2 election timeouts to finish its clients' requests.
 const terminateTimeout = 30 * time.Second
 
-// Member is one etcd server of a cluster. It is safe for concurrent use;
-// operations on one member happen one after another.
+// Member is one etcd server of a cluster. It is safe for concurrent use.
+// Operations on one member run one after another.
 type Member struct {
 	c    *Cluster
 	name string
-	dir  string // working directory, with the sockets in it
+	dir  string // working directory and its sockets
 	data string
 	log  string
 	peer *loopback.Port
 
 	control *grpc.ClientConn
 
-	// Set by Cluster.linkMember before the first life; nil without Config.Links.
+	// Cluster.linkMember sets these before the first start. They are nil without
+	// Config.Links.
 	clientLink *proxy.Link
-	peerLinks  map[*Member]*proxy.Link // by the member at the other end; Cluster.mu guards it
+	peerLinks  map[*Member]*proxy.Link // by the member at the other end; guarded by Cluster.mu
 
-	joins bool // it was added to a cluster that was there; read-only
+	joins bool // it was added to an existing cluster; read-only
 
 	// op serializes operations. Lock order: op before mu.
 	op sync.Mutex
@@ -44,15 +45,15 @@ type Member struct {
 	closed  bool
 	client  *loopback.Port
 	id      uint64
-	proc    *process // the latest life; nil before the first
-	ending  bool     // the latest life is being ended on purpose
+	proc    *process // the latest process; nil before the first
+	ending  bool     // the latest process is being ended on purpose
 	paused  bool
 	learner bool  // it does not vote
-	crash   error // why a life ended by itself; the first one
+	crash   error // why a process ended by itself; the first such error
 }
 
-// newMember makes a member that serves its clients on the port, or on any free one
-// when that is 0.
+// newMember makes a member that serves clients on port, or on any free port if
+// port is 0.
 func newMember(c *Cluster, name string, port uint16) (_ *Member, err error) {
 	m := &Member{
 		c:    c,
@@ -65,7 +66,7 @@ func newMember(c *Cluster, name string, port uint16) (_ *Member, err error) {
 	}
 	defer func() {
 		if err != nil {
-			_ = m.close() // the error that matters is the first
+			_ = m.close() // return the first error instead
 		}
 	}()
 	for _, dir := range []string{m.dir, m.data} {
@@ -88,36 +89,37 @@ func newMember(c *Cluster, name string, port uint16) (_ *Member, err error) {
 	return m, nil
 }
 
-// Name is the member's name in etcd's member list.
+// Name returns the member's name in etcd's member list.
 func (m *Member) Name() string { return m.name }
 
-// ID is the member's ID in etcd's member list.
+// ID returns the member's ID in etcd's member list.
 func (m *Member) ID() uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.id
 }
 
-// Port is the port that clients use.
+// Port returns the member's client port.
 func (m *Member) Port() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.client.Number()
 }
 
-// Endpoint is what clients use, as "127.0.0.1:port". It stays the same over
-// restarts, until RestartOn or Cluster.Move.
+// Endpoint returns the member's client address, "127.0.0.1:port". Only RestartOn
+// and Cluster.Move change it.
 func (m *Member) Endpoint() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.client.Address()
 }
 
-// ClientURL is what the member advertises to clients: Endpoint with the scheme
-// http or https in front.
+// ClientURL returns the URL that the member advertises to clients: Endpoint with
+// the scheme http or https.
 func (m *Member) ClientURL() string { return m.clientScheme() + "://" + m.Endpoint() }
 
-// PID is the process ID of the member's latest life; 0 before the first.
+// PID returns the process ID of the member's latest process, or 0 before the
+// first.
 func (m *Member) PID() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -127,16 +129,15 @@ func (m *Member) PID() int {
 	return m.proc.cmd.Process.Pid
 }
 
-// Running says whether the member's process exists, paused or not.
+// Running reports whether the member's process exists, paused or not.
 func (m *Member) Running() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.proc != nil && m.proc.running()
 }
 
-// Kill ends the member with SIGKILL and waits until it is gone. Its port
-// refuses connections until Restart. Killing a member that does not run does
-// nothing.
+// Kill kills the member with SIGKILL and waits until it is gone. Its port refuses
+// connections until Restart. If the member is not running, Kill does nothing.
 func (m *Member) Kill() error {
 	m.op.Lock()
 	defer m.op.Unlock()
@@ -144,7 +145,7 @@ func (m *Member) Kill() error {
 	return nil
 }
 
-// killLocked is Kill; the caller holds op.
+// killLocked is Kill. The caller must hold op.
 func (m *Member) killLocked() {
 	if p := m.beginEnd(); p != nil {
 		m.c.cfg.Logger.Debug("killing a member", "member", m.name)
@@ -153,11 +154,11 @@ func (m *Member) killLocked() {
 	}
 }
 
-// Terminate asks the member to exit, with SIGTERM, and waits until it is gone:
-// it hands its leadership over and finishes its clients' requests first, which
-// takes some seconds while streams are open. A member that takes longer than
-// 30 s is killed, which is an error. A paused member is continued.
-// Terminating a member that does not run does nothing. On Windows it is Kill.
+// Terminate sends the member SIGTERM and waits until it is gone. The member first
+// transfers its leadership and finishes its clients' requests, which takes some
+// seconds while streams are open. A member that takes longer than 30 s is killed,
+// which is an error. A paused member is continued. If the member is not running,
+// Terminate does nothing. On Windows it is Kill.
 func (m *Member) Terminate() error {
 	m.op.Lock()
 	defer m.op.Unlock()
@@ -186,8 +187,8 @@ func (m *Member) Terminate() error {
 	}
 }
 
-// Pause stops the member with SIGSTOP: it keeps its connections and answers
-// nothing, and the kernel goes on accepting connections for it. Not supported
+// Pause stops the member with SIGSTOP: it keeps its connections but answers
+// nothing, and the kernel still accepts connections for it. It is not supported
 // on Windows.
 func (m *Member) Pause() error {
 	m.op.Lock()
@@ -207,7 +208,7 @@ func (m *Member) Pause() error {
 }
 
 // Continue undoes Pause with SIGCONT. It does not wait until the member is
-// healthy. Not supported on Windows.
+// healthy. It is not supported on Windows.
 func (m *Member) Continue() error {
 	m.op.Lock()
 	defer m.op.Unlock()
@@ -223,11 +224,10 @@ func (m *Member) Continue() error {
 	return nil
 }
 
-// Restart starts the member again with its data and on its ports, after
-// killing it if it runs, and waits until it answers a linearizable read. When
-// the members that run are too few for a quorum, it cannot become healthy yet
-// and Restart returns at once: call Cluster.WaitHealthy when the others are
-// back.
+// Restart kills the member if it is running, starts it again with its data on its
+// former ports, and waits until it answers a linearizable read. If too few
+// members are running for a quorum, the member cannot become healthy yet, and
+// Restart returns at once: call Cluster.WaitHealthy when the others are back.
 func (m *Member) Restart(ctx context.Context) error {
 	m.op.Lock()
 	defer m.op.Unlock()
@@ -235,9 +235,9 @@ func (m *Member) Restart(ctx context.Context) error {
 	return m.bringUpLocked(ctx)
 }
 
-// RestartOn is Restart with another client port; 0 means any free one. The
-// member publishes its new address in the member list. The old port refuses
-// connections from then on.
+// RestartOn is Restart with another client port; 0 means any free port. The
+// member publishes its new address in the member list. From then on the old port
+// refuses connections.
 func (m *Member) RestartOn(ctx context.Context, port uint16) error {
 	m.op.Lock()
 	defer m.op.Unlock()
@@ -258,14 +258,15 @@ func (m *Member) bringUpLocked(ctx context.Context) error {
 	return m.waitHealthy(ctx)
 }
 
-// start starts a life of the member. It does not wait until it is healthy.
+// start starts the member's process. It does not wait until the member is
+// healthy.
 func (m *Member) start() error {
 	m.op.Lock()
 	defer m.op.Unlock()
 	return m.startLocked()
 }
 
-// startLocked is start; the caller holds op.
+// startLocked is start. The caller must hold op.
 func (m *Member) startLocked() error {
 	spec := m.spec()
 	m.mu.Lock()
@@ -274,7 +275,7 @@ func (m *Member) startLocked() error {
 		return errStopped
 	}
 	if m.proc != nil && m.proc.running() {
-		return fmt.Errorf("cluster: %s runs already", m.name)
+		return fmt.Errorf("cluster: %s is already running", m.name)
 	}
 	p, err := startProcess(spec, m.dir, m.log)
 	if err != nil {
@@ -286,7 +287,7 @@ func (m *Member) startLocked() error {
 	return nil
 }
 
-// startServing is start, and waits until the member serves its peers.
+// startServing starts the member and waits until it serves its peers.
 func (m *Member) startServing(ctx context.Context) error {
 	if err := m.start(); err != nil { //nolint:contextcheck // the member outlives ctx
 		return err
@@ -305,8 +306,8 @@ func (m *Member) startServing(ctx context.Context) error {
 	}
 }
 
-// watch follows one life: it lets clients through while the member listens,
-// and remembers an end that nobody asked for.
+// watch follows one process: it lets clients through while the member listens,
+// and records an end that was not requested.
 func (m *Member) watch(p *process) {
 	defer close(p.watched)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -350,8 +351,8 @@ func (m *Member) exitedByItself() error {
 	return m.crash
 }
 
-// beginEnd returns the running process, marked as being ended on purpose, or
-// nil.
+// beginEnd returns the running process and marks it as being ended on purpose. It
+// returns nil if there is none.
 func (m *Member) beginEnd() *process {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -372,7 +373,7 @@ func (m *Member) live(operation string) (*process, error) {
 	return m.proc, nil
 }
 
-// takePaused clears the mark of Pause and says whether it was set.
+// takePaused clears the mark that Pause has set, and reports whether it was set.
 func (m *Member) takePaused() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -381,14 +382,14 @@ func (m *Member) takePaused() bool {
 	return was
 }
 
-// moveTo gives the member, which does not run, another client port.
+// moveTo gives the member, which is not running, another client port.
 func (m *Member) moveTo(port uint16) error {
 	m.op.Lock()
 	defer m.op.Unlock()
 	return m.moveToLocked(port)
 }
 
-// moveToLocked is moveTo; the caller holds op.
+// moveToLocked is moveTo. The caller must hold op.
 func (m *Member) moveToLocked(port uint16) error {
 	next, err := loopback.ReserveNumber(port)
 	if err != nil {
@@ -406,7 +407,7 @@ func (m *Member) moveToLocked(port uint16) error {
 	return old.Release()
 }
 
-// close ends the member for good.
+// close ends the member permanently.
 func (m *Member) close() error {
 	m.op.Lock()
 	defer m.op.Unlock()

@@ -118,7 +118,7 @@ func TestAuthentication(t *testing.T) {
 		t.Fatalf("put with a token: %v", err)
 	}
 
-	// The cluster sees to its members without a password.
+	// The cluster's own checks need no password.
 	if err := c.WaitHealthy(ctx); err != nil {
 		t.Error(err)
 	}
@@ -130,8 +130,8 @@ func TestAuthentication(t *testing.T) {
 		t.Error(err)
 	}
 
-	// A token that is not used lives for AuthTokenTTL. Asking renews it, so
-	// wait without asking.
+	// A token that is not used expires after AuthTokenTTL. Every request renews
+	// it, so wait without requests.
 	select {
 	case <-time.After(3 * time.Second):
 	case <-ctx.Done():
@@ -156,7 +156,8 @@ func TestOptionsReachTheMembers(t *testing.T) {
 		t.Errorf("two operations with --max-txn-ops=1: got %v, want %v", err, rpctypes.ErrTooManyOps)
 	}
 	big := string(make([]byte, 256<<10))
-	// The size counts once it is committed to disk, so this takes some writes.
+	// The size only includes what is committed to disk, so this takes some
+	// writes.
 	for err = nil; err == nil; {
 		err = put(ctx, cc, "big", big)
 	}

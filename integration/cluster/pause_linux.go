@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pause stops the process and waits until it has: kill(2) returns while some
-// of its threads still run. WNOWAIT leaves the state for the next call, and
-// without WEXITED the process is not reaped here.
+// pause stops the process and waits until it has stopped: when kill(2) returns,
+// some of its threads are still running. WNOWAIT leaves the state for the next
+// call. Without WEXITED the process is not reaped here.
 func pause(p *os.Process) error {
 	if err := p.Signal(unix.SIGSTOP); err != nil {
 		return err

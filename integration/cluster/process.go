@@ -14,21 +14,21 @@ import (
 	"strings"
 )
 
-// process is one life of a member.
+// process is one process of a member.
 type process struct {
 	cmd   *exec.Cmd
-	stdin io.WriteCloser // open for as long as the member is to live
+	stdin io.WriteCloser // open as long as the member should live
 
 	serving chan struct{} // closed when the member serves its peers
 	exited  chan struct{} // closed when the process is gone and reaped
 	err     error         // why; valid once exited is closed
-	watched chan struct{} // closed by Member.watch when it has seen to the end
+	watched chan struct{} // closed when Member.watch has processed the end
 }
 
-// servingLine is what a member prints when it serves its peers.
+// servingLine is printed by a member when it serves its peers.
 const servingLine = "getcd-cluster: serving peers\n"
 
-// output appends what a member prints to its log, except for servingLine.
+// output appends what a member prints, except for servingLine, to its log.
 type output struct {
 	log     *os.File
 	serving chan struct{}
@@ -48,10 +48,11 @@ func (o *output) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// startProcess starts the member that spec describes, with its working directory
-// in dir and its output appended to logPath: an etcd binary, or this program again,
-// which becomes one itself, or the binary as soon as it controls its disk. Its
-// goroutine ends with the process; exited is the join.
+// startProcess starts the member that spec describes, with the working directory
+// dir, and appends its output to logPath. The process is either an etcd binary or
+// this program, which becomes the member itself, or becomes the binary once it
+// controls its disk. Its goroutine ends with the process; wait for exited to join
+// it.
 func startProcess(spec *memberSpec, dir, logPath string) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -61,8 +62,8 @@ func startProcess(spec *memberSpec, dir, logPath string) (*process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("describing the member: %w", err)
 	}
-	// The member's last life may have left its sockets behind; etcd 3.4 does not
-	// remove those.
+	// The member's previous process may have left its sockets behind; etcd 3.4
+	// does not remove them.
 	for _, name := range []string{controlSocket, clientSocket, peerSocket} {
 		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, err
@@ -103,8 +104,8 @@ func startProcess(spec *memberSpec, dir, logPath string) (*process, error) {
 	if direct {
 		return p, nil
 	}
-	// The description fits a pipe's buffer; should the child die meanwhile,
-	// its exit tells more than this error.
+	// The description fits into the pipe's buffer. If the child dies meanwhile,
+	// its exit says more than this error.
 	if _, err := p.stdin.Write(append(described, '\n')); err != nil {
 		p.kill()
 		return nil, fmt.Errorf("describing the member to its process: %w", err)
@@ -112,9 +113,9 @@ func startProcess(spec *memberSpec, dir, logPath string) (*process, error) {
 	return p, nil
 }
 
-// run starts and reaps the process on one thread: Linux sends Pdeathsig when
-// the thread that started the child exits, which for an unlocked goroutine can
-// be at any time, and for this one is when the whole program dies.
+// run starts and reaps the process on one thread. Linux sends Pdeathsig when the
+// thread that started the child exits. For an unlocked goroutine that can happen
+// at any time; for this one, it happens when the whole program dies.
 func (p *process) run(logFile *os.File, started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -124,21 +125,21 @@ func (p *process) run(logFile *os.File, started chan<- error) {
 	}
 	started <- nil
 	p.err = p.cmd.Wait()
-	_ = logFile.Close() // nothing is left to be written
+	_ = logFile.Close() // there is nothing left to write
 	if p.err == nil {
 		p.err = errors.New("exit status 0")
 	}
 	close(p.exited)
 }
 
-// kill ends the process with SIGKILL and waits for it. Killing a process that
-// is gone does nothing.
+// kill kills the process with SIGKILL and waits for it. If the process is gone,
+// kill does nothing.
 func (p *process) kill() {
-	_ = p.cmd.Process.Kill() // fails only when the process is gone already
+	_ = p.cmd.Process.Kill() // fails only if the process is already gone
 	<-p.exited
 }
 
-// running says whether the process has not been reaped yet.
+// running reports whether the process has not been reaped yet.
 func (p *process) running() bool {
 	select {
 	case <-p.exited:
@@ -148,11 +149,11 @@ func (p *process) running() bool {
 	}
 }
 
-// memberEnvironment is this program's environment without the proxies that
-// would carry one member's messages to another elsewhere, and without the
-// variables that etcd takes for flags.
+// memberEnvironment returns this program's environment without the variables for
+// HTTP proxies, which would divert messages between members, and without the
+// variables that etcd would read as flags.
 func memberEnvironment() []string {
-	env := make([]string, 0, len(os.Environ())+1) // room for memberEnv
+	env := make([]string, 0, len(os.Environ())+1) // one more for memberEnv
 	for _, kv := range os.Environ() {
 		key, _, _ := strings.Cut(kv, "=")
 		switch upper := strings.ToUpper(key); {

@@ -15,30 +15,31 @@ import (
 	"go.etcd.io/etcd/api/v3/version"
 )
 
-// ServerEnv names the environment variable with the path of the etcd binary
-// that clusters run when Config.Server is empty, so that a whole suite can be
-// run on another version without a change to it.
+// ServerEnv is the environment variable with the path of the etcd binary that
+// clusters run if Config.Server is empty. With it, a whole test suite runs on
+// another version without changes.
 const ServerEnv = "GETCD_ETCD"
 
-// askTimeout bounds a question to an etcd binary, which answers without starting.
+// askTimeout limits a query to an etcd binary, which answers without starting a
+// server.
 const askTimeout = 10 * time.Second
 
-// server is what a cluster's members run.
+// server is the program that a cluster's members run.
 type server struct {
 	path    string // of the binary; empty means this program
 	version string
-	flags   []string // Config.Flags as the binary spells them
+	flags   []string // Config.Flags in the binary's spelling
 }
 
-// findServer looks at what cfg, populated and valid, wants its members to run.
-// The error is an errors.ErrUnsupported when the binary is fine and can't do
+// findServer finds the program that cfg, populated and valid, wants its members
+// to run. The error is errors.ErrUnsupported if the binary works but cannot do
 // what cfg asks for.
 func findServer(ctx context.Context, cfg Config) (server, error) {
 	if cfg.Server == "" {
 		return server{version: version.Version, flags: cfg.Flags}, nil
 	}
 	if runtime.GOOS != "linux" {
-		return server{}, fmt.Errorf("cluster: Config.Server is %s, and other binaries are run on Linux alone, which ends them with this program: %w", cfg.Server, errors.ErrUnsupported)
+		return server{}, fmt.Errorf("cluster: Config.Server is %s, but other binaries are supported only on Linux, where they end with this program: %w", cfg.Server, errors.ErrUnsupported)
 	}
 	s := server{path: cfg.Server}
 	out, err := s.ask(ctx)
@@ -63,7 +64,7 @@ func findServer(ctx context.Context, cfg Config) (server, error) {
 	return s, nil
 }
 
-// spell returns the flag as this version writes it: etcd 3.6 dropped
+// spell returns the flag in the spelling of this version: etcd 3.6 dropped
 // "experimental-" from many names.
 func (s *server) spell(ctx context.Context, f string) (string, error) {
 	if _, err := s.ask(ctx, f); err == nil {
@@ -76,8 +77,8 @@ func (s *server) spell(ctx context.Context, f string) (string, error) {
 	return "", fmt.Errorf("cluster: Config.Flags: etcd %s knows no %s: %w", s.version, f, errors.ErrUnsupported)
 }
 
-// ask runs the binary for what it says of its version, which it does not before
-// it has understood all flags.
+// ask runs the binary and returns what it prints about its version. It prints
+// that only if it understands all flags.
 func (s *server) ask(ctx context.Context, flags ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -90,19 +91,18 @@ func (s *server) ask(ctx context.Context, flags ...string) (string, error) {
 	return string(out), nil
 }
 
-// Version is the version of the members' etcd, such as "3.4.23".
+// Version returns the version of the members' etcd, such as "3.4.23".
 func (c *Cluster) Version() string { return c.server.version }
 
-// AtLeast says whether the members' etcd is of that version, such as "3.6" or
-// "3.4.25", or of a later one. A version that is none is an answer of false.
+// AtLeast reports whether the members' etcd has at least the version v, such as
+// "3.6" or "3.4.25". If v is not a version, it returns false.
 func (c *Cluster) AtLeast(v string) bool {
 	is, ok1 := numbers(c.server.version)
 	want, ok2 := numbers(v)
 	return ok1 && ok2 && slices.Compare(is, want) >= 0
 }
 
-// numbers takes a version apart; what comes before it is released counts as the
-// release.
+// numbers parses a version. A pre-release counts as its release.
 func numbers(v string) ([]int, bool) {
 	v, _, _ = strings.Cut(v, "-")
 	var ns []int
@@ -116,12 +116,12 @@ func numbers(v string) ([]int, bool) {
 	return ns, len(ns) >= 2
 }
 
-// command is the specification as the command line of the etcd binary. As with
-// embedConfig, Flags come before what the cluster has to decide itself.
+// command returns the etcd binary's command line for the specification. As in
+// embedConfig, Flags come before the flags that the cluster itself decides.
 func (s *memberSpec) command() *exec.Cmd {
 	on := func(flag string, set bool) string { return "--" + flag + "=" + strconv.FormatBool(set) }
 	args := []string{
-		"--logger=zap", // etcd 3.4 has another by default
+		"--logger=zap", // etcd 3.4 has another default
 		"--log-outputs=stderr",
 		"--log-level=" + s.LogLevel,
 		"--heartbeat-interval=" + strconv.FormatUint(uint64(s.HeartbeatMillis), 10),
@@ -159,8 +159,8 @@ func (s *memberSpec) command() *exec.Cmd {
 	return exec.Command(s.Server, args...) //nolint:noctx // a member outlives the call that starts it; process.kill ends it
 }
 
-// absolute makes the path of a binary one that holds in any directory; a bare
-// name is looked for where the system looks for programs.
+// absolute turns the path of a binary into one that is valid in any directory. A
+// bare name is looked up in PATH.
 func absolute(path string) (string, error) {
 	found, err := exec.LookPath(path)
 	if err != nil {

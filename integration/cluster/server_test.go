@@ -37,10 +37,10 @@ func TestVersion(t *testing.T) {
 	}
 }
 
-// What is named as the server must be there, be etcd, and be asked for what it can.
+// Config.Server must exist, be etcd, and be asked only for what it supports.
 func TestServerIsRefused(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("other binaries are run on Linux alone")
+		t.Skip("other binaries are supported only on Linux")
 	}
 	script := func(lines string) string {
 		path := filepath.Join(t.TempDir(), "etcd")

@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// What a member that is another binary tells is read from the HTTP pages that
-// every etcd has: /version of the peers' port and /debug/vars of the clients',
-// neither of which asks for a token.
+// The state of a member that runs another binary comes from HTTP pages that every
+// etcd has: /version on the peer port and /debug/vars on the client port. Neither
+// needs a token.
 
-// page reads a page of a member's HTTP server over a connection of its own.
+// page reads a page of a member's HTTP server over a new connection.
 func page(ctx context.Context, network, address, path string) ([]byte, error) {
 	var d net.Dialer
 	transport := &http.Transport{
@@ -33,15 +33,15 @@ func page(ctx context.Context, network, address, path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = resp.Body.Close() }() // it was read
+	defer func() { _ = resp.Body.Close() }() // it was only read
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("cluster: GET %s: %s", path, resp.Status)
 	}
 	return io.ReadAll(resp.Body)
 }
 
-// awaitServing asks the member at its peers' address whether it serves, again and
-// again, and closes p.serving then. It returns when that is so, or ctx ends.
+// awaitServing asks the member at its peer address repeatedly whether it serves,
+// and then closes p.serving. It returns then, or when ctx ends.
 func (m *Member) awaitServing(ctx context.Context, p *process) {
 	network, address := "tcp", m.peer.Address()
 	if m.c.cfg.Links {
@@ -65,7 +65,7 @@ func (m *Member) awaitServing(ctx context.Context, p *process) {
 	}
 }
 
-// raftStatus asks the member for its raft status, which etcd publishes among its
+// raftStatus returns the member's raft status, which etcd publishes among its
 // variables.
 func (m *Member) raftStatus(ctx context.Context) (raftState, error) {
 	text, err := page(ctx, "unix", m.socket(controlSocket), "/debug/vars")

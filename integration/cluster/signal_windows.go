@@ -7,7 +7,7 @@ import (
 
 func terminateSignals() []os.Signal { return []os.Signal{os.Interrupt} }
 
-// terminate has no gentle form on windows.
+// terminate kills the process, since Windows has no graceful way.
 func terminate(p *os.Process) error { return p.Kill() }
 
 var errNoStop = errors.New("stopping a process (SIGSTOP) is not supported on windows")

@@ -6,12 +6,13 @@ import (
 	"time"
 )
 
-// controlSocket is the UNIX socket, in a member's working directory, on which
-// it serves the cluster's own health checks: past TLS, client certificates and
-// the faults on its links. Its name is a host and a port, as etcd 3.4 wants one.
+// controlSocket is the UNIX socket, in a member's working directory, for the
+// cluster's own health checks. TLS, client certificates and faults on links do
+// not apply to it. Its name has the form of a host and a port, as etcd 3.4
+// requires.
 const controlSocket = "control:2379"
 
-// socket is the absolute path of a socket in the member's working directory.
+// socket returns the absolute path of a socket in the member's working directory.
 func (m *Member) socket(name string) string { return filepath.Join(m.dir, name) }
 
 func (m *Member) clientScheme() string {
@@ -21,7 +22,7 @@ func (m *Member) clientScheme() string {
 	return "http"
 }
 
-// peerURL is the URL that the other members use. It never changes.
+// peerURL returns the URL that the other members use. It never changes.
 func (m *Member) peerURL() string {
 	if m.c.cfg.Links {
 		return "unix://" + peerLinkSocket(m)
@@ -29,7 +30,7 @@ func (m *Member) peerURL() string {
 	return "http://" + m.peer.Address()
 }
 
-// listenPeer is the URL that the member listens on for its peers.
+// listenPeer returns the URL on which the member listens for its peers.
 func (m *Member) listenPeer() string {
 	if m.c.cfg.Links {
 		return "unix://" + peerSocket
@@ -37,7 +38,7 @@ func (m *Member) listenPeer() string {
 	return m.peerURL()
 }
 
-// listenClient is the URL that the member listens on for its clients.
+// listenClient returns the URL on which the member listens for its clients.
 func (m *Member) listenClient() string {
 	switch {
 	case !m.c.cfg.Links:
@@ -49,7 +50,7 @@ func (m *Member) listenClient() string {
 	}
 }
 
-// spec describes the member's next life.
+// spec describes the member's next process.
 func (m *Member) spec() *memberSpec {
 	cfg := m.c.cfg
 	return &memberSpec{
@@ -77,12 +78,11 @@ func (m *Member) spec() *memberSpec {
 	}
 }
 
-// Log returns the end of what the member's processes wrote, 16 KiB at most,
-// over all its lives. It is empty when it cannot be read, as after
-// Cluster.Stop.
+// Log returns the last output of all of the member's processes, at most 16 KiB.
+// It is empty if it cannot be read, as after Cluster.Stop.
 func (m *Member) Log() string { return tail(m.log, 16<<10) }
 
-// logSuffix is the end of the log as it goes behind an error.
+// logSuffix returns the end of the log in a form to append to an error.
 func (m *Member) logSuffix() string {
 	if log := tail(m.log, 2<<10); log != "" {
 		return fmt.Sprintf("; its log ends with:\n%s", log)

@@ -12,20 +12,20 @@ import (
 	"go.etcd.io/etcd/server/v3/etcdserver"
 )
 
-// stateSocket is the UNIX socket, in a member's working directory, on which it
-// tells whoever connects what it knows of raft. etcd's own Status answers
-// nobody without a token once authentication is on.
+// stateSocket is the UNIX socket, in a member's working directory, on which the
+// member reports its raft state to anyone who connects. While authentication is
+// on, etcd's own Status needs a token.
 const stateSocket = "state"
 
-// raftState is what a member tells, as JSON.
+// raftState is the member's report, as JSON.
 type raftState struct {
 	Member, Leader, Term uint64
 }
 
-// serveState serves stateSocket in the working directory, for as long as the
-// process lives.
+// serveState serves stateSocket in the working directory, as long as the process
+// lives.
 func serveState(server *etcdserver.EtcdServer) error {
-	// The member's last life may have left its socket behind.
+	// The member's previous process may have left its socket behind.
 	if err := os.Remove(stateSocket); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
@@ -41,7 +41,8 @@ func serveState(server *etcdserver.EtcdServer) error {
 				continue
 			}
 			state := raftState{Member: uint64(server.MemberID()), Leader: server.Lead(), Term: server.Term()}
-			// It is too short to block; whoever asked and left is no concern.
+			// The report is too short to block, and it does not matter if the
+			// caller has left.
 			_ = json.NewEncoder(conn).Encode(state)
 			_ = conn.Close()
 		}
@@ -49,7 +50,7 @@ func serveState(server *etcdserver.EtcdServer) error {
 	return nil
 }
 
-// state asks the member what it knows of raft.
+// state asks the member for its raft state.
 func (m *Member) state(ctx context.Context) (raftState, error) {
 	var state raftState
 	if !m.Running() {
@@ -63,7 +64,7 @@ func (m *Member) state(ctx context.Context) (raftState, error) {
 	if err != nil {
 		return state, err
 	}
-	defer func() { _ = conn.Close() }() // nothing was written
+	defer func() { _ = conn.Close() }() // it was only read
 	if deadline, ok := ctx.Deadline(); ok {
 		if err := conn.SetDeadline(deadline); err != nil {
 			return state, err

@@ -5,13 +5,13 @@ import (
 	"os"
 )
 
-// tail returns the last limit bytes of a file, or "" when it cannot be read.
+// tail returns the last limit bytes of a file, or "" if it cannot be read.
 func tail(path string, limit int64) string {
 	f, err := os.Open(path)
 	if err != nil {
 		return ""
 	}
-	defer func() { _ = f.Close() }() // nothing was written
+	defer func() { _ = f.Close() }() // it was only read
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
 		return ""

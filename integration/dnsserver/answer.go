@@ -7,8 +7,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// serve answers one query. It counts the query first, so that a test which
-// waits for it can rely on the count.
+// serve answers one query. It counts the query first, so that a test that waits
+// for it can rely on the count.
 func (s *Server) serve(stopping <-chan struct{}, w dns.ResponseWriter, query *dns.Msg, network string) {
 	b, reply := s.answer(query, network)
 	if b.delay > 0 {
@@ -23,8 +23,8 @@ func (s *Server) serve(stopping <-chan struct{}, w dns.ResponseWriter, query *dn
 	if b.drop {
 		return
 	}
-	// A client that is gone, or an answer that cannot be packed, looks to the
-	// client like a lost packet; there is nobody to report it to.
+	// If the client is gone, or the answer cannot be encoded, that looks like a
+	// lost packet to the client. There is nobody to report it to.
 	if b.garbage == NoGarbage {
 		_ = w.WriteMsg(reply)
 		return
@@ -32,11 +32,12 @@ func (s *Server) serve(stopping <-chan struct{}, w dns.ResponseWriter, query *dn
 	_, _ = w.Write(spoil(b.garbage, query, reply))
 }
 
-// answer makes the proper answer, and takes the behaviour of this moment.
+// answer makes the correct answer, and returns the server's current behavior with
+// it.
 func (s *Server) answer(query *dns.Msg, network string) (behavior, *dns.Msg) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	question := query.Question[0] // the server's MsgAcceptFunc sees to there being one
+	question := query.Question[0] // the server's MsgAcceptFunc makes sure that there is exactly one
 	name := dns.CanonicalName(question.Name)
 	s.counts[Question{name, dns.Type(question.Qtype).String(), network}]++
 	close(s.asked)
@@ -52,7 +53,8 @@ func (s *Server) answer(query *dns.Msg, network string) (behavior, *dns.Msg) {
 		limit = dns.MinMsgSize
 	}
 	if opt := query.IsEdns0(); opt != nil {
-		// RFC 6891, section 6.1.1: an answer to EDNS0 has an OPT record too.
+		// RFC 6891, section 6.1.1: the answer to a query with EDNS0 has an OPT
+		// record, too.
 		reply.SetEdns0(uint16(min(b.udpSize, dns.MaxMsgSize)), false)
 		if opt.Version() != 0 {
 			reply.Rcode = dns.RcodeBadVers
@@ -97,8 +99,8 @@ func (s *Server) answer(query *dns.Msg, network string) (behavior, *dns.Msg) {
 	return b, reply
 }
 
-// answers says whether the records have what was asked for, and not only
-// aliases that lead to nothing.
+// answers reports whether the records include the requested type, and not only
+// aliases that lead nowhere.
 func answers(records []dns.RR, rtype uint16) bool {
 	for _, rr := range records {
 		if rtype == dns.TypeANY || rr.Header().Rrtype == rtype {
@@ -108,9 +110,8 @@ func answers(records []dns.RR, rtype uint16) bool {
 	return false
 }
 
-// withCaseOf gives the records that belong to the name asked for the letters
-// in which it was asked, as servers do: a client may check them against its
-// query.
+// withCaseOf gives the records of the queried name the letter case of the query,
+// as servers do. A client may compare them with its query.
 func withCaseOf(asked string, records []dns.RR) []dns.RR {
 	out := make([]dns.RR, len(records))
 	for i, rr := range records {
@@ -145,8 +146,8 @@ func spoil(g Garbage, query, reply *dns.Msg) []byte {
 	case GarbageCut:
 		return packed[:max(headerSize, len(packed)-5)]
 	case GarbagePointerLoop:
-		// One question, whose name is a pointer (RFC 1035, section 4.1.4) to
-		// where it stands.
+		// One question, whose name is a pointer (RFC 1035, section 4.1.4) to its
+		// own position.
 		return append(packed[:headerSize:headerSize], 0xc0, headerSize, 0, byte(dns.TypeA), 0, dns.ClassINET)
 	default:
 		return packed

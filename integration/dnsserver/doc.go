@@ -1,6 +1,6 @@
-// Package dnsserver is a real authoritative DNS server for tests: it answers
-// over UDP and TCP on one loopback port, its records can be changed while it
-// runs, and it misbehaves on request.
+// Package dnsserver is a real authoritative DNS server for tests. It answers over
+// UDP and TCP on one loopback port. Its records can be changed while it runs, and
+// it misbehaves on request.
 //
 //	s, err := dnsserver.Start()
 //	...
@@ -12,18 +12,19 @@
 //
 // # What it answers
 //
-// It is authoritative for every name. A name that has no records, and none
-// below it, does not exist (NXDOMAIN); one that lacks the type asked for
-// exists without data (NODATA): NOERROR and no answer. Both carry an SOA
-// record, whose negative TTL is 0 unless the zone has an SOA of its own
-// (RFC 2308). Aliases are followed as far as the server knows them, and a loop
-// of aliases ends the answer. The addresses of an SRV record's targets come
-// along in the additional section (RFC 2782), which SetAdditional(false) stops.
+// It is authoritative for every name. A name does not exist (NXDOMAIN) if neither
+// it nor any name below it has records. If a name has records, but none of the
+// queried type, the response is NODATA: NOERROR and an empty answer. Both
+// responses have an SOA record, whose negative TTL is 0 unless the zone has its
+// own SOA record (RFC 2308). The server follows aliases as far as it knows them;
+// a loop of aliases ends the answer. The additional section has the addresses of
+// an SRV record's targets (RFC 2782), unless SetAdditional(false) turns that off.
 //
-// An answer over UDP that exceeds the client's limit, 512 bytes or what its
-// EDNS0 record says (RFC 6891), is truncated and marked so; the client has to
-// ask again over TCP. Additional records that do not fit are left out without
-// the mark (RFC 2181, section 9).
+// An answer over UDP that exceeds the client's limit, 512 bytes or what its EDNS0
+// record says (RFC 6891), is truncated and marked as such; the client has to
+// repeat the query over TCP. Additional records that do not fit are left out
+// without the mark (RFC 2181, section 9).
 //
-// Not there: wildcards, DNSSEC, zone transfers, delegation, dynamic updates.
+// It does not support wildcards, DNSSEC, zone transfers, delegation or dynamic
+// updates.
 package dnsserver

@@ -23,7 +23,7 @@ func Example() {
 		return
 	}
 
-	// Any resolver will do; this is Go's own, pointed at the server.
+	// Any resolver works; this is Go's own, configured to use the server.
 	resolver := &net.Resolver{
 		PreferGo: true,
 		Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {

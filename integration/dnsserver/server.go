@@ -14,15 +14,15 @@ import (
 	"github.com/getcd/getcd/integration/loopback"
 )
 
-// startAttempts is how many ports Start tries: one that is free for TCP may
+// startAttempts is how many ports Start tries: a port that is free for TCP may
 // not be free for UDP.
 const startAttempts = 10
 
-// errClosed is what operations on a closed server return.
+// errClosed is the error of operations on a closed server.
 var errClosed = errors.New("dnsserver: the server is closed")
 
 // Server is an authoritative DNS server on a loopback port. It is safe for
-// concurrent use. Close it when done.
+// concurrent use. The caller must call Close.
 type Server struct {
 	port *loopback.Port // read-only
 
@@ -38,15 +38,15 @@ type Server struct {
 	asked    chan struct{} // closed and replaced at every query
 }
 
-// Question is what the server counts queries by.
+// Question is the key by which the server counts queries.
 type Question struct {
 	Name    string // absolute, in lower case
 	Type    string // "SRV", "A" and so on
 	Network string // "udp" or "tcp"
 }
 
-// Start starts a server without records on a free port of 127.0.0.1, the same
-// for UDP and TCP.
+// Start starts a server without records on a free port of 127.0.0.1. UDP and TCP
+// use the same port.
 func Start() (*Server, error) {
 	var errs []error
 	for range startAttempts {
@@ -69,19 +69,20 @@ func Start() (*Server, error) {
 	return nil, errors.Join(errs...)
 }
 
-// Addr is where the server listens, as "127.0.0.1:port". It never changes.
+// Addr returns the server's address, "127.0.0.1:port". It never changes.
 func (s *Server) Addr() string { return s.port.Address() }
 
-// Stop makes the server go away, as in an outage: its port refuses queries and
-// connections until Start. Records, counts and misbehaviour stay. Stop waits
-// for every goroutine of the server; stopping a stopped server does nothing.
+// Stop makes the server unavailable, as in an outage: until Start, its port
+// refuses queries and connections. Records, counts and misbehavior are kept. Stop
+// waits for every goroutine of the server. Stopping a stopped server does
+// nothing.
 func (s *Server) Stop() error {
 	s.op.Lock()
 	defer s.op.Unlock()
 	return s.stopLocked()
 }
 
-// stopLocked is Stop; the caller holds op.
+// stopLocked is Stop. The caller must hold op.
 func (s *Server) stopLocked() error {
 	if s.run == nil {
 		return nil
@@ -91,8 +92,8 @@ func (s *Server) stopLocked() error {
 	return err
 }
 
-// Start brings a stopped server back on the same port. Starting a server that
-// runs does nothing.
+// Start restarts a stopped server on the same port. Starting a running server
+// does nothing.
 func (s *Server) Start() error {
 	s.op.Lock()
 	defer s.op.Unlock()
@@ -110,8 +111,8 @@ func (s *Server) Start() error {
 	return nil
 }
 
-// Close stops the server for good, waits for its goroutines and gives its port
-// back. Calls after the first do nothing.
+// Close stops the server permanently, waits for its goroutines and releases its
+// port. Further calls do nothing.
 func (s *Server) Close() error {
 	s.op.Lock()
 	defer s.op.Unlock()
@@ -122,11 +123,12 @@ func (s *Server) Close() error {
 	return errors.Join(s.stopLocked(), s.port.Release())
 }
 
-// Set replaces the records of one name and type. Values are written as in a
-// zone file, without name, TTL and class: Set("m1.example.", "A", time.Minute,
-// "127.0.0.1", "127.0.0.2"). No values remove the records. A TTL is whole
-// seconds, and 0 forbids caching. A name without its final dot is taken as
-// absolute. The error says which value is not a record; nothing changes then.
+// Set replaces the records of one name and type. Values are written as in a zone
+// file, without name, TTL and class: Set("m1.example.", "A", time.Minute,
+// "127.0.0.1", "127.0.0.2"). Without values, the records are removed. The TTL is
+// in whole seconds, and 0 forbids caching. A name without a trailing dot counts
+// as absolute. If a value is not a record, the error says which one, and nothing
+// changes.
 func (s *Server) Set(name, typ string, ttl time.Duration, values ...string) error {
 	rtype, records, err := parseRecords(name, typ, ttl, values)
 	if err != nil {
@@ -176,8 +178,8 @@ func (s *Server) SetAAAA(name string, ttl time.Duration, addresses ...string) er
 	return nil
 }
 
-// SetCNAME makes name an alias of target. Records of other types that the name
-// has win over the alias.
+// SetCNAME makes name an alias of target. If the name has records of the queried
+// type, they take precedence over the alias.
 func (s *Server) SetCNAME(name string, ttl time.Duration, target string) error {
 	target, err := parseName(target)
 	if err != nil {
@@ -191,8 +193,8 @@ func (s *Server) SetCNAME(name string, ttl time.Duration, target string) error {
 	return nil
 }
 
-// Remove removes the records of a name: those of the types given, or all.
-// Types that it does not have, or that do not exist, are no error.
+// Remove removes the records of a name: those of the given types, or all. Types
+// that the name does not have, or that do not exist, are no error.
 func (s *Server) Remove(name string, types ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -206,9 +208,9 @@ func (s *Server) Remove(name string, types ...string) {
 	}
 }
 
-// Load replaces every record by those of a zone file (RFC 1035, section 5).
-// Names that are not absolute need an $ORIGIN, records without TTL a $TTL.
-// Nothing changes when the text has an error.
+// Load replaces all records with those of a zone file (RFC 1035, section 5).
+// Names that are not absolute need an $ORIGIN, and records without a TTL need a
+// $TTL. If the text has an error, nothing changes.
 func (s *Server) Load(text string) error {
 	z, err := parseZone(text)
 	if err != nil {
@@ -221,7 +223,7 @@ func (s *Server) Load(text string) error {
 	return nil
 }
 
-// Zone returns every record in the text form that Load reads.
+// Zone returns all records in the text form that Load reads.
 func (s *Server) Zone() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -234,8 +236,8 @@ func (s *Server) put(name string, rtype uint16, records []dns.RR) {
 	s.zone.set(dns.CanonicalName(name), rtype, records)
 }
 
-// Count returns how many queries for a name and type came, over UDP and TCP
-// together, whether or not they were answered.
+// Count returns how many queries for a name and type were received, over UDP and
+// TCP together, whether or not they were answered.
 func (s *Server) Count(name, typ string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -247,7 +249,7 @@ func (s *Server) countLocked(name, typ string) int {
 	return s.counts[Question{name, typ, "udp"}] + s.counts[Question{name, typ, "tcp"}]
 }
 
-// Counts returns how many queries came, by question and network.
+// Counts returns how many queries were received, by question and network.
 func (s *Server) Counts() map[Question]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -271,14 +273,14 @@ func (s *Server) WaitCount(ctx context.Context, name, typ string, n int) error {
 	}
 }
 
-// running is the server between a Start and a Stop.
+// running is the state of the server between Start and Stop.
 type running struct {
 	servers  []*dns.Server
-	stopping chan struct{} // closed by stop; cuts delays short
+	stopping chan struct{} // closed by stop; interrupts delays
 	serving  sync.WaitGroup
 }
 
-// listen begins to serve.
+// listen starts serving.
 func (s *Server) listen() (*running, error) {
 	var lc net.ListenConfig
 	udp, err := lc.ListenPacket(context.Background(), "udp4", s.Addr())
@@ -302,8 +304,8 @@ func (s *Server) listen() (*running, error) {
 		})
 		r.servers = append(r.servers, one)
 		r.serving.Go(func() {
-			// It returns when it is shut down; while it serves, an error on the
-			// listener, which only closing can cause, is seen by stop.
+			// It returns when it is shut down. While it serves, only closing the
+			// listener can cause an error, and stop sees that error.
 			_ = one.ActivateAndServe()
 		})
 	}

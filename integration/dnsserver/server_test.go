@@ -37,7 +37,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// ask asks once over UDP or TCP, with EDNS0 when edns is not 0.
+// ask sends one query over UDP or TCP, with EDNS0 if edns is not 0.
 func ask(t *testing.T, s *dnsserver.Server, network, name string, rtype, edns uint16) (*dns.Msg, error) {
 	t.Helper()
 	query := new(dns.Msg).SetQuestion(name, rtype)
@@ -47,7 +47,7 @@ func ask(t *testing.T, s *dnsserver.Server, network, name string, rtype, edns ui
 	client := dns.Client{Net: network, Timeout: 5 * time.Second, UDPSize: max(edns, dns.MinMsgSize)}
 	answer, _, err := client.ExchangeContext(t.Context(), query, s.Addr())
 	if answer != nil {
-		answer.Compress = true // so that Len is the size that it came in
+		answer.Compress = true // so that Len is the size of the received message
 	}
 	return answer, err
 }
@@ -61,7 +61,7 @@ func mustAsk(t *testing.T, s *dnsserver.Server, network, name string, rtype, edn
 	return answer
 }
 
-// text is records as in a zone file, with single spaces.
+// text returns records as in a zone file, with single spaces.
 func text(records []dns.RR) []string {
 	out := make([]string, 0, len(records))
 	for _, rr := range records {
@@ -269,7 +269,7 @@ func TestTruncation(t *testing.T) {
 			t.Errorf("%s, EDNS0 %d: got the OPT record %v", tc.network, tc.edns, got.IsEdns0())
 		}
 	}
-	// Answers that fit are not marked, whatever becomes of the additional ones.
+	// Answers that fit are not marked, even if additional records are left out.
 	must(t, s.SetSRV(name, 0, services[:10]...))
 	got := mustAsk(t, s, "udp", name, dns.TypeSRV, 0)
 	if got.Truncated || len(got.Answer) != 10 || len(got.Extra) == 10 || got.Len() > 512 {
@@ -326,7 +326,7 @@ func TestMisbehaviour(t *testing.T) {
 	}
 }
 
-// TestGarbage looks at the bytes: a client would only say that they are wrong.
+// TestGarbage examines the bytes: a client would only say that they are wrong.
 func TestGarbage(t *testing.T) {
 	s := start(t)
 	must(t, s.SetA("a.example.", 0, "127.0.0.1"))
@@ -413,7 +413,7 @@ func TestStopAndStart(t *testing.T) {
 	if s.Addr() != addr {
 		t.Errorf("the server moved from %s to %s", addr, s.Addr())
 	}
-	// Neither an answer that waits nor an idle connection holds Close up.
+	// Close is delayed neither by a pending answer nor by an idle connection.
 	s.SetDelay(time.Hour)
 	idle, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", addr)
 	must(t, err)

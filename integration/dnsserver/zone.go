@@ -13,18 +13,19 @@ import (
 	"github.com/miekg/dns"
 )
 
-// maxAliases is how many CNAME records one answer follows.
+// maxAliases is the maximum number of CNAME records that one answer follows.
 const maxAliases = 16
 
 // SRV is the data of one SRV record (RFC 2782).
 type SRV struct {
 	Priority, Weight, Port uint16
-	// Target is the host's name; "." says that the service is not there.
+	// Target is the name of the host. "." means that the service is not
+	// available.
 	Target string
 }
 
-// zone is every record that the server has, by name and type. Names are
-// absolute and in lower case. It is not safe for concurrent use.
+// zone has all records of the server, by name and type. Names are absolute and in
+// lower case. It is not safe for concurrent use.
 type zone struct {
 	records map[string]map[uint16][]dns.RR
 	serial  uint32
@@ -32,7 +33,8 @@ type zone struct {
 
 func newZone() *zone { return &zone{records: make(map[string]map[uint16][]dns.RR)} }
 
-// set replaces the records of one name and type; none removes them.
+// set replaces the records of one name and type. Without records, it removes
+// them.
 func (z *zone) set(name string, rtype uint16, records []dns.RR) {
 	z.serial++
 	if len(records) == 0 {
@@ -48,8 +50,8 @@ func (z *zone) set(name string, rtype uint16, records []dns.RR) {
 	z.records[name][rtype] = records
 }
 
-// exists says whether the name, or a name below it, has records: a name
-// between two dots exists when one below it does (RFC 8020).
+// exists reports whether the name, or a name below it, has records: a name exists
+// if a name below it exists (RFC 8020).
 func (z *zone) exists(name string) bool {
 	for owner := range z.records {
 		if dns.IsSubDomain(name, owner) {
@@ -59,8 +61,8 @@ func (z *zone) exists(name string) bool {
 	return false
 }
 
-// find returns the answer to a question, following aliases, and whether the
-// last name that it came to exists.
+// find returns the answer to a question, following aliases, and whether the last
+// name in the chain exists.
 func (z *zone) find(name string, rtype uint16) (answer []dns.RR, exists bool) {
 	seen := make(map[string]bool)
 	for range maxAliases {
@@ -117,8 +119,8 @@ func (z *zone) additional(answer []dns.RR) []dns.RR {
 	return extra
 }
 
-// authority returns the SOA record that a negative answer carries: the zone's
-// own that is closest above the name, or one made up for the root.
+// authority returns the SOA record for a negative answer: the closest one in the
+// zone at or above the name, or a generated one for the root.
 func (z *zone) authority(name string) dns.RR {
 	for off, end := 0, false; !end; off, end = dns.NextLabel(name, off) {
 		if soa := z.records[name[off:]][dns.TypeSOA]; len(soa) > 0 {
@@ -135,7 +137,7 @@ func (z *zone) authority(name string) dns.RR {
 	}
 }
 
-// String is the zone in the text form of RFC 1035, in order of names.
+// String returns the zone in the text form of RFC 1035, sorted by name.
 func (z *zone) String() string {
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(z.records)) {
@@ -150,7 +152,7 @@ func (z *zone) String() string {
 	return b.String()
 }
 
-// parseZone reads a zone in the text form of RFC 1035, without $INCLUDE.
+// parseZone parses a zone in the text form of RFC 1035, without $INCLUDE.
 func parseZone(text string) (*zone, error) {
 	z := newZone()
 	parser := dns.NewZoneParser(strings.NewReader(text), "", "")
@@ -165,7 +167,8 @@ func parseZone(text string) (*zone, error) {
 	return z, nil
 }
 
-// parseName checks a name and returns it absolute, with its case kept.
+// parseName checks a name and returns it as an absolute name, with its letter
+// case.
 func parseName(name string) (string, error) {
 	if _, ok := dns.IsDomainName(name); !ok || name == "" {
 		return "", fmt.Errorf("dnsserver: %q is not a domain name", name)
@@ -182,7 +185,7 @@ func parseTTL(ttl time.Duration) (uint32, error) {
 	return uint32(ttl / time.Second), nil
 }
 
-// header checks the name and TTL of records and makes their header.
+// header checks the name and TTL of records and returns their header.
 func header(name string, rtype uint16, ttl time.Duration) (dns.RR_Header, error) {
 	name, err := parseName(name)
 	if err != nil {

@@ -19,21 +19,21 @@ import (
 )
 
 func main() {
-	cluster.Main() // the members of the cluster are this program, too
+	cluster.Main() // this program also runs the members of the cluster
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	status := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(status)
 }
 
-// options are the flags that say what to do with the results.
+// options are the flags for the output.
 type options struct {
 	list, check bool
 	json, svg   string
 	markdown    string
 }
 
-// run is the program; it returns the exit status.
+// run is the program. It returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	cfg, opts, err := parse(args, stderr)
 	switch {
@@ -62,7 +62,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// parse reads the flags. Errors of the flag package have been printed.
+// parse parses the flags. The flag package has already printed its errors.
 func parse(args []string, stderr io.Writer) (bench.Config, options, error) {
 	var cfg bench.Config
 	var opts options
@@ -142,7 +142,7 @@ func list() string {
 	return b.String()
 }
 
-// write puts the results where the flags say.
+// write writes the results as the flags say.
 func write(rep *report.Report, opts options, stdout io.Writer) error {
 	errs := []error{rep.WriteText(stdout)}
 	if opts.json != "" {
@@ -162,7 +162,7 @@ func write(rep *report.Report, opts options, stdout io.Writer) error {
 	return errors.Join(errs...)
 }
 
-// page is what the page refers to, from where it is.
+// page returns what the page refers to, relative to the page.
 func (o options) page() (report.Page, error) {
 	var p report.Page
 	for _, one := range []struct {
@@ -189,7 +189,8 @@ func (o options) page() (report.Page, error) {
 	return p, nil
 }
 
-// version is that of a module in this program; empty when it is not known.
+// version returns the version of a module in this program, or an empty string if
+// it is unknown.
 func version(module string) string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -211,7 +212,7 @@ func create(name string, write func(io.Writer) error) error {
 	return errors.Join(write(f), f.Close())
 }
 
-// judge returns an error for what must not be.
+// judge returns an error for results that must not occur.
 func judge(rep *report.Report, check bool) error {
 	var errs []error
 	for i := range rep.Cells {

@@ -22,8 +22,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// TestRun does two faults on a real cluster, and looks for what must be true of
-// them however fast the machine is.
+// TestRun applies two faults to a real cluster and checks what must be true
+// regardless of the machine's speed.
 func TestRun(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "docs"), 0o755); err != nil {

@@ -2,7 +2,7 @@ package frontproxy
 
 import "syscall"
 
-// processAttributes lets a proxy end with its program.
+// processAttributes makes a proxy end with its program.
 func processAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }

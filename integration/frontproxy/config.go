@@ -7,36 +7,36 @@ import (
 	"time"
 )
 
-// Kind is a program and the way in which it forwards.
+// Kind is a program and its way of forwarding.
 type Kind string
 
-// The kinds. TCP modes forward bytes, and each connection has one server. In the
-// others each request may go to another server.
+// The kinds. TCP modes forward bytes, so each connection has one server. In the
+// other modes each request may go to another server.
 const (
 	HAProxyTCP Kind = "haproxy-tcp"
 	HAProxyH2  Kind = "haproxy-h2"
 	NginxTCP   Kind = "nginx-stream"
 	NginxGRPC  Kind = "nginx-grpc"
-	// NginxHTTP forwards HTTP/1.1: what is behind it is etcd's JSON gateway.
+	// NginxHTTP forwards HTTP/1.1, for etcd's JSON gateway.
 	NginxHTTP Kind = "nginx-http"
 )
 
-// Kinds are all of them that forward gRPC.
+// Kinds returns all kinds that forward gRPC.
 func Kinds() []Kind { return []Kind{HAProxyTCP, HAProxyH2, NginxTCP, NginxGRPC} }
 
 // Config says what to run.
 type Config struct {
 	Kind Kind
-	// Targets are the servers, each "host:port", taken in turn.
+	// Targets are the servers, each as "host:port", which are used in turn.
 	Targets []string
-	// Idle is after which silence a connection or a request is ended; 0 means an
-	// hour, in whole seconds.
+	// Idle is how long a connection or a request may be silent before it is
+	// ended, in whole seconds. 0 means an hour.
 	Idle time.Duration
-	// Requests is after how many requests NginxGRPC ends a connection with GOAWAY;
-	// 0 means nginx's own 1,000.
+	// Requests is the number of requests after which NginxGRPC ends a connection
+	// with GOAWAY. 0 means nginx's default, 1,000.
 	Requests int
-	// Body is how many bytes the body of a request to NginxGRPC may have; 0 means any
-	// number.
+	// Body is the maximum size in bytes of a request to NginxGRPC. 0 means no
+	// limit.
 	Body int
 }
 
@@ -66,8 +66,8 @@ func (c Config) validate() error {
 	return nil
 }
 
-// servers lists the targets, each in a line of that format, which gets the index and
-// the target.
+// servers formats each target as a line. The format gets the index and the
+// target.
 func (c Config) servers(format string) string {
 	var b strings.Builder
 	for i, t := range c.Targets {
@@ -98,7 +98,8 @@ backend members
 %[5]s`, mode, proto, address, int(c.Idle.Seconds()), c.servers("\tserver m%d %s"+proto))
 }
 
-// nginxHead keeps nginx in the foreground, in one process, and in its directory.
+// nginxHead keeps nginx in the foreground, in one process, and in its own
+// directory.
 const nginxHead = `
 daemon off;
 master_process off;

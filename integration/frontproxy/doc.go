@@ -1,6 +1,5 @@
-// Package frontproxy runs HAProxy and nginx, as Debian has them, in front of
-// servers: proxies that are not ours, so that a client is known to work behind what
-// people use.
+// Package frontproxy runs Debian's HAProxy and nginx in front of servers, to test
+// a client behind proxies that people really use.
 //
 //	p, err := frontproxy.Start(ctx, frontproxy.Config{Kind: frontproxy.NginxGRPC, Targets: c.Endpoints()})
 //	if errors.Is(err, exec.ErrNotFound) {

@@ -14,15 +14,16 @@ import (
 	"github.com/getcd/getcd/integration/frontproxy"
 )
 
-// Nothing may succeed for so long when a member fails for 2 s. The client has a second
-// connection through the proxy, which may lead to another member, and an election takes a
-// second at most; the rest is for busy machines. A write stays with a silent member for 2 s
-// (client.Config.WritePatience). One that an election has lost is told of by its member
-// after 7 s at the latest (etcd's ReqTimeout): through a proxy that forwards requests to any
-// member the client can't tell that it was lost.
+// mostGap is the longest allowed time without any success while a member fails
+// for 2 s. The client has a second connection through the proxy, which may lead
+// to another member, and an election takes a second at most; the rest is for busy
+// machines. A write stays with a silent member for 2 s
+// (client.Config.WritePatience). If an election has lost a write, its member
+// reports that after 7 s at the latest (etcd's ReqTimeout): through a proxy that
+// forwards requests to any member, the client cannot see that the write was lost.
 var mostGap = map[string]time.Duration{"read": 5 * time.Second, "put": 8 * time.Second}
 
-// some are the first and the last of kinds where time is short.
+// some returns only the first and the last of kinds when time is short.
 func some(kinds []frontproxy.Kind) []frontproxy.Kind {
 	if !testing.Short() {
 		return kinds
@@ -30,9 +31,10 @@ func some(kinds []frontproxy.Kind) []frontproxy.Kind {
 	return []frontproxy.Kind{kinds[0], kinds[len(kinds)-1]}
 }
 
-// HAProxy in h2 mode is the hard one: when a member dies under a request on a connection
-// that was used before, it resets the stream with REFUSED_STREAM, which says that nothing
-// was processed (RFC 9113, section 8.7), of requests that were applied.
+// HAProxy in h2 mode is the difficult case. If a member dies during a request on
+// a connection that was used before, HAProxy resets the stream with
+// REFUSED_STREAM. That code means that nothing was processed (RFC 9113, section
+// 8.7), but the request may have been applied.
 func TestMembersFailBehind(t *testing.T) {
 	for _, kind := range some(frontproxy.Kinds()) {
 		t.Run(string(kind), func(t *testing.T) {
@@ -55,8 +57,8 @@ func TestMembersFailBehind(t *testing.T) {
 	}
 }
 
-// nginx ends a connection with GOAWAY after so many requests, HAProxy after an idle
-// time; what is under way goes on.
+// nginx ends a connection with GOAWAY after a number of requests, and HAProxy
+// after an idle time. Requests in progress continue.
 func TestConnectionsAreRenewed(t *testing.T) {
 	c := startCluster(t, false)
 	direct := dial(t, c.Endpoints()...)
@@ -73,8 +75,7 @@ func TestConnectionsAreRenewed(t *testing.T) {
 	}
 }
 
-// What a proxy ends for its silence is opened again: a watch with nothing to say misses
-// nothing.
+// If a proxy ends a silent watch, the watch is reopened and misses nothing.
 func TestIdleConnectionsAreEnded(t *testing.T) {
 	c := startCluster(t, false)
 	direct := dial(t, c.Endpoints()...)
@@ -86,7 +87,7 @@ func TestIdleConnectionsAreEnded(t *testing.T) {
 			key := string(kind)
 			events := dial(t, p.Address()).Watch(ctx, key)
 			for _, value := range []string{"1", "2"} {
-				time.Sleep(4 * time.Second) // longer than the proxy waits
+				time.Sleep(4 * time.Second) // longer than the proxy's idle time
 				if _, err := direct.Put(timeout(t), key, value); err != nil {
 					t.Fatal(err)
 				}
@@ -101,8 +102,8 @@ func TestIdleConnectionsAreEnded(t *testing.T) {
 	}
 }
 
-// A proxy that reaches no member answers 502 or 503 by itself, and 504 when a member is
-// too slow: neither is an answer of etcd's.
+// A proxy that reaches no member answers 502 or 503 by itself, and 504 if a
+// member is too slow. None of these is an answer of etcd.
 func TestProxyAnswersByItself(t *testing.T) {
 	c := startCluster(t, false)
 	direct := dial(t, c.Endpoints()...)
@@ -121,8 +122,9 @@ func TestProxyAnswersByItself(t *testing.T) {
 
 var byProxy = regexp.MustCompile(`status code .*\b50[234]\b`)
 
-// A value that the proxy finds too large never reaches a member: the put has failed for
-// certain, and the error says who refused it, without the proxy's page.
+// A value that the proxy finds too large never reaches a member. The put has
+// definitely failed, and the error says who refused it, without the proxy's error
+// page.
 func TestProxyFindsAValueTooLarge(t *testing.T) {
 	c := startCluster(t, false)
 	p := behind(t, c, frontproxy.Config{Kind: frontproxy.NginxGRPC, Body: 1 << 20})
@@ -136,8 +138,8 @@ func TestProxyFindsAValueTooLarge(t *testing.T) {
 	}
 }
 
-// A call that waits by nature goes on when the proxy renews the connection, as nginx does
-// after so many requests.
+// A call that waits by design continues when the proxy renews the connection, as
+// nginx does after a number of requests.
 func TestWaitingLockOutlivesGOAWAY(t *testing.T) {
 	c := startCluster(t, false)
 	direct := dial(t, c.Endpoints()...)
@@ -155,7 +157,8 @@ func TestWaitingLockOutlivesGOAWAY(t *testing.T) {
 				_, err := lockpb.NewLockClient(through.Conn()).Lock(timeout(t), &lockpb.LockRequest{Name: name})
 				got <- err
 			}()
-			// Longer than the 5 s after which a connection that was left was once broken.
+			// Longer than the 5 s after which connections that the client had
+			// left were once broken.
 			for end := time.Now().Add(7 * time.Second); time.Now().Before(end); {
 				if _, err := through.Put(timeout(t), "k", "v"); err != nil {
 					t.Fatal(err)

@@ -8,8 +8,8 @@ import (
 	"github.com/getcd/getcd/integration/frontproxy"
 )
 
-// Behind nginx in front of the members' JSON gateways: reads are answered by those that
-// live, no put is applied twice, and the watch loses and doubles nothing.
+// Behind nginx in front of the members' JSON gateways, the live members answer
+// reads, no put is applied twice, and the watch loses and doubles nothing.
 func TestGatewaysFailBehind(t *testing.T) {
 	c := startCluster(t, true)
 	p := behind(t, c, frontproxy.Config{Kind: frontproxy.NginxHTTP})
@@ -20,8 +20,8 @@ func TestGatewaysFailBehind(t *testing.T) {
 	}, func(_ *testing.T, l *load) { l.stop(direct) })
 }
 
-// With all members gone nginx answers 502, and 504 when they are too slow for it: neither
-// is an answer of etcd's.
+// If all members are gone, nginx answers 502, and if they are too slow, 504.
+// Neither is an answer of etcd.
 func TestGatewayProxyAnswersByItself(t *testing.T) {
 	c := startCluster(t, false)
 	p := behind(t, c, frontproxy.Config{Kind: frontproxy.NginxHTTP, Idle: time.Second})

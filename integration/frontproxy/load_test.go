@@ -27,7 +27,7 @@ func timeout(tb testing.TB) context.Context {
 	return ctx
 }
 
-// behind starts a proxy of the kind before the members.
+// behind starts a proxy of the kind in front of the members.
 func behind(t *testing.T, c *cluster.Cluster, cfg frontproxy.Config) *frontproxy.Proxy {
 	t.Helper()
 	cfg.Targets = c.Endpoints()
@@ -73,7 +73,7 @@ func dial(t *testing.T, endpoints ...string) *client.Client {
 	return c
 }
 
-// load puts, reads and watches through a client, and keeps account.
+// load puts, reads and watches through a client, and records the results.
 type load struct {
 	t      *testing.T
 	prefix string
@@ -159,8 +159,8 @@ func (l *load) doneLocked(what string) {
 	l.last[what] = now
 }
 
-// stop ends the load, and compares what the client was told with the history that the
-// members tell directly.
+// stop ends the load and compares the results that the client returned with the
+// history that the members themselves report.
 func (l *load) stop(direct *client.Client) {
 	l.t.Helper()
 	time.Sleep(time.Second)
@@ -234,8 +234,8 @@ func (l *load) check(truth []string) {
 	}
 }
 
-// membersFail has each member fail for 2 s, in each of three ways, under a load of start's,
-// which judge ends.
+// membersFail makes each member fail for 2 s, in each of three ways, under a load
+// that start starts and judge ends.
 func membersFail(t *testing.T, c *cluster.Cluster, start func(t *testing.T, prefix string) *load, judge func(*testing.T, *load)) {
 	t.Helper()
 	for _, fault := range []struct {
@@ -248,7 +248,7 @@ func membersFail(t *testing.T, c *cluster.Cluster, start func(t *testing.T, pref
 	} {
 		t.Run(fault.name, func(t *testing.T) {
 			l := start(t, strings.ReplaceAll(fault.name, " ", "-")+"/")
-			for _, m := range c.Members() { // one of them is the client's
+			for _, m := range c.Members() { // the client is using one of them
 				time.Sleep(500 * time.Millisecond)
 				if err := fault.begin(m); err != nil {
 					t.Fatal(err)
@@ -266,7 +266,8 @@ func membersFail(t *testing.T, c *cluster.Cluster, start func(t *testing.T, pref
 	}
 }
 
-// allFail has all members be away for a second, and then hang for 3 s.
+// allFail stops all members for a second, and then makes all of them hang for 3
+// s.
 func allFail(t *testing.T, c *cluster.Cluster) {
 	t.Helper()
 	time.Sleep(time.Second)

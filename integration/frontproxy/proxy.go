@@ -17,7 +17,7 @@ import (
 	"github.com/getcd/getcd/integration/loopback"
 )
 
-// Proxy is a running program. Stop must be called.
+// Proxy is a running proxy program. The caller must call Stop.
 type Proxy struct {
 	port *loopback.Port
 	dir  string
@@ -28,11 +28,11 @@ type Proxy struct {
 	stopping sync.Once
 }
 
-// streamModule is where Debian's libnginx-mod-stream puts it.
+// streamModule is the path of Debian's libnginx-mod-stream.
 const streamModule = "/usr/lib/nginx/modules/ngx_stream_module.so"
 
-// Start runs the program, and returns when it listens. An error that is
-// exec.ErrNotFound means that the program, or a part of it, is not installed.
+// Start runs the program and returns when it listens. The error is
+// exec.ErrNotFound if the program, or a part of it, is not installed.
 func Start(ctx context.Context, cfg Config) (*Proxy, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -110,16 +110,17 @@ func (p *Proxy) listens(ctx context.Context) error {
 	}
 }
 
-// Address is where the proxy listens: "127.0.0.1:port".
+// Address returns the proxy's address, "127.0.0.1:port".
 func (p *Proxy) Address() string { return p.port.Address() }
 
-// Log is what the program has written.
+// Log returns the program's output.
 func (p *Proxy) Log() string { return p.log.String() }
 
-// Stop ends the program at once and removes its files. It may be called again.
+// Stop ends the program at once and removes its files. It may be called more than
+// once.
 func (p *Proxy) Stop() (err error) {
 	p.stopping.Do(func() {
-		_ = p.cmd.Process.Signal(syscall.SIGKILL) // it may have ended
+		_ = p.cmd.Process.Signal(syscall.SIGKILL) // it may already have ended
 		<-p.done
 		err = p.clean()
 	})
@@ -128,7 +129,7 @@ func (p *Proxy) Stop() (err error) {
 
 func (p *Proxy) clean() error { return errors.Join(os.RemoveAll(p.dir), p.port.Release()) }
 
-// output keeps the last of what is written to it.
+// output keeps the last part of what is written to it.
 type output struct {
 	mu sync.Mutex
 	b  bytes.Buffer // guarded by mu

@@ -4,9 +4,8 @@ package grpcproxy
 
 import "syscall"
 
-// processAttributes gives the proxy a process group of its own, so that Ctrl-C
-// in a terminal reaches the program alone, which then ends it in
-// order.
+// processAttributes puts the proxy in its own process group, so that Ctrl-C in a
+// terminal reaches only the program, which then ends the proxy in order.
 func processAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true}
 }

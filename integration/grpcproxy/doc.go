@@ -1,7 +1,7 @@
-// Package grpcproxy runs etcd's own gRPC proxy, "etcd grpc-proxy start", for tests
-// and benches. It is a process of its own, which can be killed and started again,
-// and there is no binary to download: the program that uses this package starts
-// itself again, and [Main] makes the copy a proxy.
+// Package grpcproxy runs etcd's own gRPC proxy, "etcd grpc-proxy start", for
+// tests and benches. The proxy is a separate process, which can be killed and
+// restarted. There is no binary to download: the program that uses this package
+// starts itself again, and [Main] turns the copy into a proxy.
 //
 //	func TestMain(m *testing.M) {
 //		cluster.Main()
@@ -19,10 +19,10 @@
 //		useEtcd(p.Endpoint())
 //	}
 //
-// What the proxy does otherwise than a member, in etcd 3.7.3: it answers creations
-// of watches out of order, with IDs of its own and sometimes with a header that it
-// has made up; it leaves progress requests unanswered; a watch that was compacted
-// has to be cancelled, or else the next one of the same keys gets nothing; it
-// renews leases at its own pace, so that the answer to a renewal may come a third of
-// the TTL later, and speaks of one that was sent before.
+// The proxy of etcd 3.7.3 differs from a member. It confirms new watches out of
+// order, with its own IDs and sometimes with an invented header. It does not
+// answer progress requests. If a watch ends because of a compaction, the client
+// has to cancel it, or the next watch of the same keys gets nothing. The proxy
+// renews leases at its own pace: the response to a renewal may come a third of
+// the TTL later, and be that of an earlier renewal.
 package grpcproxy

@@ -8,15 +8,15 @@ import (
 	"go.etcd.io/etcd/server/v3/etcdmain"
 )
 
-// proxyEnv marks a process that is to be a proxy.
+// proxyEnv marks a process that becomes a proxy.
 const proxyEnv = "GETCD_GRPC_PROXY"
 
-// mainCalled remembers that Main ran. It is a fact about the process, not about any
-// one proxy: a program that never calls Main would start copies of itself instead.
+// mainCalled records that Main ran. It belongs to the process, not to any one
+// proxy: a program that never calls Main would start copies of itself instead.
 var mainCalled atomic.Bool
 
 // Main turns this process into a gRPC proxy if [Start] started it as one; it then
-// never returns. Otherwise it returns at once. It belongs at the beginning of main,
+// never returns. Otherwise it returns at once. Call it at the beginning of main,
 // or of TestMain.
 func Main() {
 	if os.Getenv(proxyEnv) == "" {

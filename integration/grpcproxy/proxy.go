@@ -22,33 +22,33 @@ import (
 	"github.com/getcd/getcd/integration/loopback"
 )
 
-// Config is what Start needs.
+// Config says what to run.
 type Config struct {
-	// Endpoints are the members', as "host:port" or URLs. At least one.
+	// Endpoints are the members' endpoints, as "host:port" or URLs. There must be
+	// at least one.
 	Endpoints []string
-	// Flags are more flags of "etcd grpc-proxy start", such as
+	// Flags are additional flags of "etcd grpc-proxy start", such as
 	// "--namespace=app/".
 	Flags []string
 }
 
-// Proxy is a gRPC proxy. Its methods are not for concurrent use, but for Endpoint
-// and Log.
+// Proxy is a gRPC proxy. Only Endpoint and Log are safe for concurrent use.
 type Proxy struct {
 	cfg  Config
 	port *loopback.Port
 	dir  string
 
-	life *life // nil while it is down
+	life *life // nil while it is not running
 }
 
-// life is one process.
+// life is one process of the proxy.
 type life struct {
 	cmd    *exec.Cmd
-	stdin  io.WriteCloser // open for as long as the proxy is to live
+	stdin  io.WriteCloser // open as long as the proxy should live
 	exited chan struct{}  // closed when the process is gone and reaped
 }
 
-// Start starts a proxy and returns when it serves, or with ctx.
+// Start starts a proxy and returns when it serves or ctx ends.
 func Start(ctx context.Context, cfg Config) (*Proxy, error) {
 	if len(cfg.Endpoints) == 0 {
 		return nil, errors.New("grpcproxy: Config.Endpoints is empty; name at least one member")
@@ -71,22 +71,23 @@ func Start(ctx context.Context, cfg Config) (*Proxy, error) {
 	return p, nil
 }
 
-// Endpoint is where the proxy serves, as "host:port", over all its lives.
+// Endpoint returns the proxy's address, "host:port". It is the same after a
+// restart.
 func (p *Proxy) Endpoint() string { return p.port.Address() }
 
-// Kill ends the process with SIGKILL and waits for it. Clients are refused until
+// Kill kills the process with SIGKILL and waits for it. Clients are refused until
 // Restart.
 func (p *Proxy) Kill() {
 	if p.life == nil {
 		return
 	}
-	_ = p.life.cmd.Process.Kill() // fails only when the process is gone already
+	_ = p.life.cmd.Process.Kill() // fails only if the process is already gone
 	<-p.life.exited
 	p.life = nil
 }
 
-// Restart kills the proxy if it runs, starts another one at the same endpoint, and
-// returns when it serves, or with ctx.
+// Restart kills the proxy if it is running, starts another one at the same
+// endpoint, and returns when it serves or ctx ends.
 func (p *Proxy) Restart(ctx context.Context) error {
 	p.Kill()
 	if err := p.start(); err != nil {
@@ -98,13 +99,13 @@ func (p *Proxy) Restart(ctx context.Context) error {
 	return nil
 }
 
-// Stop ends the proxy and removes what it has left behind.
+// Stop ends the proxy and removes its files.
 func (p *Proxy) Stop() error {
 	p.Kill()
 	return errors.Join(p.port.Release(), os.RemoveAll(p.dir))
 }
 
-// Log is the end of what the proxy wrote, 16 KiB at most, over all its lives.
+// Log returns the last output of all of the proxy's processes, at most 16 KiB.
 func (p *Proxy) Log() string {
 	b, err := os.ReadFile(p.logPath())
 	if err != nil {
@@ -113,7 +114,8 @@ func (p *Proxy) Log() string {
 	return string(b[max(0, len(b)-16<<10):])
 }
 
-// Logged counts the lines of the log that contain text, over all the proxy's lives.
+// Logged counts the lines with the given text in the log of all of the proxy's
+// processes.
 func (p *Proxy) Logged(text string) int {
 	b, err := os.ReadFile(p.logPath())
 	if err != nil {
@@ -139,7 +141,7 @@ func (p *Proxy) start() error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = out.Close() }() // the process has its own
+	defer func() { _ = out.Close() }() // the process has its own descriptor
 	cmd := exec.Command(self)          //nolint:noctx // the proxy outlives the call that starts it; Kill ends it
 	cmd.Args = append([]string{
 		"etcd", "grpc-proxy", "start",
@@ -165,9 +167,9 @@ func (p *Proxy) start() error {
 	return nil
 }
 
-// run starts and reaps the process on one thread: Linux sends Pdeathsig when the
-// thread that started the child exits, which for an unlocked goroutine can be at
-// any time, and for this one is when the whole program dies.
+// run starts and reaps the process on one thread. Linux sends Pdeathsig when the
+// thread that started the child exits. For an unlocked goroutine that can happen
+// at any time; for this one, it happens when the whole program dies.
 func (l *life) run(started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -176,12 +178,12 @@ func (l *life) run(started chan<- error) {
 	if err != nil {
 		return
 	}
-	_ = l.cmd.Wait() // it was killed, or its log tells
+	_ = l.cmd.Wait() // it was killed, or its log has the reason
 	close(l.exited)
 }
 
-// ofProxies reports the environment's HTTP proxies, which would carry the proxy's
-// connections to its members elsewhere.
+// ofProxies reports whether the variable configures an HTTP proxy, which would
+// divert the connections to the members.
 func ofProxies(variable string) bool {
 	key, _, _ := strings.Cut(variable, "=")
 	switch strings.ToUpper(key) {
@@ -191,7 +193,7 @@ func ofProxies(variable string) bool {
 	return strings.HasPrefix(key, "ETCD_")
 }
 
-// await returns when the proxy has an answer of a member's to a read, be it a
+// await returns when a member has answered a read through the proxy, even with a
 // refusal.
 func (p *Proxy) await(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)

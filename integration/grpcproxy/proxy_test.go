@@ -14,7 +14,7 @@ import (
 	"github.com/getcd/getcd/integration/grpcproxy"
 )
 
-// A proxy passes requests on, is gone when it is killed, and serves again at the
+// A proxy forwards requests, is gone when it is killed, and serves again at the
 // same endpoint.
 func TestLives(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -58,7 +58,7 @@ func TestLives(t *testing.T) {
 	}
 }
 
-// What can't be started is an error that says why.
+// If a proxy cannot be started, the error says why.
 func TestStartFails(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()

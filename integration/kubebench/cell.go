@@ -19,13 +19,13 @@ import (
 
 // The phases of a cell.
 const (
-	settle = 10 * time.Second // without load, in which the cost of doing nothing is measured
+	settle = 10 * time.Second // without load, to measure the idle cost
 	before = 5 * time.Second
 	during = 15 * time.Second
 	after  = 10 * time.Second
 )
 
-// faults are what can be done to a member; heal undoes it.
+// faults are the faults of a member; heal undoes them.
 var faults = map[string]struct {
 	hurt func(*cluster.Member) error
 	heal func(context.Context, *cluster.Member) error
@@ -48,7 +48,7 @@ var faults = map[string]struct {
 	},
 }
 
-// result is what a cell has measured.
+// result has the measurements of a cell.
 type result struct {
 	Client string         `json:"client"`
 	Fault  string         `json:"fault"`
@@ -76,16 +76,16 @@ type watched struct {
 	Longest  float64 `json:"longest_gap_seconds"`
 }
 
-// cost is what a server costs that nobody uses.
+// cost is the cost of a server that nobody uses.
 type cost struct {
 	CPU         float64 `json:"cpu_percent"`
 	RSS         float64 `json:"rss_mib"`
 	Goroutines  float64 `json:"goroutines"`
-	EtcdCalls   float64 `json:"etcd_calls_per_second"` // unary ones that members were asked
-	Connections int     `json:"connections"`           // to the members; 0 where the system does not tell
+	EtcdCalls   float64 `json:"etcd_calls_per_second"` // unary calls to the members
+	Connections int     `json:"connections"`           // to the members; 0 if the system does not report it
 }
 
-// cell runs a server under one fault.
+// cell runs a server with one fault.
 func cell(ctx context.Context, client, binary, fault, role string) (r result, err error) {
 	r = result{Client: client, Fault: fault, Role: role, Kinds: make(map[string]row)}
 	c, err := cluster.Start(ctx, cluster.Config{Links: true})
@@ -155,8 +155,8 @@ func cell(ctx context.Context, client, binary, fault, role string) (r result, er
 
 func round(d time.Duration) float64 { return d.Round(10 * time.Millisecond).Seconds() }
 
-// prepare makes the kind of objects, and one object for each worker. It returns the
-// version from which to watch.
+// prepare creates the resource definition, and one object for each worker. It
+// returns the version from which to watch.
 func prepare(ctx context.Context, s *server) (version string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -172,7 +172,7 @@ func prepare(ctx context.Context, s *server) (version string, err error) {
 			select {
 			case <-ctx.Done():
 				return "", err
-			case <-time.After(200 * time.Millisecond): // until it is served
+			case <-time.After(200 * time.Millisecond): // until the resource is served
 			}
 		}
 	}
@@ -187,8 +187,8 @@ func prepare(ctx context.Context, s *server) (version string, err error) {
 	return l.Metadata.ResourceVersion, err
 }
 
-// disturb does the fault to the member that serves most requests. begin is called when
-// that has its role.
+// disturb applies the fault to the member that serves the most requests. It calls
+// begin when that member has the role.
 func disturb(ctx context.Context, c *cluster.Cluster, fault, role string, begin func()) error {
 	m, err := cast(ctx, c, role)
 	if err != nil {
@@ -207,8 +207,9 @@ func disturb(ctx context.Context, c *cluster.Cluster, fault, role string, begin 
 	return nil
 }
 
-// cast returns the member with the role that serves most requests, when no other serves
-// much more. Otherwise the leadership is moved, upon which a client may leave its member.
+// cast returns the member with the role that serves the most requests, if no
+// other member serves many more. Otherwise it moves the leadership, which may
+// make a client leave its member.
 func cast(ctx context.Context, c *cluster.Cluster, role string) (*cluster.Member, error) {
 	for range 5 {
 		time.Sleep(before)
@@ -221,7 +222,7 @@ func cast(ctx context.Context, c *cluster.Cluster, role string) (*cluster.Member
 			return nil, err
 		}
 		busiest := leader
-		var m *cluster.Member // of those with the role
+		var m *cluster.Member // among those with the role
 		for of, n := range served {
 			if n > served[busiest] {
 				busiest = of
@@ -244,7 +245,7 @@ func cast(ctx context.Context, c *cluster.Cluster, role string) (*cluster.Member
 	return nil, fmt.Errorf("the member that serves most requests is never the %s", role)
 }
 
-// served counts the requests that each member serves in two seconds.
+// served counts the requests that each member serves within two seconds.
 func served(ctx context.Context, c *cluster.Cluster) (map[*cluster.Member]float64, error) {
 	count := make(map[*cluster.Member]float64)
 	for sign := -1.0; sign <= 1; sign += 2 {
@@ -262,7 +263,7 @@ func served(ctx context.Context, c *cluster.Cluster) (map[*cluster.Member]float6
 	return count, nil
 }
 
-// idle measures what the server costs while nobody asks anything of it.
+// idle measures the cost of the server while nobody uses it.
 func idle(ctx context.Context, c *cluster.Cluster, s *server) (cost, error) {
 	type sample struct{ cpu, calls float64 }
 	var last []byte
@@ -298,7 +299,8 @@ func idle(ctx context.Context, c *cluster.Cluster, s *server) (cost, error) {
 	}, err
 }
 
-// connections counts those to the members, of which Linux has a table for a start.
+// connections counts the connections to the members. It uses a table that only
+// Linux has.
 func connections(c *cluster.Cluster) (n int) {
 	const established = "01"
 	table, _ := os.ReadFile("/proc/net/tcp")
@@ -316,13 +318,13 @@ func connections(c *cluster.Cluster) (n int) {
 	return n
 }
 
-// metrics is the page of a member.
+// metrics returns a member's metrics page.
 func metrics(ctx context.Context, m *cluster.Member) ([]byte, error) {
 	of := &server{url: m.ClientURL(), http: http.DefaultClient}
 	return of.call(ctx, http.MethodGet, "/metrics", nil)
 }
 
-// sum adds up a metric's series whose labels contain something.
+// sum adds up a metric's series whose labels contain the given text.
 func sum(page []byte, metric, label string) (total float64) {
 	for lines := bufio.NewScanner(bytes.NewReader(page)); lines.Scan(); {
 		name, value, ok := strings.Cut(lines.Text(), " ")

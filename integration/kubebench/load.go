@@ -18,7 +18,7 @@ const (
 	things   = "/apis/example.com/v1/namespaces/default/things"
 )
 
-// definition is a kind of objects that kube-apiserver stores for anybody.
+// definition is a custom resource definition for kube-apiserver.
 const definition = `{
 	"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
 	"metadata": {"name": "things.example.com"},
@@ -30,17 +30,17 @@ const definition = `{
 	}
 }`
 
-// thing is an object of that kind.
+// thing returns an object of that kind.
 func thing(name string, value int) []byte {
 	return fmt.Appendf(nil, `{"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": %q}, "value": %d}`, name, value)
 }
 
-// counts are what became of one kind of calls.
+// counts are the results of calls of one kind.
 type counts struct {
 	mu      sync.Mutex
 	done    int
 	failed  int
-	last    time.Time     // of the last success
+	last    time.Time     // the last success
 	longest time.Duration // without a success
 	errors  map[string]int
 }
@@ -68,7 +68,7 @@ func (c *counts) successLocked() {
 	c.last = now
 }
 
-// reset forgets what was counted, and returns how many calls had failed.
+// reset clears the counts and returns how many calls had failed.
 func (c *counts) reset() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -77,7 +77,7 @@ func (c *counts) reset() int {
 	return failed
 }
 
-// load is what runs during a cell.
+// load is the load of a cell.
 type load struct {
 	server *server
 	kinds  map[string]*counts // read-only
@@ -86,9 +86,9 @@ type load struct {
 	created []string // guarded by mu
 }
 
-// kindNames are in the order of the report: an object that is new, one that exists, an
-// object read from etcd, all of them from the cache that must not be stale, and the
-// server's own check.
+// kindNames are in the order of the report: create an object, update one, read
+// one from etcd, list all from the cache, which must not be stale, and the
+// server's own health check.
 var kindNames = []string{"create", "update", "get", "list", "readyz"}
 
 // run makes calls until ctx ends.
@@ -150,13 +150,13 @@ func (l *load) repeat(ctx context.Context, kind string, every time.Duration, do 
 	}
 }
 
-// follower watches all things, as a controller does: when the watch ends it goes on
-// from the last version it has seen.
+// follower watches all things, as a controller does: when the watch ends, it
+// continues from the last version that it has seen.
 type follower struct {
 	mu       sync.Mutex
-	seen     map[string]int // by name: how often each was added
+	seen     map[string]int // by name: how many times each was added
 	restarts int
-	lost     int // versions that were too old to go on from
+	lost     int // how many versions were too old to continue from
 	events   counts
 }
 

@@ -1,7 +1,7 @@
-// Kubebench runs kube-apiservers that were built with several clients of etcd, and
-// does something to the member that the one in question uses, while custom resources
-// are created, changed, read, listed and watched through it. docs/programs-kube.md
-// tells how to build them, and has the results.
+// Command kubebench runs kube-apiservers that were built with different etcd
+// clients. While custom resources are created, changed, read, listed and watched
+// through a server, it applies faults to the member that the server uses.
+// docs/programs-kube.md explains how to build the servers, and has the results.
 //
 //	go run ./integration/kubebench -server clientv3=PATH -server getcd=PATH
 package main
@@ -22,7 +22,7 @@ import (
 )
 
 func main() {
-	cluster.Main() // the members of the cluster are this program, too
+	cluster.Main() // this program also runs the members of the cluster
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:])
 	stop()
@@ -79,7 +79,7 @@ func run(ctx context.Context, args []string) error {
 	return os.WriteFile(*out, append(text, '\n'), 0o644)
 }
 
-// String is a result at length.
+// String returns the complete result.
 func (r result) String() string {
 	var b strings.Builder
 	_, _ = fmt.Fprintf(&b, "%s, %s of a %s: ready after %.1f s; idle: %.0f %% CPU, %.0f MiB, %.0f goroutines, %d connections, %.0f calls/s of etcd; %d calls failed while the leadership moved\n",
@@ -96,7 +96,8 @@ func (r result) String() string {
 	return b.String()
 }
 
-// table is the page's: failed calls and the longest time without a success.
+// table returns the page's table: failed calls and the longest time without a
+// success.
 func table(results []result) string {
 	var b strings.Builder
 	b.WriteString("| fault | client | " + strings.Join(kindNames, " | ") + " | watch | missed |\n|---|---|" + strings.Repeat("--:|", len(kindNames)+2) + "\n")

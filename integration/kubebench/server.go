@@ -21,19 +21,20 @@ import (
 	"time"
 )
 
-// server is a kube-apiserver that runs.
+// server is a running kube-apiserver.
 type server struct {
 	url    string
 	dir    string
 	cmd    *exec.Cmd
 	exited chan struct{}
 	http   *http.Client
-	ready  time.Duration // from its start
+	ready  time.Duration // time from its start
 }
 
 const token = "kubebench"
 
-// startServer starts the binary on the endpoints, and returns it when it is ready.
+// startServer starts the binary with the endpoints, and returns the server when
+// it is ready.
 func startServer(ctx context.Context, binary string, endpoints []string) (*server, error) {
 	dir, err := os.MkdirTemp("", "kubebench-")
 	if err != nil {
@@ -65,7 +66,7 @@ func (s *server) start(ctx context.Context, binary string, endpoints []string) e
 	if err != nil {
 		return err
 	}
-	defer func() { _ = output.Close() }() // the process has a descriptor of its own
+	defer func() { _ = output.Close() }() // the process has its own descriptor
 	s.url = "https://127.0.0.1:" + strconv.Itoa(port)
 	s.cmd = exec.CommandContext(ctx, binary,
 		"--etcd-servers="+strings.Join(endpoints, ","),
@@ -80,7 +81,7 @@ func (s *server) start(ctx context.Context, binary string, endpoints []string) e
 	)
 	s.cmd.Stdout, s.cmd.Stderr = output, output
 	dieWithParent(s.cmd)
-	// The certificate is one of the server's own making.
+	// The server makes its own certificate.
 	s.http = &http.Client{Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, MaxIdleConnsPerHost: 100,
 	}}
@@ -110,28 +111,29 @@ func (s *server) start(ctx context.Context, binary string, endpoints []string) e
 	}
 }
 
-// stop kills the server, and removes its files.
+// stop kills the server and removes its files.
 func (s *server) stop() error {
 	if s.cmd != nil && s.cmd.Process != nil {
-		_ = s.cmd.Process.Kill() // fails when it has exited
+		_ = s.cmd.Process.Kill() // fails if it has already exited
 		<-s.exited
 	}
 	return os.RemoveAll(s.dir)
 }
 
-// tail is the end of the server's log.
+// tail returns the end of the server's log.
 func (s *server) tail() string {
 	b, _ := os.ReadFile(filepath.Join(s.dir, "log"))
 	return string(b[max(0, len(b)-2000):])
 }
 
-// call makes a request; an answer that is no success is an error with its text.
+// call makes a request. A response other than success becomes an error with its
+// text.
 func (s *server) call(ctx context.Context, method, path string, body []byte) ([]byte, error) {
 	resp, err := s.open(ctx, method, path, body)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = resp.Body.Close() }() // it was read
+	defer func() { _ = resp.Body.Close() }() // it was only read
 	return io.ReadAll(resp.Body)
 }
 

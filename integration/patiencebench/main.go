@@ -1,13 +1,15 @@
-// Command patiencebench shows what waiting for a silent member costs and saves.
+// Command patiencebench measures the costs and benefits of waiting for a silent
+// member.
 //
 //	go run ./integration/patiencebench -patience 250ms,500ms,1s,2s,5s
 //	go run ./integration/patiencebench -markdown docs/patience.md -json docs/patience.json
 //
-// It stalls a member that a client uses, a follower or the leader, or all members, for
-// different times (SIGSTOP, SIGCONT), while the client writes: getcd with different
-// patiences, and etcd's own client. For each it prints how many writes failed and how
-// long the longest took. The exit status is 1 when something could not be measured,
-// and 2 when the flags are wrong.
+// While a client writes, it stalls either the member that the client uses, which
+// is a follower or the leader, or all members, for different times (SIGSTOP,
+// SIGCONT). The clients are getcd, with different patiences, and etcd's own
+// client. For each of them it prints how many writes failed and how long the
+// longest one took. The exit status is 1 if something could not be measured, and
+// 2 if the flags are wrong.
 package main
 
 import (
@@ -42,7 +44,7 @@ const (
 )
 
 func main() {
-	cluster.Main() // the members of the cluster are this program, too
+	cluster.Main() // this program also runs the members of the cluster
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	status := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
@@ -63,7 +65,7 @@ type Point struct {
 	Stall  float64 `json:"stall_seconds"`
 	OK     int     `json:"ok"`
 	Failed int     `json:"failed"`
-	// Longest is the longest write, failed ones too.
+	// Longest is the duration of the longest write, including failed ones.
 	Longest float64 `json:"longest_seconds"`
 }
 
@@ -130,7 +132,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	return opts, nil
 }
 
-// writer is a client: how to put, and the endpoint in use if it is one.
+// writer is a client: a function that puts, and one that returns the endpoint in
+// use, if there is one.
 type writer struct {
 	name   string
 	put    func(ctx context.Context, key, value string) error
@@ -138,7 +141,7 @@ type writer struct {
 	close  func() error
 }
 
-// withPatience is the one place that sets getcd's patience.
+// withPatience is the only place that sets getcd's patience.
 func withPatience(cfg client.Config, patience time.Duration) client.Config {
 	cfg.WritePatience = patience
 	return cfg
@@ -169,7 +172,7 @@ func dial(endpoints []string, patience time.Duration) (*writer, error) {
 
 var roles = []string{"follower", "leader", "all"}
 
-// measure stalls for every role, time and client by turns.
+// measure stalls every role for every time, with each client in turn.
 func measure(ctx context.Context, opts options, progress io.Writer) (points []Point, err error) {
 	c, err := cluster.Start(ctx, cluster.Config{})
 	if err != nil {
@@ -242,7 +245,7 @@ func one(ctx context.Context, c *cluster.Cluster, who string, stall, patience ti
 	return p, err
 }
 
-// choose returns who is to stall, having moved the leadership where it must.
+// choose returns the members to stall. It moves the leadership if necessary.
 func choose(ctx context.Context, c *cluster.Cluster, w *writer, who string) ([]*cluster.Member, error) {
 	members := c.Members()
 	if who == "all" {
@@ -302,7 +305,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// markdown has a table for each role: a row for each client, a column for each stall.
+// markdown returns a table for each role, with a row for each client and a column
+// for each stall.
 func markdown(points []Point, stalls []time.Duration) string {
 	var b strings.Builder
 	b.WriteString("Failed writes / longest write, by how long the member stalls:\n")

@@ -1,18 +1,20 @@
-// Command peers runs other people's tests of an etcd client on clientv3 and on getcd,
-// and tells of both side by side: etcd's own integration tests of its client, and
-// kube-apiserver's storage. Make's target peers calls it.
+// Command peers runs third-party tests of an etcd client on clientv3 and on
+// getcd, and reports the results side by side. The tests are etcd's own
+// integration tests of its client, and those of kube-apiserver's storage. Make's
+// target peers calls it.
 //
 //	go run ./integration/peers -markdown docs/peers.md
 //	go run ./integration/peers -suite etcd -run 'TestLease' -sides getcd
 //	go run ./integration/peers -short
 //
-// Each suite is fetched as the module that its authors publish, and copied twice below
-// bin/peers: once as it is, and once with the import paths of clientv3 changed and its
-// zap loggers adapted. Nothing else differs; rules.go lists each change. Both copies are
-// built with the same dependencies. Each test runs in a process of its own with a limit,
-// so that one that hangs costs only itself, and one that fails is tried again, on both
-// sides alike; the output of each is kept in bin/peers/SUITE/SIDE.log.
+// Each suite is fetched as the module that its authors publish, and copied twice
+// below bin/peers: once unchanged, and once with the import paths of clientv3
+// changed and its zap loggers adapted. Nothing else differs; rules.go lists each
+// change. Both copies are built with the same dependencies. Each test runs in a
+// separate process with a time limit, so that a test that hangs does not affect
+// the others. A test that fails is repeated, on both sides alike.
+// bin/peers/SUITE/SIDE.log has the output of each test.
 //
-// It exits with 1 when a test that passes on clientv3 does not pass on getcd and is not
-// excused, by name and with a reason, in suites.go.
+// It exits with status 1 if a test that passes on clientv3 does not pass on
+// getcd, unless suites.go excuses it by name and with a reason.
 package main

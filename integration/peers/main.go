@@ -28,10 +28,10 @@ func main() {
 	}
 }
 
-// say prints where the words go by themselves: there is nobody to tell of an error.
+// say prints to w. It ignores errors, since there is nowhere to report them.
 func say(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }
 
-// settings are what the flags say.
+// settings are the values of the flags.
 type settings struct {
 	suites   []string
 	sides    []string
@@ -107,7 +107,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 			if set.page == "" {
 				continue
 			}
-			// After each, since one takes long.
+			// Write after each suite, since each takes a long time.
 			if err := r.write(set.page); err != nil {
 				return err
 			}
@@ -120,7 +120,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	return nil
 }
 
-// result is one suite on both sides.
+// result is the result of one suite on both sides.
 type result struct {
 	suite *suite
 	pairs []*pair
@@ -144,7 +144,7 @@ func measure(ctx context.Context, out io.Writer, set *settings, s *suite, root s
 	}
 	res := &result{suite: s}
 	for _, pkg := range m.packages {
-		names, err := m.trees[sides[0]].program(pkg).list(ctx, set.match) // as on the other side
+		names, err := m.trees[sides[0]].program(pkg).list(ctx, set.match) // the same on the other side
 		if err != nil {
 			return nil, err
 		}
@@ -166,7 +166,7 @@ func measure(ctx context.Context, out io.Writer, set *settings, s *suite, root s
 	return res, context.Cause(ctx)
 }
 
-// measurement is one suite under way.
+// measurement is a running suite.
 type measurement struct {
 	*settings
 	suite    *suite
@@ -179,7 +179,7 @@ type measurement struct {
 	out io.Writer // guarded by mu while tests run
 }
 
-// build makes one side ready to run.
+// build prepares one side.
 func (m *measurement) build(ctx context.Context, side string) error {
 	work := filepath.Join(m.root, "bin", "peers")
 	say(m.out, "== %s %s on %s: building\n", m.suite.module, m.suite.version, side)
@@ -201,10 +201,10 @@ func (m *measurement) close() {
 	}
 }
 
-// run runs tests, each on the given sides, and tells of each when it has run.
+// run runs tests, each on the given sides, and reports each when it has run.
 func (m *measurement) run(ctx context.Context, pairs []*pair, sides []string) {
 	each(m.parallel, len(pairs), func(i int) {
-		p := pairs[i] // nobody else's
+		p := pairs[i] // only this call uses it
 		for _, side := range sides {
 			p.sides[side] = m.trees[side].program(p.pkg).run(ctx, p.test, m.limit, m.tries, m.logs[side])
 		}
@@ -214,7 +214,8 @@ func (m *measurement) run(ctx context.Context, pairs []*pair, sides []string) {
 	})
 }
 
-// each calls f with 0 to n-1, with so many calls at a time, and returns after the last.
+// each calls f with 0 to n-1, with the given number of concurrent calls, and
+// returns after the last.
 func each(parallel, n int, f func(int)) {
 	next := make(chan int)
 	var wg sync.WaitGroup
@@ -232,7 +233,7 @@ func each(parallel, n int, f func(int)) {
 	wg.Wait()
 }
 
-// print tells of one test as soon as it has run.
+// print reports one test as soon as it has run.
 func (p *pair) print(out io.Writer, sides []string) {
 	say(out, "%s", p.name())
 	for _, side := range sides {
@@ -255,7 +256,7 @@ func (p *pair) print(out io.Writer, sides []string) {
 	}
 }
 
-// leaves leaves out the tests of which there are subtests, and sorts the rest.
+// leaves removes the tests that have subtests, and sorts the rest.
 func leaves(names []string) []string {
 	slices.Sort(names)
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {

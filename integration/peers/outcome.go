@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// verdict is what became of a test. The zero value means that it was not run.
+// verdict is the result of a test. The zero value means that it was not run.
 type verdict string
 
 const (
@@ -16,17 +16,18 @@ const (
 	skipped verdict = "skip"
 )
 
-// outcome is what became of one test and of its subtests, in one process.
+// outcome is the result of one test and its subtests, in one process.
 type outcome struct {
 	verdict verdict
-	subs    map[string]verdict // by their whole names
-	why     string             // of a test that did not pass
+	subs    map[string]verdict // by their full names
+	why     string             // why a test did not pass
 	took    time.Duration
 	tries   int
 }
 
-// mark is what a test binary begins the lines of -test.v=test2json with that are about
-// a test's fate (go doc test2json), so that no output can be taken for one.
+// mark begins the lines about results that a test binary prints with
+// -test.v=test2json (go doc test2json), so that no other output can be mistaken
+// for one.
 const mark = "\x16"
 
 var (
@@ -48,7 +49,7 @@ func judge(test, output string, exit error, timedOut bool) outcome {
 	case timedOut || strings.Contains(output, "\npanic: test timed out after "):
 		o.verdict = hung
 	case exit != nil, o.verdict == "":
-		o.verdict = failed // by itself, or by what it left behind
+		o.verdict = failed // by itself, or because of what it left behind
 	}
 	switch o.verdict {
 	case hung, failed:
@@ -64,21 +65,22 @@ func judge(test, output string, exit error, timedOut bool) outcome {
 }
 
 var (
-	// spoken begins what a test itself has said; logger.go is zap's.
+	// spoken matches the start of a test's own messages; logger.go is zap's.
 	spoken = regexp.MustCompile(`^\s*([\w.-]+\.go):\d+: ?(.*)`)
-	// died begins what the runtime says, and leaks what etcd's leak detector does.
+	// died matches the start of the runtime's messages, and leaks that of etcd's
+	// leak detector's.
 	died  = regexp.MustCompile(`^(panic: |fatal error: |Unexpected goroutines|WARNING: DATA RACE)`)
 	space = regexp.MustCompile(`\s+`)
 )
 
-// longest is how many bytes of a reason are told.
+// longest is the maximum number of bytes of a reason.
 const longest = 240
 
-// reason is the essence of the output: what the process died of, and the last thing that
-// the test has said, or else a helper of its.
+// reason extracts the essence of the output: why the process died, and the last
+// message of the test or, failing that, of a helper.
 func reason(output string) string {
 	var last, helper, death []string
-	var into *[]string // what deeper lines belong to; nil: nothing
+	var into *[]string // where deeper lines belong; nil: nowhere
 	for line := range strings.Lines(output) {
 		line = strings.TrimRight(strings.ReplaceAll(line, mark, ""), "\n")
 		if died.MatchString(line) && death == nil {
@@ -107,7 +109,7 @@ func reason(output string) string {
 	return shorten(testify(strings.Join(append(death, last...), "\n")))
 }
 
-// testify leaves the trace out of what testify's assertions say.
+// testify removes the trace from the messages of testify's assertions.
 func testify(text string) string {
 	_, after, ok := strings.Cut(text, "Error:")
 	if !ok || !strings.Contains(text, "Error Trace:") {
@@ -131,13 +133,13 @@ type pair struct {
 	sides     map[string]outcome
 }
 
-// name is how the test is excused and told of.
+// name returns the name under which the test is excused and reported.
 func (p *pair) name() string { return p.prefix() + p.test }
 
 func (p *pair) prefix() string { return p.pkg[strings.LastIndexByte(p.pkg, '/')+1:] + "." }
 
-// lost are the names of what passed on clientv3 and did not pass on getcd: the test
-// itself, or those of its subtests that explain it.
+// lost returns the names of what passed on clientv3 but not on getcd: the test
+// itself, or the subtests that explain it.
 func (p *pair) lost() []string {
 	before, after := p.sides[original], p.sides[getcd]
 	if after.verdict == passed || after.verdict == "" {

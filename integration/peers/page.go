@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// report is a whole run.
+// report is the report of a whole run.
 type report struct {
 	settings *settings
 	started  time.Time
@@ -18,19 +18,20 @@ type report struct {
 	results  []*result
 }
 
-// finding is one test, or subtest, that a list names.
+// finding is one test or subtest in a list.
 type finding struct {
 	suite, name, why string
 }
 
-// regressions are what passes on clientv3 and not on getcd, and is not excused.
+// regressions returns what passes on clientv3 but not on getcd, and is not
+// excused.
 func (r *report) regressions() []finding {
 	bad, _ := r.differences()
 	return bad
 }
 
-// differences are what passes on clientv3 and not on getcd: what is not excused, with
-// the test's own words, and what is, with our reason.
+// differences returns what passes on clientv3 but not on getcd: what is not
+// excused, with the test's message, and what is excused, with our reason.
 func (r *report) differences() (bad, excused []finding) {
 	for _, res := range r.results {
 		for _, p := range res.pairs {
@@ -48,7 +49,7 @@ func (r *report) differences() (bad, excused []finding) {
 	return bad, excused
 }
 
-// others are the tests for which keep has a reason to be listed.
+// others returns the tests for which keep returns a reason.
 func (r *report) others(keep func(p *pair) string) []finding {
 	var found []finding
 	for _, res := range r.results {
@@ -64,7 +65,7 @@ func (r *report) others(keep func(p *pair) string) []finding {
 // bad reports whether the test was run and did not pass.
 func (o outcome) bad() bool { return o.verdict == failed || o.verdict == hung }
 
-// lists are the lists of the page, in their order.
+// lists returns the lists of the page, in order.
 func (r *report) lists() []list {
 	bad, excused := r.differences()
 	return []list{
@@ -185,7 +186,7 @@ func columns(sums map[string]*count) string {
 	return b.String()
 }
 
-// print tells of the whole run.
+// print reports the whole run.
 func (r *report) print(w io.Writer) {
 	say(w, "\n")
 	r.table(w)
@@ -266,7 +267,7 @@ The output of the tests is in bin/peers/SUITE/SIDE.log.
 	return os.WriteFile(path, b.Bytes(), 0o600)
 }
 
-// cell makes words fit into a table.
+// cell makes text fit into a table.
 func cell(s string) string {
 	return strings.NewReplacer("|", `\|`, "<", "&lt;", ">", "&gt;", "*", `\*`, "_", `\_`).Replace(s)
 }

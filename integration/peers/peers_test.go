@@ -133,7 +133,7 @@ func TestLost(t *testing.T) {
 	}
 }
 
-// An excused test is told of, with its reason, and does not make the run fail.
+// An excused test is reported with its reason, and does not make the run fail.
 func TestReport(t *testing.T) {
 	s := &suite{name: "s", module: "m", version: "v1", about: "tests", packages: []string{"x/y"}, excused: map[string]string{"y.TestB": "looks inside"}}
 	lost := func(why string) map[string]outcome {
@@ -197,7 +197,8 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// A test that does not end is killed with what it has started, and costs only itself.
+// A test that does not end is killed together with the processes that it has
+// started, and affects no other test.
 func TestHang(t *testing.T) {
 	dir := t.TempDir()
 	script := "#!/bin/sh\ncase $1 in *list*) echo TestA; echo BenchmarkA; echo TestB; echo noise;; *) sleep 1000 & wait;; esac\n"

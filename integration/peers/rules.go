@@ -15,7 +15,8 @@ import (
 //     clients to or takes them from, are copied into it and treated alike (moved): a
 //     *clientv3.Client of the one package is none of the other's.
 
-// clientPath is the import path of clientv3, or the beginning of one of its packages'.
+// clientPath matches the import path of clientv3, or the beginning of the path of
+// one of its packages.
 var clientPath = regexp.MustCompile(`"go\.etcd\.io/etcd/client/v3(["/])`)
 
 // clientImports is the first rule.
@@ -23,15 +24,16 @@ func clientImports(source string) string {
 	return clientPath.ReplaceAllString(source, `"github.com/getcd/getcd/clientv3$1`)
 }
 
-// logger is an expression of a suite that is a zap logger and is handed to the client.
-// It is adapted wherever it stands in the file after what comes before it.
+// logger is a zap logger expression of a suite that is passed to the client. It
+// is adapted wherever it occurs in the file after the given text.
 type logger struct {
 	file       string // below the module's directory
 	before     string
 	expression string
 }
 
-// adapt is the second rule. adapter is the import path of the package that has Slog.
+// adapt is the second rule. adapter is the import path of the package that has
+// Slog.
 func (l logger) adapt(source, adapter string) (string, error) {
 	if !strings.Contains(source, l.before+l.expression) {
 		return "", fmt.Errorf("%s: %q is not there any more", l.file, l.before+l.expression)
@@ -52,7 +54,7 @@ func addImport(source, path string) (string, error) {
 	return before + list + "\t" + `"` + path + `"` + "\n" + after, nil
 }
 
-// zaplog is the package that the loggers are adapted with.
+// zaplog is the package that adapts the loggers.
 const zaplog = `// Package zaplog makes zap loggers slog's.
 package zaplog
 
@@ -73,7 +75,8 @@ type moved struct {
 	why             string
 }
 
-// imports is the third rule: the package's import path is its copy's.
+// imports is the third rule: it replaces the package's import path with that of
+// its copy.
 func (m moved) imports(source, suiteModule string) string {
 	return strings.ReplaceAll(source, `"`+m.module+"/"+m.dir+`"`, `"`+suiteModule+"/moved/"+m.dir+`"`)
 }

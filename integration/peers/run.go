@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// program is one package's tests, built.
+// program is the test binary of one package.
 type program struct {
 	tree *tree
 	pkg  string
@@ -28,19 +28,19 @@ func (t *tree) program(pkg string) program {
 	return program{t, pkg, filepath.Join(t.bin, path.Base(pkg)+".test")}
 }
 
-// command runs the program where go test would.
+// command runs the program in the directory in which go test would run it.
 func (p program) command(ctx context.Context, out *bytes.Buffer, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, p.path, args...)
 	cmd.Dir = filepath.Join(p.tree.dir, p.pkg)
 	cmd.Stdout, cmd.Stderr = out, out
-	// A process group of its own, so that nothing of a test outlives it.
+	// A separate process group, so that no process of a test outlives it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 5 * time.Second
 	return cmd
 }
 
-// listTimeout is for a program that has to do no more than to tell its tests.
+// listTimeout limits a program that only has to list its tests.
 const listTimeout = time.Minute
 
 var testName = regexp.MustCompile(`^(Test|Example|Fuzz)\w*$`)
@@ -63,11 +63,12 @@ func (p program) list(ctx context.Context, match *regexp.Regexp) ([]string, erro
 	return names, nil
 }
 
-// grace is for a process that has to die by itself after its limit, with the stacks of
-// its goroutines, before it is killed.
+// grace is how long a process has to die by itself after its limit, with the
+// stacks of its goroutines, before it is killed.
 const grace = 10 * time.Second
 
-// run runs one test, up to tries times until it passes. The last outcome counts.
+// run runs one test until it passes, at most tries times. The last outcome
+// counts.
 func (p program) run(ctx context.Context, test string, limit time.Duration, tries int, kept *logFile) outcome {
 	var o outcome
 	for n := 1; n <= tries && ctx.Err() == nil; n++ {
@@ -92,7 +93,7 @@ func (p program) once(ctx context.Context, test string, limit time.Duration, kep
 	return o
 }
 
-// logFile keeps what the tests have printed.
+// logFile has the output of the tests.
 type logFile struct {
 	mu   sync.Mutex
 	file *os.File // guarded by mu
@@ -102,5 +103,5 @@ func (l *logFile) add(name string, o outcome, output []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	say(l.file, "\n##### %s %s %v\n", name, o.verdict, o.took)
-	_, _ = l.file.Write(output) // the verdict stands without it
+	_, _ = l.file.Write(output) // the result does not depend on it
 }

@@ -5,13 +5,13 @@ type suite struct {
 	name     string
 	module   string
 	version  string
-	about    string   // in the page
+	about    string   // for the page
 	packages []string // import paths below the module's
 	short    []string // those of them that are run with -short
 	moved    []moved
 	loggers  []logger
-	unneeded []string          // modules that go.mod requires for other packages alone, and that may not be published
-	excused  map[string]string // "package.Test" or "package.Test/sub": why it can't pass
+	unneeded []string          // modules that go.mod requires only for other packages, and that may not be published
+	excused  map[string]string // "package.Test" or "package.Test/sub": why it cannot pass
 }
 
 var suites = []suite{
@@ -29,7 +29,8 @@ var suites = []suite{
 			"integration/clientv3/snapshot",
 			"integration/clientv3/watch",
 		},
-		// Without connectivity, which takes the longest, since it waits for faults.
+		// All but connectivity, which takes the longest, since it waits for
+		// faults.
 		short: []string{
 			"integration/clientv3",
 			"integration/clientv3/concurrency",
@@ -74,7 +75,7 @@ var suites = []suite{
 		short: []string{"pkg/storage/storagebackend/factory"},
 		loggers: []logger{
 			{"pkg/storage/etcd3/testserver/test_server.go", "", `zaptest.NewLogger(t, zaptest.Level(zapcore.ErrorLevel)).Named("etcd-client")`},
-			// The variable stays zap's; the one use of it is adapted.
+			// The variable is still zap's; its only use is adapted.
 			{"pkg/storage/storagebackend/factory/etcd3.go", "Logger:               ", "etcd3ClientLogger"},
 		},
 	},

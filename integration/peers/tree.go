@@ -19,7 +19,7 @@ const (
 	getcd    = "getcd"
 )
 
-// tree is a copy of a suite for one side, and where its tests are.
+// tree is a copy of a suite for one side, and its test binaries.
 type tree struct {
 	suite *suite
 	side  string
@@ -27,7 +27,7 @@ type tree struct {
 	bin   string // its test binaries
 }
 
-// prepare makes the tree anew and builds its packages' tests. repo is getcd's root.
+// prepare makes a new tree and builds its packages' tests. repo is getcd's root.
 func prepare(ctx context.Context, s *suite, side, repo, work string, packages []string) (*tree, error) {
 	t := &tree{s, side, filepath.Join(work, s.name, side), filepath.Join(work, s.name, side+".bin")}
 	from, err := download(ctx, s.module, s.version)
@@ -61,7 +61,7 @@ func prepare(ctx context.Context, s *suite, side, repo, work string, packages []
 	return t, nil
 }
 
-// move applies the rules to all files, those that are not built as well.
+// move applies the rules to all files, even those that are not built.
 func (t *tree) move(ctx context.Context) error {
 	for _, m := range t.suite.moved {
 		from, err := download(ctx, m.module, m.version)
@@ -101,8 +101,8 @@ func (t *tree) move(ctx context.Context) error {
 	return os.WriteFile(filepath.Join(t.dir, "zaplog", "zaplog.go"), []byte(zaplog), 0o600)
 }
 
-// requirements makes go.mod one that builds here: without what its authors replace on
-// their own disks, and with getcd, on both sides, so that the versions of all other
+// requirements makes go.mod usable here: it removes replacements by directories
+// of the authors, and adds getcd on both sides, so that the versions of all other
 // modules are the same.
 func (t *tree) requirements(ctx context.Context, repo string) error {
 	text, err := goCommand(ctx, t.dir, "mod", "edit", "-json")
@@ -140,7 +140,7 @@ func (t *tree) requirements(ctx context.Context, repo string) error {
 	return edit(filepath.Join(t.dir, "go.sum"), func(own string) (string, error) { return own + string(sums), nil })
 }
 
-// download returns where the module's source is.
+// download returns the directory of the module's source.
 func download(ctx context.Context, module, version string) (string, error) {
 	text, err := goCommand(ctx, "", "mod", "download", "-json", module+"@"+version)
 	if err != nil {
@@ -153,7 +153,7 @@ func download(ctx context.Context, module, version string) (string, error) {
 	return got.Dir, nil
 }
 
-// goCommand runs the go command outside of the workspace, and returns its output.
+// goCommand runs the go command outside of the workspace and returns its output.
 func goCommand(ctx context.Context, dir string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir
@@ -167,7 +167,7 @@ func goCommand(ctx context.Context, dir string, args ...string) ([]byte, error) 
 	return out, nil
 }
 
-// copyTree copies the files, and with all set those in directories below, too.
+// copyTree copies the files and, if all is set, the directories.
 func copyTree(from, to string, all bool) error {
 	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -191,7 +191,7 @@ func copyTree(from, to string, all bool) error {
 	})
 }
 
-// edit rewrites a file. One that stays as it is, is not written.
+// edit rewrites a file, unless it does not change.
 func edit(path string, change func(string) (string, error)) error {
 	old, err := os.ReadFile(path)
 	if err != nil {

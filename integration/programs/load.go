@@ -20,7 +20,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// driven runs a driver, which tells what it does in lines of JSON.
+// driven runs a driver, which reports its operations as lines of JSON.
 func driven(ctx context.Context, s *stage, binary string) error {
 	return s.follow(ctx, func(line string) {
 		var did sample
@@ -30,8 +30,9 @@ func driven(ctx context.Context, s *stage, binary string) error {
 	}, binary, "-endpoints", strings.Join(s.cluster.Endpoints(), ","))
 }
 
-// follow runs a program until ctx ends, and hands over each line that it prints. It
-// then has a while to end by itself. That it ends before is an error.
+// follow runs a program until ctx ends, and calls each with every line that it
+// prints. It then gives the program some time to end by itself. If the program
+// ends earlier, that is an error.
 func (s *stage) follow(ctx context.Context, each func(string), name string, args ...string) error {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
@@ -60,7 +61,7 @@ func (s *stage) follow(ctx context.Context, each func(string), name string, args
 	return fmt.Errorf("%s %s has ended: %w: %s", filepath.Base(name), args, err, text[max(0, len(text)-400):])
 }
 
-// coredns asks the DNS server for names that are there.
+// coredns queries the DNS server for existing names.
 func coredns(ctx context.Context, s *stage, binary string) error {
 	const names = 20
 	for i := range names {
@@ -73,7 +74,7 @@ func coredns(ctx context.Context, s *stage, binary string) error {
 		return err
 	}
 	address := l.LocalAddr().String()
-	_ = l.Close() // its port is all that is wanted
+	_ = l.Close() // only its port is needed
 	_, port, _ := net.SplitHostPort(address)
 	file := filepath.Join(s.cluster.Dir(), "Corefile")
 	text := fmt.Sprintf("example.:%s {\n bind 127.0.0.1\n etcd {\n  path /skydns\n  endpoint http://%s\n }\n}\n",
@@ -99,26 +100,26 @@ func coredns(ctx context.Context, s *stage, binary string) error {
 					err = errors.New(dns.RcodeToString[resp.Rcode])
 				}
 				s.did("a DNS query", began, err)
-				_ = sleep(ctx, 50*time.Millisecond) // the loop looks
+				_ = sleep(ctx, 50*time.Millisecond) // the loop checks ctx
 			}
 		})
 	}
 	return <-served
 }
 
-// etcdctl runs some of its commands.
+// etcdctl runs some of etcdctl's commands.
 func etcdctl(ctx context.Context, s *stage, binary string) error {
 	endpoints := "--endpoints=" + strings.Join(s.cluster.Endpoints(), ",")
 	var tasks sync.WaitGroup
 	errs := make(chan error, 8)
-	// What is watched is written where no fault reaches.
+	// The watched key is written through a member that faults do not affect.
 	tasks.Go(func() {
 		for i := 0; ctx.Err() == nil; i++ {
 			if err := s.put(ctx, "watched", strconv.Itoa(i)); err != nil && ctx.Err() == nil {
 				errs <- fmt.Errorf("what is watched could not be written: %w", err)
 				return
 			}
-			_ = sleep(ctx, 100*time.Millisecond) // the loop looks
+			_ = sleep(ctx, 100*time.Millisecond) // the loop checks ctx
 		}
 	})
 	tasks.Go(func() {
@@ -146,7 +147,7 @@ func etcdctl(ctx context.Context, s *stage, binary string) error {
 				_, err := run(limited, ".", binary, append([]string{endpoints}, args...)...)
 				cancel()
 				s.did(kind+": a process", began, err)
-				_ = sleep(ctx, time.Until(began.Add(500*time.Millisecond))) // the loop looks
+				_ = sleep(ctx, time.Until(began.Add(500*time.Millisecond))) // the loop checks ctx
 			}
 		})
 	}
@@ -159,17 +160,17 @@ func etcdctl(ctx context.Context, s *stage, binary string) error {
 	return err
 }
 
-// lock takes a lock, which is held for as long as the command runs.
+// lock acquires a lock, which is held as long as the command runs.
 func (s *stage) lock(ctx context.Context, binary, endpoints string) {
 	held, lost := context.WithCancel(ctx)
 	var ticks sync.WaitGroup
 	var once sync.Once
 	err := s.follow(ctx, func(string) {
-		once.Do(func() { // it prints its key when it has it
+		once.Do(func() { // it prints its key when it holds the lock
 			ticks.Go(func() {
 				for held.Err() == nil {
 					s.did("lock: held", time.Now(), nil)
-					_ = sleep(held, 100*time.Millisecond) // the loop looks
+					_ = sleep(held, 100*time.Millisecond) // the loop checks ctx
 				}
 			})
 		})

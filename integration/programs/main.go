@@ -19,7 +19,7 @@ import (
 )
 
 func main() {
-	cluster.Main() // the members of the cluster are this program, too
+	cluster.Main() // this program also runs the members of the cluster
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := perform(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
@@ -52,13 +52,13 @@ func perform(ctx context.Context, args []string, stdout, stderr io.Writer) error
 		if *dir, err = os.MkdirTemp("", "programs-"); err != nil {
 			return err
 		}
-		defer func() { _ = os.RemoveAll(*dir) }() // it is the system's to clean up, then
+		defer func() { _ = os.RemoveAll(*dir) }() // if this fails, the system cleans up
 	}
 	w, err := newWorkshop(ctx, *dir)
 	if err != nil {
 		return err
 	}
-	say := func(format string, args ...any) { _, _ = fmt.Fprintf(stderr, format+"\n", args...) } // the report is what counts
+	say := func(format string, args ...any) { _, _ = fmt.Fprintf(stderr, format+"\n", args...) } // only the report matters
 	var rows []row
 	for _, p := range chosen {
 		say("%s: fetching, moving, building", p.name)
@@ -102,7 +102,7 @@ func report(output string, stdout io.Writer, w *workshop, lasts time.Duration, c
 	return errors.Join(write(f, version, lasts, chosen, rows), f.Close())
 }
 
-// choose returns those of all whose names are listed; all for an empty list.
+// choose returns the elements whose names are listed, or all for an empty list.
 func choose[T any](all []T, list string, name func(T) string) ([]T, error) {
 	if list == "" {
 		return all, nil

@@ -18,7 +18,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// The documented command changes all of clientv3's import paths, and nothing else.
+// The documented command changes all of clientv3's import paths, and nothing
+// else.
 func TestCommand(t *testing.T) {
 	w, err := newWorkshop(t.Context(), t.TempDir())
 	if err != nil {
@@ -72,7 +73,7 @@ func TestAssess(t *testing.T) {
 	}
 }
 
-// A load is seen, and the member that carries it is found.
+// A load is observed, and the member that carries it is found.
 func TestPlay(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes 20 s")
@@ -87,7 +88,7 @@ func TestPlay(t *testing.T) {
 		for ctx.Err() == nil {
 			began := time.Now()
 			s.did("put", began, s.put(context.WithoutCancel(ctx), "k", "v"))
-			_ = sleep(ctx, 100*time.Millisecond) // the loop looks
+			_ = sleep(ctx, 100*time.Millisecond) // the loop checks ctx
 		}
 		return nil
 	}}

@@ -14,25 +14,26 @@ import (
 	"strings"
 )
 
-// program is one that others have written.
+// program is a third-party program.
 type program struct {
 	name, module, version string
-	// what it is, for the report.
+	// what describes it in the report.
 	what string
-	// driver is the main package that is put into the module, for a library; empty for a
-	// module that is a program.
+	// driver is, for a library, the main package that is added to the module. It
+	// is empty if the module is a program.
 	driver string
 	// dropped are files that are removed from both copies, and why.
 	dropped []string
 	why     string
 	// note explains the table.
 	note string
-	// edits are what the moved copy needs beside the command, most often its loggers.
+	// edits are the changes that the moved copy needs in addition to the command,
+	// usually for its loggers.
 	edits []edit
 	load  load
 }
 
-// edit replaces what a pattern finds in a file.
+// edit replaces the matches of a pattern in a file.
 type edit struct{ file, pattern, by string }
 
 const zapImport = "\"github.com/getcd/getcd/compat/zaplog\"\n\t\"go.uber.org/zap\""
@@ -75,17 +76,17 @@ var programs = []program{
 //go:embed drivers
 var drivers embed.FS
 
-// The versions that both copies have of what they share.
+// The modules that both copies use in the same versions.
 var shared = []string{"go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/api/v3", "google.golang.org/grpc"}
 
-// workshop is where programs are fetched and built.
+// workshop fetches and builds programs.
 type workshop struct {
 	dir string // of the copies
-	// repository is getcd's root, and versions are shared's, as its integration module
-	// has them.
+	// repository is getcd's root directory, and versions has the versions of
+	// shared in its integration module.
 	repository string
 	versions   map[string]string
-	command    string // that of docs/from-clientv3.md
+	command    string // from docs/from-clientv3.md
 }
 
 func newWorkshop(ctx context.Context, dir string) (*workshop, error) {
@@ -110,7 +111,7 @@ func newWorkshop(ctx context.Context, dir string) (*workshop, error) {
 	return w, err
 }
 
-// command is what docs/from-clientv3.md has to be typed.
+// command returns the command in docs/from-clientv3.md.
 func command(page string) (string, error) {
 	const first = "grep -rlZ "
 	_, rest, ok := strings.Cut(page, "    "+first)
@@ -144,7 +145,7 @@ func (w *workshop) copy(ctx context.Context, p program, from, client string) (st
 	if err := os.CopyFS(dir, os.DirFS(from)); err != nil {
 		return "", err
 	}
-	if err := writable(dir); err != nil { // the module cache is not
+	if err := writable(dir); err != nil { // files in the module cache are not writable
 		return "", err
 	}
 	for _, f := range p.dropped {
@@ -168,7 +169,7 @@ func (w *workshop) copy(ctx context.Context, p program, from, client string) (st
 	}
 	mod := []string{"mod", "edit"}
 	for _, m := range []string{"api", "client/pkg", "client", "pkg"} {
-		mod = append(mod, "-dropreplace=go.etcd.io/etcd/"+m+"/v3") // etcd's modules have their neighbors
+		mod = append(mod, "-dropreplace=go.etcd.io/etcd/"+m+"/v3") // etcd's modules replace their neighbors
 	}
 	for m, v := range w.versions {
 		mod = append(mod, "-require="+m+"@"+v)
@@ -190,7 +191,7 @@ func (w *workshop) copy(ctx context.Context, p program, from, client string) (st
 	return binary, err
 }
 
-// move does what the documentation says, and the program's edits.
+// move applies the documented command and the program's edits.
 func (w *workshop) move(ctx context.Context, p program, dir string) error {
 	if _, err := run(ctx, dir, "sh", "-c", w.command); err != nil {
 		return err
@@ -225,7 +226,7 @@ func writable(dir string) error {
 	})
 }
 
-// run returns a command's output. The error has what it said.
+// run returns a command's output. The error includes it.
 func run(ctx context.Context, dir, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir

@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// cell is what one kind of work came to, through one fault.
+// cell has the results of one kind of work during one fault.
 type cell struct {
 	Done, Failed, Twice int
-	// Gap is the longest time without a success, from when the fault began.
+	// Gap is the longest time without a success since the fault began.
 	Gap time.Duration
-	// Error is the last one.
+	// Error is the last error.
 	Error string
 }
 
@@ -25,7 +25,7 @@ func (c cell) String() string {
 	return text
 }
 
-// assess makes a cell of each kind of work.
+// assess makes a cell for each kind of work.
 func assess(samples []sample, begun, over time.Time) map[string]cell {
 	kinds := map[string][]sample{}
 	for _, s := range samples {

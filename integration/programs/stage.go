@@ -19,12 +19,12 @@ const (
 	patience = 25 * time.Second // for a program to end
 )
 
-// sample is one thing that a program did, or failed to do.
+// sample is one operation of a program, successful or not.
 type sample struct {
 	Kind         string
 	Began, Ended time.Time
 	Err          string
-	Twice        int // what was applied beyond what the program was told
+	Twice        int // operations that were applied more often than the program knows
 }
 
 // recorder collects samples. It is safe for concurrent use.
@@ -47,18 +47,18 @@ func (r *recorder) did(kind string, began time.Time, err error) {
 	r.add(s)
 }
 
-// load makes a program work until ctx ends, and returns when it has ended.
+// load runs a program until ctx ends, and returns when it has ended.
 type load func(ctx context.Context, s *stage, binary string) error
 
-// stage is a cluster, on which a program works.
+// stage is the cluster on which a program works.
 type stage struct {
 	*recorder
 
 	cluster *cluster.Cluster
-	avoid   atomic.Pointer[cluster.Member] // the victim, from before the fault
+	avoid   atomic.Pointer[cluster.Member] // the victim, set before the fault
 }
 
-// fault takes a member away, and brings it back.
+// fault makes a member unavailable, and brings it back.
 type fault struct {
 	name       string
 	begin, end func(context.Context, *cluster.Member) error
@@ -79,14 +79,14 @@ var faults = []fault{
 	},
 }
 
-// play lets a program work on a cluster of its own through a fault. It returns what was
-// seen, and when the fault began and the recovery ended.
+// play runs a program on a new cluster during a fault. It returns the samples,
+// and the times when the fault began and when the recovery ended.
 func play(ctx context.Context, p program, binary string, f fault, lasts time.Duration) (_ []sample, begun, over time.Time, err error) {
 	c, err := cluster.Start(ctx, cluster.Config{Links: true})
 	if err != nil {
 		return nil, begun, over, err
 	}
-	defer func() { _ = c.Stop() }() // the first error is the one that tells
+	defer func() { _ = c.Stop() }() // return the first error instead
 	s := &stage{recorder: &recorder{}, cluster: c}
 	working, finish := context.WithCancel(ctx)
 	defer finish()
@@ -100,7 +100,7 @@ func play(ctx context.Context, p program, binary string, f fault, lasts time.Dur
 		return nil, begun, over, err
 	}
 	s.avoid.Store(victim)
-	if err := sleep(ctx, time.Second); err != nil { // what is being written at it is done
+	if err := sleep(ctx, time.Second); err != nil { // so that writes through it have finished
 		return nil, begun, over, err
 	}
 	begun = time.Now()
@@ -128,8 +128,8 @@ func play(ctx context.Context, p program, binary string, f fault, lasts time.Dur
 	return s.samples, begun, over, err
 }
 
-// victim is the member that carries most of what the program reads, and no leader, so
-// that the fault costs no election.
+// victim returns the follower that handles most of the program's reads, so that
+// the fault causes no election.
 func (s *stage) victim(ctx context.Context) (*cluster.Member, error) {
 	members := s.cluster.Members()
 	before := make([]int64, len(members))
@@ -157,7 +157,7 @@ func (s *stage) victim(ctx context.Context) (*cluster.Member, error) {
 	return victim, sleep(ctx, time.Second)
 }
 
-// put writes for the harness, at a member that no fault concerns.
+// put writes for the harness, through a member that faults do not affect.
 func (s *stage) put(ctx context.Context, key, value string) error {
 	members := s.cluster.Members()
 	writer := members[0]

@@ -10,14 +10,14 @@ import (
 )
 
 const (
-	// chunkSize is how much is read at once.
+	// chunkSize is the maximum size of one read.
 	chunkSize = 64 << 10
-	// chunksInFlight is how many chunks wait in a direction before the link
-	// stops reading, and TCP makes the sender wait.
+	// chunksInFlight is how many chunks may wait in one direction before the link
+	// stops reading and TCP makes the sender wait.
 	chunksInFlight = 256
 )
 
-// direction indexes what there is two of.
+// direction is an index for values that exist once per direction.
 type direction int
 
 const (
@@ -34,15 +34,15 @@ type conn struct {
 	done chan struct{} // closed by end
 
 	mu     sync.Mutex // locked after the link's
-	target net.Conn   // nil until it is dialled
+	target net.Conn   // nil until it is dialed
 }
 
-// chunk is what was read at once, or the end of a direction.
+// chunk is the data of one read, or the end of a direction.
 type chunk struct {
 	data []byte
 	due  time.Time
 	err  error // io.EOF, or why the connection broke
-	// passed, if not nil, is closed when the chunk was passed on.
+	// passed, if not nil, is closed when the chunk was forwarded.
 	passed chan struct{}
 }
 
@@ -68,7 +68,7 @@ func (c *conn) run() {
 	wg.Wait()
 }
 
-// dial connects to the target. An end that comes meanwhile cancels it.
+// dial connects to the target. A call of end cancels it.
 func (c *conn) dial() (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
 	watcher := make(chan struct{})
@@ -89,8 +89,8 @@ func (c *conn) dial() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The link's mutex comes before the connection's. A line that is set between
-	// the two leaves the target with large buffers, which the pieces make up for.
+	// Lock the link before the connection. If a line is set between the two, the
+	// target keeps large buffers; the small pieces make up for that.
 	c.link.mu.Lock()
 	slow := c.link.line != nil
 	c.link.mu.Unlock()
@@ -109,8 +109,8 @@ func (c *conn) dial() (net.Conn, error) {
 	}
 }
 
-// end closes both sides; with reset, so that the peers see the connection
-// break and not end. Only the first call counts.
+// end closes both sides. With reset, the peers see a broken connection instead of
+// an orderly end. Only the first call has an effect.
 func (c *conn) end(reset bool) {
 	c.once.Do(func() {
 		close(c.done)
@@ -138,19 +138,19 @@ func shrink(nc net.Conn) {
 		SetReadBuffer(bytes int) error
 		SetWriteBuffer(bytes int) error
 	}); ok {
-		// They fail when the connection is closed, and then nobody minds.
+		// These fail if the connection is closed, which does not matter.
 		_, _ = b.SetReadBuffer(lineBuffer), b.SetWriteBuffer(lineBuffer)
 	}
 }
 
 func closeConn(nc net.Conn, reset bool) {
 	if tcp, ok := nc.(*net.TCPConn); ok && reset {
-		_ = tcp.SetLinger(0) // makes Close send a reset; it fails when the peer did
+		_ = tcp.SetLinger(0) // makes Close send a reset; fails if the peer has sent one
 	}
-	_ = nc.Close() // there is nobody to tell
+	_ = nc.Close() // nothing can be done about this error
 }
 
-// forward passes the bytes of one direction on, and then its end.
+// forward forwards the bytes of one direction, and then its end.
 func (c *conn) forward(dst, src net.Conn, d direction) {
 	chunks := make(chan chunk, chunksInFlight)
 	var reader sync.WaitGroup
@@ -176,7 +176,7 @@ func (c *conn) forward(dst, src net.Conn, d direction) {
 				c.end(true)
 				return
 			}
-			// The other direction may go on, as TCP allows.
+			// The other direction may continue, as TCP allows.
 			if half, ok := dst.(interface{ CloseWrite() error }); !ok || half.CloseWrite() != nil {
 				c.end(true)
 			}
@@ -200,7 +200,8 @@ func (c *conn) forward(dst, src net.Conn, d direction) {
 	}
 }
 
-// sleep waits until due. It is false when the connection ended before.
+// sleep waits until due. It returns false if the connection has ended before
+// that.
 func (c *conn) sleep(timer *time.Timer, due time.Time) bool {
 	wait := time.Until(due)
 	if wait <= 0 {
@@ -215,7 +216,7 @@ func (c *conn) sleep(timer *time.Timer, due time.Time) bool {
 	}
 }
 
-// read turns what arrives into chunks, until the end.
+// read turns arriving data into chunks, until the end.
 func (c *conn) read(src net.Conn, chunks chan<- chunk, d direction) {
 	buffer := make([]byte, chunkSize)
 	timer := time.NewTimer(0)
@@ -227,7 +228,7 @@ func (c *conn) read(src net.Conn, chunks chan<- chunk, d direction) {
 			into = buffer[:way.piece()]
 		}
 		n, err := src.Read(into)
-		way = c.link.way(d) // the line may have been set while nothing came
+		way = c.link.way(d) // the line may have been set while nothing arrived
 		if way != nil && n > 0 && !c.sleep(timer, way.accept(n)) {
 			return
 		}
@@ -250,7 +251,8 @@ func (c *conn) read(src net.Conn, chunks chan<- chunk, d direction) {
 		if next.passed == nil {
 			continue
 		}
-		// What the target does not take stays with the sender, and not here.
+		// If the target does not read, the data must stay with the sender, and
+		// not here.
 		select {
 		case <-next.passed:
 		case <-c.done:
@@ -259,7 +261,7 @@ func (c *conn) read(src net.Conn, chunks chan<- chunk, d direction) {
 	}
 }
 
-// send is false when the connection ended.
+// send returns false if the connection has ended.
 func (c *conn) send(chunks chan<- chunk, next chunk) bool {
 	select {
 	case chunks <- next:

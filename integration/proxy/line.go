@@ -6,40 +6,41 @@ import (
 )
 
 const (
-	// lineBuffer is the size of the socket buffers of a link with a line. Without
-	// it the kernel would take megabytes from a sender at once, which then believes
-	// that they have left.
+	// lineBuffer is the size of the socket buffers of a link with a line. With
+	// larger buffers the kernel would accept megabytes from a sender at once, and
+	// the sender would believe that they were sent.
 	lineBuffer = 64 << 10
-	// lineBurst is how much time a line may make up for when its own goroutine
-	// comes late: timers do, and all the more on a busy machine.
+	// lineBurst is how much time a line may make up for if its goroutine runs
+	// late. Timers are often late, especially on a busy machine.
 	lineBurst = 50 * time.Millisecond
-	// linePieces is how often a second a line passes something on, so that nobody
-	// sees pauses that the line itself makes.
+	// linePieces is how many times per second a line forwards data, so that the
+	// line itself causes no visible pauses.
 	linePieces = 100
 	leastPiece = 1 << 10
 	mostPiece  = 16 << 10
 )
 
-// Line is what bytes have to share: so many a second to the targets, and so many
-// back, for all connections of all links that are set to it. One line for several
-// links is a client's own way to the network; a line for each is a slow member.
+// Line is a bandwidth limit: a number of bytes per second in each direction,
+// shared by all connections of all links that use it. One line for several links
+// stands for a client's own network connection. A separate line for each link
+// stands for slow members.
 type Line struct{ ways [2]way }
 
 // way is one direction of a line.
 type way struct {
-	rate int64 // bytes per second; 0 is no limit
+	rate int64 // bytes per second; 0 means no limit
 
 	mu   sync.Mutex
-	free time.Time // when the bytes that are accepted will have passed
+	free time.Time // when all bytes accepted so far will have passed
 }
 
-// NewLine makes a line of so many bytes a second in each direction. Zero or less is
-// no limit.
+// NewLine makes a line with the given bytes per second in each direction. Zero or
+// less means no limit.
 func NewLine(toTarget, fromTarget int64) *Line {
 	return &Line{ways: [2]way{{rate: max(toTarget, 0)}, {rate: max(fromTarget, 0)}}}
 }
 
-// way is the limit of one direction, nil when there is none.
+// way returns the limit of one direction, or nil if there is none.
 func (l *Line) way(d direction) *way {
 	if l == nil || l.ways[d].rate == 0 {
 		return nil
@@ -47,10 +48,10 @@ func (l *Line) way(d direction) *way {
 	return &l.ways[d]
 }
 
-// piece is how much to read at once.
+// piece returns how much to read at once.
 func (w *way) piece() int { return int(min(max(w.rate/linePieces, leastPiece), mostPiece)) }
 
-// accept takes n bytes and returns when they have passed.
+// accept accepts n bytes and returns the time when they have passed.
 func (w *way) accept(n int) time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()

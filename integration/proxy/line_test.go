@@ -12,8 +12,8 @@ import (
 	"github.com/getcd/getcd/integration/proxy"
 )
 
-// sink starts a server that counts what it reads, and sends as much as it is told
-// when send is not 0.
+// sink starts a server that counts the bytes that it reads. If send is not 0, it
+// also sends that many bytes.
 func sink(t *testing.T, send int, counted func(n int)) net.Listener {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -49,8 +49,8 @@ func sink(t *testing.T, send int, counted func(n int)) net.Listener {
 	return l
 }
 
-// wantTook checks that a transfer took its time. A machine that is busy makes it
-// longer, and never shorter.
+// wantTook checks the duration of a transfer. A busy machine makes it longer, but
+// never shorter.
 func wantTook(t *testing.T, took, want time.Duration) {
 	t.Helper()
 	if took < want*9/10 || took > want*3/2 {
@@ -61,7 +61,7 @@ func wantTook(t *testing.T, took, want time.Duration) {
 	}
 }
 
-// All connections of all links share a line.
+// All connections of all links share one line.
 func TestLine(t *testing.T) {
 	const rate, each = 2 << 20, 512 << 10
 	want := 4 * each * time.Second / rate
@@ -104,7 +104,8 @@ func TestLine(t *testing.T) {
 	})
 }
 
-// What a target does not take stays with the sender: the link holds little itself.
+// If a target does not read, the data stays with the sender: the link buffers
+// only a little.
 func TestLinePushesBack(t *testing.T) {
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	must(t, err)
@@ -125,7 +126,7 @@ func TestLinePushesBack(t *testing.T) {
 	}
 }
 
-// A line that is set while a connection rests counts for its next bytes.
+// A line that is set on an idle connection applies to its next bytes.
 func TestLineOfOpenConnection(t *testing.T) {
 	const size = 48 << 10
 	var wg sync.WaitGroup
@@ -133,17 +134,18 @@ func TestLineOfOpenConnection(t *testing.T) {
 	l := linkTo(t, proxy.Config{Target: server.Addr().String()})
 	c := dial(t, "tcp", l.Address())
 	wg.Add(1)
-	write(t, c, "x") // the link reads again
+	write(t, c, "x") // the link is reading again
 	wg.Wait()
 	must(t, l.SetLine(proxy.NewLine(2*size, 0)))
 	start := time.Now()
 	wg.Add(size)
 	go func() { _, _ = c.Write(make([]byte, size)) }()
 	wg.Wait()
-	wantTook(t, time.Since(start), 450*time.Millisecond) // less the burst
+	wantTook(t, time.Since(start), 450*time.Millisecond) // minus the burst
 }
 
-// A line is no fault: it stays when the link is healed, and goes when it is told to.
+// A line is not a fault: it stays when the link is healed, and is removed only by
+// SetLine.
 func TestLineStays(t *testing.T) {
 	const size = 256 << 10
 	server := sink(t, size, nil)

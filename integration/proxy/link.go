@@ -11,22 +11,22 @@ import (
 	"github.com/getcd/getcd/integration/loopback"
 )
 
-// dialTimeout bounds a connection to the target, which is on this machine.
+// dialTimeout limits connecting to the target, which is on this machine.
 const dialTimeout = 5 * time.Second
 
 var (
-	// ErrNoLink is what the methods of a nil *Link return.
+	// ErrNoLink is the error of the methods of a nil *Link.
 	ErrNoLink = errors.New("proxy: there is no link here")
-	// ErrClosed is what the methods of a closed Link return.
+	// ErrClosed is the error of the methods of a closed Link.
 	ErrClosed = errors.New("proxy: the link is closed")
 )
 
 // Config describes a link.
 type Config struct {
-	// Network is where to listen: "tcp", which is 127.0.0.1, or "unix". Empty
-	// means "tcp".
+	// Network is the network to listen on: "tcp", which means 127.0.0.1, or
+	// "unix". Empty means "tcp".
 	Network string
-	// Port is the TCP port to listen on. Zero means any free one.
+	// Port is the TCP port to listen on. Zero means any free port.
 	Port uint16
 	// Path is the UNIX socket to listen on. It must not exist.
 	Path string
@@ -37,7 +37,7 @@ type Config struct {
 	Target string
 }
 
-// mode is the state of the line.
+// mode is the state of a link.
 type mode int
 
 const (
@@ -47,11 +47,10 @@ const (
 )
 
 // Link forwards connections from one listener to one target. It is safe for
-// concurrent use. Close it when done. The methods of a nil Link return
-// ErrNoLink, so that a program can ask for a fault on a link that may not be
-// there.
+// concurrent use. The caller must call Close. The methods of a nil Link return
+// ErrNoLink, so that a program can request a fault on a link that may not exist.
 type Link struct {
-	cfg Config // read-only, but for Port, which mu guards
+	cfg Config // read-only, except for Port, which mu guards
 
 	wg sync.WaitGroup // every goroutine of the link
 
@@ -63,18 +62,18 @@ type Link struct {
 	gate     chan struct{} // closed while bytes may pass
 	away     bool          // the target is known to be gone
 	delays   [2]time.Duration
-	line     *Line // nil is one without limits
+	line     *Line // nil means no limits
 	conns    map[*conn]struct{}
 	stats    Stats
 }
 
-// Stats counts what passed a link.
+// Stats counts what has passed through a link.
 type Stats struct {
-	// Accepted is the number of connections that were accepted so far.
+	// Accepted is the number of connections accepted so far.
 	Accepted int
 	// Open is the number of connections that are open.
 	Open int
-	// ToTarget and FromTarget are the bytes that were passed on.
+	// ToTarget and FromTarget are the numbers of bytes forwarded.
 	ToTarget, FromTarget int64
 }
 
@@ -92,7 +91,7 @@ func New(cfg Config) (*Link, error) {
 	case cfg.TargetNetwork != "tcp" && cfg.TargetNetwork != "unix":
 		return nil, fmt.Errorf(`proxy: Config.TargetNetwork is %q; it must be "tcp" or "unix"`, cfg.TargetNetwork)
 	case (cfg.Network == "unix") != (cfg.Path != ""):
-		return nil, errors.New("proxy: Config.Path is for a UNIX socket, and for nothing else")
+		return nil, errors.New("proxy: Config.Path is only for a UNIX socket")
 	case cfg.Target == "":
 		return nil, errors.New("proxy: Config.Target is empty")
 	}
@@ -116,8 +115,8 @@ func New(cfg Config) (*Link, error) {
 	return l, nil
 }
 
-// Address is where the link listens: "127.0.0.1:port", or the path of its
-// socket. A cut link keeps its address.
+// Address returns the address on which the link listens: "127.0.0.1:port", or the
+// path of its socket. A cut link keeps its address.
 func (l *Link) Address() string {
 	if l == nil {
 		return ""
@@ -134,7 +133,7 @@ func (l *Link) addressLocked() string {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(l.port.Number()))
 }
 
-// Stats returns what passed the link so far.
+// Stats returns what has passed through the link so far.
 func (l *Link) Stats() Stats {
 	if l == nil {
 		return Stats{}
@@ -146,9 +145,9 @@ func (l *Link) Stats() Stats {
 	return stats
 }
 
-// SetDelay makes bytes arrive later: those to the target by the first
-// duration, those back by the second. It applies to bytes that arrive at the
-// link from now on. Zero or less is no delay.
+// SetDelay delays bytes: those to the target by toTarget, and those from it by
+// fromTarget. It applies to bytes that arrive at the link from now on. Zero or
+// less means no delay.
 func (l *Link) SetDelay(toTarget, fromTarget time.Duration) error {
 	return l.change(func() error {
 		l.delays = [2]time.Duration{toTarget, fromTarget}
@@ -156,9 +155,9 @@ func (l *Link) SetDelay(toTarget, fromTarget time.Duration) error {
 	})
 }
 
-// SetLine limits how many bytes a second pass, together with all that passes other
-// links with the same line; nil is no limit, which a new link has. It is a property
-// of the way and no fault: Heal leaves it.
+// SetLine limits how many bytes per second pass, together with all other links
+// that use the same line. Nil means no limit, which is the default. A line is a
+// property of the connection and not a fault, so Heal does not remove it.
 func (l *Link) SetLine(line *Line) error {
 	return l.change(func() error {
 		l.line = line
@@ -172,8 +171,8 @@ func (l *Link) SetLine(line *Line) error {
 }
 
 // Blackhole makes the link swallow every byte. Connections stay open, new ones
-// are accepted, and neither side learns that the other closed. Bytes that are
-// just being passed on may still arrive.
+// are accepted, and neither side learns that the other has closed. Bytes that are
+// being forwarded may still arrive.
 func (l *Link) Blackhole() error {
 	return l.change(func() error {
 		if l.mode == cut {
@@ -192,7 +191,7 @@ func (l *Link) Cut() error {
 	})
 }
 
-// Reset resets every connection once. New ones are treated as before.
+// Reset resets every connection once. New connections are not affected.
 func (l *Link) Reset() error {
 	return l.change(func() error {
 		l.resetLocked()
@@ -200,8 +199,8 @@ func (l *Link) Reset() error {
 	})
 }
 
-// Heal undoes Blackhole, Cut and SetDelay: bytes that were swallowed arrive
-// now, and new connections are forwarded.
+// Heal undoes Blackhole, Cut and SetDelay: swallowed bytes arrive now, and new
+// connections are forwarded.
 func (l *Link) Heal() error {
 	return l.change(func() error {
 		l.delays = [2]time.Duration{}
@@ -209,9 +208,9 @@ func (l *Link) Heal() error {
 	})
 }
 
-// SetTargetAway tells the link whether its target is gone. While it is, the
-// link refuses new connections, as the target's own machine would, unless it
-// is a black hole: a network that passes nothing does not pass refusals.
+// SetTargetAway tells the link whether its target is gone. While it is, the link
+// refuses new connections, as the target's own machine would. A black hole still
+// accepts them: a network that transmits nothing does not transmit refusals.
 func (l *Link) SetTargetAway(away bool) error {
 	return l.change(func() error {
 		l.away = away
@@ -219,8 +218,8 @@ func (l *Link) SetTargetAway(away bool) error {
 	})
 }
 
-// Move makes the link listen on another TCP port, 0 for any free one. The old
-// port refuses connections from then on; open connections stay.
+// Move makes the link listen on another TCP port; 0 means any free port. From
+// then on the old port refuses connections. Open connections stay.
 func (l *Link) Move(port uint16) error {
 	return l.change(func() error {
 		if l.cfg.Network != "tcp" {
@@ -236,8 +235,8 @@ func (l *Link) Move(port uint16) error {
 	})
 }
 
-// Close resets every connection, stops listening and waits for every goroutine
-// of the link. Calls after the first wait too and return nil.
+// Close resets every connection, stops listening and waits for every goroutine of
+// the link. Further calls also wait, and return nil.
 func (l *Link) Close() error {
 	if l == nil {
 		return ErrNoLink
@@ -257,7 +256,7 @@ func (l *Link) Close() error {
 	return err
 }
 
-// change runs f under the lock.
+// change calls f while holding mu.
 func (l *Link) change(f func() error) error {
 	if l == nil {
 		return ErrNoLink
@@ -270,7 +269,7 @@ func (l *Link) change(f func() error) error {
 	return f()
 }
 
-// setLocked enters a mode.
+// setLocked switches to a mode.
 func (l *Link) setLocked(m mode) error {
 	if (m == forwarding) != (l.mode == forwarding) {
 		if m == forwarding {
@@ -290,7 +289,7 @@ func (l *Link) resetLocked() {
 	}
 }
 
-// listenLocked opens or closes the listener, as the state demands.
+// listenLocked opens or closes the listener as the state requires.
 func (l *Link) listenLocked() error {
 	if l.mode == cut || l.mode == forwarding && l.away {
 		return l.unlistenLocked()
@@ -313,7 +312,7 @@ func (l *Link) listenLocked() error {
 	return nil
 }
 
-// unlistenLocked closes the listener. Its goroutine ends.
+// unlistenLocked closes the listener, which ends its goroutine.
 func (l *Link) unlistenLocked() error {
 	if l.listener == nil {
 		return nil
@@ -323,14 +322,14 @@ func (l *Link) unlistenLocked() error {
 	return err
 }
 
-// way is the limit of one direction now, nil when there is none.
+// way returns the current limit of one direction, or nil if there is none.
 func (l *Link) way(d direction) *way {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.line.way(d)
 }
 
-// accept accepts until the listener is closed.
+// accept accepts connections until the listener is closed.
 func (l *Link) accept(listener net.Listener) {
 	for {
 		client, err := listener.Accept()
@@ -338,20 +337,20 @@ func (l *Link) accept(listener net.Listener) {
 			return
 		}
 		if err != nil {
-			// Out of file descriptors, most likely; what is open may close.
+			// Probably out of file descriptors; open connections may close.
 			time.Sleep(10 * time.Millisecond)
 			continue
 		}
 		c := &conn{link: l, client: client, done: make(chan struct{})}
 		l.mu.Lock()
-		// A connection that was accepted while the listener was being closed
-		// belongs to nobody.
+		// A connection that was accepted while the listener was being closed is
+		// dropped.
 		current := l.listener == listener && !l.closed
 		if current {
 			l.conns[c] = struct{}{}
 			l.stats.Accepted++
 			if l.line != nil {
-				c.shrink() // before the first byte: a window that was offered stays
+				c.shrink() // before the first byte, since an advertised window cannot shrink
 			}
 			l.wg.Go(c.run)
 		}
@@ -362,7 +361,7 @@ func (l *Link) accept(listener net.Listener) {
 	}
 }
 
-// pass waits until bytes may pass. It is false when done is closed first.
+// pass waits until bytes may pass. It returns false if done is closed first.
 func (l *Link) pass(done <-chan struct{}) bool {
 	for {
 		l.mu.Lock()

@@ -37,13 +37,13 @@ func echo(t *testing.T, network, address string) net.Listener {
 		}
 	})
 	t.Cleanup(func() {
-		_ = l.Close() // a test may have closed it
+		_ = l.Close() // the test may already have closed it
 		wg.Wait()
 	})
 	return l
 }
 
-// link starts a link to an echo server. It closes before the server does, so
+// link starts a link to an echo server. The link closes before the server, so
 // that the server's connections end.
 func link(t *testing.T) *proxy.Link {
 	t.Helper()
@@ -93,7 +93,7 @@ func wantRead(t *testing.T, c net.Conn, want string) {
 	}
 }
 
-// wantSilence checks that nothing arrives, not even an end.
+// wantSilence checks that nothing arrives, not even the end of the stream.
 func wantSilence(t *testing.T, c net.Conn) {
 	t.Helper()
 	must(t, c.SetReadDeadline(time.Now().Add(100*time.Millisecond)))
@@ -123,7 +123,8 @@ func TestForward(t *testing.T) {
 	wg.Go(func() {
 		_, err := c.Write(data)
 		if err == nil {
-			// The end of one direction is passed on, and leaves the other open.
+			// The end of one direction is forwarded and leaves the other
+			// direction open.
 			err = c.(*net.TCPConn).CloseWrite()
 		}
 		if err != nil {
@@ -178,7 +179,7 @@ func TestDelay(t *testing.T) {
 			t.Errorf("delays %v and %v: took %v, want at least %v", tc.there, tc.back, took, want)
 		}
 	}
-	// A delay is not a limit on how much is under way.
+	// A delay does not limit how much is in flight.
 	must(t, l.SetDelay(200*time.Millisecond, 0))
 	began := time.Now()
 	for range 10 {
@@ -275,11 +276,11 @@ func TestTargetAway(t *testing.T) {
 	c := dial(t, "tcp", l.Address())
 	write(t, c, "x")
 	wantRead(t, c, "x")
-	// Without being told, the link finds out when it dials.
+	// The link finds out when it dials.
 	must(t, server.Close())
 	late, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", l.Address())
 	if err != nil {
-		return // the reset came before the dialer looked
+		return // the reset arrived before the dialer looked
 	}
 	defer late.Close()
 	must(t, late.SetDeadline(time.Now().Add(patience)))
@@ -359,7 +360,7 @@ func TestMisuse(t *testing.T) {
 	}
 }
 
-// TestChaos lets connections come and go while the line fails, for the race
+// TestChaos opens and closes connections while the link fails, for the race
 // detector and the leak check.
 func TestChaos(t *testing.T) {
 	l := link(t)

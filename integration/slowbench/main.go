@@ -18,8 +18,8 @@ import (
 )
 
 func main() {
-	cluster.Main() // the members of the cluster are this program, too
-	bench.Main()   // and so are the clients that get little CPU
+	cluster.Main() // this program also runs the members of the cluster
+	bench.Main()   // and the clients that get little CPU
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	status := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
@@ -31,7 +31,7 @@ type options struct {
 	json, markdown string
 }
 
-// run is the program; it returns the exit status.
+// run is the program. It returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	cfg, opts, err := parse(args, stderr)
 	switch {
@@ -116,7 +116,8 @@ func create(name string, write func(io.Writer) error) error {
 	return errors.Join(write(f), f.Close())
 }
 
-// version is that of a module in this program; empty when it is not known.
+// version returns the version of a module in this program, or an empty string if
+// it is unknown.
 func version(module string) string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

@@ -20,8 +20,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// TestRun measures short cases on a real cluster, and looks for what must be true of
-// them however fast the machine is.
+// TestRun measures short cases on a real cluster and checks what must be true
+// regardless of the machine's speed.
 func TestRun(t *testing.T) {
 	dir := t.TempDir()
 	var stdout, stderr bytes.Buffer
@@ -71,8 +71,9 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// TestLargeIsNotLost sends a value, and reads a range, for longer than a silent member
-// is waited for: on real connections, whose bytes the system counts.
+// TestLargeIsNotLost sends a value and reads a range, both for longer than the
+// patience with a silent member. It uses real connections, whose bytes the system
+// counts.
 func TestLargeIsNotLost(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes as long as a slow line")
@@ -88,8 +89,8 @@ func TestLargeIsNotLost(t *testing.T) {
 	}
 }
 
-// TestRunRefused has puts refused, of which clientv3 sends each once and getcd hardly
-// more often, and a range over a slow line.
+// TestRunRefused measures puts that are refused, of which clientv3 sends each
+// once and getcd hardly more, and a range over a slow line.
 func TestRunRefused(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "slow.json")
 	var stdout, stderr bytes.Buffer
@@ -108,7 +109,7 @@ func TestRunRefused(t *testing.T) {
 	if len(rep.Rows) != 2 {
 		t.Fatalf("got %d rows, want 2", len(rep.Rows))
 	}
-	// 1 MB at 0.2 MB/s needs 5 s.
+	// 1 MB at 0.2 MB/s takes 5 s.
 	if got := rep.Rows[0].Results[bench.Clientv3][0]; got.OK != 1 || got.Seconds < 4 {
 		t.Errorf("%s: got %+v of clientv3, want a call that took the line's time", rep.Rows[0].Case, got)
 	}

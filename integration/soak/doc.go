@@ -1,5 +1,5 @@
-// The command soak runs checkers, one after the other, against a real cluster through
-// random faults, and fails when one of them finds what must not be.
+// Command soak runs checkers, one after another, against a real cluster with
+// random faults. It fails if one of them finds a violation.
 //
 //	go run ./integration/soak -for 10m -seed 1 -check watch,coordination
 //

@@ -8,12 +8,11 @@ import (
 	"time"
 )
 
-// settleTime is for how long goroutines may take to end after what they belong to was
-// closed.
+// settleTime is how long goroutines may take to end after their owner was closed.
 const settleTime = 20 * time.Second
 
-// stacks are the stacks of all goroutines, but for those of the cluster, its proxy and its
-// links, which come and go with connections.
+// stacks returns the stacks of all goroutines, except those of the cluster, its
+// proxy and its links, which come and go with connections.
 func stacks() []string {
 	buf := make([]byte, 1<<20)
 	for {
@@ -34,8 +33,8 @@ func stacks() []string {
 	return found
 }
 
-// leaked waits until there are no more goroutines than before. Otherwise the error
-// has their stacks.
+// leaked waits until there are no more goroutines than before. If that takes too
+// long, the error has their stacks.
 func leaked(before int) error {
 	deadline := time.Now().Add(settleTime)
 	for {

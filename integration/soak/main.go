@@ -15,8 +15,8 @@ import (
 	"github.com/getcd/getcd/integration/soak/internal/chaos"
 )
 
-// profileRate is how many bytes are allocated for each sample of the heap's profile:
-// fine enough for what watches hold.
+// profileRate is how many allocated bytes give one sample of the heap profile. It
+// is fine enough to measure the memory of watches.
 const profileRate = 64 << 10
 
 func main() {

@@ -23,12 +23,13 @@ type options struct {
 	checks      []string
 	faults      []string
 	through     string        // one of ways, or empty
-	least, most time.Duration // of faults and of healthy times; 0 means chaos's own
+	least, most time.Duration // of faults and of healthy times; 0 means chaos's defaults
 	log         func(format string, args ...any)
 }
 
 // check is a checker. It works until stop is closed, when the cluster is healthy
-// again, and then settles. The text is its figures, the list what must not be.
+// again, and then settles. It returns its figures as text, and a list of
+// violations.
 type check func(ctx context.Context, c *cluster.Cluster, endpoints []string, o options, stop <-chan struct{}) (text string, violations []string, err error)
 
 func checks() map[string]check {
@@ -67,9 +68,9 @@ func checkCoordination(ctx context.Context, c *cluster.Cluster, endpoints []stri
 	return report.String(), report.Violations, nil
 }
 
-// soak runs the checks, one after the other and each on a cluster of its own, so that
-// none makes the others late. It returns the report, and an error when anything is
-// wrong.
+// soak runs the checks one after another, each on a separate cluster, so that
+// they do not slow each other down. It returns the report, and an error if
+// anything is wrong.
 func soak(ctx context.Context, o options) (string, error) {
 	for _, name := range o.checks {
 		if checks()[name] == nil {
@@ -91,7 +92,7 @@ func soak(ctx context.Context, o options) (string, error) {
 	return b.String(), errors.Join(errs...)
 }
 
-// one runs a check through random faults.
+// one runs a check with random faults.
 func one(ctx context.Context, o options, run check) (string, error) {
 	c, err := cluster.Start(ctx, cluster.Config{
 		Links: true,
@@ -161,5 +162,6 @@ func summary(events []chaos.Event) string {
 	return fmt.Sprintf("faults: %d, %v in all: %s\n", len(events), total.Round(time.Second), strings.Join(parts, ", "))
 }
 
-// compactions is how often history is compacted under what does not watch it.
+// compactions is how often the history is compacted for checks that do not watch
+// it.
 const compactions = 2 * time.Second

@@ -35,13 +35,13 @@ func short(t *testing.T, check, through string, seed uint64) {
 	}
 }
 
-// TestWatch is a short run of the check of watches.
+// TestWatch is a short run of the watch check.
 func TestWatch(t *testing.T) { short(t, "watch", "", 1) }
 
 // TestCoordination is a short run of the check of locks, elections and queues.
 func TestCoordination(t *testing.T) { short(t, "coordination", "", 1) }
 
-// TestThrough is a short run of both through a proxy of each kind.
+// TestThrough is a short run of both checks through a proxy of each kind.
 func TestThrough(t *testing.T) {
 	for i, way := range []string{grpcProxy, string(frontproxy.HAProxyTCP), string(frontproxy.NginxGRPC)} {
 		if testing.Short() && i > 0 {
@@ -53,14 +53,14 @@ func TestThrough(t *testing.T) {
 	}
 }
 
-// TestUnknownThrough names what there is.
+// TestUnknownThrough checks that the error names the choices.
 func TestUnknownThrough(t *testing.T) {
 	if _, err := soak(t.Context(), options{checks: []string{"watch"}, through: "tea"}); err == nil || !strings.Contains(err.Error(), `"tea"`) {
 		t.Errorf("got %v, want that there is no such proxy", err)
 	}
 }
 
-// TestUnknownCheck names what there is.
+// TestUnknownCheck checks that the error names the choices.
 func TestUnknownCheck(t *testing.T) {
 	if _, err := soak(t.Context(), options{checks: []string{"tea"}}); err == nil || !strings.Contains(err.Error(), `"tea"`) {
 		t.Errorf("got %v, want that there is no such check", err)

@@ -11,16 +11,17 @@ import (
 	"github.com/getcd/getcd/integration/grpcproxy"
 )
 
-// grpcProxy is the name of etcd's gRPC proxy among what clients can go through.
+// grpcProxy is the name of etcd's gRPC proxy in ways.
 const grpcProxy = "grpc-proxy"
 
-// The proxy lives for 5 to 15 s, and is away for 0 to 2 s.
+// The proxy lives for 5 to 15 s, and is gone for 0 to 2 s.
 const (
 	proxyLife = 5 * time.Second
 	proxyAway = 2 * time.Second
 )
 
-// ways are what clients can go through: etcd's gRPC proxy, or HAProxy or nginx.
+// ways returns what clients can go through: etcd's gRPC proxy, or HAProxy or
+// nginx.
 func ways() []string {
 	all := []string{grpcProxy}
 	for _, k := range frontproxy.Kinds() {
@@ -29,8 +30,8 @@ func ways() []string {
 	return all
 }
 
-// passage is what clients go through, and how often it was away. Its zero value is
-// the direct way.
+// passage is what clients go through, and how many times it was gone. The zero
+// value means direct connections.
 type passage struct {
 	proxy *grpcproxy.Proxy
 	front *frontproxy.Proxy
@@ -51,7 +52,7 @@ func startPassage(ctx context.Context, c *cluster.Cluster, o options) (*passage,
 	}
 }
 
-// endpoints are where clients go.
+// endpoints returns the clients' endpoints.
 func (p *passage) endpoints(c *cluster.Cluster) []string {
 	switch {
 	case p.proxy != nil:
@@ -63,8 +64,8 @@ func (p *passage) endpoints(c *cluster.Cluster) []string {
 	}
 }
 
-// disturb kills etcd's proxy now and then and starts it again, until faulty ends.
-// Then it serves. The others stay; their members fail.
+// disturb kills and restarts etcd's proxy from time to time, until faulty ends.
+// Then the proxy serves. Other proxies keep running; their members fail.
 func (p *passage) disturb(ctx, faulty context.Context, o options) error {
 	if p.proxy == nil {
 		return nil
@@ -86,7 +87,7 @@ func upTo(r *rand.Rand, most time.Duration) time.Duration {
 	return time.Duration(r.Int64N(int64(most)))
 }
 
-// wait waits, and reports whether ctx did not end meanwhile.
+// wait waits for d, and reports whether ctx has not ended.
 func wait(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -19,7 +19,7 @@ import (
 	"github.com/getcd/getcd/integration/cluster"
 )
 
-// builtin names the server inside package cluster.
+// builtin is the name of the server that is built into package cluster.
 const builtin = "builtin"
 
 func main() {
@@ -33,7 +33,7 @@ func main() {
 	}
 }
 
-// errFailed says that a test failed, which was printed.
+// errFailed says that a test failed, which was already printed.
 var errFailed = errors.New("not all tests passed")
 
 func run(ctx context.Context, args []string, out io.Writer) error {
@@ -71,15 +71,15 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	return nil
 }
 
-// goTest is how go test is run.
+// goTest has the arguments of go test.
 type goTest struct {
 	packages []string
 	run      string
 	timeout  time.Duration
 }
 
-// measure runs the tests on one server, and prints what becomes of each that does
-// not pass.
+// measure runs the tests on one server, and prints the result of each test that
+// does not pass.
 func measure(ctx context.Context, out io.Writer, server string, tests goTest) (*result, error) {
 	r := &result{out: out, started: time.Now(), packages: tests.packages}
 	env := os.Environ()
@@ -100,7 +100,7 @@ func measure(ctx context.Context, out io.Writer, server string, tests goTest) (*
 	args := []string{"test", "-json", "-count=1", "-p=1", "-timeout=" + tests.timeout.String(), "-run=" + tests.run}
 	cmd := exec.CommandContext(ctx, "go", append(args, tests.packages...)...)
 	cmd.Env = env
-	// go test passes an interrupt on, so that nothing is left running.
+	// go test forwards an interrupt, so that nothing is left running.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
 	cmd.Stderr = os.Stderr
@@ -116,7 +116,7 @@ func measure(ctx context.Context, out io.Writer, server string, tests goTest) (*
 	if err := cmd.Wait(); err != nil && !errors.As(err, &exit) {
 		return nil, err
 	} else if err != nil {
-		r.exit = err.Error() // by itself it says less than the tests do
+		r.exit = err.Error() // the tests themselves say more
 	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -126,7 +126,7 @@ func measure(ctx context.Context, out io.Writer, server string, tests goTest) (*
 	return r, readErr
 }
 
-// versionOf asks an etcd binary which it is.
+// versionOf returns the version of an etcd binary.
 func versionOf(ctx context.Context, path string) (string, error) {
 	text, err := exec.CommandContext(ctx, path, "--version").Output()
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// say prints where the words go by themselves: there is nobody to tell of an error.
+// say prints to w. It ignores errors, since there is nowhere to report them.
 func say(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }
 
 // table writes one row for each server.

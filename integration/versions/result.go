@@ -11,18 +11,18 @@ import (
 	"time"
 )
 
-// event is what go test -json prints (go doc test2json).
+// event is an event of go test -json (go doc test2json).
 type event struct {
 	Action, Package, Test, Output string
 }
 
-// outcome is what became of one test that did not pass.
+// outcome is the result of one test that did not pass.
 type outcome struct {
 	name string // package and test
 	why  string
 }
 
-// result is what became of all tests on one server.
+// result is the result of all tests on one server.
 type result struct {
 	out      io.Writer
 	version  string
@@ -32,17 +32,17 @@ type result struct {
 	passed   int
 	failed   []outcome
 	skipped  []outcome
-	exit     string // go test's, when it was not 0
+	exit     string // of go test, if it was not 0
 }
 
-// longest is how many bytes of a reason are told.
+// longest is the maximum number of bytes of a reason.
 const longest = 600
 
-// ok says that tests ran, and none failed.
+// ok reports whether tests ran and none failed.
 func (r *result) ok() bool { return r.exit == "" && len(r.failed) == 0 && r.passed > 0 }
 
-// read takes the events in until there are no more. A test with subtests counts
-// as one, and so does each of its subtests.
+// read reads the events to their end. A test with subtests counts as one, and so
+// does each of its subtests.
 func (r *result) read(events io.Reader) error {
 	said := make(map[string]*strings.Builder) // by package and test
 	dec := json.NewDecoder(events)
@@ -73,7 +73,7 @@ func (r *result) read(events io.Reader) error {
 			r.failed = append(r.failed, outcome{name, why})
 			say(r.out, "FAIL %s: %s\n", name, why)
 		case e.Test == "":
-			continue // a package, which passed or has no tests
+			continue // a package that passed or has no tests
 		case e.Action == "pass":
 			r.passed++
 		case e.Action == "skip":
@@ -85,10 +85,10 @@ func (r *result) read(events io.Reader) error {
 	}
 }
 
-// place is where in the source a line was printed.
+// place matches the source position of a printed line.
 var place = regexp.MustCompile(`(?m)^ *[a-z0-9_]+_test\.go:[0-9]+: `)
 
-// reason is a test's output without the lines that frame it.
+// reason returns a test's output without the lines around it.
 func reason(output string) string {
 	var kept []string
 	for line := range strings.Lines(place.ReplaceAllString(output, "")) {
@@ -105,7 +105,7 @@ func reason(output string) string {
 	return why
 }
 
-// print tells of one server.
+// print reports the result for one server.
 func (r *result) print() {
 	for _, o := range r.skipped {
 		say(r.out, "skip %s: %s\n", o.name, o.why)

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// events is what go test -json prints for a test of each kind.
+// events is the output of go test -json for a test of each kind.
 const events = `{"Action":"start","Package":"example/p"}
 {"Action":"run","Package":"example/p","Test":"TestA"}
 {"Action":"output","Package":"example/p","Test":"TestA","Output":"=== RUN   TestA\n"}
@@ -50,7 +50,7 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// No test at all is no success.
+// A run without tests is not a success.
 func TestNothingRun(t *testing.T) {
 	if (&result{}).ok() {
 		t.Error("a result without tests is ok, want not")

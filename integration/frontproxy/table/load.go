@@ -14,7 +14,7 @@ import (
 	"github.com/getcd/getcd/kv"
 )
 
-// connection is what the loads need of a client.
+// connection is the part of a client that the loads need.
 type connection struct {
 	put   func(ctx context.Context, key, value string) error
 	get   func(ctx context.Context, prefix string) error
@@ -24,11 +24,12 @@ type connection struct {
 type clientType struct {
 	name string
 	dial func(address string) (connection, error)
-	// marks says that the client tells ambiguous failures from certain ones.
+	// marks says whether the client distinguishes ambiguous failures from certain
+	// ones.
 	marks bool
 }
 
-// doubts is how many failures were in doubt, as far as the client tells.
+// doubts formats the number of ambiguous failures, if the client reports them.
 func (c clientType) doubts(n int) string {
 	if !c.marks {
 		return "not told"
@@ -71,11 +72,12 @@ func clients() []clientType {
 
 const (
 	putters = 4
-	// callTime is the deadline of a call, longer than all faults of a measurement.
+	// callTime is the deadline of a call. It is longer than every fault of a
+	// measurement.
 	callTime = 30 * time.Second
 )
 
-// count is what calls of one kind came to.
+// count has the results of calls of one kind.
 type count struct {
 	ok, failed int
 	last, gap  time.Duration
@@ -91,7 +93,7 @@ func (c *count) add(now time.Duration, err error) {
 	c.last = now
 }
 
-// load puts and reads through a client, and keeps account.
+// load puts and reads through a client, and records the results.
 type load struct {
 	of     clientType
 	prefix string
@@ -99,8 +101,8 @@ type load struct {
 
 	mu          sync.Mutex
 	acked       map[string]bool // guarded by mu: values whose put returned nil
-	doubts      int             // guarded by mu: of the puts that failed
-	puts, reads count           // guarded by mu; of puts the failures are the certain ones
+	doubts      int             // guarded by mu: ambiguous failures of puts
+	puts, reads count           // guarded by mu; the failures of puts are the certain ones
 }
 
 func startLoad(ctx context.Context, of clientType, address, prefix string) (*load, error) {
@@ -155,8 +157,8 @@ func startLoad(ctx context.Context, of clientType, address, prefix string) (*loa
 	return l, nil
 }
 
-// judge counts the puts that were applied twice, and is an error when one was not that
-// returned nil. The load has been stopped.
+// judge counts the puts that were applied twice. It returns an error if a put
+// returned nil but was not applied. The load must be stopped.
 func (l *load) judge(ctx context.Context, direct *client.Client) (twice int, err error) {
 	last, err := direct.Put(ctx, l.prefix+"last", "")
 	if err != nil {

@@ -1,10 +1,11 @@
-// Command table prints the table of docs/proxies.md: what members that fail behind
-// HAProxy and nginx do to getcd and to etcd's own client, side by side.
+// Command table prints the table of docs/proxies.md: it compares how getcd and
+// etcd's own client behave when members fail behind HAProxy and nginx.
 //
 //	go run ./integration/frontproxy/table
 //
-// It takes no arguments and some five minutes, and exits with the status 1 when
-// something could not be measured, such as for want of HAProxy or nginx.
+// It takes no arguments and about five minutes. It exits with status 1 if
+// something could not be measured, for example because HAProxy or nginx is
+// missing.
 package main
 
 import (
@@ -24,7 +25,7 @@ import (
 )
 
 func main() {
-	cluster.Main() // the members of the cluster are this program, too
+	cluster.Main() // this program also runs the members of the cluster
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, frontproxy.Kinds(), faults(), os.Stdout)
 	stop()
@@ -34,7 +35,7 @@ func main() {
 	}
 }
 
-// fault is done to each member in turn.
+// fault is applied to each member in turn.
 type fault struct {
 	name    string
 	lasting time.Duration
@@ -45,7 +46,8 @@ type fault struct {
 // healthy is the time before a fault, and after the last one.
 const healthy = time.Second
 
-// A member stalls for less than getcd's patience with a write (2 s), and for longer.
+// A member stalls for less, and for more, than getcd's patience with a write (2
+// s).
 func faults() []fault {
 	goOn := func(_ context.Context, m *cluster.Member) error { return m.Continue() }
 	return []fault{
@@ -79,7 +81,7 @@ func run(ctx context.Context, kinds []frontproxy.Kind, faults []fault, out io.Wr
 	return nil
 }
 
-// measure does one fault behind one proxy, and prints a row for each client.
+// measure applies one fault behind one proxy, and prints a row for each client.
 func measure(ctx context.Context, c *cluster.Cluster, direct *client.Client, kind frontproxy.Kind, f fault, out io.Writer) (err error) {
 	p, err := frontproxy.Start(ctx, frontproxy.Config{Kind: kind, Targets: c.Endpoints()})
 	if err != nil {
@@ -99,7 +101,7 @@ func measure(ctx context.Context, c *cluster.Cluster, direct *client.Client, kin
 		}
 		loads = append(loads, l)
 	}
-	for _, m := range c.Members() { // one of them is the client's
+	for _, m := range c.Members() { // the client is using one of them
 		time.Sleep(healthy / 2)
 		if err := f.begin(m); err != nil {
 			return err
@@ -111,7 +113,7 @@ func measure(ctx context.Context, c *cluster.Cluster, direct *client.Client, kin
 	}
 	time.Sleep(healthy)
 	for _, l := range loads {
-		_ = l.stop() // its error is not lost: stop returns it again
+		_ = l.stop() // stop returns its error again later
 		twice, err := l.judge(ctx, direct)
 		if err != nil {
 			return err

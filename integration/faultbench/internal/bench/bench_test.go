@@ -72,7 +72,8 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// What this system can't do is not among all, and not to be asked for.
+// A choice that this system does not support is not included by default and
+// cannot be requested.
 func TestChooseMissing(t *testing.T) {
 	among := []bench.Choice{{Name: "kill"}, {Name: "disk", Missing: "no such call"}, {Name: "none", Unasked: true}}
 	if got, err := bench.Choose("fault", nil, among); err != nil || !slices.Equal(got, []string{"kill"}) {
@@ -87,7 +88,8 @@ func TestChooseMissing(t *testing.T) {
 	}
 }
 
-// Everything means what is there, but for what has to be asked for.
+// The default includes everything that is available, except choices that must be
+// requested.
 func TestPlanEverything(t *testing.T) {
 	got, err := bench.Plan(bench.Config{})
 	if err != nil {

@@ -15,21 +15,21 @@ import (
 	"github.com/getcd/getcd/integration/proxy"
 )
 
-// cell is one fault done to one role, with one choice of kinds.
+// cell is one fault applied to one role, with a selection of kinds.
 type cell struct {
 	cfg    Config
 	fault  fault
-	role   string // empty when the fault has no victim
+	role   string // empty if the fault has no victim
 	kinds  []kind
 	prefix string // of the keys
-	seed   uint64 // of what chance decides
+	seed   uint64 // of all random decisions
 }
 
-// dialled is a client at work.
+// dialled is a connected client.
 type dialled struct {
 	of     clientType
 	client Client
-	count  *tally // nil when nobody counts
+	count  *tally // nil if nothing is counted
 }
 
 func (c *cell) name() string {
@@ -44,18 +44,19 @@ func (c *cell) name() string {
 }
 
 const (
-	// patience is how long steps may take that no fault slows.
+	// patience is how long steps may take that no fault slows down.
 	patience = time.Minute
-	// placements is how often the leadership may have to be moved until the
-	// first sticky client has stayed where it was for a whole warm-up.
+	// placements is how many times the leadership may have to be moved until the
+	// first sticky client stays with its member for a whole warm-up.
 	placements = 10
-	// lastEvents is how long after the last write a watch may have its event.
+	// lastEvents is how long after the last write a watch's event may arrive.
 	lastEvents = time.Second
-	// lastSlowEvents is the same on limited links, where events queue behind data.
+	// lastSlowEvents is the same for limited links, where events queue behind
+	// data.
 	lastSlowEvents = 15 * time.Second
 )
 
-// run measures. It leaves a healthy cluster behind, unless it returns an error.
+// run measures. The cluster is healthy afterwards, unless run returns an error.
 func (c *cell) run(ctx context.Context, cl *cluster.Cluster, to target) (_ *report.Cell, err error) {
 	to.endpoints = cl.Endpoints()
 	if err := c.limit(cl); err != nil {
@@ -126,10 +127,10 @@ func (c *cell) run(ctx context.Context, cl *cluster.Cluster, to target) (_ *repo
 	}
 	stopped := time.Since(origin)
 	if work.quiet() {
-		// Whatever has not come by then is lost.
+		// An event that has not arrived by then is lost.
 		last := lastEvents
 		if c.cfg.Rate > 0 {
-			work.still() // the data ends, so that what queues behind it can come
+			work.still() // stop the data, so that events queued behind it can arrive
 			last = lastSlowEvents
 		}
 		if err := sleep(ctx, last); err != nil {
@@ -137,7 +138,7 @@ func (c *cell) run(ctx context.Context, cl *cluster.Cluster, to target) (_ *repo
 		}
 	}
 	work.end()
-	// The last reads go to members as they were before.
+	// Before the last reads, restore the members.
 	if err := c.close(ctx, s); err != nil {
 		return nil, err
 	}
@@ -183,7 +184,7 @@ func (c *cell) run(ctx context.Context, cl *cluster.Cluster, to target) (_ *repo
 	return result, nil
 }
 
-// limit puts a line between each member and its clients.
+// limit puts a bandwidth limit between each member and its clients.
 func (c *cell) limit(cl *cluster.Cluster) error {
 	if c.cfg.Rate == 0 {
 		return nil
@@ -195,15 +196,15 @@ func (c *cell) limit(cl *cluster.Cluster) error {
 	return errors.Join(errs...)
 }
 
-// close undoes what the stage has to undo, also when ctx has ended.
+// close undoes what the stage has changed, even if ctx has ended.
 func (c *cell) close(ctx context.Context, s *stage) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	return s.close(ctx)
 }
 
-// dial connects the clients, and waits until each has read something. When it
-// fails it returns those that are to be closed.
+// dial connects the clients and waits until each has read something. If it fails,
+// it returns the clients that must be closed.
 func (c *cell) dial(ctx context.Context, to target) ([]dialled, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -227,9 +228,9 @@ func (c *cell) dial(ctx context.Context, to target) ([]dialled, error) {
 	return clients, nil
 }
 
-// settle warms the clients up, and returns the victim when it has had its role
-// for as long as the warm-up takes. Moving the leadership may make a client
-// choose another member, and the victim is to be the one that it uses.
+// settle warms the clients up. It returns the victim once it has had its role for
+// a whole warm-up. Moving the leadership may make a client choose another member,
+// but the victim must be the member that the client uses.
 func (c *cell) settle(ctx context.Context, s *stage, clients []dialled) (*cluster.Member, error) {
 	if c.fault.whole {
 		return nil, sleep(ctx, c.cfg.WarmUp)
@@ -264,7 +265,7 @@ func (c *cell) settle(ctx context.Context, s *stage, clients []dialled) (*cluste
 	return nil, fmt.Errorf("no client stayed with a %s for a warm-up, in %d tries", c.role, placements)
 }
 
-// sleep waits for d, or less when ctx ends.
+// sleep waits for d, or until ctx ends.
 func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -17,43 +17,43 @@ import (
 	"github.com/getcd/getcd/watch"
 )
 
-// Client is what the bench needs of a client of etcd. The empty string stands for
-// a key that does not exist.
+// Client is an etcd client as the bench uses it. The empty string stands for a
+// key that does not exist.
 type Client interface {
 	Put(ctx context.Context, key, value string) error
-	// Swap writes value if the key holds old, and returns what it holds if not.
+	// Swap writes value if the key holds old. If not, it returns the key's value.
 	Swap(ctx context.Context, key, old, value string) (swapped bool, current string, err error)
 	Get(ctx context.Context, key string, serializable bool) (string, error)
-	// Watch calls each for every event of the key from the revision on, until
-	// ctx ends or the watch does, which is an error.
+	// Watch calls each for every event of the key from the revision on. It
+	// returns when ctx ends, or with an error when the watch ends.
 	Watch(ctx context.Context, key string, from int64, each func(revision, version int64)) error
-	// KeepLease grants a lease of so many seconds and keeps it alive until ctx
-	// ends or the lease does, which is an error. It calls renewed with the
-	// lease's ID for each answer to a renewal.
+	// KeepLease grants a lease with the TTL in seconds and keeps it alive. It
+	// returns when ctx ends, or with an error when the lease ends. It calls
+	// renewed with the lease's ID for each response to a renewal.
 	KeepLease(ctx context.Context, ttl int64, renewed func(id int64)) error
-	// Lock waits for a lock, calls locked when it has it, and lets it go.
+	// Lock waits for a lock, calls locked when it holds it, and unlocks it.
 	Lock(ctx context.Context, name string, locked func()) error
-	// Ambiguous says whether a write that returned err may have been applied.
+	// Ambiguous reports whether a write that returned err may have been applied.
 	Ambiguous(err error) bool
 	Close() error
 }
 
 // sticky is a client that uses one member at a time.
 type sticky interface {
-	// active is the endpoint that it uses now, empty when there is none.
+	// active returns the endpoint in use, or an empty string if there is none.
 	active() string
 }
 
-// target is the cluster as its clients are told of it.
+// target describes the cluster to its clients.
 type target struct {
 	endpoints []string
-	// uri, if not empty, is for clients that can follow DNS.
+	// uri, if not empty, is for clients that can use DNS.
 	uri string
 	// count, if not nil, counts what the client sends.
 	count *tally
-	// tls, if not nil, is how to connect.
+	// tls, if not nil, is the TLS configuration.
 	tls *tls.Config
-	// username, if not empty, and password are whom to authenticate as.
+	// username and password, if not empty, are the user to log in as.
 	username, password string
 }
 
@@ -64,7 +64,7 @@ func (t target) dialOptions() []grpc.DialOption {
 	return []grpc.DialOption{grpc.WithStatsHandler(t.count)}
 }
 
-// settings are those of the clients that know nothing of getcd.
+// settings returns the settings of the clients that do not use getcd.
 func (t target) settings() etcdclient.Settings {
 	return etcdclient.Settings{
 		Endpoints: t.endpoints, TLS: t.tls, Username: t.username, Password: t.password,
@@ -75,15 +75,16 @@ func (t target) settings() etcdclient.Settings {
 // clientType is a client with its settings.
 type clientType struct {
 	name, text string
-	// marks says that its errors tell ambiguous failures from certain ones.
+	// marks says that its errors distinguish ambiguous failures from certain
+	// ones.
 	marks bool
-	// held says that it is to keep the bounds of report.Cell.Misses.
+	// held says that it must keep the bounds of report.Cell.Misses.
 	held bool
 	dial func(target) (Client, error)
 }
 
-// clientTypes are the clients that can be chosen. Sticky ones come first: the
-// first of them that is chosen determines the victim.
+// clientTypes returns the available clients. Sticky clients come first: the first
+// sticky client that is chosen determines the victim.
 func clientTypes() []clientType {
 	return []clientType{
 		{

@@ -10,62 +10,64 @@ import (
 	"time"
 )
 
-// Config says what to measure. The zero value is everything.
+// Config says what to measure. The zero value means everything.
 type Config struct {
-	// Clients, Faults, Kinds and Roles are names of List. None means all that do
-	// not have to be asked for.
+	// Clients, Faults, Kinds and Roles are names from List. Empty means all that
+	// do not have to be requested by name.
 	Clients, Faults, Kinds, Roles []string
 
-	// FaultTime is how long a fault lasts; 0 means 15 s.
+	// FaultTime is how long a fault lasts. 0 means 15 s.
 	FaultTime time.Duration
 	// WarmUp and Recovery are how long the clients work before the fault and
-	// after its repair; 0 means 2 s and 3 s.
+	// after its repair. 0 means 2 s and 3 s.
 	WarmUp, Recovery time.Duration
 
-	// Size is the number of members, 3 to 9; 0 means 3.
+	// Size is the number of members, from 3 to 9. 0 means 3.
 	Size int
-	// ElectionTimeout is etcd's, 50 ms to 50 s; 0 means etcd's default of 1 s.
-	// The heartbeat interval is a tenth of it.
+	// ElectionTimeout is etcd's election timeout, from 50 ms to 50 s. 0 means
+	// etcd's default of 1 s. The heartbeat interval is a tenth of it.
 	ElectionTimeout time.Duration
 
-	// Workers is how many workers each client has for each kind of call; 0
-	// means 4.
+	// Workers is how many workers each client has for each kind of call. 0 means
+	// 4.
 	Workers int
-	// Pace is the time between a worker's calls; 0 means 20 ms. A call that
-	// takes longer delays the next.
+	// Pace is the time between a worker's calls. 0 means 20 ms. A call that takes
+	// longer delays the next one.
 	Pace time.Duration
-	// Deadline is how long a call may take; 0 means 5 s.
+	// Deadline is how long a call may take. 0 means 5 s.
 	Deadline time.Duration
-	// Apart gives each kind of call a fault of its own. Otherwise all kinds
-	// share a fault and a client, whose reads may then help its writes to
-	// notice what is wrong.
+	// Apart measures each kind of call with a separate fault. Otherwise all kinds
+	// share a fault and a client, so a client's reads may help its writes to
+	// notice the fault.
 	Apart bool
 
-	// Random, when not 0, does not measure each fault by itself, but does random
-	// ones of Faults to random members, one after the other, for that long; at
-	// most 24 h.
+	// Random, if not 0, does not measure each fault separately. Instead it
+	// applies random faults of Faults to random members, one after another, for
+	// that long. The maximum is 24 h.
 	Random time.Duration
-	// Seed decides what chance decides. 0 means a random one, which the report
-	// names.
+	// Seed determines all random decisions. 0 means a random seed, which the
+	// report names.
 	Seed uint64
 
-	// LeastValue and MostValue are between which sizes the values are that put writes,
-	// up to 1 MB; 0 means a few bytes.
+	// LeastValue and MostValue are the bounds for the sizes of the values that
+	// puts write, up to 1 MB. 0 means a few bytes.
 	LeastValue, MostValue Bytes
-	// Rate is how many bytes a second pass between each member and its clients, in
-	// each direction; 0 is no limit. A member that takes another's place has none.
+	// Rate is how many bytes per second pass between each member and its clients,
+	// in each direction. 0 means no limit. A member that replaces another has no
+	// limit.
 	Rate Bytes
 
-	// Secure has members and clients use TLS, and clients authenticate
-	// themselves with a user and a password.
+	// Secure makes members and clients use TLS, and clients log in with a user
+	// and a password.
 	Secure bool
 
-	// Progress gets a line for each step; nil means nobody.
+	// Progress gets a line for each step. Nil means no output.
 	Progress io.Writer
 }
 
 const (
-	// A swap has two values, which fit the clients' default limit of 2 MiB.
+	// A swap has two values, which must fit into the clients' default limit of 2
+	// MiB.
 	mostValue = 1_000_000
 	leastRate = 10_000
 )
@@ -75,19 +77,19 @@ const (
 	roleLeader   = "leader"
 )
 
-// Choice is something that can be chosen by name.
+// Choice is a choice with a name.
 type Choice struct {
 	Name, Text string
-	// Missing says why it cannot be chosen here; empty when it can.
+	// Missing says why it is not available here. It is empty if it is available.
 	Missing string
-	// Unasked says that it is not among all, but has to be asked for.
+	// Unasked says that it is not included by default and has to be requested.
 	Unasked bool
 }
 
-// Choices are what the fields of Config with names can hold.
+// Choices are the possible names in the fields of Config.
 type Choices struct{ Clients, Faults, Kinds, Roles []Choice }
 
-// List returns what can be chosen, and what will be.
+// List returns the possible choices and the defaults.
 func List() Choices {
 	var c Choices
 	for _, t := range clientTypes() {
@@ -106,13 +108,14 @@ func List() Choices {
 	return c
 }
 
-// Validate says what is wrong with the configuration, and what would be right.
+// Validate reports what is wrong with the configuration and how to fix it.
 func (cfg Config) Validate() error {
 	_, err := cfg.withDefaults()
 	return err
 }
 
-// withDefaults replaces zero values, and says what is wrong with the others.
+// withDefaults replaces zero values with defaults and reports what is wrong with
+// the others.
 func (cfg Config) withDefaults() (Config, error) {
 	list := List()
 	var errs []error
@@ -184,7 +187,7 @@ func (cfg Config) withDefaults() (Config, error) {
 		errs = append(errs, fmt.Errorf("%s are measured in silent faults and in kill only, and not in random ones", strings.Join(cfg.Kinds, ", ")))
 	}
 	if cfg.Seed == 0 {
-		cfg.Seed = 1 + rand.Uint64N(1<<53-1) // what JSON can hold everywhere
+		cfg.Seed = 1 + rand.Uint64N(1<<53-1) // the largest integer that every JSON reader can hold
 	}
 	if cfg.Progress == nil {
 		cfg.Progress = io.Discard
@@ -192,7 +195,7 @@ func (cfg Config) withDefaults() (Config, error) {
 	return cfg, errors.Join(errs...)
 }
 
-// choose returns the names in the order of the list, or without names those of
+// choose returns the names in the order of the list. Without names it returns
 // all.
 func choose(what string, names []string, among []Choice) ([]string, error) {
 	var available, all []string

@@ -11,11 +11,11 @@ import (
 	"github.com/getcd/getcd/integration/faultbench/internal/report"
 )
 
-// tally counts what one client sends, at its transport: with what the client sends
-// by itself, to hedge, to retry or to probe. It is a stats.Handler.
+// tally counts what one client sends, at its transport. That includes what the
+// client sends by itself: hedges, retries and probes. It is a stats.Handler.
 type tally struct {
 	mu       sync.Mutex
-	requests map[string]int // requests and streams begun, by method
+	requests map[string]int // requests and streams started, by method
 	messages map[string]int // messages sent, by method
 }
 
@@ -23,7 +23,7 @@ func newTally() *tally {
 	return &tally{requests: make(map[string]int), messages: make(map[string]int)}
 }
 
-// methodKey is the context's key of a method's name.
+// methodKey is the context key for the name of a method.
 type methodKey struct{}
 
 // TagRPC implements stats.Handler.
@@ -31,8 +31,8 @@ func (*tally) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.Contex
 	return context.WithValue(ctx, methodKey{}, path.Base(info.FullMethodName))
 }
 
-// HandleRPC implements stats.Handler. A balancer's own requests are not begun as
-// those of the client are, but their headers are seen here all the same.
+// HandleRPC implements stats.Handler. A balancer's own requests do not begin like
+// the client's, but their headers are seen here.
 func (t *tally) HandleRPC(ctx context.Context, event stats.RPCStats) {
 	switch e := event.(type) {
 	case *stats.OutHeader:
@@ -53,7 +53,7 @@ func (*tally) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context
 // HandleConn implements stats.Handler.
 func (*tally) HandleConn(context.Context, stats.ConnStats) {}
 
-// reset forgets what was counted.
+// reset clears the counts.
 func (t *tally) reset() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -61,7 +61,7 @@ func (t *tally) reset() {
 	clear(t.messages)
 }
 
-// cost is what was counted since reset, for so many calls.
+// cost returns what was counted since reset, for a number of calls.
 func (t *tally) cost(client string, calls int) report.Cost {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -77,7 +77,7 @@ func (t *tally) cost(client string, calls int) report.Cost {
 	return c
 }
 
-// made is how many single calls one client made.
+// made returns how many single calls one client made.
 func (l *loads) made(client string) int {
 	n := 0
 	for _, one := range l.all {

@@ -1,5 +1,5 @@
-// Package bench does faults to a real etcd cluster while several clients work on
-// it side by side, and measures what each of them noticed.
+// Package bench applies faults to a real etcd cluster while several clients work
+// on it side by side, and measures how each client is affected.
 //
 //	report, err := bench.Run(ctx, bench.Config{Clients: []string{"getcd"}, Faults: []string{"kill"}})
 //
@@ -10,9 +10,9 @@
 // # Where things are
 //
 //   - a client: clients.go, behind the interface Client
-//   - a kind of call: kinds.go; what lasts, such as a watch: lasting.go
-//   - a fault: faults.go; what goes on until it is healed: ongoing.go; one of many
-//     by chance: random.go; members that come and go: members.go
-//   - who is the victim: victim.go
-//   - one fault from warm-up to verdict: cell.go; all of them: run.go
+//   - a kind of call: kinds.go; long calls, such as watches: lasting.go
+//   - a fault: faults.go; continuing faults: ongoing.go; random faults:
+//     random.go; members that come and go: members.go
+//   - the choice of the victim: victim.go
+//   - one fault from warm-up to result: cell.go; all of them: run.go
 package bench

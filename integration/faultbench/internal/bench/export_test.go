@@ -6,10 +6,10 @@ import (
 	"github.com/getcd/getcd/integration/faultbench/internal/report"
 )
 
-// JudgeVersions is for tests.
+// JudgeVersions exports judgeVersions.
 var JudgeVersions = judgeVersions
 
-// Lateness is lateness of events by their revisions.
+// Lateness returns the lateness of events by their revisions.
 func Lateness(written, seen map[int64]time.Duration, end time.Duration) []report.Sample {
 	var events []event
 	for revision, at := range seen {
@@ -18,10 +18,10 @@ func Lateness(written, seen map[int64]time.Duration, end time.Duration) []report
 	return lateness(written, events, end)
 }
 
-// Choose is for tests.
+// Choose exports choose.
 var Choose = choose
 
-// Plan names the cells that Run would do.
+// Plan returns the names of the cells that Run would measure.
 func Plan(cfg Config) ([]string, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -34,8 +34,8 @@ func Plan(cfg Config) ([]string, error) {
 	return names, nil
 }
 
-// Filled and Short are filled and short.
+// Filled exports filled.
 func (cfg Config) Filled(id string) string { return cfg.filled(id) }
 
-// Short is short.
+// Short exports short.
 func (cfg Config) Short(value string) string { return cfg.short(value) }

@@ -8,31 +8,31 @@ import (
 	"github.com/getcd/getcd/integration/cluster"
 )
 
-// fault is something that goes wrong, and its repair.
+// fault is a fault and its repair.
 type fault struct {
 	name, text string
-	// missing says why it cannot be chosen here; empty when it can.
+	// missing says why it is not available here. It is empty if it is available.
 	missing string
-	// whole says that it hits the whole cluster, or what prepare makes the victim,
-	// so that roles mean nothing.
+	// whole says that it affects the whole cluster, or that prepare chooses the
+	// victim, so that roles have no meaning.
 	whole bool
-	// unasked says that it is not among all faults, but has to be asked for.
+	// unasked says that it is not included by default and has to be requested.
 	unasked bool
-	// lone says that it can't be one of several, one after the other.
+	// lone says that it cannot be one of several random faults.
 	lone bool
-	// counts says that what the clients send is counted, from the first call on.
+	// counts says that what the clients send is counted from the first call on.
 	counts bool
-	// silent says that the member stops answering and its connections stay.
+	// silent says that the member stops answering while its connections stay.
 	silent bool
-	// breaks says that connections die under the calls in flight.
+	// breaks says that connections break while calls are in progress.
 	breaks bool
-	// prepare, if not nil, is done before the clients are connected.
+	// prepare, if not nil, is called before the clients connect.
 	prepare func(context.Context, *stage) error
-	// begin does it, end undoes it. Either may take its time.
+	// begin starts the fault, and end repairs it. Either may take some time.
 	begin, end func(context.Context, *stage) error
 }
 
-// ongoing makes a fault of something that goes on until it is ended.
+// ongoing makes a fault of something that continues until it is ended.
 func ongoing(f fault, run func(context.Context, *stage) error) fault {
 	f.begin = func(ctx context.Context, s *stage) error {
 		s.during(ctx, func(ctx context.Context) error { return run(ctx, s) })
@@ -42,8 +42,7 @@ func ongoing(f fault, run func(context.Context, *stage) error) fault {
 	return f
 }
 
-// slowness is how much later everything arrives on a slow link, in one of the
-// two directions.
+// slowness is the delay of a slow link in one direction.
 const slowness = 200 * time.Millisecond
 
 func faults() []fault {
@@ -129,7 +128,7 @@ func faults() []fault {
 	}
 }
 
-// learner ends with the learner's removal.
+// learner is a fault that ends with the removal of a learner.
 func learner() fault {
 	f := ongoing(fault{
 		name: "learner", breaks: true,
@@ -140,7 +139,7 @@ func learner() fault {
 	return f
 }
 
-// unsupported is the text of an error; empty without.
+// unsupported returns the text of an error, or an empty string.
 func unsupported(err error) string {
 	if err == nil {
 		return ""
@@ -150,5 +149,5 @@ func unsupported(err error) string {
 
 func restartVictim(ctx context.Context, s *stage) error { return s.victim.Restart(ctx) }
 
-// nothing is the end of faults that are over by themselves.
+// nothing is the repair of faults that end by themselves.
 func nothing(context.Context, *stage) error { return nil }

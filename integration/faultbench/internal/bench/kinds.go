@@ -11,27 +11,27 @@ import (
 	"github.com/getcd/getcd/integration/faultbench/internal/report"
 )
 
-// kind is a kind of call. It has either call or follow.
+// kind is a kind of call. Either call or follow is set.
 type kind struct {
 	name, text string
-	// missing says why it cannot be chosen here; empty when it can.
+	// missing says why it is not available here. It is empty if it is available.
 	missing string
 	// writes says that the calls change data.
 	writes bool
-	// watches says that there must be something to watch.
+	// watches says that the kind needs a key to watch.
 	watches bool
-	// rests says that what is watched is written a few times only.
+	// rests says that the watched key is written only a few times.
 	rests bool
-	// alone says that it has cells of its own, with one worker that makes all the
-	// client's traffic, so that no other call finds out what is wrong.
+	// alone says that it has separate cells with one worker, which makes all of
+	// the client's traffic, so that no other call notices the fault.
 	alone bool
 	// call makes a worker's next call.
 	call func(ctx context.Context, w *worker) error
-	// follow is one call for the whole measurement, which takes its samples
-	// itself. It returns when ctx ends, or with an error that ended it before;
-	// it is then called again.
+	// follow is one call for the whole measurement, which records its own
+	// samples. It returns when ctx ends, or with an error. After an error it is
+	// called again.
 	follow func(ctx context.Context, w *worker) error
-	// remark, if not nil, says what became of the workers when all is over.
+	// remark, if not nil, reports on the workers at the end.
 	remark func(ctx context.Context, kv pb.KVClient, workers []*worker) (report.Remarks, error)
 }
 
@@ -47,17 +47,17 @@ func kinds() []kind {
 	}
 }
 
-// keyTime is how long a key is used. Checking a history takes more than twice the
-// time for twice the operations, so that long measurements use many keys.
+// keyTime is how long a key is used. Twice the operations take more than twice
+// the time to check, so long measurements use many keys.
 const keyTime = 10 * time.Second
 
-// currentKey is the key to use now, the same one for all workers with the same
-// number.
+// currentKey returns the key to use now. It is the same for all workers with the
+// same number.
 func (w *worker) currentKey() string {
 	return w.key + "/" + strconv.FormatInt(int64(w.now()/keyTime), 10)
 }
 
-// write makes a put, or a swap of the value that the worker knows of last.
+// write makes a put, or a swap of the last value that the worker knows.
 func write(ctx context.Context, w *worker) error {
 	w.calls++
 	key := w.currentKey()
@@ -79,7 +79,7 @@ func write(ctx context.Context, w *worker) error {
 	o.Return = w.now()
 	switch {
 	case err != nil && !w.client.Ambiguous(err):
-		return err // it was not applied, says the client: then nobody may see it
+		return err // the client says that it was not applied, so nobody may see it
 	case err != nil:
 		o.Unknown = true
 	case o.Kind == history.Put || o.Swapped:
@@ -91,7 +91,7 @@ func write(ctx context.Context, w *worker) error {
 	return err
 }
 
-// expected is the whole value of which the worker knows last; empty when there is none.
+// expected returns the last value that the worker knows, or an empty string.
 func (w *worker) expected() string {
 	if w.value == "" {
 		return ""

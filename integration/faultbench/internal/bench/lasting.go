@@ -15,12 +15,12 @@ import (
 
 // Watches and kept leases last as long as the measurement.
 
-// errEnded is why a watch or a lease is no more, when the client does not say.
+// errEnded says that a watch or a lease has ended, if the client gives no reason.
 var errEnded = errors.New("ended by the client")
 
-// watchKey watches the key that keepWriting writes. A sample is an event, and lasts
-// from the event before: how long one took to come can't be told from outside
-// while it is not known when a write was applied.
+// watchKey watches the key that keepWriting writes. A sample is an event. Its
+// duration is the time since the previous event: how long an event took cannot be
+// measured from outside, since it is unknown when the write was applied.
 func watchKey(ctx context.Context, w *worker) error {
 	last := w.now()
 	err := w.client.Watch(ctx, w.shared, w.watchFrom, func(revision, version int64) {
@@ -36,7 +36,7 @@ func watchKey(ctx context.Context, w *worker) error {
 	return nil // the measurement is over
 }
 
-// remarkWatch compares what the workers were told with the key's own count of its
+// remarkWatch compares the events of the workers with the key's own count of its
 // changes.
 func remarkWatch(ctx context.Context, kv pb.KVClient, workers []*worker) (report.Remarks, error) {
 	var r report.Remarks
@@ -60,7 +60,7 @@ func remarkWatch(ctx context.Context, kv pb.KVClient, workers []*worker) (report
 	return r, nil
 }
 
-// judgeVersions counts what differs from 1, 2, … up to what was written.
+// judgeVersions compares the versions with 1, 2, … up to written.
 func judgeVersions(seen []int64, written int64) (lost, doubled, disordered int) {
 	var last int64
 	for _, v := range seen {
@@ -74,16 +74,16 @@ func judgeVersions(seen []int64, written int64) (lost, doubled, disordered int) 
 	return int(written) - len(unique), len(sorted) - len(unique), disordered
 }
 
-// There is a writer of the key that is watched for each member, so that what a
-// fault does to one of them does not silence the key.
+// Each member has a writer of the watched key, so that a fault of one member does
+// not stop the changes.
 const (
 	writerPace    = 60 * time.Millisecond
 	writerTimeout = 2 * time.Second
 )
 
-// keepWriting writes to the key, through kv's member, until ctx ends. It does not
-// wait for one write to begin the next: those before may wait for an election, and
-// the first one after it is to be seen at once.
+// keepWriting writes to the key through kv's member until ctx ends. It does not
+// wait for one write before it starts the next: earlier writes may wait for an
+// election, and the first write after it must be visible at once.
 func keepWriting(ctx context.Context, kv pb.KVClient, key string) {
 	var writes sync.WaitGroup
 	defer writes.Wait()
@@ -98,7 +98,7 @@ func keepWriting(ctx context.Context, kv pb.KVClient, key string) {
 		writes.Go(func() {
 			call, cancel := context.WithTimeout(ctx, writerTimeout)
 			defer cancel()
-			// What becomes of it the key's count says.
+			// The key's count shows whether it was applied.
 			_, _ = kv.Put(call, &pb.PutRequest{Key: []byte(key)})
 		})
 	}
@@ -107,8 +107,8 @@ func keepWriting(ctx context.Context, kv pb.KVClient, key string) {
 // leaseTTL is the time to live of the leases, in seconds.
 const leaseTTL = 5
 
-// keepLease keeps one lease. A sample is an answer to a renewal, and lasts from the
-// answer before.
+// keepLease keeps one lease alive. A sample is a response to a renewal. Its
+// duration is the time since the previous response.
 func keepLease(ctx context.Context, w *worker) error {
 	last := w.now()
 	err := w.client.KeepLease(ctx, leaseTTL, func(id int64) {
@@ -122,7 +122,7 @@ func keepLease(ctx context.Context, w *worker) error {
 	if ctx.Err() == nil {
 		return err
 	}
-	if len(w.leases) == 1 { // otherwise the first was lost
+	if len(w.leases) == 1 { // otherwise the first lease was lost
 		ask, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
 		resp, err := w.control().LeaseTimeToLive(ask, &pb.LeaseTimeToLiveRequest{ID: w.leases[0]})
@@ -131,7 +131,7 @@ func keepLease(ctx context.Context, w *worker) error {
 	return nil
 }
 
-// remarkLease counts the leases that lived at the end.
+// remarkLease counts the leases that are alive at the end.
 func remarkLease(_ context.Context, _ pb.KVClient, workers []*worker) (report.Remarks, error) {
 	survived := 0
 	for _, w := range workers {

@@ -14,13 +14,13 @@ import (
 	"github.com/getcd/getcd/integration/faultbench/internal/report"
 )
 
-// worker makes one call after the other and keeps account. It is used by one
-// goroutine, and read when that has ended.
+// worker makes one call after another and records the results. One goroutine uses
+// it; the results are read when that has ended.
 type worker struct {
 	client Client
 	cfg    Config
 	kind   kind
-	key    string // the beginning of its keys
+	key    string // the prefix of its keys
 	shared string // the key that is watched
 	index  int
 	origin time.Time
@@ -28,33 +28,33 @@ type worker struct {
 	samples []report.Sample
 	errors  []string
 
-	// Of calls: how many, what the key holds as far as the worker knows, and
-	// the histories of keys.
+	// For calls: their number, the value that the key should have, and the
+	// histories of keys.
 	calls          int
 	valueOf, value string
 	ops            map[string][]history.Op
 
-	// Of a watch: where to watch from, and which versions of the key came.
+	// For a watch: where to continue, and which versions of the key were seen.
 	watchFrom int64
 	versions  []int64
 
-	// Of a watch of a key that rests: the writes, and the events.
+	// For a watch of a resting key: the writes and the events.
 	rests  *rests
 	events []event
 
-	// Of a wait for a lock: closed when the fault begins, and how to reach a member
-	// that it does not hit.
+	// For a wait for a lock: a channel that is closed when the fault begins, and
+	// a way to reach a member that it does not affect.
 	begun   <-chan struct{}
 	healthy func(begun bool) (pb.KVClient, pb.LeaseClient)
 
-	// Of a kept lease: those that were kept, one after the other, and whether
-	// the last one lived at the end, as told by control.
+	// For a kept lease: the leases so far, and whether the last one was alive at
+	// the end, according to control.
 	control  func() pb.LeaseClient
 	leases   []int64
 	survived bool
 }
 
-// keptErrors is how many texts of failures a worker keeps.
+// keptErrors is how many error texts a worker keeps.
 const keptErrors = 3
 
 // run makes calls until stop is closed.
@@ -68,14 +68,14 @@ func (w *worker) run(ctx context.Context, stop <-chan struct{}, pace, deadline t
 		case <-tick.C:
 		}
 		select {
-		case <-stop: // came while the last call took its time
+		case <-stop: // stop was closed during the last call
 			return
 		default:
 		}
 		start := w.now()
 		err := w.once(ctx, stop, deadline)
 		if err == nil && w.kind.follow != nil {
-			continue // has its own samples
+			continue // it records its own samples
 		}
 		sample := report.Sample{Start: start, End: w.now()}
 		if err != nil {
@@ -84,7 +84,7 @@ func (w *worker) run(ctx context.Context, stop <-chan struct{}, pace, deadline t
 				sample.Outcome = report.Ambiguous
 			}
 			if w.kind.follow != nil {
-				sample.Start = sample.End // it was well until then
+				sample.Start = sample.End // there was no fault until then
 			}
 			if len(w.errors) < keptErrors {
 				w.errors = append(w.errors, err.Error())
@@ -94,8 +94,8 @@ func (w *worker) run(ctx context.Context, stop <-chan struct{}, pace, deadline t
 	}
 }
 
-// once makes one call. One that is under way when all stops is waited for:
-// nothing ends it but its deadline. What lasts ends at once.
+// once makes one call. At the end, a single call that is in progress runs on
+// until it returns or reaches its deadline. A long call ends at once.
 func (w *worker) once(ctx context.Context, stop <-chan struct{}, deadline time.Duration) error {
 	if w.kind.follow == nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deadline)
@@ -127,7 +127,7 @@ type loads struct {
 	cfg  Config
 	all  []*load
 	stop chan struct{}
-	calm chan struct{} // closed when calls that do not last are to end
+	calm chan struct{} // closed when the single calls should end
 	once sync.Once     // closes stop
 	done sync.WaitGroup
 
@@ -139,13 +139,13 @@ type loads struct {
 	writers sync.WaitGroup
 }
 
-// contenders is how many workers of a kind share a key in a time of random faults:
-// each finds the others' writes, and has its swaps refused for them.
+// contenders is how many workers of a kind share a key during random faults. Each
+// sees the others' writes, and its swaps may fail because of them.
 const contenders = 2
 
-// startLoads begins the work of every client with every kind. Every worker of a kind
-// has a key of its own, but for contenders, and the workers of the other kinds with the same number
-// read or write the same one.
+// startLoads starts the work of every client with every kind. Every worker of a
+// kind has its own key, except for contenders. Workers of the other kinds with
+// the same number read or write the same key.
 func startLoads(ctx context.Context, cfg Config, prefix string, s *stage, clients []dialled, kinds []kind, origin time.Time) (*loads, error) {
 	resp, err := pb.NewKVClient(s.control(s.cluster.Members()[0])).Range(ctx, &pb.RangeRequest{Key: []byte(prefix)})
 	if err != nil {
@@ -156,7 +156,7 @@ func startLoads(ctx context.Context, cfg Config, prefix string, s *stage, client
 		sharers = contenders
 	}
 	l := &loads{cfg: cfg, stop: make(chan struct{}), calm: make(chan struct{})}
-	// At the end the first member need not be the one that it is now.
+	// At the end, the first member may be another one than now.
 	control := func() pb.LeaseClient { return pb.NewLeaseClient(s.control(s.cluster.Members()[0])) }
 	resting := &rests{at: make(map[int64]time.Duration)}
 	writing, cancel := context.WithCancel(ctx)
@@ -205,20 +205,20 @@ func startLoads(ctx context.Context, cfg Config, prefix string, s *stage, client
 	return l, nil
 }
 
-// quiet ends the writing for watches, and says whether there was any.
+// quiet stops the writes for watches, and reports whether there were any.
 func (l *loads) quiet() bool {
 	l.cancel()
 	l.writers.Wait()
 	return l.watched
 }
 
-// still ends all calls but those that last.
+// still ends all single calls.
 func (l *loads) still() {
 	l.pause.Do(func() { close(l.calm) })
 	l.calls.Wait()
 }
 
-// end stops the work and waits for the calls under way.
+// end stops the work and waits for the calls in progress.
 func (l *loads) end() {
 	l.quiet()
 	l.still()
@@ -226,7 +226,8 @@ func (l *loads) end() {
 	l.done.Wait()
 }
 
-// series are the calls of each load, counted from the fault's first moment.
+// series returns the calls of each load, with times relative to the start of the
+// fault.
 func (l *loads) series(fault time.Duration) []report.Series {
 	var all []report.Series
 	for _, one := range l.all {
@@ -252,7 +253,7 @@ func (l *loads) series(fault time.Duration) []report.Series {
 	return all
 }
 
-// remarks says what became of the workers when all is over.
+// remarks reports on the workers at the end.
 func (l *load) remarks(ctx context.Context, kv pb.KVClient) (report.Remarks, error) {
 	if l.kind.remark == nil {
 		return report.Remarks{}, nil
@@ -260,11 +261,11 @@ func (l *load) remarks(ctx context.Context, kv pb.KVClient) (report.Remarks, err
 	return l.kind.remark(ctx, kv, l.workers)
 }
 
-// checkTime is how long the search for a violation may take for one key.
+// checkTime limits the search for a violation in the history of one key.
 const checkTime = 20 * time.Second
 
-// verdicts checks each client's history, with a last read of every key past the
-// client, which is made by kv.
+// verdicts checks each client's history. It includes a last read of every key,
+// made by kv and not through the client.
 func (l *loads) verdicts(ctx context.Context, kv pb.KVClient, origin time.Time) ([]report.History, error) {
 	var verdicts []report.History
 	keys := make(map[string]*history.Key)

@@ -6,11 +6,11 @@ import (
 	"github.com/getcd/getcd/integration/cluster"
 )
 
-// Faults that change the membership.
+// These faults change the membership.
 
-// addLearner makes a learner the victim, and one of the endpoints. Etcd must not be
-// asked to remove it twice, so that its end is in two places: dismiss, and the
-// stage's end if that was not reached.
+// addLearner makes a learner the victim and adds it to the endpoints. etcd must
+// not be asked twice to remove it, so it ends in one of two places: in dismiss,
+// or at the end of the stage if dismiss was not reached.
 func addLearner(ctx context.Context, s *stage) error {
 	m, err := s.cluster.AddLearner(ctx, s.control(s.cluster.Members()[0]), 0)
 	if err != nil {
@@ -22,9 +22,9 @@ func addLearner(ctx context.Context, s *stage) error {
 	return nil
 }
 
-// promoteLater breaks all connections to the other members, once, so that whoever
-// has one to the learner is left with it; and makes the learner a voter after a
-// while.
+// promoteLater breaks all connections to the other members once, so that a client
+// with a connection to the learner has only that left. After a while it makes the
+// learner a voter.
 func promoteLater(ctx context.Context, s *stage) error {
 	for _, m := range s.cluster.Members() {
 		if m == s.victim {
@@ -37,7 +37,8 @@ func promoteLater(ctx context.Context, s *stage) error {
 	if err := sleep(ctx, s.faultTime/2); err != nil {
 		return err
 	}
-	// Not to be told whether it was done would leave it to be found out.
+	// If the response were lost, it would be unknown whether the member was
+	// promoted.
 	whole, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	return s.victim.Promote(whole, s.control(others(s, s.victim)[0]))
@@ -51,8 +52,7 @@ func dismiss(ctx context.Context, s *stage) error {
 	return s.victim.Remove(ctx, s.control(others(s, s.victim)[0]))
 }
 
-// replace is what comes after dismiss: a new member takes the place of the victim,
-// under its endpoint.
+// replace adds a new member after dismiss, at the victim's endpoint.
 func replace(ctx context.Context, s *stage) error {
 	via := s.control(others(s, s.victim)[0])
 	m, err := s.cluster.AddLearner(ctx, via, uint16(s.victim.Port()))
@@ -62,7 +62,7 @@ func replace(ctx context.Context, s *stage) error {
 	return m.Promote(ctx, via)
 }
 
-// others are the members that m is not.
+// others returns all members but m.
 func others(s *stage, m *cluster.Member) []*cluster.Member {
 	var all []*cluster.Member
 	for _, one := range s.cluster.Members() {

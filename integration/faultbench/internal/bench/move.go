@@ -15,7 +15,7 @@ const (
 )
 
 // publish serves the members' addresses by DNS, until the stage is closed, to
-// clients that can follow it.
+// clients that can use it.
 func publish(_ context.Context, s *stage) error {
 	server, err := dnsserver.Start() //nolint:contextcheck // it outlives this call; close ends it
 	if err != nil {
@@ -27,7 +27,7 @@ func publish(_ context.Context, s *stage) error {
 	return record(s)
 }
 
-// record writes the members' present addresses into the zone.
+// record writes the members' current addresses into the zone.
 func record(s *stage) error {
 	name := service
 	if s.target.tls != nil {
@@ -44,7 +44,7 @@ func record(s *stage) error {
 	return s.dns.SetSRV(name, dnsTTL, services...)
 }
 
-// move gives all members new addresses, which DNS knows when all are back.
+// move gives all members new addresses. DNS has them once all members are back.
 func move(ctx context.Context, s *stage) error {
 	if err := s.cluster.Move(ctx); err != nil {
 		return err

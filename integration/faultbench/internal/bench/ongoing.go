@@ -8,18 +8,18 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// These faults do not happen once but go on until they are healed.
+// These faults continue until they are healed.
 
-// The parts of a lossy link's time. 200 ms is the least time after which Linux
-// sends a lost segment again (TCP_RTO_MIN), and a second loss doubles it.
+// The timing of a lossy link. 200 ms is the shortest time after which Linux
+// retransmits a lost segment (TCP_RTO_MIN). A second loss doubles it.
 const (
 	lossRetransmit = 200 * time.Millisecond
 	lossLeastFlow  = 50 * time.Millisecond
 	lossMostFlow   = 400 * time.Millisecond
 )
 
-// lose makes the victim's link to its clients what packet loss makes of TCP: from
-// time to time nothing arrives, until the lost segment was sent again.
+// lose makes the victim's client link behave like TCP with packet loss: from time
+// to time nothing arrives until the lost segment is retransmitted.
 func lose(ctx context.Context, s *stage) error {
 	link := s.victim.ClientLink()
 	random := s.rand
@@ -30,7 +30,7 @@ func lose(ctx context.Context, s *stage) error {
 		}
 		stall := lossRetransmit
 		if random.IntN(4) == 0 {
-			stall *= 3 // the segment was lost twice
+			stall *= 3 // as if the segment was lost twice
 		}
 		if err := link.Blackhole(); err != nil {
 			return err
@@ -45,12 +45,12 @@ func lose(ctx context.Context, s *stage) error {
 const (
 	ballastKey    = "ballast/"
 	ballastPieces = 64
-	ballastSize   = 1 << 20 // of a piece; etcd takes requests of up to 1.5 MiB
-	// defragmentPause is between two defragmentations.
+	ballastSize   = 1 << 20 // of one piece; etcd accepts requests of up to 1.5 MiB
+	// defragmentPause is the pause between two defragmentations.
 	defragmentPause = time.Second
 )
 
-// ballast makes the database so large that it takes time to defragment.
+// ballast makes the database so large that defragmenting it takes time.
 func ballast(ctx context.Context, s *stage) error {
 	kv := pb.NewKVClient(s.control(s.cluster.Members()[0]))
 	value := make([]byte, ballastSize)
@@ -67,13 +67,13 @@ func ballast(ctx context.Context, s *stage) error {
 	return nil
 }
 
-// defragment has the victim defragment its database, during which it answers
-// nothing that needs the database, over and over.
+// defragment makes the victim defragment its database over and over. Meanwhile
+// the victim answers nothing that needs the database.
 func defragment(ctx context.Context, s *stage) error {
 	maintenance := pb.NewMaintenanceClient(s.control(s.victim))
 	for {
-		// Defragmentation does not end with its caller: waiting for it keeps the
-		// fault within its time.
+		// A defragmentation does not end when its caller does. Waiting for it
+		// keeps the fault within its time.
 		if _, err := maintenance.Defragment(context.WithoutCancel(ctx), &pb.DefragmentRequest{}); err != nil {
 			return err
 		}

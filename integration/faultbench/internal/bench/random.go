@@ -12,17 +12,17 @@ import (
 	"github.com/getcd/getcd/integration/faultbench/internal/report"
 )
 
-// The parts of a time of random faults.
+// The timing of random faults.
 const (
 	randomLeast = 500 * time.Millisecond
 	randomMost  = 6 * time.Second
-	// randomRepair is how long a repair may take: a member that was killed replays its
-	// log and catches up, which takes minutes when the values are large.
+	// randomRepair is how long a repair may take: a restarted member replays its
+	// log and catches up, which takes minutes if the values are large.
 	randomRepair = 5 * time.Minute
 )
 
-// randomly makes one fault of many: each is done to a random member, with healthy
-// times between them, all as the seed says.
+// randomly combines many faults into one: it applies each to a random member,
+// with healthy times between them. The seed determines everything.
 func randomly(among []fault, seed uint64) fault {
 	return ongoing(fault{
 		name: "random", text: fmt.Sprintf("random faults of random members, one after the other; seed %d", seed), whole: true, breaks: true,
@@ -42,22 +42,22 @@ func randomly(among []fault, seed uint64) fault {
 	})
 }
 
-// random are the faults that may be among several, and that cfg chooses.
+// random returns the faults that cfg chooses and that may be combined.
 func random(cfg Config) []fault {
 	return slices.DeleteFunc(faults(), func(f fault) bool {
 		return f.lone || f.missing != "" || !slices.Contains(cfg.Faults, f.name)
 	})
 }
 
-// draw is what chance decides about one mishap. Its parts are drawn whether they
-// are used or not, so that what follows depends on the seed alone.
+// draw has the random decisions about one mishap. All of them are drawn, even if
+// they are not used, so that later ones depend only on the seed.
 type draw struct {
 	fault    fault
-	role     int // an index of roles
-	index    int // the choice of one among several members
+	role     int // an index into the roles
+	index    int // which of several members
 	lasting  time.Duration
 	pause    time.Duration
-	seed     uint64 // of what happens within the fault
+	seed     uint64 // for random decisions within the fault
 	sequence int
 }
 
@@ -65,7 +65,7 @@ type draw struct {
 const (
 	drawnFollower = iota
 	drawnLeader
-	drawnInUse // by the first sticky client
+	drawnInUse // the member that the first sticky client uses
 	drawnRoles
 )
 
@@ -81,7 +81,7 @@ func newDraw(among []fault, r *rand.Rand, members, sequence int) draw {
 	}
 }
 
-// victim is the member that the draw means, with its role now.
+// victim returns the member that the draw selects, and its current role.
 func (d draw) victim(ctx context.Context, s *stage) (*cluster.Member, string, error) {
 	leader, err := s.cluster.Leader(ctx)
 	if err != nil {
@@ -101,7 +101,7 @@ func (d draw) victim(ctx context.Context, s *stage) (*cluster.Member, string, er
 	return chosen, roleFollower, nil
 }
 
-// mishaps does one fault after the other until ctx ends.
+// mishaps applies one fault after another until ctx ends.
 func mishaps(ctx context.Context, s *stage, among []fault, r *rand.Rand) error {
 	for i := 0; ; i++ {
 		d := newDraw(among, r, len(s.cluster.Members()), i)
@@ -118,7 +118,7 @@ func mishaps(ctx context.Context, s *stage, among []fault, r *rand.Rand) error {
 	}
 }
 
-// do does one fault, which it undoes also when ctx ends meanwhile.
+// do applies one fault, and repairs it even if ctx ends meanwhile.
 func (d draw) do(ctx context.Context, s *stage) (*report.Mishap, error) {
 	at := &stage{cluster: s.cluster, target: s.target, inUse: s.inUse, faultTime: d.lasting, rand: rand.New(rand.NewPCG(d.seed, d.seed))}
 	one := report.Mishap{Fault: d.fault.name}

@@ -13,22 +13,23 @@ import (
 )
 
 const (
-	// restingApart is how long the key of a resting watch is left alone between two
-	// writes. It is longer than a client with failover needs to notice a silence, so
-	// that no event tells it of one.
+	// restingApart is the time between two writes to the key of a resting watch.
+	// It is longer than a client with failover takes to notice a silent member,
+	// so that no event reveals the fault to it.
 	restingApart = 3 * time.Second
-	// restingTimeout is for one write, which may have met a member without a leader.
+	// restingTimeout is the timeout of one write, whose member may have no
+	// leader.
 	restingTimeout = time.Second
 )
 
-// rests are the writes to a key that rests otherwise.
+// rests records the writes to a key that is otherwise idle.
 type rests struct {
 	mu sync.Mutex
-	at map[int64]time.Duration // guarded by mu: by revision, when the writer was told of it
+	at map[int64]time.Duration // guarded by mu: by revision, when the writer got the response
 }
 
-// write writes to the key when the fault has begun, and some seconds later each time,
-// through a member that the fault does not hit, until ctx ends.
+// write writes to the key when the fault has begun, and again every few seconds,
+// through a member that the fault does not affect, until ctx ends.
 func (r *rests) write(ctx context.Context, s *stage, key string, origin time.Time) {
 	select {
 	case <-s.begun:
@@ -36,7 +37,7 @@ func (r *rests) write(ctx context.Context, s *stage, key string, origin time.Tim
 		return
 	}
 	for pause := freedAfter; sleep(ctx, pause) == nil; pause = restingApart {
-		for ctx.Err() == nil { // an election may be under way
+		for ctx.Err() == nil { // an election may be in progress
 			kv, _ := s.healthy(true)
 			call, cancel := context.WithTimeout(ctx, restingTimeout)
 			resp, err := kv.Put(call, &pb.PutRequest{Key: []byte(key)})
@@ -48,19 +49,19 @@ func (r *rests) write(ctx context.Context, s *stage, key string, origin time.Tim
 				r.mu.Unlock()
 				break
 			}
-			_ = sleep(ctx, writerPace) // what became of it the key's count says
+			_ = sleep(ctx, writerPace) // the key's count shows whether it was applied
 		}
 	}
 }
 
-// event is one that a resting watch had.
+// event is one event of a resting watch.
 type event struct {
 	revision int64
 	at       time.Duration
 }
 
-// watchResting watches a key that rests. A sample is a write, and lasts from the
-// writer's answer until the watch had the event.
+// watchResting watches a resting key. A sample is a write. Its duration is the
+// time from the writer's response to the watch's event.
 func watchResting(ctx context.Context, w *worker) error {
 	err := w.client.Watch(ctx, w.shared, w.watchFrom, func(revision, version int64) {
 		w.events = append(w.events, event{revision, w.now()})
@@ -76,8 +77,8 @@ func watchResting(ctx context.Context, w *worker) error {
 	return nil // the measurement is over
 }
 
-// lateness says for each write how late its event came: those that did not come until
-// end have failed. A write of which its writer was not told has no beginning.
+// lateness returns for each write how late its event was. Events that did not
+// arrive until end have failed. A write without a response has no start time.
 func lateness(written map[int64]time.Duration, events []event, end time.Duration) []report.Sample {
 	var samples []report.Sample
 	for _, revision := range slices.Sorted(maps.Keys(written)) {
@@ -87,7 +88,7 @@ func lateness(written map[int64]time.Duration, events []event, end time.Duration
 			samples = append(samples, report.Sample{Start: start, End: end, Outcome: report.Failed})
 			continue
 		}
-		// The watch may know before the writer does.
+		// The watch may see the event before the writer gets the response.
 		samples = append(samples, report.Sample{Start: min(start, events[i].at), End: events[i].at})
 	}
 	return samples

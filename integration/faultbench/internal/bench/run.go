@@ -14,9 +14,9 @@ import (
 	"github.com/getcd/getcd/integration/faultbench/internal/report"
 )
 
-// Run does every fault to every role, one after the other, on one cluster. The
-// program must call cluster.Main first. When ctx ends, or something goes wrong
-// that no fault explains, the report has what was measured before.
+// Run applies every fault to every role, one after another, on one cluster. The
+// program must call cluster.Main first. If ctx ends, or if something goes wrong
+// that no fault explains, the report has what was measured until then.
 func Run(ctx context.Context, cfg Config) (rep *report.Report, err error) {
 	cfg, err = cfg.withDefaults()
 	if err != nil {
@@ -32,8 +32,8 @@ func Run(ctx context.Context, cfg Config) (rep *report.Report, err error) {
 		defer func() { err = errors.Join(err, secure.close()) }()
 		to.tls, files = secure.clients, secure.members
 	}
-	// Large values fill the database, which a restarted member reads whole, and members
-	// keep the entries between snapshots in memory.
+	// Large values fill the database, which a restarted member reads completely,
+	// and members keep the entries between snapshots in memory.
 	var quota int64
 	var flags []string
 	if cfg.MostValue > 0 {
@@ -42,7 +42,7 @@ func Run(ctx context.Context, cfg Config) (rep *report.Report, err error) {
 	}
 	c, err := cluster.Start(ctx, cluster.Config{
 		ClientTLS:         files,
-		Disks:             cluster.DisksSupported() == nil, // whatever the faults, so that numbers compare
+		Disks:             cluster.DisksSupported() == nil, // for all faults alike, so that numbers can be compared
 		Size:              cfg.Size,
 		Links:             true,
 		QuotaBytes:        quota,
@@ -75,7 +75,7 @@ func Run(ctx context.Context, cfg Config) (rep *report.Report, err error) {
 		Deadline:        report.Seconds(cfg.Deadline),
 	}}
 	if cfg.Secure {
-		// It stays on for as long as the cluster lives.
+		// It is enabled as long as the cluster lives.
 		whole := &stage{cluster: c, target: to}
 		if err := enableAuth(ctx, whole); err != nil {
 			return nil, fmt.Errorf("bench: %w", err)
@@ -96,7 +96,7 @@ func Run(ctx context.Context, cfg Config) (rep *report.Report, err error) {
 	return rep, nil
 }
 
-// cells are what is to be measured, in the order of the lists.
+// cells returns what to measure, in the order of the lists.
 func cells(cfg Config) []cell {
 	var chosen, alone []kind
 	for _, k := range kinds() {

@@ -10,16 +10,16 @@ import (
 	"github.com/getcd/getcd/integration/cluster"
 )
 
-// security is what members and clients need for TLS.
+// security has what members and clients need for TLS.
 type security struct {
 	dir     string
 	members *cluster.TLSFiles
 	clients *tls.Config
 }
 
-// newSecurity makes an authority, and a certificate for all members: for the
-// addresses of their endpoints, and for the domain by which the service is found.
-// Close removes the files.
+// newSecurity makes an authority and a certificate for all members. The
+// certificate covers the addresses of their endpoints and the domain of the
+// service. close removes the files.
 func newSecurity() (_ *security, err error) {
 	s := new(security)
 	if s.dir, err = os.MkdirTemp("", "faultbench-"); err != nil {

@@ -15,30 +15,31 @@ import (
 	"github.com/getcd/getcd/integration/faultbench/internal/report"
 )
 
-// stage is where a fault happens. It is used by one goroutine, but for control,
-// which anybody may call.
+// stage is the environment of a fault. One goroutine uses it, except for control,
+// which is safe for concurrent use.
 type stage struct {
 	cluster *cluster.Cluster
-	victim  *cluster.Member   // the member that the fault hits; nil when it hits all
+	victim  *cluster.Member   // the member that the fault affects; nil if it affects all
 	target  target            // what the clients are told; a fault's prepare may change it
-	dns     *dnsserver.Server // which publish started
+	dns     *dnsserver.Server // started by publish
 
 	mu       sync.Mutex // guards controls
 	controls map[*cluster.Member]*authorized
 
-	begun     chan struct{} // closed at the fault's first moment
+	begun     chan struct{} // closed when the fault begins
 	faultTime time.Duration
 	origin    time.Time
-	rand      *rand.Rand             // what chance decides
-	inUse     func() *cluster.Member // which the first sticky client uses now, nil when there is none
-	mishaps   []report.Mishap        // what was done, for who has halted it
+	rand      *rand.Rand             // for all random decisions
+	inUse     func() *cluster.Member // returns the member that the first sticky client uses, or nil
+	mishaps   []report.Mishap        // the mishaps so far, to read after halt
 
-	halt   func() error // ends what during has begun
-	broken chan error   // has what ended it before; nil when nothing was begun
+	halt   func() error // ends what during has started
+	broken chan error   // has the error of what during has started; nil if nothing was started
 	undo   []func(context.Context) error
 }
 
-// healthy reaches a member that the fault does not hit. Until it has begun that is any.
+// healthy returns connections to a member that the fault does not affect. Before
+// it begins, that is any member.
 func (s *stage) healthy(begun bool) (pb.KVClient, pb.LeaseClient) {
 	m := s.cluster.Members()[0]
 	if begun && m == s.victim {
@@ -48,11 +49,11 @@ func (s *stage) healthy(begun bool) (pb.KVClient, pb.LeaseClient) {
 	return pb.NewKVClient(control), pb.NewLeaseClient(control)
 }
 
-// atEnd has f called when the measurement is over, the latest first.
+// atEnd registers f to be called when the measurement is over, in reverse order.
 func (s *stage) atEnd(f func(context.Context) error) { s.undo = append(s.undo, f) }
 
-// close undoes what was prepared, and ends what goes on. Calls after the first do
-// nothing.
+// close undoes what was prepared and ends what during has started. Further calls
+// do nothing.
 func (s *stage) close(ctx context.Context) error {
 	var errs []error
 	for len(s.undo) > 0 {
@@ -64,7 +65,7 @@ func (s *stage) close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// wait waits for d, or less when ctx ends or what goes on beside breaks.
+// wait waits for d, or until ctx ends or the function of during fails.
 func (s *stage) wait(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -78,9 +79,8 @@ func (s *stage) wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// during runs f beside the measurement, from now until halt is called, or else
-// until close. That waits for f and returns its error, unless f only says that it
-// was ended.
+// during runs f concurrently with the measurement, until halt or close is called.
+// These wait for f and return its error, unless that only says that f was ended.
 func (s *stage) during(ctx context.Context, f func(context.Context) error) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})

@@ -17,19 +17,19 @@ import (
 	"github.com/getcd/getcd/integration/cluster"
 )
 
-// The user of faults that need one: the only one that may do everything.
+// The user for faults that need one. It is the only user, and may do everything.
 const (
 	rootUser     = "root"
 	rootPassword = "faultbench"
 )
 
-// enableAuth has all clients authenticate themselves, until the stage is closed,
-// if they do not have to anyway.
+// enableAuth makes all clients log in until the stage is closed, unless they have
+// to anyway.
 func enableAuth(ctx context.Context, s *stage) error {
 	if s.target.username != "" {
 		return nil
 	}
-	// By the end the first member may be another than now.
+	// At the end, the first member may be another one than now.
 	control := func() pb.AuthClient { return pb.NewAuthClient(s.control(s.cluster.Members()[0])) }
 	auth := control()
 	if _, err := auth.UserAdd(ctx, &pb.AuthUserAddRequest{Name: rootUser, Password: rootPassword}); err != nil {
@@ -54,9 +54,9 @@ func enableAuth(ctx context.Context, s *stage) error {
 	return nil
 }
 
-// expireTokens makes all members forget all tokens, which they do when
-// authentication is disabled. In the instant until it is enabled again calls with
-// a forgotten token pass.
+// expireTokens makes all members forget all tokens, which happens when
+// authentication is disabled. Until it is enabled again a moment later, calls
+// with a forgotten token succeed.
 func expireTokens(ctx context.Context, s *stage) error {
 	auth := pb.NewAuthClient(s.control(s.cluster.Members()[0]))
 	if _, err := auth.AuthDisable(ctx, &pb.AuthDisableRequest{}); err != nil {
@@ -68,8 +68,8 @@ func expireTokens(ctx context.Context, s *stage) error {
 	return nil
 }
 
-// control is the member's control connection, with authentication while clients
-// need it.
+// control returns the member's control connection, with authentication while
+// clients need it.
 func (s *stage) control(m *cluster.Member) grpc.ClientConnInterface {
 	if s.target.username == "" {
 		return m.Control()
@@ -86,7 +86,7 @@ func (s *stage) control(m *cluster.Member) grpc.ClientConnInterface {
 }
 
 // authorized is a connection with root's token, which it renews. Its streams have
-// none.
+// no token.
 type authorized struct {
 	grpc.ClientConnInterface
 
@@ -110,7 +110,7 @@ func (a *authorized) Invoke(ctx context.Context, method string, args, reply any,
 	}
 }
 
-// refused says that a new token may help.
+// refused reports whether a new token may help.
 func refused(err error) bool {
 	err = rpctypes.Error(err)
 	return errors.Is(err, rpctypes.ErrInvalidAuthToken) || errors.Is(err, rpctypes.ErrAuthOldRevision)
@@ -130,7 +130,7 @@ func (a *authorized) get(ctx context.Context) (string, error) {
 			a.token = resp.Token
 			return a.token, nil
 		}
-		// An election, or a write before it that takes long, may lose it.
+		// An election, or a slow write before it, may make it fail.
 		if status.Code(err) != codes.Unavailable || sleep(ctx, loginPause) != nil {
 			return "", fmt.Errorf("authenticating: %w", err)
 		}

@@ -8,10 +8,11 @@ import (
 	"strings"
 )
 
-// Bytes is a number of bytes, written like "100KB" or "1.5MB".
+// Bytes is a number of bytes, written as "100KB" or "1.5MB".
 type Bytes int
 
-// ParseBytes reads a number of bytes with one of the units B, KB and MB, by thousands.
+// ParseBytes parses a number of bytes with the unit B, KB or MB, in powers of
+// 1,000.
 func ParseBytes(s string) (Bytes, error) {
 	for _, unit := range []struct {
 		name string
@@ -30,7 +31,7 @@ func ParseBytes(s string) (Bytes, error) {
 	return 0, fmt.Errorf("%q is not a number of bytes such as 100KB or 1.5MB", s)
 }
 
-// ParseRange reads one number of bytes, or two with a dash between them.
+// ParseRange parses one number of bytes, or two with a dash between them.
 func ParseRange(s string) (least, most Bytes, err error) {
 	low, high, two := strings.Cut(s, "-")
 	if !two {
@@ -42,25 +43,25 @@ func ParseRange(s string) (least, most Bytes, err error) {
 	return least, most, err
 }
 
-// idEnd is between the short text that tells values apart and what fills them up.
+// idEnd separates the short text that identifies a value from its filling.
 const idEnd = "|"
 
-// filled makes a value of some size out of its short text, always the same one. The
-// history has the short text alone: the search for a violation compares values a
-// million times.
+// filled expands a short text to a value of some size. The result is always the
+// same for the same text. The history has only the short texts: the search for a
+// violation compares values a million times.
 func (cfg Config) filled(id string) string {
 	if cfg.MostValue == 0 {
 		return id
 	}
 	h := fnv.New64a()
-	_, _ = h.Write([]byte(id)) // it never fails
+	_, _ = h.Write([]byte(id)) // this never fails
 	size := int(cfg.LeastValue) + int(h.Sum64()%uint64(cfg.MostValue-cfg.LeastValue+1))
 	text := id + idEnd
 	return text + strings.Repeat(text, max(size-len(text), 0)/len(text))
 }
 
-// short is the text that filled made a value of. What filled did not make is
-// nobody's, and stays as it is.
+// short returns the short text from which filled made a value. Any other value is
+// returned unchanged.
 func (cfg Config) short(value string) string {
 	id, _, ok := strings.Cut(value, idEnd)
 	if !ok || value != cfg.filled(id) {
@@ -69,5 +70,5 @@ func (cfg Config) short(value string) string {
 		}
 		return value
 	}
-	return strings.Clone(id) // a part would keep the whole value in memory
+	return strings.Clone(id) // a substring would keep the whole value in memory
 }

@@ -25,7 +25,7 @@ func TestParseRange(t *testing.T) {
 	}
 }
 
-// Values are large, and their short texts tell them apart.
+// Values are large, and their short texts identify them.
 func TestValues(t *testing.T) {
 	cfg := bench.Config{LeastValue: 1000, MostValue: 3000}
 	for _, id := range []string{"1.1", "12.345"} {

@@ -12,8 +12,8 @@ import (
 	"github.com/getcd/getcd/integration/faultbench/internal/report"
 )
 
-// victim is the member that the first sticky client uses, or without one any
-// member with the role.
+// victim returns the member that the first sticky client uses. If there is no
+// sticky client, it returns any member with the role.
 func victim(ctx context.Context, c *cluster.Cluster, clients []dialled, role string) (*cluster.Member, error) {
 	for _, d := range clients {
 		s, ok := d.client.(sticky)
@@ -24,7 +24,7 @@ func victim(ctx context.Context, c *cluster.Cluster, clients []dialled, role str
 			if m := inUse(c, []dialled{d}); m != nil {
 				return m, nil
 			}
-			// It is between two members.
+			// The client is moving between two members.
 			if err := sleep(ctx, statusPace); err != nil {
 				return nil, fmt.Errorf("bench: %s uses %q, which is not a member: %w", d.of.name, s.active(), err)
 			}
@@ -37,7 +37,7 @@ func victim(ctx context.Context, c *cluster.Cluster, clients []dialled, role str
 	return another(c, leader), nil
 }
 
-// inUse is the member that the first sticky client uses, nil when there is none.
+// inUse returns the member that the first sticky client uses, or nil.
 func inUse(c *cluster.Cluster, clients []dialled) *cluster.Member {
 	for _, d := range clients {
 		s, ok := d.client.(sticky)
@@ -55,7 +55,7 @@ func inUse(c *cluster.Cluster, clients []dialled) *cluster.Member {
 	return nil
 }
 
-// another is the member after m.
+// another returns the member after m.
 func another(c *cluster.Cluster, m *cluster.Member) *cluster.Member {
 	members := c.Members()
 	for i := range members {
@@ -66,8 +66,8 @@ func another(c *cluster.Cluster, m *cluster.Member) *cluster.Member {
 	return members[0]
 }
 
-// place gives the victim its role, by moving the leadership. It returns false
-// when the leadership had to be moved, which clients may notice.
+// place gives the victim its role by moving the leadership. It returns false if
+// the leadership had to be moved, which clients may notice.
 func place(ctx context.Context, s *stage, v *cluster.Member, role string) (bool, error) {
 	leader, err := s.cluster.Leader(ctx)
 	if err != nil {
@@ -86,14 +86,14 @@ func place(ctx context.Context, s *stage, v *cluster.Member, role string) (bool,
 	return false, nil
 }
 
-// elections watches the members, past all links, for new leaders.
+// elections watches the members for new leaders, without using the links.
 type elections struct {
 	origin time.Time
 	done   sync.WaitGroup
 	cancel context.CancelFunc
 
 	mu   sync.Mutex
-	term uint64 // the latest that is known to have a leader
+	term uint64 // the latest term that is known to have a leader
 	seen []report.Election
 }
 
@@ -102,8 +102,8 @@ const (
 	statusTimeout = 500 * time.Millisecond
 )
 
-// watchElections asks every member for its status, until close is called. Only
-// leaders of later terms than the present one count.
+// watchElections asks every member for its status until close is called. It
+// counts only leaders of terms after the current one.
 func watchElections(ctx context.Context, st *stage, origin time.Time) (*elections, error) {
 	e := &elections{origin: origin}
 	members := make(map[string]pb.MaintenanceClient)
@@ -153,8 +153,7 @@ func (e *elections) leads(name string, term uint64) {
 	e.seen = append(e.seen, report.Election{At: report.Seconds(time.Since(e.origin)), Leader: name, Term: term})
 }
 
-// close ends the watching, and returns the elections after the fault's first
-// moment.
+// close ends the watching and returns the elections since the start of the fault.
 func (e *elections) close(fault time.Duration) []report.Election {
 	e.cancel()
 	e.done.Wait()

@@ -11,18 +11,18 @@ import (
 )
 
 const (
-	// freedAfter is from the fault's first moment until the holder frees the lock.
-	// Later the waiter may know by chance what is wrong.
+	// freedAfter is the time from the start of the fault until the holder
+	// unlocks. Later, the waiter might notice the fault by chance.
 	freedAfter = 500 * time.Millisecond
-	// freeTimeout is how long the holder waits before it frees the lock again.
+	// freeTimeout is how long the holder waits before it tries to unlock again.
 	freeTimeout = 500 * time.Millisecond
 	freePause   = 20 * time.Millisecond
-	// holderTTL is the time to live of the holder's lease in seconds; nobody renews it.
+	// holderTTL is the TTL of the holder's lease in seconds. Nobody renews it.
 	holderTTL = 600
 )
 
-// waitForLock waits for a lock that another client holds and frees when the fault
-// has begun. The one sample is from then until the lock was there.
+// waitForLock waits for a lock that another client holds and unlocks when the
+// fault has begun. The single sample lasts from then until the lock was acquired.
 func waitForLock(ctx context.Context, w *worker) error {
 	name := w.key + "/lock"
 	free, err := w.holdLock(ctx, name)
@@ -32,7 +32,7 @@ func waitForLock(ctx context.Context, w *worker) error {
 	waiting, cancel := context.WithCancel(ctx)
 	acquired := make(chan time.Duration, 1)
 	ended := make(chan struct{})
-	var failed error // of Lock, for who has seen ended
+	var failed error // the error of Lock; read it after ended is closed
 	go func() {
 		defer close(ended)
 		failed = w.client.Lock(waiting, name, func() { acquired <- w.now() })
@@ -60,7 +60,7 @@ func waitForLock(ctx context.Context, w *worker) error {
 	case at := <-acquired:
 		// The waiter may know before the holder does.
 		w.samples = append(w.samples, report.Sample{Start: min(start, at), End: at})
-		<-ctx.Done() // what becomes of the unlocking is another matter
+		<-ctx.Done() // the outcome of unlocking does not matter here
 		return nil
 	case <-ended:
 		select {
@@ -79,8 +79,9 @@ func waitForLock(ctx context.Context, w *worker) error {
 	}
 }
 
-// holdLock makes another client the lock's holder, as etcd's locks are held: by the
-// oldest key below the name that is called like its lease.
+// holdLock makes another client the holder of the lock, in the form of etcd's
+// locks: the holder has the oldest key below the name, and the key is named after
+// the holder's lease.
 func (w *worker) holdLock(ctx context.Context, name string) (free func(context.Context) error, err error) {
 	kv, leases := w.healthy(false)
 	granted, err := leases.LeaseGrant(ctx, &pb.LeaseGrantRequest{TTL: holderTTL})
@@ -93,14 +94,15 @@ func (w *worker) holdLock(ctx context.Context, name string) (free func(context.C
 	}
 	return func(ctx context.Context) error {
 		for {
-			kv, _ := w.healthy(true) // the fault may have hit the member of before
+			kv, _ := w.healthy(true) // the fault may affect the member that was used before
 			try, cancel := context.WithTimeout(ctx, freeTimeout)
 			_, err := kv.DeleteRange(try, &pb.DeleteRangeRequest{Key: []byte(key)})
 			cancel()
 			if err == nil || ctx.Err() != nil {
 				return err
 			}
-			// An election may have lost it. That it has been deleted already is no error.
+			// An election may have lost the request. It is no error if the key is
+			// already deleted.
 			if err := sleep(ctx, freePause); err != nil {
 				return err
 			}

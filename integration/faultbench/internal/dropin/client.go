@@ -9,7 +9,7 @@ import (
 	"github.com/getcd/getcd/clientv3/concurrency"
 )
 
-// Client is a client of etcd as the bench uses one.
+// Client is an etcd client as the bench uses it.
 type Client struct{ c *clientv3.Client }
 
 // Dial returns a client, which must be closed.
@@ -37,8 +37,8 @@ func (v *Client) Put(ctx context.Context, key, value string) error {
 	return err
 }
 
-// Swap writes value if the key holds old, and returns what it holds if not. An empty
-// string stands for a key that does not exist.
+// Swap writes value if the key holds old. If not, it returns the key's value. An
+// empty string stands for a key that does not exist.
 func (v *Client) Swap(ctx context.Context, key, old, value string) (bool, string, error) {
 	holds := clientv3.Compare(clientv3.Value(key), "=", old)
 	if old == "" {
@@ -69,8 +69,8 @@ func (v *Client) Get(ctx context.Context, key string, serializable bool) (string
 
 var errEnded = errors.New("it has ended")
 
-// Watch calls each for every event of the key from the revision on, until ctx ends or
-// the watch does, which is an error.
+// Watch calls each for every event of the key from the revision on. It returns
+// when ctx ends, or with an error when the watch ends.
 func (v *Client) Watch(ctx context.Context, key string, from int64, each func(revision, version int64)) error {
 	for resp := range v.c.Watch(ctx, key, clientv3.WithRev(from)) {
 		if err := resp.Err(); err != nil {
@@ -83,8 +83,9 @@ func (v *Client) Watch(ctx context.Context, key string, from int64, each func(re
 	return errEnded
 }
 
-// KeepLease grants a lease of ttl seconds and keeps it alive until ctx ends or the
-// lease does, which is an error. It calls renewed for each answer to a renewal.
+// KeepLease grants a lease of ttl seconds and keeps it alive. It returns when ctx
+// ends, or with an error when the lease ends. It calls renewed for each response
+// to a renewal.
 func (v *Client) KeepLease(ctx context.Context, ttl int64, renewed func(id int64)) error {
 	granted, err := v.c.Grant(ctx, ttl)
 	if err != nil {
@@ -100,7 +101,7 @@ func (v *Client) KeepLease(ctx context.Context, ttl int64, renewed func(id int64
 	return errEnded
 }
 
-// Lock waits for a lock, calls locked when it has it, and lets it go.
+// Lock waits for a lock, calls locked when it holds it, and unlocks it.
 func (v *Client) Lock(ctx context.Context, name string, locked func()) error {
 	session, err := concurrency.NewSession(v.c, concurrency.WithContext(ctx)) //nolint:contextcheck,nolintlint // WithContext passes it; only the copy is complained of
 	if err != nil {
@@ -114,7 +115,8 @@ func (v *Client) Lock(ctx context.Context, name string, locked func()) error {
 	return errors.Join(mutex.Unlock(ctx), session.Close())
 }
 
-// Ambiguous is true of all errors, because clientv3 does not tell.
+// Ambiguous returns true for all errors, because clientv3 does not distinguish
+// them.
 func (v *Client) Ambiguous(error) bool { return true }
 
 // Close closes the client.

@@ -1,5 +1,5 @@
-// Package dropin is package etcdclient with one import path changed: the same program
-// on getcd. client.go is a copy, which a test compares.
+// Package dropin is package etcdclient with one import path changed: the same
+// program on getcd. client.go is a copy; a test compares the two.
 package dropin
 
 //go:generate sh -c "sed 's,go.etcd.io/etcd/client/v3,github.com/getcd/getcd/clientv3,;s,^package etcdclient,package dropin,;/^\\/\\/ Package/d;/^\\/\\/ program would/d' ../etcdclient/client.go > client.go"

@@ -8,8 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// What the bench says of a program that has changed one import path is true of the
-// very same program only.
+// The bench's results for a program that has changed one import path are only
+// valid if the rest of the program is identical.
 func TestOnlyTheImportPathDiffers(t *testing.T) {
 	read := func(file string) []string {
 		t.Helper()

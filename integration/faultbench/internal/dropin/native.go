@@ -12,5 +12,5 @@ type Settings = etcdclient.Settings
 
 func silent() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-// Endpoints are those that getcd tells of.
+// Endpoints returns the endpoints that getcd reports.
 func (v *Client) Endpoints() []balancer.Status { return v.c.Native().Endpoints() }

@@ -8,12 +8,13 @@ import (
 	"google.golang.org/grpc"
 )
 
-// Settings are those of the bench. What is zero is clientv3's default.
+// Settings are the settings that the bench uses. Zero values mean clientv3's
+// defaults.
 type Settings struct {
 	Endpoints          []string
 	TLS                *tls.Config
 	Username, Password string
-	// LoginTimeout bounds the first authentication.
+	// LoginTimeout limits the first login.
 	LoginTimeout time.Duration
 
 	KeepAliveTime, KeepAliveTimeout time.Duration

@@ -1,8 +1,8 @@
-// Package history checks what a client was told about one key against what a
-// linearizable register can do (Herlihy and Wing, 1990): each operation takes
-// effect at one instant between its call and its return. The search for such
-// instants is porcupine's.
+// Package history checks whether the results that a client got for one key are
+// those of a linearizable register (Herlihy and Wing, 1990): each operation takes
+// effect at one instant between its call and its return. porcupine searches for
+// these instants.
 //
-// An operation of unknown outcome may take effect at any instant from its call
-// on, or never.
+// An operation with an unknown outcome may take effect at any instant after its
+// call, or never.
 package history

@@ -17,7 +17,7 @@ type Kind uint8
 const (
 	// Put writes Value.
 	Put Kind = iota
-	// Swap writes Value if the key holds Expect, and reads otherwise.
+	// Swap writes Value if the key holds Expect, and otherwise reads.
 	Swap
 	// Read reads.
 	Read
@@ -27,44 +27,46 @@ const (
 // for a key that does not exist.
 type Op struct {
 	Kind Kind
-	// Call and Return are when it began and was answered, on one clock for all
-	// operations.
+	// Call and Return are the times when it began and returned, on one clock for
+	// all operations.
 	Call, Return time.Duration
-	// Value is what a Put or Swap writes. No two write the same.
+	// Value is what a Put or Swap writes. Every operation writes a different
+	// value.
 	Value string
-	// Expect is what a Swap expects.
+	// Expect is the value that a Swap expects.
 	Expect string
-	// Swapped is a Swap's answer.
+	// Swapped is the result of a Swap.
 	Swapped bool
-	// Got is what a Read, or a Swap that did not swap, found.
+	// Got is the value that a Read, or a failed Swap, found.
 	Got string
-	// Unknown says that there was no answer, and that the operation may have
-	// been applied. Return and the answer mean nothing then.
+	// Unknown says that there was no response and that the operation may have
+	// been applied. Return and the results then have no meaning.
 	Unknown bool
 }
 
 func (o Op) writes() bool { return o.Kind == Put || o.Kind == Swap }
 
-// Key is the history of one key: every operation of every worker on it, in any
-// order, except for those that failed and are known not to have been applied.
+// Key is the history of one key: all operations of all workers on it, in any
+// order, except those that failed and were certainly not applied.
 type Key struct {
 	Name string
 	Ops  []Op
-	// Version is how often the key was written, by its own account after all
-	// operations: etcd counts every change of a key. Negative means that it is
-	// not known, and is not checked.
+	// Version is how many times the key was written, according to etcd's own
+	// count of the key's changes, after all operations. Negative means that it is
+	// unknown and not checked.
 	Version int64
 }
 
 // Result is what the checker found.
 type Result struct {
-	// Violation says what can't be; it is empty when all is well.
+	// Violation describes an impossible result. It is empty if there is none.
 	Violation string
-	// Undecided says that the search took too long; nothing wrong was found.
+	// Undecided says that the search took too long. It found nothing wrong until
+	// then.
 	Undecided bool
 }
 
-// Unknown counts the operations of unknown outcome.
+// Unknown returns the number of operations with an unknown outcome.
 func (k Key) Unknown() int {
 	n := 0
 	for _, o := range k.Ops {
@@ -75,9 +77,9 @@ func (k Key) Unknown() int {
 	return n
 }
 
-// Check says whether the history is one of a linearizable register that begins
-// without a value, and whether each write was applied as often as its answer
-// says. It gives up the search after the timeout; 0 means never.
+// Check checks whether the history is one of a linearizable register without an
+// initial value, and whether each write was applied as often as its result says.
+// It stops searching after timeout; 0 means no limit.
 func (k Key) Check(timeout time.Duration) Result {
 	if v := k.checkVersion(); v != "" {
 		return Result{Violation: v}
@@ -100,8 +102,8 @@ func (k Key) Check(timeout time.Duration) Result {
 	}
 }
 
-// checkVersion compares the number of writes with the answers. It finds what a
-// register can't show: a write that was applied twice in a row.
+// checkVersion compares the number of writes with the results. It finds what a
+// register cannot show: a write that was applied twice in a row.
 func (k Key) checkVersion() string {
 	if k.Version < 0 {
 		return ""
@@ -122,8 +124,9 @@ func (k Key) checkVersion() string {
 	return fmt.Sprintf("%s: was written %d times, but %d writes were acknowledged and %d more are of unknown outcome", k.Name, k.Version, applied, unknown)
 }
 
-// stranger names a value that was found though no operation in the history
-// wrote it, as when a write is applied that was said not to be.
+// stranger returns a value that was found although no operation in the history
+// wrote it. This happens if a write is applied although its result says that it
+// was not.
 func (k Key) stranger() string {
 	written := map[string]bool{"": true}
 	for _, o := range k.Ops {
@@ -139,19 +142,19 @@ func (k Key) stranger() string {
 	return ""
 }
 
-// relevant leaves out the writes of unknown outcome that cannot matter, because
-// nobody saw what they write: that such a write was never applied is as good an
-// explanation as any. Otherwise each would double the work of the search. The
-// result is in the order of the calls.
+// relevant removes the writes with an unknown outcome whose values nobody saw:
+// the explanation that such a write was never applied is as good as any.
+// Otherwise each of them would double the work of the search. The result is in
+// the order of the calls.
 func relevant(ops []Op) []Op {
-	seen := make(map[string]bool) // values that somebody saw, or may have
+	seen := make(map[string]bool) // values that somebody saw, or may have seen
 	var kept, doubtful []Op
 	for _, o := range ops {
 		switch {
 		case o.Unknown && o.writes():
 			doubtful = append(doubtful, o)
 			continue
-		case o.Unknown: // a read without an answer
+		case o.Unknown: // a read without a response
 			continue
 		case o.Kind == Swap && o.Swapped:
 			seen[o.Expect] = true
@@ -160,7 +163,7 @@ func relevant(ops []Op) []Op {
 		}
 		kept = append(kept, o)
 	}
-	// A doubtful swap that matters has seen what it expects.
+	// An unknown swap that matters has seen the value that it expects.
 	for found := true; found; {
 		found = false
 		doubtful = slices.DeleteFunc(doubtful, func(o Op) bool {
@@ -179,8 +182,8 @@ func relevant(ops []Op) []Op {
 	return kept
 }
 
-// register is a register with compare-and-swap. Its state is the value, "" at
-// the beginning.
+// register is the model of a register with compare-and-swap. Its state is its
+// value, which is "" at the beginning.
 func register() porcupine.Model {
 	return porcupine.Model{
 		Init: func() any { return "" },
@@ -193,7 +196,7 @@ func register() porcupine.Model {
 				return value == o.Got, value
 			case o.Unknown && value == o.Expect, o.Swapped && value == o.Expect:
 				return true, o.Value
-			case o.Unknown: // it came too late to do anything
+			case o.Unknown: // it took effect too late to matter
 				return true, value
 			case o.Swapped:
 				return false, value

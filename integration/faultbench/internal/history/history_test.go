@@ -9,7 +9,7 @@ import (
 	"github.com/getcd/getcd/integration/faultbench/internal/history"
 )
 
-// at makes an operation last from one millisecond to another.
+// at sets the operation's start and end in milliseconds.
 func at(from, to int, o history.Op) history.Op {
 	o.Call, o.Return = time.Duration(from)*time.Millisecond, time.Duration(to)*time.Millisecond
 	return o
@@ -38,7 +38,7 @@ func TestCheck(t *testing.T) {
 	for name, test := range map[string]struct {
 		ops     []history.Op
 		version int64
-		want    string // in the violation; empty when there is none
+		want    string // part of the violation; empty if there is none
 	}{
 		"nothing": {},
 		"one after the other": {

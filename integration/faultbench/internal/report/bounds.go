@@ -6,24 +6,24 @@ import (
 	"time"
 )
 
-// What a client with failover is held to: no more than these beyond the floor,
-// which is one election when the leader is lost, and nothing otherwise.
+// The bounds for a client with failover. They apply beyond the unavoidable time:
+// one election if the leader is lost, and otherwise none.
 const (
 	readAllowance        = 300 * time.Millisecond
 	followerWriteAllowed = time.Second
 	leaderWriteAllowance = 500 * time.Millisecond
-	// writePatience is how long getcd leaves a write with a silent member: the
-	// default of client.Config.WritePatience, or the most that it may be.
+	// writePatience is how long getcd stays with a silent member for a write: the
+	// default of client.Config.WritePatience.
 	writePatience = 2 * time.Second
 	// patienceAllowance is how much longer such a write may take to return.
 	patienceAllowance = 300 * time.Millisecond
 	// aloneAllowed is for a watch, or a wait for a lock, that is a client's only
-	// traffic: a second of silence by default until it asks, and half a one to find
-	// another member.
+	// traffic. By default a client asks after one second of silence; finding
+	// another member may take half a second.
 	aloneAllowed = 1500 * time.Millisecond
 )
 
-// The kinds of calls with bounds of their own.
+// The kinds of calls with separate bounds.
 const (
 	onlyWatch = "only-watch"
 	onlyLock  = "only-lock"
@@ -33,17 +33,17 @@ const (
 	theirs = "clientv3"
 )
 
-// Misses says in words which bounds the row of a series does not keep: reads do
-// not fail, and have a gap of at most 0.3 s; writes fail at most as often as
-// there were calls in flight, each marked ambiguous, and have a gap of at most
-// 1 s, or getcd's patience and 0.3 s with a member that is silent. When the leader is the victim, gaps may last for 0.3 s (reads) and 0.5 s
-// (writes) longer than until the new leader was there. Serializable reads need
-// no leader, so no election excuses them. A watch is a read whose gaps are
-// silence, and of a lease only its survival counts. What is wrong in itself is
-// always a miss. Cells without a victim have no other bounds,
-// and leases none at
-// all there: nobody can keep a lease while the whole cluster is gone for longer
-// than it lives. Clients that are not held to any bounds miss none.
+// Misses returns a text for each bound that the row of a series exceeds. Reads
+// must not fail, and their gap is at most 0.3 s. Writes may fail at most as often
+// as there were calls in progress, each marked ambiguous. Their gap is at most 1
+// s or, if a member is silent, getcd's patience plus 0.3 s. If the leader is the
+// victim, gaps may last 0.3 s (reads) and 0.5 s (writes) beyond the election of
+// the new leader. Serializable reads need no leader, so an election does not
+// excuse them. A watch counts as a read whose gaps are times without events. For
+// a lease only its survival counts. A wrong result is always a miss. Cells
+// without a victim have no other bounds. For leases they have none at all: nobody
+// can keep a lease alive while the whole cluster is gone for longer than the
+// lease lives. Clients that are not held to bounds have no misses.
 func (c *Cell) Misses(s Series, r Row) []string {
 	if !s.Held {
 		return nil
@@ -91,9 +91,9 @@ func (c *Cell) Misses(s Series, r Row) []string {
 	return misses
 }
 
-// Compare adds to the misses of getcd's puts that more of them failed than of
-// clientv3's: giving up a write that its member would have answered is a failure of
-// the client. Where connections died under the calls in flight it is not judged.
+// Compare adds a miss if more of getcd's puts failed than of clientv3's: giving
+// up a write that its member would have answered is the client's fault. It does
+// not judge faults that break connections while calls are in progress.
 func (c *Cell) Compare() {
 	mine, other := c.row(ours, put), c.row(theirs, put)
 	if c.Breaks || mine == nil || other == nil || mine.Failed <= other.Failed {

@@ -7,19 +7,19 @@ import (
 	"strings"
 )
 
-// Cost is what one client sent, in a measurement that counted it.
+// Cost is what one client sent during a measurement that counted it.
 type Cost struct {
 	Client string `json:"client"`
-	// Calls is how many single calls its workers made, of kinds that do not last.
+	// Calls is how many single calls its workers made.
 	Calls int `json:"calls"`
-	// Requests are the requests and streams that it sent for that, by method,
-	// with its own: hedges, retries, probes.
+	// Requests are the requests and streams that it sent for these calls, by
+	// method, including hedges, retries and probes.
 	Requests map[string]int `json:"requests"`
-	// Messages are those on streams, which had more than one.
+	// Messages are the messages on streams that had more than one.
 	Messages map[string]int `json:"messages,omitempty"`
 }
 
-// Sent is the number of all requests.
+// Sent returns the number of all requests.
 func (c Cost) Sent() int {
 	n := 0
 	for _, one := range c.Requests {
@@ -28,7 +28,7 @@ func (c Cost) Sent() int {
 	return n
 }
 
-// String says how many more requests than calls there were, and which.
+// String says how many more requests than calls there were, and of which kind.
 func (c Cost) String() string {
 	text := fmt.Sprintf("%d requests for %d calls", c.Sent(), c.Calls)
 	if c.Calls > 0 {

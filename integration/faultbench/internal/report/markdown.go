@@ -9,18 +9,18 @@ import (
 	"time"
 )
 
-// Page says what a page of Markdown refers to, as addresses relative to it.
+// Page has the relative addresses of what a page of Markdown refers to.
 type Page struct {
-	// Pictures is the directory with the pictures of Cell.WriteSVG, each under
-	// its cell's name with ".svg" behind. Empty means that there are none.
+	// Pictures is the directory with the pictures of Cell.WriteSVG. Each file is
+	// called after its cell, with ".svg". Empty means that there are none.
 	Pictures string
-	// JSON is what WriteJSON wrote; empty when it was not written.
+	// JSON is the output of WriteJSON. Empty means that there is none.
 	JSON string
 }
 
-// WriteMarkdown writes the report as a page: how it was run, a table over all
-// faults for each kind of call, then each fault with its numbers and its picture,
-// and at last what WriteText writes.
+// WriteMarkdown writes the report as a page: how it was run, a table of all
+// faults for each kind of call, each fault with its numbers and its picture, and
+// finally the output of WriteText.
 func (r *Report) WriteMarkdown(w io.Writer, page Page) error {
 	var b strings.Builder
 	b.WriteString("# What faults do to etcd's clients\n\n")
@@ -48,7 +48,7 @@ func (r *Report) WriteMarkdown(w io.Writer, page Page) error {
 	return nil
 }
 
-// how says how the numbers came about, and what they mean.
+// how explains how the numbers were measured and what they mean.
 func (r *Report) how(b *strings.Builder, page Page) {
 	s := r.Setup
 	if s.Command != "" {
@@ -87,7 +87,7 @@ not on the victim.
 `)
 }
 
-// cluster says what the members are.
+// cluster describes the members.
 func (s Setup) cluster() string {
 	secure := ""
 	if s.Secure {
@@ -96,14 +96,14 @@ func (s Setup) cluster() string {
 	return fmt.Sprintf("etcd %s, %d members%s, election timeout %v", s.Etcd, s.Members, secure, time.Duration(s.ElectionTimeout))
 }
 
-// load says what the clients do.
+// load describes what the clients do.
 func (s Setup) load() string {
 	return fmt.Sprintf("%d workers, one call every %v, deadline %v; fault for %v, then %v of recovery",
 		s.Workers, time.Duration(s.Pace), time.Duration(s.Deadline), time.Duration(s.FaultTime), time.Duration(s.Recovery))
 }
 
-// kinds are those of all rows, and clients their clients, in the order in which
-// they come.
+// kinds returns the kinds of all rows, and clients returns their clients, in
+// order of appearance.
 func (r *Report) kinds() []string {
 	return r.distinct(func(row Row) string { return row.Kind })
 }
@@ -135,7 +135,7 @@ func (r *Report) glance(b *strings.Builder, kind string) {
 	}
 	b.WriteString(".")
 	if kind == "lease" {
-		// No client can prevent it, and whether it happens is a race.
+		// No client can prevent it, and whether it happens depends on a race.
 		b.WriteString(" A leader that was stopped for longer than a lease's remaining time may\n" +
 			"revoke the lease when it continues, although its successor has renewed it (etcd 3.7.3). So\n" +
 			"leases that are lost to sigstop of the leader are lost by the servers.")
@@ -176,7 +176,7 @@ func (r *Report) glance(b *strings.Builder, kind string) {
 	}
 }
 
-// glance is what a table over all faults says of the row; nothing of none.
+// glance returns the row's entry in a table of all faults, or nothing for nil.
 func (r *Row) glance() string {
 	if r == nil {
 		return ""
@@ -274,7 +274,7 @@ func (c *Cell) markdown(b *strings.Builder, page Page) {
 	}
 }
 
-// short writes the seconds with two digits, for tables in which many fit.
+// short formats the seconds with two digits, for wide tables.
 func short(s Seconds) string { return fmt.Sprintf("%.2f s", time.Duration(s).Seconds()) }
 
 func orDash(s string) string {
@@ -284,7 +284,7 @@ func orDash(s string) string {
 	return s
 }
 
-// sentence is the text with a capital at its beginning, where it has a word.
+// sentence capitalizes the text if it begins with a word.
 func sentence(s string) string {
 	if s == "" {
 		return s

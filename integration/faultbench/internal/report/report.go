@@ -12,17 +12,18 @@ import (
 	"time"
 )
 
-// Report is what one run of the bench found.
+// Report has the results of one run of the bench.
 type Report struct {
 	Setup Setup  `json:"setup"`
 	Cells []Cell `json:"cells"`
 }
 
-// Setup is what the numbers depend on.
+// Setup has the conditions that the numbers depend on.
 type Setup struct {
-	// Command is how the bench was called; empty when it was not a program.
+	// Command is the command line of the bench. It is empty if it was not run as
+	// a program.
 	Command string `json:"command,omitempty"`
-	// Clientv3 is the version of etcd's own client; empty when it is not known.
+	// Clientv3 is the version of etcd's own client. It is empty if it is unknown.
 	Clientv3        string  `json:"clientv3,omitempty"`
 	Etcd            string  `json:"etcd"`
 	Go              string  `json:"go"`
@@ -39,7 +40,7 @@ type Setup struct {
 	Deadline        Seconds `json:"deadline_seconds"`
 }
 
-// Election is a member's becoming the leader, as it said itself.
+// Election is the moment when a member became the leader, as it reported itself.
 type Election struct {
 	At     Seconds `json:"at_seconds"`
 	Leader string  `json:"leader"`
@@ -49,10 +50,10 @@ type Election struct {
 // Mishap is one of several random faults.
 type Mishap struct {
 	Fault string `json:"fault"`
-	// Role and Member are the victim's; empty when the fault has none.
+	// Role and Member are the victim's. They are empty if the fault has none.
 	Role   string `json:"role,omitempty"`
 	Member string `json:"member,omitempty"`
-	// At is when it was done, Until when undoing it began.
+	// At is when it began, and Until is when its repair began.
 	At    Seconds `json:"at_seconds"`
 	Until Seconds `json:"until_seconds"`
 }
@@ -60,28 +61,29 @@ type Mishap struct {
 // Cell is one fault.
 type Cell struct {
 	Fault string `json:"fault"`
-	// Kind is the only kind of call that was measured; empty with several.
+	// Kind is the only kind of call that was measured. It is empty if there were
+	// several.
 	Kind string `json:"kind,omitempty"`
-	// Text says what was done.
+	// Text describes the fault.
 	Text string `json:"text"`
-	// Role is the victim's, "follower" or "leader"; empty when the fault has no
-	// single victim.
+	// Role is the victim's role, "follower" or "leader". It is empty if the fault
+	// has no single victim.
 	Role   string `json:"role,omitempty"`
 	Victim string `json:"victim,omitempty"`
-	// Silent says that the member stopped answering while its connections stayed,
-	// Breaks that connections died under the calls in flight.
+	// Silent says that the member stopped answering while its connections stayed.
+	// Breaks says that connections broke while calls were in progress.
 	Silent bool `json:"silent,omitempty"`
 	Breaks bool `json:"breaks,omitempty"`
-	// Healed is when undoing the fault began, End when the measurement ended.
+	// Healed is when the repair began, and End is when the measurement ended.
 	Healed Seconds `json:"healed_seconds"`
 	End    Seconds `json:"end_seconds"`
-	// Elections are those since the fault's first moment.
+	// Elections are the elections since the start of the fault.
 	Elections []Election `json:"elections"`
-	// Mishaps are what random faults were.
+	// Mishaps are the random faults.
 	Mishaps   []Mishap  `json:"mishaps,omitempty"`
 	Rows      []Row     `json:"rows"`
 	Histories []History `json:"histories,omitempty"`
-	// Costs are what the clients sent, where that was counted.
+	// Costs are what the clients sent, if that was counted.
 	Costs []Cost `json:"costs,omitempty"`
 	// Series are the single calls, for the timeline.
 	Series []Series `json:"-"`
@@ -95,12 +97,12 @@ func (m Mishap) String() string {
 	return m.Fault + ", the " + m.Role + " (" + m.Member + ")"
 }
 
-// History is the verdict on what one client's workers wrote and read.
+// History is the result of checking what one client's workers wrote and read.
 type History struct {
 	Client string `json:"client"`
 	Keys   int    `json:"keys"`
 	Ops    int    `json:"operations"`
-	// Unknown counts the writes that may or may not have been applied.
+	// Unknown is the number of writes that may or may not have been applied.
 	Unknown    int      `json:"unknown"`
 	Violations []string `json:"violations,omitempty"`
 	// Undecided names keys on which the checker ran out of time.
@@ -118,7 +120,7 @@ func (h History) verdict() string {
 	}
 }
 
-// Totals are the verdicts on all histories.
+// Totals sums up the results for all histories.
 type Totals struct{ Ops, Unknown, Violations int }
 
 // Totals adds up the histories of all cells.
@@ -134,7 +136,8 @@ func (r *Report) Totals() Totals {
 	return t
 }
 
-// Name is made of the cell's fault, role and kind, and fit for a file's name.
+// Name returns the cell's fault, role and kind in a form that is fit for a file
+// name.
 func (c *Cell) Name() string {
 	name := c.Fault
 	if c.Role != "" {
@@ -146,7 +149,7 @@ func (c *Cell) Name() string {
 	return name
 }
 
-// title names the fault and its victim.
+// title returns the names of the fault and its victim.
 func (c *Cell) title() string {
 	title := c.Fault
 	if c.Role != "" {
@@ -158,8 +161,8 @@ func (c *Cell) title() string {
 	return title
 }
 
-// Elected is when the first new leader was there that the fault made necessary,
-// and not the recovery from it; false without one.
+// Elected returns when the first new leader was elected because of the fault, and
+// not because of the recovery. It returns false if there was none.
 func (c *Cell) Elected() (time.Duration, bool) {
 	if len(c.Elections) == 0 || c.Elections[0].At > c.Healed {
 		return 0, false
@@ -227,8 +230,7 @@ func (c *Cell) text(b *strings.Builder) {
 	}
 }
 
-// events says in the order of time which leaders were elected, and what random
-// faults were done.
+// events lists the elections and the random faults in the order of time.
 func (c *Cell) events() []string {
 	type event struct {
 		at   Seconds
@@ -252,13 +254,13 @@ func (c *Cell) events() []string {
 	return lines
 }
 
-// table writes the rows: names to the left, numbers to the right.
+// table writes the rows: names on the left, numbers on the right.
 func (c *Cell) table(b *strings.Builder) {
 	names := len("client")
 	for _, r := range c.Rows {
 		names = max(names, len(r.Client))
 	}
-	// The writers below take everything.
+	// Writing to these never fails.
 	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	for i, r := range c.Rows {
 		if i == 0 {

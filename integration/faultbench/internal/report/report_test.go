@@ -14,8 +14,8 @@ import (
 	"github.com/getcd/getcd/integration/faultbench/internal/report"
 )
 
-// calls makes the samples of a worker: each lasts until the millisecond given,
-// for as many milliseconds as given.
+// calls makes the samples of a worker. Each has an end and a duration in
+// milliseconds.
 func calls(samples ...[3]int) []report.Sample {
 	var all []report.Sample
 	for _, s := range samples {
@@ -33,7 +33,7 @@ const (
 
 func TestSummarize(t *testing.T) {
 	type numbers struct {
-		ok, failed, ambiguous int // -1 when not known
+		ok, failed, ambiguous int // -1 if not known
 		gap, p99, max         int // ms
 	}
 	for name, test := range map[string]struct {
@@ -93,7 +93,7 @@ func TestMisses(t *testing.T) {
 	elected := []report.Election{{At: report.Seconds(1200 * time.Millisecond), Leader: "m2", Term: 3}}
 	leader := report.Cell{Role: "leader", Victim: "m1", Elections: elected, Healed: report.Seconds(15 * time.Second)}
 	follower := report.Cell{Role: "follower", Victim: "m1"}
-	late := leader // the repair led to the election
+	late := leader // the repair has caused the election
 	late.Healed = report.Seconds(time.Second)
 	put := report.Series{Kind: "put", Write: true, Marks: true, Held: true, Workers: make([][]report.Sample, 4)}
 	get := report.Series{Kind: "get", Held: true, Workers: make([][]report.Sample, 4)}
@@ -150,7 +150,7 @@ func TestMisses(t *testing.T) {
 	}
 }
 
-// sample is a report with everything in it.
+// sample returns a report with everything in it.
 func sample() *report.Report {
 	four := 4
 	return &report.Report{
@@ -273,7 +273,7 @@ func TestWriteJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range want.Cells {
-		want.Cells[i].Series = nil // are not in it
+		want.Cells[i].Series = nil // which JSON does not include
 	}
 	if !reflect.DeepEqual(&got, want) {
 		t.Errorf("read back\n%+v\nwant\n%+v", &got, want)
@@ -325,7 +325,7 @@ func TestWriteSVG(t *testing.T) {
 	}
 }
 
-// An ambiguous call is drawn from its beginning to its end, on its time.
+// An ambiguous call is drawn from its start to its end at the right position.
 func TestWriteSVGPlaces(t *testing.T) {
 	c := report.Cell{
 		Fault: "kill", Healed: report.Seconds(time.Second), End: report.Seconds(2 * time.Second),
@@ -335,7 +335,7 @@ func TestWriteSVGPlaces(t *testing.T) {
 	if err := c.WriteSVG(&b); err != nil {
 		t.Fatal(err)
 	}
-	// 1000 pixels for 2 s, beginning at 190.
+	// 2 s take 1000 pixels and begin at 190.
 	for _, text := range []string{"M690 79h250", "M1190 79h1", `d="M690 38V`} {
 		if !strings.Contains(b.String(), text) {
 			t.Errorf("want %q in\n%s", text, b.String())
@@ -343,7 +343,8 @@ func TestWriteSVGPlaces(t *testing.T) {
 	}
 }
 
-// The pictures go into a repository: they have no more in them than can be seen.
+// The pictures go into a repository, so they have no more elements than are
+// visible.
 func TestCost(t *testing.T) {
 	for want, c := range map[string]report.Cost{
 		"1010 requests for 1000 calls (+1.000 %): Put 500, Range 510": {
@@ -416,7 +417,8 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-// What counts of the few calls of a client that makes no others is how late they were.
+// For the few calls of a client without other traffic, only their lateness
+// counts.
 func TestSummarizeAlone(t *testing.T) {
 	s := report.Series{Kind: "only-lock", Alone: true, Workers: [][]report.Sample{{{Start: 500 * time.Millisecond, End: 2 * time.Second}}}}
 	if got, want := report.Summarize(s, 18*time.Second).Gap, report.Seconds(1500*time.Millisecond); got != want {

@@ -8,18 +8,17 @@ import (
 	"time"
 )
 
-// Outcome is what became of one call.
+// Outcome is the outcome of one call.
 type Outcome uint8
 
 // The outcomes of calls.
 const (
-	// OK is a call that was answered.
+	// OK is a call that succeeded.
 	OK Outcome = iota
 	// Failed is a call that returned an error which does not say that the call
-	// may have taken effect all the same.
+	// may have taken effect.
 	Failed
-	// Ambiguous is a write that failed with an error by which the client says
-	// that it may have been applied.
+	// Ambiguous is a write whose error says that it may have been applied.
 	Ambiguous
 )
 
@@ -29,39 +28,40 @@ type Sample struct {
 	Outcome    Outcome
 }
 
-// Series is what the workers of one client did with one kind of call. A worker's
-// calls are in the order in which it made them, one after the other.
+// Series has the calls of one kind of one client's workers. Each worker's calls
+// are in order.
 type Series struct {
 	Client, Kind string
-	// Write says that the calls change data: only then can they be ambiguous.
+	// Write says that the calls change data. Only then can they be ambiguous.
 	Write bool
-	// Marks says that the client tells ambiguous failures from certain ones.
+	// Marks says that the client distinguishes ambiguous failures from certain
+	// ones.
 	Marks bool
-	// Held says that the client is to keep the bounds of Cell.Misses.
+	// Held says that the client must keep the bounds of Cell.Misses.
 	Held bool
-	// Alone says that its worker made all the client's traffic.
+	// Alone says that its worker makes all of the client's traffic.
 	Alone   bool
 	Workers [][]Sample
-	// Errors are texts of the first failures.
+	// Errors are the texts of the first failures.
 	Errors  []string
 	Remarks Remarks
 }
 
-// Remarks are what was found out about a series when all was over.
+// Remarks are findings about a series at the end of the measurement.
 type Remarks struct {
-	// Facts are worth knowing, Wrongs must not be.
+	// Facts are additional information. Wrongs are results that must not occur.
 	Facts, Wrongs []string
 }
 
-// Seconds is a duration that is written as seconds, in JSON as a number.
+// Seconds is a duration that is formatted in seconds, in JSON as a number.
 type Seconds time.Duration
 
-// MarshalJSON writes the seconds with the precision of a microsecond.
+// MarshalJSON writes the seconds with microsecond precision.
 func (s Seconds) MarshalJSON() ([]byte, error) {
 	return strconv.AppendFloat(nil, math.Round(time.Duration(s).Seconds()*1e6)/1e6, 'f', -1, 64), nil
 }
 
-// UnmarshalJSON reads what MarshalJSON writes.
+// UnmarshalJSON parses the output of MarshalJSON.
 func (s *Seconds) UnmarshalJSON(text []byte) error {
 	v, err := strconv.ParseFloat(string(text), 64)
 	if err != nil {
@@ -71,33 +71,34 @@ func (s *Seconds) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// String writes the seconds with three digits.
+// String formats the seconds with three digits.
 func (s Seconds) String() string { return fmt.Sprintf("%.3f s", time.Duration(s).Seconds()) }
 
-// Row is a line of the table: the calls that ended after the fault began, in the
-// fault and in the recovery from it.
+// Row is a row of the table: the calls that ended after the fault began, during
+// the fault and during the recovery.
 type Row struct {
 	Client string `json:"client"`
 	Kind   string `json:"kind"`
-	// OK counts the calls that were answered, Failed all others.
+	// OK is the number of calls that succeeded, and Failed the number of all
+	// others.
 	OK     int `json:"ok"`
 	Failed int `json:"failed"`
-	// Ambiguous is how many of the failed calls the client marked as possibly
+	// Ambiguous is the number of failed calls that the client marked as possibly
 	// applied. It is nil for reads, and for clients that do not mark them.
 	Ambiguous *int `json:"ambiguous"`
-	// Gap is the longest time that a worker went without a success: from the
-	// end of one to the end of the next, or to the end of the measurement.
+	// Gap is the longest time that a worker went without a success: from the end
+	// of one success to the end of the next, or to the end of the measurement.
 	Gap Seconds `json:"gap_seconds"`
-	// P99 and Max are how long calls took, failed ones too.
+	// P99 and Max are durations of calls, including failed ones.
 	P99 Seconds `json:"p99_seconds"`
 	Max Seconds `json:"max_seconds"`
-	// Misses says which bounds of Cell.Misses the row does not keep.
+	// Misses has the bounds of Cell.Misses that the row exceeds.
 	Misses []string `json:"misses,omitempty"`
-	// Facts are worth knowing, such as how many events a watch had; Wrongs must
-	// not be, such as events that it lost.
+	// Facts are additional information, such as the number of a watch's events.
+	// Wrongs are results that must not occur, such as lost events.
 	Facts  []string `json:"facts,omitempty"`
 	Wrongs []string `json:"wrongs,omitempty"`
-	// Errors are texts of the first failures.
+	// Errors are the texts of the first failures.
 	Errors []string `json:"errors,omitempty"`
 }
 
@@ -125,7 +126,7 @@ func Summarize(s Series, end time.Duration) Row {
 		row.Gap = max(row.Gap, Seconds(gap(calls, end)))
 	}
 	if s.Alone {
-		row.Gap = 0 // there are few calls: how late they were counts
+		row.Gap = 0 // there are few calls, so their lateness counts
 		for _, one := range took {
 			row.Gap = max(row.Gap, Seconds(one))
 		}
@@ -135,15 +136,16 @@ func Summarize(s Series, end time.Duration) Row {
 	}
 	if len(took) > 0 {
 		slices.Sort(took)
-		// The nearest rank: the least time that 99 % of the calls kept.
+		// The nearest rank: the shortest time within which 99 % of the calls
+		// returned.
 		row.P99 = Seconds(took[(len(took)*99+99)/100-1])
 		row.Max = Seconds(took[len(took)-1])
 	}
 	return row
 }
 
-// gap is the longest time without a success of one worker, as far as it reaches
-// into the time after the fault's first moment.
+// gap returns the longest time without a success of one worker, as far as it is
+// after the start of the fault.
 func gap(calls []Sample, end time.Duration) time.Duration {
 	var longest, last time.Duration
 	for _, c := range calls {

@@ -9,20 +9,21 @@ import (
 	"time"
 )
 
-// The picture's measures, in pixels.
+// The dimensions of the picture, in pixels.
 const (
-	svgLeft   = 190 // where the time begins, after the rows' names
+	svgLeft   = 190 // where the time axis begins, after the names of the rows
 	svgWidth  = 1000
 	svgRight  = 20
 	svgTop    = 76
 	svgBottom = 58
 	svgLane   = 7 // of one worker
 	svgSpace  = 12
-	svgLabel  = 130 // room for a moment's label
+	svgLabel  = 130 // space for the label of a moment
 )
 
-// How close successes are drawn as one line, in pixels: as close as the picture's
-// size allows, and what is usual between two events of a watch does not show.
+// The distances, in pixels, at which successes are drawn as one line. They are as
+// small as the size of the picture allows, and the usual time between two events
+// of a watch does not show as a gap.
 const (
 	svgLeastJoint = 4
 	svgUsual      = 80 * time.Millisecond
@@ -30,10 +31,10 @@ const (
 	svgMostBytes  = 30_000
 )
 
-// WriteSVG draws the cell's series over time: a row for each, with a line for
-// each worker. It is drawn where the worker's calls succeed, one soon after the
-// other, and where they fail, from their beginning to their end. The picture has
-// less than 30 kB, unless there is more to see in it.
+// WriteSVG draws the cell's series over time: a row for each series, with a line
+// for each worker. The line shows where the worker's calls succeed in close
+// succession, and where they fail, from their start to their end. The picture has
+// less than 30 kB, unless there is more to see.
 func (c *Cell) WriteSVG(w io.Writer) error {
 	p := newPicture(c, svgLeastJoint)
 	for p.draw(); p.b.Len() >= svgMostBytes && p.joint < svgMostJoint; p.draw() {
@@ -49,7 +50,7 @@ type picture struct {
 	cell     *Cell
 	from, to time.Duration
 	bottom   int // of the rows
-	joint    int // how far apart what is drawn as one may be
+	joint    int // the maximum distance between elements that are drawn as one
 	b        strings.Builder
 }
 
@@ -63,7 +64,7 @@ func newPicture(c *Cell, joint int) *picture {
 			}
 		}
 	}
-	// Not more of the warm-up than shows how it was before.
+	// Do not show more of the warm-up than is needed for comparison.
 	p.from = max(p.from, -2*time.Second)
 	if p.to <= p.from {
 		p.to = p.from + time.Second
@@ -72,12 +73,12 @@ func newPicture(c *Cell, joint int) *picture {
 	return p
 }
 
-// perceptible is the least time between two successes that shows.
+// perceptible returns the shortest time between two successes that is visible.
 func (p *picture) perceptible() time.Duration {
 	return (p.to - p.from) * time.Duration(p.joint+1) / svgWidth
 }
 
-// x is the place of a time, to a quarter of a pixel.
+// x returns the position of a time, to a quarter of a pixel.
 func (p *picture) x(t time.Duration) float64 {
 	t = min(max(t, p.from), p.to)
 	return svgLeft + math.Round(4*svgWidth*float64(t-p.from)/float64(p.to-p.from))/4
@@ -140,9 +141,9 @@ func (p *picture) series(s Series, top int) {
 	}
 }
 
-// runs are the places from and to which a worker's calls had an outcome, each at
-// most joint away from the one before. A success is at its end, a failure lasts
-// from its beginning.
+// runs returns the ranges in which a worker's calls had the outcome, joined if
+// they are at most joint apart. A success is at its end; a failure lasts from its
+// start.
 func (p *picture) runs(calls []Sample, o Outcome) [][2]int {
 	var runs [][2]int
 	for _, c := range calls {
@@ -184,11 +185,11 @@ func (p *picture) mishaps() {
 	}
 }
 
-// svgLabels is how many elections have room for a label.
+// svgLabels is how many elections have space for a label.
 const svgLabels = 6
 
-// moments draws when the fault began, when a leader was elected, and when the
-// repair began.
+// moments marks the start of the fault, the elections, and the start of the
+// repair.
 func (p *picture) moments() {
 	mark := func(at time.Duration, line int, color, text string) {
 		y := svgTop - 30 + 13*line
@@ -230,6 +231,6 @@ func (p *picture) legend(y int) {
 
 func escape(s string) string {
 	var b strings.Builder
-	_ = xml.EscapeText(&b, []byte(s)) // a strings.Builder takes everything
+	_ = xml.EscapeText(&b, []byte(s)) // a strings.Builder never fails
 	return b.String()
 }

@@ -6,40 +6,40 @@ import (
 	"time"
 )
 
-// Sizes are written as etcd's limits and networks' rates are meant.
+// Sizes use the units of etcd's limits, and rates those of networks.
 const (
 	kB = 1000
 	mB = 1000 * kB
 )
 
-// forGood is a stall that ends when the measurement has.
+// forGood is a stall that lasts until the end of the measurement.
 const forGood = -1
 
 // Case is one row of the table.
 type Case struct {
-	// Read says that the calls are ranges, and not puts.
+	// Read says that the calls are ranges instead of puts.
 	Read bool
-	// Size is that of a value, or of all that a range returns.
+	// Size is the size of a value, or of everything that a range returns.
 	Size int
-	// Calls are made at the same time.
+	// Calls is the number of concurrent calls.
 	Calls int
-	// Rate is the line's, in bytes per second and direction.
+	// Rate is the bandwidth in bytes per second and direction.
 	Rate int
-	// Each says that each member has a line of its own. Otherwise the line is the
-	// client's: all members share it.
+	// Each says that each member has a separate line. Otherwise the line belongs
+	// to the client, and all members share it.
 	Each bool
 	// Endpoints is how many members the client knows.
 	Endpoints int
-	// Stall is for how long the member hangs that the most bytes pass to or from, in the
+	// Stall is how long the member that transfers the most bytes hangs, in the
 	// middle of the transfer.
 	Stall time.Duration
-	// For is how long small puts go on, in a case that is no transfer.
+	// For is how long small puts continue, in a case that is not a transfer.
 	For time.Duration
-	// Hiccup is how long the member in use hangs of every hiccupPeriod.
+	// Hiccup is how long the member in use hangs in every hiccupPeriod.
 	Hiccup time.Duration
 	// Starved says that the client is a process that gets little CPU.
 	Starved bool
-	// Refused says that the members are stubs, which refuse each put as too much.
+	// Refused says that the members are stubs that refuse each put as too much.
 	Refused bool
 	// Quick says that the case is part of the quick run.
 	Quick bool
@@ -47,7 +47,7 @@ type Case struct {
 
 const hiccupPeriod = 5 * time.Second
 
-// Name says all of the case.
+// Name describes the case completely.
 func (c Case) Name() string {
 	var b strings.Builder
 	op := "put"
@@ -97,7 +97,7 @@ func size(n int) string {
 	return fmt.Sprintf("%g kB", float64(n)/kB)
 }
 
-// wire is how long the line needs for the case at least.
+// wire returns the minimum time that the line needs for the case.
 func (c Case) wire() time.Duration {
 	if c.Rate == 0 {
 		return 0
@@ -105,8 +105,9 @@ func (c Case) wire() time.Duration {
 	return time.Duration(float64(c.Size) * float64(c.Calls) / float64(c.Rate) * float64(time.Second))
 }
 
-// deadline is generous: what fails is what a client gave up, and not a short limit.
-// What is always refused may be sent again until then, so it is shorter there.
+// deadline is generous, so that a failure means that the client gave up, and not
+// that the limit was short. A put that is always refused may be resent until the
+// deadline, so that is shorter there.
 func (c Case) deadline() time.Duration {
 	if c.Refused {
 		return 10 * time.Second
@@ -114,17 +115,18 @@ func (c Case) deadline() time.Duration {
 	return time.Minute + 2*c.wire()
 }
 
-// timed says that the time is judged. Where each member has a line of its own, or one
-// of several stalls, clientv3 spreads its calls over all of them, and getcd uses one
-// member by design: of several calls at once then all meet what only some of clientv3's
-// do. Where calls go on for a fixed time or are always refused there is nothing to
-// compare, and with a member stalled for good clientv3 waits for it.
+// timed reports whether the time is judged. If each member has a separate line,
+// or one of several members stalls, the times cannot be compared: clientv3
+// spreads its calls over all members, while getcd uses one member by design, so
+// all of its calls are affected together. If calls continue for a fixed time or
+// are always refused, there is nothing to compare. If a member stalls until the
+// end, clientv3 waits for it.
 func (c Case) timed() bool {
 	spread := c.Calls > 1 && c.Endpoints > 1 && (c.Each || c.Stall != 0)
 	return c.For == 0 && !c.Refused && c.Stall != forGood && !spread
 }
 
-// Cases are all cases, in the order of the table.
+// Cases returns all cases, in the order of the table.
 func Cases() []Case {
 	var all []Case
 	for _, c := range []Case{

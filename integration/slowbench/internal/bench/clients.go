@@ -19,19 +19,19 @@ const (
 	Clientv3 = "clientv3"
 )
 
-// connection is what the bench needs of a client.
+// connection is a client as the bench uses it.
 type connection interface {
 	put(ctx context.Context, key, value string) error
-	// get ranges over a prefix and returns the size of all values.
+	// get reads all keys with a prefix and returns the size of all values.
 	get(ctx context.Context, prefix string) (int, error)
-	// ambiguous says that a put that returned err may have been applied.
+	// ambiguous reports whether a put that returned err may have been applied.
 	ambiguous(err error) bool
-	// active is the endpoint in use, empty when any may be.
+	// active returns the endpoint in use, or an empty string if it may be any.
 	active() string
 	close() error
 }
 
-// dialer connects to an address; nil means TCP.
+// dialer connects to an address. Nil means TCP.
 type dialer = func(ctx context.Context, address string) (net.Conn, error)
 
 func dial(name string, endpoints []string, dialer dialer) (connection, error) {
@@ -98,7 +98,7 @@ func (e etcd) get(ctx context.Context, prefix string) (int, error) {
 	return n, nil
 }
 
-func (etcd) ambiguous(error) bool { return false } // clientv3 does not tell
+func (etcd) ambiguous(error) bool { return false } // clientv3 does not say
 
 func (etcd) active() string { return "" }
 

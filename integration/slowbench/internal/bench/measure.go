@@ -18,17 +18,18 @@ import (
 	"github.com/getcd/getcd/integration/proxy"
 )
 
-// Result is what one client's calls came to.
+// Result has the results of one client's calls.
 type Result struct {
 	OK     int `json:"ok"`
 	Failed int `json:"failed"`
-	// Ambiguous is how many of the failed puts the client marked as possibly applied.
+	// Ambiguous is the number of failed puts that the client marked as possibly
+	// applied.
 	Ambiguous int `json:"ambiguous"`
-	// Seconds is from the first call's begin to the last one's end; Longest is the
-	// longest call.
+	// Seconds is the time from the start of the first call to the end of the
+	// last. Longest is the duration of the longest call.
 	Seconds float64 `json:"seconds"`
 	Longest float64 `json:"longest_seconds"`
-	// Sent is how often puts were sent, in the cases that count it.
+	// Sent is how many puts were sent, in the cases that count it.
 	Sent int `json:"sent,omitempty"`
 	// Error is the text of one failure.
 	Error string `json:"error,omitempty"`
@@ -36,15 +37,15 @@ type Result struct {
 
 const putKey = "slowbench/put/"
 
-// rangeKey is the prefix of a range's keys.
+// rangeKey returns the prefix of a range's keys.
 func rangeKey(size int) string { return "slowbench/range/" + strconv.Itoa(size) + "/" }
 
-// place is a cluster, and the measurement's own way to it.
+// place is a cluster with a separate connection for the measurement.
 type place struct{ cluster *cluster.Cluster }
 
 func (p place) kv(i int) pb.KVClient { return pb.NewKVClient(p.cluster.Members()[i].Control()) }
 
-// fill writes what ranges read, in pieces of 1 MB.
+// fill writes the data for ranges, in pieces of 1 MB.
 func (p place) fill(ctx context.Context, cases []Case) error {
 	done := make(map[int]bool)
 	for _, c := range cases {
@@ -62,17 +63,18 @@ func (p place) fill(ctx context.Context, cases []Case) error {
 	return nil
 }
 
-// clear frees what puts have written.
+// clear frees the space that puts have used.
 func (p place) clear(ctx context.Context) error {
 	resp, err := p.kv(0).DeleteRange(ctx, &pb.DeleteRangeRequest{Key: []byte(putKey), RangeEnd: []byte("slowbench/put0")})
 	if err != nil || resp.Deleted == 0 {
-		return err // and the revision is the one that was compacted before
+		return err // if nothing was deleted, there is nothing to compact
 	}
 	_, err = p.kv(0).Compact(ctx, &pb.CompactionRequest{Revision: resp.Header.Revision, Physical: true})
 	return err
 }
 
-// setLines puts the case's line between the members and their clients.
+// setLines limits the bandwidth between the members and their clients as the case
+// says.
 func (p place) setLines(c Case) error {
 	shared := proxy.NewLine(int64(c.Rate), int64(c.Rate))
 	var errs []error
@@ -89,7 +91,7 @@ func (p place) setLines(c Case) error {
 	return errors.Join(errs...)
 }
 
-// measure has a client make the case's calls.
+// measure makes the case's calls with one client.
 func (p place) measure(ctx context.Context, name string, c Case) (_ Result, err error) {
 	if c.Refused {
 		return refuse(ctx, name, c)
@@ -97,7 +99,7 @@ func (p place) measure(ctx context.Context, name string, c Case) (_ Result, err 
 	if err := p.cluster.WaitHealthy(ctx); err != nil {
 		return Result{}, err
 	}
-	if err := p.setLines(Case{}); err != nil { // the client begins at once
+	if err := p.setLines(Case{}); err != nil { // the client begins without a limit
 		return Result{}, err
 	}
 	endpoints := p.cluster.Endpoints()[:c.Endpoints]
@@ -133,13 +135,13 @@ func (p place) measure(ctx context.Context, name string, c Case) (_ Result, err 
 	return result, errors.Join(stalled, p.setLines(Case{}), p.clear(context.WithoutCancel(ctx)))
 }
 
-// victim is the member in use, made a follower where it is to hang now and then: an
-// election is another matter.
+// victim returns the member in use. If it will hang repeatedly, victim first
+// makes it a follower, since an election would distort the result.
 func (p place) victim(ctx context.Context, conn connection, c Case) (*cluster.Member, error) {
 	members := p.cluster.Members()[:c.Endpoints]
 	for {
 		call, cancel := context.WithTimeout(ctx, time.Minute)
-		_, err := conn.get(call, "slowbench/nothing") // it has connected
+		_, err := conn.get(call, "slowbench/nothing") // so that it has connected
 		cancel()
 		if err != nil {
 			return nil, fmt.Errorf("the first call: %w", err)
@@ -166,7 +168,7 @@ func (p place) victim(ctx context.Context, conn connection, c Case) (*cluster.Me
 	}
 }
 
-// hiccups has the victim hang again and again, until ctx ends at the latest.
+// hiccups makes the victim hang repeatedly, until ctx ends at the latest.
 func hiccups(ctx context.Context, victim *cluster.Member, c Case) error {
 	if c.Hiccup == 0 {
 		return nil
@@ -187,9 +189,9 @@ func hang(ctx context.Context, m *cluster.Member, d time.Duration) error {
 	return m.Continue()
 }
 
-// stall has the member hang through which most bytes have passed, when the transfer
-// is half done, until ctx ends at the latest. A client that spreads its calls is hit so
-// as well.
+// stall makes a member hang when half of the transfer is done, until ctx ends at
+// the latest. It chooses the member that has transferred the most bytes, so that
+// a client that spreads its calls is affected as well.
 func (p place) stall(ctx context.Context, before []int64, c Case) error {
 	if err := sleep(ctx, c.wire()/2); err != nil {
 		return nil //nolint:nilerr // the transfer has ended before
@@ -201,8 +203,8 @@ func (p place) stall(ctx context.Context, before []int64, c Case) error {
 			victim, most = members[i], n
 		}
 	}
-	// A put that has not arrived as a whole, or a range that is being answered, does
-	// not care about the leader; an election would be another matter.
+	// A put that is still arriving, or a range that is being answered, does not
+	// need the leader. An election would distort the result.
 	if err := p.follow(ctx, victim); err != nil {
 		return err
 	}
@@ -212,7 +214,8 @@ func (p place) stall(ctx context.Context, before []int64, c Case) error {
 	return hang(ctx, victim, c.Stall)
 }
 
-// passed counts for each member the bytes that passed in the direction of the case's data.
+// passed returns, for each member, how many bytes have passed in the direction of
+// the case's data.
 func (p place) passed(c Case) []int64 {
 	var all []int64
 	for _, m := range p.cluster.Members() {
@@ -226,7 +229,7 @@ func (p place) passed(c Case) []int64 {
 	return all
 }
 
-// follow makes the member a follower, if it is the leader.
+// follow makes the member a follower if it is the leader.
 func (p place) follow(ctx context.Context, m *cluster.Member) error {
 	leader, err := p.cluster.Leader(ctx)
 	if err != nil || leader != m {
@@ -296,7 +299,7 @@ func load(ctx context.Context, conn connection, c Case) Result {
 	return result
 }
 
-// starvedEnv holds the work of a process that is a client without CPU.
+// starvedEnv has the task of a process that is a client without CPU.
 const starvedEnv = "SLOWBENCH_STARVED"
 
 type starvedWork struct {
@@ -305,8 +308,8 @@ type starvedWork struct {
 	Case      Case
 }
 
-// starve makes the calls in another process, which has one processor for them and a
-// hundred goroutines that never rest.
+// starve makes the calls in another process, which has one processor and a
+// hundred goroutines that are always busy.
 func starve(ctx context.Context, name string, endpoints []string, c Case) (Result, error) {
 	var result Result
 	work, err := json.Marshal(starvedWork{name, endpoints, c})
@@ -327,11 +330,11 @@ func starve(ctx context.Context, name string, endpoints []string, c Case) (Resul
 	return result, json.Unmarshal(out, &result)
 }
 
-// busy is how many goroutines never rest in a client without CPU.
+// busy is the number of goroutines that are always busy in a client without CPU.
 const busy = 100
 
-// Main makes this process a client without CPU if it was started as one, and does not
-// return then. Call it in the first line of main, after cluster.Main.
+// Main turns this process into a client without CPU if it was started as one; it
+// then does not return. Call it at the beginning of main, after cluster.Main.
 func Main() {
 	text := os.Getenv(starvedEnv)
 	if text == "" {

@@ -11,11 +11,12 @@ import (
 	"github.com/getcd/getcd/etcdtest"
 )
 
-// refuse measures at members that refuse each put as too much, and counts how often
-// puts were sent. The members are those of etcdtest, in this process: a real
-// member refuses while more than 5,000 entries wait to be applied (maxGapBetweenApplyAndCommitIndex
-// in etcd's server/etcdserver/v3_server.go), which can't be held for ten seconds, and
-// what is measured is what the clients send.
+// refuse measures with members that refuse each put as too much, and counts how
+// many puts were sent. The members are etcdtest's, in this process. A real member
+// refuses puts while more than 5,000 entries wait to be applied
+// (maxGapBetweenApplyAndCommitIndex in etcd's server/etcdserver/v3_server.go).
+// That state cannot be kept up for ten seconds, and the measurement only concerns
+// what the clients send.
 func refuse(ctx context.Context, name string, c Case) (_ Result, err error) {
 	cluster := etcdtest.NewCluster(c.Endpoints)
 	defer cluster.Close()

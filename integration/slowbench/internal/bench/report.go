@@ -10,31 +10,32 @@ import (
 )
 
 const (
-	// MostRatio is how many times clientv3's time getcd may take.
+	// MostRatio is the maximum ratio of getcd's time to clientv3's.
 	MostRatio = 1.2
-	// Slack is what times of any length may differ by, in seconds.
+	// Slack is the difference in seconds that is always allowed.
 	Slack = 0.25
-	// LongestSlack is how many seconds longer than clientv3's longest call getcd's may
-	// take where calls go on while a member hangs or the process has little CPU: getcd
-	// leaves a write with a silent member for its patience, which is 2 s at most
-	// (client.Config.WritePatience), and knows then what became of it. Whatever takes
-	// longer was held by nothing that clientv3 waits for.
+	// LongestSlack is how many seconds longer than clientv3's longest call
+	// getcd's may take, if calls continue while a member hangs or the process has
+	// little CPU. getcd stays with a silent member for a write's patience, which
+	// is at most 2 s (client.Config.WritePatience), and then knows the outcome.
+	// If a call takes longer, the cause is not something that clientv3 waits for,
+	// too.
 	LongestSlack = 2
-	// MostSentRatio is how many times as often as clientv3 getcd may send what is
-	// refused as too much: the budget for resending is
-	// 100 and 10 a second, of 1,000 calls in ten seconds a fifth.
+	// MostSentRatio limits how many more puts than clientv3 getcd may send if
+	// they are refused as too much. The budget for resending is 100 plus 10 per
+	// second, which is a fifth for 1,000 calls in ten seconds.
 	MostSentRatio = 1.5
 	// MostSent is the limit per call.
 	MostSent = 2
 )
 
-// Report is what one run found.
+// Report has the results of one run.
 type Report struct {
 	Setup Setup `json:"setup"`
 	Rows  []Row `json:"rows"`
 }
 
-// Setup is what the numbers depend on.
+// Setup has the conditions that the numbers depend on.
 type Setup struct {
 	Command  string `json:"command,omitempty"`
 	Clientv3 string `json:"clientv3,omitempty"`
@@ -49,15 +50,16 @@ type Row struct {
 	Case string `json:"case"`
 	// Timed says that the time is judged.
 	Timed bool `json:"timed"`
-	// Lasting says that calls go on for a time, so that the longest of them is judged.
+	// Lasting says that calls continue for a fixed time, so that the longest call
+	// is judged.
 	Lasting bool `json:"lasting,omitempty"`
-	// Results are by client, in the order of the measurements.
+	// Results has the results by client, in the order of the measurements.
 	Results map[string][]Result `json:"results"`
-	// Misses say what getcd does not keep.
+	// Misses has the limits that getcd exceeds.
 	Misses []string `json:"misses,omitempty"`
 }
 
-// sum adds up the calls of a client, with its median time.
+// sum adds up the calls of a client, with the median of its times.
 func (r *Row) sum(client string) Result {
 	var total Result
 	var took []float64
@@ -79,7 +81,8 @@ func (r *Row) sum(client string) Result {
 	return total
 }
 
-// ratio is getcd's time as a multiple of clientv3's, 0 when there is nothing to compare.
+// ratio returns getcd's time divided by clientv3's, or 0 if there is nothing to
+// compare.
 func (r *Row) ratio() float64 {
 	ours, theirs := r.sum(Getcd), r.sum(Clientv3)
 	if !r.Timed || ours.Failed > 0 || theirs.Failed > 0 || theirs.Seconds == 0 {
@@ -104,7 +107,7 @@ func (r *Row) judge() {
 	}
 }
 
-// Misses are those of all cases.
+// Misses returns the misses of all cases.
 func (r *Report) Misses() []string {
 	var all []string
 	for _, row := range r.Rows {
@@ -166,7 +169,7 @@ func (r *Report) WriteText(w io.Writer) error {
 		}
 	}
 	_, _ = fmt.Fprintln(t)
-	return t.Flush() // with the first error of all
+	return t.Flush() // returns the first error of all
 }
 
 // WriteMarkdown writes the table of docs/slow.md.

@@ -39,7 +39,7 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// Names are unique: -run and the table go by them.
+// Names are unique, since -run and the table use them.
 func TestCaseNames(t *testing.T) {
 	seen := make(map[string]bool)
 	quick := 0

@@ -12,26 +12,26 @@ import (
 	"github.com/getcd/getcd/integration/cluster"
 )
 
-// Config says what to measure. The zero value is everything, once.
+// Config says what to measure. The zero value means everything, once.
 type Config struct {
-	// Match, if not nil, chooses cases by their names.
+	// Match, if not nil, selects cases by their names.
 	Match *regexp.Regexp
-	// Quick leaves most cases out.
+	// Quick selects only the cases of the quick run.
 	Quick bool
-	// Count is how often each case is measured; 0 means once.
+	// Count is how many times each case is measured. 0 means once.
 	Count int
-	// Progress gets a line for each case; nil means nobody.
+	// Progress gets a line for each case. Nil means no output.
 	Progress io.Writer
 }
 
-// Chosen are the cases that cfg chooses.
+// Chosen returns the cases that cfg selects.
 func (cfg Config) Chosen() []Case {
 	return slices.DeleteFunc(Cases(), func(c Case) bool {
 		return cfg.Quick && !c.Quick || cfg.Match != nil && !cfg.Match.MatchString(c.Name())
 	})
 }
 
-// Run measures. The report has what was measured before an error.
+// Run measures. If it returns an error, the report has what was measured before.
 func Run(ctx context.Context, cfg Config) (_ *Report, err error) {
 	if cfg.Progress == nil {
 		cfg.Progress = io.Discard
@@ -43,7 +43,8 @@ func Run(ctx context.Context, cfg Config) (_ *Report, err error) {
 	c, err := cluster.Start(ctx, cluster.Config{
 		Links:      true,
 		QuotaBytes: 8 << 30,
-		// Members keep the entries between snapshots in memory: few, since they are large.
+		// Members keep the entries between snapshots in memory. Keep few of them,
+		// since they are large.
 		Flags: []string{"--snapshot-count=200", "--snapshot-catchup-entries=200"},
 	})
 	if err != nil {

@@ -11,26 +11,28 @@ import (
 	"github.com/getcd/getcd/integration/cluster"
 )
 
-// Config says which faults, how long, and how they are drawn.
+// Config says which faults happen, for how long, and how they are drawn.
 type Config struct {
-	// Seed decides everything that chance decides.
+	// Seed determines all random decisions.
 	Seed uint64
-	// Least and Most bound how long each fault lasts, and each healthy time after
-	// it. Zero means 500 ms and 6 s.
+	// Least and Most are the bounds for the duration of each fault, and of each
+	// healthy time after it. Zero means 500 ms and 6 s.
 	Least, Most time.Duration
-	// Log, if not nil, gets a line for each fault, when it begins.
+	// Log, if not nil, gets a line at the start of each fault.
 	Log func(format string, args ...any)
-	// Faults are the names of those that may happen (see Names); nil means all.
+	// Faults are the names of the possible faults (see Names). Nil means all.
 	Faults []string
 }
 
-// Event is one fault that was done.
+// Event is one fault that has happened.
 type Event struct {
 	Fault string
-	// Member and its Role, "leader" or "follower", when the fault began; empty
-	// when it was the whole cluster's.
+	// Member is the affected member, and Role its role ("leader" or "follower")
+	// at the start of the fault. Both are empty if the fault affected the whole
+	// cluster.
 	Member, Role string
-	// Began and Ended are when it was done, and when the cluster was healthy again.
+	// Began and Ended are the times when it started and when the cluster was
+	// healthy again.
 	Began, Ended time.Time
 }
 
@@ -51,14 +53,14 @@ func (cfg Config) validate() (Config, []fault, error) {
 	return cfg, among, err
 }
 
-// draw is what chance decides about one fault. Its parts are drawn whether they are
-// used or not, so that what follows depends on the seed alone.
+// draw has the random decisions about one fault. All of them are drawn, even if
+// they are not used, so that later ones depend only on the seed.
 type draw struct {
 	fault          fault
-	leader         bool // whether the victim is the leader
-	index          int  // which of the followers it is
+	leader         bool // the victim is the leader
+	index          int  // which of the followers is the victim
 	lasting, pause time.Duration
-	seed           uint64 // of what chance decides within the fault
+	seed           uint64 // for random decisions within the fault
 }
 
 func newDraw(among []fault, r *rand.Rand, cfg Config, members int) draw {
@@ -79,10 +81,11 @@ func newDraw(among []fault, r *rand.Rand, cfg Config, members int) draw {
 	return d
 }
 
-// Run does one random fault after the other, with healthy times between, until ctx
-// ends, and leaves the cluster healed. It returns what it did; an error only when a
-// fault could not be done or undone, not for the end of ctx. The cluster needs Links
-// and three members or more. Nobody else may do faults to it meanwhile.
+// Run applies one random fault after another, with healthy times between them,
+// until ctx ends, and leaves the cluster healed. It returns the events. It
+// returns an error only if a fault could not be applied or undone, not for the
+// end of ctx. The cluster needs Links and at least three members. Nobody else may
+// apply faults to it meanwhile.
 func Run(ctx context.Context, c *cluster.Cluster, cfg Config) ([]Event, error) {
 	cfg, among, err := cfg.validate()
 	if err != nil {
@@ -107,7 +110,7 @@ func Run(ctx context.Context, c *cluster.Cluster, cfg Config) ([]Event, error) {
 	return events, nil
 }
 
-// do does one fault, and undoes it also when ctx ends meanwhile.
+// do applies one fault, and undoes it even if ctx ends meanwhile.
 func (d draw) do(ctx context.Context, c *cluster.Cluster, log func(string, ...any)) (*Event, error) {
 	s := &site{cluster: c, rand: rand.New(rand.NewPCG(d.seed, d.seed))}
 	event := &Event{Fault: d.fault.name}
@@ -136,8 +139,8 @@ func (d draw) do(ctx context.Context, c *cluster.Cluster, log func(string, ...an
 	return event, failed
 }
 
-// restart starts the members that do not run, as those that the end of a context has
-// left killed.
+// restart starts the members that are not running, such as those that were killed
+// when a context ended.
 func restart(ctx context.Context, c *cluster.Cluster) error {
 	if !slices.ContainsFunc(c.Members(), func(m *cluster.Member) bool { return !m.Running() }) {
 		return nil
@@ -145,7 +148,7 @@ func restart(ctx context.Context, c *cluster.Cluster) error {
 	return c.Restart(ctx)
 }
 
-// ended is err, unless it only says that ctx has ended.
+// ended returns err, or nil if err only says that ctx has ended.
 func ended(ctx context.Context, err error) error {
 	if ctx.Err() == nil {
 		return err

@@ -19,7 +19,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// TestEachFault does every fault once and finds the cluster healthy afterwards.
+// TestEachFault applies every fault once and checks that the cluster is healthy
+// afterwards.
 func TestEachFault(t *testing.T) {
 	c, err := cluster.Start(t.Context(), cluster.Config{Links: true, ElectionTimeout: 500 * time.Millisecond, HeartbeatInterval: 50 * time.Millisecond})
 	if err != nil {
@@ -52,7 +53,8 @@ func TestEachFault(t *testing.T) {
 	}
 }
 
-// TestSeed finds the same faults for the same seed, and others for another.
+// TestSeed checks that the same seed gives the same faults, and another seed
+// gives others.
 func TestSeed(t *testing.T) {
 	var draws [][]string
 	for _, seed := range []uint64{1, 1, 2} {
@@ -72,7 +74,7 @@ func TestSeed(t *testing.T) {
 	}
 }
 
-// TestMisuse names what is wrong.
+// TestMisuse checks that errors name what is wrong.
 func TestMisuse(t *testing.T) {
 	c, err := cluster.Start(t.Context(), cluster.Config{Size: 1})
 	if err != nil {

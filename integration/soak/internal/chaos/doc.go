@@ -1,10 +1,10 @@
-// Package chaos does random faults to a cluster: one after the other, with healthy
-// times between them, as a seed says.
+// Package chaos applies random faults to a cluster, one after another, with
+// healthy times between them. A seed determines them.
 //
 //	events, err := chaos.Run(ctx, c, chaos.Config{Seed: 1})
 //
-// What is done, and for how long, depends on the seed alone. Which member it is done
-// to depends on the cluster too, since leaders are drawn as often as followers and
-// who leads is the cluster's business. Run ends with its context and leaves the
-// cluster as it was: every member runs, every link is whole.
+// The faults and their durations depend only on the seed. The affected member
+// also depends on the cluster: a draw selects the leader or a follower, and the
+// cluster decides which member leads. Run ends with its context and leaves the
+// cluster as it was: every member runs, and no link has a fault.
 package chaos

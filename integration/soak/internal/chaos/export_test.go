@@ -2,7 +2,7 @@ package chaos
 
 import "math/rand/v2"
 
-// Draws are the first n faults of a seed, as texts.
+// Draws returns the first n faults of a seed, as texts.
 func Draws(seed uint64, n int) ([]string, error) {
 	cfg, among, err := Config{Seed: seed}.validate()
 	if err != nil {

@@ -14,32 +14,32 @@ import (
 	"github.com/getcd/getcd/integration/cluster"
 )
 
-// site is where one fault happens.
+// site is the environment of one fault.
 type site struct {
 	cluster *cluster.Cluster
-	victim  *cluster.Member // nil when the fault is the whole cluster's
-	rand    *rand.Rand      // what chance decides within the fault
+	victim  *cluster.Member // nil if the fault affects the whole cluster
+	rand    *rand.Rand      // for random decisions within the fault
 }
 
-// fault is something that goes wrong, and its repair.
+// fault is a fault and its repair.
 type fault struct {
 	name string
-	// weight is how often it is drawn, compared with the others.
+	// weight is its relative frequency.
 	weight int
-	// whole says that it hits no member in particular.
+	// whole says that it affects no particular member.
 	whole bool
-	// most, if not 0, bounds how long it lasts.
+	// most, if not 0, limits its duration.
 	most time.Duration
-	// begin does it, end undoes it. A member that was killed is started again by
-	// Run itself, and links are healed by it, whatever end does.
+	// begin starts it, and end undoes it. Run itself restarts killed members and
+	// heals links, whatever end does.
 	begin func(context.Context, *site) error
 	end   func(context.Context, *site) error
 }
 
-// slowest is the longest delay that a slow link has, in each direction.
+// slowest is the maximum delay of a slow link in each direction.
 const slowest = 300 * time.Millisecond
 
-// longestOutage bounds the time in which no write can succeed.
+// longestOutage limits the time in which no write can succeed.
 const longestOutage = 3 * time.Second
 
 func faults() []fault {
@@ -50,7 +50,7 @@ func faults() []fault {
 			end:   func(ctx context.Context, s *site) error { return s.victim.Restart(ctx) },
 		},
 		{
-			name: "pause", weight: 4, // SIGSTOP: the member hangs, its connections stay
+			name: "pause", weight: 4, // SIGSTOP: the member hangs, but its connections stay
 			begin: func(_ context.Context, s *site) error { return s.victim.Pause() },
 			end:   func(_ context.Context, s *site) error { return s.victim.Continue() },
 		},
@@ -93,14 +93,14 @@ func faults() []fault {
 			end: heal,
 		},
 		{
-			name: "slow", weight: 3, // what passes between it and its clients is late
+			name: "slow", weight: 3, // bytes between it and its clients are delayed
 			begin: func(_ context.Context, s *site) error {
 				return s.victim.ClientLink().SetDelay(s.delay(), s.delay())
 			},
 			end: heal,
 		},
 		{
-			name: "slow-peers", weight: 2, // what passes between it and its peers is late
+			name: "slow-peers", weight: 2, // bytes between it and its peers are delayed
 			begin: func(_ context.Context, s *site) error {
 				late := s.delay() / 4 // well below an election timeout
 				var errs []error
@@ -116,7 +116,7 @@ func faults() []fault {
 			end: heal,
 		},
 		{
-			name: "move-leader", weight: 4, most: time.Second, // the victim is made the leader
+			name: "move-leader", weight: 4, most: time.Second, // the victim becomes the leader
 			begin: moveLeader,
 			end:   heal,
 		},
@@ -134,7 +134,7 @@ func faults() []fault {
 			end: func(ctx context.Context, s *site) error { return s.cluster.Restart(ctx) },
 		},
 		{
-			name: "restart-all", weight: 1, whole: true, most: time.Second, // all are killed, and started at once
+			name: "restart-all", weight: 1, whole: true, most: time.Second, // all are killed and started at once
 			begin: func(ctx context.Context, s *site) error {
 				return errors.Join(s.cluster.Kill(), s.cluster.Restart(ctx))
 			},
@@ -143,15 +143,15 @@ func faults() []fault {
 	}
 }
 
-// heal undoes what was done to links.
+// heal removes the faults of all links.
 func heal(_ context.Context, s *site) error { return s.cluster.Heal() }
 
-// delay is how late a slow link is.
+// delay returns the delay of a slow link.
 func (s *site) delay() time.Duration { return time.Duration(s.rand.Int64N(int64(slowest))) }
 
-// moveLeader hands the leadership to the victim; when that leads already, to the next
-// member. The leader may refuse, or be another one meanwhile: that is no failure of
-// the fault, which is only there to disturb.
+// moveLeader transfers the leadership to the victim or, if the victim already
+// leads, to the next member. It is no failure if the leader refuses, or has
+// changed meanwhile: the fault only has to disturb the cluster.
 func moveLeader(ctx context.Context, s *site) error {
 	leader, err := s.cluster.Leader(ctx)
 	if err != nil {
@@ -168,7 +168,7 @@ func moveLeader(ctx context.Context, s *site) error {
 	return ctx.Err()
 }
 
-// choose returns the faults with those names; all when there are none.
+// choose returns the faults with these names, or all if there are no names.
 func choose(names []string) ([]fault, error) {
 	all := faults()
 	if len(names) == 0 {
@@ -185,7 +185,7 @@ func choose(names []string) ([]fault, error) {
 	return chosen, nil
 }
 
-// Names returns the names of all faults: what Config.Faults may have.
+// Names returns the names of all faults, for Config.Faults.
 func Names() []string {
 	var names []string
 	for _, f := range faults() {

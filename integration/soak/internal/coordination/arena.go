@@ -15,30 +15,31 @@ import (
 	"github.com/getcd/getcd/lease"
 )
 
-// The times of a contender. None holds or waits for longer, so that an old key in the
-// queue is an orphan (inspector).
+// The timing of a contender. None holds or waits longer, so an old key in the
+// queue is an orphan (see inspector).
 const (
 	patience  = 8 * time.Second  // how long it waits
 	section   = 8 * time.Second  // how long it holds
-	stubborn  = 6 * time.Second  // how long a stale one waits to be succeeded
+	stubborn  = 6 * time.Second  // how long a stale holder waits for its successor
 	finishing = 10 * time.Second // how long its unlocking may take
-	removing  = 15 * time.Second // how long a key may stay whose owner gave up in an outage
+	removing  = 15 * time.Second // how long the key of a contender that gave up in an outage may stay
 	ttl       = 3 * time.Second  // of leases
 )
 
-// arena is one thing that many contend for, and what it guards.
+// arena is a lock or an election that many contend for, and the resource that it
+// protects.
 type arena struct {
 	s        *soak
 	figures  func(*Report) *Holds
 	prefix   string // of the contenders' keys
-	resource string // the key that is guarded
+	resource string // the protected key
 	first    []kv.OpOption
-	// before is the prefix of the keys of which none may be older than a holder's:
-	// all, or the writers' for a shared one.
+	// before returns the prefix of the keys that must not be older than a
+	// holder's key: all keys, or only the writers' keys for a shared holder.
 	before func(shared bool) string
 
-	mu      sync.Mutex // guards what follows
-	newest  int64      // token that was acquired
+	mu      sync.Mutex // guards the fields below
+	newest  int64      // the largest token that was acquired
 	holding map[*hold]bool
 	lastGot time.Time
 	said    []mark // proclamations that were certainly made, by revision
@@ -56,7 +57,7 @@ func newArena(s *soak, name string, figures func(*Report) *Holds) *arena {
 
 func (a *arena) count(f func(*Holds)) { a.s.count(func(r *Report) { f(a.figures(r)) }) }
 
-// contend acquires and gives up, again and again, until ctx ends.
+// contend acquires and releases repeatedly until ctx ends.
 func (a *arena) contend(ctx context.Context, who string, c contender, rng *rand.Rand) {
 	for ctx.Err() == nil {
 		h := a.acquire(ctx, who, c, rng)
@@ -69,7 +70,7 @@ func (a *arena) contend(ctx context.Context, who string, c contender, rng *rand.
 	a.s.late(who)
 }
 
-// acquire waits with some patience, seldom with little.
+// acquire usually waits patiently, and sometimes gives up soon.
 func (a *arena) acquire(ctx context.Context, who string, c contender, rng *rand.Rand) *hold {
 	pctx, cancel := context.WithTimeout(ctx, patience)
 	err := c.prepare(pctx)
@@ -107,9 +108,10 @@ func (a *arena) acquire(ctx context.Context, who string, c contender, rng *rand.
 }
 
 const (
-	// cleanupTime is what the packages say that cleaning up may take.
+	// cleanupTime is how long cleaning up may take, according to the packages'
+	// documentation.
 	cleanupTime = 3 * time.Second
-	// slack is for a machine that is busy.
+	// slack allows for a busy machine.
 	slack = 3 * time.Second
 )
 
@@ -159,7 +161,7 @@ func (a *arena) enter(h *hold) {
 	}
 }
 
-// write writes to the resource, and reports whether it is held still.
+// write writes to the resource, and reports whether the lock is still held.
 func (a *arena) write(ctx context.Context, h *hold, seq int) bool {
 	if h.commit == nil {
 		return h.believes()
@@ -192,7 +194,7 @@ func (a *arena) write(ctx context.Context, h *hold, seq int) bool {
 	return true
 }
 
-// read is what a shared holder does: the resource must not change meanwhile.
+// read is the work of a shared holder: the resource must not change meanwhile.
 func (a *arena) read(ctx context.Context, h *hold) bool {
 	rctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
@@ -225,9 +227,10 @@ func (a *arena) read(ctx context.Context, h *hold) bool {
 	return true
 }
 
-// checkFirst checks that a holder is the first in the queue, where the first key was
-// another one's at the revision of its write. A key that is not bound to the lease in its
-// name is a contender's for as long as that lease lives.
+// checkFirst checks that a holder is the first in the queue. At the revision of
+// its write, the first key belonged to somebody else. A key that is not attached
+// to the lease in its name still belongs to a contender as long as that lease
+// lives.
 func (a *arena) checkFirst(ctx context.Context, h *hold, first *mvccpb.KeyValue, rev int64) {
 	if h.shared || first.CreateRevision == h.token {
 		return
@@ -238,7 +241,7 @@ func (a *arena) checkFirst(ctx context.Context, h *hold, first *mvccpb.KeyValue,
 		defer cancel()
 		switch alive, err := a.s.outside.leases(lctx); {
 		case err != nil:
-			return // there is no telling
+			return // this cannot be decided
 		case !slices.Contains(alive, lease.ID(id)):
 			return
 		}
@@ -247,7 +250,7 @@ func (a *arena) checkFirst(ctx context.Context, h *hold, first *mvccpb.KeyValue,
 		h, rev, first.Key, first.CreateRevision, first.Lease)
 }
 
-// leave gives it up, held or lost.
+// leave releases the lock, whether it is still held or lost.
 func (a *arena) leave(ctx context.Context, h *hold) {
 	a.mu.Lock()
 	delete(a.holding, h)
@@ -265,7 +268,7 @@ func (a *arena) holds(h *hold) bool {
 	return a.holding[h]
 }
 
-// present returns one who holds it, or nil.
+// present returns a current holder, or nil.
 func (a *arena) present() *hold {
 	a.mu.Lock()
 	defer a.mu.Unlock()

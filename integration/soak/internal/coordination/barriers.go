@@ -13,7 +13,7 @@ import (
 	"github.com/getcd/getcd/lease"
 )
 
-// barriers has groups go through double barriers, and waiters wait at single ones.
+// barriers lets groups pass double barriers, and waiters wait at single ones.
 func barriers(ctx context.Context, s *soak) {
 	var wg sync.WaitGroup
 	wg.Go(func() { s.doubleBarriers(ctx) })
@@ -21,7 +21,7 @@ func barriers(ctx context.Context, s *soak) {
 	wg.Wait()
 }
 
-// group is how many go through a double barrier together.
+// group is the number of members that pass a double barrier together.
 const group = 4
 
 // pass is one member's part in one round: it enters and leaves.
@@ -30,8 +30,8 @@ type pass struct {
 	lease        lease.ID // its session's
 }
 
-// doubleBarriers goes through one double barrier after the other, each a new one, so
-// that who has failed in a round is not in the way of the next.
+// doubleBarriers passes one double barrier after another. Each is new, so that a
+// member that failed in one round does not disturb the next.
 func (s *soak) doubleBarriers(ctx context.Context) {
 	rng := s.random("double barrier", 0)
 	natives := make([]sessions, group-1)
@@ -56,8 +56,8 @@ func (s *soak) doubleBarriers(ctx context.Context) {
 			b := recipe.NewDoubleBarrier(s.clients[i%len(s.clients)], session, name, group)
 			passes = append(passes, pass{b.Enter, b.Leave, session.ID()})
 		}
-		// A member whose calls have no context waits for the others, who may have given
-		// up: it takes part only when nobody is to.
+		// A member whose calls have no context waits for the others even if they
+		// have given up. So it takes part only if nobody will give up.
 		last, _, err := facade.get()
 		if err != nil || len(passes) < group-1 {
 			pause(ctx, 100*time.Millisecond)
@@ -73,7 +73,7 @@ func (s *soak) doubleBarriers(ctx context.Context) {
 	}
 }
 
-// through takes one round. free ends the member that has no context.
+// through runs one round. free ends the member that has no context.
 func (s *soak) through(ctx context.Context, name string, passes []pass, rng *rand.Rand, free func()) {
 	var entering, leaving, entered, left, broken atomic.Int32
 	rctx, cancel := within(ctx, 20*time.Second)
@@ -87,7 +87,7 @@ func (s *soak) through(ctx context.Context, name string, passes []pass, rng *ran
 			entering.Add(1)
 			if err := p.enter(rctx); err != nil {
 				broken.Add(1)
-				leaving.Add(1) // it is not to be waited for
+				leaving.Add(1) // the others must not wait for it
 				cancel()
 				return
 			}
@@ -103,8 +103,8 @@ func (s *soak) through(ctx context.Context, name string, passes []pass, rng *ran
 				return
 			}
 			left.Add(1)
-			// Somebody whose lease has ended does not hold up the others, whether it knows
-			// that yet or not.
+			// A member whose lease has ended does not block the others, whether
+			// it knows about the loss yet or not.
 			if n := leaving.Load(); int(n) < len(passes) && broken.Load() == 0 && s.allLive(ctx, passes) {
 				s.violate("%s: member %d has left when only %d of %d had begun to", name, i, n, len(passes))
 			}
@@ -117,7 +117,7 @@ func (s *soak) through(ctx context.Context, name string, passes []pass, rng *ran
 		select {
 		case <-done:
 		case <-rctx.Done():
-			// Give those with a context the time to clean up.
+			// Give the members with a context time to clean up.
 			t := time.NewTimer(cleanupTime + slack)
 			defer t.Stop()
 			select {
@@ -139,7 +139,8 @@ func (s *soak) through(ctx context.Context, name string, passes []pass, rng *ran
 	})
 }
 
-// allLive tells whether the leases of all live. One that cannot be asked for does not.
+// allLive reports whether the leases of all members live. A lease whose state
+// cannot be read does not count as alive.
 func (s *soak) allLive(ctx context.Context, passes []pass) bool {
 	octx, cancel := within(ctx, finishing)
 	defer cancel()
@@ -151,7 +152,7 @@ func (s *soak) allLive(ctx context.Context, passes []pass) bool {
 	return true
 }
 
-// singleBarriers holds a barrier, has others wait, and releases it.
+// singleBarriers holds a barrier, lets others wait at it, and releases it.
 func (s *soak) singleBarriers(ctx context.Context) {
 	rng := s.random("barrier", 0)
 	for round := 0; ctx.Err() == nil; round++ {

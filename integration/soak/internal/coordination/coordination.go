@@ -17,30 +17,30 @@ import (
 
 // Config says what to work on.
 type Config struct {
-	// Endpoints are the members'.
+	// Endpoints are the members' endpoints.
 	Endpoints []string
-	// Outside are connections that faults do not reach, one for each member, such as
-	// cluster.Member.Control's. The look from outside is done with the first that
+	// Outside has a connection to each member that faults do not affect, such as
+	// cluster.Member.Control. The inspection from outside uses the first one that
 	// answers. Empty means a client of the Endpoints.
 	Outside []grpc.ClientConnInterface
-	// Seed decides what chance decides here, but for the order of events.
+	// Seed determines the random decisions here, but not the order of events.
 	Seed uint64
-	// Settle bounds the look at the end, in which all that had a lease must go.
-	// 0 means one minute.
+	// Settle limits the final inspection, during which everything that had a
+	// lease must disappear. 0 means one minute.
 	Settle time.Duration
-	// Compact is how often history is compacted, all but the last revisions, whose
-	// number is random too; 0 means never, for when somebody else does, or depends on
-	// it not being done.
+	// Compact is how often the history is compacted, except for a random number
+	// of the last revisions. 0 means never, for callers that compact it
+	// themselves or need all of it.
 	Compact time.Duration
-	// Prefix is what all keys begin with; empty means "coordination/".
+	// Prefix is the prefix of all keys. Empty means "coordination/".
 	Prefix string
-	// Parts are the names of those that run (see Parts); nil means all.
+	// Parts are the names of the parts to run (see Parts). Nil means all.
 	Parts []string
-	// Log, if not nil, gets a line for whatever is noteworthy.
+	// Log, if not nil, gets a line for noteworthy events.
 	Log func(format string, args ...any)
 }
 
-// parts are what Run does at the same time, until its context ends.
+// parts returns what Run does concurrently until its context ends.
 func parts() map[string]func(context.Context, *soak) {
 	return map[string]func(context.Context, *soak){
 		"locks":     locks,
@@ -52,7 +52,7 @@ func parts() map[string]func(context.Context, *soak) {
 	}
 }
 
-// Parts returns the names of what Run does.
+// Parts returns the names of the parts of Run.
 func Parts() []string {
 	return []string{"locks", "rwlocks", "elections", "queues", "counters", "barriers"}
 }
@@ -66,14 +66,14 @@ type soak struct {
 	orphans inspector
 	late    func(who string) // logs that a worker has ended late
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	report Report
-	known  map[string]bool // violations that were reported
+	known  map[string]bool // violations that were already reported
 }
 
-// Run works until ctx ends, then settles, looks at the store from outside, and returns
-// what it has found. An error means that it could not work or look; what is wrong with
-// what it found is in Report.Violations.
+// Run works until ctx ends. It then inspects the store from outside and returns
+// its findings. An error means that it could not work or inspect; violations are
+// in Report.Violations.
 func Run(ctx context.Context, cfg Config) (Report, error) {
 	if cfg.Log == nil {
 		cfg.Log = func(string, ...any) {}
@@ -96,8 +96,8 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	s := &soak{cfg: cfg, known: make(map[string]bool)}
 	label := fmt.Sprintf("%s%d", cfg.Prefix, time.Now().UnixNano())
 	var err error
-	// Goroutines inherit the label, so that what is left of them can be told from
-	// those of others in this process.
+	// Goroutines inherit the label, which distinguishes leaked ones from other
+	// goroutines in this process.
 	pprof.Do(context.WithoutCancel(ctx), pprof.Labels(goroutineLabel, label), func(whole context.Context) {
 		err = s.run(ctx, whole)
 	})
@@ -109,7 +109,7 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	return s.report, err
 }
 
-// run works with ctx, and settles with whole.
+// run works until ctx ends, and then settles with the context whole.
 func (s *soak) run(ctx, whole context.Context) error {
 	began := time.Now()
 	if err := s.dial(); err != nil { //nolint:contextcheck // clients live until they are closed
@@ -146,7 +146,8 @@ func (s *soak) run(ctx, whole context.Context) error {
 	return errors.Join(err, s.close())
 }
 
-// lateAfter is how long after Run's context workers usually end at the latest.
+// lateAfter is how long after the end of Run's context workers usually end, at
+// the latest.
 const lateAfter = 5 * time.Second
 
 const (
@@ -191,7 +192,7 @@ func (s *soak) close() error {
 	return errors.Join(errs...)
 }
 
-// random is a source for one worker.
+// random returns a source of random numbers for one worker.
 func (s *soak) random(worker string, n int) *rand.Rand {
 	h := uint64(14695981039346656037)
 	for _, b := range []byte(worker) {
@@ -200,7 +201,7 @@ func (s *soak) random(worker string, n int) *rand.Rand {
 	return rand.New(rand.NewPCG(s.cfg.Seed, h+uint64(n)))
 }
 
-// count changes the figures.
+// count updates the figures.
 func (s *soak) count(f func(*Report)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -210,7 +211,7 @@ func (s *soak) count(f func(*Report)) {
 // mostViolations keeps a report readable.
 const mostViolations = 50
 
-// violate notes that something is wrong.
+// violate records a violation.
 func (s *soak) violate(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	s.mu.Lock()
@@ -225,7 +226,7 @@ func (s *soak) violate(format string, args ...any) {
 	}
 }
 
-// pause waits, or until ctx ends, and reports whether ctx lives.
+// pause waits for d or until ctx ends, and reports whether ctx has not ended.
 func pause(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -237,7 +238,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// between is a random time.
+// between returns a random duration.
 func between(rng *rand.Rand, least, most time.Duration) time.Duration {
 	return least + time.Duration(rng.Int64N(int64(most-least)+1))
 }

@@ -21,8 +21,8 @@ var (
 	parts   = flag.String("parts", "", "the only part that TestUnderFaults runs")
 )
 
-// Through random faults, and with leases revoked behind their owners' backs, all that
-// is promised of locks, elections, queues, transactions and barriers holds.
+// All promises about locks, elections, queues, transactions and barriers hold
+// during random faults, even if leases are revoked behind their owners' backs.
 func TestUnderFaults(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes half a minute")

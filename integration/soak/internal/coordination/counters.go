@@ -16,7 +16,7 @@ import (
 	"github.com/getcd/getcd/concurrency/stm"
 )
 
-// isCompacted recognizes the server's answer, of a plain connection's too.
+// isCompacted recognizes the server's response, also on a plain connection.
 func isCompacted(err error) bool {
 	return errors.Is(err, rpctypes.ErrCompacted) || errors.Is(rpctypes.Error(err), rpctypes.ErrCompacted)
 }
@@ -26,13 +26,14 @@ const (
 	accounts    = 4
 )
 
-// tally is what was added to the counters.
+// tally records what was added to the counters.
 type tally struct {
 	mu                 sync.Mutex
 	definite, possible [counterKeys]int
 }
 
-// counters has software transactions add to counters, and move money between accounts.
+// counters runs software transactions that add to counters and move money between
+// accounts.
 func counters(ctx context.Context, s *soak) {
 	t := &tally{}
 	var wg sync.WaitGroup
@@ -55,7 +56,7 @@ func counters(ctx context.Context, s *soak) {
 		worker(10+i, func(ctx context.Context, f func(stm.STM) error, l stm.Isolation) error {
 			_, err := concurrency.NewSTM(c, f, concurrency.WithAbortContext(ctx), concurrency.WithIsolation(l))
 			return err
-		}, func(error) bool { return true }) // clientv3's errors do not tell
+		}, func(error) bool { return true }) // clientv3's errors do not say
 	}
 	wg.Wait()
 	s.checkTally(ctx, t)
@@ -108,13 +109,14 @@ func (s *soak) sum(tx stm.STM) (sum int) {
 }
 
 func number(text string) int {
-	n, _ := strconv.Atoi(text) // what does not exist is 0
+	n, _ := strconv.Atoi(text) // a key that does not exist counts as 0
 	return n
 }
 
 // checkTally compares the counters with what was added to them.
 func (s *soak) checkTally(ctx context.Context, t *tally) {
-	// One that comes late is applied within the servers' request timeout, or never.
+	// A late transaction is applied within the servers' request timeout, or
+	// never.
 	octx, cancel := within(ctx, s.cfg.Settle)
 	defer cancel()
 	pause(octx, 8*time.Second)

@@ -18,7 +18,8 @@ import (
 	"github.com/getcd/getcd/lease"
 )
 
-// elections has candidates of all kinds contend in one election, which some observe.
+// elections lets candidates of all kinds contend in one election, while others
+// observe it.
 func elections(ctx context.Context, s *soak) {
 	a := newArena(s, "election", func(r *Report) *Holds { return &r.Elections })
 	name := strings.TrimSuffix(a.prefix, "/")
@@ -63,7 +64,7 @@ func elections(ctx context.Context, s *soak) {
 	wg.Wait()
 }
 
-// led is what an election.Election is asked for once it leads.
+// led makes the hold of an election.Election that leads.
 func led(e *election.Election, id lease.ID) *hold {
 	return &hold{
 		key: e.Key(), token: e.Rev(), lease: id,
@@ -75,13 +76,13 @@ func led(e *election.Election, id lease.ID) *hold {
 			return resp, err == nil, err
 		},
 		done: e.Done(), err: e.Err, unlock: e.Resign,
-		knows:    func(error) bool { return true }, // to resign what was lost is no error
+		knows:    func(error) bool { return true }, // Resign returns no error after a loss
 		proclaim: e.Proclaim,
 		denied:   func(err error) bool { return errors.Is(err, election.ErrNotLeader) },
 	}
 }
 
-// candidate campaigns with a lease of its own each time.
+// candidate campaigns with a new lease each time.
 type candidate struct{ e *election.Election }
 
 func (c *candidate) prepare(context.Context) error { return nil }
@@ -123,7 +124,7 @@ func (c *sessionCandidate) acquire(ctx context.Context) (*hold, error) {
 	return led(c.e, c.s.ID()), nil
 }
 
-// rpcCandidate campaigns by etcd's election service.
+// rpcCandidate campaigns with etcd's election service.
 type rpcCandidate struct {
 	c    *client.Client
 	rpc  election.Service
@@ -140,7 +141,7 @@ func (c *rpcCandidate) acquire(ctx context.Context) (*hold, error) {
 		c.revoke(ctx, id)
 		return nil, err
 	}
-	// The keeper outlives ctx, but for its first renewal.
+	// The keeper outlives ctx, except for its first renewal.
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, end)
 	keeper, err := c.c.Keep(life, id)
@@ -184,10 +185,10 @@ func (c *rpcCandidate) resign(ctx context.Context, leader *v3electionpb.LeaderKe
 func (c *rpcCandidate) revoke(ctx context.Context, id lease.ID) {
 	ctx, cancel := within(ctx, cleanupTime)
 	defer cancel()
-	_, _ = c.c.Revoke(ctx, id) // failing that, its TTL ends it
+	_, _ = c.c.Revoke(ctx, id) // if this fails, its TTL ends it
 }
 
-// facadeCandidate campaigns by clientv3's Election.
+// facadeCandidate campaigns with clientv3's Election.
 type facadeCandidate struct {
 	name     string
 	sessions facadeSessions

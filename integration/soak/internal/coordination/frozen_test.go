@@ -19,18 +19,18 @@ import (
 	"github.com/getcd/getcd/lock"
 )
 
-// holderEnv makes this program, started again, the one that is frozen.
+// holderEnv turns a copy of this program into the holder that is frozen.
 const holderEnv = "GETCD_COORDINATION_HOLDER"
 
-// verdict is what the frozen one has found when it was thawed.
-type verdict struct {
-	Err    string // what it knew, without asking anybody; empty if it believed to hold it
+// findings are what the frozen holder finds after it is thawed.
+type findings struct {
+	Err    string // what it knew by itself; empty if it believed that it holds the lock
 	Wrote  bool   // its guarded write was accepted
-	Unlock string // what its Unlock returned
-	Typed  bool   // that is the package's own answer to who has lost it
+	Unlock string // the error of its Unlock
+	Typed  bool   // that error is the package's own error for a lost lock
 }
 
-// owner is somebody's lock.
+// owner is a holder of a lock.
 type owner struct {
 	err    func() error
 	guard  func() kv.Cmp
@@ -40,8 +40,8 @@ type owner struct {
 
 var kinds = []string{"mutex", "locker", "rwmutex", "election", "session election", "facade mutex"}
 
-// acquire gets the lock of that kind. All but the readers' lock are the same to the
-// cluster, so each has a name of its own.
+// acquire acquires a lock of that kind. For the cluster, all kinds but the
+// readers' lock are the same, so each has a different name.
 func acquire(ctx context.Context, c *client.Client, f *clientv3.Client, kind string) (owner, error) {
 	name := "frozen/" + kind
 	const ttl = 2 * time.Second
@@ -100,8 +100,8 @@ func acquire(ctx context.Context, c *client.Client, f *clientv3.Client, kind str
 	return owner{}, fmt.Errorf("there is no kind %q", kind)
 }
 
-// freezable is the program that is frozen: it gets all locks, waits for a line, and
-// then tells what it believes and what it can do.
+// freezable is the program that is frozen: it acquires all locks, waits for a
+// line of input, and then reports what it believes and what it can do.
 func freezable(endpoints []string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
@@ -123,10 +123,10 @@ func freezable(endpoints []string) error {
 	if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil {
 		return err
 	}
-	verdicts := make(map[string]verdict)
+	verdicts := make(map[string]findings)
 	for kind, o := range owners {
 		if err := o.err(); err != nil {
-			verdicts[kind] = verdict{Err: err.Error()}
+			verdicts[kind] = findings{Err: err.Error()}
 		}
 	}
 	for kind, o := range owners {

@@ -15,9 +15,9 @@ import (
 	"github.com/getcd/getcd/integration/cluster"
 )
 
-// A holder that was frozen, with its clocks running on, until others had its locks
-// knows so before it asks anybody; what it writes with its old guards is refused, and
-// its Unlock frees nothing of theirs.
+// A holder is frozen, while clocks run on, until others have its locks.
+// Afterwards it knows that without asking anybody; its writes with its old guards
+// are refused, and its Unlock does not release the others' locks.
 func TestFrozenHolder(t *testing.T) {
 	c := startCluster(t, cluster.Config{})
 	ctx := timeout(t)
@@ -65,7 +65,7 @@ func TestFrozenHolder(t *testing.T) {
 	if err := child.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	var verdicts map[string]verdict
+	var verdicts map[string]findings
 	if err := json.NewDecoder(lines).Decode(&verdicts); err != nil {
 		t.Fatal(err)
 	}

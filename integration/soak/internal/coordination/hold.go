@@ -12,53 +12,57 @@ import (
 	"github.com/getcd/getcd/lease"
 )
 
-// contender is who wants what only one can hold at a time, by one way of getcd's.
+// contender contends for something that only one can hold at a time, through one
+// of getcd's APIs.
 type contender interface {
-	// prepare gets what it needs for that, such as a session, however long it takes.
+	// prepare makes what it needs, such as a session, however long that takes.
 	prepare(ctx context.Context) error
-	// acquire waits until it has it, or ctx ends.
+	// acquire waits until it holds the lock, or ctx ends.
 	acquire(ctx context.Context) (*hold, error)
-	// session is the lease that what it leaves behind would have, if it has one that
-	// is not made for each acquisition.
+	// session returns the lease of the keys that it might leave behind. It is
+	// NoLease if each acquisition has a new lease.
 	session() lease.ID
-	// close ends the contender for good.
+	// close ends the contender permanently.
 	close()
 }
 
-// timeless is a contender whose acquire does not heed its context: some of clientv3's
-// methods have none.
+// timeless is a contender whose acquire ignores its context, since some of
+// clientv3's methods have none.
 type timeless interface{ timeless() }
 
 // hold is what a contender has acquired.
 type hold struct {
 	who   string
-	key   string   // what stands for it on the cluster; empty if it cannot be known
-	token int64    // the fencing token: the key's create revision; 0 if not known
-	lease lease.ID // what the key goes with
+	key   string   // its key on the cluster; empty if unknown
+	token int64    // the fencing token: the key's create revision; 0 if unknown
+	lease lease.ID // the key's lease
 
-	shared bool // others may hold it, too, that are shared
-	// commit applies operations if it is held, as the server sees it, which it reports
-	// with the answers. Nil when there is no token.
+	shared bool // other shared holders may hold it at the same time
+	// commit applies operations if the server says that the lock is held, and
+	// returns whether it is, with the responses. It is nil if there is no token.
 	commit func(context.Context, ...kv.Op) (*kv.TxnResponse, bool, error)
-	// done closes when it is lost; err is then why, and nil before.
+	// done closes when the lock is lost. err then returns the reason; before that
+	// it returns nil.
 	done <-chan struct{}
 	err  func() error
-	// unlock gives it up. knows says that it tells of what was lost by an error.
+	// unlock releases the lock. knows reports whether its error says that the
+	// lock was lost.
 	unlock func(context.Context) error
 	knows  func(error) bool
-	// proclaim changes a leader's value, and denied recognizes its answer to who does
-	// not lead. Nil for locks.
+	// proclaim changes a leader's value, and denied recognizes its error for a
+	// candidate that does not lead. Both are nil for locks.
 	proclaim func(context.Context, string) error
 	denied   func(error) bool
 
-	revoked atomic.Bool // behind its back
+	revoked atomic.Bool // the lease was revoked behind the holder's back
 }
 
 func (h *hold) String() string {
 	return fmt.Sprintf("%s (token %d, key %q, lease %016x)", h.who, h.token, h.key, uint64(h.lease))
 }
 
-// believes reports whether the holder has no reason to think that it lost it.
+// believes reports whether the holder has no reason to believe that it has lost
+// the lock.
 func (h *hold) believes() bool {
 	select {
 	case <-h.done:
@@ -68,7 +72,7 @@ func (h *hold) believes() bool {
 	}
 }
 
-// guarded is commit for those who have nothing but a comparison.
+// guarded makes a commit function from a comparison.
 func guarded(store kv.KV, guard kv.Cmp) func(context.Context, ...kv.Op) (*kv.TxnResponse, bool, error) {
 	return func(ctx context.Context, ops ...kv.Op) (*kv.TxnResponse, bool, error) {
 		resp, err := store.Txn(ctx).If(guard).Then(ops...).Commit()
@@ -79,7 +83,7 @@ func guarded(store kv.KV, guard kv.Cmp) func(context.Context, ...kv.Op) (*kv.Txn
 	}
 }
 
-// mark is what a holder writes to the resource.
+// mark is a holder's write to the resource.
 type mark struct {
 	token int64
 	seq   int
@@ -98,7 +102,7 @@ func parseMark(text []byte) (m mark) {
 	return m
 }
 
-// leaseOf is the lease in a key NAME/LEASE.
+// leaseOf returns the lease in a key of the form NAME/LEASE.
 func leaseOf(key string) lease.ID {
 	n, err := strconv.ParseUint(key[strings.LastIndexByte(key, '/')+1:], 16, 64)
 	if err != nil {
@@ -107,8 +111,8 @@ func leaseOf(key string) lease.ID {
 	return lease.ID(n) //nolint:gosec // a lease's ID is printed as an unsigned number
 }
 
-// within bounds one operation of a worker, whatever has become of its context: what
-// was begun is to be finished.
+// within limits one operation of a worker, but not by the end of its context: an
+// operation that has begun should finish.
 func within(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), d)
 }

@@ -10,13 +10,14 @@ import (
 	"github.com/getcd/getcd/kv"
 )
 
-// oldest is how old a key in a queue can be: its owner waits, holds, is stale and gives
-// up, and if it cannot, its lease ends.
+// oldest is the maximum age of a key in a queue: its owner waits, holds, is stale
+// and gives up; if it cannot, its lease ends.
 const oldest = patience + section + stubborn + finishing + removing + 2*ttl
 
-// inspector looks at the queues from outside for keys that nobody can own any more.
+// inspector examines the queues from outside for keys that cannot have an owner
+// any more.
 type inspector struct {
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	arenas []*arena
 }
 
@@ -32,7 +33,7 @@ func (i *inspector) watched() []*arena {
 	return append([]*arena(nil), i.arenas...)
 }
 
-// run looks until ctx ends.
+// run inspects until ctx ends.
 func (i *inspector) run(ctx context.Context, s *soak) {
 	type id struct {
 		key string
@@ -44,7 +45,7 @@ func (i *inspector) run(ctx context.Context, s *soak) {
 		complete := true
 		for _, a := range i.watched() {
 			octx, cancel := context.WithTimeout(ctx, 5*time.Second)
-			resp, err := s.outside.get(octx, a.prefix, kv.WithPrefix()) // the keys alone come without leases
+			resp, err := s.outside.get(octx, a.prefix, kv.WithPrefix()) // a keys-only read would not return leases
 			cancel()
 			if err != nil {
 				complete = false
@@ -70,7 +71,7 @@ func (i *inspector) run(ctx context.Context, s *soak) {
 	}
 }
 
-// explainGap logs who is in the queue when nobody has acquired anything for long.
+// explainGap logs the queue when nobody has acquired anything for a long time.
 func (a *arena) explainGap(queue *kv.GetResponse) {
 	a.mu.Lock()
 	gap := time.Since(a.lastGot)
@@ -89,8 +90,8 @@ func (a *arena) explainGap(queue *kv.GetResponse) {
 	a.s.cfg.Log("coordination: %s: nobody has acquired it for %v; in the queue are (key=revision/lease) %q; believing to hold it %q", a.prefix, gap.Round(time.Second), keys, holders)
 }
 
-// revokeAtRandom revokes the leases of those who hold something, behind their backs,
-// and checks that they are told.
+// revokeAtRandom revokes the leases of holders behind their backs, and checks
+// that they are notified.
 func (s *soak) revokeAtRandom(ctx context.Context) {
 	rng := s.random("revoker", 0)
 	var told sync.WaitGroup
@@ -114,7 +115,7 @@ func (s *soak) revokeAtRandom(ctx context.Context) {
 	}
 }
 
-// compact forgets history again and again.
+// compact compacts the history repeatedly.
 func (s *soak) compact(ctx context.Context) {
 	if s.cfg.Compact == 0 {
 		return

@@ -16,14 +16,14 @@ import (
 	"github.com/getcd/getcd/lock"
 )
 
-// contenders of one kind in an arena.
+// kind is a kind of contenders in an arena.
 type kind struct {
 	name string
 	n    int
 	make func(i int, rng *rand.Rand) (contender, error)
 }
 
-// run has all contend until ctx ends.
+// run lets all contend until ctx ends.
 func (a *arena) run(ctx context.Context, name string, kinds []kind) {
 	var wg sync.WaitGroup
 	for _, k := range kinds {
@@ -41,7 +41,7 @@ func (a *arena) run(ctx context.Context, name string, kinds []kind) {
 	wg.Wait()
 }
 
-// locks has mutexes, lockers and clientv3's mutexes contend for one lock.
+// locks lets mutexes, lockers and clientv3's mutexes contend for one lock.
 func locks(ctx context.Context, s *soak) {
 	a := newArena(s, "lock", func(r *Report) *Holds { return &r.Locks })
 	name := strings.TrimSuffix(a.prefix, "/")
@@ -68,7 +68,7 @@ func locks(ctx context.Context, s *soak) {
 	})
 }
 
-// mutex contends by package lock's Mutex.
+// mutex contends with package lock's Mutex.
 type mutex struct {
 	m   *lock.Mutex
 	rng *rand.Rand
@@ -103,7 +103,7 @@ func (c *mutex) acquire(ctx context.Context) (*hold, error) {
 	}, nil
 }
 
-// locker contends by package lock's Locker, on etcd's lock service.
+// locker contends with package lock's Locker, which uses etcd's lock service.
 type locker struct {
 	c    *client.Client
 	l    *lock.Locker
@@ -123,15 +123,15 @@ func (c *locker) acquire(ctx context.Context) (*hold, error) {
 		key: held.Key(), lease: leaseOf(held.Key()), done: held.Done(), err: held.Err, unlock: held.Unlock,
 		knows: func(err error) bool { return errors.Is(err, lock.ErrLost) },
 	}
-	// The service does not tell the token: it is the key's create revision.
+	// The service does not return the token, which is the key's create revision.
 	resp, err := c.c.Get(ctx, held.Key(), kv.WithKeysOnly())
 	switch {
 	case err != nil:
 		uctx, cancel := within(ctx, finishing)
 		defer cancel()
-		_ = held.Unlock(uctx) // failing that, its TTL ends it
+		_ = held.Unlock(uctx) // if this fails, its TTL ends it
 		return nil, err
-	case len(resp.Kvs) == 0: // lost already; no token is smaller
+	case len(resp.Kvs) == 0: // already lost; no token is smaller than 0
 		h.token = -1
 	default:
 		h.token = resp.Kvs[0].CreateRevision
@@ -140,7 +140,7 @@ func (c *locker) acquire(ctx context.Context) (*hold, error) {
 	return h, nil
 }
 
-// facadeMutex contends by clientv3's Mutex.
+// facadeMutex contends with clientv3's Mutex.
 type facadeMutex struct {
 	name     string
 	sessions facadeSessions
@@ -165,11 +165,11 @@ func (c *facadeMutex) acquire(ctx context.Context) (*hold, error) {
 	if err := m.Lock(ctx); err != nil {
 		return nil, err
 	}
-	// The token is the key's create revision, which the guard compares with.
+	// The token is the key's create revision, which is in the guard's comparison.
 	guard := m.IsOwner()
 	return &hold{
 		key: m.Key(), token: guard.GetCompare().GetCreateRevision(), lease: s.Lease(),
 		commit: guarded(s.Client(), guard), done: s.Done(), err: s.Native().Err, unlock: m.Unlock,
-		knows: func(error) bool { return true }, // clientv3's says nothing of a loss
+		knows: func(error) bool { return true }, // clientv3's Unlock does not report a loss
 	}, nil
 }

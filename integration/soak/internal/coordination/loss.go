@@ -9,11 +9,11 @@ import (
 	"github.com/getcd/getcd/lease"
 )
 
-// mustLeaveNothing checks that who gave up has no key in its session, or not for
-// longer than the cluster cannot be reached.
+// mustLeaveNothing checks that a contender that gave up has no key left in its
+// session, except while the cluster cannot be reached.
 func (a *arena) mustLeaveNothing(ctx context.Context, who string, session lease.ID) {
 	if session == lease.NoLease {
-		return // a lease that is made for each acquisition ends by itself
+		return // a lease that is made for each acquisition expires by itself
 	}
 	octx, cancel := within(ctx, removing)
 	defer cancel()
@@ -32,17 +32,17 @@ func (a *arena) mustLeaveNothing(ctx context.Context, who string, session lease.
 	}
 }
 
-// refused is called when the server has told a holder that it holds nothing.
+// refused is called when the server says that a holder does not hold the lock.
 func (a *arena) refused(ctx context.Context, h *hold) {
 	a.count(func(f *Holds) { f.Refused++; f.Lost++ })
-	// Looked at twice: the member that refused may have been ahead of the leader.
+	// Check twice: the member that refused may have been ahead of the leader.
 	if a.robbed(ctx, h) && pause(context.WithoutCancel(ctx), 700*time.Millisecond) && a.robbed(ctx, h) {
 		a.s.violate("%v was lost while its lease lives: somebody has deleted its key", h)
 	}
 	a.mustBeTold(h)
 }
 
-// robbed tells whether a holder's key is gone, and its lease is not.
+// robbed reports whether a holder's key is gone while its lease lives.
 func (a *arena) robbed(ctx context.Context, h *hold) bool {
 	octx, cancel := within(ctx, finishing)
 	defer cancel()
@@ -50,7 +50,8 @@ func (a *arena) robbed(ctx context.Context, h *hold) bool {
 	return err == nil && lives && !attached && !h.revoked.Load()
 }
 
-// mustBeTold checks that who has lost it is told, before its lease could have ended.
+// mustBeTold checks that a holder is notified of its loss before its lease could
+// have ended.
 func (a *arena) mustBeTold(h *hold) {
 	began := time.Now()
 	limit := time.NewTimer(ttl + slack)
@@ -66,8 +67,8 @@ func (a *arena) mustBeTold(h *hold) {
 	}
 }
 
-// beStale loses it, waits until somebody else has it, gives it up only then, and
-// checks that the other's was left alone.
+// beStale loses the lock, waits until somebody else holds it, and only then
+// unlocks it. It checks that this does not affect the other's lock.
 func (a *arena) beStale(ctx context.Context, h *hold) {
 	rctx, cancel := within(ctx, stubborn)
 	defer cancel()
@@ -99,8 +100,8 @@ func (a *arena) beStale(ctx context.Context, h *hold) {
 	} else if err == nil {
 		a.s.violate("%v was lost, and its Unlock says that all is well", h)
 	}
-	// Whether the successor was harmed its own next write tells (refused); this looks
-	// at once.
+	// If the successor was affected, its own next write shows it (see refused);
+	// this checks it at once.
 	if !a.holds(next) || next.revoked.Load() {
 		return
 	}
@@ -109,7 +110,7 @@ func (a *arena) beStale(ctx context.Context, h *hold) {
 	}
 }
 
-// successor waits for somebody with a greater token.
+// successor waits for a holder with a greater token.
 func (a *arena) successor(ctx context.Context, token int64) *hold {
 	for {
 		a.mu.Lock()
@@ -126,7 +127,7 @@ func (a *arena) successor(ctx context.Context, token int64) *hold {
 	}
 }
 
-// proclaimStale proclaims as one who leads no more, until it is told so.
+// proclaimStale proclaims as a former leader until it is refused.
 func (a *arena) proclaimStale(ctx context.Context, h *hold) {
 	var last error
 	for ctx.Err() == nil {

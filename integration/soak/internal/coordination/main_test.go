@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// startCluster runs a cluster for the test.
+// startCluster starts a cluster for the test.
 func startCluster(tb testing.TB, cfg cluster.Config) *cluster.Cluster {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), time.Minute)

@@ -15,17 +15,18 @@ import (
 // observer follows an election.
 type observer struct {
 	who string
-	// began is closed when it has begun to observe; from then on it is to see every
-	// proclamation, unless history is compacted. Nil when that cannot be known.
+	// began is closed when it has started to observe. From then on it must see
+	// every proclamation, unless the history is compacted. It is nil if that
+	// cannot be known.
 	began chan struct{}
 
-	mu   sync.Mutex // guards what follows
+	mu   sync.Mutex // guards the fields below
 	last *mvccpb.KeyValue
 	seen map[mark]bool
 	n    int
 }
 
-// leaders follows by package election.
+// leaders follows with package election.
 func (o *observer) leaders(ctx context.Context, s *soak, name string) {
 	e, err := election.New(s.clients[0].Conn(), name, election.WithWatcher(s.clients[0]))
 	if err != nil {
@@ -44,7 +45,7 @@ func (o *observer) leaders(ctx context.Context, s *soak, name string) {
 	}
 }
 
-// start tells that it has begun, once.
+// start reports once that observing has started.
 func (o *observer) start() {
 	select {
 	case <-o.began:
@@ -53,7 +54,7 @@ func (o *observer) start() {
 	}
 }
 
-// observe follows by clientv3's Election, which takes a session.
+// observe follows with clientv3's Election, which needs a session.
 func (o *observer) observe(ctx context.Context, s *soak, name string) {
 	session, err := concurrency.NewSession(s.facades[0])
 	if err != nil {
@@ -70,7 +71,7 @@ func (o *observer) observe(ctx context.Context, s *soak, name string) {
 	}
 }
 
-// note checks that what is observed only goes on.
+// note checks that observations only move forward.
 func (o *observer) note(s *soak, resp *kv.GetResponse) {
 	if len(resp.Kvs) == 0 {
 		return
@@ -91,8 +92,8 @@ func (o *observer) note(s *soak, resp *kv.GetResponse) {
 	o.n++
 }
 
-// finish waits until the observer has seen all that was proclaimed, for it has time
-// after the last proclamation, and reports what it has missed.
+// finish waits until the observer has seen all proclamations, which may take some
+// time after the last one, and reports the ones that it has missed.
 func (o *observer) finish(ctx context.Context, a *arena, name string, began int64) {
 	if o.began == nil {
 		return
@@ -129,7 +130,7 @@ func (o *observer) missed(a *arena) (missed []mark) {
 	return missed
 }
 
-// compacted tells whether the history since a revision was compacted.
+// compacted reports whether the history since a revision was compacted.
 func compacted(ctx context.Context, s *soak, rev int64) bool {
 	was, err := ask(ctx, s.outside, func(ctx context.Context, m outsideMember) (bool, error) {
 		_, err := m.kv.Get(ctx, "\x00", kv.WithRev(rev))

@@ -15,10 +15,10 @@ import (
 	"github.com/getcd/getcd/lease"
 )
 
-// outside looks at the cluster, and revokes leases, past the workers' clients.
+// outside inspects the cluster, and revokes leases, without the workers' clients.
 type outside struct {
 	members []outsideMember
-	last    atomic.Int64 // the one that answered last
+	last    atomic.Int64 // the member that answered last
 }
 
 type outsideMember struct {
@@ -36,11 +36,11 @@ func newOutside(conns []grpc.ClientConnInterface) *outside {
 
 func (o *outside) close() {
 	for _, m := range o.members {
-		_ = m.leases.Close() // it keeps nothing
+		_ = m.leases.Close() // it keeps no lease alive
 	}
 }
 
-// perMember bounds one question to one member.
+// perMember limits one query to one member.
 const perMember = 2 * time.Second
 
 // ask asks one member after another until one answers or ctx ends.
@@ -69,7 +69,8 @@ func (o *outside) get(ctx context.Context, key string, opts ...kv.OpOption) (*kv
 
 func (o *outside) leases(ctx context.Context) ([]lease.ID, error) {
 	return ask(ctx, o, func(ctx context.Context, m outsideMember) ([]lease.ID, error) {
-		// A member answers this from its own state: first it must have caught up.
+		// A member answers this from its own state, so make sure that it has
+		// caught up.
 		if _, err := m.kv.Get(ctx, "\x00"); err != nil {
 			return nil, err
 		}
@@ -85,7 +86,7 @@ func (o *outside) leases(ctx context.Context) ([]lease.ID, error) {
 	})
 }
 
-// revoke revokes a lease, and reports whether it was there.
+// revoke revokes a lease, and reports whether it existed.
 func (o *outside) revoke(ctx context.Context, id lease.ID) (bool, error) {
 	return ask(ctx, o, func(ctx context.Context, m outsideMember) (bool, error) {
 		_, err := m.leases.Revoke(ctx, id)
@@ -96,7 +97,7 @@ func (o *outside) revoke(ctx context.Context, id lease.ID) (bool, error) {
 	})
 }
 
-// lives tells whether a lease lives, and whether a key is attached to it.
+// lives reports whether a lease lives, and whether a key is attached to it.
 func (o *outside) lives(ctx context.Context, id lease.ID, key string) (lives, attached bool, keys []string, err error) {
 	resp, err := ask(ctx, o, func(ctx context.Context, m outsideMember) (*lease.TimeToLiveResponse, error) {
 		return m.leases.TimeToLive(ctx, id, lease.WithAttachedKeys())
@@ -113,7 +114,8 @@ func (o *outside) lives(ctx context.Context, id lease.ID, key string) (lives, at
 
 const goroutineLabel = "coordination"
 
-// goroutinesLeft returns the stacks of those with the label that do not end soon.
+// goroutinesLeft returns the stacks of goroutines with the label that do not end
+// soon.
 func goroutinesLeft(label string) string {
 	const patience = 10 * time.Second
 	for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {

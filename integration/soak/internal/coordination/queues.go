@@ -16,8 +16,8 @@ import (
 	"github.com/getcd/getcd/kv"
 )
 
-// ends of a queue: enqueue and dequeue by one way of getcd's. Those of clientv3's
-// recipes have no context; their Dequeue ends with an item alone.
+// ends has the two ends of a queue, with one of getcd's APIs. Those of clientv3's
+// recipes have no context; their Dequeue returns only with an item.
 type ends struct {
 	who     string
 	enqueue func(context.Context, string) error
@@ -25,18 +25,18 @@ type ends struct {
 	endless bool
 }
 
-// ledger knows what has become of each item of a queue.
+// ledger records what happened to each item of a queue.
 type ledger struct {
 	s       *soak
 	name    string
 	figures func(*Report) *Items
 
-	mu        sync.Mutex // guards what follows
+	mu        sync.Mutex // guards the fields below
 	fates     map[string]fate
 	refused   int
 	out       map[string]int
-	unsettled map[string]int // Dequeues that were unsettled, by the item's key
-	forever   int            // those that never will be
+	unsettled map[string]int // unsettled Dequeues, by the item's key
+	forever   int            // those that will never be settled
 }
 
 type fate int
@@ -49,7 +49,7 @@ const (
 
 func (l *ledger) count(f func(*Items)) { l.s.count(func(r *Report) { f(l.figures(r)) }) }
 
-// queues has producers and consumers work with a Queue and a PriorityQueue.
+// queues runs producers and consumers of a Queue and a PriorityQueue.
 func queues(ctx context.Context, s *soak) {
 	var wg sync.WaitGroup
 	for _, name := range []string{"queue", "priority"} {
@@ -67,7 +67,7 @@ func queues(ctx context.Context, s *soak) {
 	wg.Wait()
 }
 
-// members makes the ends of all who take part.
+// members makes the ends for all producers and consumers.
 func (l *ledger) members(prioritized bool) (all []ends) {
 	rngs := func(i int) *rand.Rand { return l.s.random(l.name+" priorities", i) }
 	for i, c := range l.s.clients {
@@ -108,7 +108,7 @@ func native(c *client.Client, name string, prioritized bool, rng *rand.Rand, i i
 	return ends{who: who, enqueue: q.Enqueue, dequeue: q.Dequeue}
 }
 
-// farewell is the item that tells a consumer to end; no priority comes after its.
+// farewell is the item that tells a consumer to end. It has the lowest priority.
 const farewell = "farewell"
 
 func priority(rng *rand.Rand, val string) uint16 {
@@ -177,19 +177,20 @@ func (l *ledger) produce(ctx context.Context, e ends, rng *rand.Rand) {
 	}
 }
 
-// longest is how long a queue may become. To find the first item, a server sorts all.
+// longest is the maximum length of a queue. To find the first item, a server
+// sorts all items.
 const longest = 100
 
-// backlog is how many items are in the queue, about.
+// backlog returns the approximate number of items in the queue.
 func (l *ledger) backlog() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.fates) - l.refused - len(l.out)
 }
 
-// consume dequeues until it gets the farewell, or ctx ends.
+// consume dequeues until it gets the farewell or ctx ends.
 func (l *ledger) consume(ctx context.Context, e ends, rng *rand.Rand) {
-	last := make(map[string]int) // number of the last item, by producer
+	last := make(map[string]int) // the number of the last item, by producer
 	for ctx.Err() == nil {
 		dctx, cancel := context.WithTimeout(ctx, between(rng, 5*time.Millisecond, 3*time.Second))
 		val, err := e.dequeue(dctx)
@@ -197,7 +198,7 @@ func (l *ledger) consume(ctx context.Context, e ends, rng *rand.Rand) {
 		cancel()
 		if err != nil {
 			l.failed(err, ended)
-			clear(last) // what it may have taken comes later
+			clear(last) // an item that it may have taken arrives later
 			if !ended {
 				pause(ctx, 20*time.Millisecond)
 			}
@@ -225,7 +226,7 @@ func (l *ledger) consume(ctx context.Context, e ends, rng *rand.Rand) {
 	}
 }
 
-// failed notes a Dequeue that has brought nothing.
+// failed records a Dequeue that returned no item.
 func (l *ledger) failed(err error, ended bool) {
 	u, ok := errors.AsType[*recipe.UnsettledError](err)
 	if !ok {
@@ -252,15 +253,16 @@ func (l *ledger) failed(err error, ended bool) {
 	l.s.cfg.Log("coordination: %s: %v", l.name, err)
 }
 
-// drain sends the consumers home: each gets one farewell, behind all items.
+// drain ends the consumers: each gets one farewell, after all items.
 func (l *ledger) drain(ctx context.Context, all []ends, consumers *sync.WaitGroup, stop context.CancelFunc) {
 	dctx, cancel := within(ctx, l.s.cfg.Settle)
 	defer cancel()
 	gone := make(chan struct{})
-	go func() { consumers.Wait(); close(gone) }() // joined below, when the last has gone
+	go func() { consumers.Wait(); close(gone) }() // joined below, when the last consumer has ended
 	sender := all[0]
 	for n := 0; ; n++ {
-		// One that is in doubt may be there; one too many does no harm.
+		// A farewell with an unknown outcome may be in the queue; one too many is
+		// harmless.
 		if err := sender.enqueue(dctx, fmt.Sprintf("%s/%d", farewell, n)); err != nil && dctx.Err() != nil {
 			l.s.violate("%s: it could not be drained: %v", l.name, err)
 			break
@@ -285,7 +287,7 @@ func (l *ledger) drain(ctx context.Context, all []ends, consumers *sync.WaitGrou
 	stop()
 }
 
-// leftover counts what is in the queue still as dequeued: farewells, for the most part.
+// leftover counts the remaining items as dequeued. Most of them are farewells.
 func (l *ledger) leftover(ctx context.Context) {
 	resp, err := l.s.outside.get(ctx, l.name+"/", kv.WithPrefix())
 	if err != nil {
@@ -306,7 +308,7 @@ func (l *ledger) leftover(ctx context.Context) {
 	}
 }
 
-// settle compares what went in with what came out.
+// settle compares the enqueued items with the dequeued ones.
 func (l *ledger) settle() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -6,54 +6,60 @@ import (
 	"time"
 )
 
-// Report is what Run has found.
+// Report has the findings of Run.
 type Report struct {
-	// Lasted is for how long Run worked, without the settling.
+	// Lasted is how long Run worked, without the settling.
 	Lasted time.Duration
-	// Locks are those of the mutexes and lockers, which all contend for the same;
-	// RWLocks those of readers and writers, Elections those of candidates.
+	// Locks are the figures of the mutexes and lockers, which all contend for the
+	// same lock. RWLocks are those of readers and writers, and Elections those of
+	// candidates.
 	Locks, RWLocks, Elections Holds
-	// Proclaimed are the proclamations that have succeeded, Observed those that an
-	// observer has seen.
+	// Proclaimed is the number of successful proclamations, and Observed the
+	// number of those that an observer has seen.
 	Proclaimed, Observed int
-	// Queue and PriorityQueue are the figures of the two.
+	// Queue and PriorityQueue are the figures of the two queues.
 	Queue, PriorityQueue Items
-	// Counters are those of software transactions.
+	// Counters are the figures of software transactions.
 	Counters Commits
-	// DoubleBarriers and Barriers are the rounds in which all have gone through, and
-	// BarriersBroken those in which somebody has given up or lost its session.
+	// DoubleBarriers and Barriers are the numbers of rounds that everybody has
+	// passed. BarriersBroken is the number of rounds in which somebody gave up or
+	// lost its session.
 	DoubleBarriers, Barriers, BarriersBroken int
-	// Revoked are the leases that were revoked behind their owners' backs.
+	// Revoked is the number of leases that were revoked behind their owners'
+	// backs.
 	Revoked int
-	// Compacted is how often history was compacted here.
+	// Compacted is how many times Run has compacted the history.
 	Compacted int
-	// LeasesLeft are those that were there when everybody had ended; they are to end
-	// by themselves. LeasesGone is how long that took.
+	// LeasesLeft is the number of leases that were left when all workers had
+	// ended. They must expire by themselves. LeasesGone is how long that took.
 	LeasesLeft int
 	LeasesGone time.Duration
-	// Violations say what is wrong; empty means nothing.
+	// Violations are descriptions of what is wrong. Empty means none.
 	Violations []string
 }
 
-// Holds are the figures of something that one holds at a time.
+// Holds are the figures of a lock or an election.
 type Holds struct {
-	// Acquired were got; GivenUp ended with their context before that, and Failed
-	// with another error.
+	// Acquired, GivenUp and Failed are the numbers of attempts that succeeded,
+	// that ended with their context, and that ended with another error.
 	Acquired, GivenUp, Failed int
-	// Writes were accepted; of Ambiguous ones it was not learned; Refused were those
-	// of who had lost it.
+	// Writes is the number of accepted writes, Ambiguous the number of writes
+	// with an unknown outcome, and Refused the number of writes of former
+	// holders.
 	Writes, Ambiguous, Refused int
-	// Lost were lost while held; Stale are the unlocks by those who had lost it and
-	// were succeeded, and Superseded the late returns of who was succeeded already.
+	// Lost is the number of locks lost while held. Stale is the number of unlocks
+	// by former holders that already had a successor. Superseded is the number of
+	// acquisitions that returned late, when there was already a successor.
 	Lost, Stale, Superseded int
-	// Overlaps are moments in which two believed, by their clocks, to hold it.
+	// Overlaps is the number of moments in which two holders believed, by their
+	// clocks, to hold the lock.
 	Overlaps int
-	// LeftBehind are waiters with a session who gave up in an outage, and whose keys
-	// went when it was over.
+	// LeftBehind is the number of waiters with a session that gave up in an
+	// outage and whose keys disappeared when it was over.
 	LeftBehind int
-	// Told is the longest that a holder took to be told of a revoked lease.
+	// Told is the longest time until a holder was notified of a revoked lease.
 	Told time.Duration
-	// Beyond is the longest that one who gave up took to return.
+	// Beyond is the longest time that a waiter took to return after it gave up.
 	Beyond time.Duration
 	// Gap is the longest time from one acquisition to the next.
 	Gap time.Duration
@@ -61,26 +67,29 @@ type Holds struct {
 
 // Items are the figures of a queue.
 type Items struct {
-	// Enqueued are those whose Enqueue succeeded, Doubtful those of which it was not
-	// learned, and Refused those that it told were not enqueued.
+	// Enqueued, Doubtful and Refused are the numbers of items whose Enqueue
+	// succeeded, whose outcome was unknown, and that were certainly not enqueued.
 	Enqueued, Doubtful, Refused int
-	// Dequeued are those that came out; DoubtfulOut of them were doubtful.
+	// Dequeued is the number of items that were dequeued, and DoubtfulOut the
+	// number of doubtful ones among them.
 	Dequeued, DoubtfulOut int
-	// Unsettled are the Dequeues that could not tell whether they have taken an item,
-	// and Unknown those that never could, since the history was compacted.
+	// Unsettled is the number of Dequeues that could not tell whether they had
+	// taken an item. Unknown is the number of those that could never tell, since
+	// the history was compacted.
 	Unsettled, Unknown int
-	// GivenUp are the Dequeues that ended with their context, empty-handed.
+	// GivenUp is the number of Dequeues that ended with their context and without
+	// an item.
 	GivenUp int
 }
 
 // Commits are the figures of software transactions.
 type Commits struct {
-	// Committed, Ambiguous and Failed are the transactions; Counted is the sum of the
-	// counters at the end.
+	// Committed, Ambiguous and Failed are numbers of transactions. Counted is the
+	// sum of the counters at the end.
 	Committed, Ambiguous, Failed, Counted int
 }
 
-// String is the report in a few lines.
+// String returns the report in a few lines.
 func (r Report) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "lasted %v; %d leases revoked from outside; history compacted %d times; %d leases left at the end, gone after %v\n",

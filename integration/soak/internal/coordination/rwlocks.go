@@ -13,7 +13,7 @@ import (
 	"github.com/getcd/getcd/lease"
 )
 
-// rwlocks has readers and writers contend for one lock.
+// rwlocks lets readers and writers contend for one lock.
 func rwlocks(ctx context.Context, s *soak) {
 	a := newArena(s, "rwlock", func(r *Report) *Holds { return &r.RWLocks })
 	a.before = func(shared bool) string {
@@ -33,7 +33,7 @@ func rwlocks(ctx context.Context, s *soak) {
 	})
 }
 
-// rwmutex contends by package recipe's RWMutex.
+// rwmutex contends with package recipe's RWMutex.
 type rwmutex struct {
 	name     string
 	rng      *rand.Rand
@@ -68,8 +68,8 @@ func (c *rwmutex) acquire(ctx context.Context) (*hold, error) {
 	return h, nil
 }
 
-// facadeRWMutex contends by clientv3's RWMutex, which tells no token: what is checked
-// of it is what the others' tokens say.
+// facadeRWMutex contends with clientv3's RWMutex, which has no token. It is
+// checked by the tokens of the others.
 type facadeRWMutex struct {
 	name     string
 	rng      *rand.Rand

@@ -14,7 +14,7 @@ import (
 	"github.com/getcd/getcd/lock"
 )
 
-// limit bounds what a test waits for.
+// limit limits how long a test waits.
 const limit = 40 * time.Second
 
 func timeout(tb testing.TB) context.Context {
@@ -46,9 +46,9 @@ func eventually(tb testing.TB, what string, cond func() bool) {
 	}
 }
 
-// A member that was asked for a lock, and was stopped while the lock was another's,
-// withdraws the waiter when it goes on, for its client has left. It must not withdraw
-// what the client has got from another member meanwhile.
+// A member is asked for a lock and is stopped while somebody else holds the lock.
+// When it resumes, it withdraws the waiter, since its client has left. It must
+// not withdraw the key that the client has got from another member meanwhile.
 func TestForsakenWaiterTakesNothingAway(t *testing.T) {
 	for name, acquire := range map[string]func(context.Context, *client.Client) (string, error){
 		"locker": func(ctx context.Context, c *client.Client) (string, error) {
@@ -122,7 +122,8 @@ func TestForsakenWaiterTakesNothingAway(t *testing.T) {
 			if err := first.Pause(); err != nil {
 				t.Fatal(err)
 			}
-			// The waiter's client finds that the member is silent by other requests.
+			// The waiter's client notices the silent member through other
+			// requests.
 			if _, err := waiter.Get(ctx, "k"); err != nil {
 				t.Fatal(err)
 			}

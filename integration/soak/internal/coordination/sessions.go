@@ -12,11 +12,11 @@ import (
 	"github.com/getcd/getcd/lease"
 )
 
-// uses is how often a session is used before it is replaced.
+// uses is how many times a session is used before it is replaced.
 const uses = 20
 
-// sessions gives a worker its session, and another when that has ended or was used
-// often enough.
+// sessions provides a worker's session, and a new one when it has ended or was
+// used often enough.
 type sessions struct {
 	c    *client.Client
 	rng  *rand.Rand
@@ -24,13 +24,13 @@ type sessions struct {
 	left int
 }
 
-// get returns the session, and whether it is another one than before.
+// get returns the session, and whether it is a new one.
 func (k *sessions) get(ctx context.Context) (s *session.Session, fresh bool, err error) {
 	if k.now != nil && k.now.Err() == nil && k.left > 0 {
 		k.left--
 		return k.now, false, nil
 	}
-	k.close() //nolint:contextcheck // the old one goes, whatever becomes of ctx
+	k.close() //nolint:contextcheck // close the old one whatever happens to ctx
 	if k.now, err = session.New(ctx, k.c, session.WithTTL(ttl)); err != nil {
 		k.now = nil
 		return nil, false, err
@@ -48,12 +48,12 @@ func (k *sessions) id() lease.ID {
 
 func (k *sessions) close() {
 	if k.now != nil {
-		_ = k.now.Close(context.Background()) // failing that, its TTL ends it
+		_ = k.now.Close(context.Background()) // if this fails, its TTL ends it
 		k.now = nil
 	}
 }
 
-// facadeSessions is sessions of clientv3's kind.
+// facadeSessions is sessions for clientv3's sessions.
 type facadeSessions struct {
 	c    *clientv3.Client
 	rng  *rand.Rand
@@ -67,7 +67,7 @@ func (k *facadeSessions) get() (s *concurrency.Session, fresh bool, err error) {
 		return k.now, false, nil
 	}
 	k.close()
-	// NewSession has no context: its client's is without end.
+	// NewSession has no context of its own, and the client's has no deadline.
 	if k.now, err = concurrency.NewSession(k.c, concurrency.WithTTL(int(ttl/time.Second))); err != nil {
 		k.now = nil
 		return nil, false, err
@@ -85,7 +85,7 @@ func (k *facadeSessions) id() lease.ID {
 
 func (k *facadeSessions) close() {
 	if k.now != nil {
-		_ = k.now.Close() // failing that, its TTL ends it
+		_ = k.now.Close() // if this fails, its TTL ends it
 		k.now = nil
 	}
 }

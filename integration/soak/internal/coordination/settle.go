@@ -9,7 +9,7 @@ import (
 	"github.com/getcd/getcd/lease"
 )
 
-// settle looks from outside at what is left, when everybody has ended.
+// settle inspects from outside what is left when all workers have ended.
 func (s *soak) settle(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Settle)
 	defer cancel()
@@ -21,7 +21,7 @@ func (s *soak) settle(ctx context.Context) error {
 			return err
 		}
 		if err != nil {
-			break // what was there last counts
+			break // use the last result
 		}
 		leases = now
 		if first {

@@ -14,8 +14,8 @@ import (
 	"github.com/getcd/getcd/lease"
 )
 
-// What breaks a promise is found: on a healthy cluster somebody does, behind the
-// workers' backs, what a faulty client would have done.
+// A broken promise is found: on a healthy cluster, a vandal does behind the
+// workers' backs what a faulty client would have done.
 func TestFindsWhatIsWrong(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes half a minute")
@@ -23,7 +23,8 @@ func TestFindsWhatIsWrong(t *testing.T) {
 	c := startCluster(t, cluster.Config{Size: 1})
 	const lingering = "a lease left"
 	var left lease.ID
-	// first is the oldest key under a prefix, or the owner's of what it stands for.
+	// first returns the oldest key under a prefix, or the key of the owner that
+	// it stands for.
 	first := func(ctx context.Context, cl *client.Client, prefix string) (key, val string) {
 		resp, err := cl.Get(ctx, prefix, kv.WithFirstCreate()...)
 		if err != nil || len(resp.Kvs) == 0 {
@@ -33,7 +34,7 @@ func TestFindsWhatIsWrong(t *testing.T) {
 	}
 	for name, tc := range map[string]struct {
 		part, want string
-		// vandal is called again and again; it stops to be when it has done enough.
+		// vandal is called repeatedly until it has done enough.
 		vandal func(ctx context.Context, cl *client.Client, prefix string) (enough bool)
 	}{
 		"a holder's key deleted": {
@@ -111,7 +112,7 @@ func TestFindsWhatIsWrong(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if name != lingering { // its lease would be found by all
+			if name != lingering { // every check would find its lease
 				t.Parallel()
 			}
 			cl := dial(t, c.Endpoints()...)

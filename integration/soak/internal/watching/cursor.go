@@ -8,18 +8,18 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
-// cursor is where one watch stands in the history. It belongs to the watch's
-// goroutine. Its errors are violations, but for those of contexts.
+// cursor is the position of one watch in the history. Only the watch's goroutine
+// uses it. Its errors are violations, except for errors of contexts.
 type cursor struct {
 	h      *history
 	limits *limits
 	sel    selection
 	prevKV bool
 
-	next int64    // the first revision that was not seen; 0 when it is not known yet
-	open int64    // the revision of which a part was seen, or 0
-	left []change // of open, what was not seen
-	put  int      // the place of the last put of open
+	next int64    // the first revision that was not seen; 0 while it is unknown
+	open int64    // the revision that was partly seen, or 0
+	left []change // the changes of open that were not seen
+	put  int      // the position of the last put of open
 
 	events, progresses, compactions int64
 }
@@ -27,7 +27,7 @@ type cursor struct {
 // start places the cursor before a revision.
 func (c *cursor) start(rev int64) { c.next, c.open, c.left = rev, 0, nil }
 
-// whole says that the watch must have delivered its last revision as a whole.
+// whole checks that the watch has delivered its last revision completely.
 func (c *cursor) whole() error {
 	if c.open == 0 {
 		return nil
@@ -35,7 +35,7 @@ func (c *cursor) whole() error {
 	return fmt.Errorf("revision %d is not whole: %d of its changes are missing, such as that of %s", c.open, len(c.left), c.h.keys[c.left[0].key])
 }
 
-// event takes an event: it must be one of the next revision with any.
+// event processes an event. It must belong to the next revision that has any.
 func (c *cursor) event(ctx context.Context, e *mvccpb.Event) error {
 	if e.Kv == nil {
 		return fmt.Errorf("got an event without a key: %v", e)
@@ -70,7 +70,7 @@ func (c *cursor) event(ctx context.Context, e *mvccpb.Event) error {
 	return nil
 }
 
-// same says how an event differs from the change that it is to be.
+// same reports how an event differs from the expected change.
 func (c *cursor) same(want *change, e *mvccpb.Event) error {
 	if (e.Type == mvccpb.Event_DELETE) != want.deleted {
 		return fmt.Errorf("got %v of %s at revision %d, want the contrary", e.Type, e.Kv.Key, want.rev)
@@ -99,7 +99,7 @@ func (c *cursor) same(want *change, e *mvccpb.Event) error {
 	return nil
 }
 
-// pass says whether something up to a revision is missing.
+// pass reports whether something up to a revision is missing.
 func (c *cursor) pass(ctx context.Context, rev int64) error {
 	if c.next == 0 || rev < c.next {
 		return nil
@@ -113,7 +113,8 @@ func (c *cursor) pass(ctx context.Context, rev int64) error {
 	return nil
 }
 
-// progress takes the word that everything up to a revision was delivered.
+// progress processes the notification that everything up to a revision was
+// delivered.
 func (c *cursor) progress(ctx context.Context, rev int64) error {
 	if err := c.whole(); err != nil {
 		return err
@@ -126,8 +127,8 @@ func (c *cursor) progress(ctx context.Context, rev int64) error {
 	return nil
 }
 
-// compacted takes the word that the watch cannot go on at a revision, since at is the
-// first that is left; 0 when that is not known.
+// compacted processes the notification that the watch cannot continue at a
+// revision. at is the first revision that is left, or 0 if it is unknown.
 func (c *cursor) compacted(ctx context.Context, where, at int64) error {
 	c.compactions++
 	if err := c.whole(); err != nil {
@@ -148,7 +149,7 @@ func (c *cursor) compacted(ctx context.Context, where, at int64) error {
 	return nil
 }
 
-// snapshot takes the state of the keys at a revision, and goes on after it.
+// snapshot processes the state of the keys at a revision, and continues after it.
 func (c *cursor) snapshot(ctx context.Context, rev int64, kvs []*mvccpb.KeyValue) error {
 	if err := c.h.wait(ctx, rev); err != nil {
 		return err

@@ -14,8 +14,8 @@ import (
 	"github.com/getcd/getcd/integration/soak/internal/watching"
 )
 
-// store has four revisions: 2 puts two keys, 3 one of them again, 4 deletes the
-// other and puts a third, 5 is nobody's.
+// store has four revisions: 2 puts two keys, 3 puts one of them again, 4 deletes
+// the other and puts a third, and 5 changes none of them.
 func store(t *testing.T) (*watching.Store, map[int64][]*mvccpb.Event) {
 	t.Helper()
 	s := watching.NewStore()
@@ -47,14 +47,15 @@ func soon(t *testing.T) context.Context {
 	return ctx
 }
 
-// changed is a copy of an event that change has changed.
+// changed returns a copy of an event, modified by change.
 func changed(e *mvccpb.Event, change func(*mvccpb.Event)) []*mvccpb.Event {
 	e = proto.CloneOf(e)
 	change(e)
 	return []*mvccpb.Event{e}
 }
 
-// TestCursor finds what a watch must not do, and nothing in what it may.
+// TestCursor checks that violations are found, and that correct behavior is
+// accepted.
 func TestCursor(t *testing.T) {
 	type steps = []func(context.Context, *watching.Cursor) error
 	events := func(list []*mvccpb.Event) func(context.Context, *watching.Cursor) error {
@@ -78,7 +79,7 @@ func TestCursor(t *testing.T) {
 		name  string
 		from  int64
 		steps steps
-		want  string // of the last step's error; empty for none
+		want  string // the last step's error; empty for none
 	}{
 		{"each revision", 2, steps{events(e[2]), events(e[3]), events(e[4]), progress(5)}, ""},
 		{"revisions together", 2, steps{events(slices.Concat(e[2], e[3], e[4]))}, ""},
@@ -133,7 +134,8 @@ func TestCursor(t *testing.T) {
 	}
 }
 
-// TestPreviousValueIsWanted misses a previous value that was not compacted.
+// TestPreviousValueIsWanted checks that a missing previous value is found if it
+// was not compacted.
 func TestPreviousValueIsWanted(t *testing.T) {
 	s, e := store(t)
 	err := s.Watch(3).Response(soon(t), changed(e[3][0], func(e *mvccpb.Event) { e.PrevKv = nil }))
@@ -207,7 +209,7 @@ func TestSettle(t *testing.T) {
 	}
 }
 
-// TestReader notices a store that contradicts itself.
+// TestReader checks that a store that contradicts itself is noticed.
 func TestReader(t *testing.T) {
 	s, _ := store(t)
 	state := s.State()

@@ -6,15 +6,15 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
-// Key and Tagged make what the check writes.
+// Key and Tagged make the keys and values that the check writes.
 func Key(group, i int) string { return smallKey(group, i) }
 
-// Tagged is the value of a put.
+// Tagged returns the value of a put.
 func Tagged(writer, place uint8, seq uint32) string {
 	return tag{writer: writer, place: place, seq: seq}.value(20)
 }
 
-// Store is a history for tests, and what has been asked to be compacted.
+// Store is a history for tests, with the compactions that were requested.
 type Store struct {
 	h       *history
 	limits  limits
@@ -29,8 +29,8 @@ func NewStore() *Store {
 	return &Store{h: h, read: &reader{h: h, state: make(map[int]change)}, all: make(map[string]*mvccpb.KeyValue)}
 }
 
-// Commit is a revision that puts and deletes, and returns its events with the
-// previous values.
+// Commit adds a revision that puts and deletes keys, and returns its events with
+// the previous values.
 func (s *Store) Commit(puts map[string]string, deletes ...string) ([]*mvccpb.Event, error) {
 	rev := s.h.head() + 1
 	var events []*mvccpb.Event
@@ -63,7 +63,7 @@ func (s *Store) Commit(puts map[string]string, deletes ...string) ([]*mvccpb.Eve
 	return events, err
 }
 
-// State is the state of all keys.
+// State returns the state of all keys.
 func (s *Store) State() []*mvccpb.KeyValue {
 	var kvs []*mvccpb.KeyValue
 	for _, key := range s.h.keys {
@@ -74,10 +74,10 @@ func (s *Store) State() []*mvccpb.KeyValue {
 	return kvs
 }
 
-// Compacted notes that somebody has asked for a compaction.
+// Compacted records that a compaction was requested.
 func (s *Store) Compacted(rev int64) { s.limits.claim(rev) }
 
-// Cursor is a watch's place in a history.
+// Cursor is a watch's position in a history.
 type Cursor struct{ c cursor }
 
 // Watch returns the cursor of a watch of all small keys with previous values.
@@ -88,7 +88,7 @@ func (s *Store) Watch(from int64) *Cursor {
 	return c
 }
 
-// Response takes events that came together.
+// Response processes events that arrived together.
 func (c *Cursor) Response(ctx context.Context, events []*mvccpb.Event) error {
 	for _, e := range events {
 		if err := c.c.event(ctx, e); err != nil {
@@ -98,15 +98,15 @@ func (c *Cursor) Response(ctx context.Context, events []*mvccpb.Event) error {
 	return c.c.whole()
 }
 
-// Progress is a progress notification.
+// Progress processes a progress notification.
 func (c *Cursor) Progress(ctx context.Context, rev int64) error { return c.c.progress(ctx, rev) }
 
-// Compaction ends a watch.
+// Compaction processes the end of a watch by a compaction.
 func (c *Cursor) Compaction(ctx context.Context, where, at int64) error {
 	return c.c.compacted(ctx, where, at)
 }
 
-// Snapshot is a state that was read.
+// Snapshot processes a state that was read.
 func (c *Cursor) Snapshot(ctx context.Context, rev int64, kvs []*mvccpb.KeyValue) error {
 	return c.c.snapshot(ctx, rev, kvs)
 }
@@ -118,7 +118,7 @@ const (
 	Refused      = refused
 )
 
-// Wrote notes a write of writer 0.
+// Wrote records a write of writer 0.
 func (s *Store) Wrote(o outcome, rev int64, puts, deletes int32) {
 	if s.writers == nil {
 		s.writers = []*writer{{}}
@@ -130,7 +130,7 @@ func (s *Store) Wrote(o outcome, rev int64, puts, deletes int32) {
 // Settle calls complain for every contradiction between writers and the history.
 func (s *Store) Settle(complain func(format string, args ...any)) { settle(s.h, s.writers, complain) }
 
-// Read compares a state with the history's last.
+// Read compares a state with the last one in the history.
 func (s *Store) Read(rev int64, all, changed []*mvccpb.KeyValue) error {
 	_, err := s.read.compare(rev, all, changed)
 	return err

@@ -20,7 +20,7 @@ type change struct {
 	deleted                     bool
 }
 
-// selection says which changes a watch is about.
+// selection says which changes a watch should see.
 type selection struct {
 	lo, hi           int // indices of keys
 	noPuts, noDelete bool
@@ -33,9 +33,9 @@ func (s selection) has(c *change) bool {
 	return c.deleted && !s.noDelete || !c.deleted && !s.noPuts
 }
 
-// history is what every revision has done to the keys, as far as it was read. Its
-// room is made at the beginning, so that it does not blur what is measured of the
-// heap. It is safe for concurrent use.
+// history has the changes of every revision that was read so far. It allocates
+// its memory at the beginning, so that measurements of the heap are not
+// distorted. It is safe for concurrent use.
 type history struct {
 	keys keySet
 	seed maphash.Seed
@@ -43,8 +43,8 @@ type history struct {
 
 	mu       sync.RWMutex
 	changes  []change   // in the order of revisions and keys
-	first    []uint32   // first[i] is where the changes of revision base+1+i begin
-	byKey    [][]uint32 // of each key, indices of changes
+	first    []uint32   // first[i] is the index of the first change of revision base+1+i
+	byKey    [][]uint32 // for each key, indices of changes
 	advanced chan struct{}
 }
 
@@ -59,7 +59,7 @@ func newHistory(keys keySet, base int64, room int) *history {
 	return h
 }
 
-// add appends the changes of the revision after the last.
+// add appends the changes of the next revision.
 func (h *history) add(changes []change) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -72,7 +72,7 @@ func (h *history) add(changes []change) {
 	h.advanced = make(chan struct{})
 }
 
-// head is the last revision that is known.
+// head returns the last known revision.
 func (h *history) head() int64 {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
@@ -81,8 +81,8 @@ func (h *history) head() int64 {
 
 func (h *history) headLocked() int64 { return h.base + int64(len(h.first)) - 1 }
 
-// unread is for how long a revision that was told by a server may stay unread. It is
-// longer than any outage.
+// unread is how long a revision that a server has mentioned may stay unread. It
+// is longer than any outage.
 const unread = 90 * time.Second
 
 // wait waits until a revision is known.
@@ -110,7 +110,7 @@ func (h *history) wait(ctx context.Context, rev int64) error {
 	}
 }
 
-// of returns the selected changes of a revision that is known.
+// of returns the selected changes of a known revision.
 func (h *history) of(rev int64, s selection) []change {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
@@ -127,8 +127,8 @@ func (h *history) of(rev int64, s selection) []change {
 	return found
 }
 
-// next is the first revision in [from, to] with a selected change; 0 when there is
-// none.
+// next returns the first revision in [from, to] with a selected change, or 0 if
+// there is none.
 func (h *history) next(from, to int64, s selection) int64 {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
@@ -144,7 +144,7 @@ func (h *history) next(from, to int64, s selection) int64 {
 	return 0
 }
 
-// last is the last revision with a selected change; 0 when there is none.
+// last returns the last revision with a selected change, or 0 if there is none.
 func (h *history) last(s selection) int64 {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
@@ -156,7 +156,7 @@ func (h *history) last(s selection) int64 {
 	return 0
 }
 
-// at is the state of a key at a revision: its last change up to there.
+// at returns the state of a key at a revision: its last change up to it.
 func (h *history) at(key int, rev int64) (change, bool) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
@@ -169,8 +169,8 @@ func (h *history) at(key int, rev int64) (change, bool) {
 	return c, !c.deleted
 }
 
-// same says how a key-value pair differs from what a put has made; nil when it does
-// not.
+// same reports how a key-value pair differs from the result of a put. It returns
+// nil if it does not.
 func (h *history) same(c *change, kv *mvccpb.KeyValue) error {
 	if string(kv.Key) != h.keys[c.key] || kv.ModRevision != c.rev || kv.Version != c.version ||
 		kv.CreateRevision != c.create || kv.Lease != c.lease {

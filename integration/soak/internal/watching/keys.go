@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Prefix is what all keys of the check begin with.
+// Prefix is the prefix of all keys of the check.
 const Prefix = "watching/"
 
 // The parts of the set of keys.
@@ -29,7 +29,7 @@ func smallKey(g, i int) string { return fmt.Sprintf("%s%02d", group(g), i) }
 func bulkKey(i int) string     { return fmt.Sprintf("%s%d", bulk, i) }
 func leasedKey(i int) string   { return fmt.Sprintf("%s%02d", leased, i) }
 
-// keySet are all keys, in order. A key is spoken of by its index.
+// keySet has all keys in order. A key is identified by its index.
 type keySet []string
 
 func newKeySet() keySet {
@@ -49,20 +49,20 @@ func newKeySet() keySet {
 	return keys
 }
 
-// index finds a key; ok is false for one that is not in the set.
+// index returns the index of a key. ok is false if the key is not in the set.
 func (s keySet) index(key []byte) (i int, ok bool) {
 	return slices.BinarySearchFunc(s, key, func(a string, b []byte) int { return strings.Compare(a, string(b)) })
 }
 
-// between are the indices of the keys in [key, end), as [lo, hi).
+// between returns the indices of the keys in [key, end), as [lo, hi).
 func (s keySet) between(key, end string) (lo, hi int) {
 	lo, _ = slices.BinarySearch(s, key)
 	hi, _ = slices.BinarySearch(s, end)
 	return lo, hi
 }
 
-// tag says which write has put a value: the place'th put of a writer's seq'th write.
-// It is what every value begins with.
+// tag identifies the write that has put a value: the place'th put of a writer's
+// seq'th write. Every value begins with it.
 type tag struct {
 	writer, place uint8
 	seq           uint32
@@ -70,7 +70,7 @@ type tag struct {
 
 const tagSize = 6
 
-// value is a value of that many bytes, of which the tag takes the first.
+// value returns a value with the given size, which begins with the tag.
 func (t tag) value(size int) string {
 	b := make([]byte, max(size, tagSize))
 	b[0], b[1] = t.writer, t.place

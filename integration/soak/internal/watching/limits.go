@@ -11,23 +11,23 @@ import (
 	"github.com/getcd/getcd/kv"
 )
 
-// limits are what compaction may have taken, and may not take.
+// limits records what compaction may and may not have removed.
 type limits struct {
-	attempted atomic.Int64 // the highest revision that somebody has asked to compact at
-	done      atomic.Int64 // the highest that was compacted for certain
+	attempted atomic.Int64 // the highest revision of a requested compaction
+	done      atomic.Int64 // the highest revision of a certain compaction
 
 	mu   sync.Mutex
-	hold int64 // nothing from here on may be compacted; 0 means none
+	hold int64 // revisions from here on must not be compacted; 0 means none
 }
 
-// keep holds back compaction, from a revision on; 0 ends that.
+// keep prevents compaction from a revision on; 0 ends that.
 func (l *limits) keep(rev int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.hold = rev
 }
 
-// claim says at which revision to compact, when it is wanted at rev.
+// claim returns the revision at which to compact, if rev is wanted.
 func (l *limits) claim(rev int64) int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -46,7 +46,7 @@ type compactor struct {
 	h           *history
 	limits      *limits
 	rand        *rand.Rand
-	least, most time.Duration // between two of them
+	least, most time.Duration // between two compactions
 	count       int
 }
 
@@ -81,7 +81,7 @@ func (c *compactor) run(ctx context.Context) {
 // callTime is how long a request may take.
 const callTime = 5 * time.Second
 
-// outcome is what became of a write, as its writer was told.
+// outcome is the result of a write, as its writer knows it.
 type outcome uint8
 
 const (

@@ -11,19 +11,19 @@ import (
 	"google.golang.org/grpc/stats"
 )
 
-// heap is what the process holds after a collection.
+// heap is the memory of the process after a garbage collection.
 type heap struct {
 	InUse int64 // bytes of spans that have objects
-	Watch int64 // bytes that watches have received and hold, by the heap's sampled profile
+	Watch int64 // bytes that watches have received and hold, estimated from the heap profile
 }
 
-// measure is the least of several samples, since a collection finds what is just
-// being worked on.
+// measure returns the minimum of several samples, since a collection also finds
+// data that is just being processed.
 func measure(ctx context.Context) heap {
 	least := heap{InUse: math.MaxInt64, Watch: math.MaxInt64}
 	for range 3 {
 		runtime.GC()
-		runtime.GC() // the profile is of the collection before the last
+		runtime.GC() // the profile is that of the collection before the last
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
 		least.InUse = min(least.InUse, int64(m.HeapInuse))
@@ -33,8 +33,8 @@ func measure(ctx context.Context) heap {
 	return least
 }
 
-// profiled estimates the bytes in use that were allocated below a function whose name
-// has the part.
+// profiled estimates the bytes in use that were allocated below a function whose
+// name contains part.
 func profiled(part string) int64 {
 	rate := float64(runtime.MemProfileRate)
 	if rate <= 0 {
@@ -54,7 +54,7 @@ func profiled(part string) int64 {
 			continue
 		}
 		size := float64(r.InUseBytes()) / float64(r.InUseObjects())
-		// An object is sampled with a probability that grows with its size.
+		// The probability that an object is sampled grows with its size.
 		sum += float64(r.InUseBytes()) / (1 - math.Exp(-size/rate))
 	}
 	return int64(sum)

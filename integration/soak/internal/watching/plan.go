@@ -11,12 +11,12 @@ const (
 	first   = iota // with default options
 	second         // another client
 	narrow         // with buffers of 64 events and 256 KiB
-	calm           // of watches that are opened again and again, and ask for progress
+	calm           // for watches that are reopened repeatedly and request progress
 	byNames        // clientv3's names
 	services
 )
 
-// planned is a spec and the service that it is for.
+// planned is a spec and its service.
 type planned struct {
 	spec
 	on int
@@ -32,7 +32,7 @@ func (s spec) with(name string, by api, change func(*spec)) spec {
 	return s
 }
 
-// plan are the watches of a run, but for those that get stuck.
+// plan returns the watches of a run, except for those that get stuck.
 func plan() []planned {
 	const ms = time.Millisecond
 	progress := []kv.OpOption{kv.WithProgressNotify()}

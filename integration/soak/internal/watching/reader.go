@@ -16,8 +16,9 @@ import (
 )
 
 // reader reads the history, revision by revision, with etcd's generated stubs. It
-// asks any member for its own state (serializable reads), which at a given revision
-// is the same on all: so neither faults of links nor the loss of the quorum stop it.
+// asks any member for its own state (serializable reads), which at a given
+// revision is the same on all members. So neither faults of links nor the loss of
+// the quorum stop it.
 type reader struct {
 	members []*cluster.Member
 	h       *history
@@ -29,10 +30,10 @@ const (
 	perRead  = 16 // revisions
 	readTime = 2 * time.Second
 	idle     = 10 * time.Millisecond
-	perTurn  = 40 // reads of one member before another one is asked
+	perTurn  = 40 // reads from one member before another is asked
 )
 
-// run reads until ctx ends. An error is that the store contradicts itself.
+// run reads until ctx ends. An error means that the store contradicts itself.
 func (r *reader) run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		m := r.members[r.rand.IntN(len(r.members))]
@@ -50,13 +51,13 @@ func (r *reader) run(ctx context.Context) error {
 	return nil
 }
 
-// step reads some revisions from a member, and says whether it may have others.
+// step reads some revisions from a member, and reports whether it may have more.
 func (r *reader) step(ctx context.Context, member pb.KVClient) (more bool, _ error) {
 	ctx, cancel := context.WithTimeout(ctx, readTime)
 	defer cancel()
 	there, err := member.Range(ctx, &pb.RangeRequest{Key: []byte(Prefix), CountOnly: true, Serializable: true}, grpc.WaitForReady(false))
 	if err != nil {
-		return false, nil // another member is asked
+		return false, nil // ask another member
 	}
 	head := r.h.head()
 	n := min(there.Header.Revision-head, perRead)
@@ -79,7 +80,7 @@ func (r *reader) step(ctx context.Context, member pb.KVClient) (more bool, _ err
 	}
 	resp, err := member.Txn(ctx, txn)
 	if err != nil {
-		return false, nil // another member is asked
+		return false, nil // ask another member
 	}
 	for i := range n {
 		changes, err := r.compare(head+1+i, resp.Responses[2*i].GetResponseRange().Kvs, resp.Responses[2*i+1].GetResponseRange().Kvs)
@@ -91,8 +92,8 @@ func (r *reader) step(ctx context.Context, member pb.KVClient) (more bool, _ err
 	return n == perRead, nil
 }
 
-// compare tells what a revision has changed: all are the keys that there were at it,
-// without values, and changed those that it has put.
+// compare determines what a revision has changed. all has the keys that exist at
+// it, without values, and changed has those that it has put.
 func (r *reader) compare(rev int64, all, changed []*mvccpb.KeyValue) ([]change, error) {
 	values := make(map[string]*mvccpb.KeyValue, len(changed))
 	for _, kv := range changed {
@@ -111,7 +112,7 @@ func (r *reader) compare(rev int64, all, changed []*mvccpb.KeyValue) ([]change, 
 		case k.ModRevision == rev && full != nil:
 			t, _ := tagOf(full.Value)
 			c := change{
-				// Without values etcd may leave out the lease, too.
+				// In a read without values, etcd may omit the lease, too.
 				rev: rev, version: full.Version, create: full.CreateRevision, lease: full.Lease,
 				sum: maphash.Bytes(r.h.seed, full.Value), tag: t, key: uint16(i),
 			}

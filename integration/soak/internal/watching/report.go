@@ -6,20 +6,23 @@ import (
 	"time"
 )
 
-// Report is what was seen.
+// Report has the results of a run.
 type Report struct {
-	// Revisions were written, with that many Changes of keys.
+	// Revisions is the number of revisions written, and Changes the number of
+	// their changes of keys.
 	Revisions, Changes int64
-	// Acknowledged, Ambiguous and Refused are writes as their writers were told.
-	// Applied are those of the ambiguous ones that were.
+	// Acknowledged, Ambiguous and Refused are numbers of writes by their results.
+	// Applied is the number of ambiguous writes that were applied.
 	Acknowledged, Ambiguous, Applied, Refused int
-	// Leases were granted; Expired of them were not revoked.
+	// Leases is the number of granted leases, and Expired the number of those
+	// that were not revoked.
 	Leases, Expired int
 	Compactions     int
 
-	// Watches ran side by side, and were opened Sessions times. They delivered
-	// Events, and Progress notifications, and were told of compaction Resyncs
-	// times.
+	// Watches is the number of concurrent watches, and Sessions is how many times
+	// they were opened. Events and Progress are the numbers of events and
+	// progress notifications delivered, and Resyncs is how many times watches
+	// reported a compaction.
 	Watches          int
 	Sessions         int
 	Events, Progress int64
@@ -27,7 +30,7 @@ type Report struct {
 	// Arrival is how long after the last revision the last watch had seen it.
 	Arrival time.Duration
 	Stuck   []Stuck
-	// Violations are what must not be.
+	// Violations are descriptions of what is wrong.
 	Violations []string
 }
 
@@ -48,7 +51,7 @@ func (r *run) sum(report *Report) {
 	report.Violations = r.violations
 }
 
-// String is the report in some lines.
+// String returns the report in several lines.
 func (r *Report) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "watch: %d revisions with %d changes; %d writes acknowledged, %d in doubt (%d of them applied), %d refused; %d leases, %d left to expire; %d compactions\n",
@@ -65,7 +68,7 @@ func (r *Report) String() string {
 	return b.String()
 }
 
-// String is the measurement in a line.
+// String returns the measurement in one line.
 func (s Stuck) String() string {
 	return fmt.Sprintf("%s for %v: %s written, %s received; heap %s before, %s after, of it held for watches %s and %s; then %d resyncs, %s received in %v",
 		s.Name, s.For.Round(time.Second), mib(s.Passed), mib(s.Received), mib(s.Before.InUse), mib(s.After.InUse), mib(s.Before.Watch), mib(s.After.Watch),

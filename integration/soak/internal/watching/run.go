@@ -19,30 +19,30 @@ import (
 	"github.com/getcd/getcd/watch"
 )
 
-// Config says how to check.
+// Config configures a run of the check.
 type Config struct {
-	// Seed decides what chance decides.
+	// Seed determines all random decisions.
 	Seed uint64
-	// For is when Stop will be closed, after the beginning; consumers are stuck for
-	// parts of it. It must be above 0.
+	// For is the time from the beginning until Stop is closed; consumers are
+	// stuck for parts of it. It must be above 0.
 	For time.Duration
 	// Stop is closed when faults are over and every member is healthy again. Then
-	// the last revisions are written, and every watch has to get there.
+	// the last revisions are written, and every watch has to see them.
 	Stop <-chan struct{}
-	// Endpoints are where clients go; nil means to the members.
+	// Endpoints are the clients' endpoints. Nil means the members' endpoints.
 	Endpoints []string
-	// Apart has no two watches of the same range. Etcd's proxy makes one of them, and
-	// then loses events of the one that was behind (docs/proxies.md).
+	// Apart prevents two watches of the same range. etcd's proxy combines these,
+	// and then loses events of the watch that is behind (docs/proxies.md).
 	Apart bool
-	// Log, if not nil, gets lines of progress.
+	// Log, if not nil, gets lines about the progress.
 	Log func(format string, args ...any)
 }
 
 const (
 	smallWriters, bulkWriters = 4, 2
 
-	lastWait = 90 * time.Second // for the watches to get to the last revision
-	extra    = time.Second      // for what may come although nothing should
+	lastWait = 90 * time.Second // for the watches to reach the last revision
+	extra    = time.Second      // for events that arrive although none should
 )
 
 // run is one run of the check.
@@ -57,7 +57,7 @@ type run struct {
 
 	clients  []*client.Client
 	names    *clientv3.Client
-	closing  []func() error // in the reverse order
+	closing  []func() error // in reverse order
 	on       [services]service
 	watchers []*watcher
 	sieges   []*siege
@@ -67,7 +67,7 @@ type run struct {
 	violations []string
 }
 
-// complain notes what is wrong, the first of it in words.
+// complain records a violation. The first ones are recorded as text.
 func (r *run) complain(format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -77,9 +77,9 @@ func (r *run) complain(format string, args ...any) {
 	}
 }
 
-// Run checks until Stop is closed, and then that everything has arrived. Violations
-// are in the report; an error says that the check could not be done. Every client is
-// closed when it returns.
+// Run checks until Stop is closed, and then checks that everything has arrived.
+// Violations are in the report. An error means that the check could not be
+// carried out. Every client is closed when Run returns.
 func Run(ctx context.Context, c *cluster.Cluster, cfg Config) (_ *Report, err error) {
 	if cfg.For <= 0 || cfg.Stop == nil {
 		return nil, errors.New("watching: want Config.For above 0, and Config.Stop")
@@ -109,7 +109,7 @@ func (r *run) close() error {
 
 func (r *run) chance() *rand.Rand { return rand.New(rand.NewPCG(r.rand.Uint64(), r.rand.Uint64())) }
 
-// endpoints are those that clients are given.
+// endpoints returns the clients' endpoints.
 func (r *run) endpoints() []string {
 	if r.cfg.Endpoints != nil {
 		return r.cfg.Endpoints
@@ -126,7 +126,7 @@ func (r *run) client(opts ...grpc.DialOption) (*client.Client, error) {
 	return cl, nil
 }
 
-// prepare makes everything that takes part.
+// prepare makes the clients, writers and watches.
 func (r *run) prepare(ctx context.Context) error {
 	start, err := r.revision(ctx)
 	if err != nil {
@@ -161,7 +161,7 @@ func (r *run) prepare(ctx context.Context) error {
 	return r.prepareSieges()
 }
 
-// revision is the store's, by a linearizable read.
+// revision returns the store's revision from a linearizable read.
 func (r *run) revision(ctx context.Context) (int64, error) {
 	for i := 0; ; i++ {
 		m := r.c.Members()[i%len(r.c.Members())]
@@ -195,8 +195,8 @@ func (r *run) add(s spec, on service) *watcher {
 	return w
 }
 
-// prepareSieges has one consumer stuck early, while nothing that it has not seen is
-// compacted, and one later without such care.
+// prepareSieges plans one stuck consumer at the beginning, while nothing that it
+// has not seen is compacted, and one later without this protection.
 func (r *run) prepareSieges() error {
 	least := int64(6 << 20)
 	if r.cfg.For >= 4*time.Minute {
@@ -218,11 +218,11 @@ func (r *run) prepareSieges() error {
 	return nil
 }
 
-// do lets everything run.
+// do runs everything.
 func (r *run) do(ctx context.Context) (*Report, error) {
 	began := time.Now()
 	report := &Report{Watches: len(r.watchers)}
-	running, halt := context.WithCancel(ctx) // reading and watching
+	running, halt := context.WithCancel(ctx) // for reading and watching
 	defer halt()
 	var reading, watching, writing sync.WaitGroup
 	defer func() { halt(); writing.Wait(); watching.Wait(); reading.Wait() }()
@@ -278,7 +278,7 @@ func (r *run) do(ctx context.Context) (*Report, error) {
 	return report, nil
 }
 
-// startLoad starts who writes and compacts, until load ends.
+// startLoad starts the writers and the compactor, until load ends.
 func (r *run) startLoad(load context.Context, writing *sync.WaitGroup) *compactor {
 	add := func(pace time.Duration, run func(*writer, context.Context)) {
 		id := len(r.writers)
@@ -295,7 +295,7 @@ func (r *run) startLoad(load context.Context, writing *sync.WaitGroup) *compacto
 		add(20*time.Millisecond, (*writer).runBulk)
 	}
 	add(150*time.Millisecond, (*writer).runLeased)
-	add(0, nil) // the last revisions' writer
+	add(0, nil) // the writer of the last revisions
 	scale := min(1, r.cfg.For.Minutes()/5)
 	compact := &compactor{
 		kv: r.clients[byNames], h: r.h, limits: &r.limits, rand: r.chance(),
@@ -316,7 +316,7 @@ func (r *run) startLoad(load context.Context, writing *sync.WaitGroup) *compacto
 	return compact
 }
 
-// narrate says from time to time how far everything is, until Stop.
+// narrate logs the progress from time to time, until Stop.
 func (r *run) narrate(ctx context.Context, began time.Time) {
 	ticker := time.NewTicker(max(r.cfg.For/20, 5*time.Second))
 	defer ticker.Stop()
@@ -339,10 +339,10 @@ func (r *run) narrate(ctx context.Context, began time.Time) {
 	}
 }
 
-// failed is what a watch that has failed has seen.
+// failed is the seen revision of a watch that has failed.
 const failed = int64(1) << 62
 
-// arrive writes the last revisions, and waits until every watch has seen its last.
+// arrive writes the last revisions and waits until every watch has seen its last.
 func (r *run) arrive(ctx context.Context, report *Report) error {
 	ctx, cancel := context.WithTimeout(ctx, lastWait)
 	defer cancel()

@@ -2,13 +2,13 @@ package watching
 
 import "fmt"
 
-// fates counts what became of writes.
+// fates counts the outcomes of writes.
 type fates struct {
-	acknowledged, ambiguous, applied, refused int // applied are those of the ambiguous that were
+	acknowledged, ambiguous, applied, refused int // applied counts the ambiguous ones that were applied
 }
 
-// settle holds what the writers were told against the history, which must be
-// complete, and calls complain of every contradiction.
+// settle compares the writers' results with the history, which must be complete,
+// and calls complain for every contradiction.
 func settle(h *history, writers []*writer, complain func(format string, args ...any)) fates {
 	type found struct {
 		rev   int64
@@ -74,10 +74,10 @@ func settle(h *history, writers []*writer, complain func(format string, args ...
 	return sum
 }
 
-// confirm says how what a write has done differs from what it was told.
+// confirm reports how the effect of a write differs from its result.
 func confirm(h *history, e entry, rev int64, puts int32) error {
 	if e.puts == 0 && e.deletes == 0 {
-		return nil // nothing was there to delete
+		return nil // there was nothing to delete
 	}
 	var deletes int32
 	for _, c := range h.of(e.rev, selection{hi: len(h.keys), noPuts: true}) {

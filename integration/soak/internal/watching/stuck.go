@@ -7,35 +7,36 @@ import (
 	"time"
 )
 
-// Stuck is what was measured while a consumer did not receive.
+// Stuck has the measurements for a consumer that did not receive for a while.
 type Stuck struct {
 	Name string
 	For  time.Duration
-	// Held says that nothing which the consumer had not seen was compacted.
+	// Held says that nothing that the consumer had not seen was compacted.
 	Held bool
-	// Passed are the bytes of values that were written meanwhile to what it
-	// watches, and Received those of all messages that its client received.
+	// Passed is the number of bytes of values that were written meanwhile to what
+	// it watches. Received is the number of bytes of all messages that its client
+	// received.
 	Passed, Received int64
-	// Before and After are the process's heap when its buffer was full, and at
-	// the end.
+	// Before and After are the process's heap when its buffer was full and at the
+	// end.
 	Before, After heap
-	// Drained is for how long it caught up when it went on, and Fetched what its
+	// Drained is how long it took to catch up afterwards, and Fetched is what its
 	// client received meanwhile.
 	Drained time.Duration
 	Fetched int64
-	// Resyncs is how often it was told of compaction when it went on.
+	// Resyncs is how many times it received a compaction afterwards.
 	Resyncs int
 }
 
 const (
-	// fill is how much is written before a stuck consumer's buffer is taken to be
-	// full; it holds 4 MiB.
+	// fill is how much is written before a stuck consumer's buffer, which holds 4
+	// MiB, counts as full.
 	fill = 6 << 20
-	// much is how much has to be written for the figures to be judged.
+	// much is how much must be written for the figures to be judged.
 	much = 100 << 20
-	// mostReceived is what a stuck watch may receive at most: its buffer, and what
-	// was under way when that was full, which may be a message of the most
-	// revisions that a server sends at once.
+	// mostReceived is the maximum that a stuck watch may receive: its buffer, and
+	// what was in flight when that was full. That may be one message with the
+	// most revisions that a server sends at once.
 	mostReceived = 4<<20 + 1000*bulkSize
 	// mostGrowth is how much the heap of the whole process may grow meanwhile.
 	mostGrowth = 32 << 20
@@ -48,14 +49,15 @@ type siege struct {
 	in          *received
 	hold        bool
 	from, until time.Duration // since the beginning
-	least       int64         // bytes that are to be written meanwhile, even if it lasts longer
-	latest      time.Duration // when it ends whatever was written
+	least       int64         // bytes to be written meanwhile, even if that takes longer
+	latest      time.Duration // when it ends in any case
 }
 
-// run does it, and ends early when ctx does. A consumer that does not get stuck, for
-// want of events, is an error.
+// run carries it out, and ends early if ctx ends. It returns an error if the
+// consumer does not get stuck because there are too few events.
 func (s *siege) run(ctx context.Context, began time.Time, written *atomic.Int64, limits *limits, head func() int64) (Stuck, error) {
-	// Etcd's proxy has been seen to tell of a compaction that its client had passed.
+	// etcd's proxy sometimes reports a compaction that its client has already
+	// passed.
 	result := Stuck{Name: s.name, Held: s.hold && !s.w.apart}
 	pause(ctx, time.Until(began.Add(s.from)))
 	if s.hold {
@@ -94,7 +96,7 @@ func (s *siege) run(ctx context.Context, began time.Time, written *atomic.Int64,
 	return result, nil
 }
 
-// judge says what is wrong with the figures.
+// judge returns what is wrong with the figures.
 func (s Stuck) judge() []string {
 	var wrong []string
 	if s.Held && s.Resyncs > 0 {
@@ -112,7 +114,7 @@ func (s Stuck) judge() []string {
 	return wrong
 }
 
-// await polls until cond holds or ctx ends.
+// await polls until cond returns true or ctx ends.
 func await(ctx context.Context, cond func() bool) {
 	for ctx.Err() == nil && !cond() {
 		pause(ctx, idle)

@@ -26,7 +26,7 @@ const (
 	byFollow
 )
 
-// span is a random time, at most most.
+// span is a random duration.
 type span struct{ least, most time.Duration }
 
 func (s span) draw(r *rand.Rand) time.Duration {
@@ -45,23 +45,23 @@ type spec struct {
 
 	noPuts, noDeletes, prevKV bool
 
-	// apart has each session watch a range of its own, which has the same keys.
+	// apart gives each session a different range with the same keys.
 	apart bool
 
-	// old begins it with the first revision of all; otherwise it begins now.
+	// old starts the watch at the first revision of all. Otherwise it starts now.
 	old bool
-	// session is for how long it lasts before it is opened again, where it stands;
-	// zero means for ever.
+	// session is how long it runs before it is reopened at its position. Zero
+	// means forever.
 	session span
-	// hop opens it at a random revision each time.
+	// hop reopens it at a random revision each time.
 	hop bool
-	// work is how long its consumer takes for a response.
+	// work is how long its consumer needs for a response.
 	work span
-	// gate, if not nil, is where its consumer waits before each response.
+	// gate, if not nil, makes its consumer wait before each response.
 	gate *gate
 }
 
-// ranges makes each end of a range another one, by keys that nobody writes.
+// ranges makes the end of each range different, using keys that nobody writes.
 var ranges atomic.Uint64
 
 func (s spec) options() []kv.OpOption {
@@ -87,30 +87,31 @@ func (s spec) options() []kv.OpOption {
 	return opts
 }
 
-// service is what a watch is opened on: package watch's, or that by clientv3's names.
+// service is the service on which a watch is opened: package watch's, or
+// clientv3's.
 type service struct {
 	watch.Watcher
 	facade clientv3.Watcher
 	kv     kv.KV
 }
 
-// watcher is one watch, opened again and again, and its consumer.
+// watcher is one watch, which is reopened repeatedly, and its consumer.
 type watcher struct {
 	spec
 	service
 	cur      cursor
 	rand     *rand.Rand
-	hurry    *atomic.Bool // the end is near: nobody is slow any more
+	hurry    *atomic.Bool // the end is near, so consumers are not slow any more
 	seen     atomic.Int64 // everything before that revision was seen
-	told     atomic.Int64 // how often it was told of compaction
+	told     atomic.Int64 // how many times it has received a compaction
 	sessions int
 }
 
-// errResync says that a session has ended since there is a gap that the watch has
-// told of, and that the cursor is where to go on, unless it is 0.
+// errResync says that a session has ended because the watch has reported a gap.
+// The cursor is the position to continue at, unless it is 0.
 var errResync = errors.New("resync")
 
-// run watches until ctx ends, or something is wrong, which it returns.
+// run watches until ctx ends or a violation is found, which it returns.
 func (w *watcher) run(ctx context.Context) error {
 	if w.old {
 		w.cur.start(w.cur.h.base + 1)
@@ -123,18 +124,18 @@ func (w *watcher) run(ctx context.Context) error {
 	return nil
 }
 
-// once is one session, and what has to be done after it.
+// once runs one session and the work after it.
 func (w *watcher) once(ctx context.Context) error {
 	if w.hop && !w.hurry.Load() {
 		from, to := w.cur.limits.done.Load()-100, w.cur.h.head()+30
 		w.cur.start(max(1, w.cur.h.base+1, from+w.rand.Int64N(max(1, to-from))))
 	}
-	if w.cur.next == 0 && w.api == byEvents { // it can't tell where it begins
+	if w.cur.next == 0 && w.api == byEvents { // it cannot tell where it begins
 		if err := w.read(ctx); err != nil {
 			return err
 		}
 	}
-	w.seen.Store(w.cur.next) // a state that was read has everything before
+	w.seen.Store(w.cur.next) // a state that was read includes everything before
 	w.sessions++
 	session, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -156,7 +157,7 @@ func (w *watcher) once(ctx context.Context) error {
 		}
 		return nil
 	case session.Err() != nil && (err == nil || errors.Is(err, context.Canceled)):
-		if w.cur.open != 0 { // left in the middle of a revision
+		if w.cur.open != 0 { // it ended in the middle of a revision
 			w.cur.start(w.cur.open)
 		}
 		return nil
@@ -217,7 +218,7 @@ func (w *watcher) channel(ctx context.Context, opts []kv.OpOption) watch.WatchCh
 	return w.Watch(ctx, w.key, opts...)
 }
 
-// response takes a response that is not the last.
+// response processes a response that is not the last.
 func (w *watcher) response(ctx context.Context, resp *watch.WatchResponse) error {
 	switch {
 	case resp.Created:
@@ -254,7 +255,7 @@ func (w *watcher) deliver(ctx context.Context, events []*mvccpb.Event) error {
 	return nil
 }
 
-// rest is what the consumer does between two responses.
+// rest is the consumer's pause between two responses.
 func (w *watcher) rest(ctx context.Context) {
 	if w.gate != nil {
 		w.gate.pass(ctx)
@@ -264,12 +265,12 @@ func (w *watcher) rest(ctx context.Context) {
 	}
 }
 
-// ended takes the end of a watch.
+// ended processes the end of a watch.
 func (w *watcher) ended(ctx context.Context, err error, at int64) error {
 	if ctx.Err() != nil {
 		return nil //nolint:nilerr // somebody has ended it
 	}
-	if w.facade != nil && errors.Is(err, rpctypes.ErrNoLeader) { // it was asked to tell
+	if w.facade != nil && errors.Is(err, rpctypes.ErrNoLeader) { // as it was asked to
 		if w.cur.open != 0 {
 			w.cur.start(w.cur.open)
 		}
@@ -286,7 +287,7 @@ func (w *watcher) ended(ctx context.Context, err error, at int64) error {
 		return err
 	}
 	w.told.Add(1)
-	// Either way is right: to go on with what is left, or to read anew.
+	// It is correct to continue with what is left, and also to read again.
 	w.cur.start(0)
 	if at != 0 && w.rand.IntN(2) == 0 {
 		w.cur.start(at)
@@ -294,7 +295,7 @@ func (w *watcher) ended(ctx context.Context, err error, at int64) error {
 	return errResync
 }
 
-// read reads the state of what is watched, and goes on from there.
+// read reads the watched state and continues from there.
 func (w *watcher) read(ctx context.Context) error {
 	for ctx.Err() == nil {
 		call, cancel := context.WithTimeout(ctx, callTime)
@@ -344,10 +345,10 @@ func (w *watcher) follow(ctx context.Context, opts []kv.OpOption) error {
 	return nil
 }
 
-// gate is where a consumer gets stuck while it is closed.
+// gate makes a consumer wait while it is closed.
 type gate struct {
 	shut  chan struct{} // capacity 1: full while the gate is open or was never closed
-	stuck atomic.Bool   // somebody waits
+	stuck atomic.Bool   // a consumer is waiting
 }
 
 func newGate() *gate {

@@ -14,26 +14,27 @@ import (
 	"github.com/getcd/getcd/lease"
 )
 
-// entry is a write, as its writer knows it. A writer's writes are numbered from 0.
+// entry is a write, as its writer knows it. A writer's writes are numbered from
+// 0.
 type entry struct {
-	rev           int64 // of the answer
-	puts, deletes int32 // deletes are those of the answer
+	rev           int64 // of the response
+	puts, deletes int32 // deletes are those of the response
 	outcome       outcome
 }
 
-// writer writes, one write after the other, and notes them.
+// writer makes one write after another and records them.
 type writer struct {
 	id      uint8
 	cl      *client.Client
 	rand    *rand.Rand
 	pace    time.Duration // the mean time between two writes
 	entries []entry
-	bytes   *atomic.Int64 // of bulk values that were acknowledged
+	bytes   *atomic.Int64 // of acknowledged large values
 	leases  int           // that were granted
-	expired int           // of them, those that were left to expire
+	expired int           // leases that were left to expire
 }
 
-// commit commits operations as one write. Puts take their values from value.
+// commit commits operations as one write. value makes the values of puts.
 func (w *writer) commit(ctx context.Context, ops []kv.Op, puts int) outcome {
 	call, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
@@ -52,22 +53,22 @@ func (w *writer) commit(ctx context.Context, ops []kv.Op, puts int) outcome {
 
 func deleted(r *pb.ResponseOp) int64 { return r.GetResponseDeleteRange().GetDeleted() }
 
-// put is the place'th put of the write that comes next.
+// put makes the place'th put of the next write.
 func (w *writer) put(key string, place, size int, opts ...kv.OpOption) kv.Op {
 	return kv.OpPut(key, tag{writer: w.id, place: uint8(place), seq: uint32(len(w.entries))}.value(size), opts...)
 }
 
-// wait is the time between two writes.
+// wait waits for the time between two writes.
 func (w *writer) wait(ctx context.Context) bool {
 	pause(ctx, w.pace/2+time.Duration(w.rand.Int64N(int64(w.pace)+1)))
 	return ctx.Err() == nil
 }
 
-// runSmall writes small values: puts, deletions, and both together in transactions.
+// runSmall writes small values: puts, deletes, and both together in transactions.
 func (w *writer) runSmall(ctx context.Context) {
 	for w.wait(ctx) {
 		switch n := w.rand.IntN(20); {
-		case n == 0: // a group, at once
+		case n == 0: // a whole group at once
 			w.commit(context.WithoutCancel(ctx), []kv.Op{kv.OpDelete(group(w.rand.IntN(groups)), kv.WithPrefix())}, 0)
 		case n < 4:
 			w.commit(context.WithoutCancel(ctx), []kv.Op{kv.OpDelete(w.smallKeys(1)[0])}, 0)
@@ -91,7 +92,7 @@ func (w *writer) runSmall(ctx context.Context) {
 
 func (w *writer) size() int { return tagSize + w.rand.IntN(200) }
 
-// smallKeys are n different keys.
+// smallKeys returns n different keys.
 func (w *writer) smallKeys(n int) []string {
 	keys := make([]string, n)
 	for i, at := range w.rand.Perm(groups * perGroup)[:n] {
@@ -100,8 +101,8 @@ func (w *writer) smallKeys(n int) []string {
 	return keys
 }
 
-// runBulk writes large values, some of them together, so that servers have revisions
-// to split when they send history in fragments.
+// runBulk writes large values, some of them together, so that servers have to
+// split revisions when they send history in fragments.
 func (w *writer) runBulk(ctx context.Context) {
 	for w.wait(ctx) {
 		n := max(1, w.rand.IntN(8)-3)
@@ -115,7 +116,8 @@ func (w *writer) runBulk(ctx context.Context) {
 	}
 }
 
-// runLeased puts keys with leases, which expire, are revoked, or live a while longer.
+// runLeased puts keys with leases that expire, are revoked, or live a while
+// longer.
 func (w *writer) runLeased(ctx context.Context) {
 	call := func(f func(context.Context) error) error {
 		call, cancel := context.WithTimeout(ctx, callTime)
@@ -152,8 +154,8 @@ func (w *writer) runLeased(ctx context.Context) {
 	}
 }
 
-// finish puts every key, and then deletes all: whatever a watch is about, it has to
-// see that. It tries until ctx ends.
+// finish puts every key and then deletes all keys, so that every watch has
+// something to see. It tries until ctx ends.
 func (w *writer) finish(ctx context.Context, keys keySet) error {
 	for _, deleting := range []bool{false, true} {
 		for {
