@@ -29,6 +29,7 @@ var pages = []string{
 	"lock.md",
 	"election.md",
 	"health.md",
+	"errors.md",
 }
 
 // book is what pages have in common.
@@ -39,6 +40,8 @@ type book struct {
 	shown   []shownCall
 	failed  []failure
 	gateway []exchange
+
+	inErrors map[string]bool // of which errors.md tells
 }
 
 // shownCall is an RPC that a page has listed.
@@ -87,7 +90,7 @@ func (b *book) page(ctx context.Context, name string) (_ []byte, err error) {
 	defer cancel()
 	p := &page{book: b, name: name, scene: scene{ctx: ctx}}
 	defer func() {
-		if stop := p.stop(); err == nil {
+		if stop := p.end(); err == nil {
 			err = stop
 		}
 	}()

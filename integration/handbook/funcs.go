@@ -51,6 +51,16 @@ func (p *page) funcs() template.FuncMap {
 
 		"memberExists": p.memberExists,
 
+		"provoke":    p.provoke,
+		"told":       p.told,
+		"unseen":     p.unseen,
+		"allTold":    p.allTold,
+		"errorIndex": p.errorIndex,
+		"wireCodes":  p.wireCodes,
+		"jwtCluster": p.jwtCluster,
+		"leaderDies": p.leaderDies,
+		"badVersion": p.badVersion,
+
 		"stream":         p.stream,
 		"streamMessages": p.streamMessages,
 		"send":           send,

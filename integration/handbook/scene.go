@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -34,6 +36,7 @@ type scene struct {
 	cluster *cluster.Cluster
 	member  *cluster.Member // to whom calls go
 	md      metadata.MD     // that calls carry
+	dir     string          // for files; empty until there is one
 }
 
 // callLimit bounds a call. It does not go over the connection as a deadline.
@@ -123,6 +126,27 @@ func (s *scene) stop() error {
 	c := s.cluster
 	s.cluster = nil
 	return c.Stop()
+}
+
+// temporary makes a file that is there as long as the page is made.
+func (s *scene) temporary(name string, content []byte) (string, error) {
+	if s.dir == "" {
+		var err error
+		if s.dir, err = os.MkdirTemp("", "handbook-"); err != nil {
+			return "", err
+		}
+	}
+	path := filepath.Join(s.dir, name)
+	return path, os.WriteFile(path, content, 0o600)
+}
+
+// end stops the cluster, and removes what was made for it.
+func (s *scene) end() error {
+	err := s.stop()
+	if s.dir != "" {
+		err = errors.Join(err, os.RemoveAll(s.dir))
+	}
+	return err
 }
 
 // index is the place of the member to whom calls go.

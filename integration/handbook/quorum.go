@@ -1,0 +1,113 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"golang.org/x/net/http2"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/getcd/getcd/wire"
+)
+
+// leaderDies provokes what requests of a follower get when its leader falls silent: a read
+// is told that the leader has changed, and a write waits for an answer in vain. The second
+// depends on when the election was (parseProposeCtxErr of etcd's server.go), so it is tried
+// again when that was late.
+func (p *page) leaderDies() (string, error) {
+	const tries = 5
+	var last error
+	for range tries {
+		if err := p.lead(); err != nil {
+			return "", err
+		}
+		leader := p.cluster.Members()[0]
+		p.member = p.cluster.Members()[1]
+		if err := leader.Pause(); err != nil {
+			return "", err
+		}
+		// The followers have a leader for one election timeout more, 500 ms, and need up to
+		// two; the write has to come less than two before they have another.
+		select {
+		case <-time.After(400 * time.Millisecond):
+		case <-p.ctx.Done():
+			return "", p.ctx.Err()
+		}
+		written := make(chan error, 1)
+		go func() {
+			a, err := p.invoke("KV/Put", `key:"foo"`, wire.Options{})
+			if err == nil {
+				err = a.err
+			}
+			written <- err
+		}()
+		a, err := p.invoke("KV/Range", `key:"foo"`, wire.Options{})
+		w := <-written
+		if err := errors.Join(err, leader.Continue()); err != nil {
+			return "", err
+		}
+		p.member = leader
+		last = errors.Join(errOrOK(a.err), errOrOK(w))
+		if is(a.err, "LeaderChanged") && is(w, "TimeoutDueToLeaderFail") {
+			p.row("LeaderChanged", "KV/Range", `key:"foo"`, "Asked of a follower whose leader was stopped (SIGSTOP) the moment before.", a.err)
+			p.row("TimeoutDueToLeaderFail", "KV/Put", `key:"foo"`, "The same. The follower had passed it on to the leader, which was stopped. The answer comes after 5 s and two election timeouts.", w)
+			return "", nil
+		}
+	}
+	return "", fmt.Errorf("a leader that dies was not noticed as expected in %d tries: %w", tries, last)
+}
+
+func is(err error, name string) bool {
+	return status.Convert(err).Message() == status.Convert(rpcErrors[name]).Message()
+}
+
+// badVersion provokes ErrGRPCInvalidClientAPIVersion. gRPC's implementation for Go does
+// not send such a value; any other client of HTTP/2 may.
+func (p *page) badVersion() (string, error) {
+	t := &http2.Transport{AllowHTTP: true, DialTLSContext: func(ctx context.Context, network, addr string, _ *tls.Config) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, addr)
+	}}
+	defer t.CloseIdleConnections()
+	body, err := proto.Marshal(&pb.RangeRequest{Key: []byte("foo")})
+	if err != nil {
+		return "", err
+	}
+	framed := append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(body))), body...) //nolint:gosec // a few bytes
+	req, err := http.NewRequestWithContext(p.ctx, http.MethodPost, "http://"+p.member.Endpoint()+pb.KV_Range_FullMethodName, bytes.NewReader(framed))
+	if err != nil {
+		return "", err
+	}
+	req.Header.Set("Content-Type", "application/grpc")
+	req.Header.Set("Te", "trailers")
+	req.Header.Set("Client-Api-Version", "\xff")
+	resp, err := t.RoundTrip(req)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = resp.Body.Close() }() // it was read
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		return "", err
+	}
+	get := func(name string) string { return resp.Trailer.Get(name) + resp.Header.Get(name) }
+	n, _ := strconv.ParseUint(get("Grpc-Status"), 10, 32)
+	text, _ := url.PathUnescape(get("Grpc-Message"))
+	got := status.Error(codes.Code(n), text) //nolint:gosec // 32 bits
+	if !is(got, "InvalidClientAPIVersion") {
+		return "", fmt.Errorf("got %w", got)
+	}
+	p.row("InvalidClientAPIVersion", "KV/Range", `key:"foo"`, "The metadata client-api-version is one byte, ff, which is no UTF-8.", got)
+	return "", nil
+}
