@@ -74,14 +74,14 @@ func Example_lock() {
 	// unlocked: <nil>
 }
 
-// Middleware is getcd's own: here all keys of the client begin with a prefix.
-func ExampleConfig() {
+// NewWith is getcd's own, and so is middleware: here all keys of the client begin with a
+// prefix.
+func ExampleNewWith() {
 	cluster := etcdtest.NewCluster(1)
 	defer cluster.Close()
-	cli, err := clientv3.New(clientv3.Config{
-		Endpoints:   cluster.Addrs(),
-		DialOptions: cluster.DialOptions(),
-		Middleware:  []client.Middleware{namespace.Of("jobs/")},
+	cfg := clientv3.Config{Endpoints: cluster.Addrs(), DialOptions: cluster.DialOptions()}
+	cli, err := clientv3.NewWith(cfg, func(c *client.Config) {
+		c.Middleware = []client.Middleware{namespace.Of("jobs/")}
 	})
 	if err != nil {
 		fmt.Println(err)
