@@ -46,13 +46,13 @@ func byHand(ctx context.Context, s *stage) error {
 		return err
 	}
 	s.say("\nStep 2: the lock. Step 3: its key comes back, so we hold it.")
-	held, err := lock.New(c.Conn()).Lock(ctx, "job", granted.ID)
+	held, err := lock.NewService(c.Conn()).Lock(ctx, "job", granted.ID)
 	if err != nil {
 		return err
 	}
 	s.say("\nStep 4, again and again: the heartbeat. (Not shown; it is that of lesson 5.)")
 	s.say("\nStep 5: unlock, and revoke the lease.")
-	if _, err := lock.New(c.Conn()).Unlock(ctx, string(held.Key)); err != nil {
+	if _, err := lock.NewService(c.Conn()).Unlock(ctx, string(held.Key)); err != nil {
 		return err
 	}
 	_, err = c.Revoke(ctx, granted.ID)
@@ -76,7 +76,7 @@ func loseNetwork(ctx context.Context, s *stage, cfg lock.Config) error {
 	if err != nil {
 		return err
 	}
-	if _, err := lock.New(annas.Conn()).Lock(ctx, name, granted.ID); err != nil {
+	if _, err := lock.NewService(annas.Conn()).Lock(ctx, name, granted.ID); err != nil {
 		return err
 	}
 	waiter, err := lock.NewLocker(bens.Conn(), lock.Config{

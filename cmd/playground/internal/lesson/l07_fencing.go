@@ -28,7 +28,7 @@ func fencing(ctx context.Context, s *stage) error {
 		return err
 	}
 	s.show("none")
-	annas, err := lock.NewMutex(c.Conn(), "printer")
+	annas, err := lock.New(c.Conn(), "printer")
 	if err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func fencing(ctx context.Context, s *stage) error {
 	if _, err := c.Revoke(ctx, lease.ID(held.Kvs[0].Lease)); err != nil {
 		return err
 	}
-	bens, err := lock.NewMutex(c.Conn(), "printer")
+	bens, err := lock.New(c.Conn(), "printer")
 	if err != nil {
 		return err
 	}

@@ -17,11 +17,11 @@ func elections(ctx context.Context, s *stage) error {
 	if err != nil {
 		return err
 	}
-	annas, err := election.NewElection(c.Conn(), "scheduler")
+	annas, err := election.New(c.Conn(), "scheduler")
 	if err != nil {
 		return err
 	}
-	bens, err := election.NewElection(other.Conn(), "scheduler")
+	bens, err := election.New(other.Conn(), "scheduler")
 	if err != nil {
 		return err
 	}
