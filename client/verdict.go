@@ -198,10 +198,10 @@ func fateOf(err error, sent, heard bool) fate {
 		if !heard && strings.HasPrefix(s.Message(), "grpc: error while marshaling") {
 			return undeliverable
 		}
-	case codes.InvalidArgument, codes.FailedPrecondition, codes.PermissionDenied, codes.NotFound,
-		codes.AlreadyExists, codes.OutOfRange, codes.Unimplemented, codes.Unauthenticated:
-		return answered
 	default:
+		if etcderr.Refused(s.Code()) {
+			return answered
+		}
 	}
 	if !sent {
 		return undeliverable

@@ -10,6 +10,7 @@ import (
 	"github.com/getcd/getcd/concurrency/recipe"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
+	"github.com/getcd/getcd/watch"
 )
 
 func (r *rig) rwmutex() *recipe.RWMutex {
@@ -172,7 +173,7 @@ func TestRWMutexNoGhost(t *testing.T) {
 func TestRWMutexGivenUpInAnOutage(t *testing.T) {
 	for name, giveUp := range map[string]func(r *rig, m *recipe.RWMutex) error{
 		"waiting": func(r *rig, m *recipe.RWMutex) error {
-			holder := recipe.NewRWMutex(recipe.NewClient(r.admin, nil), r.session(), "l")
+			holder := recipe.NewRWMutex(recipe.NewClient(r.admin, watch.New(r.cluster.Member(1).Conn(r.t))), r.session(), "l")
 			r.do("Lock", holder.Lock(r.t.Context()))
 			ctx, cancel := context.WithTimeout(r.t.Context(), 2*time.Second)
 			defer cancel()
