@@ -222,7 +222,8 @@ func TestGatewayLife(t *testing.T) {
 	if _, err := c.Get(limited(t, 20*time.Second), "k"); err != nil || a.requests.Load() != 0 {
 		t.Errorf("got %v, and %d requests at the old endpoint", err, a.requests.Load())
 	}
-	if r, err := c.Status(limited(t, 20*time.Second), a.URL); err != nil || a.requests.Load() != 1 { // as a member list has it
+	// The URL is as a member list has it. On a busy machine the endpoint is also asked whether it serves.
+	if r, err := c.Status(limited(t, 20*time.Second), a.URL); err != nil || a.requests.Load() == 0 {
 		t.Errorf("Status: %v, %v, after %d requests", r, err, a.requests.Load())
 	}
 	b.answer.Store("hang")
