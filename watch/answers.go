@@ -131,7 +131,7 @@ func (x *machine) activate(st *stream, w *watcher, resp *pb.WatchResponse) {
 		w.told = true
 		w.notify(WatchResponse{Header: resp.Header, Created: true})
 	}
-	w.settled()
+	w.release()
 }
 
 // refused takes a creation's refusal, or the server's cancellation.
