@@ -20,7 +20,7 @@ const (
 	// recommends 250 ms).
 	stagger = 250 * time.Millisecond
 	// redial is the shortest time between two attempts at one member, so that
-	// one that accepts and hangs up at once can't be dialled in a loop.
+	// one that accepts and hangs up at once can't be dialed in a loop.
 	redial = 250 * time.Millisecond
 	// The pause after a round in which no member could be connected.
 	minPause        = 100 * time.Millisecond
@@ -52,15 +52,15 @@ func (p *policy) connectLocked(now time.Time) (next time.Time) {
 		if connecting == len(wanted) || connecting > 0 && p.servingLocked(now) {
 			return time.Time{} // its outcome is the next event
 		}
-		if connecting > 0 && now.Before(p.dialled.Add(stagger)) {
-			return p.dialled.Add(stagger)
+		if connecting > 0 && now.Before(p.dialed.Add(stagger)) {
+			return p.dialed.Add(stagger)
 		}
 		if len(candidates) == 0 {
 			return p.endRoundLocked(now)
 		}
-		slices.SortFunc(candidates, compareDialling(now))
+		slices.SortFunc(candidates, compareDialing(now))
 		m := candidates[0]
-		if ready := m.dialled.Add(redial); !m.dialled.IsZero() && now.Before(ready) {
+		if ready := m.dialed.Add(redial); !m.dialed.IsZero() && now.Before(ready) {
 			return ready
 		}
 		p.dialLocked(m, now)
@@ -94,9 +94,9 @@ func (p *policy) connectedLocked() int {
 	return connected
 }
 
-// compareDialling orders members by whom to try first: those whose last connection was well,
+// compareDialing orders members by whom to try first: those whose last connection was well,
 // SRV priority, then the resolver's order.
-func compareDialling(now time.Time) func(a, b *member) int {
+func compareDialing(now time.Time) func(a, b *member) int {
 	return func(a, b *member) int {
 		if c := falseFirst(!a.usable(now), !b.usable(now)); c != 0 {
 			return c
@@ -138,7 +138,7 @@ func (p *policy) endRoundLocked(now time.Time) time.Time {
 }
 
 func (p *policy) dialLocked(m *member, now time.Time) {
-	m.tried, m.dialled, p.dialled = true, now, now
+	m.tried, m.dialed, p.dialed = true, now, now
 	p.counters.dials.Add(1)
 	c := newConn(p, m)
 	//nolint:staticcheck // SA1019: deprecated for the lists of several addresses that it also takes.

@@ -18,7 +18,7 @@ import (
 const (
 	// introduction is how long a new connection's member may take to say who it is.
 	introduction = 5 * time.Second
-	// maxRolls is how often a single address is dialled again because another member
+	// maxRolls is how often a single address is dialed again because another member
 	// was wanted than the one that was reached; after rollPause it may be again.
 	maxRolls  = 2
 	rollPause = 5 * time.Second
@@ -154,7 +154,7 @@ func (p *policy) knownLocked(m *member, id uint64) bool {
 	return false
 }
 
-// rollLocked reports whether m may be dialled again for another member.
+// rollLocked reports whether m may be dialed again for another member.
 func (p *policy) rollLocked(m *member, now time.Time) bool {
 	if now.Sub(m.rolled) >= rollPause {
 		m.rolls = 0

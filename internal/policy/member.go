@@ -35,8 +35,8 @@ type member struct {
 	lastErr    error     // last failure or demotion
 	failed     bool      // its last connection failed or was lost
 	unlisted   bool      // no longer in the resolver's list
-	tried      bool      // dialled in this round
-	dialled    time.Time // when it was last dialled
+	tried      bool      // dialed in this round
+	dialed     time.Time // when it was last dialed
 	demotion   demotion
 	rolls      int       // connections in a row that have reached a member for nothing
 	rolled     time.Time // when that was last

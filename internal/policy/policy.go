@@ -66,9 +66,9 @@ type policy struct {
 	standby *member
 	elected time.Time // when active last changed
 	rounds  int       // rounds in a row that connected none
-	paused  time.Time // no dialling until then
-	dialled time.Time // when any member was last dialled
-	lapsed  []*member // gone from the list and dialled a moment ago
+	paused  time.Time // no dialing until then
+	dialed  time.Time // when any member was last dialed
+	lapsed  []*member // gone from the list and dialed a moment ago
 	left    []*conn   // connections that take no new calls, and have some under way
 	single  bool      // there is one address, which may be that of many members
 	cluster uint64    // the cluster that this client is for; 0 while unknown
@@ -114,7 +114,7 @@ func (p *policy) UpdateClientConnState(s grpcbalancer.ClientConnState) error {
 	now := time.Now()
 	old := p.members
 	p.members = nil
-	p.lapsed = slices.DeleteFunc(p.lapsed, func(m *member) bool { return now.Sub(m.dialled) >= redial })
+	p.lapsed = slices.DeleteFunc(p.lapsed, func(m *member) bool { return now.Sub(m.dialed) >= redial })
 	fresh := false
 	if p.gate.since.IsZero() && !p.opts.OneMember {
 		p.gate.trouble(p.clock.epoch) // nothing is proven yet
@@ -131,9 +131,9 @@ func (p *policy) UpdateClientConnState(s grpcbalancer.ClientConnState) error {
 				e.name += "#2" // the one that had it first is still in use
 			}
 			m, fresh = newMember(e), true
-			// One that was gone for a moment is not dialled sooner for it.
+			// One that was gone for a moment is not dialed sooner for it.
 			if i := slices.IndexFunc(p.lapsed, func(c *member) bool { return c.name == m.name }); i >= 0 {
-				m.dialled = p.lapsed[i].dialled
+				m.dialed = p.lapsed[i].dialed
 			}
 		}
 		m.index, m.tier, m.unlisted = len(p.members), e.tier, false
@@ -214,7 +214,7 @@ func (p *policy) wake() {
 	}
 }
 
-// newRoundsLocked forgets the failures that make dialling slower.
+// newRoundsLocked forgets the failures that make dialing slower.
 func (p *policy) newRoundsLocked() {
 	p.rounds, p.paused = 0, time.Time{}
 	for _, m := range p.members {
@@ -250,7 +250,7 @@ func (p *policy) connectionChanged(m *member, c *conn, s grpcbalancer.SubConnSta
 		// The next attempt is a new SubConn's: when to dial is decided here, not
 		// by grpc's backoff for each address.
 		p.failedLocked(m, s.ConnectionError)
-		p.dialled = time.Time{} // the next member's turn need not wait
+		p.dialed = time.Time{} // the next member's turn need not wait
 	default: // A connection that was made is gone, or its server is leaving.
 		if p.takesLocked(m) {
 			p.gate.trouble(time.Now())
