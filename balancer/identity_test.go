@@ -141,7 +141,7 @@ func TestOneAddressReachesTwoMembers(t *testing.T) {
 			before := dials.Load()
 			time.Sleep(time.Minute)
 			if n := dials.Load() - before; n > 0 || before > 4 {
-				r.t.Errorf("%d members: dialled %d times at first and %d times in a minute, want 4 at most and none", members, before, n)
+				r.t.Errorf("%d members: dialed %d times at first and %d times in a minute, want 4 at most and none", members, before, n)
 			}
 		})
 	}

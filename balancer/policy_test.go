@@ -88,7 +88,7 @@ func (r *bare) state(addrs ...string) resolver.State {
 	})
 }
 
-func (r *bare) dialled(addr string) int {
+func (r *bare) dialed(addr string) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.dials[addr]
@@ -151,7 +151,7 @@ func TestKeepsOneActiveAndOneStandby(t *testing.T) {
 	})
 }
 
-func TestStandbyTakesOverWithoutDialling(t *testing.T) {
+func TestStandbyTakesOverWithoutDialing(t *testing.T) {
 	runBare(t, 3, func(r *bare) {
 		t := r.t
 		before := time.Now()
@@ -163,8 +163,8 @@ func TestStandbyTakesOverWithoutDialling(t *testing.T) {
 		}
 		synctest.Wait()
 		r.wantRoles(m2, m3, m1)
-		if n := r.dialled(m2); n != 1 {
-			t.Errorf("the standby was dialled %d times, want once", n)
+		if n := r.dialed(m2); n != 1 {
+			t.Errorf("the standby was dialed %d times, want once", n)
 		}
 	})
 }
@@ -187,8 +187,8 @@ func TestAllLost(t *testing.T) {
 		}
 		for _, a := range []string{m1, m2, m3} {
 			// Pauses of 0.5 to 1 s between rounds.
-			if n := r.dialled(a); n < 15 || n > 45 {
-				t.Errorf("%s was dialled %d times in %v, want about once a second", a, n, outage)
+			if n := r.dialed(a); n < 15 || n > 45 {
+				t.Errorf("%s was dialed %d times in %v, want about once a second", a, n, outage)
 			}
 		}
 		r.mu.Lock()
@@ -282,8 +282,8 @@ func TestAllDemoted(t *testing.T) {
 		case <-time.After(2 * time.Second):
 		}
 		for _, m := range r.cluster.Members() {
-			if n := r.dialled(m.Addr()); n > 9 {
-				t.Errorf("%s was dialled %d times in 2 s", m.Addr(), n)
+			if n := r.dialed(m.Addr()); n > 9 {
+				t.Errorf("%s was dialed %d times in 2 s", m.Addr(), n)
 			}
 			m.SetNoLeader(false)
 		}
@@ -311,8 +311,8 @@ func TestNewAddresses(t *testing.T) {
 		time.Sleep(time.Second) // the bubble's clock
 		r.wantRoles(m3, m3)     // a single address may be that of many members
 		r.wantGet(m3)
-		if r.dialled(m1) != 1 || r.dialled(m2) != 1 {
-			t.Errorf("dialled %s %d times and %s %d times, want once each", m1, r.dialled(m1), m2, r.dialled(m2))
+		if r.dialed(m1) != 1 || r.dialed(m2) != 1 {
+			t.Errorf("dialed %s %d times and %s %d times, want once each", m1, r.dialed(m1), m2, r.dialed(m2))
 		}
 		r.resolver.UpdateState(r.state())
 		synctest.Wait()
@@ -417,7 +417,7 @@ func TestHungAttemptBesideADemotedMember(t *testing.T) {
 		time.Sleep(time.Minute) // until the pauses are at their longest
 		r.cluster.Member(1).Freeze()
 		r.cluster.Member(1).Start()
-		time.Sleep(10 * time.Second) // until it is dialled
+		time.Sleep(10 * time.Second) // until it is dialed
 		r.cluster.Member(2).Start()
 		r.cluster.Member(0).SetNoLeader(true)
 		start := time.Now()
@@ -520,7 +520,7 @@ func TestOldAnswersAreNoNews(t *testing.T) {
 	})
 }
 
-// However members and addresses come and go, none is dialled more than four
+// However members and addresses come and go, none is dialed more than four
 // times a second.
 func TestDialsAreFewWhateverHappens(t *testing.T) {
 	for name, step := range map[string]func(r *bare, i int){
@@ -561,8 +561,8 @@ func TestDialsAreFewWhateverHappens(t *testing.T) {
 					time.Sleep(10 * time.Millisecond) // the bubble's clock
 				}
 				for _, a := range []string{m1, m2, m3} {
-					if n := r.dialled(a); n > 4*seconds+2 {
-						r.t.Errorf("%s was dialled %d times in %d s", a, n, seconds)
+					if n := r.dialed(a); n > 4*seconds+2 {
+						r.t.Errorf("%s was dialed %d times in %d s", a, n, seconds)
 					}
 				}
 			})

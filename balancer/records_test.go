@@ -203,7 +203,7 @@ func TestRecordsOfTransitions(t *testing.T) {
 }
 
 // An outage of all members is one transition down and one up, however long it
-// lasts and however often the members are dialled.
+// lasts and however often the members are dialed.
 func TestRecordsOfAnOutage(t *testing.T) {
 	logged(t, 3, func(r *rig, logs *records) {
 		t := r.t

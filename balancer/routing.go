@@ -13,7 +13,7 @@ type Routing struct {
 	// term. All members are kept connected. While the leader is not known, or
 	// not connected, writes go to the active member.
 	WritesToLeader bool
-	// Prefer ranks the endpoints, given as they are dialled ("10.0.0.1:2379"):
+	// Prefer ranks the endpoints, given as they are dialed ("10.0.0.1:2379"):
 	// those of the least rank serve while one of them can, as with the priorities
 	// of SRV records, which count within a rank. Nil ranks all alike. It must be
 	// quick, and always give the same answer.

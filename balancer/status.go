@@ -30,7 +30,7 @@ func (r Role) String() string {
 
 // Status is what the policy knows of one endpoint.
 type Status struct {
-	// Address is the endpoint as it is dialled, such as "10.0.0.1:2379".
+	// Address is the endpoint as it is dialed, such as "10.0.0.1:2379".
 	Address string
 	// MemberID is etcd's ID of the member behind it; 0 until it has answered.
 	MemberID uint64

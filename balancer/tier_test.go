@@ -75,14 +75,14 @@ func TestTiers(t *testing.T) {
 	})
 }
 
-// While a better tier is away, it is dialled and nobody else.
-func TestOnlyTheBetterTierIsDialled(t *testing.T) {
+// While a better tier is away, it is dialed and nobody else.
+func TestOnlyTheBetterTierIsDialed(t *testing.T) {
 	var dials sync.Map // address to *atomic.Int32
 	count := func(addr string) *atomic.Int32 {
 		n, _ := dials.LoadOrStore(addr, new(atomic.Int32))
 		return n.(*atomic.Int32)
 	}
-	runDialling(t, 4, from(t, tiers{0, 10, 10, 20}), func(addr string) { count(addr).Add(1) }, func(r *rig) {
+	runDialing(t, 4, from(t, tiers{0, 10, 10, 20}), func(addr string) { count(addr).Add(1) }, func(r *rig) {
 		t := r.t
 		r.cluster.Member(0).Kill()
 		synctest.Wait()
@@ -94,11 +94,11 @@ func TestOnlyTheBetterTierIsDialled(t *testing.T) {
 			t.Errorf("active: got %q, want %q", got, m2)
 		}
 		if n := count(m1).Load(); n < 10 {
-			t.Errorf("%s was dialled %d times in a minute, want about every 5 s", m1, n)
+			t.Errorf("%s was dialed %d times in a minute, want about every 5 s", m1, n)
 		}
 		for _, addr := range []string{m2, m3, m4} {
 			if n := count(addr).Load(); n > 0 {
-				t.Errorf("%s was dialled %d times in a minute, want never", addr, n)
+				t.Errorf("%s was dialed %d times in a minute, want never", addr, n)
 			}
 		}
 	})
@@ -120,12 +120,12 @@ func (a *aliases) Resolve(context.Context) (resolver.Result, error) {
 // Under which name DNS gives an address is no reason to connect anew.
 func TestAliasesAreOneAddress(t *testing.T) {
 	var dials atomic.Int32
-	runDialling(t, 1, from(t, new(aliases)), func(string) { dials.Add(1) }, func(r *rig) {
+	runDialing(t, 1, from(t, new(aliases)), func(string) { dials.Add(1) }, func(r *rig) {
 		time.Sleep(time.Second) // the bubble's clock; a single address is connected to twice
 		before := dials.Load()
 		time.Sleep(time.Minute)
 		if n := dials.Load() - before; n != 0 || before > 4 {
-			r.t.Errorf("dialled %d times in a second and %d times in the next minute, want a few and none", before, n)
+			r.t.Errorf("dialed %d times in a second and %d times in the next minute, want a few and none", before, n)
 		}
 	})
 }

@@ -77,7 +77,7 @@ type addresses interface {
 
 func newConn(cfg Config) (*Conn, error) {
 	c := &Conn{dialer: newDialer(cfg), table: policy.NewTable(), none: newCredential(""), turns: newTurns()}
-	c.hedges.budget.parts.Store(maxHedges * callsPerHedge)
+	c.hedges.budget.fill()
 	connect := c.newGRPC
 	if cfg.overGateway() {
 		connect = c.newGateway

@@ -65,9 +65,9 @@
 // while the request is under way. Such a request is sent again, up to 32 times.
 //
 // When a call ends without an answer its error names every endpoint, those that were
-// tried first. When a proxy answers, its error has the HTTP status: certain for 3xx, 4xx,
-// 501 and 505, which are given instead of passing the request on, in doubt for the
-// others.
+// tried first. When a proxy answers, its error has the HTTP status. With 3xx, 4xx, 501 and
+// 505 a proxy refuses to pass the request on, so a write was not applied; with the others
+// the error is ambiguous.
 //
 // # How members are reached
 //

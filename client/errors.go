@@ -125,7 +125,7 @@ func (e *Error) GRPCStatus() *status.Status {
 	return status.New(code, e.Error())
 }
 
-// givenUpError is the end of an attempt that the policy has cancelled. It is not its
+// givenUpError is the end of an attempt that the policy has canceled. It is not its
 // cause, which may be what the member has answered to another request.
 type givenUpError struct{ cause error }
 

@@ -6,7 +6,6 @@ import (
 	"reflect"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -27,29 +26,7 @@ const (
 	maxHedgeDelay     = 200 * time.Millisecond
 	defaultHedgeDelay = 100 * time.Millisecond // while no latency is known
 	hedgeFactor       = 8
-	// callsPerHedge is how many reads earn a hedge, so that a slow cluster does not
-	// get more than 1 % more requests; maxHedges is how many are saved up, and there
-	// to begin with.
-	callsPerHedge = 100
-	maxHedges     = 500
 )
-
-// budget counts hedges that may be sent, in parts of callsPerHedge.
-type budget struct{ parts atomic.Int64 }
-
-func (b *budget) earn() {
-	if b.parts.Load() < maxHedges*callsPerHedge {
-		b.parts.Add(1)
-	}
-}
-
-func (b *budget) spend() bool {
-	if b.parts.Add(-callsPerHedge) >= 0 {
-		return true
-	}
-	b.parts.Add(callsPerHedge)
-	return false
-}
 
 // hedges is what a Conn keeps for its hedged calls.
 type hedges struct {

@@ -133,7 +133,7 @@ func TestWhatIsNotHedged(t *testing.T) {
 }
 
 // The caller's context ends a hedged read on both members.
-func TestHedgedReadCancelled(t *testing.T) {
+func TestHedgedReadCanceled(t *testing.T) {
 	run(t, 2, nil, func(r *rig) {
 		t := r.t
 		r.warm()
@@ -170,7 +170,7 @@ func TestEndedContext(t *testing.T) {
 		for range 100 {
 			_, err := r.get(ctx)
 			if put := r.put(ctx, "k", "v"); !errors.Is(err, context.Canceled) || !errors.Is(put, context.Canceled) || client.IsAmbiguous(put) {
-				t.Fatalf("got %v and %v, want that the context was cancelled, and certainty", err, put)
+				t.Fatalf("got %v and %v, want that the context was canceled, and certainty", err, put)
 			}
 		}
 		if n := r.Counters().Attempts - before; n != 0 {

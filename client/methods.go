@@ -108,7 +108,7 @@ var methods = map[string]func(req any, ownID bool) call{
 	pb.Maintenance_Downgrade_FullMethodName: is(call{class: write}),
 
 	// v3_server.go: raft, the questions included. Authenticate begins with ReadIndex;
-	// a token that nobody uses is no state: it leaves no doubt.
+	// a token that nobody uses changes nothing, so its error is never ambiguous.
 	pb.Auth_Authenticate_FullMethodName:         is(question),
 	pb.Auth_AuthStatus_FullMethodName:           is(question),
 	pb.Auth_UserGet_FullMethodName:              is(question),

@@ -32,11 +32,11 @@ type rig struct {
 
 func run(t *testing.T, members int, configure func(*client.Config), test func(r *rig)) {
 	t.Helper()
-	runDialling(t, members, configure, func(string) {}, test)
+	runDialing(t, members, configure, func(string) {}, test)
 }
 
-// runDialling is run with a function that is called for each connection attempt.
-func runDialling(t *testing.T, members int, configure func(*client.Config), dialling func(addr string), test func(r *rig)) {
+// runDialing is run with a function that is called for each connection attempt.
+func runDialing(t *testing.T, members int, configure func(*client.Config), dialing func(addr string), test func(r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r := &rig{t: t, cluster: etcdtest.Start(t, members)}
@@ -44,7 +44,7 @@ func runDialling(t *testing.T, members int, configure func(*client.Config), dial
 			Endpoints: r.cluster.Addrs(),
 			Resolver:  resolver.Options{KeepOrder: true},
 			DialOptions: []grpc.DialOption{grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
-				dialling(addr)
+				dialing(addr)
 				return r.cluster.Dialer()(ctx, addr)
 			})},
 		}

@@ -78,7 +78,7 @@ func (*exchange) Received() {}
 // Expect implements attempt.Connection, as Received does.
 func (*exchange) Expect() {}
 
-// Observe implements attempt.Connection: settle has read the answer.
+// Observe implements attempt.Connection: conclude has read the answer.
 func (*exchange) Observe(uint64, uint64) {}
 
 // unary sends the request and takes the whole answer. cancel ends x's context.
@@ -95,7 +95,7 @@ func (x *exchange) unary(reply any, cancel context.CancelCauseFunc) error {
 	if err == nil {
 		err = x.take(resp, m)
 	}
-	return x.settle(err, m)
+	return x.conclude(err, m)
 }
 
 func (x *exchange) take(resp *http.Response, m proto.Message) error {
@@ -136,8 +136,8 @@ func tooLarge(size int64, limit int) error {
 	return status.Errorf(codes.ResourceExhausted, "grpc: received message larger than max (%d vs. %d)", size, limit)
 }
 
-// settle draws the conclusions for the endpoint.
-func (x *exchange) settle(err error, m proto.Message) error {
+// conclude tells what an exchange says of its endpoint.
+func (x *exchange) conclude(err error, m proto.Message) error {
 	// A context that ends an RPC which should have been answered says something too.
 	const late = 50 * time.Millisecond
 	waits := x.attempt != nil && !x.attempt.Measure

@@ -77,7 +77,7 @@ func (m *many) begin(msg any, run func(*request) error) (*request, error) {
 	if !m.x.conn.spawn(func() {
 		defer cancel(nil)
 		if err := run(r); err != nil && m.x.ctx.Err() == nil {
-			err = x.settle(err, nil)
+			err = x.conclude(err, nil)
 			select { // in its turn: it may be about this request alone
 			case <-r.previous:
 				m.cancel(streamError{err})

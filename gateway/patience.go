@@ -14,7 +14,7 @@ import (
 
 // A call whose endpoint is silent is given up, as over gRPC, only where that does some
 // good: when the endpoint answers nothing else either, and somebody serves what takes an
-// agreement of the members. What a call that was sent comes to is in doubt then.
+// agreement of the members. The fate of a call that was sent is unknown then.
 
 // silenceError is why a call was given up, as the cause of its context.
 type silenceError struct {
@@ -36,11 +36,11 @@ func (x *exchange) watchOver(cancel context.CancelCauseFunc) (stop func()) {
 	}
 	x.move()
 	ctx, done := context.WithCancel(x.ctx)
-	timer := time.AfterFunc(x.conn.opts.Patience, func() { x.conn.spawn(func() { x.doubt(ctx, cancel) }) })
+	timer := time.AfterFunc(x.conn.opts.Patience, func() { x.conn.spawn(func() { x.suspect(ctx, cancel) }) })
 	return func() { timer.Stop(); done() }
 }
 
-func (x *exchange) doubt(ctx context.Context, cancel context.CancelCauseFunc) {
+func (x *exchange) suspect(ctx context.Context, cancel context.CancelCauseFunc) {
 	patience := x.conn.opts.Patience
 	for ctx.Err() == nil {
 		moved := x.moved.Load()

@@ -81,7 +81,7 @@ func (d *download) start() {
 		if d.msgs, d.err = d.x.stream(); d.err == nil || d.x.sent.Load() || d.x.ctx.Err() != nil {
 			return
 		}
-		err := d.x.settle(d.err, nil)
+		err := d.x.conclude(d.err, nil)
 		if d.err = d.x.pick(); d.err == nil {
 			d.err = err
 		}
@@ -95,7 +95,7 @@ func (d *download) RecvMsg(m any) error {
 	}
 	if d.err != nil {
 		if !errors.Is(d.err, io.EOF) {
-			_ = d.x.settle(d.err, nil)
+			_ = d.x.conclude(d.err, nil)
 		}
 		d.cancel(nil)
 	}

@@ -232,14 +232,14 @@ func TestWatchesShareAStream(t *testing.T) {
 	})
 	send(cancel(5)) // there is none
 	send(cancel(77))
-	expect("b cancelled", func(r *pb.WatchResponse) bool { return r.WatchId == 77 && r.Canceled && r.Header.Revision == 3 })
+	expect("b canceled", func(r *pb.WatchResponse) bool { return r.WatchId == 77 && r.Canceled && r.Header.Revision == 3 })
 	<-b.gone
 
 	send(create("d", 77)) // the ID is free
 	close(server.of("ZA==").announce)
 	expect("d created", func(r *pb.WatchResponse) bool { return r.WatchId == 77 && r.Created })
 	server.of("ZA==").say <- result(`,"watch_id":"77","canceled":true,"compact_revision":"9","cancel_reason":"compacted"`)
-	expect("d cancelled by the server", func(r *pb.WatchResponse) bool { return r.WatchId == 77 && r.Canceled && r.CompactRevision == 9 })
+	expect("d canceled by the server", func(r *pb.WatchResponse) bool { return r.WatchId == 77 && r.Canceled && r.CompactRevision == 9 })
 
 	if err := s.CloseSend(); err != nil {
 		t.Fatal(err)

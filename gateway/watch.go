@@ -28,8 +28,8 @@ type watch struct {
 	req *request // SendMsg's
 }
 
-// errCanceled ends a watch that its client has cancelled.
-var errCanceled = errors.New("gateway: the watch was cancelled")
+// errCanceled ends a watch that its client has canceled.
+var errCanceled = errors.New("gateway: the watch was canceled")
 
 // noWatch is the ID of answers that are about no watch (clientv3.InvalidWatchID).
 const noWatch = -1

@@ -86,7 +86,7 @@ func (k *Keeper) Close() error {
 	return nil
 }
 
-// endLocked settles the keeper once.
+// endLocked ends the keeper, unless it has ended already.
 func (k *Keeper) endLocked(cause error) {
 	if k.err != nil {
 		return

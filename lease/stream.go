@@ -55,7 +55,7 @@ func (m *manager) openLocked(ctx context.Context, l *lane) {
 }
 
 // serve opens the stream and sends what the lane wants sent, until the stream is
-// cancelled or fails. It returns when its receiver has.
+// canceled or fails. It returns when its receiver has.
 func (m *manager) serve(ctx context.Context, st *stream, a *attempt.Attempt) {
 	rpc, err := m.rpc.LeaseKeepAlive(ctx, m.opts...)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 // how far the stream has come, but does not always come: not while one watcher
 // of the stream is behind, or waits for a revision in the future. So a watch
 // that sees nothing is created as well, which is answered by every server that
-// serves the stream at all, be it with a refusal; then it is cancelled.
+// serves the stream at all, be it with a refusal; then it is canceled.
 func (x *machine) heartbeat(st *stream) {
 	l, p := st.lane, &st.progress
 	p.beats++
@@ -131,7 +131,7 @@ func (x *machine) activate(st *stream, w *watcher, resp *pb.WatchResponse) {
 		w.told = true
 		w.notify(WatchResponse{Header: resp.Header, Created: true})
 	}
-	w.settled()
+	w.release()
 }
 
 // refused takes a creation's refusal, or the server's cancellation.

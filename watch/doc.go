@@ -64,13 +64,13 @@
 // Behind etcd's gRPC proxy, and on other servers that choose the IDs of watches, a
 // stream has one creation under way at a time, where etcd is asked for all at once. A
 // header without the cluster's ID is not held against anybody. What such a server
-// cancels for compaction is cancelled by the client as well, and the next watch of
+// cancels for compaction is canceled by the client as well, and the next watch of
 // the same keys waits for 0.25 s. RequestProgress says so when it is of no use.
 //
 // # Slow consumers
 //
 // Each watch has a buffer of 1,024 events and 4 MiB (WithBuffer). When it is
-// full, the watch alone is cancelled on the server, and created again where it
+// full, the watch alone is canceled on the server, and created again where it
 // stands when the consumer has taken half of it. The others on its stream do not
 // notice, memory stays flat, and nothing is lost, unless it is compacted
 // meanwhile, which is a *CompactedError. Besides the buffer, a channel holds one

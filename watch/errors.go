@@ -172,7 +172,7 @@ func (e *ProtocolError) Error() string {
 // Unwrap returns ErrProtocol.
 func (e *ProtocolError) Unwrap() error { return ErrProtocol }
 
-// CanceledError ends a watch that the server refused or cancelled. errors.Is
+// CanceledError ends a watch that the server refused or canceled. errors.Is
 // finds the rpctypes error that the reason stands for, such as
 // rpctypes.ErrPermissionDenied, where there is one.
 type CanceledError struct {
@@ -184,7 +184,7 @@ type CanceledError struct {
 
 // Error implements error.
 func (e *CanceledError) Error() string {
-	return "watch: cancelled by the server: " + e.Err.Error()
+	return "watch: canceled by the server: " + e.Err.Error()
 }
 
 // Unwrap returns Err.

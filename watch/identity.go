@@ -79,7 +79,7 @@ func (x *machine) identify(st *stream, w *watcher, h *pb.ResponseHeader) bool {
 		w.seen.merge(h)
 		return true
 	}
-	x.off(w, held)
+	x.off(w, unverified)
 	if st.checking {
 		return false
 	}
@@ -113,7 +113,7 @@ func (x *machine) identified(st *stream, h *pb.ResponseHeader, err error) {
 	st.checking = false
 	watchers := append([]*watcher(nil), st.lane.watchers...)
 	for _, w := range watchers {
-		if w.phase != held {
+		if w.phase != unverified {
 			continue
 		}
 		changed := w.seen.otherCluster(h)

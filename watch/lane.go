@@ -147,7 +147,7 @@ func (x *machine) off(w *watcher, to phase) {
 	case creating:
 		for i := range st.creating {
 			if st.creating[i].w == w {
-				st.creating[i].w = nil // cancelled when its ID is known
+				st.creating[i].w = nil // canceled when its ID is known
 			}
 		}
 	case active:

@@ -114,7 +114,7 @@ func (x *machine) end(w *watcher, cause error, drop bool) {
 		x.m.wg.Done()
 	}
 	w.finish(cause, drop)
-	w.settled()
+	w.release()
 }
 
 func (x *machine) endAll(cause error) {

@@ -348,7 +348,7 @@ func TestHeaderWithoutCluster(t *testing.T) {
 	})
 }
 
-// What a server says it has cancelled is cancelled by the client as well: at
+// What a server says it has canceled is canceled by the client as well: at
 // etcd's gRPC proxy the watch is there until then, and the next one would join it.
 func TestCanceledIsCanceled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -378,10 +378,10 @@ func TestCanceledIsCanceled(t *testing.T) {
 		select {
 		case id := <-cancels:
 			if want := <-announced; id != want {
-				t.Errorf("got watch %d cancelled, want %d", id, want)
+				t.Errorf("got watch %d canceled, want %d", id, want)
 			}
 		default:
-			t.Error("got no cancellation of the watch that the server has cancelled")
+			t.Error("got no cancellation of the watch that the server has canceled")
 		}
 	})
 }

@@ -424,11 +424,11 @@ func TestTokenExpires(t *testing.T) {
 func TestConnectionClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := etcdtest.Start(t, 1)
-		for name, dialled := range map[string]func() (grpc.ClientConnInterface, func() error){
+		for name, dialed := range map[string]func() (grpc.ClientConnInterface, func() error){
 			"grpc":  func() (grpc.ClientConnInterface, func() error) { conn := c.Conn(t); return conn, conn.Close },
 			"getcd": func() (grpc.ClientConnInterface, func() error) { cl := dial(t, c); return cl.Conn(), cl.Close },
 		} {
-			conn, stop := dialled()
+			conn, stop := dialed()
 			w := service(t, conn)
 			ch := w.Watch(t.Context(), "k", kv.WithCreatedNotify())
 			created(t, ch)

@@ -7,16 +7,16 @@ import (
 )
 
 // etcd's gRPC proxy serves the watches of a range by shared ones of its own. When
-// such a one is cancelled for compaction, all that share it are told so, those too
-// that were beyond the compacted revision, and until the last of them was cancelled
+// such a one is canceled for compaction, all that share it are told so, those too
+// that were beyond the compacted revision, and until the last of them was canceled
 // by its client, others may still be added to it, which then get nothing
 // (server/proxy/grpcproxy/watch_broadcasts.go, add and coalesce). So each is
-// cancelled, the next one of the range waits until the others' clients have done so
+// canceled, the next one of the range waits until the others' clients have done so
 // too, and a watch that was not compacted goes on where it stands.
 const (
 	// settling is how long creations of the range wait.
 	settling = 250 * time.Millisecond
-	// maxStrays is how often in a row a watch may be cancelled for a compaction that
+	// maxStrays is how often in a row a watch may be canceled for a compaction that
 	// is not its own.
 	maxStrays = 10
 )
@@ -38,7 +38,7 @@ func (x *machine) compacted(st *stream, w *watcher, resp *pb.WatchResponse) {
 	case !stray:
 		x.end(w, &CompactedError{Revision: w.next, CompactRevision: resp.CompactRevision, header: resp.Header}, false)
 	case w.strays >= maxStrays:
-		x.broke(st, nil, "it has cancelled watches of revision %d and later for a compaction at %d", w.next, resp.CompactRevision)
+		x.broke(st, nil, "it has canceled watches of revision %d and later for a compaction at %d", w.next, resp.CompactRevision)
 	default:
 		w.strays++
 		x.create(st, w)

@@ -77,7 +77,7 @@ func wantTooLarge(t *testing.T, err error, rev int64) {
 // stream, a slow one too, miss nothing and see nothing twice.
 func TestTooLarge(t *testing.T) {
 	const n = 100
-	for name, dialled := range map[string]func(*testing.T, *etcdtest.Cluster) watch.Watcher{
+	for name, dialed := range map[string]func(*testing.T, *etcdtest.Cluster) watch.Watcher{
 		"call option": func(t *testing.T, c *etcdtest.Cluster) watch.Watcher {
 			t.Helper()
 			return service(t, c.Conn(t), watch.WithBuffer(4, 1<<20), watch.WithCallOptions(grpc.MaxCallRecvMsgSize(recvLimit)))
@@ -94,7 +94,7 @@ func TestTooLarge(t *testing.T) {
 				var streams gauge
 				streams.install(c.Member(0))
 				store := kv.New(c.Conn(t))
-				w := dialled(t, c)
+				w := dialed(t, c)
 				chans := make([]watch.WatchChan, n)
 				for i := range chans {
 					chans[i] = w.Watch(t.Context(), fmt.Sprint("key/", i))

@@ -44,7 +44,7 @@ type WatchResponse struct { //nolint:revive // clientv3's name
 	Canceled bool
 	// Created marks the first response of a watch WithCreatedNotify.
 	Created bool
-	// CancelReason is the server's text, when it has cancelled the watch.
+	// CancelReason is the server's text, when it has canceled the watch.
 	CancelReason string
 
 	err error

@@ -178,10 +178,10 @@ func TestMisuse(t *testing.T) {
 func TestContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, c, store := single(t)
-		var cancelled []int64
+		var canceled []int64
 		tap(c.Member(0), func(r *pb.WatchRequest) error {
 			if r.GetCancelRequest() != nil {
-				cancelled = append(cancelled, r.GetCancelRequest().WatchId)
+				canceled = append(canceled, r.GetCancelRequest().WatchId)
 			}
 			return nil
 		}, nil)
@@ -202,8 +202,8 @@ func TestContextEnds(t *testing.T) {
 		wantIs(t, "channel", err, context.Canceled)
 		wantIs(t, "channel", err, cause)
 		synctest.Wait()
-		if diff := cmp.Diff(2, len(cancelled)); diff != "" {
-			t.Errorf("cancelled on the server: got %v, want two", cancelled)
+		if diff := cmp.Diff(2, len(canceled)); diff != "" {
+			t.Errorf("canceled on the server: got %v, want two", canceled)
 		}
 		if resp := receive(t, full); len(resp.Events) != 1 {
 			t.Errorf("full channel: got %+v, want what was in it", resp)

@@ -22,8 +22,8 @@ const (
 	active
 	// paused: taken off the stream because its buffer is full.
 	paused
-	// held off the stream until the cluster's identity is verified.
-	held
+	// unverified: off the stream until the cluster's identity is verified.
+	unverified
 	// ended for good.
 	ended
 )
@@ -72,8 +72,8 @@ func newWatcher(ctx context.Context, m *manager, op kv.Op, out chan WatchRespons
 	return &watcher{m: m, ctx: ctx, op: op, out: out, next: op.Rev(), ready: make(chan struct{}, 1), made: make(chan struct{})}
 }
 
-// settled lets whoever waits for the watch's creation go on.
-func (w *watcher) settled() {
+// release lets whoever waits for the watch's creation go on.
+func (w *watcher) release() {
 	if !w.known {
 		w.known = true
 		close(w.made)

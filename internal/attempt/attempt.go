@@ -193,7 +193,7 @@ func (a *Attempt) Arriving() bool {
 	return now-a.arrived.Swap(now) >= leastAnswer
 }
 
-// Abandon says that the RPC, which is late, may be cancelled for another's answer.
+// Abandon says that the RPC, which is late, may be canceled for another's answer.
 // Its member is waited for all the same: an answer that nobody wants any more is
 // still owed.
 func (a *Attempt) Abandon() { a.abandoned.Store(true) }
@@ -201,7 +201,7 @@ func (a *Attempt) Abandon() { a.abandoned.Store(true) }
 // Abandoned reports whether Abandon was called.
 func (a *Attempt) Abandoned() bool { return a.abandoned.Load() }
 
-// GivenUp is why the policy has cancelled the RPC; nil when it has not.
+// GivenUp is why the policy has canceled the RPC; nil when it has not.
 func (a *Attempt) GivenUp() error {
 	if err := a.givenUp.Load(); err != nil {
 		return *err

@@ -64,7 +64,7 @@ func Closed(err error) bool { return Code(err) == codes.Canceled }
 
 // Refused reports whether a server that answers a request with this code has not
 // applied it, and will not. The server's texts are more exact, where one is known
-// (client/verdict.go).
+// (client/fate.go).
 func Refused(code codes.Code) bool {
 	switch code {
 	case codes.InvalidArgument: // by the checks before the proposal, or as auth's old revision, instead of applying it

@@ -9,26 +9,25 @@ import (
 	"github.com/getcd/getcd/internal/attempt"
 )
 
-// call is one RPC under way on a connection. It is taken from the policy's pool when
-// the RPC is picked, and goes back there when the RPC has ended, so that a call
-// costs no allocation.
+// call is one RPC in flight on a connection. The policy takes it from a pool when the RPC
+// is picked and puts it back when the RPC has ended, so that it costs no allocation.
 type call struct {
-	// Read-only while the RPC is under way.
+	// Read-only while the RPC is in flight.
 	attempt *attempt.Attempt
 	on      *target
-	stream  *streamHealth // of a stream that is watched over
+	stream  *streamHealth // nil unless the RPC is a stream with Attempt.Flow
 	start   time.Time
 	at      int64 // start, in nanoseconds of the policy's clock
-	late    int64 // how late the process had been until then
+	late    int64 // clock.late then
 
-	done func(grpcbalancer.DoneInfo) // finish, bound once
+	done func(grpcbalancer.DoneInfo) // finish, bound to this call
 
 	// Where it stands in its connection's calls. Guarded by calls.mu.
 	prev, next *call
 	kind       kind
 }
 
-// newCall returns a call of a's on c, which begins now.
+// newCall returns a call on c, which begins now.
 func (p *policy) newCall(a *attempt.Attempt, c *target) *call {
 	r, ok := p.calls.Get().(*call)
 	if !ok {
@@ -41,14 +40,13 @@ func (p *policy) newCall(a *attempt.Attempt, c *target) *call {
 	return r
 }
 
-// free puts back a call that has been taken out of its connection's calls.
+// free puts a call back into the pool. It must be in no list.
 func (p *policy) free(r *call) {
 	r.attempt, r.on, r.stream = nil, nil, nil
 	p.calls.Put(r)
 }
 
-// calls are the RPCs under way on one connection. A call adds itself when it is
-// picked, and takes itself out when it ends; the oldest of each kind is found at
+// calls are the RPCs in flight on one connection. The oldest of each kind is known at
 // once.
 type calls struct {
 	mu    sync.Mutex // a leaf; guards the lists and their links in the calls
@@ -56,14 +54,14 @@ type calls struct {
 	n     [3]int
 }
 
-// kind is what a call costs whoever gives it up, and whether its age tells
-// something of its member.
+// kind says what it costs to give a call up, and whether the call's age tells something
+// about its member.
 type kind uint8
 
 const (
-	prompt  kind = iota // answered soon, and sent again elsewhere for nothing
-	costly              // answered soon, and its fate is unknown when it is given up
-	patient             // waits by its nature: says nothing of its member
+	prompt  kind = iota // answered soon; to send it again elsewhere costs nothing
+	costly              // answered soon; if it is given up its fate is unknown
+	patient             // may wait long, such as a watch or a lock: its age tells nothing
 )
 
 func kindOf(a *attempt.Attempt) kind {
@@ -116,7 +114,7 @@ func (c *calls) remove(r *call) (empty bool) {
 }
 
 // oldest returns when the oldest call of kind k was picked, in nanoseconds of the
-// policy's clock, and how late the process had been until then.
+// policy's clock, and clock.late then.
 func (c *calls) oldest(k kind) (at, late int64, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -126,15 +124,15 @@ func (c *calls) oldest(k kind) (at, late int64, ok bool) {
 	return 0, 0, false
 }
 
-// count returns how many calls are under way: of those that wait for a prompt answer,
-// and of those that can't be moved elsewhere for nothing.
+// count returns how many calls in flight should be answered soon, how many are bound to
+// the connection, since sending them elsewhere is not free, and how many there are.
 func (c *calls) count() (waiting, bound, all int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.n[prompt] + c.n[costly], c.n[costly] + c.n[patient], c.n[prompt] + c.n[costly] + c.n[patient]
 }
 
-// large reports whether a call with a large request is under way that is not to be sent
+// large reports whether a call with a large request is in flight that must not be sent
 // again.
 func (c *calls) large() bool {
 	c.mu.Lock()
@@ -147,10 +145,10 @@ func (c *calls) large() bool {
 	return false
 }
 
-// giveUp cancels each call that doomed says is to be given up, for cause. It returns
-// how many it has canceled, how many are waited for all the same, and how many
-// nobody but their connection's end can end. It cancels with mu held: a call that has
-// ended meanwhile may have passed its context on to the next one.
+// giveUp cancels, for cause, each call for which doomed returns true. It returns how many
+// calls it has canceled, how many doomed has kept, and how many are stuck: only the end of
+// the connection can end them. It cancels with mu held, because a call that ends may pass
+// its context on to the next one.
 func (c *calls) giveUp(cause error, doomed func(r *call) bool) (given, kept, stuck int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -5,21 +5,20 @@ import (
 	"time"
 )
 
-// Servers count pings. One that comes too often is a strike, and with the third the
-// server ends the connection with all that is under way on it (GOAWAY with
-// ENHANCE_YOUR_CALM and "too_many_pings", gRFC A8; grpc's internal/transport
-// http2_server.go, handlePing). etcd allows a ping every 5 s, while a gRPC server that was
-// not told otherwise, such as kine's, some proxies' and those of etcd's own tests, wants
-// 5 min between them. Of requests no server says so, and what it sends in answer takes
-// its strikes away.
+// Servers count pings. A ping that comes too soon is a strike. At the third strike the
+// server ends the connection and all calls on it (GOAWAY with ENHANCE_YOUR_CALM and
+// "too_many_pings", gRFC A8; gRPC's internal/transport/http2_server.go, handlePing). etcd
+// allows a ping every 5 s. A gRPC server with the default setting, such as kine's, some
+// proxies' and those of etcd's own tests, wants 5 min between pings. No server limits
+// requests in this way, and sending an answer clears the strikes.
 //
-// So a connection that carries nothing is asked something, often enough that a ping never
-// becomes due on one that answers: grpc pings after Options.Pings without a byte. What
-// leaves the question unanswered is pinged as ever.
+// gRPC pings a connection after Options.Pings without a byte. So the policy sends a request
+// on a connection that carries nothing, before a ping is due. Only a connection on which
+// that request stays unanswered is pinged.
 
-// calm asks c whether it is there when it has carried nothing for half the time after
-// which grpc would ping it, and before three quarters of it have passed, until it is
-// gone.
+// calm sends a health check on c when c has carried nothing for half the time after which
+// gRPC would ping it, and before three quarters of that time have passed. It returns when c
+// is gone.
 func (c *conn) calm(pings time.Duration) {
 	every := pings / 4
 	tick := time.NewTicker(every)

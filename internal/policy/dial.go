@@ -13,23 +13,23 @@ import (
 )
 
 const (
-	// connected is how many members are kept connected: one serves, one waits.
+	// connected is how many members are kept connected: the active one and a standby.
 	connected = 2
 	// stagger is how long a connection attempt may take before the next member
 	// is tried beside it, while there is none to serve (RFC 8305, section 5,
 	// recommends 250 ms).
 	stagger = 250 * time.Millisecond
-	// redial is the shortest time between two attempts at one member, so that
-	// one that accepts and hangs up at once can't be dialled in a loop.
+	// redial is the least time between two attempts to reach one member. So a member
+	// that accepts connections and closes them at once is not dialed in a loop.
 	redial = 250 * time.Millisecond
 	// The pause after a round in which no member could be connected.
 	minPause        = 100 * time.Millisecond
-	maxPauseServing = 5 * time.Second // one still serves; only the standby is missing
-	maxPauseOutage  = time.Second     // none serves
+	maxPauseServing = 5 * time.Second // when one still serves and only the standby is missing
+	maxPauseOutage  = time.Second     // when none serves
 )
 
-// connectLocked dials where members are wanting, and returns when to look again
-// if nothing happens; zero for never.
+// connectLocked dials members if too few are connected, and returns when to look again if
+// nothing else happens; zero means never.
 func (p *policy) connectLocked(now time.Time) (next time.Time) {
 	wanted := p.wantedLocked(now)
 	if len(wanted) == 0 {
@@ -52,24 +52,23 @@ func (p *policy) connectLocked(now time.Time) (next time.Time) {
 		if connecting == len(wanted) || connecting > 0 && p.servingLocked(now) {
 			return time.Time{} // its outcome is the next event
 		}
-		if connecting > 0 && now.Before(p.dialled.Add(stagger)) {
-			return p.dialled.Add(stagger)
+		if connecting > 0 && now.Before(p.dialed.Add(stagger)) {
+			return p.dialed.Add(stagger)
 		}
 		if len(candidates) == 0 {
 			return p.endRoundLocked(now)
 		}
-		slices.SortFunc(candidates, compareDialling(now))
+		slices.SortFunc(candidates, compareDialing(now))
 		m := candidates[0]
-		if ready := m.dialled.Add(redial); !m.dialled.IsZero() && now.Before(ready) {
+		if ready := m.dialed.Add(redial); !m.dialed.IsZero() && now.Before(ready) {
 			return ready
 		}
 		p.dialLocked(m, now)
 	}
 }
 
-// wantedLocked returns the members that should be connected and are not: all of
-// them while too few can serve, those of a better tier than the active one's
-// always.
+// wantedLocked returns the members to connect: all that are not connected while too few can
+// serve, and always those of a better tier than the active one's.
 func (p *policy) wantedLocked(now time.Time) []*member {
 	serving := 0
 	for _, m := range p.members {
@@ -94,9 +93,9 @@ func (p *policy) connectedLocked() int {
 	return connected
 }
 
-// compareDialling orders members by whom to try first: those whose last connection was well,
-// SRV priority, then the resolver's order.
-func compareDialling(now time.Time) func(a, b *member) int {
+// compareDialing orders members by which to dial first: usable ones, then those whose last
+// connection did not fail, then by tier, then in the resolver's order.
+func compareDialing(now time.Time) func(a, b *member) int {
 	return func(a, b *member) int {
 		if c := falseFirst(!a.usable(now), !b.usable(now)); c != 0 {
 			return c
@@ -111,14 +110,13 @@ func compareDialling(now time.Time) func(a, b *member) int {
 	}
 }
 
-// servingLocked reports whether requests are being served meanwhile, so that there
-// is no haste.
+// servingLocked reports whether requests are served in the meantime, so there is no hurry.
 func (p *policy) servingLocked(now time.Time) bool {
 	return p.active != nil && p.active.usable(now)
 }
 
-// endRoundLocked is reached when each wanted member was tried, and some could not
-// be connected or are still connecting: pause, longer each time, then start over.
+// endRoundLocked ends a round: each wanted member was tried, and some could not be
+// connected or are still connecting. The next round begins after a pause, which grows.
 func (p *policy) endRoundLocked(now time.Time) time.Time {
 	longest := maxPauseServing
 	if !p.servingLocked(now) {
@@ -138,7 +136,7 @@ func (p *policy) endRoundLocked(now time.Time) time.Time {
 }
 
 func (p *policy) dialLocked(m *member, now time.Time) {
-	m.tried, m.dialled, p.dialled = true, now, now
+	m.tried, m.dialed, p.dialed = true, now, now
 	p.counters.dials.Add(1)
 	c := newConn(p, m)
 	//nolint:staticcheck // SA1019: deprecated for the lists of several addresses that it also takes.
@@ -163,10 +161,9 @@ type endpoint struct {
 	tier tier
 }
 
-// endpoints returns one endpoint for each address, in the resolver's order. A single
-// address may stand for many members (a virtual IP, a Kubernetes service), and each
-// connection reach another one: it is there twice, so that one connection is a
-// standby for the other.
+// endpoints returns one endpoint for each address, in the resolver's order. A single address
+// may lead to many members (a virtual IP, a Kubernetes service), to another one with each
+// connection. So it becomes two endpoints, one of which is the standby.
 func endpoints(s resolver.State) []endpoint {
 	var addrs []resolver.Address
 	for _, e := range s.Endpoints {
@@ -190,8 +187,8 @@ func endpoints(s resolver.State) []endpoint {
 	return out
 }
 
-// sameAddress reports whether one connection serves for both. Under which SRV
-// target an address was found makes no difference to it.
+// sameAddress reports whether one connection can serve for both. It does not matter under
+// which SRV target an address was found.
 func sameAddress(a, b resolver.Address) bool {
 	if a.Addr != b.Addr || a.ServerName != b.ServerName {
 		return false

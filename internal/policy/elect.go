@@ -10,8 +10,8 @@ import (
 // dwell is the least time between switches among demoted members.
 const dwell = 50 * time.Millisecond
 
-// electLocked chooses the active member and the standby from those connected,
-// and lets the rest go.
+// electLocked chooses the active member and the standby among the connected ones, and
+// disconnects the rest.
 func (p *policy) electLocked(now time.Time) {
 	var ready []*member
 	for _, m := range p.members {
@@ -24,8 +24,8 @@ func (p *policy) electLocked(now time.Time) {
 	if len(ready) > 0 {
 		active = ready[0]
 	}
-	// Members that are all demoted (an election is going on, most likely) are
-	// not exchanged for each other at the pace of their refusals.
+	// If all members are demoted, an election is probably going on. Then the active one
+	// does not change with every refusal.
 	if a := p.active; a != nil && a != active && a.ready() && !a.unlisted &&
 		!active.usable(now) && now.Sub(p.elected) < dwell {
 		active = a
@@ -38,7 +38,7 @@ func (p *policy) electLocked(now time.Time) {
 			standby = m
 			m.setRole(balancer.Standby)
 		case !m.unlisted && (m.passedOver(now) == doubted || !standby.usable(now) || everyone(p.opts.Routing)):
-			m.setRole(balancer.Idle) // kept: its probe has not ended, or more are wanted
+			m.setRole(balancer.Idle) // stays connected: its probe runs, or more are wanted
 		default:
 			p.dropLocked(m)
 		}
@@ -67,10 +67,9 @@ func (p *policy) electLocked(now time.Time) {
 	})
 }
 
-// compareServing orders members by who should serve: those still listed, those
-// that can serve, the better tier, then who serves already (a client stays
-// where it is), then the resolver's order. Among demoted members the one whose
-// penalty ends first is the best.
+// compareServing orders members by which should serve: first those that are still listed,
+// then usable ones, then the better tier, then the one that serves already, then the
+// resolver's order. Among demoted members the one whose penalty ends first is the best.
 func compareServing(now time.Time) func(a, b *member) int {
 	return func(a, b *member) int {
 		if c := falseFirst(a.unlisted, b.unlisted); c != 0 {
@@ -98,7 +97,7 @@ func compareServing(now time.Time) func(a, b *member) int {
 	}
 }
 
-// falseFirst compares two truths.
+// falseFirst orders false before true.
 func falseFirst(a, b bool) int {
 	switch {
 	case a == b:

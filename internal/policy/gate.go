@@ -10,42 +10,41 @@ import (
 	"github.com/getcd/getcd/internal/etcderr"
 )
 
-// When the member that served is lost, or can't serve, the one that takes over
-// may not know yet that the leader is gone: it accepts a write, passes it on to
-// nobody, and the write is lost; the client learns seconds later that it may or
-// may not have been applied. Therefore writes wait, unsent, until a member has
-// served a linearizable read that was begun after the trouble: that takes a
-// leader and a quorum. When only a follower was lost this takes a round trip;
-// when the leader was, the election. Requests that wait so are certain not to
-// have been applied.
+// When the active member is lost or can't serve, the member that takes over may not know
+// yet that the leader is gone. It would accept a write and forward it to nobody. The write
+// would be lost, and the client would learn seconds later that it may or may not have been
+// applied. So after such trouble writes wait, unsent, until a member gives proof: it serves
+// a linearizable read that was begun after the trouble, which takes a leader and a quorum.
+// That takes a round trip when only a follower was lost, and as long as the election when
+// the leader was. A request that waits was certainly not applied.
 //
-// A client that is new begins in the same way: for all it knows, an election is going
-// on. The proof is asked for beside the question who the member is (identity.go), and
-// so costs nothing when all is well.
+// A new client begins in the same way, since an election may be going on. It asks for the
+// proof together with the question who the member is (identity.go), so the proof costs
+// nothing when all is well.
 //
-// When all connected members say that they have no leader, linearizable reads
-// wait for that proof as well, instead of being refused again and again.
+// When all connected members say that they have no leader, linearizable reads wait for the
+// proof too, instead of being refused again and again.
 
-// gate decides what waits for the proof. It is guarded by policy.mu, but for closed.
+// gate decides which requests wait for the proof. All but closed is guarded by policy.mu.
 type gate struct {
-	// since is when the last trouble began: a request that was begun before it proves
-	// nothing. Zero means that there was none.
+	// since is when the last trouble began: a request that was begun before proves
+	// nothing. Zero means that there was no trouble.
 	since  time.Time
 	level  level
-	closed atomic.Bool // equals level != open; lets an answer find out cheaply
+	closed atomic.Bool // equals level != open; lets finish look without the mutex
 }
 
-// level says what a gate keeps back.
+// level says which requests a gate keeps back.
 type level uint8
 
 const (
-	open         level = iota
-	writes             // what writes
-	linearizable       // all that takes an agreement of the members
+	open         level = iota // nothing
+	writes                    // requests that may change something
+	linearizable              // all requests that take consensus
 )
 
-// holds reports whether a waits at a gate of that level. A nil Attempt is a request of
-// which nothing is known.
+// holds reports whether an RPC with the Attempt a waits. Nothing is known of an RPC
+// without one.
 func (l level) holds(a *attempt.Attempt) bool {
 	switch l {
 	case writes:
@@ -58,19 +57,19 @@ func (l level) holds(a *attempt.Attempt) bool {
 }
 
 const (
-	// The pauses between two proofs asked of one member; in between a twentieth of
-	// the time that it took so far.
+	// The bounds of the pauses between two requests for a proof to one member. Within
+	// them a pause is a twentieth of the time since the first request.
 	minProofPause = 20 * time.Millisecond
 	maxProofPause = 250 * time.Millisecond
-	// grace is how much later than another the active member may give its proof.
+	// grace is how much later than another member the active one may give its proof.
 	grace = 50 * time.Millisecond
-	// proofTime is how long one of them may take. A member answers when an election
-	// ends, by itself; this is for those that were lost.
+	// proofTime is how long one such request may take. A member answers by itself when
+	// an election ends; the limit is for requests that were lost.
 	proofTime = time.Second
 )
 
-// trouble has the active member, whoever it will be, prove that it serves: with a
-// request begun after since.
+// trouble demands a new proof, by a request begun after since, from the active member,
+// whichever that will be.
 func (g *gate) trouble(since time.Time) {
 	if since.After(g.since) {
 		g.since = since
@@ -93,10 +92,10 @@ func (g *gate) set(active *member, now time.Time) {
 	g.closed.Store(g.level != open)
 }
 
-// overtaken reports whether another member than the active one has given its proof, and
-// the active one, elected then, has not followed within grace, as members do after an
-// election: it has not noticed yet what is wrong with it. next is when to look again; zero
-// for never.
+// overtaken reports whether another member has given its proof and the active one, which
+// became so at elected, has not followed within grace, as members do after an election.
+// Then the active one has not noticed yet what is wrong with it. next is when to look
+// again; zero means never.
 func (g *gate) overtaken(active *member, members []*member, elected, now time.Time) (yes bool, next time.Time) {
 	if g.level == open {
 		return false, time.Time{}
@@ -105,8 +104,8 @@ func (g *gate) overtaken(active *member, members []*member, elected, now time.Ti
 		if m == active || !m.ready() || !m.usable(now) || !g.passes(m.conn) {
 			continue
 		}
-		// A member that has just become the active one, as one of a better tier does that
-		// comes back, has that long as well.
+		// A member that has just become the active one has that long too. One of a better
+		// tier becomes active as soon as it is back.
 		c := m.conn
 		since := max(c.agreed.Load(), c.clock.at(elected))
 		left := grace - time.Duration(c.clock.at(now)-since)
@@ -118,8 +117,8 @@ func (g *gate) overtaken(active *member, members []*member, elected, now time.Ti
 	return false, next
 }
 
-// prove asks m for a linearizable read again and again, until it serves one or
-// the gate is open.
+// prove asks m for a linearizable read again and again, until it serves one or the gate
+// opens.
 func (p *policy) prove(m *member, c *conn) {
 	for begun := time.Now(); ; {
 		start := time.Now()
@@ -139,8 +138,7 @@ func (p *policy) prove(m *member, c *conn) {
 	}
 }
 
-// proved reports whether m need not prove anything any more, after it has just
-// done so or not.
+// proved reports whether prove can stop. serves tells whether m has just served the read.
 func (p *policy) proved(m *member, c *conn, serves bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

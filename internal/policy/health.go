@@ -11,21 +11,20 @@ import (
 	"github.com/getcd/getcd/internal/backoff"
 )
 
-// rewatch is the pause before a health watch that a member has ended is begun
-// again.
+// rewatch is the pause before a health watch that the member has ended is opened again.
 const rewatch = time.Second
 
-// watchHealth follows what m says of its own health, for as long as c lives: a member
-// that says NOT_SERVING is demoted, and serves again when it says so (gRPC's
-// health checking protocol; etcd says NOT_SERVING while it defragments, if told to).
+// watchHealth follows the health that m reports, for as long as c lives (gRPC's health
+// checking protocol). A member that reports NOT_SERVING is demoted until it reports SERVING.
+// etcd reports NOT_SERVING while it defragments, if it is configured so.
 //
-// The stream also allows HTTP/2's pings on the connection of a standby, which
-// etcd refuses on connections without a stream.
+// The stream also makes HTTP/2's pings on a standby's connection legitimate, since etcd
+// refuses pings on connections without a stream.
 func (p *policy) watchHealth(m *member, c *conn) {
 	for {
 		err := p.watchHealthOnce(m, c)
 		if status.Code(err) == codes.Unimplemented {
-			return // something between does not know the service
+			return // the member, or a proxy, does not know the service
 		}
 		if !backoff.Sleep(c.gone, rewatch) {
 			return
@@ -49,7 +48,7 @@ func (p *policy) watchHealthOnce(m *member, c *conn) error {
 	return err
 }
 
-// setHealth notes what m says of itself.
+// setHealth notes the health that m reports.
 func (p *policy) setHealth(m *member, c *conn, serving bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

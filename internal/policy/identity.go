@@ -18,17 +18,17 @@ import (
 const (
 	// introduction is how long a new connection's member may take to say who it is.
 	introduction = 5 * time.Second
-	// maxRolls is how often a single address is dialled again because another member
-	// was wanted than the one that was reached; after rollPause it may be again.
+	// maxRolls is how often in a row a single address is dialed again because it led to
+	// a member that is of no use. After rollPause the count begins anew.
 	maxRolls  = 2
 	rollPause = 5 * time.Second
 )
 
 var errAnonymous = errors.New("connected, but it does not say who it is")
 
-// introduce asks a member that has just been connected who it is. Until it has
-// answered, the connection does not count. The proof that it serves, for which the
-// first write waits (gate.go), is asked for at the same time.
+// introduce asks a member that has just been connected who it is. The connection is not
+// used before the answer. The proof for which the first write waits (gate.go) is asked for
+// at the same time.
 func (p *policy) introduce(m *member, c *conn) {
 	ctx, cancel := context.WithTimeout(c.gone, introduction)
 	defer cancel()
@@ -36,7 +36,7 @@ func (p *policy) introduce(m *member, c *conn) {
 		ctx, cancel := context.WithTimeout(c.gone, proofTime)
 		defer cancel()
 		start := time.Now()
-		if c.readProbe(ctx) == nil { // otherwise whoever waits for the proof asks again
+		if c.readProbe(ctx) == nil { // otherwise prove asks again
 			p.served(m, c, start)
 		}
 	})
@@ -57,14 +57,14 @@ func (p *policy) introduce(m *member, c *conn) {
 		p.dropLocked(m)
 	default:
 		if cluster != 0 && cluster != p.cluster {
-			if p.cluster != 0 { // another one's terms begin anew
+			if p.cluster != 0 { // another cluster has raft terms of its own
 				p.leader, p.leaderTerm = 0, 0
 				p.clock.term.Store(0)
 			}
 			p.cluster = cluster
 		}
 		if id != 0 && m.id.Swap(id) != id && m.demotion.cause != nil && p.single {
-			p.restoreLocked(m) // what is known is another's
+			p.restoreLocked(m) // the demotion was another member's
 		}
 		p.readyLocked(m, c)
 		if resp != nil && p.opts.Routing.WritesToLeader {
@@ -74,7 +74,7 @@ func (p *policy) introduce(m *member, c *conn) {
 	p.stepLocked()
 }
 
-// clusterLocked is the cluster whose members alone are used; 0 for any.
+// clusterLocked returns the only cluster whose members are used; 0 means any.
 func (p *policy) clusterLocked() uint64 {
 	switch {
 	case p.opts.Cluster != 0:
@@ -86,8 +86,9 @@ func (p *policy) clusterLocked() uint64 {
 	}
 }
 
-// identify asks for a header of the member's. All are nil when it is not told, as by
-// what only passes etcd's services on.
+// identify asks the member for a response header, which has its ID and its cluster's. All
+// results are nil if the member does not tell, such as a proxy that has only some of etcd's
+// services.
 func (c *conn) identify(ctx context.Context) (*pb.ResponseHeader, *pb.StatusResponse, error) {
 	var resp *pb.StatusResponse
 	var err error
@@ -98,7 +99,7 @@ func (c *conn) identify(ctx context.Context) (*pb.ResponseHeader, *pb.StatusResp
 		if ctx.Err() != nil {
 			return nil, nil, err
 		}
-		// What is refused for a moment is asked again.
+		// These refusals may be temporary.
 		switch status.Code(err) {
 		case codes.Unavailable, codes.ResourceExhausted, codes.FailedPrecondition:
 		default:
@@ -109,7 +110,7 @@ func (c *conn) identify(ctx context.Context) (*pb.ResponseHeader, *pb.StatusResp
 		}
 	}
 	if !refusedFor(err) {
-		return nil, nil, nil // requests will tell what is wrong with it
+		return nil, nil, nil // if something is wrong with it, requests will show
 	}
 	header, err := c.refusedWatch(ctx)
 	if ctx.Err() != nil {
@@ -118,9 +119,9 @@ func (c *conn) identify(ctx context.Context) (*pb.ResponseHeader, *pb.StatusResp
 	return header, nil, nil
 }
 
-// refusedWatch gets a header from a member that wants to know who asks before it tells
-// its status, as etcd does since 3.7: a watch that is refused for the same reason is
-// refused with a header (server/etcdserver/api/v3rpc/watch.go, recvLoop).
+// refusedWatch gets a header from a member that requires a token for Status, as etcd does
+// since 3.7. The member refuses a watch for the same reason, but with a header
+// (server/etcdserver/api/v3rpc/watch.go, recvLoop).
 func (c *conn) refusedWatch(ctx context.Context) (*pb.ResponseHeader, error) {
 	cc, release := c.rpcs()
 	defer release()
@@ -140,8 +141,9 @@ func (c *conn) refusedWatch(ctx context.Context) (*pb.ResponseHeader, error) {
 	return answer.GetHeader(), err
 }
 
-// knownLocked reports whether a member that was reached through the only address is
-// of no use there: the other connection has it, or m's was given up for it.
+// knownLocked reports whether the member that m has reached through the only address is of
+// no use: the other connection has it already, or m's last connection was given up because
+// of it.
 func (p *policy) knownLocked(m *member, id uint64) bool {
 	for _, o := range p.members {
 		if id == 0 || o.id.Load() != id {
@@ -154,7 +156,7 @@ func (p *policy) knownLocked(m *member, id uint64) bool {
 	return false
 }
 
-// rollLocked reports whether m may be dialled again for another member.
+// rollLocked reports whether m may be dialed again in the hope for another member.
 func (p *policy) rollLocked(m *member, now time.Time) bool {
 	if now.Sub(m.rolled) >= rollPause {
 		m.rolls = 0
@@ -168,8 +170,8 @@ func (p *policy) rollLocked(m *member, now time.Time) bool {
 	return true
 }
 
-// rerollLocked gives up a connection through the only address whose member can't
-// serve: the next one may reach another.
+// rerollLocked gives up a connection through the only address if its member can't serve.
+// The next connection may reach another member.
 func (p *policy) rerollLocked(now time.Time) {
 	if !p.single {
 		return
@@ -181,7 +183,7 @@ func (p *policy) rerollLocked(now time.Time) {
 	}
 }
 
-// refusedFor reports whether err refuses a request for the user that it lacks.
+// refusedFor reports whether err refuses a request because it has no user.
 func refusedFor(err error) bool {
 	switch status.Convert(err).Message() {
 	case rpctypes.ErrorDesc(rpctypes.ErrGRPCUserEmpty), rpctypes.ErrorDesc(rpctypes.ErrGRPCInvalidAuthToken), rpctypes.ErrorDesc(rpctypes.ErrGRPCPermissionDenied):

@@ -10,19 +10,19 @@ import (
 )
 
 const (
-	// The pauses between two questions after the leader.
+	// The bounds of the pauses between two questions who leads.
 	minSeekPause = 50 * time.Millisecond
 	maxSeekPause = time.Second
 )
 
-// status asks the member for its status, which it knows by itself.
+// status asks the member for its status, which it answers from memory.
 func (c *conn) status(ctx context.Context) (*pb.StatusResponse, error) {
 	cc, release := c.rpcs()
 	defer release()
 	return pb.NewMaintenanceClient(cc).Status(ctx, &pb.StatusRequest{})
 }
 
-// learn takes over who leads, unless that is older than what is known.
+// learn notes who leads, unless the answer is older than what is known.
 func (p *policy) learn(resp *pb.StatusResponse) (known bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -37,11 +37,11 @@ func (p *policy) learnLocked(resp *pb.StatusResponse) (known bool) {
 		p.opts.Logger.Info("etcd: leader changed", "member", resp.Leader, "term", resp.RaftTerm)
 	}
 	p.leader, p.leaderTerm = resp.Leader, resp.RaftTerm
-	p.publishLocked() // the member's ID may be news too
+	p.publishLocked() // the ID of the member that has answered may be new too
 	return resp.RaftTerm >= p.clock.term.Load()
 }
 
-// termChanged is told that an answer has told a new raft term.
+// termChanged is called when an answer has a new raft term.
 func (p *policy) termChanged() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -49,14 +49,14 @@ func (p *policy) termChanged() {
 		return
 	}
 	p.reviewLocked()
-	if !p.opts.Routing.WritesToLeader || p.seeking || p.active == nil { // new members tell it by themselves
+	if !p.opts.Routing.WritesToLeader || p.seeking || p.active == nil { // new members are asked when they are connected
 		return
 	}
 	p.seeking = true
 	p.probes.Go(p.seek)
 }
 
-// seek asks the active member who leads until it knows that of the newest term.
+// seek asks the active member who leads, until the leader of the newest term is known.
 func (p *policy) seek() {
 	for pause := minSeekPause; ; pause = min(2*pause, maxSeekPause) {
 		p.mu.Lock()
@@ -89,7 +89,7 @@ func (p *policy) foundLeader() bool {
 	return !p.seeking
 }
 
-// leadsLocked reports whether m is known as the leader that writes go to.
+// leadsLocked reports whether m is the leader to which writes go.
 func (p *policy) leadsLocked(m *member) bool {
 	return p.opts.Routing.WritesToLeader && p.leader != 0 && m.id.Load() == p.leader
 }

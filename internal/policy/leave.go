@@ -13,34 +13,36 @@ import (
 
 // Leaving a connection and giving up what is under way on it are two decisions.
 //
-// Leaving costs nothing: new requests, and the streams that can be opened again, go
-// elsewhere. It is done as soon as a member is doubted, and for reasons that are nobody's fault:
-// other endpoints, a better tier, a server that asks for it (HTTP/2's GOAWAY, RFC 9113
-// section 6.8). A connection that was left lives on until the last call on it has
-// ended, and is looked after for as long.
+// Leaving costs nothing: new requests, and streams that can be opened again, go elsewhere.
+// The policy leaves a connection as soon as its member is doubted, and also when nothing is
+// wrong with it: other endpoints were set, a better tier is back, or the server asks for it
+// (HTTP/2's GOAWAY, RFC 9113 section 6.8). A connection that was left lives on until the
+// last call on it has ended, and is watched until then.
 //
-// Giving up a call that must not be sent again leaves its fate unknown. So such a
-// call is given up only when
+// Giving up a call that must not be sent again leaves its fate unknown. So such a call is
+// given up only in these cases:
 //
-//   - its connection has ended, or its context; grpc sees to these;
-//   - its member is silent, or can't serve, another member has served since, and the
-//     call has waited for longer than Options.Patience since bytes queued on the
-//     connection and left: its own last byte had not left before, for all one knows;
-//   - its member has lost it: it serves reads that were begun in a newer raft term
-//     than that in which the call's last byte left, whose proposal went to a leader that
-//     is no more; or it serves, and the call waits for much longer than slowness explains.
+//   - Its connection or its context has ended. gRPC handles both.
+//   - Its member is silent or can't serve, another member has served since, and the call has
+//     waited for longer than Options.Patience. The wait counts from when queued bytes last
+//     left on the connection, since the call's own last byte may have been among them.
+//   - Its member has lost it. Either the member serves reads that were begun in a newer raft
+//     term than the one in which the call's last byte left, so the proposal went to a former
+//     leader; or the member serves, and the call has waited for much longer than slowness
+//     can explain.
 const (
 	// DefaultPatience is what Options.Patience means when it is 0 (docs/patience.md has what others do).
 	DefaultPatience = 2 * time.Second
-	// lostAfter is when a write on a member that serves others is given up, unless
-	// lostFactor times the usual latency is longer. etcd's own limit is 7 s, and it
-	// tells the client (server/etcdserver/v3_server.go, ReqTimeout).
+	// lostAfter is after how long a write is given up on a member that serves others,
+	// unless lostFactor times the usual latency is longer. etcd itself gives up after
+	// 7 s, and says so (server/etcdserver/v3_server.go, ReqTimeout).
 	lostAfter  = 10 * time.Second
 	lostFactor = 20
 )
 
-// condemnLocked passes a verdict on c: what is under way on it is not expected to be
-// answered. What can be sent again is given up now, and sent again elsewhere.
+// condemnLocked passes a verdict on c: the calls on it are not expected to be answered.
+// Calls that can be sent again are given up now, so that their callers send them
+// elsewhere.
 func (p *policy) condemnLocked(c *conn, cause error, start time.Time) {
 	if c.verdict == nil {
 		c.verdictAt = c.clock.at(start)
@@ -51,8 +53,8 @@ func (p *policy) condemnLocked(c *conn, cause error, start time.Time) {
 	p.watchdog.wake()
 }
 
-// giveUpLocked gives up what has waited for longer than the patience on a connection
-// under a verdict, and says when to look again.
+// giveUpLocked gives up the calls that have waited for longer than the patience on a
+// connection with a verdict, and returns when to look again.
 func (p *policy) giveUpLocked(c *conn, now time.Time) (in time.Duration, ok bool) {
 	if c.verdict == nil {
 		return 0, false
@@ -87,7 +89,7 @@ func (p *policy) giveUpLocked(c *conn, now time.Time) (in time.Duration, ok bool
 			return true
 		}
 		if left <= 0 {
-			left = again // nobody serves; who begins to sets the watchdog
+			left = again // nobody serves; the first answer of one that does wakes the watchdog
 		}
 		if left = max(left, turn); next < 0 || left < next {
 			next = left
@@ -101,11 +103,11 @@ func (p *policy) giveUpLocked(c *conn, now time.Time) (in time.Duration, ok bool
 	return next, next >= 0
 }
 
-// lastLeft is when something left last that took its time.
+// lastLeft returns when bytes left last that had to wait before.
 func (c *conn) lastLeft() int64 { return max(c.motion.out, c.raw.wrote.Load()) }
 
-// dooms reports whether a is affected by the verdict on c: what any member serves is not
-// when its member can't serve the rest, as while it defragments.
+// dooms reports whether the verdict on c concerns a. A member that can't serve, such as
+// one that defragments, still answers requests that any member can serve.
 func (c *conn) dooms(a *attempt.Attempt) bool { return c.silent() || !a.AnyMember }
 
 // silent reports whether the verdict on c is that its member answers nothing.
@@ -119,8 +121,8 @@ func (p *policy) servedSinceLocked(c *conn) bool {
 	})
 }
 
-// lostLocked gives up the writes on c, which serves others, that will not be answered
-// any more. Reads are not lost: the server asks again for them.
+// lostLocked gives up the writes that c's member has lost, though it serves other requests.
+// Reads are not lost, since the server itself asks the leader again for them.
 func (p *policy) lostLocked(c *conn, now time.Time) {
 	at, term := c.clock.at(now), c.clock.termSince.Load()
 	if c.proof.Load() < term {
@@ -128,12 +130,13 @@ func (p *policy) lostLocked(c *conn, now time.Time) {
 	} else if c.caughtUp < term {
 		c.caughtUp = at
 	}
-	// A write that the member has forwarded to the new leader is answered a moment
-	// after the first read.
+	// If the member has forwarded a write to the new leader, its answer comes a moment
+	// after the first read's.
 	overtaken := c.caughtUp != 0 && time.Duration(at-c.caughtUp) >= max(c.member.suspicion(), again)
 	moves := c.motion.moves(&c.raw, at)
-	// A request that was on its way when the term began has gone to no leader of before,
-	// nor has a small one behind it. Small ones alone leave as they are sent.
+	// A large request that was still leaving when the term began has not gone to the
+	// former leader, and neither has a small one queued behind it. Without a large one,
+	// requests leave at once.
 	var left int64
 	if c.calls.large() {
 		left = c.lastLeft()
@@ -152,14 +155,14 @@ func (p *policy) gaveUp(c *conn, calls int, cause error) {
 	}
 }
 
-// leaveLocked has streams leave c, which lives on for now.
+// leaveLocked makes the streams leave c, which stays open.
 func (p *policy) leaveLocked(c *conn, cause error) {
 	c.end(cause)
 	c.life, c.end = context.WithCancelCause(c.gone)
 }
 
-// dropLocked takes m's connection out of use. It is closed with the last call that
-// is under way on it.
+// dropLocked takes m's connection out of use. The connection is closed when the last call
+// on it has ended.
 func (p *policy) dropLocked(m *member) {
 	c := m.conn
 	if c == nil {
@@ -178,8 +181,8 @@ func (p *policy) dropLocked(m *member) {
 		p.closeLocked(c)
 		return
 	}
-	// A connection that was lost has calls for a moment, until grpc ends them; one
-	// whose server is leaving has them until they are answered.
+	// On a connection that was lost, gRPC ends the calls in a moment. On one whose server
+	// is leaving, they go on until they are answered.
 	if lost := c.dead && c.raw.failed.Load(); bound > 0 && c.verdict == nil && !lost {
 		p.opts.Logger.Debug("etcd: connection handed over", "endpoint", m.name, "calls", bound)
 		p.counters.handedOver.Add(1)
@@ -201,9 +204,8 @@ func (p *policy) emptied(c *conn) {
 	}
 }
 
-// closeLocked ends c: at once when nothing more is expected of it. grpc waits for its
-// last bytes to leave, for seconds on a connection that is stuck, so nobody waits for
-// grpc.
+// closeLocked closes c, at once if there is a verdict on it. gRPC waits until the last
+// bytes have left, which takes seconds on a stuck connection, so nobody waits for gRPC.
 func (p *policy) closeLocked(c *conn) {
 	c.abandon()
 	if c.verdict != nil {

@@ -22,8 +22,8 @@ type member struct {
 	// Written without a lock, by the RPCs that the member serves.
 	id      atomic.Uint64 // etcd's member ID
 	latency atomic.Int64  // moving average in nanoseconds
-	reading atomic.Int64  // the same of reads alone
-	demoted atomic.Bool   // equals demotion.cause != nil; lets a success find out cheaply
+	reading atomic.Int64  // the same for reads alone
+	demoted atomic.Bool   // equals demotion.cause != nil; lets finish look without the mutex
 
 	// Guarded by policy.mu.
 	index      int // place in the resolver's list
@@ -35,19 +35,19 @@ type member struct {
 	lastErr    error     // last failure or demotion
 	failed     bool      // its last connection failed or was lost
 	unlisted   bool      // no longer in the resolver's list
-	tried      bool      // dialled in this round
-	dialled    time.Time // when it was last dialled
+	tried      bool      // dialed in this round
+	dialed     time.Time // when it was last dialed
 	demotion   demotion
-	rolls      int       // connections in a row that have reached a member for nothing
-	rolled     time.Time // when that was last
-	mutedUntil time.Time // it is passed over until then, for it was as silent as the one beside it
+	rolls      int       // connections in a row that led to a member of no use
+	rolled     time.Time // when that last happened
+	mutedUntil time.Time // see state.go
 }
 
 func newMember(e endpoint) *member {
 	return &member{name: e.name, addr: e.addr, state: connectivity.Idle, since: time.Now()}
 }
 
-// tierOf is the tier of an address.
+// tierOf returns the tier of an address.
 func tierOf(addr resolver.Address) (t tier) {
 	t.rank, _ = addr.Attributes.Value(rankKey{}).(int)
 	if a, ok := getcdresolver.FromGRPC(addr); ok {
@@ -56,8 +56,8 @@ func tierOf(addr resolver.Address) (t tier) {
 	return t
 }
 
-// tier is how much an endpoint is preferred, first by its user and then by the
-// priority of its SRV record; less is better.
+// tier says how much an endpoint is preferred: first by Routing.Prefer, then by the
+// priority of its SRV record. Less is better.
 type tier struct {
 	rank     int
 	priority uint16
@@ -67,7 +67,7 @@ func (t tier) compare(u tier) int {
 	return cmp.Or(cmp.Compare(t.rank, u.rank), cmp.Compare(t.priority, u.priority))
 }
 
-// life is that of m's connection, as picks hand it out.
+// life returns the life of m's connection; nil if m has none.
 func (m *member) life() context.Context {
 	if !m.ready() {
 		return nil
@@ -89,7 +89,7 @@ func (m *member) setRole(r balancer.Role) {
 	}
 }
 
-// observe takes note of how long an answer took.
+// observe notes how long an answer took.
 func (m *member) observe(d time.Duration, write bool) {
 	average(&m.latency, d)
 	if !write {
@@ -98,10 +98,9 @@ func (m *member) observe(d time.Duration, write bool) {
 }
 
 // average adds one sample to a moving average (weight 1/8, as TCP's smoothed
-// round-trip time of RFC 6298). Concurrent updates may lose one another's sample,
-// which an average can bear.
+// round-trip time of RFC 6298). Concurrent updates may lose a sample, which does no harm.
 func average(of *atomic.Int64, d time.Duration) {
-	d = max(d, 1) // 0 stands for unknown
+	d = max(d, 1) // 0 means unknown
 	old := of.Load()
 	if old == 0 {
 		of.Store(int64(d))

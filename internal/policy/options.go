@@ -19,23 +19,22 @@ type Options struct {
 
 	Routing balancer.Routing
 
-	// Patience is for how long a call that must not be sent again (Attempt.Once) is
-	// waited for on a member that is silent or can't serve, while another can. 0 means
-	// 2 s.
+	// Patience is for how long a call that must not be sent again (Attempt.Once) may wait
+	// on a member that is silent or can't serve, while another one can. 0 means 2 s.
 	Patience time.Duration
-	// Pulse is for how long a connection with nothing but calls that wait may be silent
-	// before its member is asked for a linearizable read. 0 means 1 s; a negative value
-	// means that it is never asked.
+	// Pulse is for how long a connection that has only calls that may wait long can be
+	// silent, before its member is asked for a linearizable read. 0 means 1 s; a negative
+	// value means never.
 	Pulse time.Duration
-	// Pings is after how long without a byte gRPC pings a connection, which its member is
-	// spared as long as it answers. 0 means that gRPC does not.
+	// Pings is after how long without a byte gRPC pings a connection. 0 means never. See
+	// calm.go.
 	Pings time.Duration
 	// Cluster is the ID of the only cluster whose members are used. 0 means that of the
 	// first member that answers, unless AnyCluster is set.
 	Cluster    uint64
 	AnyCluster bool
-	// OneMember says that the only address is that of one member, whoever it is: it is
-	// connected to once, and not asked who it is.
+	// OneMember says that the only address leads to a single member. It is connected to
+	// once, and not asked who it is.
 	OneMember bool
 }
 
@@ -45,9 +44,9 @@ func (o *Options) pulse() time.Duration { return cmp.Or(o.Pulse, time.Second) }
 
 type optionsKey struct{}
 
-// Attach returns s with o in its attributes: the way in which a resolver tells
-// the policy of the client that both belong to. It is here that Routing.Prefer is
-// called, in the resolver's goroutine, since nothing else waits for that.
+// Attach returns s with o in its attributes, which is how the resolver passes the client's
+// options to the policy. It calls Routing.Prefer here, in the resolver's goroutine, because
+// nothing else waits for that goroutine.
 func Attach(s resolver.State, o Options) resolver.State {
 	s.Attributes = with(s.Attributes, optionsKey{}, o)
 	if o.Routing.Prefer == nil {
@@ -63,7 +62,7 @@ func Attach(s resolver.State, o Options) resolver.State {
 
 type rankKey struct{}
 
-// everyone reports whether all members are wanted connected.
+// everyone reports whether all members are to be connected.
 func everyone(r balancer.Routing) bool { return r.SpreadReads || r.WritesToLeader }
 
 // rank returns addrs with their ranks in their attributes.

@@ -13,16 +13,16 @@ import (
 	"github.com/getcd/getcd/internal/etcderr"
 )
 
-// picker is an immutable snapshot of who serves.
+// picker is an immutable snapshot of the connected members.
 type picker struct {
 	policy  *policy
-	members []*target // those connected, the active one first
-	spread  int       // over how many of them reads are spread, the first ones
-	leader  *target   // where writes go; nil for the active one
+	members []*target // the active one first
+	spread  int       // reads are spread over that many, from the first
+	leader  *target   // writes go there; nil means to the active one
 	gate    level
 }
 
-// target is a member's connection as of the snapshot.
+// target is a member's connection in the snapshot.
 type target struct {
 	member *member
 	conn   *conn
@@ -59,10 +59,10 @@ func (c *target) Observe(memberID, raftTerm uint64) {
 	}
 }
 
-// Pick sends each RPC to the active member, or to the next one that the RPC's
-// Attempt does not avoid. Without a member that may be asked the RPC waits for
-// the next picker, or for its context's end, whether it is wait-for-ready or
-// not: failing it would only make the caller ask again.
+// Pick sends an RPC to the active member, or to the next one that the RPC's Attempt does
+// not avoid. If no member may be asked, the RPC waits for the next picker or the end of its
+// context, whether it is wait-for-ready or not: an error would only make the caller ask
+// again.
 func (p *picker) Pick(info grpcbalancer.PickInfo) (grpcbalancer.PickResult, error) {
 	a := attempt.FromContext(info.Ctx)
 	if len(p.members) == 0 || p.gate.holds(a) {
@@ -73,7 +73,7 @@ func (p *picker) Pick(info grpcbalancer.PickInfo) (grpcbalancer.PickResult, erro
 		return grpcbalancer.PickResult{}, errNoOther
 	}
 	if a == nil {
-		a = &attempt.Attempt{FromMemory: true, Once: true} // its connection waits for it; what it asks is not known
+		a = &attempt.Attempt{FromMemory: true, Once: true} // unknown, so it keeps its connection and proves nothing
 	}
 	r := p.policy.newCall(a, to)
 	if a.Flow {
@@ -83,7 +83,7 @@ func (p *picker) Pick(info grpcbalancer.PickInfo) (grpcbalancer.PickResult, erro
 		a.Pick(to)
 	}
 	to.conn.calls.add(r)
-	if to.conn.retired.Load() { // since this picker was made: the next one is on its way
+	if to.conn.retired.Load() { // after this picker was made; the next one is on its way
 		if to.conn.calls.remove(r) {
 			p.policy.emptied(to.conn)
 		}
@@ -97,7 +97,7 @@ func (p *picker) Pick(info grpcbalancer.PickInfo) (grpcbalancer.PickResult, erro
 	return grpcbalancer.PickResult{SubConn: to.conn.sc, Done: r.done}, nil
 }
 
-// choose returns nil when a is of no use at any of the members.
+// choose returns nil when the RPC is of no use at any of the members.
 func (p *picker) choose(a *attempt.Attempt) *target {
 	first := 0
 	switch {
@@ -120,11 +120,11 @@ func (p *picker) choose(a *attempt.Attempt) *target {
 	return p.members[first]
 }
 
-// errNoOther ends an RPC that no other member can take. Being a status it does
-// not wait for the next picker.
+// errNoOther ends an RPC with Attempt.Elsewhere when there is no other member. Since it is
+// a gRPC status, the RPC does not wait for the next picker.
 var errNoOther = status.Error(codes.Unavailable, "no other endpoint is connected")
 
-// finish learns from an RPC that has ended.
+// finish is gRPC's call when an RPC has ended. It learns from the outcome.
 func (p *policy) finish(r *call, info grpcbalancer.DoneInfo) {
 	defer p.free(r)
 	c, a := r.on, r.attempt

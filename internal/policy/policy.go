@@ -24,8 +24,8 @@ var (
 	errLeft = errors.New("connection given up")
 )
 
-// grpc looks policies up by name in a registry of its own; there is no other
-// way to give one to a ClientConn.
+// gRPC looks policies up by name in its global registry. There is no other way to give one
+// to a ClientConn.
 func init() { grpcbalancer.Register(builder{}) }
 
 type builder struct{}
@@ -47,13 +47,12 @@ func (builder) Build(cc grpcbalancer.ClientConn, _ grpcbalancer.BuildOptions) gr
 	return p
 }
 
-// policy is the state machine. Each event (addresses, a connection's state, an
-// answer, the timer) changes some member and then calls stepLocked, which
-// derives from the members all that follows: who serves, whom to dial, when to
-// look again.
+// policy is the state machine. Each event (addresses, a connection's state, an answer, the
+// timer) changes some member and then calls stepLocked, which derives everything else from
+// the members: which one serves, which to dial, when to look again.
 //
-// Lock order: policy.mu before Table.mu and before grpc's own locks. grpc calls
-// the policy with none of its connection locks held.
+// Lock order: policy.mu before calls.mu, before Table.mu and before gRPC's own locks. gRPC
+// calls the policy without holding a connection's lock.
 type policy struct {
 	cc    grpcbalancer.ClientConn // read-only
 	clock clock
@@ -61,16 +60,16 @@ type policy struct {
 	mu      sync.Mutex
 	closed  bool
 	opts    Options
-	members []*member // in the resolver's order, those that are no longer listed last
+	members []*member // in the resolver's order; those no longer listed come last
 	active  *member   // nil while none is connected
 	standby *member
 	elected time.Time // when active last changed
 	rounds  int       // rounds in a row that connected none
-	paused  time.Time // no dialling until then
-	dialled time.Time // when any member was last dialled
-	lapsed  []*member // gone from the list and dialled a moment ago
-	left    []*conn   // connections that take no new calls, and have some under way
-	single  bool      // there is one address, which may be that of many members
+	paused  time.Time // no dialing until then
+	dialed  time.Time // when any member was last dialed
+	lapsed  []*member // left the list after they were dialed a moment ago
+	left    []*conn   // connections that take no new calls and still have some
+	single  bool      // there is one address, which may lead to many members
 	cluster uint64    // the cluster that this client is for; 0 while unknown
 	state   connectivity.State
 	shown   []row // as last published
@@ -82,8 +81,8 @@ type policy struct {
 	shownGate level // as last published
 
 	// Who leads, for Routing.WritesToLeader; see leader.go.
-	leader     uint64 // raft's leader by its member ID; 0 while unknown
-	leaderTerm uint64 // the raft term in which it does
+	leader     uint64 // the member ID of raft's leader; 0 while unknown
+	leaderTerm uint64 // the raft term in which it leads
 	seeking    bool   // seek runs
 
 	// For watching over silent connections; see watchdog.go.
@@ -94,9 +93,9 @@ type policy struct {
 	cancel   context.CancelFunc
 }
 
-// UpdateClientConnState takes the resolver's newest list. Members that are
-// still listed keep their connections; the one that serves is kept, even when
-// it is gone from the list, until another is connected.
+// UpdateClientConnState takes the resolver's newest list. Members that are still listed keep
+// their connections. The active one is kept until another is connected, even if it is no
+// longer listed.
 func (p *policy) UpdateClientConnState(s grpcbalancer.ClientConnState) error {
 	listed := endpoints(s.ResolverState)
 	p.mu.Lock()
@@ -114,7 +113,7 @@ func (p *policy) UpdateClientConnState(s grpcbalancer.ClientConnState) error {
 	now := time.Now()
 	old := p.members
 	p.members = nil
-	p.lapsed = slices.DeleteFunc(p.lapsed, func(m *member) bool { return now.Sub(m.dialled) >= redial })
+	p.lapsed = slices.DeleteFunc(p.lapsed, func(m *member) bool { return now.Sub(m.dialed) >= redial })
 	fresh := false
 	if p.gate.since.IsZero() && !p.opts.OneMember {
 		p.gate.trouble(p.clock.epoch) // nothing is proven yet
@@ -128,12 +127,12 @@ func (p *policy) UpdateClientConnState(s grpcbalancer.ClientConnState) error {
 			old = slices.Delete(old, i, i+1)
 		} else {
 			for slices.ContainsFunc(slices.Concat(p.members, old), func(m *member) bool { return m.name == e.name }) {
-				e.name += "#2" // the one that had it first is still in use
+				e.name += "#2" // the member that had the name first is still in use
 			}
 			m, fresh = newMember(e), true
-			// One that was gone for a moment is not dialled sooner for it.
+			// A member that left the list and is back is not dialed sooner.
 			if i := slices.IndexFunc(p.lapsed, func(c *member) bool { return c.name == m.name }); i >= 0 {
-				m.dialled = p.lapsed[i].dialled
+				m.dialed = p.lapsed[i].dialed
 			}
 		}
 		m.index, m.tier, m.unlisted = len(p.members), e.tier, false
@@ -155,8 +154,8 @@ func (p *policy) UpdateClientConnState(s grpcbalancer.ClientConnState) error {
 	return nil
 }
 
-// ResolverError is told of a resolver that has no addresses at all. There is
-// nothing to do but to wait: the resolver tries again by itself.
+// ResolverError is called when the resolver has no addresses at all. There is nothing to do
+// but wait, since the resolver tries again by itself.
 func (p *policy) ResolverError(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -171,7 +170,7 @@ func (p *policy) ResolverError(err error) {
 // UpdateSubConnState is not called: each SubConn has a listener.
 func (p *policy) UpdateSubConnState(grpcbalancer.SubConn, grpcbalancer.SubConnState) {}
 
-// ExitIdle begins to dial, if that is still to be done. It shortens no pause.
+// ExitIdle begins to dial, if the policy has not begun yet. It shortens no pause.
 func (p *policy) ExitIdle() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -180,8 +179,7 @@ func (p *policy) ExitIdle() {
 	}
 }
 
-// Close gives up all connections. RPCs under way end as grpc.ClientConn's Close
-// ends them.
+// Close gives up all connections. RPCs in flight end as with grpc.ClientConn.Close.
 func (p *policy) Close() {
 	defer p.probes.Wait()
 	p.mu.Lock()
@@ -193,13 +191,13 @@ func (p *policy) Close() {
 	for _, m := range p.members {
 		if m.conn != nil {
 			if _, _, calls := m.conn.calls.count(); calls > 0 {
-				m.conn.raw.sever() // they end now, and need not leave a full buffer first
+				m.conn.raw.sever() // ends them now; otherwise a full buffer would have to leave first
 			}
 		}
 		p.dropLocked(m)
 	}
 	for _, c := range p.left {
-		c.raw.sever() // grpc has lost sight of it if its server was leaving
+		c.raw.sever() // gRPC no longer tracks it if its server was leaving
 		p.closeLocked(c)
 	}
 	p.members, p.active, p.standby, p.left = nil, nil, nil, nil
@@ -214,7 +212,7 @@ func (p *policy) wake() {
 	}
 }
 
-// newRoundsLocked forgets the failures that make dialling slower.
+// newRoundsLocked forgets the failures that slow dialing down.
 func (p *policy) newRoundsLocked() {
 	p.rounds, p.paused = 0, time.Time{}
 	for _, m := range p.members {
@@ -228,14 +226,14 @@ func (p *policy) failedLocked(m *member, err error) {
 	p.opts.Logger.Debug("etcd: connection failed", "endpoint", m.name, "cause", err)
 }
 
-// connectionChanged is told by grpc, one change at a time.
+// connectionChanged is gRPC's listener for c. gRPC calls it for one change at a time.
 func (p *policy) connectionChanged(m *member, c *conn, s grpcbalancer.SubConnState) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	down := s.ConnectivityState == connectivity.Idle || s.ConnectivityState == connectivity.Shutdown
 	c.dead = c.dead || down
 	if p.closed || m.conn != c {
-		return // of a connection given up already
+		return // the connection has been given up already
 	}
 	switch s.ConnectivityState {
 	case connectivity.Connecting:
@@ -247,11 +245,11 @@ func (p *policy) connectionChanged(m *member, c *conn, s grpcbalancer.SubConnSta
 		}
 		p.readyLocked(m, c)
 	case connectivity.TransientFailure:
-		// The next attempt is a new SubConn's: when to dial is decided here, not
-		// by grpc's backoff for each address.
+		// The next attempt uses a new SubConn, so that the policy decides when to dial,
+		// not gRPC's backoff per address.
 		p.failedLocked(m, s.ConnectionError)
-		p.dialled = time.Time{} // the next member's turn need not wait
-	default: // A connection that was made is gone, or its server is leaving.
+		p.dialed = time.Time{} // the next member is dialed at once
+	default: // the connection is lost, or its server is leaving
 		if p.takesLocked(m) {
 			p.gate.trouble(time.Now())
 			p.newRoundsLocked()
@@ -273,7 +271,7 @@ func (p *policy) readyLocked(m *member, c *conn) {
 	p.opts.Logger.Debug("etcd: connected", "endpoint", m.name)
 }
 
-// stepLocked brings everything into line with the members' states.
+// stepLocked derives everything else from the members' states.
 func (p *policy) stepLocked() {
 	now := time.Now()
 	p.rerollLocked(now)
@@ -281,7 +279,7 @@ func (p *policy) stepLocked() {
 	p.setGateLocked(now)
 	next := p.watchGateLocked(now)
 	next = earliest(next, p.connectLocked(now))
-	// A demotion that ends may change who should serve.
+	// When a demotion ends, another member may have to serve.
 	for _, m := range p.members {
 		if m.ready() && m.demotion.lasts(now) {
 			next = earliest(next, m.demotion.until)
@@ -298,7 +296,7 @@ func (p *policy) stepLocked() {
 	p.timer.Reset(max(1, next.Sub(now)))
 }
 
-// setGateLocked sets the gate, and has members give the proof that opens it.
+// setGateLocked sets the gate, and asks the members for the proof that opens it.
 func (p *policy) setGateLocked(now time.Time) {
 	p.gate.set(p.active, now)
 	if p.gate.level == open {
@@ -312,8 +310,8 @@ func (p *policy) setGateLocked(now time.Time) {
 	}
 }
 
-// watchGateLocked doubts an active member that others have overtaken, and asks it. It
-// returns when to look again; zero for never.
+// watchGateLocked doubts the active member if another one has overtaken it, and probes it.
+// It returns when to look again; zero means never.
 func (p *policy) watchGateLocked(now time.Time) (next time.Time) {
 	overtaken, next := p.gate.overtaken(p.active, p.members, p.elected, now)
 	if overtaken {
@@ -326,12 +324,12 @@ func (p *policy) watchGateLocked(now time.Time) (next time.Time) {
 	return next
 }
 
-// takesLocked reports whether requests go to m that take the leader and a quorum.
+// takesLocked reports whether m gets requests that need a leader and a quorum.
 func (p *policy) takesLocked(m *member) bool {
 	return m == p.active || m.ready() && (p.opts.Routing.SpreadReads || p.leadsLocked(m))
 }
 
-// refused is told of an RPC begun at start that m has refused for cause.
+// refused is told that m has refused an RPC, begun at start, because it can't serve.
 func (p *policy) refused(m *member, start time.Time, cause error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -339,7 +337,7 @@ func (p *policy) refused(m *member, start time.Time, cause error) {
 		return
 	}
 	if !start.After(m.demotion.changed) {
-		return // the request is older than what is known: no news
+		return // the request is older than the last demotion
 	}
 	p.demoteLocked(m, cause)
 	p.stepLocked()
@@ -352,7 +350,7 @@ func (p *policy) demoteLocked(m *member, cause error) {
 	p.counters.demotions.Add(1)
 	if p.takesLocked(m) {
 		p.gate.trouble(time.Now())
-		p.newRoundsLocked() // others are needed sooner than as a standby
+		p.newRoundsLocked() // another member is needed sooner than a standby would be
 	}
 	p.leaveLocked(m.conn, cause)
 	m.demotion.begin(cause, time.Now())
@@ -369,7 +367,7 @@ func (p *policy) restoreLocked(m *member) {
 	p.opts.Logger.Info("etcd: endpoint serves again", "endpoint", m.name)
 }
 
-// earliest returns the earlier of two moments, of which zero is never.
+// earliest returns the earlier of two times. Zero means never.
 func earliest(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
@@ -377,8 +375,8 @@ func earliest(a, b time.Time) time.Time {
 	return a
 }
 
-// served is told that m has served a request, begun at start, that takes an
-// agreement of the members: that ends its demotion, and may open the gate.
+// served is told that m has served a request, begun at start, that takes consensus. This
+// ends m's demotion, and may open the gate.
 func (p *policy) served(m *member, c *conn, start time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -386,16 +384,16 @@ func (p *policy) served(m *member, c *conn, start time.Time) {
 		return
 	}
 	if len(p.left) > 0 {
-		p.watchdog.wake() // what has waited for somebody to serve
+		p.watchdog.wake() // calls may have waited for a member to serve before they are given up
 	}
-	if m.demotion.cause != nil && !c.notServing && !start.Before(m.demotion.changed) { // one that reports NOT_SERVING says itself when it serves
+	if m.demotion.cause != nil && !c.notServing && !start.Before(m.demotion.changed) { // a member that reports NOT_SERVING will report when it serves
 		p.restoreLocked(m)
 	}
 	p.stepLocked()
 }
 
-// inspect is the watchdog's: it looks at every connection's oldest request and its
-// streams, and comes again when the next one will have waited for too long.
+// inspect runs when the watchdog fires. It checks every connection and sets the watchdog
+// again.
 func (p *policy) inspect() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -421,8 +419,8 @@ func (p *policy) inspect() {
 	p.watchdog.runAgain(next)
 }
 
-// connsLocked are the connections that are looked after: those that take calls, and
-// those that were left with calls under way.
+// connsLocked returns the connections that are watched: those that take calls, and those
+// that were left with calls in flight.
 func (p *policy) connsLocked() []*conn {
 	conns := append([]*conn(nil), p.left...)
 	for _, m := range p.members {
@@ -433,8 +431,8 @@ func (p *policy) connsLocked() []*conn {
 	return conns
 }
 
-// besideLocked is another connected member to compare c's with: one that is usable,
-// if there is one.
+// besideLocked returns another connected member to compare c's with, preferably a usable
+// one.
 func (p *policy) besideLocked(c *conn) (beside *member) {
 	for _, o := range p.members {
 		if o.conn != c && o.ready() && (beside == nil || o.usable(time.Now())) {
@@ -444,7 +442,7 @@ func (p *policy) besideLocked(c *conn) (beside *member) {
 	return beside
 }
 
-// startProbeLocked asks c's member, and another beside it, in a goroutine.
+// startProbeLocked probes c's member, and another one for comparison, in a goroutine.
 func (p *policy) startProbeLocked(c *conn) {
 	if c.probing || !c.askable(time.Now()) {
 		return
@@ -458,8 +456,8 @@ func (p *policy) startProbeLocked(c *conn) {
 	}
 	m := c.member
 	p.opts.Logger.Debug("etcd: endpoint suspected", "endpoint", m.name)
-	// A burst of requests makes a member slow before its latency tells: it gets
-	// the time that it takes to answer all of them one by one.
+	// A burst of requests slows a member down before its average latency shows it. So the
+	// member gets the time that it needs to answer all of them one by one.
 	waiting, _, _ := c.calls.count()
 	queueing := min(time.Duration(waiting)*time.Duration(m.latency.Load()), maxQueueing)
 	patience := max(m.suspicion(), minPatience) + queueing
@@ -484,8 +482,8 @@ func (p *policy) startProbeLocked(c *conn) {
 	})
 }
 
-// compare is told what a probe has found out after doubtAfter: a member that another one
-// is ahead of is doubted, until the probe has ended.
+// compare gets a probe's findings after doubtAfter. If the other member is ahead, c's member
+// is doubted until the probe ends.
 func (p *policy) compare(c *conn, f findings, start time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -496,7 +494,7 @@ func (p *policy) compare(c *conn, f findings, start time.Time) {
 	p.stepLocked()
 }
 
-// doubtLocked has new requests and streams leave m.
+// doubtLocked makes new requests and streams leave m.
 func (p *policy) doubtLocked(m *member, since time.Time) {
 	p.opts.Logger.Debug("etcd: endpoint doubted", "endpoint", m.name)
 	p.counters.doubts.Add(1)
@@ -507,8 +505,8 @@ func (p *policy) doubtLocked(m *member, since time.Time) {
 	}
 }
 
-// judgeLocked takes the consequences of a probe of c that was begun at start, beside
-// another member or none.
+// judgeLocked acts on a probe of c that was begun at start. beside is the member that was
+// asked for comparison; nil if there was none.
 func (p *policy) judgeLocked(c *conn, beside *member, f findings, start time.Time) {
 	m := c.member
 	current := m.conn == c
@@ -522,7 +520,7 @@ func (p *policy) judgeLocked(c *conn, beside *member, f findings, start time.Tim
 		}
 		p.condemnLocked(c, f.readErr, start)
 	case nobodyServes:
-		// It is not this member. But if both are silent a third is worth a try.
+		// This member is not to blame. But if both are silent, try a third one.
 		if !f.there && beside != nil && current {
 			m.mutedUntil = time.Now().Add(muteTime)
 			beside.mutedUntil = m.mutedUntil
@@ -547,7 +545,7 @@ func (p *policy) judgeLocked(c *conn, beside *member, f findings, start time.Tim
 	p.stepLocked()
 }
 
-// silentLocked is the verdict on a connection whose member answers nothing.
+// silentLocked passes the verdict on a connection whose member answers nothing.
 func (p *policy) silentLocked(c *conn, start time.Time) {
 	m := c.member
 	p.opts.Logger.Warn("etcd: endpoint severed", "endpoint", m.name, "cause", ErrSilent)
@@ -555,7 +553,7 @@ func (p *policy) silentLocked(c *conn, start time.Time) {
 	p.condemnLocked(c, ErrSilent, start)
 	for _, o := range p.left {
 		if o.member == m && o.dead {
-			p.condemnLocked(o, ErrSilent, start) // it can't be asked any more
+			p.condemnLocked(o, ErrSilent, start) // it can't be probed
 		}
 	}
 	if m.conn != c {
@@ -569,9 +567,8 @@ func (p *policy) silentLocked(c *conn, start time.Time) {
 	}
 }
 
-// reviewLocked looks, after an election, at the members on which writes wait from
-// before it. What they were asked already may have been answered from before it,
-// too.
+// reviewLocked probes, after an election, the members on which writes from before it wait.
+// A probe that runs already starts over, since its answers may be from before the election.
 func (p *policy) reviewLocked() {
 	for _, c := range p.connsLocked() {
 		if !c.superseded(time.Now()) {

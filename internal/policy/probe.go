@@ -21,14 +21,14 @@ import (
 
 // findings are what a probe has found out so far.
 type findings struct {
-	there   bool  // some answer came
+	there   bool  // it has answered something
 	readErr error // why it has not served the linearizable read; nil when it has
 
 	otherThere, otherServes bool // the same of another member
 }
 
-// heard adds what requests have shown since: a member that is slow under load
-// answers others meanwhile.
+// heard adds the answers to other requests since then. A member that is slow under load
+// still answers some.
 func (f findings) heard(c *conn, since time.Time) findings {
 	at := c.clock.at(since)
 	f.there = f.there || c.heard.Load() > at
@@ -38,22 +38,22 @@ func (f findings) heard(c *conn, since time.Time) findings {
 	return f
 }
 
-// worse reports whether the other member is the better one to ask.
+// worse reports whether the other member is ahead of the probed one.
 func (f findings) worse() bool {
 	return f.otherThere && !f.there || f.otherServes && f.readErr != nil
 }
 
-// outcome is what the findings of a whole probe come to.
+// outcome is the result of a whole probe; suspicion.go says what follows from each.
 type outcome uint8
 
 const (
-	serves       outcome = iota // its slow requests are left alone; or it has lost a write
-	silent                      // it answers nothing, and that is not everybody's way
-	cantServe                   // it is there, and another one can
-	nobodyServes                // the cluster is in trouble, or this process
+	serves       outcome = iota // it has answered the read
+	silent                      // it answers nothing, while the other one does or for very long
+	cantServe                   // it has not answered the read, and the other one has
+	nobodyServes                // neither has: the cluster is in trouble, or this process
 )
 
-// outcome is that of a probe of c.
+// outcome returns the result of a probe of c.
 func (f findings) outcome(c *conn, now time.Time) outcome {
 	switch {
 	case !f.there && (f.otherThere || c.silence(now) >= maxSilence):
@@ -67,24 +67,24 @@ func (f findings) outcome(c *conn, now time.Time) outcome {
 	}
 }
 
-// question is what a probe asks, and of whom.
+// question is one of a probe's: whom it asks, and whether it is the read.
 type question struct {
 	other, read bool
 }
 
-// A probe measures its patience in turns, so that only time counts in which this
-// process ran as it should, and in which the probed connection stood still: where
-// bytes move, the questions and their answers may be queued behind them.
+// A probe counts its time in turns, so that it can leave out the time in which this process
+// was late or bytes moved on the connection. The questions and answers may be queued behind
+// those bytes.
 const (
 	turn = 20 * time.Millisecond
-	// maxProbe ends a probe all the same: what carries bytes for so long, and no
+	// maxProbe ends every probe: a connection that carries bytes for so long, but no
 	// answer to a small question, is of no use.
 	maxProbe = 30 * time.Second
 )
 
-// probe asks c, and other if there is one, and waits for patience at most, or
-// until it is stopped. It tells early what it knows after doubtAfter, unless
-// it knows all by then.
+// probe asks c, and other if there is one, and waits for the answers, at most for patience
+// or until it is stopped. After doubtAfter it calls early with its findings so far, unless
+// it has all answers.
 func (p *policy) probe(c, other *conn, patience time.Duration, stop <-chan struct{}, early func(findings)) findings {
 	ctx, cancel := context.WithTimeout(p.ctx, maxProbe)
 	defer cancel()
@@ -112,7 +112,7 @@ func (p *policy) probe(c, other *conn, patience time.Duration, stop <-chan struc
 	}
 	f := findings{readErr: errCantRead}
 	told := false
-	var counted, took time.Duration // took: until the first answer
+	var counted, took time.Duration // took is the time to the first answer
 	begun := time.Now()
 	last := begun
 	turns := time.NewTicker(turn)
@@ -121,11 +121,11 @@ func (p *policy) probe(c, other *conn, patience time.Duration, stop <-chan struc
 		var a answer
 		select {
 		case <-turns.C:
-			// A timer's goroutine runs at once, those that an answer goes through have to
-			// queue for a processor: do likewise.
+			// A goroutine that a timer wakes runs at once, while those that an answer
+			// passes through queue for a processor. So queue as well.
 			runtime.Gosched()
 			now := time.Now()
-			// Once one question is answered the other is not queued for long.
+			// Once one question is answered, the other can't be queued for much longer.
 			near := f.there && now.Sub(begun) > 2*took
 			counted += p.turn(c, near, now.Sub(last), now)
 			last = now
@@ -138,7 +138,7 @@ func (p *policy) probe(c, other *conn, patience time.Duration, stop <-chan struc
 			return f
 		case <-stop:
 			return f
-		case a = <-answers: // each ends with ctx at the latest
+		case a = <-answers: // there is one for each question, at the latest when ctx ends
 			want--
 			if !a.to.other && took == 0 {
 				took = time.Since(begun)
@@ -148,7 +148,7 @@ func (p *policy) probe(c, other *conn, patience time.Duration, stop <-chan struc
 		if a.to.other {
 			on = other
 		}
-		// An error that was made here, since the connection is lost, is no answer.
+		// An error that this process made because the connection is lost is no answer.
 		answered := a.err == nil || !on.raw.failed.Load() && (ctx.Err() == nil || status.Code(a.err) != codes.DeadlineExceeded)
 		switch {
 		case !answered:
@@ -160,15 +160,15 @@ func (p *policy) probe(c, other *conn, patience time.Duration, stop <-chan struc
 			f.there = true
 			f.readErr = a.err
 		default:
-			f.there = true // NOT_SERVING, too, and what is on it is answered later: health.go
+			f.there = true // even if it is NOT_SERVING; see health.go for that
 		}
 	}
 	return f
 }
 
-// turn returns how much of a turn that took elapsed counts: what it took too long is
-// this process's lateness, and while bytes move on c it does not count, unless the
-// answer that is waited for can't be queued behind them.
+// turn returns how much of a turn counts that took elapsed. The time by which it took too
+// long is this process's lateness. Nothing counts while bytes move on c, unless near says
+// that the missing answer can't be queued behind them.
 func (p *policy) turn(c *conn, near bool, elapsed time.Duration, now time.Time) time.Duration {
 	if late := elapsed - 2*turn; late > 0 {
 		p.clock.book(late, now)
@@ -182,8 +182,8 @@ func (p *policy) turn(c *conn, near bool, elapsed time.Duration, now time.Time) 
 	return elapsed
 }
 
-// checkHealth is answered from memory by a member that runs. Any answer shows
-// that it is there, that it does not know the service as well.
+// checkHealth is answered from memory. Any answer shows that the member is there, even one
+// that says that it does not know the service.
 func (c *conn) checkHealth(ctx context.Context) error {
 	cc, release := c.rpcs()
 	defer release()
@@ -191,7 +191,7 @@ func (c *conn) checkHealth(ctx context.Context) error {
 	return err
 }
 
-// readProbe is served by a member that has a leader and a quorum. It has no token.
+// readProbe is a linearizable read, which takes a leader and a quorum. It has no token.
 func (c *conn) readProbe(ctx context.Context) error {
 	cc, release := c.rpcs()
 	defer release()
@@ -208,10 +208,10 @@ func (c *conn) readProbe(ctx context.Context) error {
 	return nil
 }
 
-// proves reports whether a refusal of a linearizable read comes after the agreement
-// that is asked about, or shows as well that the member works: that it has no token,
-// above all, which etcd looks at when it has read (server/etcdserver/v3_server.go,
-// Range). The refusal is told by its text, since proxies change its code.
+// proves reports whether the refusal of a linearizable read proves as much as its answer:
+// it comes after consensus, or shows in another way that the member works. Above all this
+// is the refusal of a read without a token, since etcd checks the token after it has read
+// (server/etcdserver/v3_server.go, Range). The text decides, since proxies change codes.
 func proves(err error) bool {
 	if etcderr.CantServe(err) {
 		return false
@@ -228,19 +228,20 @@ func proves(err error) bool {
 	}
 }
 
-// rpcs is the means to send RPCs on the connection, until release is called.
+// rpcs returns something to send RPCs on this connection with, until release is called.
 func (c *conn) rpcs() (cc grpc.ClientConnInterface, release func()) {
 	producer, release := c.sc.GetOrBuildProducer(prober{})
 	cc, _ = producer.(grpc.ClientConnInterface)
 	return cc, release
 }
 
-// prober is a Producer that hands out the means to send RPCs on one SubConn.
+// prober is a gRPC Producer, the means to send RPCs on one SubConn.
 type prober struct{}
 
 func (prober) Build(cc any) (grpcbalancer.Producer, func()) { return cc, func() {} }
 
-// ask is a read that counts as a request under way.
+// ask sends a linearizable read that counts as a call in flight, so that the watchdog
+// notices when it is not answered.
 func (p *policy) ask(c *conn) {
 	ctx, cancel := context.WithTimeout(c.gone, maxProbe)
 	defer cancel()
@@ -249,7 +250,7 @@ func (p *policy) ask(c *conn) {
 	p.watchdog.wake()
 	switch err := c.readProbe(ctx); {
 	case err == nil:
-		c.member.observe(time.Since(r.start), false) // how quick it is when nothing else tells
+		c.member.observe(time.Since(r.start), false) // no other request tells how quick the member is
 	case ctx.Err() != nil:
 		c.owe(r)
 	case !c.raw.failed.Load():

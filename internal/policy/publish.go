@@ -11,8 +11,8 @@ import (
 	"github.com/getcd/getcd/balancer"
 )
 
-// row is what of a member's state is published; two that are equal need no
-// publishing.
+// row is the published part of a member's state. If the rows have not changed, nothing is
+// published.
 type row struct {
 	member       *member
 	role         balancer.Role
@@ -24,7 +24,7 @@ type row struct {
 	life         context.Context //nolint:containedctx // the connection's, which picks hand out
 }
 
-// publishLocked tells grpc and the readers of the table.
+// publishLocked gives gRPC a new picker, and the table new rows, if something has changed.
 func (p *policy) publishLocked() {
 	state := connectivity.Connecting
 	switch {
@@ -53,7 +53,7 @@ func (p *policy) publishLocked() {
 	p.opts.Table.publish(slices.Clone(p.members), status)
 }
 
-// pickerLocked returns the snapshot for picks.
+// pickerLocked makes a picker of the current state.
 func (p *policy) pickerLocked(now time.Time) *picker {
 	serving := slices.DeleteFunc(slices.Clone(p.members), func(m *member) bool { return !m.ready() })
 	order := compareServing(now)

@@ -10,15 +10,14 @@ import (
 	"google.golang.org/grpc/resolver"
 )
 
-// rawConn is the bytes of one connection, which grpc makes and the policy counts and
-// may break.
+// rawConn counts the bytes of a connection, which gRPC makes, and can break it.
 type rawConn struct {
 	received atomic.Uint64 // bytes that came in
-	given    atomic.Uint64 // bytes that were to be written, the present Write's included
+	given    atomic.Uint64 // bytes given to Write, including a Write in progress
 	sent     atomic.Uint64 // bytes that the kernel took
 	failed   atomic.Bool   // reading or writing has failed, or the connection was closed
-	// wrote is when the kernel took a large part of a message last. Movement is seen
-	// only while a probe looks; this dates what left before, or between two of them.
+	// wrote is when the kernel last took a large piece of a message. motion is measured
+	// only during a probe, so this tells about the time before and between probes.
 	wrote atomic.Int64
 	clock *clock // the policy's
 
@@ -30,19 +29,18 @@ type rawConn struct {
 type rawConnKey struct{}
 
 // address returns addr with the rawConn in its attributes, so that the transport
-// credentials, which see each new connection first, can hand it in with Tap.
+// credentials, which see each new connection first, can connect the two with Tap.
 func (w *rawConn) address(addr resolver.Address) resolver.Address {
 	addr.Attributes = with(addr.Attributes, rawConnKey{}, w)
 	return addr
 }
 
-// Tap gives the policy the means to see whether bytes move on a connection, and to
-// break one on which its member has fallen silent. Transport credentials call it
-// from ClientHandshake, with the attributes of the address
-// (credentials.ClientHandshakeInfoFromContext) and the connection before the
-// handshake, and go on with the connection that it returns. Without it a large
-// message on a slow network looks like a stall, and requests on a silent
-// connection wait for their deadlines or for HTTP/2's pings.
+// Tap lets the policy see whether bytes move on a connection, and break it when its member
+// has fallen silent. Transport credentials call it at the start of ClientHandshake, with
+// the attributes of the address (credentials.ClientHandshakeInfoFromContext), and use the
+// connection that it returns. Without it a large message on a slow network looks like a
+// stall, and requests on a silent connection wait for their deadlines or for HTTP/2's
+// pings.
 func Tap(attrs *attributes.Attributes, conn net.Conn) net.Conn {
 	w, ok := attrs.Value(rawConnKey{}).(*rawConn)
 	if !ok {
@@ -59,19 +57,19 @@ func Tap(attrs *attributes.Attributes, conn net.Conn) net.Conn {
 	return &tapped{Conn: conn, raw: w, pieces: !told}
 }
 
-// sever breaks the connection at once: what is under way on it fails now.
+// sever breaks the connection. All calls on it fail at once.
 func (w *rawConn) sever() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.broken = true
 	if w.conn != nil {
-		_ = w.conn.Close() // whether it was whole does not matter any more
+		_ = w.conn.Close() // an error does not matter: the connection is given up
 	}
 }
 
-// left is how many bytes have left for certain: the other end's kernel has
-// acknowledged them where the system tells, elsewhere this machine's kernel has
-// taken them.
+// left returns how many bytes have certainly left: those that the peer's kernel has
+// acknowledged, where the system tells, and otherwise those that this machine's kernel has
+// taken.
 func (w *rawConn) left() uint64 {
 	w.mu.Lock()
 	conn := w.conn
@@ -87,8 +85,8 @@ type tapped struct {
 	net.Conn
 
 	raw *rawConn
-	// pieces has large buffers written in pieces, so that it shows how they leave,
-	// where the system does not tell.
+	// pieces has large buffers written in pieces, which shows how they leave where the
+	// system does not tell.
 	pieces bool
 }
 
@@ -131,28 +129,27 @@ func (t *tapped) Close() error {
 	return t.Conn.Close()
 }
 
-// motion tells whether bytes move on a connection, in either direction, and when
-// something came in, or left that had to queue.
+// motion tells whether bytes move on a connection, in either direction, and when bytes
+// last came in, or left after they had to wait.
 type motion struct {
-	received, left uint64 // as of the last movement
+	received, left uint64 // counts at the last movement
 	last           int64  // when that was
-	in             int64  // when something came in last
+	in             int64  // when bytes last came in
 
-	queued bool   // something waited to leave when it was looked at last
-	before uint64 // how much had left as of out, or of begin
-	out    int64  // when something left last while more waited
+	queued bool   // bytes waited to leave at the last look
+	before uint64 // how much had left at out, or at begin
+	out    int64  // when bytes last left while others waited
 }
 
-// A connection stands still when it has carried less than motionBytes within
-// motionTime, which is 16 KiB a second: more than probes and their answers make, and
-// less than what a network carries that is of any use.
+// A connection stands still if it has carried less than motionBytes within motionTime.
+// That is 16 KiB a second: more than probes and their answers need, and less than any
+// useful network carries.
 const (
 	motionBytes = 4 << 10
 	motionTime  = 250 * time.Millisecond
 )
 
-// begin forgets what moved before now. What waits to leave has motionTime to show that
-// it does.
+// begin forgets the movement so far. Bytes that wait to leave have motionTime to do so.
 func (m *motion) begin(w *rawConn, now int64) {
 	m.received, m.left = w.received.Load(), w.left()
 	m.before, m.queued = m.left, w.queues(m.left)
@@ -161,7 +158,8 @@ func (m *motion) begin(w *rawConn, now int64) {
 	}
 }
 
-// moves reports whether bytes have moved of late. It must be asked now and then.
+// moves reports whether bytes have moved lately. It measures when it is called, so it must
+// be called often.
 func (m *motion) moves(w *rawConn, now int64) bool {
 	received, left := w.received.Load(), w.left()
 	if left >= m.left+motionBytes {
@@ -170,8 +168,8 @@ func (m *motion) moves(w *rawConn, now int64) bool {
 	if received-m.received >= motionBytes {
 		m.received, m.last, m.in = received, now, now
 	}
-	// Small requests that leave as they come say nothing of a large one: that one has
-	// left before them, or waits, and then more of it does.
+	// Small requests that leave at once say nothing about a large one: either it had left
+	// before them, or it waits and bytes are queued.
 	queues := w.queues(left)
 	if (m.queued || queues) && left >= m.before+motionBytes {
 		m.before, m.out = left, now
@@ -180,5 +178,5 @@ func (m *motion) moves(w *rawConn, now int64) bool {
 	return m.last != 0 && now-m.last < int64(motionTime)
 }
 
-// queues reports whether bytes wait to leave, of which left have left.
+// queues reports whether bytes wait to leave, given that left have left.
 func (w *rawConn) queues(left uint64) bool { return w.given.Load() >= left+motionBytes }

@@ -5,17 +5,16 @@ import (
 	"time"
 )
 
-// reason is why a member, though connected, is passed over. Each reason has an end of
-// its own, so several can hold at the same time. Then the first one in this order counts;
-// the others are still there when it has ended.
+// reason is why a connected member is passed over. Each reason ends by itself, so several
+// can hold at the same time. The first one in this order counts.
 type reason uint8
 
 const (
 	usable     reason = iota
-	doubted           // slower to answer than another one: until its probe has ended
-	demoted           // it can't serve: until it does, or its penalty has run out
-	notServing        // it reports NOT_SERVING: until it reports otherwise
-	muted             // as silent as the one beside it: for muteTime
+	doubted           // slower to answer than another one, until its probe ends
+	demoted           // can't serve, until it does or its penalty ends
+	notServing        // reports NOT_SERVING, until it reports SERVING
+	muted             // as silent as the member that it was compared with, for muteTime
 )
 
 var (
@@ -41,7 +40,7 @@ func (m *member) passedOver(now time.Time) reason {
 // usable reports whether m, if connected, may be expected to serve.
 func (m *member) usable(now time.Time) bool { return m.passedOver(now) == usable }
 
-// fault is why m is not to serve, for users; nil when it could, and of no member.
+// fault returns why m does not serve, for users; nil if m is usable or is nil.
 func (m *member) fault(now time.Time) error {
 	if m == nil {
 		return nil

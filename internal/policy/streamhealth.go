@@ -6,28 +6,28 @@ import (
 	"time"
 )
 
-// streamHealth is one stream on a connection, as far as its silence can tell something: when
-// it spoke last, how regularly it does, and whether an answer is due.
+// streamHealth tells whether the silence of a stream is suspicious: when its last message
+// came, how regularly messages come, and whether an answer is due.
 //
-// A stream that has spoken every few milliseconds and then falls silent is
-// suspect; one that speaks once in a while is not, and says nothing until its
-// user expects an answer (Expect).
+// A stream that had a message every few milliseconds and then falls silent is suspicious.
+// One that has a message once in a while is not, unless its user expects an answer
+// (Expect).
 type streamHealth struct {
 	*target // which the stream is on
 
 	last   atomic.Int64 // when the last message came, in nanoseconds of the clock
 	rhythm atomic.Int64 // the longest recent pause between messages, in nanoseconds
 	count  atomic.Int32 // messages, up to minMessages
-	due    atomic.Int64 // since when an answer is expected; 0 when none is
-	asked  atomic.Int64 // the value of last for which the member was probed
+	due    atomic.Int64 // since when an answer is expected; 0 if none is
+	asked  atomic.Int64 // the value of last when the member was last probed
 }
 
 const (
-	// minMessages is how many messages make a rhythm.
+	// minMessages is how many messages it takes to know the rhythm.
 	minMessages = 8
-	// rhythmFactor times the rhythm is a suspicious silence.
+	// rhythmFactor times the rhythm is a silence that is suspicious.
 	rhythmFactor = 3
-	// maxRhythm is the rhythm from which on silence says nothing.
+	// maxRhythm is the longest rhythm for which that holds.
 	maxRhythm = 500 * time.Millisecond
 )
 
@@ -38,18 +38,17 @@ func (f *streamHealth) hear(now int64) {
 	if f.count.Load() < minMessages {
 		f.count.Add(1)
 		if f.count.Load() == 1 {
-			return // what came before was no pause
+			return // the time before the first message is no pause
 		}
 	}
 	pause, rhythm := now-last, f.rhythm.Load()
 	if pause < rhythm {
-		pause = rhythm - (rhythm-pause)/16 // forgets slowly, so that bursts keep their pauses
+		pause = rhythm - (rhythm-pause)/16 // forgets slowly, since bursts have pauses between them
 	}
 	f.rhythm.Store(pause)
 }
 
-// suspectAt returns when the silence becomes suspicious; ok is false when
-// it does not.
+// suspectAt returns when the silence becomes suspicious. ok is false if it does not.
 func (f *streamHealth) suspectAt(suspicion time.Duration) (at int64, ok bool) {
 	if due := f.due.Load(); due != 0 {
 		return due + int64(suspicion), true
@@ -75,14 +74,14 @@ func (f *streamHealth) Expect() {
 	f.conn.policy.watchdog.wake()
 }
 
-// join puts a stream under watch on its connection.
+// join adds a stream to those of its connection.
 func (p *policy) join(f *streamHealth) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	f.conn.streams = append(f.conn.streams, f)
 }
 
-// part takes it out.
+// part removes it.
 func (p *policy) part(f *streamHealth) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -5,59 +5,59 @@ import (
 	"time"
 )
 
-// A member can fall silent and keep its connections: a stopped process, a network
-// that swallows everything, a disk that hangs, a member that has lost its peers
-// and not noticed yet. HTTP/2's pings find the first two after many seconds, and
-// the others never. So the policy looks after requests that wait too long, and
-// after streams that fall out of their rhythm.
+// A member can fall silent while its connections stay up: its process is stopped, the
+// network drops everything, its disk hangs, or it has lost its peers and has not noticed
+// yet. HTTP/2's pings detect the first two after many seconds, and the others never. So
+// the policy checks on a member when a request waits for too long, or when a stream falls
+// out of its rhythm.
 //
-// When the oldest request on a connection has waited for longer than the
-// suspicion time, the policy asks the member two questions, on that same
-// connection, and another member too:
+// When the oldest request on a connection has waited for longer than the suspicion time,
+// the policy probes the member: it sends two questions on that connection, and the same
+// two to another member.
 //
-//	is it there?     grpc.health.v1 Check, which etcd answers from memory
-//	does it serve?   a linearizable read, which takes the leader and a quorum
-//	would another?   both, asked of the other
+//	Is it there?     grpc.health.v1 Check, which etcd answers from memory
+//	Does it serve?   a linearizable read, which needs the leader and a quorum
 //
-// Slow is not dead: while bytes move on the connection the questions have time,
-// for they may be queued behind a large message (rawconn.go).
+// Slow is not dead: the time in which bytes move on the connection does not count, since
+// the questions may be queued behind a large message (rawconn.go).
 //
-// What the answers mean comes in two steps. After doubtAfter a member that
-// is silent while the other speaks, or can't serve while the other can, is
-// doubted: new requests and the streams go elsewhere; what waits on it may yet
-// be answered. After its whole patience the probe ends.
+// The policy acts on the answers twice. After doubtAfter, a member is doubted if it is
+// silent while the other one speaks, or can't serve while the other one can. New requests
+// and the streams then go elsewhere; the requests that wait on it may still be answered.
+// When all the time for the answers has passed, the probe ends with one of the outcomes of
+// probe.go:
 //
-// A member that answers neither question, while the other answers, is silent: its
-// connection is left for good. When both are silent it may be this process or the
-// whole network that is slow, and it takes a longer silence. One that is there and
-// can't serve, while the other can, is demoted. When neither can, an election is
-// going on, or there is no quorum; gate.go says what then. One that serves has
-// slow requests, which are left alone, or has lost a write.
+//   - silent: the member answers neither question while the other one answers. Its
+//     connection is left for good. When both are silent, this process or the whole network
+//     may be slow, so it takes a longer silence.
+//   - cantServe: it is there, but can't serve while the other one can. It is demoted.
+//   - nobodyServes: an election is going on, or there is no quorum; see gate.go.
+//   - serves: its slow requests are left alone, except for a write that it has lost.
 //
-// A verdict gives up at once what can be sent again. What can't, a write above all,
-// is another decision, with a patience of its own: leave.go.
+// After the first two outcomes there is a verdict on the connection: the calls on it are
+// not expected to be answered. Those that can be sent again are given up at once. When to
+// give up the others, writes above all, is decided in leave.go.
 const (
 	minSuspicion     = 100 * time.Millisecond
 	maxSuspicion     = time.Second
 	defaultSuspicion = 500 * time.Millisecond // while no latency is known
 	suspicionFactor  = 8                      // times the usual latency
-	// again is when a member whose requests still wait is asked again.
+	// again is after how long a member is probed again if its requests still wait.
 	again = 250 * time.Millisecond
-	// doubtAfter is how long after the questions a member is doubted.
+	// doubtAfter is how long after the questions a member can be doubted.
 	doubtAfter = 60 * time.Millisecond
-	// minPatience is the least time that a member has to answer them.
+	// minPatience is the least time that a member has to answer both questions.
 	minPatience = 400 * time.Millisecond
-	// maxSilence is when a member is silent that is as silent as the others, or
-	// the only one.
+	// maxSilence is how long a member must be silent to be left when the other one is
+	// silent too, or when there is no other.
 	maxSilence = 2 * time.Second
-	// muteTime is for how long two members that are silent together are passed over
-	// for others.
+	// muteTime is for how long two members that are silent together are passed over.
 	muteTime = time.Second
-	// maxQueueing bounds what requests that wait add to the patience.
+	// maxQueueing is the most that waiting requests add to the time for the answers.
 	maxQueueing = time.Second
 )
 
-// ErrSilent is why a call was given up (GivenUp of its Attempt), or an endpoint left, whose
+// ErrSilent is why a call was given up (attempt.Attempt.GivenUp), or an endpoint left: its
 // member answered nothing while another one did.
 var ErrSilent = errors.New("stalled: requests and probes stay unanswered")
 
@@ -66,13 +66,13 @@ var (
 	errLostWrite = errors.New("it serves, but has lost the write")
 )
 
-// suspicion is how long a request on m may wait before it is looked after.
+// suspicion returns how long a request on m may wait before m is probed.
 func (m *member) suspicion() time.Duration {
-	c := time.Duration(m.latency.Load())
-	if c == 0 {
+	usual := time.Duration(m.latency.Load())
+	if usual == 0 {
 		return defaultSuspicion
 	}
-	return min(max(suspicionFactor*c, minSuspicion), maxSuspicion)
+	return min(max(suspicionFactor*usual, minSuspicion), maxSuspicion)
 }
 
 // askable reports whether a probe of c could tell anything new.
@@ -80,8 +80,8 @@ func (c *conn) askable(now time.Time) bool {
 	return !c.dead && !c.silent() && (c.verdict == nil || !c.member.demotion.lasts(now))
 }
 
-// suspectIn is the time from now until something on c will have waited for too
-// long; ok is false when nothing waits.
+// suspectIn returns the time from now until something on c will have waited for too
+// long. ok is false when nothing waits.
 func (c *conn) suspectIn(now time.Time) (left time.Duration, ok bool) {
 	suspicion := c.member.suspicion()
 	at := c.clock.at(now)
@@ -99,9 +99,9 @@ func (c *conn) suspectIn(now time.Time) (left time.Duration, ok bool) {
 	return left, ok
 }
 
-// superseded reports whether a write waits on c, for a suspiciously long time,
-// that was sent before the newest raft term was known. Its proposal went to a
-// leader that is no more. (Younger ones may have been sent in the new term.)
+// superseded reports whether a write has waited on c for longer than the suspicion time
+// and was sent before the newest raft term was known. Its proposal went to a former
+// leader. (A later write may have been sent in the new term.)
 func (c *conn) superseded(now time.Time) bool {
 	start, _, ok := c.calls.oldest(costly)
 	return ok && start < c.clock.termSince.Load() && time.Duration(c.clock.at(now)-start) >= c.member.suspicion()

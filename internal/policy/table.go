@@ -10,9 +10,8 @@ import (
 	"github.com/getcd/getcd/balancer"
 )
 
-// Table is the readable state of the policy of one client. The client makes it,
-// hands it to the policy with Attach, and reads it whenever it wants. Its zero
-// value is not usable; use NewTable.
+// Table is the state of one client's policy, for the client to read. The client makes it
+// with NewTable and passes it to the policy with Attach. The zero value is not usable.
 type Table struct {
 	mu      sync.Mutex
 	members []*member         // guarded by mu, in the policy's order
@@ -42,8 +41,8 @@ func (t *Table) Snapshot() []balancer.Status {
 	return out
 }
 
-// ReadLatency returns a moving average of how long the active endpoint's answers
-// to reads took of late; 0 while that is unknown.
+// ReadLatency returns a moving average of the active endpoint's latency for reads; 0 while
+// it is unknown.
 func (t *Table) ReadLatency() time.Duration {
 	if m := t.active.Load(); m != nil {
 		return time.Duration(m.reading.Load())
@@ -83,9 +82,9 @@ func (t *Table) publish(members []*member, status []balancer.Status) {
 	t.changed = make(chan struct{})
 }
 
-// Report replaces the rows of the table, for what carries RPCs without the policy, such
-// as package gateway. There is a spare always: no connection is needed beforehand, and an
-// only endpoint may be that of many members.
+// Report replaces the rows of the table. It is for a transport without the policy, such as
+// package gateway. Spare is true from then on: such a transport needs no connection in
+// advance, and a single endpoint may lead to many members.
 func (t *Table) Report(rows []balancer.Status) {
 	members := make([]*member, len(rows))
 	for i, s := range rows {

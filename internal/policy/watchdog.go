@@ -5,17 +5,16 @@ import (
 	"time"
 )
 
-// watchdog says when a connection has to be looked after. It runs at once when a request
-// may have waited for too long, and not at all while nothing waits.
+// watchdog decides what to do about a connection on which something waits. Its timer runs
+// while something may wait for too long, and not otherwise.
 type watchdog struct {
 	clock *clock
 	timer *time.Timer
-	set   atomic.Bool  // the timer is, for the shortest suspicion
-	due   atomic.Int64 // when it should run, by which it tells its own lateness
+	set   atomic.Bool  // the timer is set, and fires after minSuspicion at the latest
+	due   atomic.Int64 // when it should fire, to tell by how much it is late
 }
 
-// wake sets the watchdog if it is not set. Each request and each message of a stream
-// calls it.
+// wake sets the timer if it is not set. Each request and each message of a stream calls it.
 func (w *watchdog) wake() {
 	if !w.set.Load() && w.set.CompareAndSwap(false, true) {
 		w.runIn(minSuspicion)
@@ -27,7 +26,7 @@ func (w *watchdog) runIn(d time.Duration) {
 	w.timer.Reset(d)
 }
 
-// runs is told that the timer has run.
+// runs must be called when the timer has fired.
 func (w *watchdog) runs(now time.Time) {
 	// Requests from now on set the watchdog again, if runAgain does not.
 	w.set.Store(false)
@@ -36,12 +35,12 @@ func (w *watchdog) runs(now time.Time) {
 	}
 }
 
-// runAgain sets the watchdog for when the next request will have waited for too long;
-// a negative time means that none waits.
+// runAgain sets the timer for when the next request will have waited for too long. A
+// negative next means that none waits.
 func (w *watchdog) runAgain(next time.Duration) {
 	switch {
 	case next < 0:
-	case next > minSuspicion: // a request that begins meanwhile may want it sooner
+	case next > minSuspicion: // a request that begins in the meantime may need it sooner
 		w.runIn(next)
 		if w.set.Load() {
 			w.runIn(minSuspicion) // one has begun just now
@@ -51,14 +50,14 @@ func (w *watchdog) runAgain(next time.Duration) {
 	}
 }
 
-// task is what is to be done about a connection.
+// task is what to do about a connection.
 type task struct {
-	probe bool          // ask its member now, and another one beside it
-	read  bool          // have it carry a read now
+	probe bool          // probe its member now
+	read  bool          // send a read on it now, as a sign of life
 	next  time.Duration // when to look again; negative for never
 }
 
-// look says what is to be done about c. every is the pulse interval, negative for never.
+// look decides what to do about c. every is Options.Pulse.
 func (w *watchdog) look(c *conn, every time.Duration, now time.Time) task {
 	t := task{next: -1}
 	if left, ok := c.suspectIn(now); ok && c.askable(now) {
@@ -78,7 +77,7 @@ func (w *watchdog) look(c *conn, every time.Duration, now time.Time) task {
 	return t
 }
 
-// sooner returns the sooner of two times, of which a negative one is never.
+// sooner returns the shorter of two times. A negative one means never.
 func sooner(a, b time.Duration) time.Duration {
 	if a < 0 || b >= 0 && b < a {
 		return b
@@ -86,17 +85,16 @@ func sooner(a, b time.Duration) time.Duration {
 	return a
 }
 
-// pulse is when a connection was last seen to carry something, or had to.
+// pulse is when a connection was last seen to carry something, or was made to.
 type pulse struct {
 	received uint64 // by then
 	at       int64
 }
 
-// beat returns when a connection is to carry something that has streams, or calls that
-// wait by their nature, and has carried nothing for the pulse interval; ok is false for
-// others. A linearizable read is the one sign of life of a client that only waits, and of
-// the member's peers: one that has lost them has no events to tell either. An answer that
-// is late is looked after like that of any other request.
+// beat returns the time until c must show a sign of life: every after it has last carried
+// something. ok is false if c has no streams and no calls that may wait long, or is dead.
+// A linearizable read is the sign of life. A client that only waits sends nothing else, and
+// a member that has lost its peers has no events to send, and can't answer the read.
 func (c *conn) beat(every time.Duration, now time.Time) (left time.Duration, ok bool) {
 	if _, bound, _ := c.calls.count(); every < 0 || bound == 0 || c.dead {
 		return 0, false
