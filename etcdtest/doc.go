@@ -17,7 +17,8 @@
 //
 // # What it is, and what it is not
 //
-// What it answers, errors included, is what etcd 3.7 answers; where the two differ, the
+// What it answers, errors included, is what etcd 3.7 answers, and
+// integration/etcdtest_test.go sends both the same requests; where the two differ, the
 // difference is written at the code. Served are KV, Watch, Lease, Auth, Lock, the health
 // service, MemberList of Cluster and Status of Maintenance. With authentication on, users
 // may do what their roles permit.
