@@ -227,32 +227,28 @@ func alarm(ctx context.Context, rpc pb.MaintenanceClient, req *pb.AlarmRequest, 
 	return (*AlarmResponse)(resp), nil
 }
 
-// Defragment implements Maintenance.
-func (s *Service) Defragment(ctx context.Context, endpoint string) (*DefragmentResponse, error) {
-	rpc, done, err := s.member(ctx, "Defragment", endpoint)
+// unary makes a call of one request and one answer to a member, as named by endpoint.
+func unary[Req, Resp any](ctx context.Context, s *Service, call, endpoint string,
+	rpc func(pb.MaintenanceClient, context.Context, *Req, ...grpc.CallOption) (*Resp, error), req *Req,
+) (*Resp, error) {
+	member, done, err := s.member(ctx, call, endpoint)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	resp, err := rpc.Defragment(ctx, &pb.DefragmentRequest{}, s.opts...)
-	if err != nil {
-		return nil, err
-	}
-	return (*DefragmentResponse)(resp), nil
+	return rpc(member, ctx, req, s.opts...)
+}
+
+// Defragment implements Maintenance.
+func (s *Service) Defragment(ctx context.Context, endpoint string) (*DefragmentResponse, error) {
+	resp, err := unary(ctx, s, "Defragment", endpoint, pb.MaintenanceClient.Defragment, &pb.DefragmentRequest{})
+	return (*DefragmentResponse)(resp), err
 }
 
 // Status implements Maintenance.
 func (s *Service) Status(ctx context.Context, endpoint string) (*StatusResponse, error) {
-	rpc, done, err := s.member(ctx, "Status", endpoint)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	resp, err := rpc.Status(ctx, &pb.StatusRequest{}, s.opts...)
-	if err != nil {
-		return nil, err
-	}
-	return (*StatusResponse)(resp), nil
+	resp, err := unary(ctx, s, "Status", endpoint, pb.MaintenanceClient.Status, &pb.StatusRequest{})
+	return (*StatusResponse)(resp), err
 }
 
 // HashKV implements Maintenance.
@@ -260,46 +256,22 @@ func (s *Service) HashKV(ctx context.Context, endpoint string, rev int64) (*Hash
 	if rev < 0 {
 		return nil, fmt.Errorf("maintenance: HashKV: the revision is %d; none is negative, and 0 means the latest", rev)
 	}
-	rpc, done, err := s.member(ctx, "HashKV", endpoint)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	resp, err := rpc.HashKV(ctx, &pb.HashKVRequest{Revision: rev}, s.opts...)
-	if err != nil {
-		return nil, err
-	}
-	return (*HashKVResponse)(resp), nil
+	resp, err := unary(ctx, s, "HashKV", endpoint, pb.MaintenanceClient.HashKV, &pb.HashKVRequest{Revision: rev})
+	return (*HashKVResponse)(resp), err
 }
 
 // Hash hashes the member's whole database, including data that is not replicated.
 // Two members that have the same keys may still have different hashes. It is
 // meant for testing; use HashKV to compare members. clientv3 does not have it.
 func (s *Service) Hash(ctx context.Context, endpoint string) (*HashResponse, error) {
-	rpc, done, err := s.member(ctx, "Hash", endpoint)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	resp, err := rpc.Hash(ctx, &pb.HashRequest{}, s.opts...)
-	if err != nil {
-		return nil, err
-	}
-	return (*HashResponse)(resp), nil
+	resp, err := unary(ctx, s, "Hash", endpoint, pb.MaintenanceClient.Hash, &pb.HashRequest{})
+	return (*HashResponse)(resp), err
 }
 
 // MoveLeader implements Maintenance.
 func (s *Service) MoveLeader(ctx context.Context, transfereeID uint64) (*MoveLeaderResponse, error) {
-	rpc, done, err := s.member(ctx, "MoveLeader", "")
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	resp, err := rpc.MoveLeader(ctx, &pb.MoveLeaderRequest{TargetID: transfereeID}, s.opts...)
-	if err != nil {
-		return nil, err
-	}
-	return (*MoveLeaderResponse)(resp), nil
+	resp, err := unary(ctx, s, "MoveLeader", "", pb.MaintenanceClient.MoveLeader, &pb.MoveLeaderRequest{TargetID: transfereeID})
+	return (*MoveLeaderResponse)(resp), err
 }
 
 // Downgrade implements Maintenance.
@@ -307,14 +279,6 @@ func (s *Service) Downgrade(ctx context.Context, action DowngradeAction, version
 	if _, ok := pb.DowngradeRequest_DowngradeAction_name[int32(action)]; !ok {
 		return nil, fmt.Errorf("maintenance: Downgrade: there is no action %d; use DowngradeValidate, DowngradeEnable or DowngradeCancel", action)
 	}
-	rpc, done, err := s.member(ctx, "Downgrade", "")
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	resp, err := rpc.Downgrade(ctx, &pb.DowngradeRequest{Action: pb.DowngradeRequest_DowngradeAction(action), Version: version}, s.opts...)
-	if err != nil {
-		return nil, since("3.5", "Downgrade", err)
-	}
-	return (*DowngradeResponse)(resp), nil
+	resp, err := unary(ctx, s, "Downgrade", "", pb.MaintenanceClient.Downgrade, &pb.DowngradeRequest{Action: pb.DowngradeRequest_DowngradeAction(action), Version: version})
+	return (*DowngradeResponse)(resp), since("3.5", "Downgrade", err)
 }

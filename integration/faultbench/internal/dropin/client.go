@@ -1,3 +1,5 @@
+// Code generated from ../etcdclient/client.go by go generate. DO NOT EDIT.
+
 package dropin
 
 import (

@@ -54,7 +54,7 @@ func elections(ctx context.Context, s *soak) {
 			return &rpcCandidate{c: c, rpc: election.NewService(c.Conn()), name: name}, nil
 		}},
 		{"facade", 2, func(i int, rng *rand.Rand) (contender, error) {
-			return &facadeCandidate{name: name, sessions: facadeSessions{c: s.facades[i%len(s.facades)], rng: rng}}, nil
+			return &facadeCandidate{facade[concurrency.Election]{name: name, sessions: facadeSessions{c: s.facades[i%len(s.facades)], rng: rng}, of: concurrency.NewElection}}, nil
 		}},
 	})
 	for _, o := range observers {
@@ -189,27 +189,10 @@ func (c *rpcCandidate) revoke(ctx context.Context, id lease.ID) {
 }
 
 // facadeCandidate campaigns with clientv3's Election.
-type facadeCandidate struct {
-	name     string
-	sessions facadeSessions
-	s        *concurrency.Session
-	e        *concurrency.Election
-}
-
-func (c *facadeCandidate) prepare(context.Context) (err error) {
-	var fresh bool
-	c.s, fresh, err = c.sessions.get()
-	if err == nil && (fresh || c.e == nil) {
-		c.e = concurrency.NewElection(c.s, c.name)
-	}
-	return err
-}
-
-func (c *facadeCandidate) session() lease.ID { return c.sessions.id() }
-func (c *facadeCandidate) close()            { c.sessions.close() }
+type facadeCandidate struct{ facade[concurrency.Election] }
 
 func (c *facadeCandidate) acquire(ctx context.Context) (*hold, error) {
-	s, e := c.s, c.e
+	s, e := c.s, c.made
 	if err := e.Campaign(ctx, "elected"); err != nil {
 		return nil, err
 	}

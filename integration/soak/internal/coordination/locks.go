@@ -63,7 +63,7 @@ func locks(ctx context.Context, s *soak) {
 			return &locker{c: c, l: l, name: name}, err
 		}},
 		{"facade", 3, func(i int, rng *rand.Rand) (contender, error) {
-			return &facadeMutex{name: name, sessions: facadeSessions{c: s.facades[i%len(s.facades)], rng: rng}}, nil
+			return &facadeMutex{facade[concurrency.Mutex]{name: name, sessions: facadeSessions{c: s.facades[i%len(s.facades)], rng: rng}, of: concurrency.NewMutex}}, nil
 		}},
 	})
 }
@@ -141,27 +141,10 @@ func (c *locker) acquire(ctx context.Context) (*hold, error) {
 }
 
 // facadeMutex contends with clientv3's Mutex.
-type facadeMutex struct {
-	name     string
-	sessions facadeSessions
-	s        *concurrency.Session
-	m        *concurrency.Mutex
-}
-
-func (c *facadeMutex) prepare(context.Context) (err error) {
-	var fresh bool
-	c.s, fresh, err = c.sessions.get()
-	if err == nil && (fresh || c.m == nil) {
-		c.m = concurrency.NewMutex(c.s, c.name)
-	}
-	return err
-}
-
-func (c *facadeMutex) session() lease.ID { return c.sessions.id() }
-func (c *facadeMutex) close()            { c.sessions.close() }
+type facadeMutex struct{ facade[concurrency.Mutex] }
 
 func (c *facadeMutex) acquire(ctx context.Context) (*hold, error) {
-	s, m := c.s, c.m
+	s, m := c.s, c.made
 	if err := m.Lock(ctx); err != nil {
 		return nil, err
 	}

@@ -89,3 +89,24 @@ func (k *facadeSessions) close() {
 		k.now = nil
 	}
 }
+
+// facade is a contender's part of clientv3: a session, and what was made with it.
+type facade[T any] struct {
+	name     string
+	sessions facadeSessions
+	of       func(s *concurrency.Session, name string) *T
+	s        *concurrency.Session
+	made     *T
+}
+
+func (c *facade[T]) prepare(context.Context) (err error) {
+	var fresh bool
+	c.s, fresh, err = c.sessions.get()
+	if err == nil && (fresh || c.made == nil) {
+		c.made = c.of(c.s, c.name)
+	}
+	return err
+}
+
+func (c *facade[T]) session() lease.ID { return c.sessions.id() }
+func (c *facade[T]) close()            { c.sessions.close() }
