@@ -17,7 +17,7 @@ func failover(ctx context.Context, s *stage) error {
 }
 
 func readElsewhere(ctx context.Context, s *stage) error {
-	c, err := s.connect(ctx)
+	c, err := s.connectToAll(ctx)
 	if err != nil {
 		return err
 	}
@@ -35,9 +35,12 @@ func readElsewhere(ctx context.Context, s *stage) error {
 		return err
 	}
 	s.flush()
-	time.Sleep(time.Second) // the client finds out that m1 answers nothing else, either
+	err = until(ctx, func() (bool, error) { return s.active(c) != s.member(1).Endpoint(), nil })
+	if err != nil {
+		return err
+	}
 
-	s.say("\nA second later, a read and a write:")
+	s.say("\nSoon the client finds out that m1 answers nothing else, either. A read and a write:")
 	if _, err := c.Get(ctx, "foo"); err != nil {
 		return err
 	}
@@ -52,18 +55,23 @@ func readElsewhere(ctx context.Context, s *stage) error {
 }
 
 func writeElsewhere(ctx context.Context, s *stage) error {
-	c, err := s.connect(ctx)
+	c, err := s.connectToAll(ctx)
 	if err != nil {
 		return err
 	}
+	s.say("\nm1 goes on. A new client reads from it:")
 	if _, err := c.Get(ctx, "foo"); err != nil {
 		return err
 	}
-	s.say("\nA new client uses m1, too. m1 is cut off from m2 and m3. A second later it knows that it has no leader.")
+	s.say("\nNow m1 is cut off from m2 and m3. Soon it knows that it has no leader.")
 	if err := s.member(1).CutPeers(); err != nil {
 		return err
 	}
-	if err := s.leaderless(ctx, 1); err != nil {
+	err = until(ctx, func() (bool, error) {
+		m1, err := pb.NewMaintenanceClient(s.member(1).Control()).Status(ctx, &pb.StatusRequest{})
+		return m1.GetLeader() == 0, err
+	})
+	if err != nil {
 		return err
 	}
 	s.say("One write:")
@@ -77,17 +85,16 @@ func writeElsewhere(ctx context.Context, s *stage) error {
 	return nil
 }
 
-// leaderless waits until the n-th member knows that it has no leader.
-func (s *stage) leaderless(ctx context.Context, n int) error {
-	for ctx.Err() == nil {
-		st, err := pb.NewMaintenanceClient(s.member(n).Control()).Status(ctx, &pb.StatusRequest{})
-		if err != nil {
+// until waits until what done asks for has come.
+func until(ctx context.Context, done func() (bool, error)) error {
+	for {
+		if ok, err := done(); ok || err != nil {
 			return err
 		}
-		if st.Leader == 0 {
-			return nil
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
-	return ctx.Err()
 }
