@@ -28,14 +28,14 @@ func readElsewhere(ctx context.Context, s *stage) error {
 	}
 
 	s.say("\nm1 stands still: its connections are open, and it answers nothing. One more read:")
-	if err := s.member(1).Pause(); err != nil {
+	if err := s.m1().Pause(); err != nil {
 		return err
 	}
 	if _, err := c.Get(ctx, "foo"); err != nil {
 		return err
 	}
 	s.flush()
-	err = until(ctx, func() (bool, error) { return s.active(c) != s.member(1).Endpoint(), nil })
+	err = until(ctx, func() (bool, error) { return s.active(c) != s.m1().Endpoint(), nil })
 	if err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ func readElsewhere(ctx context.Context, s *stage) error {
 		return err
 	}
 	s.flush()
-	if err := s.member(1).Continue(); err != nil {
+	if err := s.m1().Continue(); err != nil {
 		return err
 	}
 	return s.cluster.Members.WaitHealthy(ctx)
@@ -64,11 +64,11 @@ func writeElsewhere(ctx context.Context, s *stage) error {
 		return err
 	}
 	s.say("\nNow m1 is cut off from m2 and m3. Soon it knows that it has no leader.")
-	if err := s.member(1).CutPeers(); err != nil {
+	if err := s.m1().CutPeers(); err != nil {
 		return err
 	}
 	err = until(ctx, func() (bool, error) {
-		m1, err := pb.NewMaintenanceClient(s.member(1).Control()).Status(ctx, &pb.StatusRequest{})
+		m1, err := pb.NewMaintenanceClient(s.m1().Control()).Status(ctx, &pb.StatusRequest{})
 		return m1.GetLeader() == 0, err
 	})
 	if err != nil {

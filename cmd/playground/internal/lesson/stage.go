@@ -57,8 +57,8 @@ func (s *stage) lead(ctx context.Context) error {
 // endpoints are those of the members.
 func (s *stage) endpoints() []string { return s.cluster.Members.Endpoints() }
 
-// member returns the n-th member; the first is 1.
-func (s *stage) member(n int) *cluster.Member { return s.cluster.Members.Members()[n-1] }
+// m1 is the first member, a follower.
+func (s *stage) m1() *cluster.Member { return s.cluster.Members.Members()[0] }
 
 // config is the configuration of a client that knows m1 alone. So each call is one
 // attempt, and a lesson prints the same on a machine that is so busy that a client would
