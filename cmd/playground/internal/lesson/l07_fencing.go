@@ -25,7 +25,7 @@ func (p *printer) print(token int64, text string) string {
 	return "done"
 }
 
-// fencing lets a holder sleep through the loss of its lock, and write when it wakes up.
+// fencing lets a holder sleep through the loss of its lock, and write after it wakes up.
 func fencing(ctx context.Context, s *stage) error {
 	c, err := s.connect(ctx)
 	if err != nil {
@@ -40,7 +40,7 @@ func fencing(ctx context.Context, s *stage) error {
 		return err
 	}
 	token, guard := annas.Token(), annas.Guard()
-	s.say("Anna gets the lock. Her key is %s, her token %d. Then her machine stands still.", annas.Key(), token)
+	s.say("Anna gets the lock. Her key is %s, her token %d. Then her machine freezes.", annas.Key(), token)
 
 	s.say("The cluster ends her lease. Here an operator revokes it, which takes no time.")
 	held, err := c.Get(ctx, annas.Key())

@@ -7,7 +7,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// failover shows the attempts of two calls: a read of a member that stands still, and a
+// failover shows the attempts of two calls: a read of a member that is frozen, and a
 // write to one that has lost the others.
 func failover(ctx context.Context, s *stage) error {
 	if err := readElsewhere(ctx, s); err != nil {
@@ -27,7 +27,7 @@ func readElsewhere(ctx context.Context, s *stage) error {
 		return err
 	}
 
-	s.say("\nm1 stands still: its connections are open, and it answers nothing. One more read:")
+	s.say("\nm1 is frozen: its connections stay open, and it answers nothing. One more read:")
 	if err := s.m1().Pause(); err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func writeElsewhere(ctx context.Context, s *stage) error {
 	if err != nil {
 		return err
 	}
-	s.say("\nm1 goes on. A new client reads from it:")
+	s.say("\nm1 runs again. A new client reads from it:")
 	if _, err := c.Get(ctx, "foo"); err != nil {
 		return err
 	}
