@@ -55,11 +55,29 @@ func (b *builds) build(ctx context.Context) (err error) {
 	for path, pkg := range map[string]string{
 		b.tools.etcdctl: "go.etcd.io/etcd/etcdctl/v3", b.tools.getcd: "github.com/getcd/getcd/cmd/getcd",
 	} {
-		if out, err := exec.CommandContext(ctx, "go", "build", "-o", path, pkg).CombinedOutput(); err != nil {
+		// As `make bin/getcd` does.
+		build := exec.CommandContext(ctx, "go", "build", "-tags", "grpcnotrace", "-ldflags", "-s -w", "-o", path, pkg)
+		if out, err := build.CombinedOutput(); err != nil {
 			return fmt.Errorf("go build %s: %w\n%s", pkg, err, out)
 		}
 	}
 	return nil
+}
+
+// TestSize holds getcd to being smaller than etcdctl, built by the same command
+// (docs/etcdctl.md).
+func TestSize(t *testing.T) {
+	tools := buildTools(t)
+	size := func(path string) int64 {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Size()
+	}
+	if mine, its := size(tools.getcd), size(tools.etcdctl); mine >= its {
+		t.Errorf("getcd has %d bytes, and etcdctl %d", mine, its)
+	}
 }
 
 func (b *builds) remove() { _ = os.RemoveAll(b.dir) } // nothing, unless a test has built them

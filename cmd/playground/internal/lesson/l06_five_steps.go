@@ -34,7 +34,7 @@ func fiveSteps(ctx context.Context, s *stage) error {
 	return nil
 }
 
-// byHand takes steps 1, 2, 4 and 5, one RPC each.
+// byHand gets a lock and frees it, one RPC for each step.
 func byHand(ctx context.Context, s *stage) error {
 	c, err := s.connect(ctx)
 	if err != nil {
@@ -51,7 +51,7 @@ func byHand(ctx context.Context, s *stage) error {
 		return err
 	}
 	s.say("\nStep 4, again and again: the heartbeat. (Not shown; it is that of lesson 5.)")
-	s.say("\nStep 5: unlock, and revoke the lease.")
+	s.say("\nIn the end: unlock, and revoke the lease.")
 	if _, err := lock.NewService(c.Conn()).Unlock(ctx, string(held.Key)); err != nil {
 		return err
 	}

@@ -11,17 +11,21 @@ import (
 
 // printer is something that a lock protects, and that is no part of etcd. It remembers
 // the newest token it has seen.
-type printer struct{ newest int64 }
-
-func (p *printer) print(token int64, text string) error {
-	if token < p.newest {
-		return fmt.Errorf("refused: token %d is older than %d", token, p.newest)
-	}
-	p.newest = token
-	return nil
+type printer struct {
+	newest int64
+	out    []string
 }
 
-// fencing lets a holder sleep through the loss of its lock, and write when it wakes up.
+func (p *printer) print(token int64, text string) string {
+	if token < p.newest {
+		return fmt.Sprintf("refused: token %d is older than %d", token, p.newest)
+	}
+	p.newest = token
+	p.out = append(p.out, text)
+	return "done"
+}
+
+// fencing lets a holder sleep through the loss of its lock, and write after it wakes up.
 func fencing(ctx context.Context, s *stage) error {
 	c, err := s.connect(ctx)
 	if err != nil {
@@ -36,7 +40,7 @@ func fencing(ctx context.Context, s *stage) error {
 		return err
 	}
 	token, guard := annas.Token(), annas.Guard()
-	s.say("Anna gets the lock. Her key is %s, her token %d. Then her machine stands still.", annas.Key(), token)
+	s.say("Anna gets the lock. Her key is %s, her token %d. Then her machine freezes.", annas.Key(), token)
 
 	s.say("The cluster ends her lease. Here an operator revokes it, which takes no time.")
 	held, err := c.Get(ctx, annas.Key())
@@ -57,8 +61,8 @@ func fencing(ctx context.Context, s *stage) error {
 
 	p := &printer{}
 	s.say("\nA store that compares tokens:")
-	s.say("Ben prints:  %v", p.print(bens.Token(), "Ben's"))
-	s.say("Anna wakes up, and prints:  %v", p.print(token, "Anna's"))
+	s.say("Ben prints:  %s", p.print(bens.Token(), "Ben's"))
+	s.say("Anna wakes up, and prints:  %s", p.print(token, "Anna's"))
 
 	s.say("\nIn etcd, a transaction compares: Anna's key, as she made it, must be there.")
 	s.show("KV/Txn")

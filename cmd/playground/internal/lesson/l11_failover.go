@@ -7,7 +7,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// failover shows the attempts of two calls: a read of a member that stands still, and a
+// failover shows the attempts of two calls: a read of a member that is frozen, and a
 // write to one that has lost the others.
 func failover(ctx context.Context, s *stage) error {
 	if err := readElsewhere(ctx, s); err != nil {
@@ -17,7 +17,7 @@ func failover(ctx context.Context, s *stage) error {
 }
 
 func readElsewhere(ctx context.Context, s *stage) error {
-	c, err := s.connect(ctx)
+	c, err := s.connectToAll(ctx)
 	if err != nil {
 		return err
 	}
@@ -27,17 +27,20 @@ func readElsewhere(ctx context.Context, s *stage) error {
 		return err
 	}
 
-	s.say("\nm1 stands still: its connections are open, and it answers nothing. One more read:")
-	if err := s.member(1).Pause(); err != nil {
+	s.say("\nm1 is frozen: its connections stay open, and it answers nothing. One more read:")
+	if err := s.m1().Pause(); err != nil {
 		return err
 	}
 	if _, err := c.Get(ctx, "foo"); err != nil {
 		return err
 	}
 	s.flush()
-	time.Sleep(time.Second) // the client finds out that m1 answers nothing else, either
+	err = until(ctx, func() (bool, error) { return s.active(c) != s.m1().Endpoint(), nil })
+	if err != nil {
+		return err
+	}
 
-	s.say("\nA second later, a read and a write:")
+	s.say("\nSoon the client finds out that m1 answers nothing else, either. A read and a write:")
 	if _, err := c.Get(ctx, "foo"); err != nil {
 		return err
 	}
@@ -45,25 +48,30 @@ func readElsewhere(ctx context.Context, s *stage) error {
 		return err
 	}
 	s.flush()
-	if err := s.member(1).Continue(); err != nil {
+	if err := s.m1().Continue(); err != nil {
 		return err
 	}
 	return s.cluster.Members.WaitHealthy(ctx)
 }
 
 func writeElsewhere(ctx context.Context, s *stage) error {
-	c, err := s.connect(ctx)
+	c, err := s.connectToAll(ctx)
 	if err != nil {
 		return err
 	}
+	s.say("\nm1 runs again. A new client reads from it:")
 	if _, err := c.Get(ctx, "foo"); err != nil {
 		return err
 	}
-	s.say("\nA new client uses m1, too. m1 is cut off from m2 and m3. A second later it knows that it has no leader.")
-	if err := s.member(1).CutPeers(); err != nil {
+	s.say("\nNow m1 is cut off from m2 and m3. Soon it knows that it has no leader.")
+	if err := s.m1().CutPeers(); err != nil {
 		return err
 	}
-	if err := s.leaderless(ctx, 1); err != nil {
+	err = until(ctx, func() (bool, error) {
+		m1, err := pb.NewMaintenanceClient(s.m1().Control()).Status(ctx, &pb.StatusRequest{})
+		return m1.GetLeader() == 0, err
+	})
+	if err != nil {
 		return err
 	}
 	s.say("One write:")
@@ -77,17 +85,16 @@ func writeElsewhere(ctx context.Context, s *stage) error {
 	return nil
 }
 
-// leaderless waits until the n-th member knows that it has no leader.
-func (s *stage) leaderless(ctx context.Context, n int) error {
-	for ctx.Err() == nil {
-		st, err := pb.NewMaintenanceClient(s.member(n).Control()).Status(ctx, &pb.StatusRequest{})
-		if err != nil {
+// until waits until what done asks for has come.
+func until(ctx context.Context, done func() (bool, error)) error {
+	for {
+		if ok, err := done(); ok || err != nil {
 			return err
 		}
-		if st.Leader == 0 {
-			return nil
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
-	return ctx.Err()
 }

@@ -69,7 +69,7 @@ func (s *stage) putAndLose(ctx context.Context, fault func(*proxy.Link) error, s
 	}
 	s.closers = append(s.closers, links.Close)
 	cfg := s.config()
-	cfg.Endpoints, cfg.OneMember, cfg.Trace = links.Endpoints()[:1], true, s.tracer()
+	cfg.Endpoints, cfg.Trace = links.Endpoints()[:1], s.tracer()
 	s.screen.names.replace(cfg.Endpoints[0], "m1:2379")
 	c, err := s.dial(ctx, cfg)
 	if err != nil {

@@ -25,6 +25,10 @@ func TestMain(m *testing.M) {
 const (
 	tour  = "../../../../docs/tour"
 	fence = "```text\n"
+	// tries is how often a lesson may run until it prints what its page has: what some
+	// lessons show (a member that is slow to answer is not the only one that is asked)
+	// takes a machine that is not slow itself.
+	tries = 3
 )
 
 // TestPages runs each lesson and compares what it prints with the listing on its page,
@@ -32,10 +36,6 @@ const (
 func TestPages(t *testing.T) {
 	for i, l := range lesson.Lessons() {
 		t.Run(l.Page, func(t *testing.T) {
-			var out bytes.Buffer
-			if err := l.Run(t.Context(), &out, false); err != nil {
-				t.Fatalf("%v, after\n%s", err, &out)
-			}
 			path := filepath.Join(tour, l.Page)
 			page, err := os.ReadFile(path)
 			if err != nil {
@@ -55,13 +55,24 @@ func TestPages(t *testing.T) {
 			if !ok || !closed {
 				t.Fatalf("the page has no listing between %q and ```", fence)
 			}
-			if listing == out.String() {
-				return
+			got := ""
+			for range tries {
+				var out bytes.Buffer
+				if err := l.Run(t.Context(), &out, false); err != nil {
+					t.Fatalf("%v, after\n%s", err, &out)
+				}
+				if got = out.String(); got == listing {
+					return
+				}
+				if *update {
+					break
+				}
+				t.Logf("the lesson prints another listing than the page has:\n%s", got)
 			}
 			if !*update {
-				t.Fatalf("the page has another listing; run the test with -update. The lesson prints\n%s", &out)
+				t.Fatal("the page has another listing; run the test with -update")
 			}
-			if err := os.WriteFile(path, []byte(before+fence+out.String()+"```\n"+after), 0o644); err != nil {
+			if err := os.WriteFile(path, []byte(before+fence+got+"```\n"+after), 0o644); err != nil {
 				t.Fatal(err)
 			}
 		})

@@ -49,12 +49,12 @@ func (n *names) replace(from, to string) {
 }
 
 // showLocked has the number shown as another one, also in hexadecimal and decimal text.
-func (n *names) showLocked(real, shown uint64) {
-	n.ids[real] = shown
+func (n *names) showLocked(id, shown uint64) {
+	n.ids[id] = shown
 	n.texts = append(n.texts,
-		[2]string{fmt.Sprintf("%016x", real), fmt.Sprintf("%x", shown)}, // as errors have it
-		[2]string{fmt.Sprintf("%x", real), fmt.Sprintf("%x", shown)},    // as names of keys do
-		[2]string{fmt.Sprint(real), fmt.Sprint(shown)})
+		[2]string{fmt.Sprintf("%016x", id), fmt.Sprintf("%x", shown)}, // as errors have it
+		[2]string{fmt.Sprintf("%x", id), fmt.Sprintf("%x", shown)},    // as names of keys do
+		[2]string{fmt.Sprint(id), fmt.Sprint(shown)})
 }
 
 // text is what is shown for a text.

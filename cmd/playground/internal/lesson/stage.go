@@ -57,13 +57,14 @@ func (s *stage) lead(ctx context.Context) error {
 // endpoints are those of the members.
 func (s *stage) endpoints() []string { return s.cluster.Members.Endpoints() }
 
-// member returns the n-th member; the first is 1.
-func (s *stage) member(n int) *cluster.Member { return s.cluster.Members.Members()[n-1] }
+// m1 is the first member, a follower.
+func (s *stage) m1() *cluster.Member { return s.cluster.Members.Members()[0] }
 
-// config is the configuration of a client that tries the members in their order, so that
-// a lesson knows which one it talks to.
+// config is the configuration of a client that knows m1 alone. So each call is one
+// attempt, and a lesson prints the same on a machine that is so busy that a client would
+// ask a second member.
 func (s *stage) config() client.Config {
-	return client.Config{Endpoints: s.endpoints(), Resolver: resolver.Options{KeepOrder: true}}
+	return client.Config{Endpoints: s.endpoints()[:1], OneMember: true}
 }
 
 // connect returns a client that is traced on the screen. It is closed with the stage.
@@ -78,6 +79,13 @@ func (s *stage) connectSilently(ctx context.Context) (*client.Client, error) {
 	return s.dial(ctx, s.config())
 }
 
+// connectToAll is connect for a client that knows all members, and uses m1 first.
+func (s *stage) connectToAll(ctx context.Context) (*client.Client, error) {
+	return s.dial(ctx, client.Config{
+		Endpoints: s.endpoints(), Resolver: resolver.Options{KeepOrder: true}, Trace: s.tracer(),
+	})
+}
+
 // connectThroughLinks returns a client whose links can be cut; trace may be nil.
 func (s *stage) connectThroughLinks(ctx context.Context, trace *wire.Tracer) (*client.Client, local.Links, error) {
 	links, err := s.cluster.Links()
@@ -85,12 +93,12 @@ func (s *stage) connectThroughLinks(ctx context.Context, trace *wire.Tracer) (*c
 		return nil, nil, err
 	}
 	s.closers = append(s.closers, links.Close)
-	cfg := s.config()
-	cfg.Endpoints, cfg.Trace = links.Endpoints(), trace
-	for i, e := range cfg.Endpoints {
+	for i, e := range links.Endpoints() {
 		s.screen.names.replace(e, fmt.Sprintf("m%d:2379", i+1))
 	}
-	c, err := s.dial(ctx, cfg)
+	c, err := s.dial(ctx, client.Config{
+		Endpoints: links.Endpoints(), Resolver: resolver.Options{KeepOrder: true}, Trace: trace,
+	})
 	return c, links, err
 }
 
@@ -101,14 +109,22 @@ func (s *stage) dial(ctx context.Context, cfg client.Config) (*client.Client, er
 		if err != nil {
 			return nil, err
 		}
-		active := func(e balancer.Status) bool { return e.Role == balancer.Active }
-		at := slices.IndexFunc(c.Endpoints(), active)
-		if !cfg.Resolver.KeepOrder || at >= 0 && c.Endpoints()[at].Address == cfg.Endpoints[0] {
+		if !cfg.Resolver.KeepOrder || s.active(c) == cfg.Endpoints[0] {
 			s.closers = append(s.closers, c.Close)
 			return c, nil
 		}
 		_ = c.Close() // another member was quicker; has no error to return
 	}
+}
+
+// active returns the endpoint that the client uses.
+func (s *stage) active(c *client.Client) string {
+	for _, e := range c.Endpoints() {
+		if e.Role == balancer.Active {
+			return e.Address
+		}
+	}
+	return ""
 }
 
 // tracer returns a tracer that shows on the screen the calls of a client, message by
