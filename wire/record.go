@@ -11,8 +11,9 @@ import (
 // order in which they passed. They are those of one call, or of a piece of a stream
 // that lives on, or of none. It does not change once it is made.
 type record struct {
-	conn   *conn  // its number and names; nil for an attempt that got none
-	event  string // what became of the connection; empty for frames alone
+	conn   *conn    // its number and names; nil for an attempt that got none
+	event  string   // what became of the connection; empty for frames alone
+	total  [2]int64 // when it has ended: how many bytes the client has sent and received
 	frames []*frame
 	size   int // what they take of the tracer's memory
 
@@ -65,6 +66,7 @@ type frame struct {
 	data   [2]int        // where in bytes the data of a DATA frame are, without padding
 	at     int64         // where these are among all data of the stream's direction
 	starts []int         // where in them messages begin
+	alien  string        // their content type, when it is not gRPC's
 }
 
 type frameKind uint8
