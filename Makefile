@@ -3,13 +3,14 @@
 # make versions  runs the integration suite on etcd 3.4, 3.5, 3.6 and 3.7.
 # make programs  moves programs of others, and drives them beside their originals.
 # make peers  runs etcd's and kube-apiserver's own tests of the client on clientv3 and on getcd.
+# make wire   runs the integration suite with its traffic traced: all of it has to be decoded.
 # make soak   checks watches, locks, elections and queues through 10 minutes of faults each.
 # make bench  measures getcd against etcd's raw stub.
 
 PACKAGES := ./... ./compat/... ./integration/... ./cmd/getcd/... ./cmd/playground/...
 LINT     := bin/golangci-lint
 
-.PHONY: FORCE all build test race alone lint fmt demo versions programs peers soak bench fuzz clean
+.PHONY: FORCE all build test race alone lint fmt demo versions programs peers wire soak bench fuzz clean
 all: build lint alone test
 
 build:
@@ -91,6 +92,11 @@ programs:
 # half an hour for two busy processors. docs/peers.md is written.
 peers:
 	go run ./integration/peers -markdown docs/peers.md
+
+# Each client of the suite is traced, and a frame, a message or a byte that the tracer does
+# not account for fails its test: some 10 minutes. The last lines tell how much there was.
+wire:
+	cd integration && GETCD_CHECK_WIRE=1 go test -count=1 -timeout 30m
 
 # Another seed draws other faults.
 SEED ?= 1

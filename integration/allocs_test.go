@@ -14,6 +14,9 @@ func TestAllocations(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector has pools forget what they hold")
 	}
+	if checksWire() {
+		t.Skip("a trace allocates")
+	}
 	c := startCluster(t, cluster.Config{Size: 1})
 	all := rivals(t, c.Endpoints()[0])
 	raw, getcd := all[0], all[1]

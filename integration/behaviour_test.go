@@ -242,7 +242,7 @@ func TestLeaderTransferred(t *testing.T) {
 		leader := leaderOf(t, c)
 		members := c.Members()
 		next := members[(slices.Index(members, leader)+1)%len(members)]
-		if _, err := maintain(cl).At(leader.Endpoint()).MoveLeader(timeout(t), next.ID()); err != nil {
+		if _, err := maintain(t, cl).At(leader.Endpoint()).MoveLeader(timeout(t), next.ID()); err != nil {
 			t.Fatal(err)
 		}
 		if now := leaderOf(t, c); now != next {
@@ -361,7 +361,7 @@ func TestDefragmentActiveMember(t *testing.T) {
 			for range 2 {
 				m := activeMember(t, cl, c)
 				start := time.Now()
-				if _, err := maintain(cl).Defragment(timeout(t), m.Endpoint()); err != nil {
+				if _, err := maintain(t, cl).Defragment(timeout(t), m.Endpoint()); err != nil {
 					t.Fatal(err)
 				}
 				t.Logf("defragmenting %s took %v", m.Name(), time.Since(start).Round(time.Millisecond))
@@ -451,11 +451,11 @@ func TestNoSpace(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, m := range c.Members() {
-		if _, err := maintain(cl).Defragment(timeout(t), m.Endpoint()); err != nil {
+		if _, err := maintain(t, cl).Defragment(timeout(t), m.Endpoint()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := maintain(cl).AlarmDisarm(timeout(t), &maintenance.AlarmMember{}); err != nil {
+	if _, err := maintain(t, cl).AlarmDisarm(timeout(t), &maintenance.AlarmMember{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := cl.Put(timeout(t), "k", "v"); err != nil {

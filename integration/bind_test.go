@@ -184,7 +184,7 @@ func TestBIND(t *testing.T) {
 	t.Run("no such domain", func(t *testing.T) {
 		cfg := bySRV(b.addr)
 		cfg.Endpoints[0] += ".invalid"
-		none, err := client.New(cfg)
+		none, err := client.New(checked(t, cfg))
 		if err != nil {
 			t.Fatal(err)
 		}

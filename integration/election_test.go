@@ -53,7 +53,7 @@ func TestElectionsAreOne(t *testing.T) {
 	own := newElection(t, cl)
 	inSession := newElection(t, cl, election.WithSession(keeper), election.WithLeaseService(cl), election.WithWatcher(cl))
 
-	v3, err := clientv3.New(clientv3.Config{Endpoints: c.Endpoints()})
+	v3, err := clientv3.New(clientv3.Config{Endpoints: c.Endpoints(), DialOptions: checkedPlain(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

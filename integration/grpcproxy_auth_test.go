@@ -9,7 +9,6 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 
 	"github.com/getcd/getcd/auth"
@@ -42,14 +41,14 @@ func TestGRPCProxyAuthWatch(t *testing.T) {
 	guard(t, c)
 	ctx := timeout(t)
 	var token string
-	conn, err := grpc.NewClient(p.Endpoint(), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithNoProxy(),
+	conn, err := grpc.NewClient(p.Endpoint(), append(checkedPlain(t), grpc.WithNoProxy(),
 		grpc.WithDefaultCallOptions(grpc.WaitForReady(true)),
 		grpc.WithUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 			return next(metadata.AppendToOutgoingContext(ctx, rpctypes.TokenFieldNameGRPC, token), method, req, reply, cc, opts...)
 		}),
 		grpc.WithStreamInterceptor(func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, next grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 			return next(metadata.AppendToOutgoingContext(ctx, rpctypes.TokenFieldNameGRPC, token), desc, cc, method, opts...)
-		}))
+		}))...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -90,7 +90,7 @@ func TestLeasingWithClientv3(t *testing.T) {
 	cl := dial(t, client.Config{Endpoints: c.Endpoints()})
 	ctx := timeout(t)
 	own, _ := newLeasing(t, cl, 30*time.Second)
-	v3, err := clientv3.New(clientv3.Config{Endpoints: c.Endpoints()})
+	v3, err := clientv3.New(clientv3.Config{Endpoints: c.Endpoints(), DialOptions: checkedPlain(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -334,11 +334,14 @@ func TestLeasingLeavesNothing(t *testing.T) {
 		}
 	}
 	round()
-	var before int
+	// The client's connections are not all made when it is ready.
+	before, steady := 0, 0
 	eventually(t, "a steady number of goroutines", func() bool {
-		last := before
-		before = runtime.NumGoroutine()
-		return before == last
+		if n := runtime.NumGoroutine(); n != before {
+			before, steady = n, 0
+		}
+		steady++
+		return steady == 100 // for a second or more
 	})
 	for range 5 {
 		round()

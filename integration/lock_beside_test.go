@@ -32,7 +32,7 @@ func TestLocksBesideClientv3AndKeysOfOthers(t *testing.T) {
 	c := startCluster(t, cluster.Config{})
 	cl := dial(t, client.Config{Endpoints: c.Endpoints()})
 	ctx := timeout(t)
-	v3, err := clientv3.New(clientv3.Config{Endpoints: c.Endpoints()})
+	v3, err := clientv3.New(clientv3.Config{Endpoints: c.Endpoints(), DialOptions: checkedPlain(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,10 @@ import (
 func TestMain(m *testing.M) {
 	cluster.Main()
 	grpcproxy.Main()
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		reportWire(os.Stdout)
+		os.Exit(code)
+	}))
 }
 
 // limit limits how long a test waits. No machine should ever reach it.
@@ -72,15 +75,10 @@ func lacking(tb testing.TB, c *cluster.Cluster, version string, err error) {
 	}
 }
 
-// dial connects a client for the test and waits until it is ready. If the
-// environment variable GETCD_CHECK_WIRE is set, its traffic is decoded, and all
-// of it must be understood.
+// dial connects a client for the test, and waits until it is ready.
 func dial(tb testing.TB, cfg client.Config) *client.Client {
 	tb.Helper()
-	cfg = connection(cfg)
-	if os.Getenv("GETCD_CHECK_WIRE") != "" && cfg.Trace == nil && !overGateway() {
-		cfg.Trace = checkedTrace(tb)
-	}
+	cfg = checked(tb, connection(cfg))
 	c, err := client.Dial(timeout(tb), cfg)
 	if err != nil {
 		tb.Fatal(err)

@@ -24,17 +24,16 @@ import (
 	"github.com/getcd/getcd/maintenance"
 )
 
-// toEndpoint returns a client of one endpoint for one call.
-func toEndpoint(_ context.Context, endpoint string) (grpc.ClientConnInterface, func() error, error) {
-	c, err := client.New(connection(client.Config{Endpoints: []string{endpoint}}))
-	if err != nil {
-		return nil, nil, err
-	}
-	return c.Conn(), c.Close, nil
-}
-
-func maintain(cl *client.Client) *maintenance.Service {
-	return maintenance.New(cl.Conn(), maintenance.WithEndpointDialer(toEndpoint))
+// maintain uses a client of one endpoint for each call to it.
+func maintain(t *testing.T, cl *client.Client) *maintenance.Service {
+	t.Helper()
+	return maintenance.New(cl.Conn(), maintenance.WithEndpointDialer(func(_ context.Context, endpoint string) (grpc.ClientConnInterface, func() error, error) {
+		c, err := client.New(checked(t, connection(client.Config{Endpoints: []string{endpoint}})))
+		if err != nil {
+			return nil, nil, err
+		}
+		return c.Conn(), c.Close, nil
+	}))
 }
 
 func leaderOf(t *testing.T, c *cluster.Cluster) *cluster.Member {
@@ -63,7 +62,7 @@ func TestSnapshot(t *testing.T) {
 
 	if c.AtLeast("3.6") { // a member stores its storage version some seconds after its start
 		eventually(t, "a version of the storage", func() bool {
-			resp, err := maintain(cl).SnapshotWithVersion(timeout(t))
+			resp, err := maintain(t, cl).SnapshotWithVersion(timeout(t))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -72,7 +71,7 @@ func TestSnapshot(t *testing.T) {
 	}
 	path := filepath.Join(t.TempDir(), "backup.db")
 	var last maintenance.Progress
-	info, err := maintain(cl).SaveFile(timeout(t), path, maintenance.WithProgress(func(p maintenance.Progress) { last = p }))
+	info, err := maintain(t, cl).SaveFile(timeout(t), path, maintenance.WithProgress(func(p maintenance.Progress) { last = p }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +134,7 @@ func TestMembersOneByOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	rev := resp.Header.Revision
-	m := maintain(cl)
+	m := maintain(t, cl)
 	hashes := make(map[uint32]bool)
 	for _, member := range c.Members() {
 		s, err := m.Status(timeout(t), member.Endpoint())
@@ -174,7 +173,7 @@ func TestMembersOneByOne(t *testing.T) {
 
 func TestMoveLeader(t *testing.T) {
 	c := startCluster(t, cluster.Config{})
-	m := maintain(dial(t, client.Config{Endpoints: c.Endpoints()}))
+	m := maintain(t, dial(t, client.Config{Endpoints: c.Endpoints()}))
 	leader := leaderOf(t, c)
 	var other *cluster.Member
 	for _, member := range c.Members() {
@@ -200,7 +199,7 @@ func TestMoveLeader(t *testing.T) {
 func TestAlarms(t *testing.T) {
 	c := startCluster(t, cluster.Config{Size: 1, QuotaBytes: 1 << 20})
 	cl := dial(t, client.Config{Endpoints: c.Endpoints()})
-	m := maintain(cl)
+	m := maintain(t, cl)
 	if list, err := m.AlarmList(timeout(t)); err != nil || len(list.Alarms) > 0 {
 		t.Fatalf("alarms of a new cluster: %v, %v; want none", list, err)
 	}
@@ -239,7 +238,7 @@ func TestAlarms(t *testing.T) {
 
 func TestDowngradeValidate(t *testing.T) {
 	c := startCluster(t, cluster.Config{Size: 1})
-	m := maintain(dial(t, client.Config{Endpoints: c.Endpoints()}))
+	m := maintain(t, dial(t, client.Config{Endpoints: c.Endpoints()}))
 	if !c.AtLeast("3.5") {
 		_, err := m.Downgrade(timeout(t), maintenance.DowngradeValidate, "3.3")
 		lacking(t, c, "3.5", err)

@@ -51,7 +51,7 @@ func config(t *testing.T, ca *certs.CA, present ...certs.Pair) *tls.Config {
 // gives the reason.
 func refused(t *testing.T, cfg client.Config, why string) {
 	t.Helper()
-	c, err := client.New(cfg)
+	c, err := client.New(checked(t, cfg))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +138,7 @@ func TestTLSServerNames(t *testing.T) {
 		publish(t, server, c.Endpoints())
 		cfg := bySRV(server.Addr())
 		cfg.TLS = config(t, ca)
-		cl, err := client.New(cfg)
+		cl, err := client.New(checked(t, cfg))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -167,7 +167,7 @@ func TestMutualTLS(t *testing.T) {
 	works(t, client.Config{Endpoints: https(c, "localhost"), TLS: config(t, ca, mine)})
 	for name, present := range map[string][]certs.Pair{"none": nil, "of another authority": {theirs}} {
 		t.Run(name, func(t *testing.T) {
-			cl, err := client.New(client.Config{Endpoints: https(c, "localhost"), TLS: config(t, ca, present...)})
+			cl, err := client.New(checked(t, client.Config{Endpoints: https(c, "localhost"), TLS: config(t, ca, present...)}))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -238,7 +238,7 @@ func TestTokensExpire(t *testing.T) {
 		}
 		time.Sleep(3500 * time.Millisecond) // longer than a token's life plus the servers' check interval, 1 s each
 	}
-	wrong, err := client.New(client.Config{Endpoints: c.Endpoints(), Username: "root", Password: "guess"})
+	wrong, err := client.New(checked(t, client.Config{Endpoints: c.Endpoints(), Username: "root", Password: "guess"}))
 	if err != nil {
 		t.Fatal(err)
 	}

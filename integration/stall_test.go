@@ -67,7 +67,7 @@ func dialTo(t *testing.T, c *cluster.Cluster, leader bool) (*client.Client, *clu
 		if err != nil {
 			t.Fatal(err)
 		}
-		cl, err := client.Dial(timeout(t), client.Config{Endpoints: c.Endpoints()})
+		cl, err := client.Dial(timeout(t), checked(t, client.Config{Endpoints: c.Endpoints()}))
 		if err != nil {
 			t.Fatal(err)
 		}

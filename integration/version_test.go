@@ -29,7 +29,7 @@ func TestVersionsOfCalls(t *testing.T) {
 	if _, err := cl.Put(timeout(t), "k", "v"); err != nil {
 		t.Fatal(err)
 	}
-	m, a := maintain(cl), auth.New(cl.Conn())
+	m, a := maintain(t, cl), auth.New(cl.Conn())
 	member := c.Members()[0]
 	for _, tc := range []struct {
 		name, since string

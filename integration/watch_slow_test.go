@@ -8,7 +8,6 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/integration/proxy"
@@ -37,8 +36,8 @@ func TestWatchCatchesUpOnASlowLine(t *testing.T) {
 	if err := link.SetLine(proxy.NewLine(rate, rate)); err != nil {
 		t.Fatal(err)
 	}
-	plain, err := grpc.NewClient(link.Address(), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithNoProxy(),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32)))
+	plain, err := grpc.NewClient(link.Address(), append(checkedPlain(t), grpc.WithNoProxy(),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32)))...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -161,7 +161,9 @@ func (c *conn) endLocked(event string) {
 		s.ended, s.broken = true, !s.ended
 		c.settleLocked(s)
 	}
-	c.tracer.deliverLocked(c.eventLocked(event))
+	r := c.eventLocked(event)
+	r.total = [2]int64{c.halves[0].offset, c.halves[1].offset}
+	c.tracer.deliverLocked(r)
 	if c.channel != nil {
 		c.channel.leftLocked(c)
 	}

@@ -45,7 +45,7 @@ func (r *record) messages() []*message {
 	var open [2]*message
 	var next [2]int64 // for each direction, the offset of the next frame's data
 	for i, f := range r.frames {
-		if f.header.Type != http2.FrameData || f.kind != framed || !f.whole() || f.err != nil {
+		if f.header.Type != http2.FrameData || f.kind != framed || !f.whole() || f.err != nil || f.alien != "" {
 			continue
 		}
 		data, at := f.bytes[f.data[0]:f.data[1]], 0
@@ -128,7 +128,12 @@ func (r *record) listData(hide hider) [][]part {
 	gap := func(frame, to int) {
 		f := r.frames[frame]
 		l := &lister{hide: hide}
-		l.raw(f.bytes[f.data[0]+at[frame]:f.data[0]+to], 1, "not decoded: the beginning of the message is not here")
+		b := f.bytes[f.data[0]+at[frame] : f.data[0]+to]
+		if f.alien != "" {
+			l.body(b, f.alien)
+		} else {
+			l.raw(b, 1, "not decoded: the beginning of the message is not here")
+		}
 		out[frame] = append(out[frame], l.parts...)
 	}
 	for _, m := range r.messages() {
@@ -145,6 +150,18 @@ func (r *record) listData(hide hider) [][]part {
 		gap(i, f.data[1]-f.data[0])
 	}
 	return out
+}
+
+// body lists data that are no gRPC.
+func (l *lister) body(b []byte, contentType string) {
+	p := part{bytes: b, depth: 1, name: "body", note: "no gRPC: " + contentType, hidden: l.hide.unknown()}
+	switch {
+	case p.hidden:
+		p.value = hiddenText
+	case isText(b):
+		p.value = quote(string(b))
+	}
+	l.add(p)
 }
 
 // splitParts returns the parts of the first n bytes and the remaining parts.

@@ -14,6 +14,9 @@ import (
 
 // However much there is of bad input, decoding it ends and takes bounded memory.
 func TestBadInputTakesBoundedMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes some seconds")
+	}
 	const total = 6 << 20
 	http2Of := func(unit string) func(w io.Writer, o wire.Options, g *gauge) error {
 		return func(w io.Writer, o wire.Options, g *gauge) error {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 	"unicode/utf16"
 )
@@ -23,6 +24,8 @@ type jsonRecord struct {
 	Host       string        `json:"host,omitempty"` // as asked for in TLS
 	TLS        bool          `json:"tls,omitempty"`
 	Event      string        `json:"event,omitempty"` // of the connection
+	Sent       int64         `json:"sent,omitempty"`  // bytes that it has carried, when it has ended
+	Received   int64         `json:"received,omitempty"`
 	Stream     uint32        `json:"stream,omitempty"`
 	Method     string        `json:"method,omitempty"`
 	Call       int           `json:"call,omitempty"`
@@ -72,7 +75,7 @@ func (l *lines) render(r *record) error {
 	hide := l.hide
 	hide.method = r.method
 	out := jsonRecord{
-		Event: r.event, Stream: r.stream, Method: r.method, Call: r.call, Status: r.status, Last: r.last, Late: r.late,
+		Event: r.event, Sent: r.total[0], Received: r.total[1], Stream: r.stream, Method: r.method, Call: r.call, Status: r.status, Last: r.last, Late: r.late,
 	}
 	if c := r.conn; c != nil {
 		out.Connection, out.Member, out.Host, out.TLS = c.n, c.member, c.host, c.secure
@@ -150,6 +153,9 @@ func jsonParts(parts []part) []jsonPart {
 // ascii escapes what JSON allows in strings and a terminal may not take for text: all
 // that is not ASCII (RFC 8259, section 7).
 func ascii(b []byte) []byte {
+	if !slices.ContainsFunc(b, func(c byte) bool { return c >= 0x7f }) {
+		return b
+	}
 	var out bytes.Buffer
 	for _, r := range string(b) {
 		switch {

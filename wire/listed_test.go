@@ -15,6 +15,8 @@ type entry struct {
 	Stream     uint32
 	Method     string
 	Event      string
+	Sent       int64
+	Received   int64
 	Call       int
 	Late       bool
 	Status     string `json:"grpc_status"`
@@ -70,8 +72,12 @@ func listed(t *testing.T, listing []byte) map[int]sides {
 	}
 	runs := make(map[direction][]run)
 	out := make(map[int]sides)
+	totals := make(map[int][2]int64)
 	for _, e := range entries(t, listing) {
 		out[e.Connection] = sides{}
+		if e.Sent > 0 || e.Received > 0 {
+			totals[e.Connection] = [2]int64{e.Sent, e.Received}
+		}
 		for _, f := range e.Frames {
 			var b []byte
 			for _, p := range f.Parts {
@@ -101,6 +107,11 @@ func listed(t *testing.T, listing []byte) map[int]sides {
 			s.server = string(all)
 		}
 		out[d.conn] = s
+	}
+	for n, total := range totals {
+		if got := [2]int64{int64(len(out[n].client)), int64(len(out[n].server))}; got != total {
+			t.Fatalf("connection %d has carried %d bytes, of which %d are listed", n, total, got)
+		}
 	}
 	return out
 }

@@ -11,8 +11,9 @@ import (
 // together, in order. They belong to one call, to a piece of a long stream, or to
 // no call. A record does not change after it is made.
 type record struct {
-	conn   *conn  // its number and names; nil for an attempt without a connection
-	event  string // an event of the connection; empty for frames alone
+	conn   *conn    // its number and names; nil for an attempt without a connection
+	event  string   // an event of the connection; empty for frames alone
+	total  [2]int64 // when it has ended: how many bytes the client has sent and received
 	frames []*frame
 	size   int // in the tracer's memory
 
@@ -66,6 +67,7 @@ type frame struct {
 	data   [2]int        // the position in bytes of a DATA frame's data, without padding
 	at     int64         // the offset of that data in all data of the stream's direction
 	starts []int         // where messages begin in that data
+	alien  string        // their content type, when it is not gRPC's
 }
 
 type frameKind uint8

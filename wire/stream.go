@@ -2,6 +2,7 @@ package wire
 
 import (
 	"strconv"
+	"strings"
 
 	"golang.org/x/net/http2"
 	"google.golang.org/grpc/codes"
@@ -29,6 +30,9 @@ type streamHalf struct {
 	framing
 	ended bool // END_STREAM
 	lost  bool // a frame was not decoded, so it is unknown where messages begin
+
+	// alien says that its data are no gRPC, such as a proxy's page: their content type.
+	alien string
 }
 
 // within reports whether a message has begun but not ended.
@@ -58,8 +62,8 @@ func (s *stream) add(f *frame) {
 		if f.err != nil || !f.whole() {
 			half.lost = true
 		}
-		f.at = half.total
-		if !half.lost {
+		f.at, f.alien = half.total, half.alien
+		if !half.lost && half.alien == "" {
 			before := half.whole
 			f.starts = half.feed(f.bytes[f.data[0]:f.data[1]])
 			s.piece = s.piece || half.whole > before
@@ -75,8 +79,8 @@ func (s *stream) add(f *frame) {
 	}
 }
 
-// learn takes the method (gRPC over HTTP2, "Requests") and the status
-// ("Responses") from header fields.
+// learn takes what it needs from header fields: the method (gRPC over HTTP2,
+// "Requests"), the status ("Responses"), and whether it is gRPC at all.
 func (s *stream) learn(f *frame) {
 	for _, h := range f.fields {
 		switch {
@@ -84,6 +88,13 @@ func (s *stream) learn(f *frame) {
 			s.method, s.desc = h.value, findMethod(h.value)
 		case !f.sent && h.name == "grpc-status":
 			s.status = codeName(h.value)
+		case !f.sent && h.name == ":status" && h.value != "200":
+			s.halves[1].alien = "HTTP status " + clean(h.value)
+		case h.name == "content-type":
+			half := &s.halves[side(f.sent)]
+			if half.alien = clean(h.value); strings.HasPrefix(h.value, "application/grpc") {
+				half.alien = ""
+			}
 		}
 	}
 }

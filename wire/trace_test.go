@@ -169,6 +169,33 @@ func TestALateAnswer(t *testing.T) {
 	}
 }
 
+// What is on a stream and is no gRPC, such as a proxy's page or the JSON gateway's, is
+// shown as the text that it is.
+func TestWhatIsNoGRPC(t *testing.T) {
+	for _, tt := range []struct {
+		fields []string
+		body   string
+		want   string
+	}{
+		{[]string{":status", "404", "content-type", "text/plain; charset=utf-8"}, "404 page not found\n", `body: "404 page not found\n"  no gRPC: text/plain; charset=utf-8`},
+		{[]string{":status", "502"}, "<html>\x1b[2J", `body: "<html>\x1b[2J"  no gRPC: HTTP status 502`},
+		{[]string{":status", "200", "content-type", "application/json"}, `{"header":{}}`, `body: "{\"header\":{}}"  no gRPC: application/json`},
+		{[]string{":status", "200", "content-type", "application/grpc+proto"}, framed("\x20\x07"), "count: 7"},
+	} {
+		var server, out bytes.Buffer
+		f := http2.NewFramer(&server, nil)
+		writeHeaders(f, false, tt.fields...)
+		must(f.WriteData(1, true, []byte(tt.body)))
+		if err := wire.DecodeHTTP2(&out, wire.Options{}, strings.NewReader(ask(rangeMethod, 1, "")), &server); err != nil {
+			t.Fatal(err)
+		}
+		presentable(t, out.String())
+		if got := out.String(); !strings.Contains(got, tt.want) || strings.Contains(got, "not decoded") {
+			t.Errorf("got\n%s\nwant in it %q", got, tt.want)
+		}
+	}
+}
+
 // A call that never got a connection is shown as an attempt without frames.
 func TestAnUnsentAttempt(t *testing.T) {
 	got := traced(t, 1, wire.Options{Format: wire.Frames}, nil, func(ctx context.Context, c *client.Client, cluster *etcdtest.Cluster) {
