@@ -39,7 +39,7 @@ func behaviourPrograms() map[string]program {
 	}
 }
 
-// writeAfterWatch relies on Watch to return when the watch is there.
+// writeAfterWatch relies on Watch returning only after the watch is created.
 func writeAfterWatch(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	for i := range 20 {
@@ -59,7 +59,7 @@ func writeAfterWatch(ctx context.Context, cli *clientv3.Client, out io.Writer) e
 	return p.err
 }
 
-// watchSome closes the client in the midst of a watch.
+// watchSome closes the client while it watches.
 func watchSome(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	other, err := clientv3.New(clientv3.Config{Endpoints: cli.Endpoints(), DialTimeout: 5 * time.Second})
@@ -165,7 +165,7 @@ func watchTheFuture(ctx context.Context, cli *clientv3.Client, out io.Writer) er
 	return watched(p, events, 2)
 }
 
-// keptLeaseGone revokes a lease that is kept, from another client.
+// keptLeaseGone revokes, with another client, a lease that is being kept alive.
 func keptLeaseGone(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	other, err := clientv3.New(clientv3.Config{Endpoints: cli.Endpoints()})
@@ -185,19 +185,19 @@ func keptLeaseGone(ctx context.Context, cli *clientv3.Client, out io.Writer) err
 	if _, err := other.Revoke(ctx, grant.ID); err != nil {
 		return err
 	}
-	for range renewals { // closes
+	for range renewals { // until it closes
 	}
 	p.line("the channel has closed, the context has not ended: %v", ctx.Err() == nil)
 	return p.err
 }
 
-// missingLease is one that never was.
+// missingLease uses a lease that never existed.
 func missingLease(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	for _, id := range []clientv3.LeaseID{4711, clientv3.NoLease} {
 		renewals, err := cli.KeepAlive(ctx, id)
 		p.line("kept: %v", err != nil && id != clientv3.NoLease)
-		for range renewals { // closes
+		for range renewals { // until it closes
 		}
 		_, err = cli.KeepAliveOnce(ctx, id)
 		p.line("once: %v", err == rpctypes.ErrLeaseNotFound) //nolint:errorlint // as users of clientv3 do
@@ -229,7 +229,7 @@ func keepingHalted(ctx context.Context, cli *clientv3.Client, out io.Writer) err
 	}
 	<-renewals
 	p.line("closed: %v", leases.Close())
-	for range renewals { // closes
+	for range renewals { // until it closes
 	}
 	_, err = leases.KeepAlive(ctx, grant.ID)
 	var halted clientv3.ErrKeepAliveHalted
@@ -245,7 +245,7 @@ func keepingHalted(ctx context.Context, cli *clientv3.Client, out io.Writer) err
 	if err != nil {
 		return err
 	}
-	for range renewals { // closes
+	for range renewals { // until it closes
 	}
 	_, err = cli.KeepAliveOnce(ended, grant.ID)
 	p.line("ended: %v", err == context.Canceled) //nolint:errorlint // as users of clientv3 do
@@ -270,7 +270,7 @@ func keptTwice(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 		return err
 	}
 	cancel()
-	for range first { // closes
+	for range first { // until it closes
 	}
 	select {
 	case _, ok := <-second:
@@ -283,7 +283,8 @@ func keptTwice(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	return p.err
 }
 
-// shortLease is raised to the server's least, and ends.
+// shortLease grants a lease whose TTL the server raises to its minimum, and lets
+// it expire.
 func shortLease(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	for _, ttl := range []int64{0, -1} {
@@ -311,7 +312,7 @@ func shortLease(ctx context.Context, cli *clientv3.Client, out io.Writer) error 
 	return p.err
 }
 
-// expiredSession uses what hangs on a session whose lease is gone.
+// expiredSession uses what depends on a session whose lease is gone.
 func expiredSession(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	s, end, err := sessions(cli, 2)
@@ -348,7 +349,7 @@ func expiredSession(ctx context.Context, cli *clientv3.Client, out io.Writer) er
 	return p.err
 }
 
-// cancelledWaiter gives up, and leaves nothing behind.
+// cancelledWaiter gives up and leaves nothing behind.
 func cancelledWaiter(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	s, end, err := sessions(cli, 2)
@@ -453,7 +454,8 @@ func sessionOptions(ctx context.Context, cli *clientv3.Client, out io.Writer) er
 	return p.err
 }
 
-// absentLease has a session of a lease that is gone, and closes sessions twice.
+// absentLease makes a session for a lease that is gone, and closes sessions
+// twice.
 func absentLease(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	s, err := concurrency.NewSession(cli, concurrency.WithLease(4711))
@@ -509,7 +511,7 @@ func abortedTransactions(ctx context.Context, cli *clientv3.Client, out io.Write
 	return p.err
 }
 
-// isolationLevels shows what a transaction sees of a write that comes between.
+// isolationLevels shows what a transaction sees of a concurrent write.
 func isolationLevels(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	for _, level := range []concurrency.Isolation{
@@ -544,7 +546,7 @@ func isolationLevels(ctx context.Context, cli *clientv3.Client, out io.Writer) e
 	return p.err
 }
 
-// stale is a KV of which one answer is behind the others.
+// stale is a KV that gives one outdated response.
 type stale struct {
 	clientv3.KV
 	calls int

@@ -41,8 +41,8 @@ func listMembers(ctx context.Context, cli *clientv3.Client, out io.Writer) error
 
 func addLearner(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
-	// A member's ID is made of its URLs and the second of its addition, and is never
-	// used again.
+	// A member's ID is derived from its URLs and from the second in which it was
+	// added, and is never used again.
 	peer := "http://127.0.0.1:" + strconv.Itoa(1024+os.Getpid()%60000)
 	added, err := cli.MemberAddAsLearner(ctx, []string{peer})
 	if err != nil {

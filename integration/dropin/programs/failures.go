@@ -23,7 +23,7 @@ func failurePrograms() map[string]program {
 	}
 }
 
-// kindsOfErrors tells errors apart as the documentation does.
+// kindsOfErrors distinguishes errors as the documentation does.
 func kindsOfErrors(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	kvc := clientv3.NewKV(cli)
@@ -51,7 +51,7 @@ func kindsOfErrors(ctx context.Context, cli *clientv3.Client, out io.Writer) err
 	return p.err
 }
 
-// statusOfErrors looks at errors with gRPC's means and with etcd's.
+// statusOfErrors examines errors with gRPC's functions and with etcd's.
 func statusOfErrors(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	_, empty := cli.Put(ctx, "", "")
@@ -77,7 +77,7 @@ func statusOfErrors(ctx context.Context, cli *clientv3.Client, out io.Writer) er
 	return p.err
 }
 
-// afterClose uses what is closed.
+// afterClose uses a client and services after Close.
 func afterClose(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	grant, err := cli.Grant(ctx, 60)
@@ -94,7 +94,7 @@ func afterClose(ctx context.Context, cli *clientv3.Client, out io.Writer) error 
 		return err
 	}
 	p.line("closed: %v", cli.Close())
-	for range renewals { // closes
+	for range renewals { // until it closes
 	}
 	p.line("the renewals have ended")
 	for resp := range events {
@@ -123,7 +123,7 @@ func closedTwice(_ context.Context, cli *clientv3.Client, out io.Writer) error {
 	return p.err
 }
 
-// refused reports whether a call panics, or gives an error.
+// refused reports whether a call panics or returns an error.
 func refused(call func() error) (it bool) {
 	defer func() {
 		if recover() != nil {
@@ -133,7 +133,7 @@ func refused(call func() error) (it bool) {
 	return call() != nil
 }
 
-// misuse is what cannot mean anything. clientv3 panics; getcd gives errors.
+// misuse makes invalid calls. clientv3 panics; getcd returns errors.
 func misuse(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	put := clientv3.OpPut("colour", "red")
@@ -184,7 +184,7 @@ func misuse(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	return p.err
 }
 
-// refusals are the server's.
+// refusals causes errors of the server.
 func refusals(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	_, err := cli.MoveLeader(ctx, 4711)
@@ -222,7 +222,7 @@ func refusals(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	return p.err
 }
 
-// convertedErrors are those of generated stubs, on the client's connection.
+// convertedErrors converts errors of generated stubs on the client's connection.
 func convertedErrors(ctx context.Context, _ *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	ended, cancel := context.WithCancel(ctx)

@@ -45,7 +45,7 @@ func (c *countingKV) Get(ctx context.Context, key string, opts ...clientv3.OpOpt
 	return c.KV.Get(ctx, key, opts...)
 }
 
-// store is what a program of its own makes of a client.
+// store is a program's own type on top of a client.
 type store struct {
 	*clientv3.Client
 	prefix string
@@ -80,7 +80,7 @@ func embedded(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	return p.err
 }
 
-// memory is a KV that has one key, for tests.
+// memory is a KV with a single key, for tests.
 type memory struct {
 	clientv3.KV
 	value string
@@ -99,7 +99,7 @@ func (m *memory) Put(_ context.Context, _, val string, _ ...clientv3.OpOption) (
 	return &clientv3.PutResponse{Header: &pb.ResponseHeader{Revision: 8}}, nil
 }
 
-// tape is a Watcher that plays what it has.
+// tape is a Watcher that plays back responses.
 type tape struct{ responses []clientv3.WatchResponse }
 
 func (t tape) Watch(context.Context, string, ...clientv3.OpOption) clientv3.WatchChan {
@@ -114,7 +114,7 @@ func (t tape) Watch(context.Context, string, ...clientv3.OpOption) clientv3.Watc
 func (tape) RequestProgress(context.Context) error { return nil }
 func (tape) Close() error                          { return nil }
 
-// immortal is a Lease service whose leases do not end.
+// immortal is a Lease service whose leases never end.
 type immortal struct {
 	renewed chan *clientv3.LeaseKeepAliveResponse
 }
@@ -152,7 +152,7 @@ var (
 	_ clientv3.Lease   = immortal{}
 )
 
-// mocks put services of a program's own into a client without a connection.
+// mocks sets a program's own services in a client without a connection.
 func mocks(ctx context.Context, _ *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	cli := clientv3.NewCtxClient(ctx)
@@ -181,7 +181,7 @@ func mocks(ctx context.Context, _ *clientv3.Client, out io.Writer) error {
 	return p.err
 }
 
-// The services of a client, each with something around it.
+// Wrappers of a client's services.
 type (
 	loudWatcher struct {
 		clientv3.Watcher
@@ -252,7 +252,7 @@ func wrappedServices(ctx context.Context, cli *clientv3.Client, out io.Writer) e
 	return errors.Join(watched(p, events, 1), end())
 }
 
-// optionLists are shared by calls that ignore some of the options.
+// optionLists uses the same options for several calls, some of which ignore them.
 func optionLists(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	if err := fill(ctx, cli, 3); err != nil {
@@ -361,7 +361,7 @@ func comparisons(ctx context.Context, cli *clientv3.Client, out io.Writer) error
 	return p.err
 }
 
-// withoutConnection puts the services of one client into another.
+// withoutConnection uses the services of one client in another.
 func withoutConnection(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	bare := clientv3.NewCtxClient(ctx, clientv3.WithZapLogger(nil))
@@ -464,7 +464,7 @@ func loggers(_ context.Context, cli *clientv3.Client, out io.Writer) error {
 	return p.err
 }
 
-// messages are conversions between clientv3's responses and the protocol's.
+// messages converts clientv3's responses to those of the protocol.
 func messages(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	put, err := cli.Put(ctx, "colour", "green")
@@ -490,7 +490,8 @@ func messages(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	return p.err
 }
 
-// mockServers answer anything, and go away one after the other.
+// mockServers uses servers that answer everything, and stops them one after
+// another.
 func mockServers(ctx context.Context, _ *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	servers, err := mockserver.StartMockServers(3)

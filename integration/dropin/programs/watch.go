@@ -39,7 +39,7 @@ func watched(p *printer, events clientv3.WatchChan, n int) error {
 	return p.err
 }
 
-// begun waits until the server has made a watch.
+// begun waits until the server has created a watch.
 func begun(events clientv3.WatchChan) error {
 	resp := <-events
 	if !resp.Created {
