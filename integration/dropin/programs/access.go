@@ -91,7 +91,7 @@ func deniedWatch(ctx context.Context, cli *clientv3.Client, out io.Writer) error
 	p := &printer{out: out}
 	return errors.Join(guarded(ctx, cli, func(_, ann *clientv3.Client) error {
 		for resp := range ann.Watch(ctx, "vegetable") {
-			p.line("cancelled: %v, because of %v", resp.Canceled, strings.Contains(resp.Err().Error(), "permission denied"))
+			p.line("canceled: %v, because of %v", resp.Canceled, strings.Contains(resp.Err().Error(), "permission denied"))
 		}
 		events := ann.Watch(ctx, "fruit/", clientv3.WithPrefix())
 		if _, err := ann.Put(ctx, "fruit/apple", "red"); err != nil {

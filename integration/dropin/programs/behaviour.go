@@ -30,7 +30,7 @@ func behaviourPrograms() map[string]program {
 		"lease/short":            shortLease,
 		"concurrency/expired":    expiredSession,
 		"concurrency/absent":     absentLease,
-		"concurrency/waiting":    cancelledWaiter,
+		"concurrency/waiting":    canceledWaiter,
 		"concurrency/lost":       lostLeadership,
 		"concurrency/options":    sessionOptions,
 		"concurrency/stmaborted": abortedTransactions,
@@ -85,11 +85,11 @@ func watchDeadline(ctx context.Context, cli *clientv3.Client, out io.Writer) err
 	p := &printer{out: out}
 	late, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
 	defer cancel()
-	for resp := range cli.Watch(late, "colour") {
+	for resp := range cli.Watch(late, "color") {
 		p.line("%+v %v", resp, resp.Err())
 	}
 	p.line("closed: %v", late.Err())
-	_, ok := <-cli.Watch(late, "colour")
+	_, ok := <-cli.Watch(late, "color")
 	p.line("begun too late: %v", ok)
 	return p.err
 }
@@ -135,30 +135,30 @@ func watchFragments(ctx context.Context, cli *clientv3.Client, out io.Writer) er
 func watcherClosed(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	w := clientv3.NewWatcher(cli)
-	events := w.Watch(ctx, "colour", clientv3.WithCreatedNotify())
+	events := w.Watch(ctx, "color", clientv3.WithCreatedNotify())
 	if err := begun(events); err != nil {
 		return err
 	}
 	p.line("closed: %v", w.Close())
 	_, ok := <-events
 	p.line("the watch: %v", ok)
-	_, ok = <-w.Watch(ctx, "colour")
+	_, ok = <-w.Watch(ctx, "color")
 	p.line("another: %v", ok)
 	p.line("again: %v", w.Close())
-	others := cli.Watch(ctx, "colour", clientv3.WithCreatedNotify())
+	others := cli.Watch(ctx, "color", clientv3.WithCreatedNotify())
 	p.line("the client's own: %v", begun(others))
 	return p.err
 }
 
 func watchTheFuture(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
-	put, err := cli.Put(ctx, "colour", "green")
+	put, err := cli.Put(ctx, "color", "green")
 	if err != nil {
 		return err
 	}
-	events := cli.Watch(ctx, "colour", clientv3.WithRev(put.Header.Revision+2))
-	for _, colour := range []string{"red", "blue", "white"} {
-		if _, err := cli.Put(ctx, "colour", colour); err != nil {
+	events := cli.Watch(ctx, "color", clientv3.WithRev(put.Header.Revision+2))
+	for _, color := range []string{"red", "blue", "white"} {
+		if _, err := cli.Put(ctx, "color", color); err != nil {
 			return err
 		}
 	}
@@ -349,8 +349,8 @@ func expiredSession(ctx context.Context, cli *clientv3.Client, out io.Writer) er
 	return p.err
 }
 
-// cancelledWaiter gives up and leaves nothing behind.
-func cancelledWaiter(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
+// canceledWaiter gives up and leaves nothing behind.
+func canceledWaiter(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	s, end, err := sessions(cli, 2)
 	if err != nil {
@@ -486,24 +486,24 @@ func abortedTransactions(ctx context.Context, cli *clientv3.Client, out io.Write
 	ended, cancel := context.WithCancel(ctx)
 	cancel()
 	_, err := concurrency.NewSTM(cli, func(stm concurrency.STM) error {
-		stm.Put("colour", stm.Get("colour")+"green")
+		stm.Put("color", stm.Get("color")+"green")
 		return nil
 	}, concurrency.WithAbortContext(ended))
 	p.line("aborted: %v", err == context.Canceled) //nolint:errorlint // as users of clientv3 do
 	resp, err := concurrency.NewSTM(cli, func(stm concurrency.STM) error {
-		stm.Put("colour", "green", clientv3.WithPrevKV())
-		p.line("its own write: %s", stm.Get("colour"))
-		stm.Del("colour")
-		p.line("deleted: %q", stm.Get("colour"))
-		stm.Put("colour", "red")
-		p.line("the first of several: %q", stm.Get("colour", "taste"))
+		stm.Put("color", "green", clientv3.WithPrevKV())
+		p.line("its own write: %s", stm.Get("color"))
+		stm.Del("color")
+		p.line("deleted: %q", stm.Get("color"))
+		stm.Put("color", "red")
+		p.line("the first of several: %q", stm.Get("color", "taste"))
 		return nil
 	})
 	if err != nil {
 		return err
 	}
 	p.line("committed: %v", resp.Succeeded)
-	get, err := cli.Get(ctx, "colour")
+	get, err := cli.Get(ctx, "color")
 	if err != nil {
 		return err
 	}
@@ -573,12 +573,12 @@ func orderViolations(ctx context.Context, cli *clientv3.Client, out io.Writer) e
 		return violated
 	})
 	for range 3 {
-		_, err := ordered.Get(ctx, "colour")
+		_, err := ordered.Get(ctx, "color")
 		p.line("%v", err == violated) //nolint:errorlint // it is to be the same
 	}
 	retried := ordering.NewKV(&stale{KV: cli.KV}, ordering.NewOrderViolationSwitchEndpointClosure(cli))
 	for range 3 {
-		_, err := retried.Get(ctx, "colour")
+		_, err := retried.Get(ctx, "color")
 		p.line("%v", err)
 	}
 	closure := ordering.NewOrderViolationSwitchEndpointClosure(cli)

@@ -47,10 +47,10 @@ func used(ctx context.Context, p *printer, cfg clientv3.Config) error {
 	if err != nil {
 		return err
 	}
-	if _, err := cli.Put(ctx, "colour", "green"); err != nil {
+	if _, err := cli.Put(ctx, "color", "green"); err != nil {
 		return errors.Join(err, cli.Close())
 	}
-	get, err := cli.Get(ctx, "colour")
+	get, err := cli.Get(ctx, "color")
 	if err != nil {
 		return errors.Join(err, cli.Close())
 	}
@@ -103,7 +103,7 @@ func severalEndpoints(ctx context.Context, cli *clientv3.Client, out io.Writer) 
 	p.line("%d endpoints", len(other.Endpoints()))
 	other.SetEndpoints(cli.Endpoints()...)
 	p.line("%d endpoint", len(other.Endpoints()))
-	if _, err := other.Get(ctx, "colour"); err != nil {
+	if _, err := other.Get(ctx, "color"); err != nil {
 		return err
 	}
 	return errors.Join(other.Close(), p.err)
@@ -134,10 +134,10 @@ func metrics(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 		return err
 	}
 	defer func() { _ = counted.Close() }()
-	if _, err := counted.Get(ctx, "colour"); err != nil {
+	if _, err := counted.Get(ctx, "color"); err != nil {
 		return err
 	}
-	if err := begun(counted.Watch(ctx, "colour", clientv3.WithCreatedNotify())); err != nil {
+	if err := begun(counted.Watch(ctx, "color", clientv3.WithCreatedNotify())); err != nil {
 		return err
 	}
 	families, err := registry.Gather()
@@ -275,13 +275,13 @@ func unreachable(ctx context.Context, _ *clientv3.Client, out io.Writer) error {
 			return err
 		}
 		late, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
-		_, err = cli.Get(late, "colour")
+		_, err = cli.Get(late, "color")
 		p.line("a read: %v", err == context.DeadlineExceeded) //nolint:errorlint // as users of clientv3 do
-		_, err = cli.Put(late, "colour", "green")
+		_, err = cli.Put(late, "color", "green")
 		p.line("a write: %v", err == context.DeadlineExceeded) //nolint:errorlint // as users of clientv3 do
 		_, err = cli.Status(late, endpoint)
 		p.line("a status: %v", err == context.DeadlineExceeded) //nolint:errorlint // as users of clientv3 do
-		_, ok := <-cli.Watch(late, "colour")
+		_, ok := <-cli.Watch(late, "color")
 		p.line("a watch: %v", ok)
 		cancel()
 		p.line("closed: %v", cli.Close())
@@ -399,7 +399,7 @@ func autoSync(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 		}
 	}
 	p.line("those of the members alone")
-	if _, err := other.Get(ctx, "colour"); err != nil && status.Code(err) != codes.OK {
+	if _, err := other.Get(ctx, "color"); err != nil && status.Code(err) != codes.OK {
 		return err
 	}
 	return errors.Join(other.Close(), p.err)

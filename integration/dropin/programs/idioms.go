@@ -158,15 +158,15 @@ func mocks(ctx context.Context, _ *clientv3.Client, out io.Writer) error {
 	cli := clientv3.NewCtxClient(ctx)
 	cli.KV = &memory{value: "green"}
 	cli.Watcher = tape{[]clientv3.WatchResponse{{Events: []*clientv3.Event{{
-		Type: clientv3.EventTypePut, Kv: &mvccpb.KeyValue{Key: []byte("colour"), Value: []byte("red"), CreateRevision: 1, ModRevision: 1},
+		Type: clientv3.EventTypePut, Kv: &mvccpb.KeyValue{Key: []byte("color"), Value: []byte("red"), CreateRevision: 1, ModRevision: 1},
 	}}}}}
 	cli.Lease = immortal{make(chan *clientv3.LeaseKeepAliveResponse, 1)}
-	get, err := cli.Get(ctx, "colour")
+	get, err := cli.Get(ctx, "color")
 	if err != nil {
 		return err
 	}
 	p.pairs(get)
-	if err := watched(p, cli.Watch(ctx, "colour"), 1); err != nil {
+	if err := watched(p, cli.Watch(ctx, "color"), 1); err != nil {
 		return err
 	}
 	grant, err := cli.Grant(ctx, 10)
@@ -310,12 +310,12 @@ func inspectedOperations(ctx context.Context, cli *clientv3.Client, out io.Write
 			op.IsSerializable(), op.IsKeysOnly(), op.IsCountOnly(), op.IsPrevKV(), op.MinModRev(), op.MaxModRev(), op.MinCreateRev(), op.MaxCreateRev())
 	}
 	op := clientv3.OpPut("k", "v")
-	op.WithKeyBytes([]byte("colour"))
+	op.WithKeyBytes([]byte("color"))
 	op.WithValueBytes([]byte("green"))
 	if _, err := cli.Do(ctx, op); err != nil {
 		return err
 	}
-	cmps, then, otherwise := clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.Value("colour"), "=", "green")}, []clientv3.Op{clientv3.OpGet("colour")}, nil).Txn()
+	cmps, then, otherwise := clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.Value("color"), "=", "green")}, []clientv3.Op{clientv3.OpGet("color")}, nil).Txn()
 	resp, err := cli.Txn(ctx).If(cmps...).Then(then...).Else(otherwise...).Commit()
 	if err != nil {
 		return err
@@ -326,7 +326,7 @@ func inspectedOperations(ctx context.Context, cli *clientv3.Client, out io.Write
 
 func comparisons(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
-	put, err := cli.Put(ctx, "colour", "green")
+	put, err := cli.Put(ctx, "color", "green")
 	if err != nil {
 		return err
 	}
@@ -335,19 +335,19 @@ func comparisons(ctx context.Context, cli *clientv3.Client, out io.Writer) error
 	}
 	rev := put.Header.Revision
 	changed := clientv3.Compare(clientv3.Value("none"), "=", "none")
-	changed.WithKeyBytes([]byte("colour"))
+	changed.WithKeyBytes([]byte("color"))
 	changed.WithValueBytes([]byte("green"))
 	p.line("%s = %s", changed.KeyBytes(), changed.ValueBytes())
 	for _, cmp := range []clientv3.Cmp{
-		clientv3.Compare(clientv3.Value("colour"), "=", "green"),
-		clientv3.Compare(clientv3.Value("colour"), "!=", "green"),
-		clientv3.Compare(clientv3.Value("colour"), ">", "blue"),
-		clientv3.Compare(clientv3.Value("colour"), "<", "blue"),
+		clientv3.Compare(clientv3.Value("color"), "=", "green"),
+		clientv3.Compare(clientv3.Value("color"), "!=", "green"),
+		clientv3.Compare(clientv3.Value("color"), ">", "blue"),
+		clientv3.Compare(clientv3.Value("color"), "<", "blue"),
 		clientv3.Compare(clientv3.Value("none"), "=", ""),
-		clientv3.Compare(clientv3.ModRevision("colour"), "=", rev),
+		clientv3.Compare(clientv3.ModRevision("color"), "=", rev),
 		clientv3.Compare(clientv3.CreateRevision("none"), "=", 0),
-		clientv3.Compare(clientv3.Version("colour"), "=", 1),
-		clientv3.Compare(clientv3.LeaseValue("colour"), "=", clientv3.NoLease),
+		clientv3.Compare(clientv3.Version("color"), "=", 1),
+		clientv3.Compare(clientv3.LeaseValue("color"), "=", clientv3.NoLease),
 		clientv3.Compare(clientv3.Version("fruit/").WithPrefix(), ">", 0),
 		clientv3.Compare(clientv3.Version("a").WithRange("b"), ">", 0),
 		changed,
@@ -369,11 +369,11 @@ func withoutConnection(ctx context.Context, cli *clientv3.Client, out io.Writer)
 	bare.Lease = clientv3.NewLease(cli)
 	bare.Watcher = clientv3.NewWatcher(cli)
 	bare.Cluster = clientv3.NewCluster(cli)
-	events := bare.Watch(ctx, "colour", clientv3.WithCreatedNotify())
+	events := bare.Watch(ctx, "color", clientv3.WithCreatedNotify())
 	if err := begun(events); err != nil {
 		return err
 	}
-	if _, err := bare.Put(ctx, "colour", "green"); err != nil {
+	if _, err := bare.Put(ctx, "color", "green"); err != nil {
 		return err
 	}
 	if err := watched(p, events, 1); err != nil {
@@ -385,7 +385,7 @@ func withoutConnection(ctx context.Context, cli *clientv3.Client, out io.Writer)
 	}
 	p.line("%d members, %d endpoints, a connection: %v", len(members.Members), len(bare.Endpoints()), bare.ActiveConnection() != nil)
 	p.line("closed: %v", bare.Close())
-	_, err = cli.Get(ctx, "colour")
+	_, err = cli.Get(ctx, "color")
 	p.line("the other goes on: %v", err)
 	return p.err
 }
@@ -394,16 +394,16 @@ func generatedStubs(ctx context.Context, cli *clientv3.Client, out io.Writer) er
 	p := &printer{out: out}
 	conn := cli.ActiveConnection()
 	kvc := clientv3.NewKVFromKVClient(pb.NewKVClient(conn), cli)
-	if _, err := kvc.Put(ctx, "colour", "green"); err != nil {
+	if _, err := kvc.Put(ctx, "color", "green"); err != nil {
 		return err
 	}
-	get, err := kvc.Get(ctx, "colour")
+	get, err := kvc.Get(ctx, "color")
 	if err != nil {
 		return err
 	}
 	p.pairs(get)
 	watcher := clientv3.NewWatchFromWatchClient(pb.NewWatchClient(conn), cli)
-	if err := watched(p, watcher.Watch(ctx, "colour", clientv3.WithRev(get.Header.Revision)), 1); err != nil {
+	if err := watched(p, watcher.Watch(ctx, "color", clientv3.WithRev(get.Header.Revision)), 1); err != nil {
 		return err
 	}
 	leases := clientv3.NewLeaseFromLeaseClient(pb.NewLeaseClient(conn), cli, time.Second)
@@ -445,11 +445,11 @@ func requestMetadata(ctx context.Context, cli *clientv3.Client, out io.Writer) e
 	p.line("%v %v", md.Get("trace"), md.Get("hasleader"))
 	before, _ := metadata.FromOutgoingContext(ctx)
 	p.line("the context before: %v", before.Get("hasleader"))
-	put, err := cli.Put(clientv3.WithRequireLeader(ctx), "colour", "green")
+	put, err := cli.Put(clientv3.WithRequireLeader(ctx), "color", "green")
 	if err != nil {
 		return err
 	}
-	events := cli.Watch(clientv3.WithRequireLeader(ctx), "colour", clientv3.WithRev(put.Header.Revision))
+	events := cli.Watch(clientv3.WithRequireLeader(ctx), "color", clientv3.WithRev(put.Header.Revision))
 	return watched(p, events, 1)
 }
 
@@ -467,12 +467,12 @@ func loggers(_ context.Context, cli *clientv3.Client, out io.Writer) error {
 // messages converts clientv3's responses to those of the protocol.
 func messages(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
-	put, err := cli.Put(ctx, "colour", "green")
+	put, err := cli.Put(ctx, "color", "green")
 	if err != nil {
 		return err
 	}
 	p.line("%v", (*pb.PutResponse)(put).GetHeader().GetRevision() == put.Header.Revision)
-	get, err := cli.Get(ctx, "colour")
+	get, err := cli.Get(ctx, "color")
 	if err != nil {
 		return err
 	}
@@ -507,7 +507,7 @@ func mockServers(ctx context.Context, _ *clientv3.Client, out io.Writer) error {
 	}
 	for i := range 2 {
 		servers.StopAt(i)
-		if _, err := cli.Get(ctx, "colour"); err != nil {
+		if _, err := cli.Get(ctx, "color"); err != nil {
 			return err
 		}
 		p.line("a read, without %d", i+1)
@@ -516,7 +516,7 @@ func mockServers(ctx context.Context, _ *clientv3.Client, out io.Writer) error {
 		return err
 	}
 	servers.StopAt(2)
-	if _, err := cli.Get(ctx, "colour"); err != nil {
+	if _, err := cli.Get(ctx, "color"); err != nil {
 		return err
 	}
 	p.line("a read, from one that is back")

@@ -78,7 +78,7 @@ func moveLeader(ctx context.Context, cli *clientv3.Client, out io.Writer) error 
 	}
 	cli.SetEndpoints(leading)
 	for ctx.Err() == nil { // until the asked member is the leader
-		resp, err := cli.Get(ctx, "colour", clientv3.WithSerializable())
+		resp, err := cli.Get(ctx, "color", clientv3.WithSerializable())
 		if err != nil {
 			return err
 		}
@@ -104,10 +104,10 @@ func moveLeader(ctx context.Context, cli *clientv3.Client, out io.Writer) error 
 // overTLS runs with a client that has certificates.
 func overTLS(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
-	if _, err := cli.Put(ctx, "colour", "green"); err != nil {
+	if _, err := cli.Put(ctx, "color", "green"); err != nil {
 		return err
 	}
-	get, err := cli.Get(ctx, "colour")
+	get, err := cli.Get(ctx, "color")
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func overTLS(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	_, err = plain.Get(late, "colour")
+	_, err = plain.Get(late, "color")
 	p.line("without certificates: %v", err != nil)
 	return errors.Join(plain.Close(), p.err)
 }

@@ -158,7 +158,7 @@ func verdictOf(all []names.Name, pkg, name string) names.Verdict {
 
 var line = regexp.MustCompile("^\\| `([^`]+)` \\| (\\w+) \\| (\\w+) \\|$")
 
-// Read returns the verdicts that a report has, by the names' IDs.
+// Read returns the verdicts in a report, by the IDs of the names.
 func Read(r io.Reader) (map[string]names.Verdict, error) {
 	all := make(map[string]names.Verdict)
 	s := bufio.NewScanner(r)
@@ -170,8 +170,8 @@ func Read(r io.Reader) (map[string]names.Verdict, error) {
 	return all, s.Err()
 }
 
-// Worse returns the names that a report calls identical and that are not, or no
-// more, in the order of now; with their former verdict.
+// Worse returns the names that the report calls identical, possibly except for a
+// logger, but that are not any more. They are in the order of now.
 func Worse(before map[string]names.Verdict, now []names.Name) []names.Name {
 	rank := map[names.Verdict]int{names.Missing: 0, "": 0, names.Differs: 1, names.Logger: 2, names.Identical: 3}
 	var worse []names.Name
