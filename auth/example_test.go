@@ -13,7 +13,8 @@ import (
 	"github.com/getcd/getcd/kv"
 )
 
-// A user who may do what she likes below web/, and nothing else.
+// The user in this example may do everything with keys below web/, and nothing
+// else.
 func ExampleAuth() {
 	cluster := etcdtest.NewCluster(1)
 	defer cluster.Close()
@@ -40,8 +41,8 @@ func ExampleAuth() {
 	// db/greeting is refused: true
 }
 
-// secure makes the users and roles, and switches authentication on. A client has the
-// Auth service.
+// secure makes the users and roles, and turns authentication on. A client
+// includes the Auth service.
 func secure(ctx context.Context, cfg client.Config) error {
 	c, err := client.New(cfg)
 	if err != nil {
@@ -54,7 +55,8 @@ func secure(ctx context.Context, cfg client.Config) error {
 	if _, err := c.RoleGrantPermission(ctx, "web", "web/", kv.GetPrefixRangeEnd("web/"), auth.PermReadWrite); err != nil {
 		return err
 	}
-	// Somebody must be able to switch it off again: etcd insists on the user root.
+	// etcd requires the user root, so that somebody can turn authentication off
+	// again.
 	for user, role := range map[string]string{"root": "root", "alice": "web"} {
 		if _, err := c.UserAdd(ctx, user, "a secret"); err != nil {
 			return err

@@ -82,7 +82,7 @@ func (a *apiserver) count(method string) {
 	a.calls[method]++
 }
 
-func (a *apiserver) dialled() int {
+func (a *apiserver) dialed() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.dials
@@ -202,13 +202,13 @@ func TestAPIServer(t *testing.T) {
 		if resp := <-events; !resp.IsProgressNotify() || resp.Header.GetRevision() != put.Revision {
 			t.Errorf("the watch has %+v, want its progress", resp)
 		}
-		dialled := a.dialled()
+		dialed := a.dialed()
 		for _, endpoint := range a.Endpoints() { // the size of the database, and the features of the version
 			if s, err := a.Status(t.Context(), endpoint); err != nil || s.Version == "" {
 				t.Errorf("%s: %+v, %v", endpoint, s, err)
 			}
 		}
-		if n := a.dialled() - dialled; n != 3 {
+		if n := a.dialed() - dialed; n != 3 {
 			t.Errorf("%d connections were made for the status of 3 members", n)
 		}
 		rev := int64(0)

@@ -35,9 +35,9 @@ type Client struct {
 	Token string
 
 	cfg    Config
-	change func(*client.Config) // NewWith's
-	native *client.Client       // nil: NewCtxClient
-	active *grpc.ClientConn     // nil: likewise
+	change func(*client.Config) // from NewWith
+	native *client.Client       // nil for NewCtxClient
+	active *grpc.ClientConn     // nil for NewCtxClient
 
 	// The services that New made, even if Lease and Watcher are replaced.
 	lease   Lease
@@ -68,10 +68,11 @@ type Option func(*Client)
 // Close.
 func New(cfg Config) (*Client, error) { return NewWith(cfg, func(*client.Config) {}) }
 
-// NewWith is New with what clientv3's Config has no field for: change gets the
-// configuration of package client that cfg comes to, and may change it, such as its
-// Middleware, Trace or WritePatience. It is called once for the client, and once for
-// each connection of Dial. clientv3 has no such function.
+// NewWith is New for settings that clientv3's Config does not have: change is
+// called with the configuration of package client that results from cfg, and may
+// set fields such as Middleware, Trace or WritePatience. It is called once for
+// the client, and once for each connection of Dial. clientv3 does not have this
+// function.
 func NewWith(cfg Config, change func(*client.Config)) (*Client, error) {
 	if change == nil {
 		return nil, errors.New("clientv3: NewWith: the function is nil: use New")

@@ -12,7 +12,7 @@ import (
 	"github.com/getcd/getcd/middleware/namespace"
 )
 
-// A program of clientv3's, with another import path.
+// A clientv3 program with a different import path.
 func Example() {
 	cluster := etcdtest.NewCluster(3)
 	defer cluster.Close()
@@ -45,7 +45,7 @@ func Example() {
 	// greeting hello
 }
 
-// A lock of clientv3's.
+// A lock of package concurrency.
 func Example_lock() {
 	cluster := etcdtest.NewCluster(1)
 	defer cluster.Close()

@@ -11,7 +11,7 @@ import (
 	"github.com/getcd/getcd/internal/etcdrpc"
 )
 
-// recorder is a connection that notes which method was called last, and fails.
+// recorder is a connection that records which method was called last, and fails.
 type recorder struct{ method string }
 
 var errRecorded = errors.New("recorded")
@@ -26,15 +26,15 @@ func (r *recorder) NewStream(_ context.Context, _ *grpc.StreamDesc, method strin
 	return nil, errRecorded
 }
 
-// A service that is made of a generated stub calls it for every method that the stub
-// has: one of a later etcd is not Unimplemented without anybody having decided so.
+// A service on a generated stub calls the stub for every method that the stub
+// has. So a method of a later etcd does not become Unimplemented by accident.
 func TestStubsForwardEveryMethod(t *testing.T) {
 	var r recorder
 	stubs := map[string]stub{
 		"KV": {kv: pb.NewKVClient(&r)}, "Lease": {lease: pb.NewLeaseClient(&r)}, "Watch": {watch: pb.NewWatchClient(&r)},
 		"Auth": {auth: pb.NewAuthClient(&r)}, "Cluster": {cluster: pb.NewClusterClient(&r)},
 		"Maintenance": {maintenance: pb.NewMaintenanceClient(&r)},
-		// clientv3 has no constructors that take a stub of these.
+		// clientv3 has no constructors that take a stub of these services.
 		"Lock": {}, "Election": {},
 	}
 	for _, m := range etcdrpc.Methods() {
@@ -50,7 +50,7 @@ func TestStubsForwardEveryMethod(t *testing.T) {
 		if m.Streams() {
 			var opened grpc.ClientStream
 			if opened, err = s.NewStream(t.Context(), m.Stream(), m.Name); err == nil {
-				err = opened.SendMsg(m.Request()) // which opens those with one request
+				err = opened.SendMsg(m.Request()) // which opens streams with a single request
 			}
 		} else {
 			err = s.Invoke(t.Context(), m.Name, m.Request(), m.Response())

@@ -13,7 +13,8 @@ import (
 	"github.com/getcd/getcd/middleware/namespace"
 )
 
-// The services, the raw connection and the connection to one endpoint all have it.
+// The services, the raw connection and the connection to one endpoint all use the
+// middleware.
 func TestMiddleware(t *testing.T) {
 	runWith(t, 1, nil, func(n *client.Config) { n.Middleware = []client.Middleware{namespace.Of("p/")} }, func(r *rig) {
 		t, ctx := r.t, r.timeout(time.Minute)

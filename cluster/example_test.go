@@ -8,7 +8,7 @@ import (
 	"github.com/getcd/getcd/etcdtest"
 )
 
-// A client has the Cluster service.
+// A client includes the Cluster service.
 func ExampleCluster() {
 	cluster := etcdtest.NewCluster(2)
 	defer cluster.Close()

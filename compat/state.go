@@ -94,7 +94,7 @@ func (p *policy) UpdateClientConnState(s balancer.ClientConnState) error {
 	}
 	found, ok := mirrored.LoadAndDelete(wanted.Number)
 	if !ok { // a connection from Dial
-		p.tell(connectivity.TransientFailure, errDialled)
+		p.tell(connectivity.TransientFailure, errDialed)
 		return nil
 	}
 	r := found.(*reflection) //nolint:forcetypeassert // there are no others

@@ -21,12 +21,12 @@ type wire struct {
 var (
 	// errClosing is gRPC's error for a closed connection.
 	errClosing = status.Error(codes.Canceled, "grpc: the client connection is closing")
-	errDialled = status.Error(codes.FailedPrecondition, "compat: a client over getcd's connection dials no endpoint: use Dial of getcd's client")
+	errDialed  = status.Error(codes.FailedPrecondition, "compat: a client over getcd's connection dials no endpoint: use Dial of getcd's client")
 )
 
 func (w *wire) unary(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, _ grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	if cc != w.original {
-		return errDialled
+		return errDialed
 	}
 	ctx, cancel := until(ctx, w.closing)
 	defer cancel()
@@ -35,7 +35,7 @@ func (w *wire) unary(ctx context.Context, method string, req, reply any, cc *grp
 
 func (w *wire) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, _ grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	if cc != w.original {
-		return nil, errDialled
+		return nil, errDialed
 	}
 	ctx, cancel := until(ctx, w.closing)
 	s, err := w.below.NewStream(ctx, desc, method, limits(opts)...)

@@ -187,10 +187,10 @@ func TestElectionUnderFaults(t *testing.T) {
 	c := startCluster(t, cluster.Config{})
 	const candidates = 6
 	var (
-		leads, cancelled atomic.Int64
-		mu               sync.Mutex
-		highest          int64 // the highest revision that has led
-		wg               sync.WaitGroup
+		leads, canceled atomic.Int64
+		mu              sync.Mutex
+		highest         int64 // the highest revision that has led
+		wg              sync.WaitGroup
 	)
 	leaders := make(chan struct{}, 1) // one leader at a time, as the leaders themselves see it
 	ctx, stop := context.WithCancel(t.Context())
@@ -202,10 +202,10 @@ func TestElectionUnderFaults(t *testing.T) {
 		wg.Go(func() {
 			for ctx.Err() == nil {
 				if i%2 == 1 { // every second one in a session
-					campaignInSession(ctx, t, cl, opts, func(e *election.Election) { lead(ctx, t, e, fmt.Sprint(i), leaders, &mu, &highest, &leads, &cancelled) })
+					campaignInSession(ctx, t, cl, opts, func(e *election.Election) { lead(ctx, t, e, fmt.Sprint(i), leaders, &mu, &highest, &leads, &canceled) })
 					continue
 				}
-				lead(ctx, t, newElection(t, cl, opts...), fmt.Sprint(i), leaders, &mu, &highest, &leads, &cancelled)
+				lead(ctx, t, newElection(t, cl, opts...), fmt.Sprint(i), leaders, &mu, &highest, &leads, &canceled)
 			}
 		})
 	}
@@ -233,8 +233,8 @@ func TestElectionUnderFaults(t *testing.T) {
 	}
 	stop()
 	wg.Wait()
-	t.Logf("%d faults: led %d times, gave up %d times", faults, leads.Load(), cancelled.Load())
-	if cancelled.Load() == 0 {
+	t.Logf("%d faults: led %d times, gave up %d times", faults, leads.Load(), canceled.Load())
+	if canceled.Load() == 0 {
 		t.Error("nobody gave up: the test has lost its subject")
 	}
 	// What a candidate could not clean up itself disappears with its lease of 5
@@ -270,12 +270,12 @@ func campaignInSession(ctx context.Context, t *testing.T, cl *client.Client, opt
 }
 
 // lead campaigns for a moment, leads for a moment, and resigns.
-func lead(ctx context.Context, t *testing.T, e *election.Election, val string, leaders chan struct{}, mu *sync.Mutex, highest *int64, leads, cancelled *atomic.Int64) {
+func lead(ctx context.Context, t *testing.T, e *election.Election, val string, leaders chan struct{}, mu *sync.Mutex, highest *int64, leads, canceled *atomic.Int64) {
 	t.Helper()
 	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), 300*time.Millisecond)
 	defer cancel()
 	if err := e.Campaign(call, val); err != nil {
-		cancelled.Add(1)
+		canceled.Add(1)
 		return
 	}
 	done := e.Done()

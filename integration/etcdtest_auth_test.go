@@ -19,7 +19,8 @@ import (
 	"github.com/getcd/getcd/integration/cluster"
 )
 
-// Package etcdtest answers about users, roles and permissions what etcd does.
+// Package etcdtest answers requests about users, roles and permissions as etcd
+// does.
 func TestEtcdtestAuthenticatesAsEtcdDoes(t *testing.T) {
 	c := startCluster(t, cluster.Config{Size: 1, Flags: []string{"--bcrypt-cost=4"}})
 	conn, err := grpc.NewClient("passthrough:///"+c.Endpoints()[0], grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -34,7 +35,7 @@ func TestEtcdtestAuthenticatesAsEtcdDoes(t *testing.T) {
 	}
 }
 
-// authScript does things as several users, and returns what came of each.
+// authScript makes requests as several users and returns the results.
 func authScript(ctx context.Context, conn *grpc.ClientConn) (said []string) {
 	say := func(what string, answer any, err error) {
 		if err != nil {
@@ -137,7 +138,8 @@ type authRequest struct {
 	call func(context.Context) error
 }
 
-// authRequests are what each user tries. None changes what the others may do.
+// authRequests are the requests that each user makes. None of them changes what
+// other users may do.
 func authRequests(conn *grpc.ClientConn, lease int64) []authRequest {
 	store := pb.NewKVClient(conn)
 	admin := auth.New(conn)
@@ -239,7 +241,7 @@ func authRequests(conn *grpc.ClientConn, lease int64) []authRequest {
 	return out
 }
 
-// watchError is why a watch is refused.
+// watchError returns the error with which a watch is refused.
 func watchError(ctx context.Context, conn *grpc.ClientConn, key string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -425,7 +425,7 @@ func TestInsightPage(t *testing.T) {
 			}
 		}
 	}
-	seen++ // the one that the hand-over of records makes by itself (client/logging.go)
+	seen++ // the record that the logging queue itself writes (client/logging.go)
 	if !strings.Contains(page, "etcd: log records dropped") {
 		t.Error("the page does not say what records that were dropped are told by")
 	}

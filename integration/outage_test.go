@@ -223,12 +223,12 @@ func TestOutage(t *testing.T) {
 	ended := time.Now()
 	for _, e := range endpoints {
 		attempts := count.between(e, began, ended)
-		t.Logf("%s was dialled %d times in %v, at most %d times in a second", e, len(attempts), outage, busiest(attempts))
+		t.Logf("%s was dialed %d times in %v, at most %d times in a second", e, len(attempts), outage, busiest(attempts))
 		if n := busiest(attempts); n > mostDials {
-			t.Errorf("%s was dialled %d times in a second, want %d at most", e, n, mostDials)
+			t.Errorf("%s was dialed %d times in a second, want %d at most", e, n, mostDials)
 		}
 		if late := count.between(e, ended.Add(-outage/2), ended); len(late) == 0 {
-			t.Errorf("%s was not dialled in the last %v of the outage: it was given up", e, outage/2)
+			t.Errorf("%s was not dialed in the last %v of the outage: it was given up", e, outage/2)
 		}
 	}
 
@@ -249,7 +249,7 @@ func TestOutage(t *testing.T) {
 	}
 	for _, e := range endpoints {
 		if n := busiest(count.between(e, ended, time.Now())); n > mostDials {
-			t.Errorf("%s was dialled %d times in a second of the recovery, want %d at most", e, n, mostDials)
+			t.Errorf("%s was dialed %d times in a second of the recovery, want %d at most", e, n, mostDials)
 		}
 	}
 }

@@ -15,7 +15,6 @@ import (
 // errors.Is finds it too.
 type UsageError struct {
 	// Package is the package of the call: "watch" for watches. Empty means "kv".
-	// Empty means "kv".
 	Package string
 	// Op is the operation: "Put", "Get", "Delete", "Txn", "Compact", "Compare",
 	// "Watch" or "Follow". Inside a transaction it also gives the position, such

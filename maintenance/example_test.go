@@ -8,7 +8,7 @@ import (
 	"github.com/getcd/getcd/etcdtest"
 )
 
-// A client has the Maintenance service, and asks each member for itself.
+// A client includes the Maintenance service. Each member reports its own status.
 func ExampleService_Status() {
 	cluster := etcdtest.NewCluster(3)
 	defer cluster.Close()

@@ -119,12 +119,12 @@ func (r *SnapshotReader) Progress() Progress {
 	return Progress{Received: n, Remaining: r.size - n}
 }
 
-// errClosed is a Read's after Close: net.ErrClosed, as everywhere in getcd, and
-// io.ErrClosedPipe, as with other readers.
+// errClosed is the error of Read after Close. It is net.ErrClosed, as everywhere
+// in getcd, and io.ErrClosedPipe, as with other readers.
 var errClosed = closed.New("maintenance: the snapshot is closed", io.ErrClosedPipe)
 
-// Read implements io.Reader. After Close errors.Is finds net.ErrClosed in its error,
-// and io.ErrClosedPipe.
+// Read implements io.Reader. After Close, errors.Is finds both net.ErrClosed and
+// io.ErrClosedPipe in its error.
 func (r *SnapshotReader) Read(p []byte) (int, error) {
 	for {
 		switch {

@@ -15,7 +15,7 @@ import (
 	"github.com/getcd/getcd/naming"
 )
 
-// A server registers itself for as long as it lives, and others see it come and go.
+// A server stays registered as long as it lives, and others see it come and go.
 func Example() {
 	cluster := etcdtest.NewCluster(1)
 	defer cluster.Close()
@@ -32,7 +32,7 @@ func Example() {
 		return
 	}
 
-	life, err := session.New(ctx, c) // when the server dies, its lease ends, and its address goes
+	life, err := session.New(ctx, c) // when the server dies, its lease expires and its address is removed
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -63,7 +63,8 @@ func Example() {
 	// gone: web/host-1
 }
 
-// gRPC finds a service by its name. Here it is the health service of another etcd.
+// gRPC finds a service by its name. In this example it is the health service of
+// another etcd.
 func ExampleNewBuilder() {
 	cluster, service := etcdtest.NewCluster(1), etcdtest.NewCluster(1)
 	defer cluster.Close()

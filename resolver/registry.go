@@ -58,7 +58,8 @@ func (r *Registry) Register(scheme string, f Factory) error {
 	return nil
 }
 
-// Schemes returns the registered schemes in alphabetical order; none of a nil Registry.
+// Schemes returns the registered schemes in alphabetical order. A nil Registry
+// has none.
 func (r *Registry) Schemes() []string {
 	if r == nil {
 		return nil

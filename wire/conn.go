@@ -16,7 +16,7 @@ type conn struct {
 	host     string   // the host name that was dialed
 	secure   bool
 	recorded bool      // by another program
-	clock    time.Time // of a recorded one: when its last bytes passed; zero when that is not known
+	clock    time.Time // if recorded: when its last bytes passed; zero if unknown
 
 	halves  [2]*half
 	streams map[uint32]*stream

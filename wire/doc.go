@@ -51,9 +51,9 @@
 //
 // # Recorded bytes
 //
-// DecodeMessage, DecodeGRPC and DecodeHTTP2 list bytes that were recorded elsewhere, and
-// Tracer.Record lists connections of which both directions come piece by piece, as from a
-// packet capture: getcd wire decode is made of them.
+// DecodeMessage, DecodeGRPC and DecodeHTTP2 list bytes that were recorded
+// elsewhere. Tracer.Record lists a connection whose bytes arrive piece by piece in
+// both directions, as from a packet capture. getcd wire decode uses all of them.
 //
 // # What it costs
 //

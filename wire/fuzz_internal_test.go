@@ -10,8 +10,9 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// The fields of header blocks, in whatever pieces they come, are those that hpack finds;
-// their bytes are the blocks', without gaps; and what is kept of them is bounded.
+// The fields of header blocks, in whatever pieces they arrive, are those that
+// hpack finds. Their bytes are those of the blocks, without gaps, and the memory
+// for them is bounded.
 func FuzzHeaders(f *testing.F) {
 	var b bytes.Buffer
 	e := hpack.NewEncoder(&b)
@@ -72,8 +73,8 @@ func FuzzHeaders(f *testing.F) {
 	})
 }
 
-// What is shown of any text does nothing to a terminal, is bounded, and is one word for a
-// shell and one string for JSON.
+// The shown form of any text does not affect a terminal, is bounded, and is one
+// word for a shell and one string in JSON.
 func FuzzSafe(f *testing.F) {
 	for _, s := range []string{"foo", "it's", "\x1b]0;owned\a", "a\u202eb", "\xff\xfe", "\u009b31m", "\U000e0001", strings.Repeat("é", 300), "'; rm -rf /; '", "\r\n# fake\n", "\ufffd", ""} {
 		f.Add(s)
@@ -105,8 +106,8 @@ func FuzzSafe(f *testing.F) {
 	})
 }
 
-// unquoteShell is what a POSIX shell makes of s, in which there are only single quotes and
-// escaped ones (Shell Command Language, 2.2).
+// unquoteShell returns what a POSIX shell makes of s, which has only single
+// quotes and escaped ones (Shell Command Language, 2.2).
 func unquoteShell(t *testing.T, s string) string {
 	t.Helper()
 	var out strings.Builder

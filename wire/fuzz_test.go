@@ -84,8 +84,8 @@ func FuzzHTTP2(f *testing.F) {
 	})
 }
 
-// Whatever is in a call's key, value and header fields, and in what a server says when it
-// closes a connection, all formats show it safely.
+// All formats are safe to show, whatever is in a call's key, value and header
+// fields, and in the server's message when it closes a connection.
 func FuzzText(f *testing.F) {
 	for _, s := range []string{"foo", "\x1b]0;owned\a", "a\u202eb", "\xff\xfe", "\u009b31m", "'; rm -rf /; '", "\r\n# fake\n< 00000000  00", strings.Repeat("v", 2000)} {
 		f.Add(s, s, s, s)

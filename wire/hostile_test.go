@@ -12,7 +12,7 @@ import (
 	"github.com/getcd/getcd/wire"
 )
 
-// However much there is of bad input, decoding it ends and takes bounded memory.
+// Decoding any amount of bad input ends, and uses bounded memory.
 func TestBadInputTakesBoundedMemory(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes some seconds")
@@ -81,7 +81,7 @@ func dataFrame(s string) string {
 	return string([]byte{byte(n >> 16), byte(n >> 8), byte(n), 0, 0, 0, 0, 0, 1}) + s
 }
 
-// gauge is how large the heap has been.
+// gauge records the maximum size of the heap.
 type gauge struct{ most int64 }
 
 func (g *gauge) look() {
@@ -91,12 +91,13 @@ func (g *gauge) look() {
 	g.most = max(g.most, int64(m.HeapAlloc))
 }
 
-// repeat is n bytes of unit, again and again, or a little more.
+// repeat returns a reader of unit, repeated until it has at least n bytes.
 func (g *gauge) repeat(unit string, n int) io.Reader {
 	return g.generate(n, func() string { return unit })
 }
 
-// generate is what next returns, until it is n bytes. The gauge looks after each MB.
+// generate returns a reader of the results of next, until there are n bytes. The
+// gauge measures after each MB.
 func (g *gauge) generate(n int, next func() string) io.Reader {
 	return &generated{g: g, left: n, next: next}
 }
@@ -132,7 +133,7 @@ func (r *generated) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// ending keeps the last of what is written.
+// ending keeps the last part of what is written.
 type ending struct {
 	n    int64
 	last []byte

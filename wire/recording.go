@@ -5,14 +5,15 @@ import (
 	"time"
 )
 
-// Recording is a connection that another program has recorded, such as one in a packet
-// capture. It is shown as a live one is, but what is not recorded is not shown: gRPC does
-// not tell of calls and attempts. A Recording is for one goroutine. Its methods return
-// when what is complete has been written, with the writer's first error.
+// Recording is a connection that another program has recorded, for example in a
+// packet capture. It is shown like a live connection, but without calls and
+// attempts, which only gRPC reports. Only one goroutine may use a Recording. Its
+// methods return when everything that is complete has been written. They return
+// the writer's first error.
 type Recording struct{ conn *conn }
 
-// Record begins a recording of a connection that client has opened to member; at is when,
-// or the zero time when that is not known.
+// Record starts a recording of a connection from client to member. at is the time
+// when it was opened, or the zero time if that is unknown.
 func (t *Tracer) Record(at time.Time, client, member string) *Recording {
 	r := t.record(member)
 	t.mu.Lock()
@@ -30,8 +31,8 @@ func (t *Tracer) record(member string) *Recording {
 	return &Recording{c}
 }
 
-// Add adds the next bytes, which the client has sent, or else received. It keeps none
-// of p.
+// Add adds the next bytes that the client has sent or, if sent is false,
+// received. It does not keep p.
 func (r *Recording) Add(at time.Time, sent bool, p []byte) error {
 	return r.do(func() {
 		r.conn.clock = at
@@ -39,15 +40,16 @@ func (r *Recording) Add(at time.Time, sent bool, p []byte) error {
 	})
 }
 
-// Skip says that the next n bytes in that direction were not recorded; n is 0 when it is
-// not known how many. What follows them in that direction is shown without its meaning:
-// nobody knows where a frame begins, and what the header fields refer to.
+// Skip says that the next n bytes in that direction were not recorded. n is 0 if
+// the number is unknown. Later bytes in that direction are shown without their
+// meaning, since it is unknown where frames begin and what the header fields
+// refer to.
 func (r *Recording) Skip(sent bool, n int64) error {
 	return r.do(func() { r.conn.skipLocked(sent, n) })
 }
 
-// End ends the connection, and all that was under way on it; how says how, such as
-// "closed".
+// End ends the connection and everything that was in progress on it. how says how
+// it ended, such as "closed".
 func (r *Recording) End(how string) error {
 	return r.do(func() { r.conn.endLocked(clean(how)) })
 }

@@ -9,8 +9,9 @@ import (
 	"github.com/getcd/getcd/wire"
 )
 
-// A recorded connection is shown as it goes on, with the recording's times; what was not
-// recorded ends the decoding of its direction alone.
+// A recorded connection is shown while it is added, with the times of the
+// recording. Bytes that were not recorded end the decoding in their direction
+// only.
 func TestRecording(t *testing.T) {
 	var out buffer
 	client, server := ask(rangeMethod, 1, "\x0a\x03foo"), answer("\x20\x07")

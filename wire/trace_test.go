@@ -128,7 +128,7 @@ func TestAHedgeIsAnAttempt(t *testing.T) {
 	first := all[1-i]
 	last := first.Frames[len(first.Frames)-1]
 	if !strings.HasPrefix(first.Attempt.Result, "Canceled") || last.Type != "RST_STREAM" {
-		t.Errorf("got %+v, want the first attempt, cancelled", first)
+		t.Errorf("got %+v, want the first attempt, canceled", first)
 	}
 }
 

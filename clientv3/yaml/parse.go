@@ -173,7 +173,7 @@ func scalar(text, ends string) (s string, plain bool, rest string, err error) {
 	return s, plain, rest, err
 }
 
-// single reads a scalar in single quotes, of which two stand for one.
+// single parses a scalar in single quotes, in which two quotes mean one.
 func single(text string) (s, rest string, err error) {
 	var b strings.Builder
 	for i := 1; i < len(text); i++ {
@@ -190,7 +190,8 @@ func single(text string) (s, rest string, err error) {
 	return "", "", fmt.Errorf("%q has no closing quote on its line", text)
 }
 
-// double reads a scalar in double quotes, with the escapes that JSON or Go have too.
+// double parses a scalar in double quotes. It supports only the escapes that JSON
+// or Go have, too.
 func double(text string) (s, rest string, err error) {
 	for i := 1; i < len(text); i++ {
 		switch text[i] {

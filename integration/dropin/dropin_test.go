@@ -10,8 +10,8 @@ import (
 	"github.com/getcd/getcd/integration/dropin/internal/report"
 )
 
-// What the checked-in report has as identical is so. When this fails, a program that
-// was written for clientv3 does not compile any more.
+// Everything that the checked-in report calls identical still is. If this test
+// fails, some program that was written for clientv3 does not compile any more.
 func TestNothingGotWorse(t *testing.T) {
 	file := filepath.Join("..", "..", "docs", "dropin.md")
 	f, err := os.Open(file)

@@ -52,7 +52,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	if err := report.Write(f, version, all); err != nil {
-		_ = f.Close() // the first error is the one that tells
+		_ = f.Close() // return the first error instead
 		return err
 	}
 	c := report.Count(all, "*")

@@ -16,7 +16,7 @@ import (
 	"github.com/getcd/getcd/compat/zaplog"
 )
 
-// A zap user's logger hears what the client logs, by the lines of
+// A zap logger receives what the client logs, with the lines in
 // docs/from-clientv3.md.
 func TestZapLogger(t *testing.T) {
 	for name, adapt := range map[string]func(logger *zap.Logger, cfg *clientv3.Config){
@@ -54,7 +54,7 @@ func TestZapLogger(t *testing.T) {
 	}
 }
 
-// The page shows what the test above does.
+// The page shows the same lines as the test above.
 func TestZapLinesAreTested(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "from-clientv3.md"))
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/getcd/getcd/integration/cluster"
 )
 
-// TestAdministrationSameAsEtcdctl compares the commands that administer a
+// TestAdministrationSameAsEtcdctl compares the commands for administering a
 // cluster.
 func TestAdministrationSameAsEtcdctl(t *testing.T) {
 	b := newBench(t, cluster.Config{})
@@ -27,11 +27,11 @@ func TestAdministrationSameAsEtcdctl(t *testing.T) {
 	t.Run("promises", b.administrationPromises)
 	t.Run("members", b.members)
 	t.Run("promotions", b.promotions)
-	t.Run("downgrades", b.downgrades) // last, for it changes what the members store
+	t.Run("downgrades", b.downgrades) // last, since it changes what the members store
 	b.tally(t, 800)
 }
 
-// formats are all that there are, and one that there is not.
+// formats returns all formats, and one that does not exist.
 func formats() []string {
 	return []string{"simple", "json", "fields", "table", "protobuf", "xml"}
 }
@@ -56,8 +56,8 @@ func (b *bench) hashes(t *testing.T) {
 func (b *bench) compactions(t *testing.T) {
 	for _, format := range formats() {
 		step := func(line string) invocation { return at(sh(line + " -w " + format)) }
-		// The revisions are wholly different, for what was compacted stays so: the
-		// scenario begins at the revision that the variable has.
+		// The revisions are completely different, since compaction cannot be
+		// undone. So the scenario starts at the revision in the variable.
 		b.from(t, func() []rule {
 			base := b.wipe(t)
 			for range 3 {
@@ -81,14 +81,15 @@ func (b *bench) alarms(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// Protobuf's text form has one space or two, as the program was built.
+		// Protobuf's text format has one or two spaces, depending on how the
+		// program was built.
 		return []rule{func(s string) string { return strings.ReplaceAll(s, "  ", " ") }}
 	}
 	for _, format := range formats() {
 		step := func(line string) invocation { return at(sh(line + " -w " + format)) }
 		health := step("endpoint health")
 		if format == "table" {
-			health = health.quiet() // the time it took makes columns wider
+			health = health.quiet() // the duration changes the width of columns
 		}
 		b.from(t, raise,
 			step("alarm list"), step("alarm list --hex"), health,
@@ -134,12 +135,12 @@ func (b *bench) movingTheLeader(t *testing.T) {
 	step := func(line string) invocation { return sh("--endpoints ‹eps› move-leader " + line) }
 	b.from(t, lead,
 		step("‹m1›"), step("‹m2› -w json"), step("‹m0› -w protobuf"), step("‹m1› --hex"), step("‹m0›"),
-		step("‹m0›"),          // itself
-		step("12345"),         // nobody
-		step("xyz"),           // no ID
-		step("‹m1› ‹m2›"),     // two
-		step("‹m1› -w xml"),   // no format
-		at(sh("move-leader")), // to whom?
+		step("‹m0›"),          // the leader itself
+		step("12345"),         // no member
+		step("xyz"),           // not an ID
+		step("‹m1› ‹m2›"),     // two IDs
+		step("‹m1› -w xml"),   // not a format
+		at(sh("move-leader")), // no target
 		words("--endpoints", members[1].Endpoint(), "move-leader", "‹m2›"), // not the leader's
 	)
 	for _, format := range []string{"fields", "table"} {
@@ -147,9 +148,9 @@ func (b *bench) movingTheLeader(t *testing.T) {
 	}
 }
 
-// downgrades enables downgrades, and cancels them. In between the members may lower the
-// cluster's version, every 4 s, which changes all answers: a play to which that has
-// happened is played again.
+// downgrades enables and cancels downgrades. In between, the members may lower
+// the cluster's version, which they check every 4 s and which changes all
+// responses. If that happens, the scenario is repeated.
 func (b *bench) downgrades(t *testing.T) {
 	rpc := pb.NewMaintenanceClient(b.cluster.Members()[0].Control())
 	full := func() bool { // no downgrade is enabled, and the version is not lowered
@@ -160,7 +161,7 @@ func (b *bench) downgrades(t *testing.T) {
 		if _, err := rpc.Downgrade(t.Context(), &pb.DowngradeRequest{Action: pb.DowngradeRequest_CANCEL}); err != nil {
 			t.Fatal(err)
 		}
-		for begin := time.Now(); !full(); time.Sleep(50 * time.Millisecond) { // it is polled
+		for begin := time.Now(); !full(); time.Sleep(50 * time.Millisecond) { // polling
 			if time.Since(begin) > time.Minute {
 				t.Fatal("the cluster's version was not raised again within a minute")
 			}
@@ -187,7 +188,8 @@ func (b *bench) downgrades(t *testing.T) {
 	for _, format := range formats() {
 		step := func(line string) invocation { return at(sh("downgrade " + line + " -w " + format)) }
 		compare(step("validate 3.6"), step("validate 3.6.0"), step("validate 3.5"), step("validate 3.7"), step("validate nonsense"))
-		// In a format that cannot print it, etcdctl asks for it all the same.
+		// If the format cannot print the response, etcdctl sends the request
+		// nevertheless.
 		if format == "simple" || format == "json" || format == "protobuf" {
 			compare(step("enable 3.5"), step("enable 3.6"), step("enable 3.6"), step("validate 3.6"), step("cancel"))
 		}
@@ -196,7 +198,7 @@ func (b *bench) downgrades(t *testing.T) {
 	cancel()
 }
 
-// administrationMistakes are those that leave everything as it is.
+// administrationMistakes are mistakes that change nothing.
 func (b *bench) administrationMistakes(t *testing.T) {
 	for _, line := range []string{
 		"auth enable surplus", "auth disable surplus", "auth status surplus", "auth enable",
@@ -216,7 +218,7 @@ func (b *bench) administrationMistakes(t *testing.T) {
 	} {
 		b.same(t, at(sh(line)))
 	}
-	for _, command := range []string{"auth", "user", "role", "alarm", "downgrade", "endpoint"} { // help, which is each tool's own
+	for _, command := range []string{"auth", "user", "role", "alarm", "downgrade", "endpoint"} { // each tool has its own help
 		b.same(t, at(sh(command)).quiet())
 		b.same(t, at(sh(command+" nonsense")).quiet())
 	}
@@ -231,7 +233,7 @@ func (b *bench) administrationMistakes(t *testing.T) {
 	}
 }
 
-// administrationPromises are what getcd does differently, on purpose.
+// administrationPromises are the intended differences of getcd.
 func (b *bench) administrationPromises(t *testing.T) {
 	b.nobody(t)()
 	b.waitUntilMembersMayChange(t)
@@ -248,26 +250,26 @@ func (b *bench) administrationPromises(t *testing.T) {
 		i      invocation
 		code   int
 		stdout string
-		stderr string // a part of it
+		stderr string // part of it
 	}{
-		// It does not change what it will not be able to report.
+		// It makes no change that it cannot report.
 		{at(sh("role add r -w table")), 4, "", "table not supported"},
 		{at(sh("user add u:p -w table")), 4, "", "table not supported"},
 		{at(sh("member add new --learner --peer-urls=http://127.0.0.1:1 -w fields")), 4, "", "fields not supported"},
 		{at(sh("role list")), 0, "", ""},
 		{at(sh("user list")), 0, "", ""},
-		// Its time limit holds for users and roles too.
+		// Its time limit applies to users and roles, too.
 		{sh("--endpoints 127.0.0.1:1 --command-timeout=200ms user list"), 1, "", "127.0.0.1:1"},
 		{sh("--endpoints 127.0.0.1:1 --command-timeout=200ms role add r"), 1, "", "127.0.0.1:1"},
 		// It does not lock a user out with a password that nobody can type.
 		{at(sh("user add u:p")), 0, "User u created\n", ""},
 		{at(sh("user passwd u --interactive=false")), 1, "", "password"},
 		{at(sh("user delete u")), 0, "User u deleted\n", ""},
-		// Why authentication cannot be enabled.
+		// It says why authentication cannot be enabled.
 		{at(sh("user add root:p")), 0, "User root created\n", ""},
 		{at(sh("role add root")), 0, "Role root created\n", ""},
 		{at(sh("auth enable")), 1, "", "user grant-role root root"},
-		// It finds the leader though another member is down.
+		// It finds the leader even if another member is down.
 		{
 			sh(fmt.Sprintf("--endpoints 127.0.0.1:1,‹eps› --command-timeout=1s move-leader %x", other.ID())), 0,
 			fmt.Sprintf("Leadership transferred from %x to %x\n", leader.ID(), other.ID()), "",

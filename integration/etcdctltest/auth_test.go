@@ -9,8 +9,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// nobody removes all users and roles, and returns the rule for the revision
-// that they have.
+// nobody removes all users and roles, and returns the rule for the resulting
+// revision.
 func (b *bench) nobody(t *testing.T) func() []rule {
 	t.Helper()
 	a := pb.NewAuthClient(b.cluster.Members()[0].Control())
@@ -66,13 +66,13 @@ func (b *bench) usersAndRoles(t *testing.T) {
 		b.from(t, b.nobody(t),
 			step("role list"), step("user list"),
 			step("role add r"), step("role add r"), step("role add root"), step("role list"),
-			step("role get root"), // which has none, and may everything
+			step("role get root"), // it has no permissions, and may do everything
 			step("role get r"),
 			step("role grant-permission r read key"), step("role grant-permission r WRITE key2 key9"),
 			step("role grant-permission r readwrite dir/ --prefix"), step("role grant-permission r Read z --from-key"),
 			at(words(append([]string{"role", "grant-permission", "r", "read", "two words", `"quoted"`}, sh(format).args...)...)),
 			empty("role", "grant-permission", "r", "write", "", "--prefix"), empty("role", "grant-permission", "r", "read", ""),
-			step("role grant-permission r read z a"), // an end before the key
+			step("role grant-permission r read z a"), // the end is before the key
 			step("role grant-permission r read a b c d"),
 			step("role grant-permission root read k"),
 			step("role get r"), step("role get root"),
@@ -89,8 +89,9 @@ func (b *bench) usersAndRoles(t *testing.T) {
 			step("role delete r"), step("role delete r"), step("role list"),
 		)
 	}
-	// Formats that have no way to show most of it. etcdctl changes what it then
-	// cannot report, getcd does not; so each change is made once, for itself.
+	// These formats cannot show most responses. etcdctl makes the change and then
+	// cannot report it; getcd does not make it. So each change is tested
+	// separately.
 	for _, format := range []string{"table", "xml"} {
 		step := func(line string) invocation { return at(sh(line + " -w " + format)) }
 		b.from(t, b.nobody(t),
@@ -106,7 +107,7 @@ func (b *bench) usersAndRoles(t *testing.T) {
 	}
 }
 
-// passwords has the ways to give a password that is not in the arguments.
+// passwords tests the ways to give a password outside the arguments.
 func (b *bench) passwords(t *testing.T) {
 	b.from(t, b.nobody(t),
 		at(sh("user add a --interactive=false")).in("secret\n"),
@@ -124,7 +125,7 @@ func (b *bench) passwords(t *testing.T) {
 		at(sh("user passwd a")).in("changed\nchanged\n"),
 		at(sh("user passwd a")).in("changed\nunlike\n"),
 		at(sh("user passwd nobody --interactive=false")).in("secret\n"),
-		// Whether they are what they should be.
+		// Check that the passwords are the right ones.
 		at(sh("user add root:root")), at(sh("auth enable")),
 		at(sh("--user a:changed user get a")), at(sh("--user b:two user get b")),
 		words("--endpoints", "‹ep0›", "--user", "c:no", "user", "get", "c"),

@@ -12,7 +12,7 @@ import (
 	"github.com/getcd/getcd/integration/cluster"
 )
 
-// measured is what one run of a check differs from another by.
+// measured matches what differs between two runs of a check.
 var measured = regexp.MustCompile(`\d+ writes/s|\d+\.\d+s\b|-?\d+\.\d\d MB|[Rr]evision \d+`)
 
 func (r result) unmeasured() result {
@@ -20,7 +20,7 @@ func (r result) unmeasured() result {
 	return r
 }
 
-// runLong is run for a tool that takes minutes, and that SIGINT may end before.
+// runLong is run for a tool that takes minutes, and that SIGINT may end earlier.
 func runLong(t *testing.T, path string, i invocation, vars *strings.Replacer, interrupt time.Duration) result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
@@ -36,7 +36,7 @@ func runLong(t *testing.T, path string, i invocation, vars *strings.Replacer, in
 		timer := time.AfterFunc(interrupt, func() { _ = cmd.Process.Signal(os.Interrupt) })
 		defer timer.Stop()
 	}
-	_ = cmd.Wait() // the exit status is what tells
+	_ = cmd.Wait() // the exit status has the result
 	return result{stdout: stdout.String(), stderr: stderr.String(), code: cmd.ProcessState.ExitCode()}
 }
 
@@ -60,7 +60,7 @@ func TestCheckDatascale(t *testing.T) {
 		t.Errorf("got %q, want it passed", results[1].stdout)
 	}
 
-	// Keys that are somebody's are not touched.
+	// Keys of other programs are not touched.
 	b.put(t, "/data/k", "v")()
 	for _, command := range []string{"datascale", "perf"} {
 		b.same(t, at(sh("check "+command+" --prefix=/data/")))
@@ -79,10 +79,10 @@ func TestCheckDatascale(t *testing.T) {
 	}
 }
 
-// TestCheckDatascaleOverTLS asks the member for its metrics over TLS.
+// TestCheckDatascaleOverTLS reads the member's metrics over TLS.
 func TestCheckDatascaleOverTLS(t *testing.T) {
 	b, user := newSecureBench(t)
-	// Both ways to write it; etcdctl takes the second alone, with no authority.
+	// Both forms work; etcdctl accepts only the second one, and ignores --cacert.
 	for _, endpoint := range []string{"‹ep0›", "https://‹ep0›"} {
 		i := words("--endpoints", endpoint, "--cacert="+user.CA, "--cert="+user.Cert, "--key="+user.Key, "check", "datascale")
 		if r := runLong(t, b.getcd, i, strings.NewReplacer(b.vars...), 0); r.code != 0 || !strings.Contains(r.stdout, "PASS: ") {
@@ -91,7 +91,7 @@ func TestCheckDatascaleOverTLS(t *testing.T) {
 	}
 }
 
-// TestCheckPerf takes its minute; the tools take it side by side.
+// TestCheckPerf takes a minute; the tools run concurrently.
 func TestCheckPerf(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a check takes a minute")
@@ -105,7 +105,7 @@ func TestCheckPerf(t *testing.T) {
 	}()
 	i := at(sh("check perf --prefix=/mine/ --load=small --auto-compact --auto-defrag"))
 	got, want := runLong(t, b.getcd, i, vars, 0).unmeasured(), <-results
-	// A busy machine may fail either, so that PASS and FAIL are left out, too.
+	// On a busy machine either may fail, so PASS and FAIL are ignored, too.
 	verdict := strings.NewReplacer("PASS: ", "", "FAIL: ", "", "PASS\n", "", "FAIL\n", "", "Slowest request took too long: ", "Slowest request took ",
 		"Stddev too high: ", "Stddev is ", "Throughput too low: ", "Throughput is ")
 	if g, w := verdict.Replace(got.stdout), verdict.Replace(want.stdout); g != w || w == "" {

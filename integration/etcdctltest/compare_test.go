@@ -16,7 +16,7 @@ import (
 	"github.com/getcd/getcd/integration/cluster"
 )
 
-// bench is two tools and a cluster to compare them on.
+// bench has two tools, and a cluster to compare them on.
 type bench struct {
 	tools
 	cluster *cluster.Cluster
@@ -24,8 +24,8 @@ type bench struct {
 	kv      pb.KVClient
 	lease   pb.LeaseClient
 
-	compared int // invocations that both tools were given
-	fixed    int // how many of vars every test has
+	compared int // invocations that were given to both tools
+	fixed    int // how many elements of vars every test has
 	peers    int // peer URLs that were used
 }
 
@@ -49,7 +49,8 @@ func newBench(t *testing.T, cfg cluster.Config) *bench {
 	}
 }
 
-// newSecureBench has a member that demands certificates, and the files of a user.
+// newSecureBench returns a bench whose member requires client certificates, and
+// the files of a user.
 func newSecureBench(t *testing.T) (*bench, cluster.TLSFiles) {
 	t.Helper()
 	ca, err := certs.New(t.TempDir())
@@ -71,8 +72,8 @@ func newSecureBench(t *testing.T) (*bench, cluster.TLSFiles) {
 	return b, cluster.TLSFiles{Cert: user.CertFile, Key: user.KeyFile, CA: ca.File()}
 }
 
-// tally says how many invocations the subtests have compared: least or more,
-// unless only some of them were asked for.
+// tally checks how many invocations the subtests have compared: at least least,
+// unless only some subtests were selected.
 func (b *bench) tally(t *testing.T, least int) {
 	t.Helper()
 	t.Logf("%d invocations were compared", b.compared)
@@ -82,15 +83,15 @@ func (b *bench) tally(t *testing.T, least int) {
 	}
 }
 
-// same compares the tools on the state as it is, which i must not change.
+// same compares the tools on the current state, which i must not change.
 func (b *bench) same(t *testing.T, i invocation) {
 	t.Helper()
 	b.equivalent(t, i, i)
 }
 
 // equivalent compares what getcd prints for mine with what etcdctl prints for
-// its. When they differ, etcdctl runs once more: only if it then says the same
-// as before has the state stood still and the difference is real.
+// its. If they differ, etcdctl runs again: only if it prints the same as before
+// has the state not changed, and the difference is real.
 func (b *bench) equivalent(t *testing.T, mine, its invocation) {
 	t.Helper()
 	b.compared++
@@ -108,16 +109,15 @@ func (b *bench) equivalent(t *testing.T, mine, its invocation) {
 	t.Fatalf("%v: the tools differed, and so did etcdctl from itself, in %d rounds", mine, rounds)
 }
 
-// scenario has each tool play the steps from an empty key space, and compares
+// scenario runs the steps with each tool, from an empty key space, and compares
 // every step.
 func (b *bench) scenario(t *testing.T, steps ...invocation) {
 	t.Helper()
 	b.from(t, nil, steps...)
 }
 
-// from is scenario with more that makes the plays alike: start prepares the
-// state that each of them starts from, and returns rules for what inherently
-// differs nevertheless.
+// from is scenario with preparation: start prepares the state before each tool's
+// run, and returns rules for the differences that cannot be avoided.
 func (b *bench) from(t *testing.T, start func() []rule, steps ...invocation) {
 	t.Helper()
 	want := b.play(t, b.etcdctl, start, steps)
@@ -159,7 +159,7 @@ func (b *bench) play(t *testing.T, path string, start func() []rule, steps []inv
 	return results
 }
 
-// wipe empties the cluster of keys and leases and returns its revision.
+// wipe deletes all keys and leases of the cluster and returns its revision.
 func (b *bench) wipe(t *testing.T) int64 {
 	t.Helper()
 	ctx := context.Background()
@@ -179,19 +179,19 @@ func (b *bench) wipe(t *testing.T) int64 {
 	return r.GetHeader().GetRevision()
 }
 
-// rule replaces what inherently differs between two runs.
+// rule replaces what inevitably differs between two runs.
 type rule func(stdout string) string
 
 var revision = regexp.MustCompile(`("(?:revision|create_revision|mod_revision)":|"(?:Prev)?(?:Revision|CreateRevision|ModRevision)" : |rev=|REVISION=|notify: )(\d+)`)
 
-// revisions counts revisions from base. It finds them by the names that go
-// before them; every other number stays as it is.
+// revisions makes revisions relative to base. It finds them by the names in front
+// of them; all other numbers stay unchanged.
 func revisions(base int64) rule {
 	return func(s string) string {
 		return revision.ReplaceAllStringFunc(s, func(found string) string {
 			m := revision.FindStringSubmatch(found)
 			n, err := strconv.ParseInt(m[2], 10, 64)
-			if err != nil || n == 0 { // 0 is none
+			if err != nil || n == 0 { // 0 means none
 				return found
 			}
 			return fmt.Sprintf("%s‹%+d›", m[1], n-base)
@@ -215,13 +215,13 @@ func leaseID(t *testing.T, hex string) rule {
 
 var (
 	lockKey = regexp.MustCompile(`(?m)(resource/)[0-9a-f]{1,16}\b`)
-	// In JSON the key is base64; these are the first nine bytes, "resource/".
+	// In JSON the key is in base64; these are its first nine bytes, "resource/".
 	lockKey64      = regexp.MustCompile(`"cmVzb3VyY2Uv[0-9A-Za-z+/=]+"`)
 	lockLeaseField = regexp.MustCompile(`("lease":|"Lease" : )[1-9][0-9]*`)
 )
 
-// lockLease replaces the lease in what lock prints of the lock named resource:
-// the tool grants it itself.
+// lockLease replaces the lease in the output of lock for the lock named resource,
+// since the tool grants that lease itself.
 func lockLease(s string) string {
 	s = lockKey.ReplaceAllString(s, "${1}‹lease›")
 	s = lockKey64.ReplaceAllString(s, `"resource/‹lease›"`)
@@ -230,10 +230,10 @@ func lockLease(s string) string {
 
 var duration = regexp.MustCompile(`(took = |"took":"|"Took" : |\]\. took )[0-9.]+[nµm]?s`)
 
-// took replaces the time that endpoint health and defrag measured.
+// took replaces the durations that endpoint health and defrag have measured.
 func took(s string) string { return duration.ReplaceAllString(s, "${1}‹took›") }
 
-// agree reports whether two results are the same in what i compares.
+// agree reports whether two results agree in everything that i compares.
 func (i invocation) agree(got, want result) bool {
 	switch {
 	case got.code != want.code:

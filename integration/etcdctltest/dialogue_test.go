@@ -21,22 +21,23 @@ import (
 type dialogue struct {
 	invocation
 	steps []step
-	// end ends the tool; nil is SIGINT. With ends, it ends by itself.
+	// end is the signal that ends the tool; nil means SIGINT. With ends, the tool
+	// ends by itself.
 	end  os.Signal
 	ends bool
-	// distinct drops from stdout the lines that were there before: those of a
-	// tool that repeats itself until it is told to end.
+	// distinct removes repeated lines from stdout, for a tool that repeats itself
+	// until it is ended.
 	distinct bool
 }
 
-// step is something that happens, and what the tool prints for it.
+// step is an action and the tool's reaction to it.
 type step struct {
-	do    func()   // before the line is sent; may be nil
+	do    func()   // called before the line is sent; may be nil
 	say   string   // a line for the tool's stdin; empty for none
-	await []string // what comes in stdout, one after the other; of a value, all, in any format
+	await []string // the expected texts in stdout, in order; a value may be in any format
 }
 
-// printed is what the tool has printed so far.
+// printed is the tool's output so far.
 type printed struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -60,8 +61,8 @@ func (p *printed) String() string {
 	return p.buf.String()
 }
 
-// after is the index in out behind the first text, as it is or, if it is a
-// value, as one of the formats has it; -1 when it is not there.
+// after returns the index in out after the first occurrence of text, which may be
+// a value in any of the formats. It returns -1 if there is none.
 func after(out, text string) int {
 	var hex strings.Builder
 	for _, c := range []byte(text) {
@@ -75,8 +76,8 @@ func after(out, text string) int {
 	return -1
 }
 
-// hold runs the tool at path through a dialogue. A tool that a signal has ended
-// has the exit status that a shell gives it.
+// hold runs the tool at path through a dialogue. If a signal has ended the tool,
+// the exit status is the one that a shell reports.
 func hold(t *testing.T, path string, d dialogue, vars *strings.Replacer) result {
 	t.Helper()
 	const limit = 30 * time.Second
@@ -153,7 +154,7 @@ func distinct(out string) string {
 	return b.String()
 }
 
-// sameHeld compares what the tools print in a dialogue on the state as it is,
+// sameHeld compares the outputs of the tools in a dialogue on the current state,
 // which d must not change.
 func (b *bench) sameHeld(t *testing.T, d dialogue) {
 	t.Helper()
@@ -162,8 +163,8 @@ func (b *bench) sameHeld(t *testing.T, d dialogue) {
 	diff(t, d.invocation, hold(t, b.getcd, d, vars), want)
 }
 
-// held has each tool go through a dialogue that changes the state, from an empty
-// key space at revision base, and compares what they print.
+// held runs each tool through a dialogue that changes the state, from an empty
+// key space at revision base, and compares the outputs.
 func (b *bench) held(t *testing.T, from func(base int64) dialogue) {
 	t.Helper()
 	var results []result

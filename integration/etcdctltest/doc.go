@@ -1,19 +1,20 @@
-// Package etcdctltest compares the command-line tool getcd with etcdctl: its
-// tests build both, run them with the same arguments, stdin and environment on
-// a real three-member cluster, and compare stdout byte for byte and the exit
-// statuses.
+// Package etcdctltest compares the command-line tool getcd with etcdctl. Its
+// tests build both and run them with the same arguments, stdin and environment on
+// a real three-member cluster. They compare stdout byte for byte, and the exit
+// status.
 //
-// Reads are compared on one and the same state, so that nothing may differ, not
-// even a revision. When something does differ, etcdctl runs again, and the
-// difference counts only if the state stood still meanwhile.
+// Reads are compared on the same state, so nothing may differ, not even a
+// revision. If something differs, etcdctl runs again, and the difference counts
+// only if the state has not changed meanwhile.
 //
-// Writes change the state, so each tool starts from an emptied key space and
-// plays the whole scenario by itself. What inherently differs then is replaced
-// by one of a few rules: a lease ID that the server or the tool chose becomes
-// ‹lease›, a new member's ID ‹member› and its URL ‹peer›, the time that endpoint
-// health and defrag measured becomes ‹took›, and a revision, that of the users
-// and roles too, is counted from the one that the scenario started at.
+// Writes change the state, so each tool runs the whole scenario from an empty key
+// space. A few rules replace what inevitably differs: a lease ID that the server
+// or the tool chose becomes ‹lease›, a new member's ID becomes ‹member› and its
+// URL ‹peer›, a duration that endpoint health or defrag measured becomes ‹took›,
+// and revisions, including that of users and roles, become relative to the one at
+// the start of the scenario.
 //
-// A watch does not end by itself: a dialogue gives the tool changes and lines of
-// input, waits for what it prints of each, and ends it with a signal.
+// A watch does not end by itself: a dialogue makes changes and sends lines of
+// input, waits until the tool has printed its reaction to each, and ends the tool
+// with a signal.
 package etcdctltest

@@ -24,8 +24,8 @@ func TestElect(t *testing.T) {
 	t.Run("signals", b.signals)
 }
 
-// elected has each tool go through a dialogue, from an empty key space, and
-// compares what they print and how many candidates are left in the end.
+// elected runs each tool through a dialogue from an empty key space, and compares
+// the outputs and the number of candidates that remain.
 func (b *bench) elected(t *testing.T, remain int64, d dialogue) {
 	t.Helper()
 	var results []result
@@ -50,7 +50,7 @@ func (b *bench) candidates(t *testing.T) int64 {
 	return r.GetCount()
 }
 
-// until waits until n candidates stand.
+// until waits until there are n candidates.
 func (b *bench) until(t *testing.T, n int64) func() {
 	t.Helper()
 	return func() {
@@ -67,8 +67,8 @@ func (b *bench) until(t *testing.T, n int64) func() {
 	}
 }
 
-// stand makes somebody stand, or propose, with this lease: getcd counts only keys that
-// are named after a lease which they are bound to.
+// stand adds a candidate, or changes its proposal, with the given lease. getcd
+// counts only keys that are named after the lease that they are attached to.
 func (b *bench) stand(t *testing.T, lease int64, proposal string) func() {
 	t.Helper()
 	return func() {
@@ -83,7 +83,7 @@ func (b *bench) stand(t *testing.T, lease int64, proposal string) func() {
 	}
 }
 
-// shownPair is what comes, one after the other, when a format shows one pair.
+// shownPair returns the texts, in order, with which a format shows one pair.
 func shownPair(value, format string) []string {
 	if format == "fields" {
 		return []string{value, `"Count" : `, "\n"}
@@ -104,19 +104,19 @@ func (b *bench) lead(t *testing.T) {
 		if format != "simple" {
 			continue
 		}
-		// Who waits leads when the one before has gone.
+		// A waiter leads when the previous leader has left.
 		d.steps = []step{
 			{do: b.stand(t, 1, "first")},
 			{do: b.until(t, 2)},
 			{do: b.del(t, "resource/1"), await: end},
 		}
 		b.elected(t, 0, d)
-		// Who gives up waiting leaves nothing behind.
+		// A waiter that gives up leaves nothing behind.
 		d.steps = []step{{do: b.stand(t, 1, "first")}, {do: b.until(t, 2)}}
 		b.elected(t, 1, d)
 	}
-	// Who loses the lease leads no more, and says so; etcdctl does too, but it takes
-	// a third of the lease's life to find out.
+	// A leader that loses its lease stops leading and says so. etcdctl does so,
+	// too, but takes a third of the lease's TTL to notice.
 	b.wipe(t)
 	r := hold(t, b.getcd, dialogue{
 		invocation: at(words("elect", "resource", "proposal")), ends: true,
@@ -136,7 +136,7 @@ func (b *bench) listen(t *testing.T) {
 				steps: []step{
 					{do: b.stand(t, 1, "the first"), await: end("the first")},
 					{do: b.stand(t, 1, "once more"), await: end("once more")},
-					{do: b.stand(t, 2, "the second")}, // who waits
+					{do: b.stand(t, 2, "the second")}, // it waits
 					{do: b.stand(t, 1, "and again"), await: end("and again")},
 					{do: b.del(t, "resource/1"), await: end("the second")},
 					{do: b.del(t, "resource/2")},
@@ -166,14 +166,14 @@ func (b *bench) electMistakes(t *testing.T) {
 	}
 }
 
-// signals end other commands that do not end by themselves.
+// signals tests that signals end other commands that do not end by themselves.
 func (b *bench) signals(t *testing.T) {
 	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		b.elected(t, 0, dialogue{
 			invocation: at(words("lock", "resource")), end: sig,
 			steps: []step{{await: []string{"resource/", "\n", "\n"}}},
 		})
-		// Who waits for a lock that another one has.
+		// A command that waits for a lock that is held.
 		b.elected(t, 1, dialogue{
 			invocation: at(words("lock", "resource", "echo", "never")), end: sig,
 			steps: []step{{do: b.stand(t, 1, "")}, {do: b.until(t, 2)}},

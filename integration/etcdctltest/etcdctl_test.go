@@ -28,12 +28,12 @@ func TestSameAsEtcdctl(t *testing.T) {
 	t.Run("discovery", b.discovery)
 	t.Run("gateways", b.gateways)
 	t.Run("promises", b.promises)
-	t.Run("authentication", b.authentication) // last, for it locks the others out
+	t.Run("authentication", b.authentication) // last, since it locks the others out
 	b.tally(t, 500)
 }
 
-// at gives an invocation the endpoints that most tests use: one member, as
-// answers carry the ID of the member that gave them.
+// at gives an invocation the endpoint that most tests use: a single member, since
+// responses have the ID of the member that sent them.
 func at(i invocation) invocation {
 	return i.with(append([]string{"ETCDCTL_ENDPOINTS=‹ep0›"}, i.env...)...)
 }
@@ -115,7 +115,7 @@ func (b *bench) reads(t *testing.T) {
 		words("get", "", "--prefix", "--keys-only"),
 		words("get", "", "key03"),
 		words("get", ""),
-		sh("get key --prefix --stream --sort-by=VALUE --order=DESCEND"), // refused by the server
+		sh("get key --prefix --stream --sort-by=VALUE --order=DESCEND"), // the server refuses it
 		words("get", "key", ""),
 	} {
 		b.same(t, at(i))
@@ -151,12 +151,12 @@ func (b *bench) writes(t *testing.T) {
 			at(words("get", f, "", "--prefix")),
 		)
 	}
-	// del with a range and no --range waits two seconds, to be interrupted.
+	// del with a range but without --range waits two seconds for an interrupt.
 	b.scenario(t,
 		at(sh("put a 1")), at(sh("put b 2")), at(sh("put c 3")), at(sh("del a c")), at(words("get", "", "--prefix")),
 	)
-	// Formats that cannot print the answer. For these getcd, unlike etcdctl, does
-	// not write either; that nothing was printed and the status are the same.
+	// These formats cannot print the response. Unlike etcdctl, getcd then does
+	// not write. Both print nothing and have the same exit status.
 	b.scenario(t, at(sh("put foo bar -w table")), at(sh("del foo -w table")), at(sh("put foo bar -w xml")))
 }
 
@@ -171,7 +171,7 @@ func (b *bench) transactions(t *testing.T) {
 		"\nput esc \"tab\\there\\u00e9\\x41\"\nget esc\n\n\n",
 		"\ng k\np k2 v\nd k2\n\n\n",
 		"\nput k 1\nput k 2\n\n\n", // a duplicate key, which the server refuses
-		// What does not parse.
+		// Input that cannot be parsed.
 		"", "\n", "\n\n", "\n\nput k", "mod(\"k\") = \"0\"", "mod(\"k\") = \"0\"\n",
 		"mod\n\n\n\n", "mod(k) = \"0\"\n\n\n\n", "mod(\"k\")=\"0\"\n\n\n\n", "mod(\"k\" ) = \"0\"\n\n\n\n",
 		"mod(\"k\") = 0\n\n\n\n", "mod(\"k\") = \"zero\"\n\n\n\n", "nonsense(\"k\") = \"0\"\n\n\n\n",
@@ -195,7 +195,7 @@ func (b *bench) leases(t *testing.T) {
 	for _, format := range []string{"simple", "json", "fields"} {
 		f := " -w " + format
 		b.scenario(t,
-			at(sh("lease grant 100")), // whose ID the next steps use
+			at(sh("lease grant 100")), // the next steps use its ID
 			at(sh("put k v --lease=‹lease›")),
 			at(sh("put k2 v --lease=‹lease›"+f)),
 			at(sh("get k"+f)),
@@ -216,7 +216,7 @@ func (b *bench) leases(t *testing.T) {
 	if _, err := b.lease.LeaseGrant(t.Context(), &pb.LeaseGrantRequest{ID: 0x1234abcd, TTL: 3000}); err != nil {
 		t.Fatal(err)
 	}
-	// One key: the server gives several in any order.
+	// Use one key only: the server returns several in any order.
 	if _, err := b.kv.Put(t.Context(), &pb.PutRequest{Key: []byte("a key"), Lease: 0x1234abcd}); err != nil {
 		t.Fatal(err)
 	}
@@ -242,7 +242,7 @@ func (b *bench) locks(t *testing.T) {
 	for _, format := range []string{"simple", "json", "fields"} {
 		b.scenario(t,
 			at(words("lock", "resource", "--ttl=5", "-w="+format)).interrupted(),
-			at(words("get", "resource", "--prefix", "-w="+format)), // it was released
+			at(words("get", "resource", "--prefix", "-w="+format)), // the lock was released
 		)
 	}
 	b.scenario(t,
@@ -253,11 +253,12 @@ func (b *bench) locks(t *testing.T) {
 		at(words("lock", "resource", "--", "sh", "-c", "kill -9 $$")),
 		at(words("lock", "resource", "cat")).in("stdin is not the command's"),
 		at(words("lock", "resource", "no-such-command-anywhere")),
-		at(words("lock", "resource", "sh", "-c", "exit 3")), // -c is lock's flag here
+		at(words("lock", "resource", "sh", "-c", "exit 3")), // here -c is lock's flag
 		at(words("lock", "resource", "--ttl=5", "-w=table", "echo", "ok")),
 		at(words("get", "resource", "--prefix")),
 	)
-	// A holder that starts a waiter, waits until it queues, and interrupts it.
+	// A holder starts a waiter, waits until it is in the queue, and interrupts
+	// it.
 	const waiter = `"$TOOL" lock resource echo never & pid=$!
 until [ "$("$TOOL" get resource/ --prefix | grep -c resource/)" -eq 2 ]; do :; done
 kill -TERM $pid; wait $pid; echo the waiter exited with $?
@@ -282,8 +283,8 @@ func (b *bench) clusterCommands(t *testing.T) {
 		}
 		b.same(t, sh("--endpoints ‹eps› endpoint status"+f))
 	}
-	// Of endpoint health the time that the read took differs, and etcdctl prints
-	// the members in the order in which they answered.
+	// In endpoint health, durations differ, and etcdctl prints the members in the
+	// order of their responses.
 	b.scenario(t,
 		at(sh("endpoint health")), at(sh("endpoint health -w json")), at(sh("endpoint health -w fields")),
 		at(sh("endpoint health -w table")).quiet(), at(sh("endpoint health -w protobuf")),
@@ -330,7 +331,7 @@ func (b *bench) environment(t *testing.T) {
 		get.with("ETCDCTL_ENDPOINTS=‹ep0›", "ETCDCTL_DEBUG=true"),
 		get.with("ETCDCTL_ENDPOINTS=‹ep0›", "ETCDCTL_PREFIX=true"), // local flags have no variable
 		get.with("ETCDCTL_ENDPOINTS=‹ep0›", "ETCDCTL_USER="),
-		sh("--endpoints ‹ep0› get key --prefix").with("ETCDCTL_ENDPOINTS=127.0.0.1:1"), // shadowed
+		sh("--endpoints ‹ep0› get key --prefix").with("ETCDCTL_ENDPOINTS=127.0.0.1:1"), // the flag overrides it
 		sh("--endpoints ‹ep0› get key --prefix").with("ETCDCTL_ENDPOINTS="),
 		sh("--endpoints ‹ep0› get").with("ETCDCTL_ENDPOINTS=127.0.0.1:1"),
 		sh("--endpoints ‹ep0› -w json get key --prefix").with("ETCDCTL_WRITE_OUT=simple"),

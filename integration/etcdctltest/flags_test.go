@@ -9,10 +9,10 @@ import (
 	"testing"
 )
 
-// flag is what a help text tells of a flag.
+// flag is what a help text says about a flag.
 type flag struct{ short, kind, def string }
 
-// help is what a tool's help texts tell, by command.
+// help is what a tool's help texts say, by command.
 type help struct {
 	flags    map[string]flag
 	commands []string
@@ -24,12 +24,12 @@ var (
 	helpDefault = regexp.MustCompile(`\(default (.*)\)`)
 )
 
-// readHelp reads the help of a command and of all those below it.
+// readHelp reads the help of a command and of all its subcommands.
 func readHelp(t *testing.T, path, command string, into map[string]help) {
 	t.Helper()
 	args := append(strings.Fields(command), "--help")
 	if command == "options" {
-		args = args[:1] // the help of all commands' flags
+		args = args[:1] // the help for the flags of all commands
 	}
 	out, err := exec.CommandContext(t.Context(), path, args...).Output()
 	if err != nil {
@@ -58,15 +58,16 @@ func readHelp(t *testing.T, path, command string, into map[string]help) {
 	}
 }
 
-// TestCommandsAndFlags holds getcd to etcdctl's commands and flags, and their
-// shorthands, types and defaults.
+// TestCommandsAndFlags checks that getcd has etcdctl's commands and flags, with
+// the same shorthands, types and defaults.
 func TestCommandsAndFlags(t *testing.T) {
 	tl := buildTools(t)
 	its, mine := make(map[string]help), make(map[string]help)
 	readHelp(t, tl.etcdctl, "", its)
 	readHelp(t, tl.getcd, "", mine)
 
-	// A parser of help texts that finds nothing would find no difference.
+	// If the parser of help texts found nothing, it would find no difference
+	// either.
 	if n := len(its); n < 60 {
 		t.Errorf("found %d commands of etcdctl, want 60 or more: %v", n, slices.Sorted(maps.Keys(its)))
 	}
@@ -92,7 +93,7 @@ func TestCommandsAndFlags(t *testing.T) {
 			}
 		}
 	}
-	// What is getcd's own.
+	// What only getcd has.
 	for command := range mine {
 		if _, ok := its[command]; !ok && command != "wire" && !strings.HasPrefix(command, "wire ") {
 			t.Errorf("getcd has a command %q that etcdctl does not have", command)
@@ -102,8 +103,8 @@ func TestCommandsAndFlags(t *testing.T) {
 
 var debugFlag = regexp.MustCompile(`(?m)^(ETCDCTL_\w+)=(.*)$`)
 
-// TestEnvironmentOfFlags has both tools show, with --debug, what they took from the
-// environment for each of the flags that all commands have.
+// TestEnvironmentOfFlags lets both tools show, with --debug, what they took from
+// the environment for each of the flags of all commands.
 func TestEnvironmentOfFlags(t *testing.T) {
 	tl := buildTools(t)
 	b := &bench{tools: tl}
@@ -122,7 +123,7 @@ func TestEnvironmentOfFlags(t *testing.T) {
 		m := make(map[string]string)
 		for _, f := range debugFlag.FindAllStringSubmatch(r.stderr, -1) {
 			if strings.HasPrefix(f[1], "ETCDCTL_TRACE") {
-				continue // getcd's own
+				continue // only getcd has it
 			}
 			m[f[1]] = f[2]
 		}
@@ -144,8 +145,8 @@ func TestEnvironmentOfFlags(t *testing.T) {
 	}
 }
 
-// TestCompletion has shells read what completion prints, as far as they are
-// installed, and complete with it.
+// TestCompletion lets the installed shells read the output of completion and
+// complete with it.
 func TestCompletion(t *testing.T) {
 	tl := buildTools(t)
 	b := &bench{tools: tl}
@@ -173,7 +174,7 @@ func TestCompletion(t *testing.T) {
 			t.Errorf("%s: %v\n%s", check, err, out)
 		}
 	}
-	// What the scripts ask for.
+	// The queries that the scripts make.
 	for _, tt := range []struct {
 		args []string
 		want string

@@ -11,8 +11,8 @@ import (
 	"github.com/getcd/getcd/integration/dnsserver"
 )
 
-// discovery gives getcd a URI that etcdctl does not know, and expects what
-// etcdctl prints for the addresses behind it.
+// discovery gives getcd a URI that etcdctl does not know, and expects the output
+// of etcdctl for the addresses behind it.
 func (b *bench) discovery(t *testing.T) {
 	dns, err := dnsserver.Start()
 	if err != nil {
@@ -47,8 +47,8 @@ func (b *bench) discovery(t *testing.T) {
 	}
 }
 
-// gateways has getcd talk to the members' JSON gateways, and expects what etcdctl prints
-// over gRPC.
+// gateways makes getcd use the members' JSON gateways, and expects the output of
+// etcdctl over gRPC.
 func (b *bench) gateways(t *testing.T) {
 	var uris []string
 	for _, ep := range b.cluster.Endpoints() {
@@ -70,25 +70,25 @@ func (b *bench) gateways(t *testing.T) {
 	}
 }
 
-// promises are what getcd does differently from etcdctl, on purpose.
+// promises are the intended differences of getcd.
 func (b *bench) promises(t *testing.T) {
 	b.wipe(t)
 	for _, tt := range []struct {
 		i      invocation
 		code   int
 		stdout string
-		stderr string // a part of it
+		stderr string // part of it
 	}{
-		// It does not write what it will not be able to report.
+		// It makes no write that it cannot report.
 		{at(sh("put foo bar -w table")), 4, "", "table not supported"},
 		{at(sh("get foo")), 0, "", ""},
-		// It refuses values in the environment that do not fit.
+		// It refuses invalid values in the environment.
 		{at(sh("get foo")).with("ETCDCTL_DIAL_TIMEOUT=soon", "ETCDCTL_ENDPOINTS=‹ep0›"), 1, "", "ETCDCTL_DIAL_TIMEOUT"},
-		// Its time limit, wherever it is set, holds for every short command.
+		// Its time limit, wherever it is set, applies to every short command.
 		{sh("lease list").with("ETCDCTL_ENDPOINTS=127.0.0.1:1", "ETCDCTL_COMMAND_TIMEOUT=100ms"), 2, "", "127.0.0.1:1"},
 		{sh("lock resource").with("ETCDCTL_ENDPOINTS=127.0.0.1:1", "ETCDCTL_COMMAND_TIMEOUT=100ms"), 1, "", "127.0.0.1:1"},
-		// A lock that is lost while its command runs is not a success, and the
-		// command hears of the end that its user asked for.
+		// If a lock is lost while its command runs, that is no success. The
+		// command receives the signal with which the user ends the tool.
 		{
 			at(words("lock", "resource", "--", "sh", "-c", `"$TOOL" lease revoke "${ETCD_LOCK_KEY#resource/}" >/dev/null; echo done`)).
 				with("ETCDCTL_ENDPOINTS=‹ep0›", "TOOL="+b.getcd), 1, "done\n", "lock: lost",
@@ -98,9 +98,9 @@ func (b *bench) promises(t *testing.T) {
 			7, "told\n", "exit status 7",
 		},
 		{at(words("get", "resource", "--prefix")), 0, "", ""},
-		// A lock around another tells the command of its own key.
+		// A lock inside another lock tells the command its own key.
 		{at(words("lock", "resource", "sh", "--", "-c", `echo "${ETCD_LOCK_KEY%/*}"`)).with("ETCDCTL_ENDPOINTS=‹ep0›", "ETCD_LOCK_KEY=outer/1"), 0, "resource\n", ""},
-		// It compares leases, where etcdctl crashes.
+		// It can compare leases, where etcdctl crashes.
 		{at(sh("txn")).in("lease(\"foo\") = \"0\"\n\nput foo bar\n\n\n"), 0, "SUCCESS\n\nOK\n", ""},
 		// It does not show secrets.
 		{at(sh("get foo --debug --user= --password=hunter2")), 0, "foo\nbar\n", "ETCDCTL_PASSWORD=…"},
@@ -148,7 +148,7 @@ func (b *bench) authentication(t *testing.T) {
 		"--user guest:pass:word member list",
 		"--user root:secret member list",
 		"--user root:secret lease list",
-		"--user guest:pass:word watch key02", // which ends
+		"--user guest:pass:word watch key02", // it ends
 		"--user guest:pass:word watch key02 -w json",
 		"--user guest:pass:word watch key02 -w fields",
 		"--user guest:pass:word watch key02 -w protobuf",
@@ -156,7 +156,7 @@ func (b *bench) authentication(t *testing.T) {
 	} {
 		b.same(t, at(sh(line)))
 	}
-	// Logging in goes through raft, so that the indexes are never the same twice.
+	// A login goes through raft, so the indexes always differ.
 	b.same(t, at(sh("--user root:secret endpoint status")).quiet())
 	b.same(t, at(sh("--user root:secret endpoint health")).quiet())
 	b.same(t, at(sh("get key01")).with("ETCDCTL_ENDPOINTS=‹ep0›", "ETCDCTL_USER=root:secret"))

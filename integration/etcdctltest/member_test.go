@@ -15,9 +15,10 @@ import (
 	"github.com/getcd/getcd/integration/cluster"
 )
 
-// members compares what changes the membership. The ID of a new member comes
-// from the time, and members are listed by their IDs, so that a new one's place
-// in the list is a matter of luck; each tool plays until both had the same.
+// members compares the commands that change the membership. A new member's ID
+// depends on the time, and members are listed by ID, so a new member's position
+// in the list is random. Each tool repeats the scenario until both had the same
+// position.
 func (b *bench) members(t *testing.T) {
 	b.waitUntilMembersMayChange(t)
 	const (
@@ -30,8 +31,8 @@ func (b *bench) members(t *testing.T) {
 		b.membership(t,
 			step("member add new --learner "+url),
 			step("member list"),
-			step("member add other --learner "+url), // which is the same peer
-			step("member promote ‹member›"),         // which was not started
+			step("member add other --learner "+url), // the same peer
+			step("member promote ‹member›"),         // it was not started
 			step("member update ‹member› "+urls),
 			step("member list --consistency=s"),
 			step("member remove ‹member›"),
@@ -46,9 +47,9 @@ func (b *bench) members(t *testing.T) {
 	t.Run("unchanged", b.membershipUnchanged)
 }
 
-// membershipWithoutWords has the formats that cannot print a change. etcdctl
-// makes the change before it says so, getcd does not; status and stdout are the
-// same.
+// membershipWithoutWords tests the formats that cannot print a change. etcdctl
+// makes the change before it says so; getcd does not make it. The exit status and
+// stdout are the same.
 func (b *bench) membershipWithoutWords(t *testing.T) {
 	for _, format := range []string{"fields", "table", "xml"} {
 		for _, line := range []string{"add new --learner --peer-urls=‹peer›", "update ‹member› --peer-urls=http://127.0.0.1:2", "remove ‹member›", "list"} {
@@ -76,7 +77,7 @@ func (b *bench) membershipWithoutWords(t *testing.T) {
 	}
 }
 
-// membershipUnchanged has what leaves the members as they are.
+// membershipUnchanged tests commands that change no member.
 func (b *bench) membershipUnchanged(t *testing.T) {
 	first := b.cluster.Members()[0]
 	list, err := b.members0().MemberList(t.Context(), &pb.MemberListRequest{})
@@ -104,11 +105,11 @@ func (b *bench) membershipUnchanged(t *testing.T) {
 		b.same(t, at(sh(line)))
 	}
 	for _, line := range []string{"member", "member nonsense"} {
-		b.same(t, at(sh(line)).quiet()) // help, which is each tool's own
+		b.same(t, at(sh(line)).quiet()) // each tool has its own help
 	}
 }
 
-// promotions promotes a learner that runs. Each tool gets one of its own.
+// promotions promotes a running learner. Each tool gets a different one.
 func (b *bench) promotions(t *testing.T) {
 	for _, format := range []string{"-w=simple", "-w=json --hex"} {
 		i := at(sh("member promote ‹member› " + format))
@@ -140,7 +141,7 @@ func (b *bench) promote(t *testing.T, path string, i invocation) result {
 	r.stdout = strings.NewReplacer(
 		m.Name(), "‹name›", m.ClientURL(), "‹client›", strings.Join(list.GetMembers()[at].GetPeerURLs(), ","), "‹peer›",
 	).Replace(memberID(m.ID())(r.stdout))
-	// The place in the list is a matter of luck.
+	// The position in the list is random.
 	if head, members, ok := strings.Cut(r.stdout, `"members":[{`); ok {
 		each := strings.Split(strings.TrimSuffix(members, "}]}\n"), "},{")
 		slices.Sort(each)
@@ -149,15 +150,15 @@ func (b *bench) promote(t *testing.T, path string, i invocation) result {
 	return r
 }
 
-// membership has each tool play the steps, the first of which adds a member, and
+// membership runs the steps, the first of which adds a member, with each tool and
 // compares them.
 func (b *bench) membership(t *testing.T, steps ...invocation) {
 	t.Helper()
 	b.agreeInPlace(t, steps, func(path string) (int, []result) { return b.playMembership(t, path, steps) })
 }
 
-// agreeInPlace has both tools play until both had the new member in the same
-// place of the list, and compares these plays.
+// agreeInPlace runs the steps with both tools until the new member had the same
+// position in both lists, and compares these runs.
 func (b *bench) agreeInPlace(t *testing.T, steps []invocation, play func(path string) (place int, results []result)) {
 	t.Helper()
 	const most = 40
@@ -211,8 +212,8 @@ func (b *bench) playMembership(t *testing.T, path string, steps []invocation) (p
 	return place, results
 }
 
-// unusedPeer is a peer URL that no member has had. The IDs that etcd gives come
-// from the URLs and the second, and none may come back.
+// unusedPeer returns a peer URL that no member has had. etcd derives IDs from the
+// URLs and the current second, and no ID may be used again.
 func (b *bench) unusedPeer() string {
 	b.peers++
 	return fmt.Sprintf("http://127.0.0.1:1%04d", b.peers)
@@ -227,7 +228,7 @@ func memberID(id uint64) rule {
 	).Replace
 }
 
-// memberIDInMessage replaces a member's ID by 1 in an encoded answer.
+// memberIDInMessage replaces a member's ID with 1 in an encoded response.
 func memberIDInMessage(t *testing.T, id uint64, command, stdout string) string {
 	t.Helper()
 	var m interface {
@@ -275,7 +276,7 @@ func (b *bench) members0() pb.ClusterClient {
 	return pb.NewClusterClient(b.cluster.Members()[0].Control())
 }
 
-// stranger finds the member that is none of the cluster's.
+// stranger finds the member that does not belong to the original cluster.
 func (b *bench) stranger(t *testing.T) (place int, id uint64) {
 	t.Helper()
 	r, err := b.members0().MemberList(t.Context(), &pb.MemberListRequest{Linearizable: true})
@@ -303,8 +304,8 @@ func (b *bench) removeStrangers(t *testing.T) {
 	}
 }
 
-// waitUntilMembersMayChange waits until the members have been connected for the
-// five seconds that etcd demands.
+// waitUntilMembersMayChange waits until the members have been connected for five
+// seconds, as etcd requires.
 func (b *bench) waitUntilMembersMayChange(t *testing.T) {
 	t.Helper()
 	deadline := time.Now().Add(time.Minute)
@@ -317,6 +318,6 @@ func (b *bench) waitUntilMembersMayChange(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal(err)
 		}
-		time.Sleep(100 * time.Millisecond) // between two questions
+		time.Sleep(100 * time.Millisecond) // between two queries
 	}
 }

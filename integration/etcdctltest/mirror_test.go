@@ -21,7 +21,7 @@ import (
 	"github.com/getcd/getcd/watch"
 )
 
-// content is all keys and values.
+// content returns all keys and values.
 func (b *bench) content(t *testing.T) map[string]string {
 	t.Helper()
 	r, err := b.kv.Range(t.Context(), &pb.RangeRequest{Key: []byte{0}, RangeEnd: []byte{0}})
@@ -35,7 +35,8 @@ func (b *bench) content(t *testing.T) map[string]string {
 	return m
 }
 
-// TestMakeMirror compares what the tools make of a state and of changes.
+// TestMakeMirror compares the copies that the tools make of a state and of
+// changes.
 func TestMakeMirror(t *testing.T) {
 	source := newBench(t, cluster.Config{Size: 1})
 	plain := newBench(t, cluster.Config{Size: 1})
@@ -69,7 +70,7 @@ func TestMakeMirror(t *testing.T) {
 		"make-mirror", "make-mirror a b", "make-mirror ‹dest› --dest-prefix=x --no-dest-prefix", "make-mirror ‹dest› -w xml",
 		"make-mirror ‹dest› --dest-cert=nosuchfile --dest-key=nosuchfile", "make-mirror ‹dest› --rev=x", "make-mirror ‹dest› --max-txn-ops=-1",
 		"make-mirror ‹dest› --prefix=a/",                        // without a password
-		"make-mirror ‹dest› --dest-user=root:wrong --prefix=a/", // with a wrong one
+		"make-mirror ‹dest› --dest-user=root:wrong --prefix=a/", // with a wrong password
 	} {
 		source.same(t, at(sh(line)))
 	}
@@ -77,7 +78,7 @@ func TestMakeMirror(t *testing.T) {
 		t.Fatal(err)
 	}
 	source.same(t, at(sh("make-mirror ‹dest› --dest-user=root:secret --rev=2")))
-	// etcdctl, which has no time limit here, does not end.
+	// etcdctl has no time limit here, and does not end.
 	r := source.getcdRun(t, at(sh("make-mirror 127.0.0.1:1 --command-timeout=200ms")))
 	if r.code != 1 || !strings.Contains(r.stderr, "the destination: ") {
 		t.Errorf("got exit status %d, stderr %q, want 1 and word of the destination", r.code, r.stderr)
@@ -88,8 +89,8 @@ func TestMakeMirror(t *testing.T) {
 	}
 }
 
-// mirrored has each tool mirror from an emptied source to an emptied destination,
-// and compares what there is in the end.
+// mirrored mirrors from an empty source to an empty destination with each tool,
+// and compares the results.
 func (b *bench) mirrored(t *testing.T, dest *bench, flags string) {
 	t.Helper()
 	contents := make(map[string]map[string]string)
@@ -107,8 +108,8 @@ func (b *bench) mirrored(t *testing.T, dest *bench, flags string) {
 		vars := strings.NewReplacer(append(slices.Clone(b.vars), "‹next›", fmt.Sprint(r.GetHeader().GetRevision()+1))...)
 		i := at(words(append([]string{"make-mirror", dest.cluster.Endpoints()[0]}, strings.Fields(flags)...)...))
 		results[tool] = hold(t, tool, dialogue{invocation: i, steps: []step{{do: func() {
-			// The end of a change that the mirror of the prefix has to make tells
-			// that all before it is there.
+			// When the last change with the prefix has arrived, all earlier ones
+			// have, too.
 			if !strings.Contains(flags, "rev=‹next›") && !strings.Contains(flags, "nothing") {
 				dest.has(t, "the last value before")
 			}
@@ -142,12 +143,12 @@ func (b *bench) has(t *testing.T, value string) {
 		if time.Now().After(end) {
 			t.Fatalf("there is no %q in %q", value, all)
 		}
-		time.Sleep(10 * time.Millisecond) // it is polled
+		time.Sleep(10 * time.Millisecond) // polling
 	}
 }
 
-// revisionKeepsPrefix keeps the prefix in the destination, as etcdctl
-// says it does, and does not, when --rev is given.
+// revisionKeepsPrefix checks that with --rev getcd keeps the prefix in the
+// destination. etcdctl says that it does, but does not.
 func (b *bench) revisionKeepsPrefix(t *testing.T, dest *bench) {
 	t.Helper()
 	base := b.wipe(t)
@@ -161,7 +162,7 @@ func (b *bench) revisionKeepsPrefix(t *testing.T, dest *bench) {
 	}
 }
 
-// TestMakeMirrorCount waits for the first of the counts, which come every 30 s.
+// TestMakeMirrorCount waits for the first count, which is printed every 30 s.
 func TestMakeMirrorCount(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the first count comes after 30 s")
@@ -179,7 +180,7 @@ func TestMakeMirrorCount(t *testing.T) {
 			var stdout bytes.Buffer
 			cmd := command(ctx, tool, at(words("make-mirror", dest.cluster.Endpoints()[0], "--dest-prefix="+tool)), strings.NewReplacer(source.vars...))
 			cmd.Stdout = &firstLine{w: &stdout, do: func() { _ = cmd.Process.Signal(os.Interrupt) }}
-			_ = cmd.Run() // which a signal ends
+			_ = cmd.Run() // a signal ends it
 			out <- result{stdout: stdout.String()}
 		}()
 	}
@@ -220,7 +221,7 @@ func TestMakeMirrorThroughFaults(t *testing.T) {
 	// The state is copied while a member of each cluster dies.
 	kill(t, source.cluster, 0)
 	kill(t, dest.cluster, 0)
-	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) { // it is polled
+	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) { // polling
 		r, err := to.Get(t.Context(), "base/", kv.WithPrefix(), kv.WithCountOnly())
 		if err != nil {
 			t.Fatal(err)
@@ -234,7 +235,7 @@ func TestMakeMirrorThroughFaults(t *testing.T) {
 	}
 	fromRev, toRev := revisionOf(t, from), revisionOf(t, to)
 
-	// Changes, through deaths of members on both sides, leaders among them.
+	// Make changes while members on both sides die, including leaders.
 	ctx, stop := context.WithCancel(t.Context())
 	written := make(chan int, 1)
 	go func() {
@@ -249,7 +250,7 @@ func TestMakeMirrorThroughFaults(t *testing.T) {
 					ops = append(ops, kv.OpPut(key, fmt.Sprint("value ", n)))
 				}
 			}
-			_, _ = from.Txn(ctx).Then(ops...).Commit() // whether it was applied, the source's history tells
+			_, _ = from.Txn(ctx).Then(ops...).Commit() // the source's history shows whether it was applied
 			time.Sleep(2 * time.Millisecond)
 		}
 		written <- n
@@ -289,7 +290,7 @@ func dialAll(t *testing.T, c *cluster.Cluster) *client.Client {
 	return cli
 }
 
-// kill kills the leader, or in odd rounds another member, and starts it again.
+// kill kills the leader or, in odd rounds, another member, and restarts it.
 func kill(t *testing.T, c *cluster.Cluster, round int) {
 	t.Helper()
 	victim, err := c.Leader(t.Context())
@@ -307,7 +308,7 @@ func kill(t *testing.T, c *cluster.Cluster, round int) {
 	if err := victim.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(time.Duration(1000+rand.IntN(1000)) * time.Millisecond) // for so long it is dead
+	time.Sleep(time.Duration(1000+rand.IntN(1000)) * time.Millisecond) // how long it is dead
 	if err := victim.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -338,7 +339,7 @@ func contentOf(t *testing.T, c *client.Client) string {
 	return b.String()
 }
 
-// changes is the history from a revision to the key "the end", a line for each
+// changes returns the history from a revision to the key "the end", one line per
 // revision.
 func changes(t *testing.T, c *client.Client, from int64) []string {
 	t.Helper()

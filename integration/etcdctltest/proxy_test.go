@@ -11,8 +11,8 @@ import (
 	"github.com/getcd/getcd/integration/grpcproxy"
 )
 
-// TestThroughGRPCProxy has both tools renew a lease once through etcd's proxy, which
-// ends a stream without an answer when its client has closed its half.
+// TestThroughGRPCProxy renews a lease once with each tool through etcd's proxy,
+// which ends a stream without a response if its client has closed its half.
 func TestThroughGRPCProxy(t *testing.T) {
 	tools := buildTools(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -23,14 +23,14 @@ import (
 func TestSnapshot(t *testing.T) {
 	b := newBench(t, cluster.Config{Size: 1})
 	b.pairs(t, 50)
-	for i := range 40 { // some MiB, so that it comes in several parts
+	for i := range 40 { // some MiB, so that it arrives in several parts
 		b.put(t, fmt.Sprintf("large/%d", i), strings.Repeat("x", 100<<10))()
 	}
 
-	// Both go to one path, so that the second replaces the first.
+	// Both write to the same path, so that the second replaces the first.
 	path := filepath.Join(t.TempDir(), "backup.db")
-	// A member writes its storage's version down some seconds after it has started, and
-	// only then the tools print it.
+	// A member stores its storage version some seconds after its start. Only then
+	// the tools print it.
 	for begin := time.Now(); !strings.Contains(run(t, b.etcdctl, at(words("snapshot", "save", path)), strings.NewReplacer(b.vars...)).stdout, "version"); {
 		if time.Since(begin) > 30*time.Second {
 			t.Fatal("no snapshot had a version for 30 s")
@@ -74,8 +74,8 @@ func TestSnapshot(t *testing.T) {
 	}
 }
 
-// TestSnapshotInterrupted interrupts a snapshot that takes long: nothing is left of
-// it, and what was there before stays.
+// TestSnapshotInterrupted interrupts a long snapshot: nothing is left of it, and
+// the previous file stays.
 func TestSnapshotInterrupted(t *testing.T) {
 	b := newBench(t, cluster.Config{Size: 1, Links: true})
 	for i := range 24 {
@@ -91,7 +91,7 @@ func TestSnapshotInterrupted(t *testing.T) {
 	r := hold(t, b.getcd, dialogue{
 		invocation: at(words("snapshot", "save", path)),
 		steps: []step{{do: func() {
-			for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) { // it is polled
+			for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) { // polling
 				if parts, _ := filepath.Glob(path + ".*.part"); len(parts) > 0 {
 					if f, err := os.Stat(parts[0]); err == nil && f.Size() > 0 {
 						return
@@ -113,8 +113,9 @@ func TestSnapshotInterrupted(t *testing.T) {
 	}
 }
 
-// readSnapshot checks a snapshot as etcdutl does before it restores one, and that
-// etcd reads from it what the member has; and returns its keys with their history.
+// readSnapshot checks a snapshot as etcdutl does before it restores one, and
+// checks that etcd reads from it what the member has. It returns the keys with
+// their history.
 func (b *bench) readSnapshot(t *testing.T, path string) string {
 	t.Helper()
 	content, err := os.ReadFile(path)
@@ -157,7 +158,7 @@ func (b *bench) readSnapshot(t *testing.T, path string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rev := want.GetHashRevision() // servers before 3.6 do not tell
+	rev := want.GetHashRevision() // servers before 3.6 do not report it
 	if got.Hash != want.GetHash() || rev != 0 && got.Revision != rev {
 		t.Errorf("got hash %x at revision %d of what was saved, want the member's, %x at %d", got.Hash, got.Revision, want.GetHash(), rev)
 	}

@@ -17,8 +17,8 @@ import (
 // tools are the two programs.
 type tools struct{ etcdctl, getcd string }
 
-// builds is where the tools are, once the first test has built them. TestMain
-// removes it.
+// builds has the tools after the first test has built them. TestMain removes
+// them.
 type builds struct {
 	once  sync.Once
 	dir   string
@@ -26,17 +26,17 @@ type builds struct {
 	err   error
 }
 
-var built builds // linking them takes longer than most tests
+var built builds // built once, since linking them takes longer than most tests
 
-// buildTools builds both from the sources that this module depends on.
+// buildTools builds both tools from the sources that this module depends on.
 func buildTools(t *testing.T) tools {
 	t.Helper()
 	work, err := exec.CommandContext(t.Context(), "go", "env", "GOWORK").Output()
 	if err != nil {
 		t.Fatalf("go env GOWORK: %v", err)
 	}
-	// getcd's tool is a module of its own, which this one does not require:
-	// the tool must not drag a rival into its users' builds.
+	// getcd's tool is a separate module, which this one does not require: the
+	// tool must not pull a rival into its users' builds.
 	if w := strings.TrimSpace(string(work)); w == "" || w == "off" {
 		t.Skip("SKIPPED, NOTHING WAS COMPARED: go.work is off, and without it this module cannot build github.com/getcd/getcd/cmd/getcd")
 	}
@@ -80,27 +80,27 @@ func TestSize(t *testing.T) {
 	}
 }
 
-func (b *builds) remove() { _ = os.RemoveAll(b.dir) } // nothing, unless a test has built them
+func (b *builds) remove() { _ = os.RemoveAll(b.dir) } // does nothing unless a test has built them
 
 // invocation is one run of a tool.
 type invocation struct {
-	// args are the arguments. "‹eps›" stands for all endpoints, "‹ep0›" for the
-	// first, and in a scenario "‹lease›" for the lease that was granted last and
-	// "‹tool›" for the path of the tool.
+	// args are the arguments. "‹eps›" stands for all endpoints, and "‹ep0›" for
+	// the first. In a scenario, "‹lease›" stands for the lease that was granted
+	// last, and "‹tool›" for the path of the tool.
 	args []string
-	// stdin is what the tool reads; without it stdin is empty.
+	// stdin is what the tool reads. It is empty by default.
 	stdin string
-	// env is added to an environment that has no ETCDCTL_ variables.
+	// env is added to an environment without ETCDCTL_ variables.
 	env []string
 	// interrupt sends SIGINT once the tool has printed its first line.
 	interrupt bool
-	// statusOnly leaves stdout out of the comparison, anyOrder the order of its
-	// lines.
+	// statusOnly ignores stdout in the comparison. anyOrder ignores the order of
+	// its lines.
 	statusOnly, anyOrder bool
 }
 
-// sh is an invocation given as a line; words are apart by spaces, and none is
-// empty. Use words for others.
+// sh returns an invocation from a line, whose words are separated by spaces. Use
+// words for arguments that are empty or contain spaces.
 func sh(line string) invocation { return invocation{args: strings.Fields(line)} }
 
 func words(args ...string) invocation { return invocation{args: args} }
@@ -111,10 +111,10 @@ func (i invocation) with(env ...string) invocation { i.env = env; return i }
 
 func (i invocation) interrupted() invocation { i.interrupt = true; return i }
 
-// quiet is the invocation without a comparison of stdout.
+// quiet returns the invocation without a comparison of stdout.
 func (i invocation) quiet() invocation { i.statusOnly = true; return i }
 
-// unordered is the invocation with its lines compared in any order.
+// unordered returns the invocation with its lines compared in any order.
 func (i invocation) unordered() invocation { i.anyOrder = true; return i }
 
 func (i invocation) String() string {
@@ -134,13 +134,14 @@ func (i invocation) String() string {
 	return strings.TrimSpace(b.String())
 }
 
-// result is what came of an invocation.
+// result is the result of an invocation.
 type result struct {
 	stdout, stderr string
 	code           int
 }
 
-// command is the tool at path with its arguments and environment.
+// command returns the command for the tool at path, with its arguments and
+// environment.
 func command(ctx context.Context, path string, i invocation, vars *strings.Replacer) *exec.Cmd {
 	args := make([]string, len(i.args))
 	for n, a := range i.args {
@@ -158,7 +159,7 @@ func command(ctx context.Context, path string, i invocation, vars *strings.Repla
 	return cmd
 }
 
-// run runs the tool at path. Variables in args and env are replaced by vars.
+// run runs the tool at path. vars replaces the variables in args and env.
 func run(t *testing.T, path string, i invocation, vars *strings.Replacer) result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -180,7 +181,7 @@ func run(t *testing.T, path string, i invocation, vars *strings.Replacer) result
 	return result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
 }
 
-// firstLine passes writes on, and calls do once after the first line.
+// firstLine forwards writes, and calls do once after the first line.
 type firstLine struct {
 	w  *bytes.Buffer
 	do func()

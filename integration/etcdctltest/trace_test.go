@@ -12,7 +12,7 @@ import (
 	"github.com/getcd/getcd/integration/cluster"
 )
 
-// With --trace stdout and the exit status are what they are without it.
+// With --trace, stdout and the exit status are the same as without it.
 func TestTraceLeavesTheOutputAlone(t *testing.T) {
 	b := newBench(t, cluster.Config{Size: 1})
 	for _, i := range []invocation{
@@ -43,8 +43,8 @@ func TestTraceLeavesTheOutputAlone(t *testing.T) {
 	}
 }
 
-// The lines of --trace=curl and --trace=grpcurl do, pasted into a shell, what the command
-// has done.
+// The lines of --trace=curl and --trace=grpcurl do the same as the command when
+// pasted into a shell.
 func TestTracedCommandsWorkWhenPasted(t *testing.T) {
 	plain := newBench(t, cluster.Config{Size: 1})
 	secure, files := newSecureBench(t)

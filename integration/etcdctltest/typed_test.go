@@ -24,7 +24,7 @@ import (
 	"github.com/getcd/getcd/integration/dnsserver"
 )
 
-// What people type for endpoints means to getcd what it means to etcdctl.
+// Endpoints, as people type them, mean the same to getcd as to etcdctl.
 func TestEndpointsAsTyped(t *testing.T) {
 	b := newBench(t, cluster.Config{Size: 1, ElectionTimeout: time.Second})
 	b.pairs(t, 3)
@@ -58,14 +58,14 @@ func TestEndpointsAsTyped(t *testing.T) {
 		b.same(t, sh(line+" get key --prefix"))
 		b.same(t, sh(line+" member list"))
 	}
-	// The socket as its member tells it, below the working directory.
+	// The member announces the socket relative to its working directory.
 	t.Chdir(filepath.Dir(socket))
 	b.same(t, sh("--endpoints unix://control:2379 get key --prefix"))
 	b.tally(t, 25)
 }
 
-// Renewed certificates are taken when the member's connection is made again: a watch
-// outlives the one that it began with.
+// Renewed certificates are used when the connection to the member is made again:
+// a watch outlives the certificate that it started with.
 func TestWatchOutlivesItsCertificate(t *testing.T) {
 	tl := buildTools(t)
 	ca, err := certs.New(t.TempDir())
@@ -139,7 +139,7 @@ func TestWatchOutlivesItsCertificate(t *testing.T) {
 		}
 		t.Fatalf("the watch ended without %q: %v\n%s", value, lines.Err(), &stderr)
 	}
-	// Until it watches, nobody knows whether it does.
+	// Until an event arrives, nobody knows whether it is watching.
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
@@ -171,7 +171,7 @@ func TestWatchOutlivesItsCertificate(t *testing.T) {
 	until("two")
 }
 
-// connectProxy is an HTTP proxy for CONNECT, which alone knows the hosts.
+// connectProxy is an HTTP proxy for CONNECT. Only it knows the hosts.
 type connectProxy struct {
 	hosts map[string]string
 
@@ -199,7 +199,7 @@ func (p *connectProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer conn.Close()
-	// By hand, since net/http would say that a body follows, which gRPC reads.
+	// Do not use net/http here: it would announce a body, which gRPC reads.
 	if _, err := io.WriteString(conn, "HTTP/1.1 200 Connection established\r\n\r\n"); err != nil {
 		return
 	}
@@ -214,7 +214,7 @@ func (p *connectProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	<-done
 }
 
-// requests are what was asked since the last call, each once.
+// requests returns the distinct requests since the last call.
 func (p *connectProxy) requests() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -224,8 +224,8 @@ func (p *connectProxy) requests() []string {
 	return slices.Compact(out)
 }
 
-// The library, the façade and the tool reach members through the environment's proxy,
-// as etcdctl does, and by the same names.
+// The library, the façade and the tool reach members through the environment's
+// proxy, with the same names as etcdctl.
 func TestThroughAProxy(t *testing.T) {
 	tl := buildTools(t)
 	ca, err := certs.New(t.TempDir())
@@ -296,8 +296,8 @@ func TestThroughAProxy(t *testing.T) {
 		t.Errorf("the library and the façade asked the proxy %q", got)
 	}
 
-	// SRV records are asked for here; the names in them are the proxy's to know. The
-	// certificate has to prove the domain.
+	// SRV records are queried here, but the names in them are left to the proxy.
+	// The certificate must be for the domain.
 	dns, err := dnsserver.Start()
 	if err != nil {
 		t.Fatal(err)
@@ -314,7 +314,7 @@ func TestThroughAProxy(t *testing.T) {
 	cfg := client.Config{Endpoints: []string{"dns+srv:///etcd?name=blue"}, TLSFiles: files}
 	cfg.Resolver.ResolvConf = conf
 	cfg.TLS, _ = ca.ClientConfig()
-	cfg.TLS.RootCAs, cfg.TLS.ServerName = nil, "etcd.example" // the domain is etcd alone, as typed
+	cfg.TLS.RootCAs, cfg.TLS.ServerName = nil, "etcd.example" // the domain is only etcd, as typed
 	srv, err := client.Dial(ctx, cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// put puts a pair, and returns the function of a step that does it.
+// put returns the function of a step that puts a pair.
 func (b *bench) put(t *testing.T, key, value string) func() {
 	t.Helper()
 	return func() {
@@ -30,7 +30,7 @@ func (b *bench) del(t *testing.T, key string) func() {
 	}
 }
 
-// several changes some keys at one revision.
+// several changes several keys at one revision.
 func (b *bench) several(t *testing.T, value string, keys ...string) func() {
 	t.Helper()
 	return func() {
@@ -46,8 +46,8 @@ func (b *bench) several(t *testing.T, value string, keys ...string) func() {
 	}
 }
 
-// rest is what etcdctl, which writes some formats in pieces, prints of an event
-// after its value, and of progress after it has said that.
+// rest is what etcdctl, which writes some formats in pieces, prints after the
+// value of an event, and after the first piece of a progress notification.
 type rest struct{ value, progress []string }
 
 func restOf(format string) rest {
@@ -76,7 +76,7 @@ func (b *bench) watches(t *testing.T) {
 	b.watchPromises(t)
 }
 
-// watchHistory replays history, on one state and in every format.
+// watchHistory replays the history, on one state and in every format.
 func (b *bench) watchHistory(t *testing.T) {
 	t.Helper()
 	base := b.wipe(t)
@@ -91,7 +91,7 @@ func (b *bench) watchHistory(t *testing.T) {
 	for _, format := range []string{"simple", "json", "fields", "protobuf"} {
 		for _, tt := range []struct {
 			flags []string
-			last  int // events of the last revision
+			last  int // events in the last revision
 		}{
 			{[]string{"k"}, 1},
 			{[]string{"k", "--prefix"}, 3},
@@ -110,8 +110,8 @@ func (b *bench) watchHistory(t *testing.T) {
 	}
 }
 
-// watchLive compares changes that come one at a time. Each watch begins with the
-// next revision, so that none is missed, whenever the server hears of it.
+// watchLive compares changes that are made one at a time. Each watch starts with
+// the next revision, so that it misses none, whenever the server receives it.
 func (b *bench) watchLive(t *testing.T, name string) {
 	t.Helper()
 	b.held(t, func(base int64) dialogue {
@@ -127,7 +127,7 @@ func (b *bench) watchLive(t *testing.T, name string) {
 			},
 		}
 	})
-	// Progress that the server tells by itself: how often, is chance.
+	// The server decides how often it reports progress by itself.
 	b.held(t, func(base int64) dialogue {
 		return dialogue{
 			invocation: at(words("watch", "-w="+name, "k", "--progress-notify", fmt.Sprintf("--rev=%d", base+1))),
@@ -140,7 +140,7 @@ func (b *bench) watchLive(t *testing.T, name string) {
 	})
 }
 
-// watchCommands run commands for the events.
+// watchCommands runs commands for events.
 func (b *bench) watchCommands(t *testing.T, name string) {
 	t.Helper()
 	const show = `echo "$ETCD_WATCH_EVENT_TYPE $ETCD_WATCH_KEY $ETCD_WATCH_VALUE"; env | grep -a ^ETCD_WATCH | sort; echo done`
@@ -157,10 +157,10 @@ func (b *bench) watchCommands(t *testing.T, name string) {
 	})
 }
 
-// watchCommandsEnd has what commands may come to.
+// watchCommandsEnd tests how commands may end.
 func (b *bench) watchCommandsEnd(t *testing.T) {
 	t.Helper()
-	b.held(t, func(base int64) dialogue { // the environment's own is replaced
+	b.held(t, func(base int64) dialogue { // the variable in the environment is replaced
 		i := at(words("watch", fmt.Sprintf("--rev=%d", base+1), "--", "sh", "-c", "echo $ETCD_WATCH_KEY; cat; echo done"))
 		i.env = append(i.env, "ETCDCTL_WATCH_KEY=k", "ETCDCTL_WATCH_RANGE_END=l", "ETCD_WATCH_KEY=outer")
 		return dialogue{invocation: i, steps: []step{{do: b.put(t, "k3", "v"), await: []string{"done\n"}}}}
@@ -181,16 +181,16 @@ func (b *bench) watchCommandsEnd(t *testing.T) {
 	}
 }
 
-// watchPromises are what getcd's watch does otherwise than etcdctl's.
+// watchPromises are the intended differences of getcd's watch.
 func (b *bench) watchPromises(t *testing.T) {
 	t.Helper()
 	rev := b.wipe(t)
 	vars := strings.NewReplacer(b.vars...)
-	// It refuses what would not be heeded.
+	// It refuses arguments that would be ignored.
 	if r := b.getcdRun(t, at(sh("watch a b c"))); r.code != 128 || !strings.Contains(r.stderr, "'--'") {
 		t.Errorf("watch a b c: got exit status %d, stderr %q, want 128 and a hint", r.code, r.stderr)
 	}
-	// A command that has the name of an argument is not taken for it.
+	// A command with the name of an argument is not mistaken for the argument.
 	b.put(t, "echo", "a value")()
 	r := hold(t, b.getcd, dialogue{
 		invocation: at(words("watch", "echo", fmt.Sprintf("--rev=%d", rev), "--", "echo", "echo")),
@@ -199,7 +199,7 @@ func (b *bench) watchPromises(t *testing.T) {
 	if want := "PUT\necho\na value\necho\n"; r.stdout != want || r.code != 130 {
 		t.Errorf("got exit status %d, stdout %q, want 130, %q", r.code, r.stdout, want)
 	}
-	// It does not leave a command behind: that hears of SIGTERM too.
+	// It does not leave a command running, since it also forwards SIGTERM.
 	r = hold(t, b.getcd, dialogue{
 		invocation: at(words("watch", "echo", fmt.Sprintf("--rev=%d", rev), "--",
 			"sh", "-c", `trap 'echo told; exit 7' TERM; echo started; while :; do sleep 0.01; done`)),
@@ -245,7 +245,7 @@ func (b *bench) watchMistakes(t *testing.T) {
 	} {
 		b.same(t, at(i))
 	}
-	// Interactively, each of them alone and then the end of the input.
+	// Interactively, each line alone, followed by the end of the input.
 	for _, line := range []string{
 		"", "\n", "nonsense\n", "watch\n", "watch --prefix\n", "watch --nonsense\n", "watch k --rev=x\n", "watch k --\n", "watch k l --prefix\n",
 		"watch -- echo hi\n", "watch \"bad \\q escape\"\n", "progress", "watch k", "\n\n  \nprogress\nfrob\n",
@@ -260,7 +260,7 @@ func (b *bench) interactiveWatches(t *testing.T) {
 		b.held(t, func(base int64) dialogue {
 			next := fmt.Sprintf("--rev=%d", base+1)
 			return dialogue{
-				invocation: at(words("watch", "-i", "-w="+format, "--prefix", "--rev=1")), // those count for nothing
+				invocation: at(words("watch", "-i", "-w="+format, "--prefix", "--rev=1")), // these are ignored
 				steps: []step{
 					{say: "nonsense"},
 					{say: "watch a " + next, do: b.put(t, "a", "value one"), await: []string{"value one"}},
@@ -275,7 +275,7 @@ func (b *bench) interactiveWatches(t *testing.T) {
 			}
 		})
 	}
-	// Where the watches' keys come from the environment.
+	// The keys of watches come from the environment.
 	b.held(t, func(base int64) dialogue {
 		i := at(sh("watch -i"))
 		i.env = append(i.env, "ETCDCTL_WATCH_KEY=a")

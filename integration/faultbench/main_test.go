@@ -82,8 +82,9 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// TestRunAlone has clients that do nothing but watch, or wait for a lock, when their
-// member dies, and when it falls silent: getcd is told within 1.5 s (-check).
+// TestRunAlone has clients that only watch, or only wait for a lock, while their
+// member dies or falls silent. With -check, getcd must get its event within 1.5
+// s.
 func TestRunAlone(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
@@ -126,8 +127,8 @@ func TestRunAlone(t *testing.T) {
 	}
 }
 
-// TestRunSecurely has clients with certificates and tokens follow members that
-// move.
+// TestRunSecurely has clients with certificates and tokens, which follow members
+// that move.
 func TestRunSecurely(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
@@ -144,7 +145,7 @@ func TestRunSecurely(t *testing.T) {
 	}
 }
 
-// TestRunRandomly does random faults that the seed decides.
+// TestRunRandomly applies random faults that the seed determines.
 func TestRunRandomly(t *testing.T) {
 	dir := t.TempDir()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
@@ -184,7 +185,8 @@ func TestRunRandomly(t *testing.T) {
 	}
 }
 
-// TestRunMembers does what needs the cluster to change, or its members' disks.
+// TestRunMembers applies the faults that change the membership, or need control
+// of the members' disks.
 func TestRunMembers(t *testing.T) {
 	faults := "learner,replace"
 	if cluster.DisksSupported() == nil {
@@ -201,7 +203,7 @@ func TestRunMembers(t *testing.T) {
 		t.Fatalf("got the exit status %d, want 0; output:\n%s%s", status, stdout.String(), stderr.String())
 	}
 	t.Logf("the table:\n%s", stdout.String())
-	// The learner is not there any more, and another member took the leader's place.
+	// The learner has been removed, and another member has replaced the leader.
 	for _, want := range []string{"learner (m4): ", "replace, the leader (m", "new leader: ", ": linearizable"} {
 		if !strings.Contains(stdout.String(), want) {
 			t.Errorf("want %q in the table", want)
@@ -209,7 +211,7 @@ func TestRunMembers(t *testing.T) {
 	}
 }
 
-// TestRunNothing counts what the clients send for their calls.
+// TestRunNothing counts the requests that the clients send for their calls.
 func TestRunNothing(t *testing.T) {
 	dir := t.TempDir()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
@@ -235,7 +237,7 @@ func TestRunNothing(t *testing.T) {
 		t.Fatalf("got %+v, want one cell with the costs of two clients", rep.Cells)
 	}
 	for _, c := range rep.Cells[0].Costs {
-		// A machine that is busy with other things makes hedges and retries.
+		// A busy machine causes hedges and retries.
 		if c.Calls < 100 || c.Sent() < c.Calls || c.Sent() > c.Calls+c.Calls/10+20 {
 			t.Errorf("%s: got %v, want some hundred calls, and hardly more requests", c.Client, c)
 		}
@@ -251,7 +253,8 @@ func check(t *testing.T, c *report.Cell) {
 		t.Errorf("%s: got %d rows, want 2 clients × 4 kinds", c.Name(), len(c.Rows))
 	}
 	for _, r := range c.Rows {
-		// clientv3's writes in flight when the leader was lost outlast the rest.
+		// clientv3's writes that were in progress when the leader was lost last
+		// longer than the rest of the measurement.
 		if r.OK == 0 && r.Kind != "put" {
 			t.Errorf("%s: %s, %s: no call succeeded", c.Name(), r.Client, r.Kind)
 		}
@@ -267,7 +270,7 @@ func check(t *testing.T, c *report.Cell) {
 		if got, want := r.Ambiguous != nil, r.Client == "getcd" && r.Kind == "put"; got != want {
 			t.Errorf("%s: %s, %s: ambiguous is known: %v, want %v", c.Name(), r.Client, r.Kind, got, want)
 		}
-		// The leader is the one that getcd uses, and nothing passes to it.
+		// getcd uses the leader, and no bytes pass to it.
 		if r.Client == "getcd" && r.Kind == "put" && r.Gap < report.Seconds(100*time.Millisecond) {
 			t.Errorf("%s: getcd's writes had a gap of %v only: the fault did not hit it", c.Name(), r.Gap)
 		}

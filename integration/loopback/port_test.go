@@ -46,7 +46,7 @@ func TestAReservedPortIsGivenToNobodyElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Release()
-	// Holding many ports at once makes the kernel search; it must never offer
+	// Reserving many ports at once makes the kernel search; it must never return
 	// the reserved one.
 	for range 2000 {
 		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")

@@ -7,8 +7,8 @@ import (
 )
 
 func reserve(number uint16) (*Port, error) {
-	// CLOEXEC: a child that inherited the socket would hold the port for longer
-	// than its reservation lives.
+	// CLOEXEC: if a child inherited the socket, it would hold the port beyond the
+	// reservation.
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("loopback: reserving a port: %w", os.NewSyscallError("socket", err))
@@ -20,11 +20,11 @@ func reserve(number uint16) (*Port, error) {
 		return nil
 	}}
 	fail := func(call string, err error) (*Port, error) {
-		_ = p.Release() // the error that matters is the first
+		_ = p.Release() // return the first error instead
 		return nil, fmt.Errorf("loopback: reserving port %d: %w", number, os.NewSyscallError(call, err))
 	}
-	// Two sockets may share a port when both ask for it and neither listens;
-	// the second may even begin to listen (socket(7), SO_REUSEADDR).
+	// Two sockets may share a port if both request it and neither listens; the
+	// second may then start to listen (socket(7), SO_REUSEADDR).
 	if err := syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1); err != nil {
 		return fail("setsockopt", err)
 	}

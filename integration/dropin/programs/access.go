@@ -19,8 +19,8 @@ func accessPrograms() map[string]program {
 	}
 }
 
-// guarded runs do on a cluster with users: root, and ann, who may read and write what
-// begins with "fruit/".
+// guarded runs do on a cluster with two users: root, and ann, who may read and
+// write keys that begin with "fruit/".
 func guarded(ctx context.Context, cli *clientv3.Client, do func(root, ann *clientv3.Client) error) (err error) {
 	as := func(user string) (*clientv3.Client, error) {
 		return clientv3.New(clientv3.Config{Endpoints: cli.Endpoints(), Username: user, Password: "secret of " + user})
@@ -91,7 +91,7 @@ func deniedWatch(ctx context.Context, cli *clientv3.Client, out io.Writer) error
 	p := &printer{out: out}
 	return errors.Join(guarded(ctx, cli, func(_, ann *clientv3.Client) error {
 		for resp := range ann.Watch(ctx, "vegetable") {
-			p.line("cancelled: %v, because of %v", resp.Canceled, strings.Contains(resp.Err().Error(), "permission denied"))
+			p.line("canceled: %v, because of %v", resp.Canceled, strings.Contains(resp.Err().Error(), "permission denied"))
 		}
 		events := ann.Watch(ctx, "fruit/", clientv3.WithPrefix())
 		if _, err := ann.Put(ctx, "fruit/apple", "red"); err != nil {

@@ -30,7 +30,7 @@ func behaviourPrograms() map[string]program {
 		"lease/short":            shortLease,
 		"concurrency/expired":    expiredSession,
 		"concurrency/absent":     absentLease,
-		"concurrency/waiting":    cancelledWaiter,
+		"concurrency/waiting":    canceledWaiter,
 		"concurrency/lost":       lostLeadership,
 		"concurrency/options":    sessionOptions,
 		"concurrency/stmaborted": abortedTransactions,
@@ -39,7 +39,7 @@ func behaviourPrograms() map[string]program {
 	}
 }
 
-// writeAfterWatch relies on Watch to return when the watch is there.
+// writeAfterWatch relies on Watch returning only after the watch is created.
 func writeAfterWatch(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	for i := range 20 {
@@ -59,7 +59,7 @@ func writeAfterWatch(ctx context.Context, cli *clientv3.Client, out io.Writer) e
 	return p.err
 }
 
-// watchSome closes the client in the midst of a watch.
+// watchSome closes the client while it watches.
 func watchSome(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	other, err := clientv3.New(clientv3.Config{Endpoints: cli.Endpoints(), DialTimeout: 5 * time.Second})
@@ -85,11 +85,11 @@ func watchDeadline(ctx context.Context, cli *clientv3.Client, out io.Writer) err
 	p := &printer{out: out}
 	late, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
 	defer cancel()
-	for resp := range cli.Watch(late, "colour") {
+	for resp := range cli.Watch(late, "color") {
 		p.line("%+v %v", resp, resp.Err())
 	}
 	p.line("closed: %v", late.Err())
-	_, ok := <-cli.Watch(late, "colour")
+	_, ok := <-cli.Watch(late, "color")
 	p.line("begun too late: %v", ok)
 	return p.err
 }
@@ -135,37 +135,37 @@ func watchFragments(ctx context.Context, cli *clientv3.Client, out io.Writer) er
 func watcherClosed(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	w := clientv3.NewWatcher(cli)
-	events := w.Watch(ctx, "colour", clientv3.WithCreatedNotify())
+	events := w.Watch(ctx, "color", clientv3.WithCreatedNotify())
 	if err := begun(events); err != nil {
 		return err
 	}
 	p.line("closed: %v", w.Close())
 	_, ok := <-events
 	p.line("the watch: %v", ok)
-	_, ok = <-w.Watch(ctx, "colour")
+	_, ok = <-w.Watch(ctx, "color")
 	p.line("another: %v", ok)
 	p.line("again: %v", w.Close())
-	others := cli.Watch(ctx, "colour", clientv3.WithCreatedNotify())
+	others := cli.Watch(ctx, "color", clientv3.WithCreatedNotify())
 	p.line("the client's own: %v", begun(others))
 	return p.err
 }
 
 func watchTheFuture(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
-	put, err := cli.Put(ctx, "colour", "green")
+	put, err := cli.Put(ctx, "color", "green")
 	if err != nil {
 		return err
 	}
-	events := cli.Watch(ctx, "colour", clientv3.WithRev(put.Header.Revision+2))
-	for _, colour := range []string{"red", "blue", "white"} {
-		if _, err := cli.Put(ctx, "colour", colour); err != nil {
+	events := cli.Watch(ctx, "color", clientv3.WithRev(put.Header.Revision+2))
+	for _, color := range []string{"red", "blue", "white"} {
+		if _, err := cli.Put(ctx, "color", color); err != nil {
 			return err
 		}
 	}
 	return watched(p, events, 2)
 }
 
-// keptLeaseGone revokes a lease that is kept, from another client.
+// keptLeaseGone revokes, with another client, a lease that is being kept alive.
 func keptLeaseGone(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	other, err := clientv3.New(clientv3.Config{Endpoints: cli.Endpoints()})
@@ -185,19 +185,19 @@ func keptLeaseGone(ctx context.Context, cli *clientv3.Client, out io.Writer) err
 	if _, err := other.Revoke(ctx, grant.ID); err != nil {
 		return err
 	}
-	for range renewals { // closes
+	for range renewals { // until it closes
 	}
 	p.line("the channel has closed, the context has not ended: %v", ctx.Err() == nil)
 	return p.err
 }
 
-// missingLease is one that never was.
+// missingLease uses a lease that never existed.
 func missingLease(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	for _, id := range []clientv3.LeaseID{4711, clientv3.NoLease} {
 		renewals, err := cli.KeepAlive(ctx, id)
 		p.line("kept: %v", err != nil && id != clientv3.NoLease)
-		for range renewals { // closes
+		for range renewals { // until it closes
 		}
 		_, err = cli.KeepAliveOnce(ctx, id)
 		p.line("once: %v", err == rpctypes.ErrLeaseNotFound) //nolint:errorlint // as users of clientv3 do
@@ -229,7 +229,7 @@ func keepingHalted(ctx context.Context, cli *clientv3.Client, out io.Writer) err
 	}
 	<-renewals
 	p.line("closed: %v", leases.Close())
-	for range renewals { // closes
+	for range renewals { // until it closes
 	}
 	_, err = leases.KeepAlive(ctx, grant.ID)
 	var halted clientv3.ErrKeepAliveHalted
@@ -245,7 +245,7 @@ func keepingHalted(ctx context.Context, cli *clientv3.Client, out io.Writer) err
 	if err != nil {
 		return err
 	}
-	for range renewals { // closes
+	for range renewals { // until it closes
 	}
 	_, err = cli.KeepAliveOnce(ended, grant.ID)
 	p.line("ended: %v", err == context.Canceled) //nolint:errorlint // as users of clientv3 do
@@ -270,7 +270,7 @@ func keptTwice(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 		return err
 	}
 	cancel()
-	for range first { // closes
+	for range first { // until it closes
 	}
 	select {
 	case _, ok := <-second:
@@ -283,7 +283,8 @@ func keptTwice(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	return p.err
 }
 
-// shortLease is raised to the server's least, and ends.
+// shortLease grants a lease whose TTL the server raises to its minimum, and lets
+// it expire.
 func shortLease(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	for _, ttl := range []int64{0, -1} {
@@ -311,7 +312,7 @@ func shortLease(ctx context.Context, cli *clientv3.Client, out io.Writer) error 
 	return p.err
 }
 
-// expiredSession uses what hangs on a session whose lease is gone.
+// expiredSession uses what depends on a session whose lease is gone.
 func expiredSession(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	s, end, err := sessions(cli, 2)
@@ -348,8 +349,8 @@ func expiredSession(ctx context.Context, cli *clientv3.Client, out io.Writer) er
 	return p.err
 }
 
-// cancelledWaiter gives up, and leaves nothing behind.
-func cancelledWaiter(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
+// canceledWaiter gives up and leaves nothing behind.
+func canceledWaiter(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	s, end, err := sessions(cli, 2)
 	if err != nil {
@@ -453,7 +454,8 @@ func sessionOptions(ctx context.Context, cli *clientv3.Client, out io.Writer) er
 	return p.err
 }
 
-// absentLease has a session of a lease that is gone, and closes sessions twice.
+// absentLease makes a session for a lease that is gone, and closes sessions
+// twice.
 func absentLease(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	s, err := concurrency.NewSession(cli, concurrency.WithLease(4711))
@@ -484,24 +486,24 @@ func abortedTransactions(ctx context.Context, cli *clientv3.Client, out io.Write
 	ended, cancel := context.WithCancel(ctx)
 	cancel()
 	_, err := concurrency.NewSTM(cli, func(stm concurrency.STM) error {
-		stm.Put("colour", stm.Get("colour")+"green")
+		stm.Put("color", stm.Get("color")+"green")
 		return nil
 	}, concurrency.WithAbortContext(ended))
 	p.line("aborted: %v", err == context.Canceled) //nolint:errorlint // as users of clientv3 do
 	resp, err := concurrency.NewSTM(cli, func(stm concurrency.STM) error {
-		stm.Put("colour", "green", clientv3.WithPrevKV())
-		p.line("its own write: %s", stm.Get("colour"))
-		stm.Del("colour")
-		p.line("deleted: %q", stm.Get("colour"))
-		stm.Put("colour", "red")
-		p.line("the first of several: %q", stm.Get("colour", "taste"))
+		stm.Put("color", "green", clientv3.WithPrevKV())
+		p.line("its own write: %s", stm.Get("color"))
+		stm.Del("color")
+		p.line("deleted: %q", stm.Get("color"))
+		stm.Put("color", "red")
+		p.line("the first of several: %q", stm.Get("color", "taste"))
 		return nil
 	})
 	if err != nil {
 		return err
 	}
 	p.line("committed: %v", resp.Succeeded)
-	get, err := cli.Get(ctx, "colour")
+	get, err := cli.Get(ctx, "color")
 	if err != nil {
 		return err
 	}
@@ -509,7 +511,7 @@ func abortedTransactions(ctx context.Context, cli *clientv3.Client, out io.Write
 	return p.err
 }
 
-// isolationLevels shows what a transaction sees of a write that comes between.
+// isolationLevels shows what a transaction sees of a concurrent write.
 func isolationLevels(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	for _, level := range []concurrency.Isolation{
@@ -544,7 +546,7 @@ func isolationLevels(ctx context.Context, cli *clientv3.Client, out io.Writer) e
 	return p.err
 }
 
-// stale is a KV of which one answer is behind the others.
+// stale is a KV that gives one outdated response.
 type stale struct {
 	clientv3.KV
 	calls int
@@ -571,12 +573,12 @@ func orderViolations(ctx context.Context, cli *clientv3.Client, out io.Writer) e
 		return violated
 	})
 	for range 3 {
-		_, err := ordered.Get(ctx, "colour")
+		_, err := ordered.Get(ctx, "color")
 		p.line("%v", err == violated) //nolint:errorlint // it is to be the same
 	}
 	retried := ordering.NewKV(&stale{KV: cli.KV}, ordering.NewOrderViolationSwitchEndpointClosure(cli))
 	for range 3 {
-		_, err := retried.Get(ctx, "colour")
+		_, err := retried.Get(ctx, "color")
 		p.line("%v", err)
 	}
 	closure := ordering.NewOrderViolationSwitchEndpointClosure(cli)

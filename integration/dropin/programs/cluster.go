@@ -41,8 +41,8 @@ func listMembers(ctx context.Context, cli *clientv3.Client, out io.Writer) error
 
 func addLearner(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
-	// A member's ID is made of its URLs and the second of its addition, and is never
-	// used again.
+	// A member's ID is derived from its URLs and from the second in which it was
+	// added, and is never used again.
 	peer := "http://127.0.0.1:" + strconv.Itoa(1024+os.Getpid()%60000)
 	added, err := cli.MemberAddAsLearner(ctx, []string{peer})
 	if err != nil {
@@ -72,15 +72,15 @@ func connections(ctx context.Context, cli *clientv3.Client, out io.Writer) error
 		return err
 	}
 	defer func() { _ = conn.Close() }()
-	if _, err := pb.NewKVClient(conn).Put(ctx, &pb.PutRequest{Key: []byte("colour"), Value: []byte("green")}); err != nil {
+	if _, err := pb.NewKVClient(conn).Put(ctx, &pb.PutRequest{Key: []byte("color"), Value: []byte("green")}); err != nil {
 		return err
 	}
-	resp, err := pb.NewKVClient(cli.ActiveConnection()).Range(ctx, &pb.RangeRequest{Key: []byte("colour")})
+	resp, err := pb.NewKVClient(cli.ActiveConnection()).Range(ctx, &pb.RangeRequest{Key: []byte("color")})
 	if err != nil {
 		return err
 	}
 	p.line("%s", resp.Kvs[0].Value)
-	again, err := clientv3.RetryKVClient(cli).Range(ctx, &pb.RangeRequest{Key: []byte("colour")})
+	again, err := clientv3.RetryKVClient(cli).Range(ctx, &pb.RangeRequest{Key: []byte("color")})
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func fromURL(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if _, err := other.Put(ctx, "colour", "green"); err != nil {
+	if _, err := other.Put(ctx, "color", "green"); err != nil {
 		return err
 	}
 	p.line("closed: %v", other.Close())
@@ -109,7 +109,7 @@ func fromURL(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 func memberStatus(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	leaders, hashes := 0, make(map[uint32]bool)
-	get, err := cli.Get(ctx, "colour")
+	get, err := cli.Get(ctx, "color")
 	if err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func memberStatus(ctx context.Context, cli *clientv3.Client, out io.Writer) erro
 		if _, err := cli.Defragment(ctx, e); err != nil {
 			return err
 		}
-		if _, err := cli.Get(ctx, "colour"); err != nil {
+		if _, err := cli.Get(ctx, "color"); err != nil {
 			return err
 		}
 		hash, err := cli.HashKV(ctx, e, get.Header.Revision)
@@ -223,7 +223,7 @@ func usersAndRoles(ctx context.Context, cli *clientv3.Client, out io.Writer) (er
 	defer func() { _ = ann.Close() }()
 	_, err = ann.Put(ctx, "fruit/apple", "red")
 	p.line("may: %v", err)
-	_, err = ann.Put(ctx, "colour", "red")
+	_, err = ann.Put(ctx, "color", "red")
 	p.line("may not: %v", err == rpctypes.ErrPermissionDenied) //nolint:errorlint // as users of clientv3 do
 	role, err := root.RoleGet(ctx, "gardener")
 	if err != nil {

@@ -28,7 +28,7 @@ func concurrencyPrograms() map[string]program {
 	}
 }
 
-// sessions makes n sessions, and what closes them.
+// sessions makes n sessions, and a function that closes them.
 func sessions(cli *clientv3.Client, n int) ([]*concurrency.Session, func() error, error) {
 	var all []*concurrency.Session
 	end := func() error {
@@ -206,12 +206,13 @@ func anElection(ctx context.Context, cli *clientv3.Client, out io.Writer) error 
 	}
 	p.line("%s, by its key: %v, with its revision: %v", leader.Kvs[0].Value, string(leader.Kvs[0].Key) == second.Key(), leader.Kvs[0].CreateRevision == second.Rev())
 	stop()
-	for range leaders { // closes
+	for range leaders { // until it closes
 	}
 	return errors.Join(second.Resign(ctx), end(), p.err)
 }
 
-// transfers moves money between accounts, at all isolation levels that allow it.
+// transfers moves money between accounts, with all isolation levels that allow
+// it.
 func transfers(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	const accounts = 4

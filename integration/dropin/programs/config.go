@@ -41,16 +41,16 @@ func configPrograms() map[string]program {
 	}
 }
 
-// used puts and gets with a client of its own.
+// used puts and gets with a new client.
 func used(ctx context.Context, p *printer, cfg clientv3.Config) error {
 	cli, err := clientv3.New(cfg)
 	if err != nil {
 		return err
 	}
-	if _, err := cli.Put(ctx, "colour", "green"); err != nil {
+	if _, err := cli.Put(ctx, "color", "green"); err != nil {
 		return errors.Join(err, cli.Close())
 	}
-	get, err := cli.Get(ctx, "colour")
+	get, err := cli.Get(ctx, "color")
 	if err != nil {
 		return errors.Join(err, cli.Close())
 	}
@@ -59,7 +59,7 @@ func used(ctx context.Context, p *printer, cfg clientv3.Config) error {
 	return p.err
 }
 
-// fullConfig sets all fields but the logger's.
+// fullConfig sets all fields except the logger's.
 func fullConfig(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	return used(ctx, &printer{out: out}, clientv3.Config{
 		Endpoints:             cli.Endpoints(),
@@ -85,7 +85,7 @@ func fullConfig(ctx context.Context, cli *clientv3.Client, out io.Writer) error 
 	})
 }
 
-// severalEndpoints has some at which nobody listens.
+// severalEndpoints includes endpoints at which nobody listens.
 func severalEndpoints(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	all := append([]string{"http://127.0.0.1:1", "127.0.0.1:2"}, cli.Endpoints()...)
@@ -103,13 +103,13 @@ func severalEndpoints(ctx context.Context, cli *clientv3.Client, out io.Writer) 
 	p.line("%d endpoints", len(other.Endpoints()))
 	other.SetEndpoints(cli.Endpoints()...)
 	p.line("%d endpoint", len(other.Endpoints()))
-	if _, err := other.Get(ctx, "colour"); err != nil {
+	if _, err := other.Get(ctx, "color"); err != nil {
 		return err
 	}
 	return errors.Join(other.Close(), p.err)
 }
 
-// metrics counts the requests of each kind, for Prometheus.
+// metrics counts the requests of each kind for Prometheus.
 func metrics(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	started := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "started_total"}, []string{"method", "type"})
@@ -134,10 +134,10 @@ func metrics(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 		return err
 	}
 	defer func() { _ = counted.Close() }()
-	if _, err := counted.Get(ctx, "colour"); err != nil {
+	if _, err := counted.Get(ctx, "color"); err != nil {
 		return err
 	}
-	if err := begun(counted.Watch(ctx, "colour", clientv3.WithCreatedNotify())); err != nil {
+	if err := begun(counted.Watch(ctx, "color", clientv3.WithCreatedNotify())); err != nil {
 		return err
 	}
 	families, err := registry.Gather()
@@ -198,7 +198,8 @@ func statsHandler(ctx context.Context, cli *clientv3.Client, out io.Writer) erro
 	return p.err
 }
 
-// dialOptions are those that programs give, among them ones that do nothing any more.
+// dialOptions uses options that programs give, including some that no longer have
+// an effect.
 func dialOptions(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	calls := make(chan string, 10)
@@ -259,8 +260,8 @@ func messageSizes(ctx context.Context, cli *clientv3.Client, out io.Writer) erro
 	return p.err
 }
 
-// unreachable is what becomes of clients that nobody answers: at a port without a
-// listener, and at one that takes connections and never says anything.
+// unreachable uses clients that get no response: at a port without a listener,
+// and at one that accepts connections but never answers.
 func unreachable(ctx context.Context, _ *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	silent, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed below
@@ -274,13 +275,13 @@ func unreachable(ctx context.Context, _ *clientv3.Client, out io.Writer) error {
 			return err
 		}
 		late, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
-		_, err = cli.Get(late, "colour")
+		_, err = cli.Get(late, "color")
 		p.line("a read: %v", err == context.DeadlineExceeded) //nolint:errorlint // as users of clientv3 do
-		_, err = cli.Put(late, "colour", "green")
+		_, err = cli.Put(late, "color", "green")
 		p.line("a write: %v", err == context.DeadlineExceeded) //nolint:errorlint // as users of clientv3 do
 		_, err = cli.Status(late, endpoint)
 		p.line("a status: %v", err == context.DeadlineExceeded) //nolint:errorlint // as users of clientv3 do
-		_, ok := <-cli.Watch(late, "colour")
+		_, ok := <-cli.Watch(late, "color")
 		p.line("a watch: %v", ok)
 		cancel()
 		p.line("closed: %v", cli.Close())
@@ -359,7 +360,8 @@ func fromYAML(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	return used(ctx, p, *cfg)
 }
 
-// transportCredentials are for connections that a program makes itself.
+// transportCredentials makes credentials for connections that a program makes
+// itself.
 func transportCredentials(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	creds := credentials.NewTransportCredential(nil)
@@ -397,7 +399,7 @@ func autoSync(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 		}
 	}
 	p.line("those of the members alone")
-	if _, err := other.Get(ctx, "colour"); err != nil && status.Code(err) != codes.OK {
+	if _, err := other.Get(ctx, "color"); err != nil && status.Code(err) != codes.OK {
 		return err
 	}
 	return errors.Join(other.Close(), p.err)

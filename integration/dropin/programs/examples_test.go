@@ -17,8 +17,8 @@ import (
 	"github.com/getcd/getcd/integration/dropin/internal/report"
 )
 
-// elsewhere are the examples of clientv3 3.7 that its module does not have: they are
-// in etcd's tests, in tests/integration/clientv3/examples and …/concurrency.
+// elsewhere has the examples of clientv3 3.7 that are not in its module but in
+// etcd's tests, in tests/integration/clientv3/examples and …/concurrency.
 var elsewhere = []string{
 	"ExampleAuth", "ExampleClient_metrics",
 	"ExampleCluster_memberAdd", "ExampleCluster_memberAddAsLearner", "ExampleCluster_memberList",
@@ -37,8 +37,8 @@ var (
 	name = regexp.MustCompile("`([^`]+)`")
 )
 
-// Each example of clientv3's documentation has a program, and docs/from-clientv3.md
-// says which.
+// Each example in clientv3's documentation has a program, and
+// docs/from-clientv3.md names it.
 func TestExamplesAreCovered(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "from-clientv3.md"))
 	if err != nil {
@@ -73,7 +73,7 @@ func TestExamplesAreCovered(t *testing.T) {
 	}
 }
 
-// inModule finds the examples that clientv3's module has.
+// inModule finds the examples in clientv3's module.
 func inModule(t *testing.T) []string {
 	t.Helper()
 	dir, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", report.Theirs).Output()

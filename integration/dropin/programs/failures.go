@@ -23,7 +23,7 @@ func failurePrograms() map[string]program {
 	}
 }
 
-// kindsOfErrors tells errors apart as the documentation does.
+// kindsOfErrors distinguishes errors as the documentation does.
 func kindsOfErrors(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	kvc := clientv3.NewKV(cli)
@@ -32,12 +32,12 @@ func kindsOfErrors(ctx context.Context, cli *clientv3.Client, out io.Writer) err
 	late, cancel := context.WithTimeout(ctx, 0)
 	defer cancel()
 	_, first := kvc.Put(ctx, "", "")
-	_, second := kvc.Put(ended, "colour", "green")
-	_, third := kvc.Put(late, "colour", "green")
-	_, fourth := kvc.Get(ctx, "colour", clientv3.WithRev(1<<40))
+	_, second := kvc.Put(ended, "color", "green")
+	_, third := kvc.Put(late, "color", "green")
+	_, fourth := kvc.Get(ctx, "color", clientv3.WithRev(1<<40))
 	for _, err := range []error{first, second, third, fourth} {
 		if err == context.Canceled { //nolint:errorlint,gocritic // as users of clientv3 do
-			p.line("cancelled by another routine")
+			p.line("canceled by another routine")
 		} else if err == context.DeadlineExceeded { //nolint:errorlint // as users of clientv3 do
 			p.line("too late")
 		} else if err == rpctypes.ErrEmptyKey { //nolint:errorlint // as users of clientv3 do
@@ -51,18 +51,18 @@ func kindsOfErrors(ctx context.Context, cli *clientv3.Client, out io.Writer) err
 	return p.err
 }
 
-// statusOfErrors looks at errors with gRPC's means and with etcd's.
+// statusOfErrors examines errors with gRPC's functions and with etcd's.
 func statusOfErrors(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	_, empty := cli.Put(ctx, "", "")
-	_, future := cli.Get(ctx, "colour", clientv3.WithRev(1<<40))
+	_, future := cli.Get(ctx, "color", clientv3.WithRev(1<<40))
 	_, lease := cli.Revoke(ctx, 4711)
 	_, member := cli.MemberRemove(ctx, 4711)
 	_, user := cli.UserGet(ctx, "nobody")
 	_, role := cli.RoleGet(ctx, "none")
 	_, auth := cli.Authenticate(ctx, "nobody", "nothing")
-	_, twice := cli.Txn(ctx).Then(clientv3.OpPut("colour", "red"), clientv3.OpPut("colour", "green")).Commit()
-	_, provided := cli.Put(ctx, "colour", "red", clientv3.WithIgnoreValue())
+	_, twice := cli.Txn(ctx).Then(clientv3.OpPut("color", "red"), clientv3.OpPut("color", "green")).Commit()
+	_, provided := cli.Put(ctx, "color", "red", clientv3.WithIgnoreValue())
 	_, ttl := cli.Grant(ctx, 1<<40)
 	for _, err := range []error{empty, future, lease, member, user, role, auth, twice, provided, ttl} {
 		var etcd rpctypes.EtcdError
@@ -77,7 +77,7 @@ func statusOfErrors(ctx context.Context, cli *clientv3.Client, out io.Writer) er
 	return p.err
 }
 
-// afterClose uses what is closed.
+// afterClose uses a client and services after Close.
 func afterClose(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	grant, err := cli.Grant(ctx, 60)
@@ -89,23 +89,23 @@ func afterClose(ctx context.Context, cli *clientv3.Client, out io.Writer) error 
 		return err
 	}
 	<-renewals
-	events := cli.Watch(ctx, "colour", clientv3.WithCreatedNotify())
+	events := cli.Watch(ctx, "color", clientv3.WithCreatedNotify())
 	if err := begun(events); err != nil {
 		return err
 	}
 	p.line("closed: %v", cli.Close())
-	for range renewals { // closes
+	for range renewals { // until it closes
 	}
 	p.line("the renewals have ended")
 	for resp := range events {
 		p.line("%d events", len(resp.Events))
 	}
 	p.line("the watch has ended")
-	_, err = cli.Get(ctx, "colour")
+	_, err = cli.Get(ctx, "color")
 	p.line("a read, because of that: %v", clientv3.IsConnCanceled(err))
 	_, err = cli.KeepAliveOnce(ctx, grant.ID)
 	p.line("a renewal, because of that: %v", clientv3.IsConnCanceled(err))
-	_, ok := <-cli.Watch(ctx, "colour")
+	_, ok := <-cli.Watch(ctx, "color")
 	p.line("a watch: %v", ok)
 	renewals, err = cli.KeepAlive(ctx, grant.ID)
 	p.line("halted: %v", errors.As(err, new(clientv3.ErrKeepAliveHalted)))
@@ -123,7 +123,7 @@ func closedTwice(_ context.Context, cli *clientv3.Client, out io.Writer) error {
 	return p.err
 }
 
-// refused reports whether a call panics, or gives an error.
+// refused reports whether a call panics or returns an error.
 func refused(call func() error) (it bool) {
 	defer func() {
 		if recover() != nil {
@@ -133,19 +133,19 @@ func refused(call func() error) (it bool) {
 	return call() != nil
 }
 
-// misuse is what cannot mean anything. clientv3 panics; getcd gives errors.
+// misuse makes invalid calls. clientv3 panics; getcd returns errors.
 func misuse(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
-	put := clientv3.OpPut("colour", "red")
+	put := clientv3.OpPut("color", "red")
 	for name, call := range map[string]func() error{
-		"a write of a range":   func() error { _, err := cli.Put(ctx, "colour", "red", clientv3.WithPrefix()); return err },
-		"a write with a limit": func() error { _, err := cli.Put(ctx, "colour", "red", clientv3.WithLimit(1)); return err },
+		"a write of a range":   func() error { _, err := cli.Put(ctx, "color", "red", clientv3.WithPrefix()); return err },
+		"a write with a limit": func() error { _, err := cli.Put(ctx, "color", "red", clientv3.WithLimit(1)); return err },
 		"a deletion of the past": func() error {
-			_, err := cli.Delete(ctx, "colour", clientv3.WithRev(1))
+			_, err := cli.Delete(ctx, "color", clientv3.WithRev(1))
 			return err
 		},
 		"two ranges": func() error {
-			_, err := cli.Get(ctx, "colour", clientv3.WithPrefix(), clientv3.WithFromKey())
+			_, err := cli.Get(ctx, "color", clientv3.WithPrefix(), clientv3.WithFromKey())
 			return err
 		},
 		"If twice":        func() error { _, err := cli.Txn(ctx).If().If().Commit(); return err },
@@ -153,20 +153,20 @@ func misuse(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 		"Then after Else": func() error { _, err := cli.Txn(ctx).Else(put).Then(put).Commit(); return err },
 		"Else twice":      func() error { _, err := cli.Txn(ctx).Else(put).Else(put).Commit(); return err },
 		"an unknown comparison": func() error {
-			_, err := cli.Txn(ctx).If(clientv3.Compare(clientv3.Version("colour"), "~", 1)).Commit()
+			_, err := cli.Txn(ctx).If(clientv3.Compare(clientv3.Version("color"), "~", 1)).Commit()
 			return err
 		},
 		"a value that is a number": func() error {
-			_, err := cli.Txn(ctx).If(clientv3.Compare(clientv3.Value("colour"), "=", 1)).Commit()
+			_, err := cli.Txn(ctx).If(clientv3.Compare(clientv3.Value("color"), "=", 1)).Commit()
 			return err
 		},
 		"an order that does not exist": func() error {
-			_, err := cli.Get(ctx, "colour", clientv3.WithSort(clientv3.SortByKey, 7))
+			_, err := cli.Get(ctx, "color", clientv3.WithSort(clientv3.SortByKey, 7))
 			return err
 		},
 		"no operation": func() error { _, err := cli.Do(ctx, clientv3.Op{}); return err },
 		"a sorted watch": func() error {
-			resp := <-cli.Watch(ctx, "colour", clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend))
+			resp := <-cli.Watch(ctx, "color", clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend))
 			return resp.Err()
 		},
 	} {
@@ -174,9 +174,9 @@ func misuse(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 			p.line("%s is allowed", name)
 		}
 	}
-	_, err := cli.Get(ctx, "colour", clientv3.WithSort(clientv3.SortByKey, 7))
+	_, err := cli.Get(ctx, "color", clientv3.WithSort(clientv3.SortByKey, 7))
 	p.line("an order that does not exist: %v", err == rpctypes.ErrInvalidSortOption) //nolint:errorlint // as users of clientv3 do
-	get, err := cli.Get(ctx, "colour")
+	get, err := cli.Get(ctx, "color")
 	if err != nil {
 		return err
 	}
@@ -184,7 +184,7 @@ func misuse(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	return p.err
 }
 
-// refusals are the server's.
+// refusals causes errors of the server.
 func refusals(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	_, err := cli.MoveLeader(ctx, 4711)
@@ -222,13 +222,13 @@ func refusals(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	return p.err
 }
 
-// convertedErrors are those of generated stubs, on the client's connection.
+// convertedErrors converts errors of generated stubs on the client's connection.
 func convertedErrors(ctx context.Context, _ *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	ended, cancel := context.WithCancel(ctx)
 	cancel()
 	for _, err := range []error{
-		nil, rpctypes.ErrGRPCEmptyKey, rpctypes.ErrGRPCNoLeader, status.Error(codes.Canceled, "cancelled"), status.Error(codes.Unavailable, "away"),
+		nil, rpctypes.ErrGRPCEmptyKey, rpctypes.ErrGRPCNoLeader, status.Error(codes.Canceled, "canceled"), status.Error(codes.Unavailable, "away"),
 		status.Error(codes.DeadlineExceeded, "late"), context.Canceled, errors.New("something"),
 	} {
 		p.line("%v: %v, ended: %v, of the connection: %v", err, clientv3.ContextError(ctx, err), clientv3.ContextError(ended, err), clientv3.IsConnCanceled(err))

@@ -45,7 +45,7 @@ func (c *countingKV) Get(ctx context.Context, key string, opts ...clientv3.OpOpt
 	return c.KV.Get(ctx, key, opts...)
 }
 
-// store is what a program of its own makes of a client.
+// store is a program's own type on top of a client.
 type store struct {
 	*clientv3.Client
 	prefix string
@@ -80,7 +80,7 @@ func embedded(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	return p.err
 }
 
-// memory is a KV that has one key, for tests.
+// memory is a KV with a single key, for tests.
 type memory struct {
 	clientv3.KV
 	value string
@@ -99,7 +99,7 @@ func (m *memory) Put(_ context.Context, _, val string, _ ...clientv3.OpOption) (
 	return &clientv3.PutResponse{Header: &pb.ResponseHeader{Revision: 8}}, nil
 }
 
-// tape is a Watcher that plays what it has.
+// tape is a Watcher that plays back responses.
 type tape struct{ responses []clientv3.WatchResponse }
 
 func (t tape) Watch(context.Context, string, ...clientv3.OpOption) clientv3.WatchChan {
@@ -114,7 +114,7 @@ func (t tape) Watch(context.Context, string, ...clientv3.OpOption) clientv3.Watc
 func (tape) RequestProgress(context.Context) error { return nil }
 func (tape) Close() error                          { return nil }
 
-// immortal is a Lease service whose leases do not end.
+// immortal is a Lease service whose leases never end.
 type immortal struct {
 	renewed chan *clientv3.LeaseKeepAliveResponse
 }
@@ -152,21 +152,21 @@ var (
 	_ clientv3.Lease   = immortal{}
 )
 
-// mocks put services of a program's own into a client without a connection.
+// mocks sets a program's own services in a client without a connection.
 func mocks(ctx context.Context, _ *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	cli := clientv3.NewCtxClient(ctx)
 	cli.KV = &memory{value: "green"}
 	cli.Watcher = tape{[]clientv3.WatchResponse{{Events: []*clientv3.Event{{
-		Type: clientv3.EventTypePut, Kv: &mvccpb.KeyValue{Key: []byte("colour"), Value: []byte("red"), CreateRevision: 1, ModRevision: 1},
+		Type: clientv3.EventTypePut, Kv: &mvccpb.KeyValue{Key: []byte("color"), Value: []byte("red"), CreateRevision: 1, ModRevision: 1},
 	}}}}}
 	cli.Lease = immortal{make(chan *clientv3.LeaseKeepAliveResponse, 1)}
-	get, err := cli.Get(ctx, "colour")
+	get, err := cli.Get(ctx, "color")
 	if err != nil {
 		return err
 	}
 	p.pairs(get)
-	if err := watched(p, cli.Watch(ctx, "colour"), 1); err != nil {
+	if err := watched(p, cli.Watch(ctx, "color"), 1); err != nil {
 		return err
 	}
 	grant, err := cli.Grant(ctx, 10)
@@ -181,7 +181,7 @@ func mocks(ctx context.Context, _ *clientv3.Client, out io.Writer) error {
 	return p.err
 }
 
-// The services of a client, each with something around it.
+// Wrappers of a client's services.
 type (
 	loudWatcher struct {
 		clientv3.Watcher
@@ -252,7 +252,7 @@ func wrappedServices(ctx context.Context, cli *clientv3.Client, out io.Writer) e
 	return errors.Join(watched(p, events, 1), end())
 }
 
-// optionLists are shared by calls that ignore some of the options.
+// optionLists uses the same options for several calls, some of which ignore them.
 func optionLists(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	if err := fill(ctx, cli, 3); err != nil {
@@ -310,12 +310,12 @@ func inspectedOperations(ctx context.Context, cli *clientv3.Client, out io.Write
 			op.IsSerializable(), op.IsKeysOnly(), op.IsCountOnly(), op.IsPrevKV(), op.MinModRev(), op.MaxModRev(), op.MinCreateRev(), op.MaxCreateRev())
 	}
 	op := clientv3.OpPut("k", "v")
-	op.WithKeyBytes([]byte("colour"))
+	op.WithKeyBytes([]byte("color"))
 	op.WithValueBytes([]byte("green"))
 	if _, err := cli.Do(ctx, op); err != nil {
 		return err
 	}
-	cmps, then, otherwise := clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.Value("colour"), "=", "green")}, []clientv3.Op{clientv3.OpGet("colour")}, nil).Txn()
+	cmps, then, otherwise := clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.Value("color"), "=", "green")}, []clientv3.Op{clientv3.OpGet("color")}, nil).Txn()
 	resp, err := cli.Txn(ctx).If(cmps...).Then(then...).Else(otherwise...).Commit()
 	if err != nil {
 		return err
@@ -326,7 +326,7 @@ func inspectedOperations(ctx context.Context, cli *clientv3.Client, out io.Write
 
 func comparisons(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
-	put, err := cli.Put(ctx, "colour", "green")
+	put, err := cli.Put(ctx, "color", "green")
 	if err != nil {
 		return err
 	}
@@ -335,19 +335,19 @@ func comparisons(ctx context.Context, cli *clientv3.Client, out io.Writer) error
 	}
 	rev := put.Header.Revision
 	changed := clientv3.Compare(clientv3.Value("none"), "=", "none")
-	changed.WithKeyBytes([]byte("colour"))
+	changed.WithKeyBytes([]byte("color"))
 	changed.WithValueBytes([]byte("green"))
 	p.line("%s = %s", changed.KeyBytes(), changed.ValueBytes())
 	for _, cmp := range []clientv3.Cmp{
-		clientv3.Compare(clientv3.Value("colour"), "=", "green"),
-		clientv3.Compare(clientv3.Value("colour"), "!=", "green"),
-		clientv3.Compare(clientv3.Value("colour"), ">", "blue"),
-		clientv3.Compare(clientv3.Value("colour"), "<", "blue"),
+		clientv3.Compare(clientv3.Value("color"), "=", "green"),
+		clientv3.Compare(clientv3.Value("color"), "!=", "green"),
+		clientv3.Compare(clientv3.Value("color"), ">", "blue"),
+		clientv3.Compare(clientv3.Value("color"), "<", "blue"),
 		clientv3.Compare(clientv3.Value("none"), "=", ""),
-		clientv3.Compare(clientv3.ModRevision("colour"), "=", rev),
+		clientv3.Compare(clientv3.ModRevision("color"), "=", rev),
 		clientv3.Compare(clientv3.CreateRevision("none"), "=", 0),
-		clientv3.Compare(clientv3.Version("colour"), "=", 1),
-		clientv3.Compare(clientv3.LeaseValue("colour"), "=", clientv3.NoLease),
+		clientv3.Compare(clientv3.Version("color"), "=", 1),
+		clientv3.Compare(clientv3.LeaseValue("color"), "=", clientv3.NoLease),
 		clientv3.Compare(clientv3.Version("fruit/").WithPrefix(), ">", 0),
 		clientv3.Compare(clientv3.Version("a").WithRange("b"), ">", 0),
 		changed,
@@ -361,7 +361,7 @@ func comparisons(ctx context.Context, cli *clientv3.Client, out io.Writer) error
 	return p.err
 }
 
-// withoutConnection puts the services of one client into another.
+// withoutConnection uses the services of one client in another.
 func withoutConnection(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	bare := clientv3.NewCtxClient(ctx, clientv3.WithZapLogger(nil))
@@ -369,11 +369,11 @@ func withoutConnection(ctx context.Context, cli *clientv3.Client, out io.Writer)
 	bare.Lease = clientv3.NewLease(cli)
 	bare.Watcher = clientv3.NewWatcher(cli)
 	bare.Cluster = clientv3.NewCluster(cli)
-	events := bare.Watch(ctx, "colour", clientv3.WithCreatedNotify())
+	events := bare.Watch(ctx, "color", clientv3.WithCreatedNotify())
 	if err := begun(events); err != nil {
 		return err
 	}
-	if _, err := bare.Put(ctx, "colour", "green"); err != nil {
+	if _, err := bare.Put(ctx, "color", "green"); err != nil {
 		return err
 	}
 	if err := watched(p, events, 1); err != nil {
@@ -385,7 +385,7 @@ func withoutConnection(ctx context.Context, cli *clientv3.Client, out io.Writer)
 	}
 	p.line("%d members, %d endpoints, a connection: %v", len(members.Members), len(bare.Endpoints()), bare.ActiveConnection() != nil)
 	p.line("closed: %v", bare.Close())
-	_, err = cli.Get(ctx, "colour")
+	_, err = cli.Get(ctx, "color")
 	p.line("the other goes on: %v", err)
 	return p.err
 }
@@ -394,16 +394,16 @@ func generatedStubs(ctx context.Context, cli *clientv3.Client, out io.Writer) er
 	p := &printer{out: out}
 	conn := cli.ActiveConnection()
 	kvc := clientv3.NewKVFromKVClient(pb.NewKVClient(conn), cli)
-	if _, err := kvc.Put(ctx, "colour", "green"); err != nil {
+	if _, err := kvc.Put(ctx, "color", "green"); err != nil {
 		return err
 	}
-	get, err := kvc.Get(ctx, "colour")
+	get, err := kvc.Get(ctx, "color")
 	if err != nil {
 		return err
 	}
 	p.pairs(get)
 	watcher := clientv3.NewWatchFromWatchClient(pb.NewWatchClient(conn), cli)
-	if err := watched(p, watcher.Watch(ctx, "colour", clientv3.WithRev(get.Header.Revision)), 1); err != nil {
+	if err := watched(p, watcher.Watch(ctx, "color", clientv3.WithRev(get.Header.Revision)), 1); err != nil {
 		return err
 	}
 	leases := clientv3.NewLeaseFromLeaseClient(pb.NewLeaseClient(conn), cli, time.Second)
@@ -445,11 +445,11 @@ func requestMetadata(ctx context.Context, cli *clientv3.Client, out io.Writer) e
 	p.line("%v %v", md.Get("trace"), md.Get("hasleader"))
 	before, _ := metadata.FromOutgoingContext(ctx)
 	p.line("the context before: %v", before.Get("hasleader"))
-	put, err := cli.Put(clientv3.WithRequireLeader(ctx), "colour", "green")
+	put, err := cli.Put(clientv3.WithRequireLeader(ctx), "color", "green")
 	if err != nil {
 		return err
 	}
-	events := cli.Watch(clientv3.WithRequireLeader(ctx), "colour", clientv3.WithRev(put.Header.Revision))
+	events := cli.Watch(clientv3.WithRequireLeader(ctx), "color", clientv3.WithRev(put.Header.Revision))
 	return watched(p, events, 1)
 }
 
@@ -464,15 +464,15 @@ func loggers(_ context.Context, cli *clientv3.Client, out io.Writer) error {
 	return p.err
 }
 
-// messages are conversions between clientv3's responses and the protocol's.
+// messages converts clientv3's responses to those of the protocol.
 func messages(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
-	put, err := cli.Put(ctx, "colour", "green")
+	put, err := cli.Put(ctx, "color", "green")
 	if err != nil {
 		return err
 	}
 	p.line("%v", (*pb.PutResponse)(put).GetHeader().GetRevision() == put.Header.Revision)
-	get, err := cli.Get(ctx, "colour")
+	get, err := cli.Get(ctx, "color")
 	if err != nil {
 		return err
 	}
@@ -490,7 +490,8 @@ func messages(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	return p.err
 }
 
-// mockServers answer anything, and go away one after the other.
+// mockServers uses servers that answer everything, and stops them one after
+// another.
 func mockServers(ctx context.Context, _ *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	servers, err := mockserver.StartMockServers(3)
@@ -506,7 +507,7 @@ func mockServers(ctx context.Context, _ *clientv3.Client, out io.Writer) error {
 	}
 	for i := range 2 {
 		servers.StopAt(i)
-		if _, err := cli.Get(ctx, "colour"); err != nil {
+		if _, err := cli.Get(ctx, "color"); err != nil {
 			return err
 		}
 		p.line("a read, without %d", i+1)
@@ -515,7 +516,7 @@ func mockServers(ctx context.Context, _ *clientv3.Client, out io.Writer) error {
 		return err
 	}
 	servers.StopAt(2)
-	if _, err := cli.Get(ctx, "colour"); err != nil {
+	if _, err := cli.Get(ctx, "color"); err != nil {
 		return err
 	}
 	p.line("a read, from one that is back")

@@ -41,11 +41,11 @@ func fill(ctx context.Context, cli *clientv3.Client, n int) error {
 
 func putAndGet(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
-	put, err := cli.Put(ctx, "colour", "green")
+	put, err := cli.Put(ctx, "color", "green")
 	if err != nil {
 		return err
 	}
-	get, err := cli.Get(ctx, "colour")
+	get, err := cli.Get(ctx, "color")
 	if err != nil {
 		return err
 	}
@@ -61,22 +61,22 @@ func putAndGet(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 
 func previousValues(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
-	for _, colour := range []string{"green", "yellow"} {
-		resp, err := cli.Put(ctx, "colour", colour, clientv3.WithPrevKV())
+	for _, color := range []string{"green", "yellow"} {
+		resp, err := cli.Put(ctx, "color", color, clientv3.WithPrevKV())
 		if err != nil {
 			return err
 		}
-		p.line("before %s: %s", colour, resp.PrevKv.GetValue())
+		p.line("before %s: %s", color, resp.PrevKv.GetValue())
 	}
-	if _, err := cli.Put(ctx, "colour", "", clientv3.WithIgnoreValue()); err != nil {
+	if _, err := cli.Put(ctx, "color", "", clientv3.WithIgnoreValue()); err != nil {
 		return err
 	}
-	resp, err := cli.Delete(ctx, "colour", clientv3.WithPrevKV())
+	resp, err := cli.Delete(ctx, "color", clientv3.WithPrevKV())
 	if err != nil {
 		return err
 	}
 	p.line("deleted %d: %s, version %d", resp.Deleted, resp.PrevKvs[0].Value, resp.PrevKvs[0].Version)
-	_, err = cli.Put(ctx, "colour", "", clientv3.WithIgnoreValue())
+	_, err = cli.Put(ctx, "color", "", clientv3.WithIgnoreValue())
 	p.line("nothing to keep: %v", err == rpctypes.ErrKeyNotFound) //nolint:errorlint // as users of clientv3 do
 	return p.err
 }
@@ -87,7 +87,7 @@ func bareErrors(ctx context.Context, cli *clientv3.Client, out io.Writer) error 
 	_, err := cli.Put(ctx, "", "nothing")
 	switch err { //nolint:errorlint // as users of clientv3 do
 	case context.Canceled:
-		p.line("cancelled")
+		p.line("canceled")
 	case context.DeadlineExceeded:
 		p.line("too late")
 	case rpctypes.ErrEmptyKey:
@@ -95,15 +95,15 @@ func bareErrors(ctx context.Context, cli *clientv3.Client, out io.Writer) error 
 	default:
 		p.line("something else: %v", err)
 	}
-	cancelled, cancel := context.WithCancel(ctx)
+	canceled, cancel := context.WithCancel(ctx)
 	cancel()
-	_, err = cli.Get(cancelled, "colour")
-	p.line("cancelled: %v", err == context.Canceled) //nolint:errorlint // as users of clientv3 do
+	_, err = cli.Get(canceled, "color")
+	p.line("canceled: %v", err == context.Canceled) //nolint:errorlint // as users of clientv3 do
 	late, cancel := context.WithTimeout(ctx, 0)
 	defer cancel()
-	_, err = cli.Put(late, "colour", "red")
+	_, err = cli.Put(late, "color", "red")
 	p.line("too late: %v", err == context.DeadlineExceeded) //nolint:errorlint // as users of clientv3 do
-	_, err = cli.Get(ctx, "colour", clientv3.WithRev(1<<40))
+	_, err = cli.Get(ctx, "color", clientv3.WithRev(1<<40))
 	p.line("not yet: %v %v", err == rpctypes.ErrFutureRev, errors.Is(err, rpctypes.ErrFutureRev)) //nolint:errorlint // as users of clientv3 do
 	if etcd, ok := errors.AsType[rpctypes.EtcdError](err); ok {
 		p.line("of code %v: %v", etcd.Code(), etcd)
@@ -114,14 +114,14 @@ func bareErrors(ctx context.Context, cli *clientv3.Client, out io.Writer) error 
 
 func readThePast(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
-	first, err := cli.Put(ctx, "colour", "green")
+	first, err := cli.Put(ctx, "color", "green")
 	if err != nil {
 		return err
 	}
-	if _, err := cli.Put(ctx, "colour", "yellow"); err != nil {
+	if _, err := cli.Put(ctx, "color", "yellow"); err != nil {
 		return err
 	}
-	resp, err := cli.Get(ctx, "colour", clientv3.WithRev(first.Header.Revision))
+	resp, err := cli.Get(ctx, "color", clientv3.WithRev(first.Header.Revision))
 	if err != nil {
 		return err
 	}
@@ -254,14 +254,14 @@ func compact(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 
 func transaction(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
-	if _, err := cli.Put(ctx, "colour", "green"); err != nil {
+	if _, err := cli.Put(ctx, "color", "green"); err != nil {
 		return err
 	}
 	for range 2 {
 		resp, err := cli.Txn(ctx).
-			If(clientv3.Compare(clientv3.Value("colour"), "=", "green"), clientv3util.KeyMissing("smell")).
-			Then(clientv3.OpPut("colour", "red"), clientv3.OpPut("smell", "sweet")).
-			Else(clientv3.OpGet("colour"), clientv3.OpDelete("smell", clientv3.WithPrevKV())).
+			If(clientv3.Compare(clientv3.Value("color"), "=", "green"), clientv3util.KeyMissing("smell")).
+			Then(clientv3.OpPut("color", "red"), clientv3.OpPut("smell", "sweet")).
+			Else(clientv3.OpGet("color"), clientv3.OpDelete("smell", clientv3.WithPrevKV())).
 			Commit()
 		if err != nil {
 			return err
@@ -271,7 +271,7 @@ func transaction(ctx context.Context, cli *clientv3.Client, out io.Writer) error
 			p.line("it is %s, and smelled %s", resp.Responses[0].GetResponseRange().Kvs[0].Value, resp.Responses[1].GetResponseDeleteRange().PrevKvs[0].Value)
 		}
 	}
-	resp, err := cli.Txn(ctx).If(clientv3util.KeyExists("colour")).Then(clientv3.OpDelete("colour")).Commit()
+	resp, err := cli.Txn(ctx).If(clientv3util.KeyExists("color")).Then(clientv3.OpDelete("color")).Commit()
 	if err != nil {
 		return err
 	}
@@ -302,8 +302,8 @@ func nestedTransaction(ctx context.Context, cli *clientv3.Client, out io.Writer)
 func operations(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	for _, op := range []clientv3.Op{
-		clientv3.OpPut("colour", "green"), clientv3.OpGet("colour"), clientv3.OpPut("colour", "red", clientv3.WithPrevKV()),
-		clientv3.OpTxn(nil, []clientv3.Op{clientv3.OpGet("colour")}, nil), clientv3.OpDelete("colour"),
+		clientv3.OpPut("color", "green"), clientv3.OpGet("color"), clientv3.OpPut("color", "red", clientv3.WithPrevKV()),
+		clientv3.OpTxn(nil, []clientv3.Op{clientv3.OpGet("color")}, nil), clientv3.OpDelete("color"),
 	} {
 		resp, err := cli.Do(ctx, op)
 		if err != nil {
@@ -326,7 +326,7 @@ func operations(ctx context.Context, cli *clientv3.Client, out io.Writer) error 
 
 func requireLeader(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
-	resp, err := cli.Get(clientv3.WithRequireLeader(ctx), "colour")
+	resp, err := cli.Get(clientv3.WithRequireLeader(ctx), "color")
 	if err != nil {
 		return err
 	}

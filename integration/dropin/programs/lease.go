@@ -104,7 +104,7 @@ func keepAlive(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	first := <-answers
 	p.line("the same: %v, for %d", first.ID == resp.ID, first.TTL)
 	cancel()
-	for range answers { // closes
+	for range answers { // until it closes
 	}
 	p.line("not kept any more")
 	_, err = cli.Revoke(ctx, resp.ID)

@@ -18,8 +18,9 @@ func leasingPrograms() map[string]program {
 	}
 }
 
-// values prints what clientv3 3.7.3 tells right: of a key that was deleted in memory it
-// has a count of 1, and a key that nobody owns is put twice, and deleted twice.
+// values prints only what clientv3 3.7.3 gets right. For a key that was deleted
+// in memory, clientv3 reports a count of 1, and it puts and deletes a key without
+// an owner twice.
 func (p *printer) values(resp *clientv3.GetResponse) {
 	if len(resp.Kvs) == 0 {
 		p.line("nothing")
@@ -52,7 +53,7 @@ func leased(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 		return err
 	}
 	p.pairs(leasingKey)
-	// Past the protocol: it goes unnoticed.
+	// This write ignores the protocol, so it goes unnoticed.
 	if _, err := cli.Put(ctx, "abc", "unnoticed"); err != nil {
 		return err
 	}
@@ -66,7 +67,7 @@ func leased(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	return p.err
 }
 
-// twoLeasing has two write and read the same keys.
+// twoLeasing lets two clients write and read the same keys.
 func twoLeasing(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	var kvs []clientv3.KV
@@ -103,7 +104,8 @@ func twoLeasing(ctx context.Context, cli *clientv3.Client, out io.Writer) error 
 	return p.err
 }
 
-// leasingTxn has transactions that are answered from memory, and some that are not.
+// leasingTxn runs transactions that are answered from memory, and some that are
+// not.
 func leasingTxn(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	lkv, closeLKV, err := leasing.NewKV(cli, "leasing-prefix/")
@@ -146,7 +148,7 @@ func leasingTxn(ctx context.Context, cli *clientv3.Client, out io.Writer) error 
 	return p.err
 }
 
-// leasingRange deletes a range of what is in memory.
+// leasingRange deletes a range of keys that are in memory.
 func leasingRange(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	lkv, closeLKV, err := leasing.NewKV(cli, "leasing-prefix/")

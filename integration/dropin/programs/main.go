@@ -1,6 +1,6 @@
-// Programs is a collection of small programs against clientv3, one for each thing
-// that its documentation shows. A test compiles them twice, as they are and with the
-// import paths of getcd's clientv3 in place of etcd's, and compares what they print.
+// Command programs has small programs that use clientv3, one for each topic of
+// its documentation. A test compiles them twice, once unchanged and once with the
+// import paths of getcd's clientv3, and compares what they print.
 //
 //	programs -endpoints http://127.0.0.1:2379 NAME
 package main
@@ -20,8 +20,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// program does something with a cluster without keys, and prints what a reader should
-// see: nothing that differs between two runs.
+// program uses a cluster without keys, and prints results that do not differ
+// between two runs.
 type program func(ctx context.Context, cli *clientv3.Client, out io.Writer) error
 
 func all() map[string]program {
@@ -77,7 +77,7 @@ func run(args []string, out io.Writer) error {
 	return p(ctx, cli, out)
 }
 
-// printer prints lines, and remembers the first error.
+// printer prints lines and keeps the first error.
 type printer struct {
 	out io.Writer
 	err error

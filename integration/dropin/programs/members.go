@@ -10,7 +10,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// severalPrograms run on a cluster of three members, over TLS.
+// severalPrograms returns the programs that run on a cluster of three members,
+// over TLS.
 func severalPrograms() map[string]program {
 	return map[string]program{
 		"members/list":   listMembers,
@@ -23,7 +24,8 @@ func severalPrograms() map[string]program {
 	}
 }
 
-// peers returns members' peer URLs at ports where nobody listens, others in each run.
+// peers returns peer URLs with ports at which nobody listens. They differ in each
+// run.
 func peers(n int) []string {
 	urls := make([]string, n)
 	for i := range urls {
@@ -58,7 +60,7 @@ func addMember(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	return p.err
 }
 
-// moveLeader asks the leader, since no other member does it.
+// moveLeader asks the leader, since no other member can do it.
 func moveLeader(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	var leading, other string
@@ -75,8 +77,8 @@ func moveLeader(ctx context.Context, cli *clientv3.Client, out io.Writer) error 
 		}
 	}
 	cli.SetEndpoints(leading)
-	for ctx.Err() == nil { // until it is the one that is asked
-		resp, err := cli.Get(ctx, "colour", clientv3.WithSerializable())
+	for ctx.Err() == nil { // until the asked member is the leader
+		resp, err := cli.Get(ctx, "color", clientv3.WithSerializable())
 		if err != nil {
 			return err
 		}
@@ -99,13 +101,13 @@ func moveLeader(ctx context.Context, cli *clientv3.Client, out io.Writer) error 
 	return p.err
 }
 
-// overTLS is run with a client that has certificates.
+// overTLS runs with a client that has certificates.
 func overTLS(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
-	if _, err := cli.Put(ctx, "colour", "green"); err != nil {
+	if _, err := cli.Put(ctx, "color", "green"); err != nil {
 		return err
 	}
-	get, err := cli.Get(ctx, "colour")
+	get, err := cli.Get(ctx, "color")
 	if err != nil {
 		return err
 	}
@@ -116,7 +118,7 @@ func overTLS(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	_, err = plain.Get(late, "colour")
+	_, err = plain.Get(late, "color")
 	p.line("without certificates: %v", err != nil)
 	return errors.Join(plain.Close(), p.err)
 }

@@ -28,7 +28,8 @@ func namingPrograms() map[string]program {
 	}
 }
 
-// servers starts gRPC servers, and returns their addresses and what stops them.
+// servers starts gRPC servers. It returns their addresses and a function that
+// stops them.
 func servers(n int) (addresses []string, stop func(), err error) {
 	var all []*grpc.Server
 	var wg sync.WaitGroup
@@ -81,7 +82,8 @@ func discovered(ctx context.Context, cli *clientv3.Client, out io.Writer) error 
 		return err
 	}
 	defer func() { _ = conn.Close() }()
-	// answering calls until all of the servers have answered, and nobody else has.
+	// answering makes calls until all of the servers have answered, and no other
+	// has.
 	answering := func(want ...string) error {
 		for streak := 0; streak < 10; {
 			var from peer.Peer
@@ -130,7 +132,7 @@ func discovered(ctx context.Context, cli *clientv3.Client, out io.Writer) error 
 	return p.err
 }
 
-// leasedEndpoint goes with its lease.
+// leasedEndpoint adds an endpoint that is removed with its lease.
 func leasedEndpoint(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	m, err := endpoints.NewManager(cli, "shop")
@@ -161,7 +163,7 @@ func leasedEndpoint(ctx context.Context, cli *clientv3.Client, out io.Writer) er
 	}
 	show(<-changes)
 	cancel()
-	for range changes { // closes
+	for range changes { // until it closes
 	}
 	list, err := m.List(ctx)
 	if err != nil {

@@ -27,12 +27,12 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// Each program does and prints the same with getcd as with clientv3.
+// Each program behaves and prints the same with getcd as with clientv3.
 func TestProgramsAgree(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	theirs, ours := build(ctx, t, false), build(ctx, t, true)
-	c, err := cluster.Start(ctx, cluster.Config{Size: 1}) // one member: programs that ask another find it behind at times
+	c, err := cluster.Start(ctx, cluster.Config{Size: 1}) // one member, since on several of them a read may be out of date
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func TestProgramsAgree(t *testing.T) {
 	}
 }
 
-// So does each one that needs several members; these speak TLS.
+// So does each program that needs several members, over TLS.
 func TestProgramsAgreeOnSeveralMembers(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
@@ -98,7 +98,7 @@ func TestProgramsAgreeOnSeveralMembers(t *testing.T) {
 	}
 }
 
-// agree runs a program of both clients on an empty cluster.
+// agree runs a program with both clients on an empty cluster.
 func agree(ctx context.Context, t *testing.T, admin *client.Client, programs, endpoints []string, args ...string) {
 	t.Helper()
 	var outputs []string
@@ -133,7 +133,7 @@ func launch(ctx context.Context, program string, endpoints []string, args ...str
 	return out.String(), errs.String(), err
 }
 
-// What cannot be a program of both, since it is given a logger.
+// This cannot be a common program, since it takes a logger.
 func TestSaveSnapshot(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -147,7 +147,7 @@ func TestSaveSnapshot(t *testing.T) {
 		}
 	}()
 	file, version := filepath.Join(t.TempDir(), "backup.db"), ""
-	for version == "" { // a member writes down its storage's version some seconds after it has started
+	for version == "" { // a member stores its storage version some seconds after its start
 		if version, err = snapshot.SaveWithVersion(ctx, nil, clientv3.Config{Endpoints: c.Endpoints()}, file); err != nil {
 			t.Fatal(err)
 		}
@@ -158,8 +158,8 @@ func TestSaveSnapshot(t *testing.T) {
 	}
 }
 
-// build compiles the programs as they are, or with getcd's import paths in the
-// place of clientv3's, and nothing else.
+// build compiles the programs, either unchanged or with clientv3's import paths
+// replaced by getcd's.
 func build(ctx context.Context, t *testing.T, replace bool) string {
 	t.Helper()
 	dir, err := os.Getwd()

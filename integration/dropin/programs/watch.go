@@ -39,7 +39,7 @@ func watched(p *printer, events clientv3.WatchChan, n int) error {
 	return p.err
 }
 
-// begun waits until the server has made a watch.
+// begun waits until the server has created a watch.
 func begun(events clientv3.WatchChan) error {
 	resp := <-events
 	if !resp.Created {
@@ -50,16 +50,16 @@ func begun(events clientv3.WatchChan) error {
 
 func watchKey(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
-	events := cli.Watch(ctx, "colour", clientv3.WithCreatedNotify(), clientv3.WithPrevKV())
+	events := cli.Watch(ctx, "color", clientv3.WithCreatedNotify(), clientv3.WithPrevKV())
 	if err := begun(events); err != nil {
 		return err
 	}
-	for _, colour := range []string{"green", "yellow"} {
-		if _, err := cli.Put(ctx, "colour", colour); err != nil {
+	for _, color := range []string{"green", "yellow"} {
+		if _, err := cli.Put(ctx, "color", color); err != nil {
 			return err
 		}
 	}
-	if _, err := cli.Delete(ctx, "colour"); err != nil {
+	if _, err := cli.Delete(ctx, "color"); err != nil {
 		return err
 	}
 	return watched(p, events, 3)
@@ -83,27 +83,27 @@ func watchPrefix(ctx context.Context, cli *clientv3.Client, out io.Writer) error
 
 func watchThePast(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
-	first, err := cli.Put(ctx, "colour", "green")
+	first, err := cli.Put(ctx, "color", "green")
 	if err != nil {
 		return err
 	}
-	if _, err := cli.Put(ctx, "colour", "red"); err != nil {
+	if _, err := cli.Put(ctx, "color", "red"); err != nil {
 		return err
 	}
-	return watched(p, cli.Watch(ctx, "colour", clientv3.WithRev(first.Header.Revision)), 2)
+	return watched(p, cli.Watch(ctx, "color", clientv3.WithRev(first.Header.Revision)), 2)
 }
 
 func watchFilters(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
-	puts := cli.Watch(ctx, "colour", clientv3.WithFilterDelete(), clientv3.WithCreatedNotify())
-	deletes := cli.Watch(ctx, "colour", clientv3.WithFilterPut(), clientv3.WithCreatedNotify())
+	puts := cli.Watch(ctx, "color", clientv3.WithFilterDelete(), clientv3.WithCreatedNotify())
+	deletes := cli.Watch(ctx, "color", clientv3.WithFilterPut(), clientv3.WithCreatedNotify())
 	if err := errors.Join(begun(puts), begun(deletes)); err != nil {
 		return err
 	}
-	if _, err := cli.Put(ctx, "colour", "green"); err != nil {
+	if _, err := cli.Put(ctx, "color", "green"); err != nil {
 		return err
 	}
-	if _, err := cli.Delete(ctx, "colour"); err != nil {
+	if _, err := cli.Delete(ctx, "color"); err != nil {
 		return err
 	}
 	return errors.Join(watched(p, puts, 1), watched(p, deletes, 1))
@@ -111,19 +111,19 @@ func watchFilters(ctx context.Context, cli *clientv3.Client, out io.Writer) erro
 
 func watchCompacted(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
-	first, err := cli.Put(ctx, "colour", "green")
+	first, err := cli.Put(ctx, "color", "green")
 	if err != nil {
 		return err
 	}
-	last, err := cli.Put(ctx, "colour", "red")
+	last, err := cli.Put(ctx, "color", "red")
 	if err != nil {
 		return err
 	}
 	if _, err := cli.Compact(ctx, last.Header.Revision); err != nil {
 		return err
 	}
-	for resp := range cli.Watch(ctx, "colour", clientv3.WithRev(first.Header.Revision)) {
-		p.line("cancelled: %v, compacted: %v, up to the last: %v", resp.Canceled,
+	for resp := range cli.Watch(ctx, "color", clientv3.WithRev(first.Header.Revision)) {
+		p.line("canceled: %v, compacted: %v, up to the last: %v", resp.Canceled,
 			errors.Is(resp.Err(), rpctypes.ErrCompacted), resp.CompactRevision == last.Header.Revision)
 	}
 	return p.err
@@ -131,7 +131,7 @@ func watchCompacted(ctx context.Context, cli *clientv3.Client, out io.Writer) er
 
 func watchProgress(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
-	events := cli.Watch(ctx, "colour", clientv3.WithProgressNotify(), clientv3.WithCreatedNotify())
+	events := cli.Watch(ctx, "color", clientv3.WithProgressNotify(), clientv3.WithCreatedNotify())
 	if err := begun(events); err != nil {
 		return err
 	}
@@ -158,7 +158,7 @@ func watchCancel(ctx context.Context, cli *clientv3.Client, out io.Writer) error
 	p := &printer{out: out}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	events := cli.Watch(ctx, "colour", clientv3.WithCreatedNotify())
+	events := cli.Watch(ctx, "color", clientv3.WithCreatedNotify())
 	if err := begun(events); err != nil {
 		return err
 	}

@@ -68,14 +68,14 @@ func inOrder(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	cli.KV = ordering.NewKV(cli.KV, ordering.NewOrderViolationSwitchEndpointClosure(cli))
 	for i := range 20 {
-		if _, err := cli.Put(ctx, "colour", fmt.Sprint(i)); err != nil {
+		if _, err := cli.Put(ctx, "color", fmt.Sprint(i)); err != nil {
 			return err
 		}
-		if _, err := cli.Get(ctx, "colour"); err != nil {
+		if _, err := cli.Get(ctx, "color"); err != nil {
 			return err
 		}
 	}
-	resp, err := cli.Get(ctx, "colour")
+	resp, err := cli.Get(ctx, "color")
 	if err != nil {
 		return err
 	}

@@ -1,13 +1,14 @@
-// Package names compares what two packages export, name by name, on their types: it
-// tells whether a program that was written for one compiles with the other when
-// nothing but its import paths are changed.
+// Package names compares the exported names of two packages and their types. It
+// reports whether a program that was written for one package compiles with the
+// other after only its import paths are changed.
 //
-// Two declarations are identical when they have the same kind and the same type,
-// where the types of the packages on either side that have the same name count as
-// the same type. Unexported fields and methods do not count, since no program can
-// name them, except that a struct that has some cannot be written without field
-// names, nor an interface that has some be implemented.
+// Two declarations are identical if they have the same kind and the same type.
+// Types with the same name in the two packages count as the same type. Unexported
+// fields and methods are ignored, since no program can name them. There are two
+// exceptions: a struct with unexported fields cannot be written without field
+// names, and an interface with unexported methods cannot be implemented.
 //
-// More is allowed: a type may have more methods, and a struct that has unexported
-// fields anyway more fields. An interface may not: programs implement it.
+// Additions are allowed: a type may have more methods, and a struct that already
+// has unexported fields may have more fields. An interface must not have more
+// methods, since programs implement it.
 package names

@@ -14,15 +14,16 @@ import (
 	"os/exec"
 )
 
-// Loader reads packages from the export data that the go command makes of them.
-// All packages of one Loader share their dependencies, so that a type that both
-// sides have from a third package is one type.
+// Loader reads packages from the export data that the go command produces. All
+// packages of one Loader share their dependencies, so that a type of a third
+// package is the same type on both sides.
 type Loader struct {
-	exports  map[string]string // of each import path: the file
+	exports  map[string]string // for each import path, the file
 	importer types.Importer
 }
 
-// NewLoader compiles the packages, and what they import, as they are seen from dir.
+// NewLoader compiles the packages and their imports as the module in dir sees
+// them.
 func NewLoader(ctx context.Context, dir string, paths ...string) (*Loader, error) {
 	args := append([]string{"list", "-e", "-export", "-deps", "-json=ImportPath,Export,Error,DepOnly"}, paths...)
 	cmd := exec.CommandContext(ctx, "go", args...)
@@ -57,7 +58,7 @@ func NewLoader(ctx context.Context, dir string, paths ...string) (*Loader, error
 	return l, nil
 }
 
-// Package returns a package, or nil if there is none, or none that compiles.
+// Package returns a package, or nil if it does not exist or does not compile.
 func (l *Loader) Package(path string) (*types.Package, error) {
 	if l.exports[path] == "" {
 		return nil, nil //nolint:nilnil // it is not there, which is an answer

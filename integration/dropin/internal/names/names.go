@@ -9,18 +9,18 @@ import (
 	"strings"
 )
 
-// Verdict says how a name of the one side is on the other.
+// Verdict is the result for a name.
 type Verdict string
 
 // The verdicts.
 const (
-	// Identical means that programs which use the name compile.
+	// Identical means that programs that use the name compile.
 	Identical Verdict = "identical"
-	// Logger means that it is identical but for the type of a logger.
+	// Logger means that it is identical except for the type of a logger.
 	Logger Verdict = "logger"
-	// Differs means that it is there, and that there are programs which do not compile.
+	// Differs means that it exists, but that some programs do not compile.
 	Differs Verdict = "differs"
-	// Missing means that it is not there.
+	// Missing means that it does not exist.
 	Missing Verdict = "missing"
 )
 
@@ -33,26 +33,26 @@ type Name struct {
 	Detail  string // why it is not identical
 }
 
-// ID is the name with its package, as programs write it.
+// ID returns the name with its package, as programs write it.
 func (n Name) ID() string { return strings.TrimPrefix(n.Package+"."+n.Name, ".") }
 
 // Pair is a package on both sides.
 type Pair struct {
 	Path string // below the roots
 	Want *types.Package
-	Got  *types.Package // nil if there is none
+	Got  *types.Package // nil if it does not exist
 }
 
 // Comparison compares the packages of two trees with each other.
 type Comparison struct {
-	// Loggers are the types that may stand for others: on the left the qualified
-	// name of one that is wanted, such as "*go.uber.org/zap.Logger".
+	// Loggers maps types to their replacements. The key is the qualified name of
+	// the wanted type, such as "*go.uber.org/zap.Logger".
 	Loggers map[string]string
 
 	pairs  map[*types.Package]Pair
 	order  []Pair
-	inside map[[2]types.Type]bool // pairs of unnamed types under comparison
-	logger bool                   // a logger was met
+	inside map[[2]types.Type]bool // pairs of unnamed types that are being compared
+	logger bool                   // a logger was found
 }
 
 // New compares pairs of packages.
@@ -64,8 +64,8 @@ func New(loggers map[string]string, pairs ...Pair) *Comparison {
 	return c
 }
 
-// Names compares all exported names, and returns them in the order of the pairs and
-// of the alphabet.
+// Names compares all exported names and returns them in the order of the pairs,
+// and alphabetically within each pair.
 func (c *Comparison) Names() []Name {
 	var all []Name
 	for _, p := range c.order {
@@ -97,7 +97,7 @@ func (c *Comparison) names(p Pair) []Name {
 	return out
 }
 
-// verdict runs diff, which returns why two objects differ, or nothing.
+// verdict runs diff, which returns why two objects differ, or an empty string.
 func (c *Comparison) verdict(p Pair, name, kind string, got types.Object, diff func() string) Name {
 	n := Name{Package: p.Path, Name: name, Kind: kind, Verdict: Missing}
 	if got == nil {
@@ -116,8 +116,8 @@ func (c *Comparison) verdict(p Pair, name, kind string, got types.Object, diff f
 	return n
 }
 
-// members are a type's exported methods, its fields and, of an interface, its
-// methods.
+// members returns a type's exported methods and fields, or the methods of an
+// interface.
 func (c *Comparison) members(p Pair, want *types.TypeName, got types.Type) []Name {
 	if _, ok := want.Type().(*types.Alias); ok && foreign(want) {
 		return nil // another package's members
@@ -152,7 +152,7 @@ func (c *Comparison) members(p Pair, want *types.TypeName, got types.Type) []Nam
 	return out
 }
 
-// member compares a field or a method with its namesake.
+// member compares a field or a method with the one of the same name.
 func (c *Comparison) member(of *types.TypeName, want types.Object, gotType types.Type, got types.Object) string {
 	if kind(want) != kind(got) {
 		return fmt.Sprintf("is a %s", kind(got))

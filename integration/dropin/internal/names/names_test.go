@@ -86,7 +86,8 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-// Types of one package of a tree stand for those of its counterpart in all others.
+// Types of one package of a tree correspond to those of its counterpart in all
+// other packages.
 func TestPackagesOfATree(t *testing.T) {
 	// Both sides of the second pair use the first pair's T.
 	wantRoot, gotRoot := check(t, "want", "type T struct{ a int }"), check(t, "got", "type T struct{ b int }")

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// declared compares the declarations of two types, but for their exported fields
-// and methods, which are names of their own.
+// declared compares the declarations of two types, except for their exported
+// fields and methods, which are compared as names of their own.
 func (c *Comparison) declared(want, got *types.TypeName) string {
 	if foreign(want) {
 		if _, inside := c.pairs[types.Unalias(want.Type()).(*types.Named).Obj().Pkg()]; !inside {
@@ -36,7 +36,7 @@ func (c *Comparison) declared(want, got *types.TypeName) string {
 	}
 }
 
-// differ says how two types differ, or nothing.
+// differ returns how two types differ, or an empty string.
 func (c *Comparison) differ(want, got types.Type) string {
 	if c.same(want, got) {
 		return ""
@@ -95,15 +95,15 @@ func (c *Comparison) same(want, got types.Type) bool {
 	return false
 }
 
-// named compares a named type: one of the packages that are compared must be what
-// its namesake there is.
+// named compares a named type. A type of a compared package must correspond to
+// the type of the same name in the other package.
 func (c *Comparison) named(want *types.Named, got types.Type) bool {
 	p, ok := c.pairs[want.Obj().Pkg()]
 	if !ok {
-		return false // a third package's, and not identical
+		return false // of a third package, and not identical
 	}
 	if !want.Obj().Exported() {
-		// What programs cannot name may have any name.
+		// A type that programs cannot name may have any name.
 		g, ok := got.(*types.Named)
 		return ok && !g.Obj().Exported()
 	}
@@ -126,8 +126,8 @@ func (c *Comparison) tuples(want, got *types.Tuple) bool {
 	return true
 }
 
-// structs compares what programs see of two structs. Without fields, those are
-// left to others.
+// structs compares what programs can see of two structs. Without fields, the
+// fields are compared elsewhere.
 func (c *Comparison) structs(want, got *types.Struct, fields bool) string {
 	wanted, hides := visible(want)
 	gotten, _ := visible(got)
@@ -166,8 +166,8 @@ func (c *Comparison) structs(want, got *types.Struct, fields bool) string {
 	return ""
 }
 
-// converts reports whether a struct is a third package's, with fields that only that
-// one can name: programs convert one into the other.
+// converts reports whether a struct belongs to a third package and has fields
+// that only that package can name: programs then convert one into the other.
 func (c *Comparison) converts(s *types.Struct) bool {
 	for v := range s.Fields() {
 		if _, inside := c.pairs[v.Pkg()]; !inside && !v.Exported() {
@@ -177,7 +177,7 @@ func (c *Comparison) converts(s *types.Struct) bool {
 	return false
 }
 
-// visible returns the exported fields, and whether there are others.
+// visible returns the exported fields, and whether there are unexported ones.
 func visible(s *types.Struct) (fields []*types.Var, hides bool) {
 	for v := range s.Fields() {
 		if v.Exported() {
@@ -198,9 +198,9 @@ func tag(s *types.Struct, f *types.Var) string {
 	return ""
 }
 
-// interfaces compares two interfaces: programs implement them, so that neither may
-// have a method more. Without methods, those that are missing or differ are left to
-// others.
+// interfaces compares two interfaces. Programs implement them, so neither may
+// have more methods. Without methods, missing and different methods are reported
+// elsewhere.
 func (c *Comparison) interfaces(want, got *types.Interface, methods bool) string {
 	wanted, gotten := methodsOf(want), methodsOf(got)
 	var more []string

@@ -1,5 +1,5 @@
-// Package report compares the packages that replace clientv3's with those, and puts
-// that into words.
+// Package report compares the packages that replace clientv3 with clientv3's own,
+// and writes a report.
 package report
 
 import (
@@ -21,7 +21,7 @@ const (
 	Ours   = "github.com/getcd/getcd/clientv3"
 )
 
-// Packages are all public packages of clientv3 that have exported names.
+// Packages returns all public packages of clientv3 that have exported names.
 func Packages() []string {
 	return []string{
 		"", "clientv3util", "concurrency", "credentials", "experimental/recipes", "kubernetes", "leasing",
@@ -29,7 +29,7 @@ func Packages() []string {
 	}
 }
 
-// loggers are the types that slog's stand for.
+// loggers returns the types that slog's types replace.
 func loggers() map[string]string {
 	return map[string]string{
 		"*go.uber.org/zap.Logger":       "*log/slog.Logger",
@@ -38,7 +38,7 @@ func loggers() map[string]string {
 	}
 }
 
-// Compare compares all packages, as they are seen from the module in dir.
+// Compare compares all packages as the module in dir sees them.
 func Compare(ctx context.Context, dir string) ([]names.Name, error) {
 	var paths []string
 	for _, p := range Packages() {
@@ -68,10 +68,10 @@ func Compare(ctx context.Context, dir string) ([]names.Name, error) {
 
 func join(root, path string) string { return strings.TrimSuffix(root+"/"+path, "/") }
 
-// Counts are how many names have which verdict.
+// Counts is the number of names with each verdict.
 type Counts map[names.Verdict]int
 
-// Total is the number of names.
+// Total returns the number of names.
 func (c Counts) Total() int {
 	n := 0
 	for _, k := range c {
@@ -80,14 +80,14 @@ func (c Counts) Total() int {
 	return n
 }
 
-// Same is the number of names that programs can use as they did.
+// Same returns the number of names that programs can use without changes.
 func (c Counts) Same() int { return c[names.Identical] + c[names.Logger] }
 
 func (c Counts) percent() string {
 	return fmt.Sprintf("%.1f %%", 100*float64(c.Same())/float64(max(1, c.Total())))
 }
 
-// Count counts the names of a package; of all packages for "*".
+// Count counts the names of a package, or of all packages for "*".
 func Count(all []names.Name, pkg string) Counts {
 	c := make(Counts)
 	for _, n := range all {
@@ -124,7 +124,7 @@ func Write(w io.Writer, version string, all []names.Name) error {
 			fmt.Fprintf(b, "- `%s` (%s) %s\n", n.ID(), n.Kind, strings.ReplaceAll(n.Detail, "\n", " "))
 		case names.Missing:
 			if parent, _, member := strings.Cut(n.Name, "."); member && verdictOf(all, n.Package, parent) == names.Missing {
-				continue // its type says so
+				continue // the verdict for its type says so
 			}
 			fmt.Fprintf(b, "- `%s` (%s) is missing\n", n.ID(), n.Kind)
 		default:
@@ -158,7 +158,7 @@ func verdictOf(all []names.Name, pkg, name string) names.Verdict {
 
 var line = regexp.MustCompile("^\\| `([^`]+)` \\| (\\w+) \\| (\\w+) \\|$")
 
-// Read returns the verdicts that a report has, by the names' IDs.
+// Read returns the verdicts in a report, by the IDs of the names.
 func Read(r io.Reader) (map[string]names.Verdict, error) {
 	all := make(map[string]names.Verdict)
 	s := bufio.NewScanner(r)
@@ -170,8 +170,8 @@ func Read(r io.Reader) (map[string]names.Verdict, error) {
 	return all, s.Err()
 }
 
-// Worse returns the names that a report calls identical and that are not, or no
-// more, in the order of now; with their former verdict.
+// Worse returns the names that the report calls identical, possibly except for a
+// logger, but that are not any more. They are in the order of now.
 func Worse(before map[string]names.Verdict, now []names.Name) []names.Name {
 	rank := map[names.Verdict]int{names.Missing: 0, "": 0, names.Differs: 1, names.Logger: 2, names.Identical: 3}
 	var worse []names.Name

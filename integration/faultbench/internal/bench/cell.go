@@ -25,8 +25,8 @@ type cell struct {
 	seed   uint64 // of all random decisions
 }
 
-// dialled is a connected client.
-type dialled struct {
+// dialed is a connected client.
+type dialed struct {
 	of     clientType
 	client Client
 	count  *tally // nil if nothing is counted
@@ -205,10 +205,10 @@ func (c *cell) close(ctx context.Context, s *stage) error {
 
 // dial connects the clients and waits until each has read something. If it fails,
 // it returns the clients that must be closed.
-func (c *cell) dial(ctx context.Context, to target) ([]dialled, error) {
+func (c *cell) dial(ctx context.Context, to target) ([]dialed, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	var clients []dialled
+	var clients []dialed
 	for _, t := range clientTypes() {
 		if !slices.Contains(c.cfg.Clients, t.name) {
 			continue
@@ -220,7 +220,7 @@ func (c *cell) dial(ctx context.Context, to target) ([]dialled, error) {
 		if err != nil {
 			return clients, fmt.Errorf("dialling %s: %w", t.name, err)
 		}
-		clients = append(clients, dialled{of: t, client: client, count: to.count})
+		clients = append(clients, dialed{of: t, client: client, count: to.count})
 		if _, err := client.Get(ctx, c.prefix, false); err != nil {
 			return clients, fmt.Errorf("the first read of %s: %w", t.name, err)
 		}
@@ -231,7 +231,7 @@ func (c *cell) dial(ctx context.Context, to target) ([]dialled, error) {
 // settle warms the clients up. It returns the victim once it has had its role for
 // a whole warm-up. Moving the leadership may make a client choose another member,
 // but the victim must be the member that the client uses.
-func (c *cell) settle(ctx context.Context, s *stage, clients []dialled) (*cluster.Member, error) {
+func (c *cell) settle(ctx context.Context, s *stage, clients []dialed) (*cluster.Member, error) {
 	if c.fault.whole {
 		return nil, sleep(ctx, c.cfg.WarmUp)
 	}

@@ -146,7 +146,7 @@ const contenders = 2
 // startLoads starts the work of every client with every kind. Every worker of a
 // kind has its own key, except for contenders. Workers of the other kinds with
 // the same number read or write the same key.
-func startLoads(ctx context.Context, cfg Config, prefix string, s *stage, clients []dialled, kinds []kind, origin time.Time) (*loads, error) {
+func startLoads(ctx context.Context, cfg Config, prefix string, s *stage, clients []dialed, kinds []kind, origin time.Time) (*loads, error) {
 	resp, err := pb.NewKVClient(s.control(s.cluster.Members()[0])).Range(ctx, &pb.RangeRequest{Key: []byte(prefix)})
 	if err != nil {
 		return nil, fmt.Errorf("asking for the revision: %w", err)

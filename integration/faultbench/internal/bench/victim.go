@@ -14,14 +14,14 @@ import (
 
 // victim returns the member that the first sticky client uses. If there is no
 // sticky client, it returns any member with the role.
-func victim(ctx context.Context, c *cluster.Cluster, clients []dialled, role string) (*cluster.Member, error) {
+func victim(ctx context.Context, c *cluster.Cluster, clients []dialed, role string) (*cluster.Member, error) {
 	for _, d := range clients {
 		s, ok := d.client.(sticky)
 		if !ok {
 			continue
 		}
 		for {
-			if m := inUse(c, []dialled{d}); m != nil {
+			if m := inUse(c, []dialed{d}); m != nil {
 				return m, nil
 			}
 			// The client is moving between two members.
@@ -38,7 +38,7 @@ func victim(ctx context.Context, c *cluster.Cluster, clients []dialled, role str
 }
 
 // inUse returns the member that the first sticky client uses, or nil.
-func inUse(c *cluster.Cluster, clients []dialled) *cluster.Member {
+func inUse(c *cluster.Cluster, clients []dialed) *cluster.Member {
 	for _, d := range clients {
 		s, ok := d.client.(sticky)
 		if !ok {
