@@ -150,7 +150,7 @@ func (p *page) rpcIndex() (string, error) {
 func packageOf(service string) string {
 	dir := strings.ToLower(service)
 	if service == "Health" {
-		dir = "balancer"
+		dir = "internal/policy"
 	}
 	return fmt.Sprintf("[%s](../../%s)", dir, dir)
 }
