@@ -5,6 +5,7 @@
 # make peers  runs etcd's and kube-apiserver's own tests of the client on clientv3 and on getcd.
 # make wire   runs the integration suite with its traffic traced: all of it has to be decoded.
 # make soak   checks watches, locks, elections and queues through 10 minutes of faults each.
+# make handbook  writes docs/protocol: live calls to a real server, with what their bytes mean.
 # make bench  measures getcd against etcd's raw stub.
 
 PACKAGES := ./... ./compat/... ./integration/... ./cmd/getcd/... ./cmd/playground/...
@@ -102,6 +103,10 @@ wire:
 SEED ?= 1
 soak:
 	go run ./integration/soak -for 10m -seed $(SEED)
+
+# A minute. The templates are in integration/handbook/pages.
+handbook:
+	go run ./integration/handbook
 
 # Alternating rounds, raw text: feed it to benchstat.
 bench:

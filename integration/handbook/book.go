@@ -30,6 +30,9 @@ var pages = []string{
 	"election.md",
 	"health.md",
 	"errors.md",
+	"frames.md",
+	"gateway.md",
+	"README.md",
 }
 
 // book is what pages have in common.

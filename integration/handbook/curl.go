@@ -48,7 +48,16 @@ func (p *page) curlCall(method, request string) (string, error) {
 	if len(paths) == 0 {
 		return "", fmt.Errorf("%s is not served by the gateway", method)
 	}
-	x, err := p.exchange(m, paths[0], request)
+	return p.curlAt(paths[0], method, request)
+}
+
+// curlAt is curlCall for a method that has several paths.
+func (p *page) curlAt(path, method, request string) (string, error) {
+	m, err := findMethod(method)
+	if err != nil {
+		return "", err
+	}
+	x, err := p.exchange(m, path, request)
 	if err != nil {
 		return "", fmt.Errorf("%s {%s} over the gateway: %w", method, request, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"text/template"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/version"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -45,6 +46,7 @@ func (p *page) funcs() template.FuncMap {
 		"learner":  p.learner,
 		"until":    p.until,
 		"has":      p.has,
+		"storage":  storage,
 		"kill":     p.kill,
 		"remove":   p.remove,
 		"snapshot": p.snapshot,
@@ -60,6 +62,18 @@ func (p *page) funcs() template.FuncMap {
 		"jwtCluster": p.jwtCluster,
 		"leaderDies": p.leaderDies,
 		"badVersion": p.badVersion,
+
+		"version": func() string { return version.Version },
+		"calls":   p.calls,
+		"big":     p.big,
+		"goodbye": p.goodbye,
+		"rude":    p.rude,
+
+		"curlAt":       p.curlAt,
+		"http":         p.rawHTTP,
+		"httpCodes":    httpCodes,
+		"gatewayPaths": p.gatewayPaths,
+		"rpcIndex":     p.rpcIndex,
 
 		"stream":         p.stream,
 		"streamMessages": p.streamMessages,
@@ -95,12 +109,19 @@ func (p *page) until(method, request string) (string, error) {
 	return p.retry(method, request, func(*answered) bool { return true })
 }
 
-// has is call for what answers with a field in a while.
-func (p *page) has(field, method, request string) (string, error) {
+// has is call for what answers with a field of that value in a while.
+func (p *page) has(field, value, method, request string) (string, error) {
 	return p.retry(method, request, func(a *answered) bool {
 		m := a.answer[0].ProtoReflect()
-		return m.Has(m.Descriptor().Fields().ByName(protoreflect.Name(field)))
+		return m.Get(m.Descriptor().Fields().ByName(protoreflect.Name(field))).String() == value
 	})
+}
+
+// storage is the version of the database that etcd has after a while: its own, without
+// the patch.
+func storage() string {
+	v := version.Version
+	return v[:strings.LastIndexByte(v, '.')] + ".0"
 }
 
 func (p *page) retry(method, request string, good func(*answered) bool) (string, error) {

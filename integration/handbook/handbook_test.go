@@ -1,12 +1,14 @@
 package main
 
 import (
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -82,6 +84,60 @@ func agree(t *testing.T, curl bool, only ...string) *book {
 		}
 	}
 	return b
+}
+
+var link = regexp.MustCompile(`\]\(([^):]*)\)`)
+
+// Links between the pages, and to files of the repository, lead somewhere.
+func TestLinks(t *testing.T) {
+	dir := filepath.Join("..", "..", "docs", "protocol")
+	anchors := make(map[string]map[string]bool)
+	for _, name := range pages {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		anchors[name] = anchorsOf(string(text))
+	}
+	for _, name := range pages {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
+			file, anchor, _ := strings.Cut(m[1], "#")
+			if file == "" {
+				file = name
+			}
+			if _, err := os.Stat(filepath.Join(dir, file)); err != nil {
+				t.Errorf("%s links to %s: %v", name, m[1], err)
+			}
+			if known := anchors[file]; anchor != "" && known != nil && !known[anchor] {
+				t.Errorf("%s links to %s, and there is no such heading", name, m[1])
+			}
+		}
+	}
+}
+
+// anchorsOf are the anchors that GitHub gives a page's headings, and those that it sets itself.
+func anchorsOf(text string) map[string]bool {
+	out := make(map[string]bool)
+	fenced := false
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		fenced = fenced != strings.HasPrefix(line, "```")
+		if heading := strings.TrimLeft(line, "#"); !fenced && strings.HasPrefix(heading, " ") && heading != line {
+			s := slug(strings.TrimSpace(heading))
+			for i, base := 1, s; out[s]; i++ {
+				s = fmt.Sprintf("%s-%d", base, i)
+			}
+			out[s] = true
+		}
+		if id, ok := strings.CutPrefix(line, `<a id="`); ok {
+			out[strings.TrimSuffix(id, `"></a>`)] = true
+		}
+	}
+	return out
 }
 
 // The table of errors has all that rpctypes exports.

@@ -2,20 +2,16 @@ package main
 
 import (
 	"bytes"
-	"context"
-	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"golang.org/x/net/http2"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -77,9 +73,8 @@ func is(err error, name string) bool {
 // badVersion provokes ErrGRPCInvalidClientAPIVersion. gRPC's implementation for Go does
 // not send such a value; any other client of HTTP/2 may.
 func (p *page) badVersion() (string, error) {
-	t := &http2.Transport{AllowHTTP: true, DialTLSContext: func(ctx context.Context, network, addr string, _ *tls.Config) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, addr)
-	}}
+	t := &http.Transport{Protocols: new(http.Protocols)}
+	t.Protocols.SetUnencryptedHTTP2(true)
 	defer t.CloseIdleConnections()
 	body, err := proto.Marshal(&pb.RangeRequest{Key: []byte("foo")})
 	if err != nil {

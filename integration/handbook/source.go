@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,15 +11,46 @@ import (
 )
 
 // code is a link to a file of this repository, and its line that has the text; there has to
-// be one, and no more.
+// be one, and no more. When the code has moved to another file, it is that one.
 func (p *page) code(path, text string) (string, error) {
 	line, err := quoted(filepath.Join(p.root, path), text)
 	if err != nil {
-		return "", err
+		moved, movedLine := p.search(text)
+		if moved == "" {
+			return "", err
+		}
+		path, line = moved, movedLine
 	}
 	return fmt.Sprintf("[%s](../../%s): %s", path, path, code(line)), nil
 }
 
+// search looks for the one line of the library's that has the text.
+func (p *page) search(text string) (path, line string) {
+	n := 0
+	_ = filepath.WalkDir(p.root, func(file string, d fs.DirEntry, err error) error { // what can't be read has it not
+		name := d.Name()
+		switch {
+		case err != nil:
+			return nil //nolint:nilerr // see above
+		case d.IsDir() && (name == "integration" || name == "cmd" || name == "compat" || strings.HasPrefix(name, ".")):
+			return fs.SkipDir
+		case !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go"):
+			return nil
+		}
+		if found, err := quoted(file, text); err == nil {
+			path, _ = filepath.Rel(p.root, file) // it is below
+			line = found
+			n++
+		}
+		return nil
+	})
+	if n != 1 {
+		return "", ""
+	}
+	return filepath.ToSlash(path), line
+}
+
+// quoted is the one line of the file that has the text.
 func quoted(path, text string) (string, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
