@@ -17,7 +17,7 @@ import (
 	"github.com/getcd/getcd/internal/backoff"
 )
 
-// try is one call's way over the members.
+// try is one call, with all its attempts on the members.
 type try struct {
 	conn   *Conn
 	ctx    context.Context //nolint:containedctx // a try lives within one call
@@ -28,20 +28,20 @@ type try struct {
 
 	n        int            // failed tries
 	renewed  int            // tokens given up
-	outdated int            // refusals of a user who was known to an older revision
-	crowded  int            // pauses made for servers with too much to do
-	overload bool           // the last try was refused by one
+	outdated int            // refusals because users or roles have changed
+	crowded  int            // pauses after refusals by overloaded servers
+	overload bool           // the last attempt was refused by one
 	avoid    []string       // the endpoint that failed last
 	attempts []AttemptError // each endpoint's last failure
 	applied  bool           // an earlier try may have been applied
 
 	hedge *hedge // sends a second copy when this is slow; nil for none
-	// A second copy goes to none of avoid, which stays as it is; alone is set when
-	// there was nobody else.
+	// elsewhere is set in a hedge's second copy: it never goes to an endpoint in avoid.
+	// alone is set when there was no other endpoint.
 	elsewhere, alone bool
 }
 
-// invoke sends the request until it is answered, or may not be sent again.
+// invoke sends the request until it is answered or must not be sent again.
 func (t *try) invoke(req, reply any, opts []grpc.CallOption) error {
 	leash := t.conn.newLeash(t.ctx)
 	defer func() {
@@ -57,7 +57,7 @@ func (t *try) invoke(req, reply any, opts []grpc.CallOption) error {
 		}
 		if leash.ctx.Err() != nil && t.ctx.Err() == nil {
 			if t.hedge != nil && t.hedge.joined() {
-				return errHedged // it was quicker than a pause
+				return errHedged // the second copy was answered during the pause
 			}
 			t.conn.release(leash) // used up by the last attempt
 			leash = t.conn.newLeash(t.ctx)
@@ -105,8 +105,8 @@ func (t *try) invoke(req, reply any, opts []grpc.CallOption) error {
 	}
 }
 
-// credential returns what the request is to carry. A login whose time is up does
-// not end a call that has time left.
+// credential returns the credential that the request carries. If a login times out, a call
+// that has time left waits for another one.
 func (t *try) credential() (*credential, error) {
 	if t.method == pb.Auth_Authenticate_FullMethodName {
 		return t.conn.none, nil
@@ -123,20 +123,21 @@ func (t *try) credential() (*credential, error) {
 	}
 }
 
-// maxRenewals is how many new tokens one call may ask for. A server that refuses
-// them all has another reason; each login costs it the check of a password.
+// maxRenewals is how many new tokens one call may ask for. A server that refuses them all
+// has another reason, and each login costs it the check of a password.
 const maxRenewals = 3
 
-// maxOutdated is how often one call may be refused for the changes of users and
-// roles that were made while it was under way.
+// maxOutdated is how often one call may be refused because users or roles changed while it
+// was in flight.
 const maxOutdated = 32
 
-// renew does something about a credential that a server has refused, and reports
-// whether the call may go on.
+// renew replaces a credential that a server has refused, if that helps, and reports whether
+// the call may go on.
 func (t *try) renew(f fate, cred *credential) bool {
 	if f == outdated {
-		// Who is known by a certificate or a simple token is looked up anew with each
-		// request; a JWT stays what it is (auth/store.go, AuthInfoFromTLS; jwt.go).
+		// The server looks up a user with a certificate or a simple token for each
+		// request. A JWT names the revision that it was made at, and never another
+		// (auth/store.go, AuthInfoFromTLS; jwt.go).
 		t.outdated++
 		if t.outdated > maxOutdated {
 			return false
@@ -147,8 +148,8 @@ func (t *try) renew(f fate, cred *credential) bool {
 	return t.renewed <= maxRenewals && t.conn.auth.reject(cred)
 }
 
-// judge says what follows from a failed attempt: the call is done, with the
-// error that it returns, or is tried again.
+// judge decides what follows from a failed attempt: either the call is done and returns the
+// error, or it is sent again.
 func (t *try) judge(err error, a *attempt.Attempt, cred *credential) (done bool, _ error) {
 	t.n++
 	err = withoutBody(err)
@@ -159,7 +160,7 @@ func (t *try) judge(err error, a *attempt.Attempt, cred *credential) (done bool,
 		}
 	}
 	settleDeadline(t.ctx, err)
-	// What the policy never saw was sent, unless it was an interceptor that ended it.
+	// An RPC that never came to the policy counts as sent, unless an interceptor ended it.
 	stray := !a.Begun() && t.conn.strays.Load()
 	f := t.call.fateOf(err, stray || a.Sent(), stray || a.Heard())
 	t.overload = f == overloaded
@@ -198,10 +199,10 @@ func (t *try) judge(err error, a *attempt.Attempt, cred *credential) (done bool,
 	return false, nil
 }
 
-// The pauses between tries: none before the second, which goes to the standby.
+// The pauses between attempts. There is none before the second, which goes to the standby.
 var pauses = backoff.Exponential{First: 10 * time.Millisecond, Max: 250 * time.Millisecond}
 
-// pause waits before the next try, or until the context ends.
+// pause waits before the next attempt, or until the context ends.
 func (t *try) pause() error {
 	if t.overload {
 		t.overload = false
@@ -220,9 +221,9 @@ func (t *try) pause() error {
 	return nil
 }
 
-// appliedBefore reports whether the server's refusal of a repeated request shows
-// that an earlier try was applied, and fills in the reply that was lost. Its
-// header is empty.
+// appliedBefore reports whether the server's refusal of a repeated request shows that an
+// earlier attempt was applied. If so, it fills in the reply that was lost, with an empty
+// header.
 func (t *try) appliedBefore(err error, req, reply any) bool {
 	if !t.applied || t.call.class != repeatable {
 		return false
@@ -260,11 +261,10 @@ func (t *try) record(endpoint string, err error) {
 	t.attempts = append(t.attempts, AttemptError{endpoint, err})
 }
 
-// failed makes the error that the call returns when it could not be served: it
-// names every endpoint.
+// failed makes the error of a call that was not answered. It names every endpoint.
 func (t *try) failed(err error) error {
 	e := t.refused(err)
-	// A login that failed, which is an Error too, tells its own attempts.
+	// The error of a failed login is an Error too, and has its own attempts.
 	if _, login := errors.AsType[*Error](err); login {
 		return e
 	}
@@ -276,8 +276,8 @@ func (t *try) failed(err error) error {
 	return e
 }
 
-// refused makes the error of a call that was answered: what other endpoints are
-// like does not matter.
+// refused makes the error of a call that was answered. It names only the endpoints that were
+// tried.
 func (t *try) refused(err error) *Error {
 	return &Error{Op: operation(t.method), Err: rpctypes.Error(err), Attempts: t.attempts, ambiguous: t.applied}
 }
@@ -288,8 +288,8 @@ func etcdsOwn(err error) bool {
 	return ok
 }
 
-// settleDeadline waits for ctx to end when a server was a moment ahead of it in
-// noticing the deadline that they share, so that the error is the context's.
+// settleDeadline waits for ctx to end if the server has noticed their common deadline a
+// moment earlier, so that the call returns the context's error.
 func settleDeadline(ctx context.Context, err error) {
 	const moment = 20 * time.Millisecond
 	if status.Code(err) != codes.DeadlineExceeded {
@@ -300,7 +300,7 @@ func settleDeadline(ctx context.Context, err error) {
 	}
 }
 
-// large reports whether a request is more than what leaves at once on any line.
+// large reports whether a request is too large to leave at once on a slow network.
 func large(req any) bool {
 	m, ok := req.(proto.Message)
 	return ok && proto.Size(m) >= 4<<10

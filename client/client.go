@@ -16,10 +16,8 @@ import (
 	"github.com/getcd/getcd/watch"
 )
 
-// Client is a client of one etcd cluster. Its methods are those of the services
-// that it embeds; services that it does not embed (lock, election) are made on its
-// Conn. It is
-// safe for concurrent use.
+// Client is a client of one etcd cluster. It embeds most services; make the others (lock,
+// election) on its Conn. It is safe for concurrent use.
 type Client struct {
 	kv.KV
 	lease.Lease
@@ -35,10 +33,10 @@ type Client struct {
 	closing sync.Once
 }
 
-// New returns a client for the cluster that cfg describes. It does not block:
-// the client finds and connects to the members in the background, and requests
-// wait until it has. WaitReady tells when it has, and why not. An error means
-// that cfg can't be right, and names what is wrong. Close must be called.
+// New returns a client for the cluster that cfg describes. It does not block: the client
+// finds the members and connects to them in the background, and requests wait until it has.
+// WaitReady waits for that, and its error says why it has not happened. New's error says
+// what is wrong with cfg. Close must be called.
 func New(cfg Config) (*Client, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -65,15 +63,15 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
-// Dial is New followed by WaitReady: it returns a client that is connected, or
-// an error that says why there is none, at the latest when ctx ends.
+// Dial is New followed by WaitReady: it returns a connected client, or an error that says why
+// it could not connect, at the latest when ctx ends.
 func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	c, err := New(cfg)
 	if err != nil {
 		return nil, err
 	}
 	if err := c.WaitReady(ctx); err != nil {
-		_ = c.Close() // the first error is the one that tells
+		_ = c.Close() // the first error is the useful one
 		return nil, err
 	}
 	return c, nil
@@ -84,24 +82,24 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 // Config.Middleware on it.
 func (c *Client) Conn() grpc.ClientConnInterface { return c.above }
 
-// WaitReady waits until a member is connected and, when a user is configured,
-// has authenticated it. It returns an *Error that names each endpoint and what
-// is wrong with it when ctx ends first, or when the user is refused.
+// WaitReady waits until a member is connected and, if a user is configured, has authenticated
+// the user. If ctx ends first or the user is refused, it returns an *Error that names each
+// endpoint and what is wrong with it.
 func (c *Client) WaitReady(ctx context.Context) error { return c.conn.WaitReady(ctx) }
 
-// Endpoints returns what the client knows of each endpoint, in the order in
-// which it would try them.
+// Endpoints returns what the client knows about each endpoint, in the order in which it would
+// try them.
 func (c *Client) Endpoints() []balancer.Status { return c.conn.table.Snapshot() }
 
-// EndpointsChanged returns a channel that is closed when the list of endpoints,
-// or the role or state of one of them, changes next. To miss no change get the
-// channel before Endpoints.
+// EndpointsChanged returns a channel that is closed when the list of endpoints, or the role or
+// state of an endpoint, changes next. To miss no change, get the channel before you call
+// Endpoints.
 func (c *Client) EndpointsChanged() <-chan struct{} { return c.conn.table.Changed() }
 
-// SetEndpoints replaces the configured endpoints. An error says what is wrong with
-// the new ones, and changes nothing. It does not wait until they are resolved, and
-// calls under way are not disturbed: members that are no longer among the addresses
-// serve until another one is connected. A closed client returns ErrClosed.
+// SetEndpoints replaces the configured endpoints. If it returns an error, which says what is
+// wrong with the new ones, nothing has changed. It does not wait until they are resolved.
+// Calls in flight are not disturbed: a member that is no longer among the addresses serves
+// until another one is connected. On a closed client SetEndpoints returns ErrClosed.
 func (c *Client) SetEndpoints(endpoints ...string) error {
 	if c.conn.closed.Load() {
 		return ErrClosed
@@ -112,21 +110,19 @@ func (c *Client) SetEndpoints(endpoints ...string) error {
 // Counters returns what the client has done so far.
 func (c *Client) Counters() Counters { return c.conn.Counters() }
 
-// ResolverErrors returns what is wrong now with each of the configured endpoints
-// that can't be resolved, as *resolver.EndpointError; nothing when all is well.
-// The addresses that such an endpoint had before stay in use.
+// ResolverErrors returns a *resolver.EndpointError for each configured endpoint that can't be
+// resolved at present. The addresses that such an endpoint had before stay in use.
 func (c *Client) ResolverErrors() []error { return c.conn.resolver.Errors() }
 
-// Close ends all requests, streams, watches and keepers, those that name an endpoint
-// included, closes the connections, and
-// returns when all the client's goroutines have ended. Requests under way return
-// ErrClosed. Leases are not revoked. Closing again does nothing but wait for the
-// same. It waits at most 1 s for the Logger to take its last records, and 1 s for the
-// trace to be written. Its error is always nil.
+// Close ends all requests, including those that name an endpoint, all streams, watches and
+// keepers, and closes the connections. It returns when all the client's goroutines have
+// ended. Requests in flight return ErrClosed. Leases are not revoked. A second Close only
+// waits for the first. Close waits at most 1 s for the Logger to take its last records, and
+// 1 s for the trace to be written. Its error is always nil.
 func (c *Client) Close() error {
-	c.conn.closed.Store(true) // before the services, whose streams tell it as their reason
+	c.conn.closed.Store(true) // first, so that the services' streams return ErrClosed
 	c.closing.Do(func() {
-		_ = c.Lease.Close() // they have no way to fail but to be closed already
+		_ = c.Lease.Close() // these fail only if they are closed already
 		_ = c.Watcher.Close()
 		c.single.close()
 		c.conn.close()
@@ -134,7 +130,7 @@ func (c *Client) Close() error {
 			c.cfg.Trace.Flush(tracePatience)
 		}
 	})
-	drain(c.cfg.Logger, logPatience) // outside of Do: the handler may call Close, and would wait for the end of Do
+	drain(c.cfg.Logger, logPatience) // outside of Do, since the handler may call Close, which would wait for Do
 	return nil
 }
 

@@ -25,20 +25,19 @@ import (
 //
 //   - a request goes to the active member, with the user's token, and with
 //     etcd's "hasleader" metadata unless any member can serve it;
-//   - a request that may be sent again is, to another member if there is one,
-//     with a growing pause between tries, until it is answered or its context
-//     ends. Reads may always be sent again, and so may requests of which a copy
-//     can do no harm at any later time; writes only when it is certain that none
-//     of the members has proposed them (see IsAmbiguous for the rest);
+//   - a request that may be sent again is sent again, to another member if there is
+//     one, with growing pauses, until it is answered or its context ends. Reads may
+//     always be sent again, and so may requests of which a later copy does no harm.
+//     A write may be sent again only if it is certain that no member has proposed it
+//     (see IsAmbiguous for the others);
 //   - a token that has expired is replaced, once for all requests;
-//   - its errors are *Error.
+//   - errors are *Error.
 //
-// A context without a deadline lets a request wait for as long as no member can
-// serve it. Streams are opened in the same way, and break with their member: who
-// reads a stream opens it again.
+// With a context without a deadline, a request waits for as long as no member can
+// serve it. Streams are opened in the same way, and break with their member: the
+// reader must open a new one.
 //
-// A Conn comes from a Client, which also closes it. It is safe for concurrent
-// use.
+// A Conn belongs to a Client, which closes it. It is safe for concurrent use.
 type Conn struct {
 	// Read-only after New.
 	cc       channel
@@ -46,14 +45,14 @@ type Conn struct {
 	resolver addresses
 	table    *policy.Table
 	auth     *authenticator
-	none     *credential // for Authenticate itself
+	none     *credential // that of Authenticate: none
 	hedges   hedges
-	leashes  sync.Pool // of *leash that were not used
+	leashes  sync.Pool // of *leash that have not ended
 	turns    *turns
 	counters counters
 
-	// strays is set once an RPC has come to gRPC without its Attempt: an interceptor
-	// drops the values of contexts.
+	// strays is set when an RPC has come to gRPC without its Attempt, because an
+	// interceptor drops the values of contexts.
 	strays atomic.Bool
 
 	closed atomic.Bool
@@ -61,13 +60,13 @@ type Conn struct {
 
 var _ grpc.ClientConnInterface = (*Conn)(nil)
 
-// channel is what carries the attempts: a *grpc.ClientConn or a *gateway.Conn.
+// channel carries the attempts: a *grpc.ClientConn or a *gateway.Conn.
 type channel interface {
 	grpc.ClientConnInterface
 	Close() error
 }
 
-// addresses is where they lead to.
+// addresses finds the members: a *resolver.Resolver, or gateways.
 type addresses interface {
 	SetEndpoints(endpoints []string) error
 	Errors() []error
@@ -147,18 +146,17 @@ func (c *Conn) WaitReady(ctx context.Context) error {
 	return nil
 }
 
-// close ends all calls, and returns when its goroutines have ended. Closing again waits for
-// the same.
+// close ends all calls, and returns when the Conn's goroutines have ended. It may be called
+// again, and then waits for the same.
 func (c *Conn) close() {
 	c.closed.Store(true)
 	c.auth.cancel()
-	_ = c.cc.Close() // fails only when closed already
+	_ = c.cc.Close() // fails only if it is closed already
 	c.auth.close()
 }
 
-// Invoke sends a unary request. It returns when the request is answered, when
-// ctx ends, or, for a write, when its fate can't be learned. The error is an
-// *Error.
+// Invoke sends a unary request. It returns when the request is answered or ctx ends. For a
+// write it also returns when its fate can't be learned. The error is an *Error.
 func (c *Conn) Invoke(ctx context.Context, method string, req, reply any, opts ...grpc.CallOption) error {
 	t := &try{conn: c, ctx: ctx, method: method, number: c.counters.calls.Add(1)}
 	if err := misuse(ctx, opts); err != nil {
@@ -170,9 +168,9 @@ func (c *Conn) Invoke(ctx context.Context, method string, req, reply any, opts .
 	}
 	t.call = classify(method, req, ownID)
 	if err := ctx.Err(); err != nil {
-		return t.failed(err) // an answer might be quicker to come than the context's end to be noticed
+		return t.failed(err) // otherwise an answer might come before gRPC notices that the context has ended
 	}
-	if t.call.class == read && !t.call.waits && !t.final && method != pb.Auth_Authenticate_FullMethodName { // a login costs the server the check of a password
+	if t.call.class == read && !t.call.waits && !t.final && method != pb.Auth_Authenticate_FullMethodName { // each login costs the server the check of a password
 		if m, ok := hedgeable(reply, opts); ok {
 			return c.invokeHedged(t, req, m, opts) //nolint:contextcheck // t has it
 		}
@@ -180,7 +178,7 @@ func (c *Conn) Invoke(ctx context.Context, method string, req, reply any, opts .
 	return t.invoke(req, reply, opts) //nolint:contextcheck // t has it
 }
 
-// login is how the authenticator gets its tokens.
+// login returns the function by which the authenticator gets its tokens.
 func (c *Conn) login(user, password string, timeout time.Duration) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
 		ctx, cancel := context.WithTimeout(ctx, timeout)
@@ -191,7 +189,8 @@ func (c *Conn) login(user, password string, timeout time.Duration) func(context.
 	}
 }
 
-// obstacles tells for each endpoint, and each name, what is wrong with it.
+// obstacles returns what is wrong with each endpoint, and with each name that can't be
+// resolved.
 func (c *Conn) obstacles() []AttemptError {
 	var out []AttemptError
 	for _, s := range c.table.Snapshot() {
@@ -214,7 +213,7 @@ func (c *Conn) obstacles() []AttemptError {
 	return out
 }
 
-// misuse says what no call can be made with.
+// misuse returns the error of a call with a nil context or option.
 func misuse(ctx context.Context, opts []grpc.CallOption) error {
 	if ctx == nil {
 		return status.Error(codes.InvalidArgument, "the context is nil; context.Background() is one without an end")

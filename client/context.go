@@ -8,9 +8,9 @@ import (
 	"github.com/getcd/getcd/internal/attempt"
 )
 
-// attemptContext is the caller's context with what one attempt adds to it: the
-// Attempt, the metadata, and a way to cancel it without the caller. It is one
-// allocation, where the context package's own would be one each.
+// attemptContext is the caller's context and what one attempt adds to it: the Attempt, the
+// metadata, and a way to cancel it without the caller. It takes one allocation; package
+// context would take one for each.
 type attemptContext struct {
 	context.Context //nolint:containedctx // the caller's
 
@@ -19,8 +19,8 @@ type attemptContext struct {
 	cancel   context.Context //nolint:containedctx // the leash's, which ends no later than the caller's
 }
 
-// newAttempt returns the context of an attempt with ctx and cred's metadata, which
-// ends with l too.
+// newAttempt returns the context of an attempt: ctx with cred's metadata, which also ends
+// with l.
 func newAttempt(ctx context.Context, l *leash, cred *credential, anyMember bool) *attemptContext {
 	a := &attemptContext{Context: ctx, cancel: l.ctx}
 	a.attempt.Cancel = l.cancel
@@ -40,7 +40,7 @@ func (c *attemptContext) Done() <-chan struct{} {
 	return c.cancel.Done()
 }
 
-// Err implements context.Context. The caller's reason comes first.
+// Err implements context.Context. The caller's error comes first.
 func (c *attemptContext) Err() error {
 	if err := c.Context.Err(); err != nil {
 		return err
@@ -48,8 +48,8 @@ func (c *attemptContext) Err() error {
 	return c.cancel.Err()
 }
 
-// Value implements context.Context. Contexts that are derived from this one find
-// by it where to register for its end, with no goroutine to wait for that.
+// Value implements context.Context. Asking the leash's context first lets derived contexts
+// find it, so that package context needs no goroutine to propagate its end.
 func (c *attemptContext) Value(key any) any {
 	if key == (attempt.Key{}) {
 		return &c.attempt
@@ -65,12 +65,12 @@ func (c *attemptContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// leash ends an RPC, for the policy or for another copy's answer, without its
-// caller's context. It serves one call after the other until it was used.
+// leash can end an RPC without its caller's context: when the policy gives it up, or when
+// another copy is answered. It serves one call after another until it has ended one.
 type leash struct {
 	ctx    context.Context //nolint:containedctx // of the RPCs that it holds
 	cancel context.CancelFunc
-	unhook func() bool // the caller's context ends ctx until it is called; nil when that one has no end
+	unhook func() bool // until it is called, the caller's context ends ctx; nil if the caller's has no end
 }
 
 func newLeash() *leash {
@@ -78,14 +78,14 @@ func newLeash() *leash {
 	return &leash{ctx: ctx, cancel: cancel}
 }
 
-// hold ends what l holds with caller.
+// hold makes the end of caller end the RPC.
 func (l *leash) hold(caller context.Context) {
 	if caller.Done() != nil {
 		l.unhook = context.AfterFunc(caller, l.cancel)
 	}
 }
 
-// release lets go of the caller, and reports whether l can serve another one.
+// release forgets the caller, and reports whether l can serve another call.
 func (l *leash) release() bool {
 	loose := l.unhook == nil || l.unhook()
 	l.unhook = nil

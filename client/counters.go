@@ -6,24 +6,24 @@ import (
 	"github.com/getcd/getcd/balancer"
 )
 
-// Counters count what a client has done since it was made. They only grow, so
-// that a monitoring system can take rates of them; the examples show how to give
-// them to expvar, Prometheus and OpenTelemetry.
+// Counters count what a client has done since it was made. They only grow, so a monitoring
+// system can compute rates. The examples show how to export them to expvar, Prometheus and
+// OpenTelemetry.
 type Counters struct {
-	// Calls are the requests and streams that were asked of the client.
+	// Calls are the requests and streams that the client was asked for.
 	Calls uint64
-	// Attempts are the requests and streams that it made of them: more than
-	// Calls when some were sent again, or hedged.
+	// Attempts are the requests and streams that it sent for them: more than Calls if
+	// some were sent again or hedged.
 	Attempts uint64
-	// Hedges are the reads that were sent to a second member because the first
-	// was late. They are among the attempts.
+	// Hedges are the reads that were sent to a second member because the first was slow.
+	// They are included in Attempts.
 	Hedges uint64
-	// Logins are the tokens that were asked for. They are calls, too.
+	// Logins are the tokens that were requested. They are included in Calls.
 	Logins uint64
-	// Resolutions are how often one of the configured endpoints was resolved.
+	// Resolutions counts how often a configured endpoint was resolved.
 	Resolutions uint64
 
-	// Counters are those of the connections: failovers, severed and so on.
+	// Counters has the connections' counters: Failovers, Severed and so on.
 	balancer.Counters
 }
 

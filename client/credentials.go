@@ -13,19 +13,19 @@ import (
 	"github.com/getcd/getcd/resolver"
 )
 
-// transport secures each connection as its address asks for: whether with TLS
-// and for which server name is known only when the endpoint is resolved.
+// transport secures each connection as its address requires. Whether to use TLS, and for
+// which server name, is known only when the endpoint is resolved.
 type transport struct {
 	tls, plain credentials.TransportCredentials
 	base       *tls.Config
-	files      *certificates // nil: tls has all there is
-	serverName string        // for all addresses; empty: each has its own
+	files      *certificates // nil means that tls is complete
+	serverName string        // for all addresses; empty means that each has its own
 	identity   *identity
-	secret     bool // a password or token is sent, which DNS alone can't make plain
+	secret     bool // a password or token is sent, so DNS alone must not choose plain
 }
 
-// errPlainByDNS is why a connection is refused that a forged answer of DNS may have
-// made plain.
+// errPlainByDNS is why a connection is refused that is plain only because of a DNS answer,
+// which may be forged.
 var errPlainByDNS = errors.New("client: the user's password or token would be sent in the clear, because DNS has no records of _etcd-client-ssl; " +
 	"set Config.TLS, or name the plain endpoints in Config.Endpoints, or allow it with Config.InsecureDiscovery")
 
@@ -38,15 +38,14 @@ func newTransport(tlsConfig *tls.Config, cfg Config) credentials.TransportCreden
 	}
 }
 
-// guardsSecret reports whether there is something to send that must not be sent on a
-// plain connection that only DNS chose.
+// guardsSecret reports whether the client sends a secret that must not go over a plain
+// connection that only DNS chose.
 func (c Config) guardsSecret() bool {
 	return !c.InsecureDiscovery && (c.Username != "" || c.Token != "")
 }
 
 func (t transport) ClientHandshake(ctx context.Context, authority string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	// An address that is not of the resolver's making is not trusted to be
-	// plain.
+	// Only an address that the resolver made can be plain.
 	attrs := credentials.ClientHandshakeInfoFromContext(ctx).Attributes
 	conn = policy.Tap(attrs, conn)
 	a, ok := resolver.FromAttributes(attrs)
@@ -84,7 +83,7 @@ func (t transport) Clone() credentials.TransportCredentials {
 	return t
 }
 
-// OverrideServerName is deprecated in grpc, which does not call it.
+// OverrideServerName is deprecated. gRPC does not call it.
 func (t transport) OverrideServerName(name string) error {
 	return t.tls.OverrideServerName(name) //nolint:staticcheck // SA1019: the interface asks for it
 }

@@ -22,16 +22,16 @@ import (
 	"github.com/getcd/getcd/resolver"
 )
 
-// dialOptions are grpc's options: the user's in the midst of the client's own, of
-// which those that others can't replace come where they count. grpc takes the first
-// resolver of a scheme, and the last value of anything else.
+// dialOptions returns gRPC's options. gRPC uses the first resolver of a scheme, and the last
+// value of everything else. So the client's options that the user must not replace come
+// first or last, and those that the user may replace come before the user's.
 func (c *Conn) dialOptions(cfg Config, r *resolver.Resolver, secure credentials.TransportCredentials) []grpc.DialOption {
 	opts := []grpc.DialOption{
 		grpc.WithResolvers(builder{r, cfg.policy(c.table)}),
 		grpc.WithContextDialer(c.dialer.dial),
 		grpc.WithConnectParams(grpc.ConnectParams{
-			// When to dial again is the balancer's business; it uses each of
-			// grpc's connections once.
+			// The policy decides when to dial again, and uses each of gRPC's
+			// SubConns once.
 			Backoff:           grpcbackoff.Config{BaseDelay: time.Second, Multiplier: 1, MaxDelay: time.Second},
 			MinConnectTimeout: connectTimeout,
 		}),
@@ -54,22 +54,22 @@ func (c *Conn) dialOptions(cfg Config, r *resolver.Resolver, secure credentials.
 		opts = append(opts, grpc.WithTransportCredentials(secure))
 	}
 	return append(opts,
-		// The policy is in use because nobody else's service config is, whoever
-		// gives it; and with a service config go its retries and hedges.
+		// No other service config has an effect, so the policy is always in use. Without
+		// a service config there are none of its retries and hedges.
 		grpc.WithDefaultServiceConfig(policy.ServiceConfig),
 		grpc.WithDisableServiceConfig(),
-		grpc.WithDisableRetry(), // what may be sent again is decided in Conn
-		// grpc sends a request again when its stream was refused (REFUSED_STREAM), also
-		// with WithDisableRetry. HAProxy says so of requests that were applied. What is
-		// not buffered is not sent again.
+		grpc.WithDisableRetry(), // Conn decides what may be sent again
+		// Even with WithDisableRetry, gRPC sends a request again if its stream was refused
+		// (REFUSED_STREAM). HAProxy refuses streams whose requests were applied. A
+		// request that is not buffered is not sent again.
 		grpc.WithDefaultCallOptions(grpc.MaxRetryRPCBufferSize(0)),
-		grpc.WithIdleTimeout(0),                 // the standby is to stay connected
-		grpc.WithChainUnaryInterceptor(c.begin), // the innermost
+		grpc.WithIdleTimeout(0),                 // so that the standby stays connected
+		grpc.WithChainUnaryInterceptor(c.begin), // must be the innermost
 	)
 }
 
-// begin notes that an RPC has come through all the user's interceptors, with its
-// Attempt or without.
+// begin is the innermost interceptor. It notes whether an RPC still has its Attempt after the
+// user's interceptors.
 func (c *Conn) begin(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	if a := attempt.FromContext(ctx); a != nil {
 		a.Begin()
@@ -79,16 +79,16 @@ func (c *Conn) begin(ctx context.Context, method string, req, reply any, cc *grp
 	return invoke(ctx, method, req, reply, cc, opts...)
 }
 
-// checkDialOptions looks for user's options that can't have their way. What they set
-// can be seen in what grpc makes of them alone: without credentials it makes nothing,
-// and a scheme that nobody has registered becomes a name for its own resolver.
-// Nothing is connected by it.
+// checkDialOptions returns an error for user's options that can have no effect. It learns
+// what the options set from what gRPC makes of them alone: without transport credentials
+// gRPC makes no ClientConn, and it takes a target with an unknown scheme for a name. It
+// connects to nothing.
 func checkDialOptions(opts []grpc.DialOption) error {
 	if len(opts) == 0 {
 		return nil
 	}
 	if cc, err := grpc.NewClient(resolver.Target, opts...); err == nil {
-		_ = cc.Close() // nothing that could fail
+		_ = cc.Close() // can't fail
 		return errors.New("client: Config.DialOptions has transport credentials (grpc.WithTransportCredentials, grpc.WithCredentialsBundle): set Config.TLS instead, since each endpoint says whether it is secured, and for which name")
 	}
 	opts = append(slices.Clip(opts), grpc.WithTransportCredentials(credentials.NewTLS(nil)))
@@ -104,19 +104,19 @@ func checkDialOptions(opts []grpc.DialOption) error {
 	return nil
 }
 
-// connectTimeout bounds one connection attempt: TCP and TLS handshakes and
-// HTTP/2 settings. It leaves room for a lost SYN to be sent again twice.
+// connectTimeout bounds one connection attempt: the TCP and TLS handshakes and the HTTP/2
+// settings. It leaves time for a lost SYN to be sent again twice.
 const connectTimeout = 5 * time.Second
 
-// isOwn reports whether f is a dialer's dial, and not the user's of
-// Config.DialOptions, which gets host names as they are: it may know names that this
-// machine does not, and knows nothing of proxies.
+// isOwn reports whether f is the client's dialer, and not one of the user's in
+// Config.DialOptions. The user's gets host names unresolved, since it may know names that
+// this machine does not, and it does not use proxies.
 func isOwn(f func(context.Context, string) (net.Conn, error)) bool {
 	return reflect.ValueOf(f).Pointer() == reflect.ValueOf(dialer{}.dial).Pointer()
 }
 
-// disablesProxy reports whether grpc.WithNoProxy is among opts. An option does not tell
-// what it is, but for the name of the function in it.
+// disablesProxy reports whether grpc.WithNoProxy is among opts. An option can be recognized
+// only by the name of the function in it.
 func disablesProxy(opts []grpc.DialOption) bool {
 	return slices.ContainsFunc(opts, func(o grpc.DialOption) bool {
 		v := reflect.ValueOf(o)
@@ -127,12 +127,12 @@ func disablesProxy(opts []grpc.DialOption) bool {
 			return false
 		}
 		f := runtime.FuncForPC(v.Field(0).Pointer())
-		// Where the call is inlined, its caller is the first part of the name.
+		// If the call is inlined, the name begins with its caller.
 		return f != nil && strings.Contains(f.Name(), ".WithNoProxy.func")
 	})
 }
 
-// builder is the resolver, telling the balancer whose it is.
+// builder is the resolver, which also passes the client's options to the policy.
 type builder struct {
 	*resolver.Resolver
 
@@ -141,7 +141,7 @@ type builder struct {
 
 func (b builder) Build(t grpcresolver.Target, cc grpcresolver.ClientConn, o grpcresolver.BuildOptions) (grpcresolver.Resolver, error) {
 	if isOwn(o.Dialer) {
-		o.Dialer = nil // the resolver asks whether it is the user's
+		o.Dialer = nil // the resolver asks only whether there is a user's
 	}
 	return b.Resolver.Build(t, attaching{cc, b.opts}, o)
 }

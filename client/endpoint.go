@@ -13,9 +13,9 @@ import (
 	"github.com/getcd/getcd/resolver"
 )
 
-// dialEndpoint returns a connection to one member, for the calls of package
-// maintenance that name one. It has the client's configuration, its middleware too, and
-// a token of its own.
+// dialEndpoint returns a connection to one member, for those calls of package maintenance
+// that name an endpoint. It has the client's configuration and middleware, and a token of
+// its own.
 func (c *Client) dialEndpoint(_ context.Context, endpoint string) (grpc.ClientConnInterface, func() error, error) {
 	cfg := c.cfg
 	cfg.OneMember, cfg.Routing = true, balancer.Routing{}
@@ -23,12 +23,12 @@ func (c *Client) dialEndpoint(_ context.Context, endpoint string) (grpc.ClientCo
 		cfg.Endpoints[0] = viaGateway(endpoint, cfg.TLS)
 	}
 	known := c.conn.resolver.Addresses()
-	// An endpoint as Endpoints tells it does not say how it is secured.
+	// An address that Endpoints has returned does not say how it is secured.
 	i := slices.IndexFunc(known, func(a resolver.Address) bool { return a.String() == endpoint })
 	if i >= 0 && known[i].PlainByDNS && cfg.guardsSecret() {
 		return nil, nil, errPlainByDNS
 	}
-	// Nor by which name NO_PROXY may know it.
+	// Nor does it have the name by which NO_PROXY may know it.
 	cfg.NoProxy = cfg.NoProxy || i >= 0 && c.conn.dialer.through(known[i]) == nil
 	if i >= 0 && !known[i].TLS {
 		cfg.TLS, cfg.TLSFiles, cfg.certificates = nil, TLSFiles{}, nil // DNS made it plain
@@ -65,14 +65,14 @@ func (c *Client) dialEndpoint(_ context.Context, endpoint string) (grpc.ClientCo
 	return cc, func() error { c.single.remove(conn); conn.close(); return nil }, nil
 }
 
-// endpointConns are a client's connections to single members, which end with the client.
+// endpointConns are a client's connections to single members. They end with the client.
 type endpointConns struct {
 	mu     sync.Mutex // a leaf
 	closed bool
 	conns  map[*Conn]struct{} // nil while there is none
 }
 
-// add reports whether the client is still open.
+// add adds a connection. It reports false if the client is closed.
 func (e *endpointConns) add(c *Conn) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -10,43 +10,43 @@ import (
 	"github.com/getcd/getcd/internal/etcderr"
 )
 
-// fate is what became of a request that ended in an error.
+// fate says what has become of a request that ended in an error.
 type fate uint8
 
 const (
-	// answered: the server looked at the request and said no. It was not
+	// answered: the server has refused the request for a reason of its own. It was not
 	// applied, and another member would say the same.
 	answered fate = iota
-	// refused: it is certain that the request was not proposed; another member,
-	// or the same one later, may serve it.
+	// refused: the request was certainly not proposed. Another member, or the same one
+	// later, may serve it.
 	refused
-	// overloaded: as refused, by a server that has too much to do.
+	// overloaded: like refused, by an overloaded server.
 	overloaded
-	// unauthenticated: as refused, but for its token.
+	// unauthenticated: like refused, because of its token.
 	unauthenticated
-	// outdated: as unauthenticated, but the same token may do in a moment.
+	// outdated: like unauthenticated, but the same token may work in a moment.
 	outdated
-	// late: as unauthenticated, but an earlier step of the request may have been
+	// late: like unauthenticated, but an earlier step of the request may have been
 	// applied.
 	late
-	// doubtful: as answered, but it may have been applied all the same.
+	// doubtful: like answered, but it may have been applied all the same.
 	doubtful
-	// unknown: it may have been applied, or may yet be.
+	// unknown: it may have been applied, or may still be.
 	unknown
-	// undeliverable: it can't be sent, by any client, to any member.
+	// undeliverable: it can't be sent to any member.
 	undeliverable
 )
 
-// texts by which etcd's errors are told. Not by their codes: some errors have
-// one code when the server makes them and another when they arrive, because the
-// server's mapping misses them. The codes below decide only where no text does.
+// fates has the fate for each text of an etcd error. The codes are not reliable: some errors
+// arrive with another code than the server gave them, because the server's mapping lacks
+// them. fateOf looks at the code only when the text is not here.
 var fates = func() map[string]fate {
 	m := make(map[string]fate)
 	for f, errs := range map[fate][]error{
 		answered: {
-			// Those that rpctypes knows when it makes them, and not when they arrive
-			// (rpctypes.Error): the first is the interceptors', the second that of a
-			// permission without one (auth/store.go, RoleGrantPermission).
+			// rpctypes makes these, but rpctypes.Error does not recognize them. The first
+			// is an interceptor's, the second that of an empty permission
+			// (auth/store.go, RoleGrantPermission).
 			rpctypes.ErrGRPCInvalidClientAPIVersion,
 			rpctypes.ErrGRPCPermissionNotGiven,
 		},
@@ -58,29 +58,28 @@ var fates = func() map[string]fate {
 			rpctypes.ErrGRPCNotCapable,
 		},
 		overloaded: {
-			// Before it is proposed (etcdserver/v3_server.go,
+			// Refused before the proposal (etcdserver/v3_server.go,
 			// processInternalRaftRequestOnce).
 			rpctypes.ErrGRPCRequestTooManyRequests,
 		},
 		unauthenticated: {
 			rpctypes.ErrGRPCInvalidAuthToken,
-			// Sent without a token while authentication was off; it is on now.
+			// The request had no token, and authentication has been switched on since.
 			rpctypes.ErrGRPCUserEmpty,
 		},
 		outdated: {
-			// Users or roles have changed since the user was known: since the
-			// request came, for certificates and simple tokens, since the token was
-			// made, for a JWT. It is said instead of applying (etcdserver/apply,
-			// auth/store.go, isOpPermitted) or of answering a read.
+			// Users or roles have changed since the request came, or since the token was
+			// made if it is a JWT. The server says so instead of applying the request
+			// (etcdserver/apply; auth/store.go, isOpPermitted) or answering a read.
 			rpctypes.ErrGRPCAuthOldRevision,
 		},
 		doubtful: {
-			// Three places say this: before the proposal, instead of applying it,
-			// and, when the quota is passed by this very request, after it.
+			// Three places give this error: before the proposal; instead of applying the
+			// request; and after applying it, if this very request exceeds the quota.
 			rpctypes.ErrGRPCNoSpace,
 		},
 		unknown: {
-			// The server waited for the request's outcome in vain.
+			// The server has not learned the outcome of the request.
 			rpctypes.ErrGRPCTimeout,
 			rpctypes.ErrGRPCTimeoutDueToLeaderFail,
 			rpctypes.ErrGRPCTimeoutDueToConnectionLost,
@@ -95,25 +94,25 @@ var fates = func() map[string]fate {
 			m[rpctypes.ErrorDesc(err)] = f
 		}
 	}
-	// raft.ErrProposalDropped, as the server passes it on: this member's raft
-	// had no leader to give the proposal to, and did not keep it.
+	// raft.ErrProposalDropped, passed on by the server: this member's raft had no leader
+	// for the proposal, and did not keep it.
 	m["raft proposal dropped"] = refused
-	// auth.ErrAuthOldRevision as servers pass it on whose table of errors misses it:
-	// 3.4 and most of 3.5.
+	// auth.ErrAuthOldRevision, passed on by servers whose table of errors lacks it: 3.4
+	// and most of 3.5.
 	m["auth: revision in header is old"] = outdated
-	// concurrency.ErrElectionNotLeader, the answer to a Proclaim: its transaction
-	// found that the candidate's key is gone, and put nothing.
+	// concurrency.ErrElectionNotLeader, the answer to a Proclaim whose transaction found
+	// that the candidate's key is gone, and put nothing.
 	m["election: not leader"] = answered
-	// grpc's own, of a stream that was not sent any more or is beyond the last one
-	// that a GOAWAY takes (RFC 9113, section 6.8: it was not processed): errStreamDrain
-	// and statusGoAway of grpc's transport.go.
+	// gRPC's own errors for a stream that was not sent, or that is beyond the last one
+	// that a GOAWAY names and so was not processed (RFC 9113, section 6.8): errStreamDrain
+	// and statusGoAway in gRPC's transport.go.
 	m["the connection is draining"] = refused
 	m["the stream is rejected because server is draining the connection"] = refused
 	return m
 }()
 
-// fateOf says what became of a request of kind c. sent tells whether it may have
-// left this process, heard whether the server said anything.
+// fateOf returns the fate of a request of kind c. sent says that it may have left this
+// process, heard that the server has answered something.
 func (c call) fateOf(err error, sent, heard bool) fate {
 	f := fateOf(err, sent, heard)
 	if c.late != nil && heard {
@@ -122,21 +121,20 @@ func (c call) fateOf(err error, sent, heard bool) fate {
 	return f
 }
 
-// lateWait is for Lock and Campaign, which put a key and then wait for their turn.
-// When a later step fails, for a token that has expired meanwhile or a permission
-// that was taken away, they answer with its error, and often can't delete the key
-// (concurrency.Mutex.Lock and Election.Campaign delete it without a token, or not at
-// all).
+// lateWait is for Lock and Campaign, which put a key and then wait for their turn. If a later
+// step fails, because the token has expired or a permission was revoked, they return that
+// step's error, and often can't delete the key (concurrency.Mutex.Lock and
+// Election.Campaign delete it without a token, or not at all).
 func lateWait(text string, f fate) fate {
 	switch text {
 	case rpctypes.ErrorDesc(rpctypes.ErrGRPCNoLeader), rpctypes.ErrorDesc(rpctypes.ErrGRPCNotCapable),
 		rpctypes.ErrorDesc(rpctypes.ErrGRPCNotSupportedForLearner), rpctypes.ErrorDesc(rpctypes.ErrGRPCInvalidClientAPIVersion):
-		return f // by the interceptors alone: the service asks its member without them
+		return f // only from the interceptors, which the service's own requests bypass
 	case rpctypes.ErrorDesc(rpctypes.ErrGRPCLeaseNotFound):
-		return f // there is no key without its lease
+		return f // without the lease there is no key
 	}
 	if _, proxy := httpStatus(text); proxy || strings.HasPrefix(text, "unknown service ") {
-		return f // by something before the service
+		return f // from something in front of the service
 	}
 	switch f {
 	case answered:
@@ -150,23 +148,22 @@ func lateWait(text string, f fate) fate {
 	}
 }
 
-// latePromotion is for MemberPromote on a follower. It asks the leader over HTTP, and
-// when that answer is lost, again (etcdserver/server.go, PromoteMember): then it can
-// answer that the member is no learner any more, that it is gone, or not ready in the
-// eyes of a new leader, or that there is no leader to ask.
+// latePromotion is for MemberPromote on a follower. The follower asks the leader over HTTP,
+// and asks again if the answer is lost (etcdserver/server.go, PromoteMember). The second
+// answer can be that the member is no longer a learner, that it is gone, that a new leader
+// finds it not ready, or that there is no leader.
 func latePromotion(text string, f fate) fate {
 	switch text {
 	case rpctypes.ErrorDesc(rpctypes.ErrGRPCMemberNotLearner), rpctypes.ErrorDesc(rpctypes.ErrGRPCMemberNotFound),
 		rpctypes.ErrorDesc(rpctypes.ErrGRPCLearnerNotReady):
 		return doubtful
 	case rpctypes.ErrorDesc(rpctypes.ErrGRPCNoLeader):
-		return unknown // the interceptor's words, too
+		return unknown // the interceptor uses the same words
 	}
 	return f
 }
 
-// fateOf is for requests that the server takes up in one step: what it answers is
-// about the whole.
+// fateOf is for requests with a single step, so that the answer is about the whole request.
 func fateOf(err error, sent, heard bool) fate {
 	s := status.Convert(err)
 	if f, ok := fates[s.Message()]; ok {
@@ -188,9 +185,9 @@ func fateOf(err error, sent, heard bool) fate {
 		}
 		return unknown
 	case codes.ResourceExhausted:
-		// grpc's own limits: of what it sends, checked before the message goes
-		// out, and of what it receives, when the server has done its work. A
-		// server that fails to send its answer uses the same words.
+		// gRPC's own limits: of messages to send, checked before a message leaves, and of
+		// messages received, when the server has done its work. A server that can't send
+		// its answer uses the same words.
 		if !heard && strings.HasPrefix(s.Message(), "trying to send message larger than max") {
 			return undeliverable
 		}
@@ -209,12 +206,11 @@ func fateOf(err error, sent, heard bool) fate {
 	return unknown
 }
 
-// again reports whether a read that ended in err may find better luck with
-// another try; some failures would only repeat themselves.
+// again reports whether a read that ended in err may succeed if it is sent again.
 func again(err error) bool {
 	switch s := status.Convert(err); s.Code() {
 	case codes.Unavailable, codes.Canceled, codes.DeadlineExceeded:
-		return true // of the server's making: the caller's own context is alive
+		return true // made by the server, since the caller's context has not ended
 	default:
 		return fates[s.Message()] == unknown
 	}

@@ -16,10 +16,10 @@ import (
 	"github.com/getcd/getcd/internal/policy"
 )
 
-// A read that is not answered in the time that it usually takes, several times
-// over, is sent to a second member as well, and the first answer is taken ("The
-// Tail at Scale", Dean and Barroso, 2013). So a member that has just stalled costs
-// a read that time, not the longer one that it takes to be sure of the stall.
+// A read that takes several times as long as usual is sent to a second member too, and the
+// first answer wins ("The Tail at Scale", Dean and Barroso, 2013). So a member that has just
+// stalled delays a read by that time only, not by the longer time that it takes to be sure
+// of the stall.
 const (
 	// The delay until the hedge, hedgeFactor times the usual latency of reads.
 	minHedgeDelay     = 50 * time.Millisecond
@@ -34,29 +34,29 @@ type hedges struct {
 	pool   sync.Pool // of *hedge
 }
 
-// hedge is a read's second copy. It is used for one call after the other. The call's
-// own goroutine sends the first copy; the timer's sends the second.
+// hedge sends a read's second copy. It serves one call after another. The call's own
+// goroutine sends the first copy, and the timer's goroutine sends the second.
 type hedge struct {
 	timer *time.Timer
-	hurry func() // has the second copy sent now
+	hurry func() // sends the second copy now
 
 	mu      sync.Mutex
 	call    *try             // nil between calls
-	attempt *attempt.Attempt // of the first copy, now under way
+	attempt *attempt.Attempt // of the first copy, in flight
 	end     func()           // cancels it
 	delay   time.Duration
-	avoid   []string // what the caller would rather avoid
+	avoid   []string // the caller's Attempt.Avoid
 	req     any
 	reply   protoreflect.MessageType
 	opts    []grpc.CallOption
 	second  *second        // nil until it is sent
-	copies  sync.WaitGroup // second copies, also one that was not wanted any more
+	copies  sync.WaitGroup // the second copies, including one that was dropped
 }
 
 // second is the second copy of one call.
 type second struct {
 	cancel context.CancelFunc
-	done   chan struct{} // closed when it has ended; then the following are set
+	done   chan struct{} // closed when it has ended and the following are set
 	won    bool          // it brought an answer
 	reply  proto.Message
 	err    error
@@ -105,9 +105,9 @@ func hedgeDelay(usual time.Duration) time.Duration {
 	return min(max(hedgeFactor*usual, minHedgeDelay), maxHedgeDelay)
 }
 
-// begin is told of each attempt to send the first copy. When the policy gives it up,
-// a second copy is sent: the first, of which a part may have arrived, is answered all
-// the same if its member comes back sooner.
+// begin is called for each attempt of the first copy. When the policy gives the attempt up,
+// the hedge sends the second copy. The first one goes on, since part of its answer may have
+// arrived, and its member may come back sooner.
 func (h *hedge) begin(a *attemptContext) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -116,7 +116,7 @@ func (h *hedge) begin(a *attemptContext) {
 	h.timer.Reset(h.delay)
 }
 
-// detach ends the hedge's say over the first copy, whose leash may be another call's
+// detach makes the hedge forget the first copy, whose leash may belong to another call
 // afterwards.
 func (h *hedge) detach() {
 	h.mu.Lock()
@@ -124,20 +124,20 @@ func (h *hedge) detach() {
 	h.attempt, h.end = nil, func() {}
 }
 
-// fire sends the second copy, or drops it again; it runs every delay while the call is
-// under way.
+// fire sends the second copy, or drops it again. It runs every delay while the call is in
+// flight.
 func (h *hedge) fire() {
 	h.mu.Lock()
 	t := h.call
 	if t == nil || h.attempt == nil {
 		h.mu.Unlock()
-		return // of a call that has ended meanwhile
+		return // the call has ended in the meantime
 	}
-	h.timer.Reset(h.delay) // to see what has become of both
+	h.timer.Reset(h.delay) // to look at both again
 	arriving, first, cause := h.attempt.Arriving(), h.attempt.Endpoint(), h.attempt.GivenUp()
 	givenUp := cause != nil
 	if givenUp && !errors.Is(cause, policy.ErrSilent) {
-		arriving = false // what comes in is something else: the member is there, and can't serve
+		arriving = false // the bytes are something else: the member is there, but can't serve
 	}
 	if s := h.second; s != nil {
 		if arriving {
@@ -150,8 +150,8 @@ func (h *hedge) fire() {
 	}
 	wanted := first != "" && !arriving && (givenUp || t.conn.table.Spare() && t.conn.hedges.budget.spend())
 	if !wanted {
-		// The first is not sent, or its answer is on its way, or there is nobody else, or
-		// reads are late as a whole.
+		// The first copy is not sent, or its answer is arriving, or there is no other
+		// member, or all reads are late.
 		h.mu.Unlock()
 		return
 	}
@@ -179,9 +179,9 @@ func (h *hedge) fire() {
 	}
 }
 
-// joined waits for the second copy, when there is one: the first has failed, and
-// is not sent again while another is under way. It reports whether the second
-// brought an answer.
+// joined waits for the second copy, if there is one. It is called when the first one has
+// failed, which is not sent again while the second is in flight. It reports whether the
+// second brought an answer.
 func (h *hedge) joined() bool {
 	h.mu.Lock()
 	s := h.second
@@ -193,7 +193,7 @@ func (h *hedge) joined() bool {
 	return s.won
 }
 
-// finish ends the call, and the second copy if it is still under way.
+// finish ends the call, and the second copy if it is in flight.
 func (h *hedge) finish() *second {
 	h.mu.Lock()
 	h.timer.Stop()
@@ -207,8 +207,8 @@ func (h *hedge) finish() *second {
 	return s
 }
 
-// hedgeable reports whether two copies of a call can be under way: not when it has
-// options that would be written to by both.
+// hedgeable reports whether two copies of a call can be in flight. They can't if both would
+// write to its call options.
 func hedgeable(reply any, opts []grpc.CallOption) (proto.Message, bool) {
 	m, ok := reply.(proto.Message)
 	if !ok || reflect.ValueOf(reply).IsNil() {

@@ -16,14 +16,14 @@ import (
 	"github.com/getcd/getcd/internal/etcderr"
 )
 
-// NewStream opens a stream on a member. Its methods' errors are *Error, or io.EOF
-// at the stream's regular end.
+// NewStream opens a stream on a member. The errors of the stream's methods are *Error, or
+// io.EOF at its regular end.
 func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	t := try{conn: c, ctx: ctx, method: method, call: classify(method, nil, false), number: c.counters.calls.Add(1)}
 	if err := misuse(ctx, opts); err != nil {
 		return nil, t.refused(err)
 	}
-	// A stream's opener may want to know where it went: its own Attempt is used.
+	// The caller may have an Attempt of its own, to learn where the stream went.
 	own := attempt.FromContext(ctx)
 	if own != nil {
 		t.avoid = own.Avoid
@@ -41,7 +41,7 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 		} else {
 			a.Reset()
 		}
-		// How a stream ends says nothing of leader or quorum.
+		// The end of a stream proves neither a leader nor a quorum.
 		a.AnyMember, a.FromMemory, a.Flow = anyMember, true, flows(method) && !a.Stay
 		a.Once, a.Call = t.call.class == write, t.number
 		sctx, cancel := context.WithCancelCause(sctx)
@@ -64,20 +64,20 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 	}
 }
 
-// stream explains the errors of a stream, and gives up its token when a server
-// refuses it, so that the next stream has a new one. A stream that flows ends when
-// its member is left, since it can be opened again on another.
+// stream explains a stream's errors. When a server refuses its token, it gives the token up,
+// so that the next stream has a new one. A stream with Attempt.Flow ends when the policy
+// leaves its member, since it can be opened again on another one.
 type stream struct {
 	grpc.ClientStream
 
-	try     try // what its errors are made of
+	try     try // makes its errors
 	attempt *attempt.Attempt
 	cred    *credential
 	ctx     context.Context //nolint:containedctx // the stream's own, as grpc keeps it too
 	cancel  context.CancelCauseFunc
 }
 
-// errMoved is why a stream that flows ended by itself.
+// errMoved is why a stream with Attempt.Flow has ended by itself.
 var errMoved = status.Error(codes.Unavailable, "the endpoint is stalled, or no longer used")
 
 // newStream wraps s, whose context is ctx and ends with cancel.
@@ -97,7 +97,7 @@ func (s *stream) RecvMsg(m any) error {
 	err := s.ClientStream.RecvMsg(m)
 	if err == nil {
 		s.attempt.Received()
-		// A watch is refused in a message of its stream, which lives on.
+		// A watch is refused by a message on its stream, and the stream goes on.
 		if w, ok := m.(*pb.WatchResponse); ok && w.GetCanceled() && s.refused(w.GetCancelReason()) {
 			s.try.conn.auth.reject(s.cred)
 		}
@@ -117,7 +117,7 @@ func (s *stream) explain(err error) error {
 	}
 	err = withoutBody(err)
 	if etcderr.NotEtcd(err) {
-		// Another endpoint may be one: not a reason to give up.
+		// Another endpoint may be a member, so this is no reason to give up.
 		err = status.Error(codes.Unavailable, status.Convert(err).Message())
 	}
 	t := s.try
@@ -125,7 +125,7 @@ func (s *stream) explain(err error) error {
 		t.conn.auth.reject(s.cred)
 	}
 	if flows(t.method) && fates[rpctypes.ErrorDesc(err)] == outdated {
-		// The next one may do, as for requests.
+		// The next stream may work, as with requests.
 		err = status.Error(codes.Unavailable, "users or roles have changed meanwhile: "+rpctypes.ErrorDesc(err))
 	}
 	settleDeadline(t.ctx, err)
@@ -144,14 +144,14 @@ func (s *stream) explain(err error) error {
 	return t.failed(err)
 }
 
-// flows reports whether the method's streams can be opened again on another
-// member at any time, and lose nothing by it.
+// flows reports whether the method's streams can be opened again on another member at any
+// time without losing anything.
 func flows(method string) bool {
 	return method == pb.Watch_Watch_FullMethodName || method == pb.Lease_LeaseKeepAlive_FullMethodName
 }
 
-// refused reports whether the stream's token was refused, by an etcd error's text,
-// alone or, as a watch's reason comes, behind gRPC's "rpc error: code = … desc = ".
+// refused reports whether an error's text refuses the stream's token. The text may be etcd's
+// alone or, as in the reason of a canceled watch, follow "rpc error: code = … desc = ".
 func (s *stream) refused(text string) bool {
 	if _, desc, ok := strings.Cut(text, " desc = "); ok {
 		text = desc
