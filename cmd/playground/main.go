@@ -8,8 +8,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"strconv"
@@ -39,6 +41,9 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:])
 	stop()
+	if errors.Is(err, flag.ErrHelp) {
+		_, err = fmt.Fprint(os.Stdout, usage)
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "playground:", err)
 		os.Exit(1)
@@ -54,20 +59,29 @@ func run(ctx context.Context, args []string) error {
 	case "demo":
 		return runDemo(ctx, args)
 	case "cluster":
+		if len(args) > 0 {
+			return fmt.Errorf("cluster takes no argument, and got %q", args[0])
+		}
 		return shell.Run(ctx, os.Stdin, os.Stdout)
 	case "lesson":
 		return runLesson(ctx, args)
 	case "help", "-h", "-help", "--help":
-		_, err := fmt.Fprint(os.Stdout, usage)
-		return err
+		return flag.ErrHelp
 	default:
 		return fmt.Errorf("unknown command %q; 'playground help' lists them", name)
 	}
 }
 
+// newFlags returns a command's flags. What is wrong with them is for main to print.
+func newFlags(command string) *flag.FlagSet {
+	flags := flag.NewFlagSet(command, flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	return flags
+}
+
 // runDemo shows the demo. A step that fails is an error.
 func runDemo(ctx context.Context, args []string) error {
-	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
+	flags := newFlags("demo")
 	endpoints := flags.String("endpoints", "", "your cluster's `URIs`, separated by commas; without them the demo starts its own")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -85,14 +99,14 @@ func runDemo(ctx context.Context, args []string) error {
 	case err != nil:
 		return err
 	case failed > 0:
-		return fmt.Errorf("%d steps failed", failed)
+		return fmt.Errorf("%d of the demo's steps failed", failed)
 	}
 	return ctx.Err()
 }
 
 // runLesson runs a lesson of the tour.
 func runLesson(ctx context.Context, args []string) error {
-	flags := flag.NewFlagSet("lesson", flag.ContinueOnError)
+	flags := newFlags("lesson")
 	raw := flags.Bool("raw", false, "show IDs, ports and times as they are")
 	if err := flags.Parse(args); err != nil {
 		return err
