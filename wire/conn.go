@@ -19,8 +19,9 @@ type conn struct {
 	clock    time.Time // if recorded: when its last bytes passed; zero if unknown
 
 	halves  [2]*half
-	streams map[uint32]*stream
-	past    []*stream // streams that have ended, the latest last
+	streams map[uint32]*stream // in progress
+	past    map[uint32]*stream // ended, and already shown
+	ended   []uint32           // the keys of past, the oldest first
 	closed  bool
 	unsent  int // bytes that were shown but could not be written
 }
@@ -68,6 +69,9 @@ func (c *conn) streamLocked(f *frame) *stream {
 		return nil
 	}
 	s := c.streams[f.header.StreamID]
+	if s == nil {
+		s = c.past[f.header.StreamID]
+	}
 	if s != nil || len(f.fields) == 0 || c.closed {
 		return s
 	}
@@ -120,23 +124,25 @@ func (c *conn) flushLocked(s *stream) {
 	}
 }
 
-// maxPast is the number of ended streams whose late frames are still decoded.
-const maxPast = 64
+// maxPast is the number of ended streams whose late frames are still decoded. A connection
+// that stalls may get the responses to everything that was canceled meanwhile.
+const maxPast = 1024
 
 // retireLocked keeps a stream for a while after it has ended: if the client has
 // canceled it, the server's response may still be on its way (RFC 9113, section
 // 5.1, "closed").
 func (c *conn) retireLocked(s *stream) {
 	s.past = true
+	delete(c.streams, s.id)
 	if c.closed {
-		delete(c.streams, s.id)
 		return
 	}
-	c.past = append(c.past, s)
-	if len(c.past) > maxPast {
-		c.flushLocked(c.past[0])
-		delete(c.streams, c.past[0].id)
-		c.past = c.past[1:]
+	c.past[s.id] = s
+	c.ended = append(c.ended, s.id)
+	if len(c.ended) > maxPast {
+		c.flushLocked(c.past[c.ended[0]])
+		delete(c.past, c.ended[0])
+		c.ended = c.ended[1:]
 	}
 }
 
@@ -152,12 +158,11 @@ func (c *conn) endLocked(event string) {
 		}
 	}
 	c.closed = true
+	for _, id := range c.ended {
+		c.flushLocked(c.past[id])
+	}
+	c.past, c.ended = nil, nil
 	for _, s := range c.sortedLocked() {
-		if s.past {
-			c.flushLocked(s)
-			delete(c.streams, s.id)
-			continue
-		}
 		s.ended, s.broken = true, !s.ended
 		c.settleLocked(s)
 	}
@@ -169,7 +174,7 @@ func (c *conn) endLocked(event string) {
 	}
 }
 
-// sortedLocked returns the streams in the order in which they began.
+// sortedLocked is the streams that are under way, in the order in which they began.
 func (c *conn) sortedLocked() []*stream {
 	return slices.SortedFunc(maps.Values(c.streams), func(a, b *stream) int { return cmp.Compare(a.id, b.id) })
 }

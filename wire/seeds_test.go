@@ -123,13 +123,15 @@ func answer(message string) string {
 	return b.String()
 }
 
-func writeHeaders(f *http2.Framer, end bool, fields ...string) {
+func writeHeaders(f *http2.Framer, end bool, fields ...string) { writeHeadersOf(1, f, end, fields...) }
+
+func writeHeadersOf(stream uint32, f *http2.Framer, end bool, fields ...string) {
 	var b bytes.Buffer
 	e := hpack.NewEncoder(&b)
 	for i := 0; i < len(fields); i += 2 {
 		must(e.WriteField(hpack.HeaderField{Name: fields[i], Value: fields[i+1]}))
 	}
-	must(f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: b.Bytes(), EndHeaders: true, EndStream: end}))
+	must(f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: b.Bytes(), EndHeaders: true, EndStream: end}))
 }
 
 // block returns a HEADERS frame with the given block.

@@ -36,7 +36,7 @@ func (t *Tracer) newConnLocked(ch *channel, member, host string, secure bool) *c
 	t.conns++
 	c := &conn{
 		tracer: t, channel: ch, n: t.conns, member: member, host: host, secure: secure,
-		halves: [2]*half{newHalf(true), newHalf(false)}, streams: make(map[uint32]*stream),
+		halves: [2]*half{newHalf(true), newHalf(false)}, streams: make(map[uint32]*stream), past: make(map[uint32]*stream),
 	}
 	if ch != nil {
 		ch.conns = append(ch.conns, c)

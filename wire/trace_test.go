@@ -169,6 +169,29 @@ func TestALateAnswer(t *testing.T) {
 	}
 }
 
+// So are the answers to all calls that were canceled while the connection stood still.
+func TestManyLateAnswers(t *testing.T) {
+	const calls = 1000
+	var client, server, out bytes.Buffer
+	client.WriteString(http2.ClientPreface)
+	c, s := http2.NewFramer(&client, nil), http2.NewFramer(&server, nil)
+	for i := range uint32(calls) {
+		stream := 2*i + 1
+		writeHeadersOf(stream, c, false, ":method", "POST", ":path", rangeMethod)
+		must(c.WriteData(stream, true, []byte(framed(""))))
+		must(c.WriteRSTStream(stream, http2.ErrCodeCancel))
+		writeHeadersOf(stream, s, false, ":status", "200")
+		must(s.WriteData(stream, false, []byte(framed(encode(&pb.RangeResponse{Count: int64(i)})))))
+		writeHeadersOf(stream, s, true, "grpc-status", "0")
+	}
+	if err := wire.DecodeHTTP2(&out, wire.Options{}, &client, &server); err != nil {
+		t.Fatal(err)
+	}
+	if got := out.String(); strings.Contains(got, "not decoded") || strings.Count(got, "count: ") != calls-1 { // 0 is not sent
+		t.Errorf("%d answers are decoded, want %d, and all of them", strings.Count(got, "count: "), calls-1)
+	}
+}
+
 // What is on a stream and is no gRPC, such as a proxy's page or the JSON gateway's, is
 // shown as the text that it is.
 func TestWhatIsNoGRPC(t *testing.T) {
