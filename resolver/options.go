@@ -22,9 +22,8 @@ type Options struct {
 	Registry *Registry
 	// VerifyTargetNames checks the certificate behind an SRV record against the
 	// record's target. Without it, the certificate is checked against the queried
-	// domain, as in etcdctl --discovery-srv. DNS is not authenticated: an
-	// attacker who forges an answer could name a target for which he has a
-	// certificate.
+	// domain, as in etcdctl --discovery-srv. DNS is not authenticated: an attacker
+	// who forges an answer could name a target with the attacker's own certificate.
 	VerifyTargetNames bool
 	// Only, if not empty, is the only address to report, in the form of
 	// Address.String. An endpoint that has only other addresses fails.

@@ -3,7 +3,7 @@
 // packages session, election and stm, which document them, and use the services
 // that the client has, such as those of clientv3/namespace.
 //
-// A session ends before its lease could expire without its knowledge. A mutex or
+// A session ends as soon as its lease can no longer be proven to live. A mutex or
 // a leadership that was lost cannot free another session's: Unlock and Resign
 // delete only the session's own key.
 //
