@@ -4,8 +4,8 @@ import (
 	"fmt"
 )
 
-// ClusterError is why an endpoint is not used: behind it is a member of another
-// cluster than the client's.
+// ClusterError is why an endpoint is not used: it leads to a member of another cluster than
+// the client's.
 type ClusterError struct {
 	Want, Got uint64 // the clusters' IDs
 }

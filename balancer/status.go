@@ -28,7 +28,7 @@ func (r Role) String() string {
 	}
 }
 
-// Status is what the policy knows of one endpoint.
+// Status is what a client knows about one endpoint.
 type Status struct {
 	// Address is the endpoint as it is dialed, such as "10.0.0.1:2379".
 	Address string
@@ -38,19 +38,19 @@ type Status struct {
 	Role Role
 	// State is the state of its connection.
 	State connectivity.State
-	// Leader says that the endpoint is known as raft's leader, which is looked
-	// for with Routing.WritesToLeader only.
+	// Leader says that the endpoint is raft's leader. It is known only with
+	// Routing.WritesToLeader.
 	Leader bool
 	// Since is when Role or State last changed.
 	Since time.Time
-	// Demoted is why the endpoint, though connected, is not to be used: the
-	// answer by which it said that it can't serve, or that it is slower to answer
-	// than another. Nil when it may be used.
+	// Demoted is why the endpoint is not used although it is connected: the error by
+	// which it said that it can't serve, or an error that says that it is slower to
+	// answer than another one. Nil means that it may be used.
 	Demoted error
-	// LastError is the last failure of its connection or the reason of its last
-	// demotion; nil when there was none. It outlives the recovery.
+	// LastError is the last failure of its connection or the reason for its last
+	// demotion; nil if there was none. It stays when the endpoint has recovered.
 	LastError error
-	// Latency is a moving average of its recent answers' times; 0 until it has
+	// Latency is a moving average of the time that its answers take; 0 until it has
 	// answered.
 	Latency time.Duration
 }

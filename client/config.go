@@ -23,37 +23,37 @@ type Config struct {
 	// Endpoints are the URIs by which the members are found: "host:port",
 	// "http://host:port", "https://host:port", "unix:///path", "unixs:///path",
 	// "dns://[server[:port]]/host[:port]", "dns+srv://[server[:port]]/name", or
-	// of a scheme that Resolver.Registry has; package resolver has the details. Without
-	// a host it is this one; empty endpoints are passed over. One that stands for all members,
-	// such as "dns+srv:///example.com", is enough; several are merged.
+	// of a scheme in Resolver.Registry. Package resolver has the details. An empty host
+	// means this machine, and empty endpoints are skipped. One endpoint that stands for
+	// all members, such as "dns+srv:///example.com", is enough; several are merged.
 	//
 	// "gateway+http://host:port[/path]" and "gateway+https://…" are etcd's JSON gateway,
-	// for where only HTTP passes (package gateway). They can't be mixed with others, and
-	// DialOptions, Routing, ClusterID and HeartbeatInterval are gRPC's: to set one with them
-	// is an error of New.
+	// for networks where only HTTP passes (package gateway). They can't be mixed with
+	// other endpoints. New returns an error if DialOptions, Routing, ClusterID or
+	// HeartbeatInterval is set with them, since those are gRPC's.
 	Endpoints []string
 
-	// TLS is how to secure the connections; nil means system defaults for
-	// endpoints that ask for TLS by themselves ("https", or SRV records of
-	// _etcd-client-ssl), and plain connections otherwise. When set, no
-	// connection is plain, unless InsecureDiscovery says so. With Certificates or GetClientCertificate set, TLS is
-	// mutual. ServerName, when set, is expected of every member; otherwise each
-	// endpoint has its own. It must not be changed after New.
+	// TLS is the configuration of the connections. nil means the system's defaults for
+	// endpoints that require TLS ("https", or SRV records of _etcd-client-ssl), and plain
+	// connections for the others. If TLS is set, no connection is plain, unless
+	// InsecureDiscovery allows it. With Certificates or GetClientCertificate, TLS is
+	// mutual. ServerName, if set, is the name in every member's certificate; otherwise
+	// each endpoint has its own. TLS must not be changed after New.
 	TLS *tls.Config
 
-	// TLSFiles are files to take certificates from, again for each new connection. They
-	// complete TLS, and mean TLS when that is nil.
+	// TLSFiles are files with certificates, which are read again for each new connection.
+	// They complete TLS. If TLS is nil they switch TLS on.
 	TLSFiles TLSFiles
 
 	certificates *certificates // of TLSFiles; New's
 
-	// Username and Password authenticate the client, anew whenever its token
-	// expires. Empty means without. When the server has authentication switched
-	// off, they are not used until it is switched on.
+	// Username and Password authenticate the client, again whenever its token expires.
+	// Empty means no authentication. While authentication is disabled in the cluster, they
+	// are not used.
 	Username string
 	Password string
-	// Token is sent in place of a user and password: a JWT that somebody else
-	// renews. Once refused it fails the calls that it comes with.
+	// Token is a JWT that is sent instead of a user and password, and that somebody else
+	// renews. When the server refuses it, calls fail.
 	Token string
 
 	// InsecureDiscovery allows Username, Password and Token to be sent on plain
@@ -62,37 +62,36 @@ type Config struct {
 	// it such connections are refused when there is a user or a token. It also allows
 	// DNS to choose plain connections when TLS is set, as etcdctl does. A plain
 	// connection that the configuration asks for ("http://", "host:port",
-	// "dns:///name", "dns+srv:///_etcd-client._tcp.example.com") needs no leave.
+	// "dns:///name", "dns+srv:///_etcd-client._tcp.example.com") needs no permission.
 	InsecureDiscovery bool
 
 	// NoProxy connects to the members directly. Without it they are reached as gRPC
 	// reaches them: through the proxy that the environment's HTTPS_PROXY names
-	// (CONNECT; http:// or https://), with TLS and without, but for what NO_PROXY names
-	// and for this machine itself; HTTP_PROXY alone is of no account. Names are told to
-	// the proxy, and not looked up, but for the DNS server that an endpoint names. A
-	// dialer in DialOptions, or grpc.WithNoProxy there, means no proxy either. The
-	// environment is read by New.
+	// (CONNECT; http:// or https://), with TLS and without, except for the hosts in
+	// NO_PROXY and this machine itself. HTTP_PROXY is ignored. The proxy gets names as
+	// they are, except those that are looked up with the DNS server that an endpoint
+	// names. A dialer in DialOptions, or grpc.WithNoProxy there, also means no proxy. New
+	// reads the environment.
 	NoProxy bool
 
-	// DialTimeout is how long one authentication may take, all members taken
-	// together. 0 means 10 s. Connections are made by the client itself, within
-	// limits of its own, for as long as it is open; to wait for one, use
-	// WaitReady.
+	// DialTimeout is how long one authentication may take, over all members. 0 means
+	// 10 s. It does not bound connecting: the client connects by itself, with limits of
+	// its own, for as long as it is open. To wait for a connection, use WaitReady.
 	DialTimeout time.Duration
 
-	// DialKeepAliveTime is how long a connection with requests under way may be
-	// silent before it is pinged (HTTP/2 PING). So that servers that allow fewer pings
-	// have no reason to end it, a connection is asked for its health before, and a ping
-	// goes to those alone that do not answer. 0 means 10 s, which is also gRPC's least;
-	// a negative value means never.
+	// DialKeepAliveTime is how long a connection with requests in flight may be silent
+	// before it is pinged (HTTP/2 PING). Before that the client sends a health check, and
+	// pings only if it is not answered, so that servers that allow fewer pings do not end
+	// the connection. 0 means 10 s, which is also gRPC's minimum. A negative value means
+	// never.
 	DialKeepAliveTime time.Duration
 	// DialKeepAliveTimeout is how long the answer to a ping may take before the
 	// connection is given up; it is also how long data that was sent may stay
 	// unacknowledged (TCP_USER_TIMEOUT), where the system can do that. 0 means
 	// 3 s.
 	DialKeepAliveTimeout time.Duration
-	// PermitWithoutStream pings connections without requests as well. Servers
-	// refuse it unless they are told otherwise: etcd ends such connections.
+	// PermitWithoutStream pings connections without requests too. Servers forbid that by
+	// default: etcd ends such connections.
 	PermitWithoutStream bool
 
 	// MaxCallSendMsgSize is the largest request in bytes; 0 means 2 MiB. The
@@ -102,18 +101,17 @@ type Config struct {
 	// math.MaxInt32. It must not be less than MaxCallSendMsgSize.
 	MaxCallRecvMsgSize int
 
-	// WritePatience is for how long a write is waited for on a member that has fallen
-	// silent, or can't serve, while another one serves. It is counted from when the
-	// write was sent or, while bytes move on the connection, from the last of them.
-	// Then the write is given up, and its error is ambiguous. 0 means 2 s. It is no
-	// limit for writes to members that serve, nor for reads, which leave a member at
+	// WritePatience is for how long the client waits for a write on a member that has
+	// fallen silent or can't serve, while another one serves. The time counts from when
+	// the write was sent or, if bytes have moved on the connection since, from the last of
+	// them. Then the client gives the write up, and its error is ambiguous. 0 means 2 s.
+	// It does not limit writes to members that serve, nor reads, which leave a member at
 	// once.
 	WritePatience time.Duration
-	// HeartbeatInterval is for how long a connection may carry nothing, while a watch, a
-	// lock or something else waits on it, before its member is asked for a small
-	// linearizable read. A client that only waits notices a member that has fallen
-	// silent, or lost its peers, about that long afterwards. 0 means 1 s; a negative
-	// value means never.
+	// HeartbeatInterval is for how long a connection with a watch, a lock or another long
+	// call may carry nothing, before the client sends a small linearizable read on it. A
+	// client that only waits notices about that long afterwards that a member has fallen
+	// silent or lost its peers. 0 means 1 s; a negative value means never.
 	HeartbeatInterval time.Duration
 
 	// ClusterID is the ID of the cluster that the client is for, as response headers
@@ -121,18 +119,18 @@ type Config struct {
 	// (Client.Endpoints, and errors) has a *ClusterError. 0 means the cluster of the
 	// first member that answers.
 	ClusterID uint64
-	// AllowClusterChange lets the client use members of any cluster, as when all of it
-	// is replaced by another under the same name. It excludes ClusterID.
+	// AllowClusterChange lets the client use members of any cluster, for a cluster that
+	// may be replaced by another one under the same name. It excludes ClusterID.
 	AllowClusterChange bool
 
-	// OneMember says that the endpoints lead to one address, and that it is one
-	// member's: it is connected to once, and not asked who it is. Otherwise a single
-	// address is connected to twice, since it may be that of many members. With several
-	// addresses it must not be set.
+	// OneMember says that the endpoints lead to one address of one member. The client then
+	// connects to it once, and does not ask who it is. Otherwise it connects to a single
+	// address twice, since the address may lead to many members. It must not be set with
+	// several addresses.
 	OneMember bool
 
-	// Routing says which member gets which request. The zero value sends all to
-	// one member until that fails, and then to the next.
+	// Routing decides which member gets which request. The zero value sends all requests
+	// to one member until that fails, and then to the next.
 	Routing balancer.Routing
 
 	// Middleware lies between the services and the connection, the first function
@@ -144,32 +142,31 @@ type Config struct {
 	// New. Nil means no middleware.
 	Middleware []Middleware
 
-	// Logger gets a record for each change of the connections: none for a call.
-	// Nil means silence. The handler runs on a goroutine of its own, one record
-	// after the other: it may block, or call the client, and holds up nothing but
-	// the log. When 1,024 records wait for it, further ones are dropped, and
-	// counted in a record. Close waits at most 1 s for the last ones; a handler
-	// that blocks for longer keeps its goroutine.
+	// Logger gets a record for each change of a connection, and none for calls. Nil means
+	// no log. The handler runs on a goroutine of its own, for one record at a time. It may
+	// block or call the client; that delays only the log. When 1,024 records wait for it,
+	// further ones are dropped, and a record says how many. Close waits at most 1 s for
+	// the last ones. A handler that blocks for longer keeps its goroutine.
 	Logger *slog.Logger
 
-	// Trace shows what the connections carry, byte by byte, with its meaning
-	// (wire.New). Nil means that nothing is looked at, and costs nothing.
+	// Trace shows what the connections carry, byte by byte, with its meaning (wire.New).
+	// Nil means no trace, which costs nothing.
 	Trace *wire.Tracer
 
-	// Resolver has the finer points of finding addresses, and the Registry to
-	// which schemes can be added. The zero value is good.
+	// Resolver says how to find addresses, and has the Registry to which schemes can be
+	// added. The zero value works.
 	Resolver resolver.Options
 
-	// DialOptions are given to grpc.NewClient, too. None may be nil. Transport
-	// credentials, and a resolver for the client's own scheme, are errors of New. A
-	// service config, with the timeouts and retries in it, and an idle timeout have
-	// no effect: the client has its own. A dialer, keepalive parameters and default
-	// call options replace the client's.
+	// DialOptions are passed to grpc.NewClient too. None may be nil. New returns an error
+	// for transport credentials, and for a resolver for the client's own scheme. A service
+	// config, with its timeouts and retries, and an idle timeout have no effect, since the
+	// client has its own. A dialer, keepalive parameters and default call options replace
+	// the client's.
 	//
-	// Interceptors must pass their context on, or one made of it, and the errors as
-	// they are, and must not send a request twice. When one drops the context's
-	// values, requests lack their token, and it can't be known whether a request
-	// that failed was sent: every failed write is ambiguous.
+	// Interceptors must pass on their context, or one derived from it, and return errors
+	// unchanged. They must not send a request twice. If one drops the context's values,
+	// requests lack their token, and the client can't know whether a request that failed
+	// was sent, so every failed write is ambiguous.
 	DialOptions []grpc.DialOption
 }
 

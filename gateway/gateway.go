@@ -19,32 +19,32 @@ import (
 	"github.com/getcd/getcd/internal/backoff"
 )
 
-// Options are the finer points of a Conn. The zero value is good.
+// Options configure a Conn. The zero value works.
 type Options struct {
-	// TLS is how to secure connections to https endpoints; nil means system defaults.
-	// It must not be changed afterwards.
+	// TLS is the configuration of connections to https endpoints. Nil means the system's
+	// defaults. It must not be changed afterwards.
 	TLS *tls.Config
-	// MaxCallSendMsgSize is the largest request in bytes, as protobuf has them; 0 means
+	// MaxCallSendMsgSize is the largest request, in bytes of its protobuf encoding. 0 means
 	// 2 MiB.
 	MaxCallSendMsgSize int
-	// MaxCallRecvMsgSize is the largest response in bytes, as protobuf has them; 0 means
+	// MaxCallRecvMsgSize is the largest response, in bytes of its protobuf encoding. 0 means
 	// math.MaxInt32.
 	MaxCallRecvMsgSize int
-	// PingInterval is for how long an HTTP/2 connection may be silent before it is
-	// pinged, PingTimeout how long the answer may take before the connection is given
-	// up. 0 means 10 s and 3 s; a negative interval means never. HTTP/1.1 has no pings.
+	// PingInterval is for how long an HTTP/2 connection may be silent before it is pinged.
+	// PingTimeout is how long the answer may take before the connection is given up. 0
+	// means 10 s and 3 s. A negative interval means never. HTTP/1.1 has no pings.
 	PingInterval, PingTimeout time.Duration
-	// Patience is after how long a silence an endpoint is asked for a sign of life while a
-	// call waits for it. When there is none within the same time, and another request for a
-	// linearizable read is served, the call is given up. 0 means 2 s. It holds for calls that
-	// come from a client and should be answered soon.
+	// Patience is for how long an endpoint may be silent, while a call waits on it, before it
+	// is asked for a sign of life. If there is none within the same time, and a linearizable
+	// read is served elsewhere, the call is given up. 0 means 2 s. It holds for calls of a
+	// client.Client that should be answered soon.
 	Patience time.Duration
-	// KeepOrder tries the endpoints in their order. Without it the order is random, so
-	// that many clients spread over the endpoints.
+	// KeepOrder tries the endpoints in their order. Without it the order is random, so that
+	// many clients spread over the endpoints.
 	KeepOrder bool
-	// Changed, when not nil, is called with what is known of the endpoints, in the order in
-	// which they are tried, whenever that changes. It must neither block nor call the Conn,
-	// and may keep the slice.
+	// Changed, if not nil, is called whenever the state of the endpoints changes. It gets
+	// their states in the order in which the endpoints are tried, and may keep the slice. It
+	// must neither block nor call the Conn.
 	Changed func([]balancer.Status)
 }
 
