@@ -65,7 +65,7 @@ func (c *candidacy) Run() error {
 		}
 		c.lease = keeper
 	}
-	c.Heed()
+	c.WatchLease()
 	c.Place.Key = queue.Key(c.Place.Prefix, c.lease.ID())
 	with := c.OwnLease()
 	if c.ledger != nil {
@@ -83,7 +83,7 @@ func (c *candidacy) Run() error {
 	if err := c.adopt(taken, c.val); err != nil {
 		return err
 	}
-	return c.Turn(c.wait)
+	return c.AwaitTurn(c.wait)
 }
 
 // claim says that the key is wanted, until release.

@@ -280,7 +280,7 @@ func (e *Election) Header() *pb.ResponseHeader {
 func (e *Election) Done() <-chan struct{} {
 	h := e.holder()
 	if h != nil {
-		h.Guard()
+		h.WatchKey()
 	}
 	return holder.Done(h)
 }
@@ -290,7 +290,7 @@ func (e *Election) Done() <-chan struct{} {
 // does; that the key was deleted it learns in the background.
 func (e *Election) Err() error {
 	if h := e.holder(); h != nil {
-		h.Guard()
+		h.WatchKey()
 		return h.Err()
 	}
 	return ErrNotLeader

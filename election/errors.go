@@ -29,4 +29,4 @@ var (
 )
 
 // kind is what the elections' holders have in common.
-var kind = &holder.Kind{Package: "election", Lost: ErrLost, GivenUp: ErrResigned, Behind: ErrContended}
+var kind = &holder.Kind{Package: "election", Lost: ErrLost, GivenUp: ErrResigned, Contended: ErrContended}

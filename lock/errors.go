@@ -24,4 +24,4 @@ var (
 )
 
 // kind is what the locks' holders have in common.
-var kind = &holder.Kind{Package: "lock", Lost: ErrLost, GivenUp: errReleased, Behind: ErrLocked}
+var kind = &holder.Kind{Package: "lock", Lost: ErrLost, GivenUp: errReleased, Contended: ErrLocked}

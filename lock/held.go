@@ -33,7 +33,7 @@ type Held struct {
 // at that time.
 func (l *Locker) hold(ctx context.Context, name string, place queue.Place, id lease.ID, sent time.Time) *Held {
 	cfg := &holder.Config{Kind: kind, Name: name}
-	h := &Held{holder: cfg.Found(ctx, place), l: l, id: id, proof: &proof{lasts: l.cfg.GiveUp()}, renewed: make(chan struct{})}
+	h := &Held{holder: cfg.Existing(ctx, place), l: l, id: id, proof: &proof{lasts: l.cfg.GiveUp()}, renewed: make(chan struct{})}
 	h.proof.acknowledged(sent)
 	h.holder.SetLease(h.proof)
 	go func() { //nolint:contextcheck // the lock outlives the call that gets it

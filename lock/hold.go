@@ -24,12 +24,12 @@ func (h *hold) Run() error {
 	if _, err := h.Keep(); err != nil {
 		return err
 	}
-	h.Heed()
+	h.WatchLease()
 	h.Place.Key = queue.Key(h.Place.Prefix, h.OwnLease())
 	if _, err := h.Place.Take(h.Context(), "", h.OwnLease()); err != nil {
 		return err
 	}
-	err := h.Turn(h.wait)
+	err := h.AwaitTurn(h.wait)
 	if errors.Is(err, queue.ErrDeleted) {
 		err = h.Lost(err)
 	}

@@ -85,7 +85,7 @@ func (m *Mutex) lock(ctx context.Context, wait bool) error {
 		return &hold{Holder: h, wait: wait}
 	})
 	if err == nil {
-		h.Guard()
+		h.WatchKey()
 	}
 	m.mu.Lock()
 	m.busy, m.held = false, h

@@ -2,6 +2,7 @@ package lock_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -137,6 +138,21 @@ func TestCancelledWaiterLeavesNothing(t *testing.T) {
 		r.wantKeys(a.Key())
 		r.unlock(a)
 		r.wantNothingLeft()
+	})
+}
+
+// The reason why the caller gave up is part of the error.
+func TestCancelledWaiterTellsTheCause(t *testing.T) {
+	run(t, 1, func(r *rig) {
+		t := r.t
+		a := r.locked(r.alone(0))
+		errTired := errors.New("tired of waiting")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(time.Second, func() { cancel(errTired) })
+		err := r.mutex(r.alone(0)).Lock(ctx)
+		wantIs(t, "Lock", err, context.Canceled)
+		wantIs(t, "Lock", err, errTired)
+		r.unlock(a)
 	})
 }
 

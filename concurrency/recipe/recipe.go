@@ -64,7 +64,7 @@ func within(ctx context.Context, s Session) (context.Context, func()) {
 	life := holder.NewLife(ctx, func(cause error) error { return fmt.Errorf("%w: %w", ErrSession, cause) })
 	life.SetLease(s)
 	_ = life.Err() // may say that it has ended before Done is closed
-	life.Heed()
+	life.WatchLease()
 	return life.Context(), func() { life.End(nil); life.Wait() }
 }
 

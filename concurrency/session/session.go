@@ -80,7 +80,7 @@ func (s *Session) begin(cfg config) error {
 	}
 	s.keeper = keeper
 	s.life.SetLease(keeper)
-	s.life.Heed()
+	s.life.WatchLease()
 	return nil
 }
 

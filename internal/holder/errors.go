@@ -11,16 +11,16 @@ import (
 	"github.com/getcd/getcd/lease"
 )
 
-// Kind is what tells one package's holders from another's.
+// Kind has what differs between the packages that use holders.
 type Kind struct {
-	Package string // begins the errors' texts
-	Lost    error  // what is held can no longer be proven to be
-	GivenUp error  // its holder has given it up
-	Behind  error  // another one came before
+	Package   string // the prefix of errors
+	Lost      error  // it can no longer be proven that the holder holds
+	GivenUp   error  // the holder has given up
+	Contended error  // another holder came first
 }
 
-// Ended is the error of a call that its context has ended, with the last failure if
-// that tells more.
+// Ended is the error of a call whose context has ended, with the last failure if that
+// says more.
 func (k *Kind) Ended(ctx context.Context, name string, last error) error {
 	err := fmt.Errorf("%s: %q: %w", k.Package, name, ctx.Err())
 	if last != nil && last.Error() == ctx.Err().Error() {
@@ -29,7 +29,7 @@ func (k *Kind) Ended(ctx context.Context, name string, last error) error {
 	return Because(err, last)
 }
 
-// Because adds the last failure to a cause, if it tells more.
+// Because adds the last failure to a cause, if it says more.
 func Because(cause, last error) error {
 	switch {
 	case last == nil:
@@ -41,7 +41,7 @@ func Because(cause, last error) error {
 	}
 }
 
-// CheckTTL returns an error unless a lease can have the time to live. what names the
+// CheckTTL returns an error unless ttl can be the time to live of a lease. what names the
 // package and the option.
 func CheckTTL(what string, ttl time.Duration) error {
 	if ttl/time.Second > lease.MaxTTL {

@@ -16,15 +16,15 @@ import (
 	"github.com/getcd/getcd/watch"
 )
 
-// Config is what is to be held, and by what services.
+// Config says what a Holder holds, and which services it uses.
 type Config struct {
 	*Kind
-	Name   string // of what is held, for errors
-	Prefix string // of its queue
+	Name   string // what is held, for errors
+	Prefix string // of the keys in its queue
 	TTL    time.Duration
 	Conn   grpc.ClientConnInterface
 	KV     kv.KV
-	// Leases and Watcher are shared with others. Nil: each Holder has its own.
+	// Leases and Watcher are shared. If nil, each Holder has its own.
 	Leases  lease.Lease
 	Watcher watch.Watcher
 }
@@ -33,7 +33,7 @@ func (c *Config) lost(cause error) error {
 	return fmt.Errorf("%w: %q: %w", c.Lost, c.Name, cause)
 }
 
-// LeaseRequests is a lease service for its requests alone, which needs no Close.
+// LeaseRequests returns a lease service for single requests. It needs no Close.
 func (c *Config) LeaseRequests() lease.Lease {
 	if c.Leases != nil {
 		return c.Leases
@@ -41,25 +41,25 @@ func (c *Config) LeaseRequests() lease.Lease {
 	return lease.New(c.Conn)
 }
 
-// Holder is one try to hold, from its lease to its end. Its owner calls Grant, Keep,
-// Turn, Revoke and Close one after the other; the other methods are safe for
+// Holder is one try to hold something, from its lease to its end. One goroutine calls
+// Grant, Keep, AwaitTurn and Close, one after the other. The other methods are safe for
 // concurrent use.
 type Holder struct {
 	*Life
 	Place queue.Place
 
 	c   *Config
-	own lease.ID // granted for this holder; NoLease for none
+	own lease.ID // granted for this holder; NoLease if none was
 
-	mu      sync.Mutex // guards what follows
-	heeded  bool       // the life ends with its lease
-	guarded bool       // the key is watched, or need not be any more
-	revoked bool       // the own lease is
+	mu           sync.Mutex // guards what follows
+	leaseWatched bool       // the life ends with its lease
+	keyWatched   bool       // the key is watched, or no longer needs to be
+	revoked      bool       // the own lease was revoked
 }
 
-// New returns a holder that ends with ctx until it is detached.
+// New returns a Holder whose life also ends with ctx, until the caller calls detach.
 func (c *Config) New(ctx context.Context) (h *Holder, detach func() bool) {
-	h = c.Found(ctx, queue.Place{KV: c.KV, Watcher: c.Watcher, Leases: c.Leases, Prefix: c.Prefix, TTL: c.TTL})
+	h = c.Existing(ctx, queue.Place{KV: c.KV, Watcher: c.Watcher, Leases: c.Leases, Prefix: c.Prefix, TTL: c.TTL})
 	if c.Leases == nil {
 		h.Place.Leases = lease.New(c.Conn)
 	}
@@ -69,16 +69,16 @@ func (c *Config) New(ctx context.Context) (h *Holder, detach func() bool) {
 	return h, context.AfterFunc(ctx, func() { h.End(context.Cause(ctx)) })
 }
 
-// Found returns a holder, whatever becomes of ctx, with a place that was taken
-// already.
-func (c *Config) Found(ctx context.Context, p queue.Place) *Holder {
+// Existing returns a Holder for a place that is already taken. Its life does not end
+// with ctx.
+func (c *Config) Existing(ctx context.Context, p queue.Place) *Holder {
 	return &Holder{Life: NewLife(context.WithoutCancel(ctx), c.lost), Place: p, c: c}
 }
 
-// Name is that of what is held.
+// Name is the name of what is held.
 func (h *Holder) Name() string { return h.c.Name }
 
-// Grant grants a lease of the holder's own, until Revoke.
+// Grant grants a lease for this holder alone, which Revoke revokes.
 func (h *Holder) Grant() (err error) {
 	h.own, err = lease.GrantNew(h.ctx, h.Place.Leases, int64(h.c.TTL/time.Second))
 	return err
@@ -87,8 +87,7 @@ func (h *Holder) Grant() (err error) {
 // OwnLease is the lease that Grant has granted, or NoLease.
 func (h *Holder) OwnLease() lease.ID { return h.own }
 
-// Keep keeps the own lease alive for as long as the life lasts, and makes it the
-// life's.
+// Keep keeps the own lease alive until the life ends, and lets the life depend on it.
 func (h *Holder) Keep() (*lease.Keeper, error) {
 	keeper, err := h.Place.Leases.Keep(h.ctx, h.own)
 	if err == nil {
@@ -97,53 +96,53 @@ func (h *Holder) Keep() (*lease.Keeper, error) {
 	return keeper, err
 }
 
-// Heed makes the life end with its lease.
-func (h *Holder) Heed() {
+// WatchLease ends the life when its lease ends. A second call does nothing.
+func (h *Holder) WatchLease() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.heedLocked()
+	h.watchLeaseLocked()
 }
 
-func (h *Holder) heedLocked() {
-	if !h.heeded {
-		h.heeded = true
-		h.Life.Heed()
+func (h *Holder) watchLeaseLocked() {
+	if !h.leaseWatched {
+		h.leaseWatched = true
+		h.Life.WatchLease()
 	}
 }
 
-// Turn returns nil when it is the place's turn. Without wait, Kind.Behind means that it
-// is another's.
-func (h *Holder) Turn(wait bool) error {
+// AwaitTurn returns nil when it is the place's turn. Without wait it returns
+// Kind.Contended if it is the turn of another.
+func (h *Holder) AwaitTurn(wait bool) error {
 	if wait {
 		return h.Place.Wait(h.ctx)
 	}
 	first, err := h.Place.First(h.ctx)
 	if err == nil && !first {
-		err = h.c.Behind
+		err = h.c.Contended
 	}
 	return err
 }
 
-// Guard starts to watch the lease and the key of who has the turn, unless that is done
-// already.
-func (h *Holder) Guard() {
+// WatchKey watches the lease and the key of a holder that has the turn, and ends the life
+// when one of them is gone. A second call does nothing.
+func (h *Holder) WatchKey() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.guarded || h.ctx.Err() != nil {
+	if h.keyWatched || h.ctx.Err() != nil {
 		return
 	}
-	h.guarded = true
-	h.heedLocked()
+	h.keyWatched = true
+	h.watchLeaseLocked()
 	h.Go(func() {
 		if err := h.Place.Hold(h.ctx); errors.Is(err, queue.ErrDeleted) {
 			_ = h.Lost(err)
 		}
-		// Anything else leaves it to the lease: whose lives, holds.
+		// After any other error the lease alone decides: while it lives, h holds.
 	})
 }
 
-// Txn begins a transaction that is applied only while h holds. h is nil when nothing is
-// held; the error is none then.
+// Txn begins a transaction that is applied only while h holds. If h is nil, nothing is
+// held, and Commit returns none.
 func (k *Kind) Txn(ctx context.Context, h *Holder, none error) kv.Txn {
 	return kv.NewTxn(func(inner kv.Op) (*kv.TxnResponse, error) {
 		if err := misuse.Context(ctx, k.Package+": Txn"); err != nil {
@@ -163,7 +162,7 @@ func (k *Kind) Txn(ctx context.Context, h *Holder, none error) kv.Txn {
 	})
 }
 
-// Done is the life's, or closed when h is nil: nothing is held.
+// Done returns h's Done channel, or a closed one if h is nil: nothing is held.
 func Done(h *Holder) <-chan struct{} {
 	if h != nil {
 		return h.Done()
@@ -173,8 +172,8 @@ func Done(h *Holder) <-chan struct{} {
 	return closed
 }
 
-// Guard is the comparison that holds as long as h does; one that never holds when h is
-// nil.
+// Guard returns the comparison that is true as long as h holds, or one that is never true
+// if h is nil.
 func (c *Config) Guard(h *Holder) kv.Cmp {
 	if h != nil {
 		return h.Place.Guard()
@@ -182,8 +181,8 @@ func (c *Config) Guard(h *Holder) kv.Cmp {
 	return queue.Never(c.Prefix)
 }
 
-// Revoke revokes a lease, and the keys that have it, within 3 s, whatever has become
-// of ctx.
+// Revoke revokes a lease, and with it the keys that are attached to it. It takes at most
+// 3 s, even if ctx has ended.
 func (k *Kind) Revoke(ctx context.Context, leases lease.Lease, id lease.ID) error {
 	if err := queue.Revoke(ctx, leases, id); err != nil {
 		return fmt.Errorf("%s: %w", k.Package, err)
@@ -207,16 +206,16 @@ func (h *Holder) Revoke(ctx context.Context) error {
 	return err
 }
 
-// Wait waits for every goroutine of the holder, whose life has ended: Guard starts
-// none any more.
+// Wait waits for all goroutines of the holder. Its life must have ended. From then on
+// WatchKey does nothing.
 func (h *Holder) Wait() {
-	h.mu.Lock() // a Guard that has begun before the end adds its goroutine first
-	h.guarded = true
+	h.mu.Lock() // a WatchKey that is under way starts its goroutine first
+	h.keyWatched = true
 	h.mu.Unlock()
 	h.Life.Wait()
 }
 
-// Close closes the services that are the holder's alone, after Wait.
+// Close closes the services that are not shared. Call it after Wait.
 func (h *Holder) Close() {
 	if h.c.Leases == nil {
 		_ = h.Place.Leases.Close()

@@ -38,7 +38,7 @@ func TestLifeEndsWithItsLease(t *testing.T) {
 		r := &renewals{done: make(chan struct{})}
 		l := holder.NewLife(t.Context(), lost)
 		l.SetLease(r)
-		l.Heed()
+		l.WatchLease()
 		synctest.Wait()
 		if err := l.Err(); err != nil {
 			t.Errorf("Err is %v while the lease lives, want nil", err)

@@ -15,8 +15,8 @@ type Lease interface {
 }
 
 // Life is a context that ends with a lease or by End, with the reason as its cause.
-// SetLease, Heed and Go belong to its owner; the other methods are safe for
-// concurrent use.
+// The owner of a Life calls SetLease, WatchLease and Go. The other methods are safe
+// for concurrent use.
 type Life struct {
 	ctx   context.Context //nolint:containedctx // that is what it is
 	end   context.CancelCauseFunc
@@ -33,17 +33,17 @@ func NewLife(ctx context.Context, lost func(cause error) error) *Life {
 	return l
 }
 
-// Context is the life as a context. What must not go on without it is done in it.
+// Context is the life as a context. Work that must stop with the life uses it.
 func (l *Life) Context() context.Context { return l.ctx }
 
-// Done is the context's.
+// Done is closed when the life ends.
 func (l *Life) Done() <-chan struct{} { return l.ctx.Done() }
 
-// SetLease makes Err ask the lease.
+// SetLease sets the lease that the life depends on. Err asks it from then on.
 func (l *Life) SetLease(lease Lease) { l.lease = lease }
 
-// Heed starts a goroutine that ends the life with its lease.
-func (l *Life) Heed() {
+// WatchLease starts a goroutine that ends the life with its lease.
+func (l *Life) WatchLease() {
 	done := l.lease.Done()
 	if done == nil {
 		return
