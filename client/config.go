@@ -133,13 +133,13 @@ type Config struct {
 	// to one member until that fails, and then to the next.
 	Routing balancer.Routing
 
-	// Middleware lies between the services and the connection, the first function
-	// outermost: it is called with what the others made, and its connection is what
-	// Client.Conn returns. The client's services are made on it, and so is what a
-	// program makes on Client.Conn. New calls each function once. Each is called again
-	// for every connection to a single member, which Maintenance's calls that name an
-	// endpoint make and close. A nil function, or one that returns nil, is an error of
-	// New. Nil means no middleware.
+	// Middleware lies between the services and the connection. The first function is
+	// the outermost: it wraps what the others have made, and Client.Conn returns its
+	// connection. All services of the client use that connection, and so does whatever
+	// a program makes on Client.Conn. New calls each function once. A call of Maintenance
+	// that names an endpoint makes a connection to that member, and calls each function
+	// again for it. If a function is nil or returns nil, New returns an error. Nil means
+	// no middleware.
 	Middleware []Middleware
 
 	// Logger gets a record for each change of a connection, and none for calls. Nil means

@@ -7,23 +7,23 @@ import (
 	"google.golang.org/grpc"
 )
 
-// Middleware makes a connection of another one, to see or to change what passes. All
-// that getcd has, and every generated stub, is written against
-// grpc.ClientConnInterface: a service neither knows nor cares what it stands on. So
-// what lies between the services and the cluster is a function of this type, such as
-// namespace.Of("jobs/").
+// Middleware wraps a connection in another one, which sees all calls and may change them.
+// Every service of getcd, and every generated stub, is written against
+// grpc.ClientConnInterface: it neither knows nor cares what kind of connection it has. So
+// anything that is to lie between the services and the cluster is a function of this type.
+// namespace.Of("jobs/") is one.
 //
-// What it returns must
+// The connection that it returns
 //
-//   - be safe for concurrent use, and need no closing: it ends with the connection
-//     below, on which all calls fail with ErrClosed then;
-//   - pass the context on, or one made of it, and return errors from below as they
-//     are or wrapped (%w). The context has what client and services tell each other
-//     of a call; without it, every failed write is ambiguous;
-//   - leave the caller's requests as they are, and change a copy.
+//   - must be safe for concurrent use. Nobody closes it: when the client is closed, all
+//     calls on the connection below fail with ErrClosed;
+//   - must pass on the context, or one derived from it. The client and the services use it
+//     to tell each other about the call; without it, every failed write is ambiguous;
+//   - must return errors as they are, or wrapped (%w);
+//   - must not change the caller's request. It may send a changed copy.
 //
-// It sees each call once, before the client repeats it, hedges it or adds a token.
-// The client's own logins, heartbeats and questions to members do not pass through it.
+// A middleware sees each call once: before the client sends it again, hedges it or adds a
+// token. The client's own logins, heartbeats and probes do not pass through it.
 type Middleware = func(grpc.ClientConnInterface) grpc.ClientConnInterface
 
 // wrap puts the middleware on conn, the first one outermost.

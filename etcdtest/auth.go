@@ -29,7 +29,7 @@ type accounts struct {
 
 type user struct {
 	password   string
-	hashed     bool // its password is not known: a member has no bcrypt
+	hashed     bool // the password is not known, since a member has no bcrypt
 	noPassword bool
 	roles      []string // in alphabetical order
 }
@@ -43,10 +43,10 @@ func newAccounts() accounts {
 	}
 }
 
-// EnableAuth replaces the users by these, with their passwords, and makes every call but
-// Authenticate need a token from then on. All of them have the role root. Roles and users
-// with fewer permissions are made with etcd's Auth service, which can also enable
-// authentication.
+// EnableAuth switches authentication on: from then on, a call needs a token. It replaces
+// all users by the given ones, by name and password, and gives each the role root. For
+// roles, and for users who may do less, use etcd's Auth service, which can also switch
+// authentication on.
 func (c *Cluster) EnableAuth(users map[string]string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -60,14 +60,14 @@ func (c *Cluster) EnableAuth(users map[string]string) {
 	}
 }
 
-// ExpireTokens makes all tokens invalid that were given out so far.
+// ExpireTokens makes all tokens invalid that the members have issued so far.
 func (c *Cluster) ExpireTokens() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	clear(c.accounts.tokens)
 }
 
-// DisableAuth makes calls need no token any more. Users and roles stay.
+// DisableAuth switches authentication off: calls need no token. Users and roles stay.
 func (c *Cluster) DisableAuth() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -111,7 +111,7 @@ type authServer struct {
 	m *Member
 }
 
-// accounts waits for a leader, as a proposal does, and lets do change the users and roles.
+// accounts waits for a leader, as a proposal does, and calls do with the users and roles.
 func (as *authServer) accounts(ctx context.Context, do func(*accounts) error) (*pb.ResponseHeader, error) {
 	if err := as.m.awaitLeader(ctx); err != nil {
 		return nil, err
@@ -126,7 +126,7 @@ func (as *authServer) accounts(ctx context.Context, do func(*accounts) error) (*
 	return as.m.headerLocked(rev), nil
 }
 
-// Authenticate hands out simple tokens, which are good at every member.
+// Authenticate issues simple tokens, which every member accepts.
 func (as *authServer) Authenticate(ctx context.Context, r *pb.AuthenticateRequest) (*pb.AuthenticateResponse, error) {
 	var token string
 	h, err := as.accounts(ctx, func(a *accounts) error {
@@ -134,7 +134,7 @@ func (as *authServer) Authenticate(ctx context.Context, r *pb.AuthenticateReques
 			return rpctypes.ErrGRPCAuthNotEnabled
 		}
 		switch u := a.users[r.Name]; {
-		case u != nil && u.noPassword: // which package rpctypes does not have
+		case u != nil && u.noPassword: // package rpctypes does not have this error
 			return status.Error(codes.Unknown, "auth: authentication failed, password was given for no password user")
 		case u == nil, u.hashed, u.password != r.Password:
 			return rpctypes.ErrGRPCAuthFailed

@@ -16,8 +16,8 @@ import (
 // this plus its number.
 const clusterID = 0xfa4e_0000
 
-// Cluster is a number of members that share one store. Make it with Start or
-// NewCluster; the zero value is of no use. It is safe for concurrent use.
+// Cluster is a number of members that share one store. Start and NewCluster make one; the
+// zero value cannot be used. It is safe for concurrent use.
 type Cluster struct {
 	store   *store
 	members []*Member
@@ -30,7 +30,8 @@ type Cluster struct {
 	watches  watchBehaviour
 }
 
-// Start is NewCluster for a test, whose end closes the cluster. Misuse fails the test.
+// Start is NewCluster for a test. The cluster is closed when the test ends. Misuse fails
+// the test.
 func Start(tb TB, n int, opts ...grpc.ServerOption) *Cluster {
 	tb.Helper()
 	if err := misuse("Start", n, opts); err != nil {
@@ -45,8 +46,7 @@ func Start(tb TB, n int, opts ...grpc.ServerOption) *Cluster {
 // member-1:2379 and so on. member-1 is the leader. The options, such as TLS
 // credentials, are given to every member's gRPC server. Close must be called.
 //
-// Nothing can go wrong but misuse, an n below 1 or a nil option, at which it panics with
-// what would be right.
+// It panics if n is less than 1 or an option is nil; nothing else can go wrong.
 func NewCluster(n int, opts ...grpc.ServerOption) *Cluster {
 	if err := misuse("NewCluster", n, opts); err != nil {
 		panic(err)
@@ -115,8 +115,8 @@ func (c *Cluster) Leader() *Member {
 	return c.leader
 }
 
-// Elect makes m, a member of c, the leader of a new raft term. A leader that is killed
-// stays the leader until then: there is no election but this.
+// Elect makes m, a member of c, the leader of a new raft term. There are no other
+// elections: a leader that is killed remains the leader until the test calls Elect.
 func (c *Cluster) Elect(m *Member) {
 	if m == nil || m.c != c {
 		panic("etcdtest: Elect: not a member of this cluster")
@@ -130,8 +130,8 @@ func (c *Cluster) Elect(m *Member) {
 // Revision returns the store's current revision.
 func (c *Cluster) Revision() int64 { return c.store.revision() }
 
-// DialOptions are what a client needs to reach the members, for the DialOptions of a
-// client's configuration, getcd's or clientv3's:
+// DialOptions returns what a client needs to reach the members. It goes into the
+// DialOptions of a client's configuration, getcd's or clientv3's:
 //
 //	client.Config{Endpoints: c.Addrs(), DialOptions: c.DialOptions()}
 func (c *Cluster) DialOptions() []grpc.DialOption {
@@ -153,14 +153,14 @@ func (c *Cluster) Dialer() func(ctx context.Context, addr string) (net.Conn, err
 	}
 }
 
-// Dial opens a plain connection to the first member, for tests of one service. It is
-// gRPC's own, without failover, and the caller's to close.
+// Dial opens a plain connection to the first member, for tests of one service. It is a
+// connection of gRPC's, without failover. The caller must close it.
 func (c *Cluster) Dial(opts ...grpc.DialOption) (*grpc.ClientConn, error) {
 	return c.members[0].Dial(opts...)
 }
 
-// TB is the part of testing.TB that Start and Conn need. A *testing.T is one. Package
-// testing itself would add its flags to a program that uses this one.
+// TB is the part of testing.TB that Start and Conn need. A *testing.T is one. To import
+// package testing would add its flags to every program that uses this package.
 type TB interface {
 	Helper()
 	Cleanup(func())

@@ -16,7 +16,7 @@ import (
 	"github.com/getcd/getcd/internal/memconn"
 )
 
-// Member is one server of a Cluster, which has it by number. It is safe for concurrent
+// Member is one server of a Cluster: Cluster.Member returns it. It is safe for concurrent
 // use.
 type Member struct {
 	c          *Cluster

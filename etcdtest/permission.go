@@ -19,13 +19,14 @@ type need struct {
 	write bool // else read
 }
 
-// permit returns what etcd says of who sends req with the token in ctx's metadata.
+// permit returns etcd's error when the user whose token is in ctx's metadata may not send
+// req.
 func (c *Cluster) permit(ctx context.Context, req any) error {
 	c.mu.Lock()
 	name, u, err := c.accounts.user(ctx)
 	c.mu.Unlock()
 	if _, ok := req.(*pb.AuthStatusRequest); ok && errors.Is(err, rpctypes.ErrGRPCUserEmpty) {
-		return nil // anybody may ask
+		return nil // etcd lets anybody ask
 	}
 	if err != nil || u == nil {
 		return err
@@ -126,7 +127,7 @@ func (s *store) leaseIDs() []int64 {
 	return slices.Collect(maps.Keys(s.leases))
 }
 
-// attached are the keys of a lease.
+// attached returns the needs to write, or to read, each key of a lease.
 func (s *store) attached(id int64, write bool) []need {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -175,7 +176,8 @@ func (a *accounts) permits(u *user, n need) bool {
 	}
 }
 
-// bounds are the first key of a range, and the first behind it: nil for no bound.
+// bounds returns the first key of a range and the first key after it: nil if there is no
+// end.
 func bounds(r keyRange) (from, to []byte) {
 	switch {
 	case r.single():

@@ -11,10 +11,11 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
-// The users and roles, as etcd's server/auth/store.go has them. permit has looked at who
-// asks.
+// This file follows etcd's server/auth/store.go. Whether the caller may do these things is
+// permit's business.
 
-// change is accounts for what makes a new revision of the users and roles.
+// change is accounts for a request that changes users or roles, and so makes a new
+// revision of them.
 func (as *authServer) change(ctx context.Context, do func(*accounts) error) (*pb.ResponseHeader, error) {
 	return as.accounts(ctx, func(a *accounts) error {
 		if err := do(a); err != nil {
@@ -25,7 +26,7 @@ func (as *authServer) change(ctx context.Context, do func(*accounts) error) (*pb
 	})
 }
 
-// UserAdd takes a user with a hashed password, who can't log in.
+// UserAdd also accepts a hashed password, but nobody can log in with it.
 func (as *authServer) UserAdd(ctx context.Context, r *pb.AuthUserAddRequest) (*pb.AuthUserAddResponse, error) {
 	h, err := as.change(ctx, func(a *accounts) error {
 		switch {
@@ -223,7 +224,7 @@ func (as *authServer) RoleRevokePermission(ctx context.Context, r *pb.AuthRoleRe
 	return &pb.AuthRoleRevokePermissionResponse{Header: h}, err
 }
 
-// without returns the permissions but the one for that very range.
+// without returns perms, except the permission for exactly that range.
 func without(perms []*authpb.Permission, key, end []byte) []*authpb.Permission {
 	return slices.DeleteFunc(slices.Clone(perms), func(p *authpb.Permission) bool {
 		return bytes.Equal(p.Key, key) && bytes.Equal(p.RangeEnd, end)

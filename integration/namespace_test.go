@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/getcd/getcd/auth"
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/election"
 	"github.com/getcd/getcd/integration/cluster"
@@ -73,4 +74,47 @@ func TestNamespaceOfTheServersLocksAndElections(t *testing.T) {
 		t.Errorf("Unlock: %v", err)
 	}
 	all()
+}
+
+// The ranges of a role's permissions are keys, too: a client in a namespace gives, sees and
+// takes back permissions there alone.
+func TestNamespaceOfPermissions(t *testing.T) {
+	c := startCluster(t, cluster.Config{Size: 1})
+	outside := dial(t, client.Config{Endpoints: c.Endpoints()})
+	inside := dial(t, client.Config{Endpoints: c.Endpoints(), Middleware: []client.Middleware{namespace.Of("app/")}})
+	ctx := timeout(t)
+	ranges := func(cl *client.Client) (found []string) {
+		t.Helper()
+		role, err := cl.RoleGet(ctx, "web")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range role.Perm {
+			found = append(found, string(p.Key)+" to "+string(p.RangeEnd))
+		}
+		return found
+	}
+	if _, err := inside.RoleAdd(ctx, "web"); err != nil {
+		t.Fatal(err)
+	}
+	for cl, r := range map[*client.Client][2]string{inside: {"a", "b"}, outside: {"z", ""}} {
+		if _, err := cl.RoleGrantPermission(ctx, "web", r[0], r[1], auth.PermRead); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := inside.RoleGrantPermission(ctx, "web", "c", "\x00", auth.PermRead); err != nil { // from c on
+		t.Fatal(err)
+	}
+	if got, want := ranges(outside), []string{"app/a to app/b", "app/c to app0", "z to "}; !slices.Equal(got, want) {
+		t.Errorf("outside: the role's ranges are %q, want %q", got, want)
+	}
+	if got, want := ranges(inside), []string{"a to b", "c to \x00"}; !slices.Equal(got, want) {
+		t.Errorf("inside: the role's ranges are %q, want %q", got, want)
+	}
+	if _, err := inside.RoleRevokePermission(ctx, "web", "a", "b"); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := ranges(inside), []string{"c to \x00"}; !slices.Equal(got, want) {
+		t.Errorf("inside, after one was revoked: the role's ranges are %q, want %q", got, want)
+	}
 }

@@ -1,5 +1,5 @@
-// Package etcdrpc lists the RPCs of etcd, for tests that walk them: a table that has to
-// know every method fails its package's test when a later etcd has one more.
+// Package etcdrpc lists the RPCs of etcd for tests that walk them. When a later etcd has
+// another RPC, the tests of all tables that must know every RPC fail.
 package etcdrpc
 
 import (
@@ -23,8 +23,8 @@ type Method struct {
 	Desc protoreflect.MethodDescriptor
 }
 
-// Methods returns every method of every service in the packages of etcd's stubs, those
-// of files that a later etcd adds too.
+// Methods returns every method of every service in the packages of etcd's stubs. That
+// includes services of .proto files that a later etcd adds to these packages.
 func Methods() []Method {
 	var found []Method
 	for _, stub := range stubs {

@@ -15,7 +15,7 @@ import (
 const connBuffer = 1 << 20
 
 // Listener is a listener in memory, of connections with a buffer. It does what
-// grpc's bufconn does, but for making timers that are due at once: those crash
+// grpc's bufconn does, except that it makes no timers that are due at once: those crash
 // the race detector in a synctest bubble (Go 1.26: the runtime runs them in the
 // goroutine that makes them, with a race context that the bubble's goroutines
 // share).

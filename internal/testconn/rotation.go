@@ -1,5 +1,5 @@
-// Package testconn has connections for tests of single services, which are to fail over
-// without package client.
+// Package testconn has connections for tests of single services that need failover but
+// cannot use package client.
 package testconn
 
 import (
@@ -21,8 +21,8 @@ type Rotation struct {
 	next int
 }
 
-// Rotate connects a Rotation to the members, which fails the test on an error,
-// and lasts until the test's end.
+// Rotate connects a Rotation to the members. An error fails the test. The connections are
+// closed when the test ends.
 func Rotate(tb etcdtest.TB, members ...*etcdtest.Member) *Rotation {
 	tb.Helper()
 	r := &Rotation{}

@@ -6,8 +6,8 @@ import (
 	"google.golang.org/grpc"
 )
 
-// Of returns NewConn for client.Config.Middleware: a client whose keys all begin with
-// prefix.
+// Of returns NewConn as a function for client.Config.Middleware. All keys of such a client
+// begin with prefix.
 //
 //	c, err := client.New(client.Config{
 //		Endpoints:  endpoints,
@@ -17,14 +17,15 @@ func Of(prefix string) func(grpc.ClientConnInterface) grpc.ClientConnInterface {
 	return func(cc grpc.ClientConnInterface) grpc.ClientConnInterface { return NewConn(cc, prefix) }
 }
 
-// NewConn returns cc as it is from inside the namespace: whatever is made on it, a
-// service, a lock, an election, a generated stub, has its keys there. The names of
-// locks and elections are keys, and so are the ranges that a role's permissions are for.
-// What has no keys (leases, members, users, maintenance) is the cluster's. The
-// connection stays its owner's to close.
+// NewConn returns cc as it looks from inside the namespace. Whatever is made on it (a
+// service, a lock, an election, a generated stub) has its keys there. The names of locks
+// and elections are keys, and so are the key ranges of a role's permissions. Leases,
+// members, users and maintenance have no keys, and are those of the whole cluster. Closing
+// cc remains its owner's business.
 //
-// A method that etcd 3.7 does not have is refused with codes.Unimplemented, and a request
-// that is not of etcd's own type with codes.InvalidArgument: their keys can't be known.
+// NewConn cannot know the keys of a method that etcd 3.7 does not have, nor those of a
+// request that has another type than etcd's own. It refuses the first with
+// codes.Unimplemented and the second with codes.InvalidArgument.
 //
 //	m, err := lock.New(namespace.NewConn(c.Conn(), "jobs/"), "nightly") // jobs/nightly
 func NewConn(cc grpc.ClientConnInterface, prefix string) grpc.ClientConnInterface {

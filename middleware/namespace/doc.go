@@ -5,13 +5,13 @@
 //	_, err := jobs.Put(ctx, "nightly", "…")              // puts jobs/nightly
 //	resp, err := jobs.Get(ctx, "", kv.WithPrefix())      // gets all of jobs/, without it
 //
-// NewConn does it for all that is made on a connection: services, locks, elections,
-// generated stubs. Of does it for a whole client (client.Config.Middleware). NewKV, NewWatcher and NewLease wrap single services. They prefix the
-// keys of requests, in transactions and in the transactions inside them, in
-// comparisons as in operations, and take the prefix off those of responses and
-// events. What has no bound in the namespace (kv.WithFromKey, a prefix of "", a
-// range end of "\x00") ends where the namespace does, and a range over the whole store
-// is one over the namespace.
+// NewConn does so for everything that is made on a connection: services, locks, elections,
+// generated stubs. Of does so for a whole client (client.Config.Middleware). NewKV,
+// NewWatcher and NewLease wrap single services. They add the prefix to the keys of
+// requests, those in comparisons and in nested transactions included, and remove it from
+// the keys of responses and events. A range without an end (kv.WithFromKey, a prefix of "",
+// a range end of "\x00") ends where the namespace ends, and a range over the whole store
+// covers the namespace.
 //
 // Revisions, leases, compaction and progress are the cluster's, which has one of
 // each. The key that is the prefix itself is in no namespace, since a key is never

@@ -40,8 +40,8 @@ func (p space) name(name *[]byte) {
 	}
 }
 
-// request takes what a method is called with, or the error that refuses it. It
-// changes nothing of m.
+// request returns m with its keys prefixed, or the error that refuses it. It does not
+// change m.
 func (p space) request(method string, m any) (any, error) {
 	keys, known := hasKeys[method]
 	switch {
@@ -56,7 +56,7 @@ func (p space) request(method string, m any) (any, error) {
 	return nil, errMessage(method, m)
 }
 
-// keyed takes a request that has keys: nil for any other.
+// keyed returns m with its keys prefixed; nil if m is not a request with keys.
 func (p space) keyed(m any) any {
 	switch m := m.(type) {
 	case *pb.RangeRequest:
@@ -190,7 +190,8 @@ func (p space) stripResponse(m any) {
 	}
 }
 
-// stripPermissions leaves out those that are for keys outside of the namespace, too.
+// stripPermissions leaves out a permission for a range that is not wholly inside the
+// namespace.
 func (p space) stripPermissions(perms []*authpb.Permission) []*authpb.Permission {
 	return slices.DeleteFunc(perms, func(perm *authpb.Permission) bool { return !p.stripPermission(perm) })
 }

@@ -9,9 +9,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// hasKeys has every method of etcd 3.7, and whether its requests have keys. What is not
-// here is refused: a method of a later etcd might have keys, and would reach those of
-// others.
+// hasKeys lists every method of etcd 3.7 and tells whether its requests have keys. A method
+// that is not listed is refused: it might have keys, and so reach keys of others.
 var hasKeys = map[string]bool{
 	pb.KV_Range_FullMethodName: true, pb.KV_RangeStream_FullMethodName: true,
 	pb.KV_Put_FullMethodName: true, pb.KV_DeleteRange_FullMethodName: true,
@@ -52,13 +51,12 @@ var hasKeys = map[string]bool{
 	grpc_health_v1.Health_List_FullMethodName: false,
 }
 
-// errUnknown refuses a method as a server does that does not have it, which is what
-// it is for who is in the namespace.
+// errUnknown has the code of a server that does not have the method.
 func errUnknown(method string) error {
-	return status.Errorf(codes.Unimplemented, "namespace: %s is not a method of etcd 3.7: it might have keys that are not prefixed; call it on the connection without the namespace", method)
+	return status.Errorf(codes.Unimplemented, "namespace: %s is not a method of etcd 3.7: it might have keys, which would get no prefix; call it on a connection without the namespace", method)
 }
 
-// errMessage refuses a request whose keys can't be found.
+// errMessage refuses a request whose keys cannot be found.
 func errMessage(method string, m any) error {
-	return status.Errorf(codes.InvalidArgument, "namespace: %s was given a %T, whose keys can't be prefixed; give it the request of etcd's package", method, m)
+	return status.Errorf(codes.InvalidArgument, "namespace: %s was given a %T, whose keys cannot be prefixed; use the request type of etcd's own package", method, m)
 }
