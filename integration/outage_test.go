@@ -27,7 +27,8 @@ import (
 // TestOneLoginForAll makes a thousand calls with an expired token, and counts the
 // logins on the members.
 func TestOneLoginForAll(t *testing.T) {
-	c := startCluster(t, cluster.Config{AuthTokenTTL: time.Second})
+	const life = time.Second // of a token that is not used
+	c := startCluster(t, cluster.Config{AuthTokenTTL: life})
 	withAuth(t, c)
 	cl := dial(t, client.Config{Endpoints: c.Endpoints(), Username: "root", Password: "secret"})
 	if _, err := cl.Put(timeout(t), "k", "v"); err != nil {
@@ -46,10 +47,13 @@ func TestOneLoginForAll(t *testing.T) {
 				}
 			})
 		}
+		began := time.Now()
 		close(start)
 		wg.Wait()
-		if n := logins(t, c) - before; n != 1 {
-			t.Errorf("round %d: the members counted %d logins for 1,000 callers with an expired token, want 1", round, n)
+		// Where the callers take longer than a token lives, the new one may expire, too.
+		most := 1 + int(time.Since(began)/life)
+		if n := logins(t, c) - before; n < 1 || n > most {
+			t.Errorf("round %d: the members counted %d logins for 1,000 callers with an expired token, want 1 to %d", round, n, most)
 		}
 	}
 }

@@ -57,13 +57,22 @@
 //
 // # What it costs
 //
-// Without a tracer there is no cost. With one, the goroutines that send and
-// receive copy and parse each byte, but never wait for the writer. A put of 100
-// bytes takes 172 allocations for a client and a server in memory; with a tracer
-// it takes 883 with Frames, 529 with Messages, 548 with JSON and 390 with Curl
-// (BenchmarkPut). Options.Memory limits how many bytes may wait for the writer or
-// for the end of their call. Whatever does not fit is left out, and the listing
-// says so.
+// Without a tracer there is no cost: a call allocates no more than it did before tracers
+// existed (TestOffItCostsNothing). With one, the goroutines that send and receive copy and
+// parse each byte, but never wait for the writer. A put of 100 bytes, with the client and
+// the server in one process, takes
+//
+//	off        166 allocations   10 KB    30 µs of processor time
+//	Frames     939               60 KB   134 µs
+//	Messages   523               35 KB    87 µs
+//	JSON       572               60 KB   137 µs
+//	Curl       378               27 KB    72 µs
+//	Grpcurl    377               27 KB    70 µs
+//
+// These are the medians of seven rounds. Each round makes 2,000 puts with each format in
+// turn (BenchmarkPut), on a busy virtual machine with two processors. Options.Memory limits
+// how many bytes may wait for the writer or for the end of their call. Whatever does not fit
+// is left out, and the listing says so.
 //
 // # What is hidden
 //

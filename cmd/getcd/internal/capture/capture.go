@@ -27,29 +27,33 @@ type Summary struct {
 }
 
 func (s Summary) String() string {
-	parts := []string{
-		fmt.Sprintf("%d packets", s.Packets),
-		fmt.Sprintf("%d connections of HTTP/2", s.Connections),
-	}
+	parts := []string{count(s.Packets, "packet", ""), count(s.Connections, "connection", " of HTTP/2")}
 	for _, c := range []struct {
-		n    int
-		what string
+		n           int
+		what, which string
 	}{
-		{s.Startless, "connections whose start is not in the capture"},
-		{s.Foreign, "connections of other protocols"},
-		{s.Other, "packets without TCP"},
-		{s.Fragments, "fragments of IP packets, which are not decoded"},
-		{s.Cut, "packets that were not captured whole"},
-		{s.Refused, "packets of connections that were too many at a time"},
+		{s.Startless, "connection", " whose start is not in the capture"},
+		{s.Foreign, "connection", " of another protocol"},
+		{s.Other, "packet", " without TCP"},
+		{s.Fragments, "fragment", " of IP packets, not decoded"},
+		{s.Cut, "packet", " not captured whole"},
+		{s.Refused, "packet", " of connections beyond those that are followed at a time"},
 	} {
 		if c.n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.what))
+			parts = append(parts, count(c.n, c.what, c.which))
 		}
 	}
 	if s.Broken != nil {
 		parts = append(parts, "and then the capture breaks off: "+s.Broken.Error())
 	}
 	return strings.Join(parts, ", ")
+}
+
+func count(n int, what, which string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s%s", n, what, which)
 }
 
 // Decode lists on w the connections in the capture r. The error is that of w, or says

@@ -185,41 +185,41 @@ func TestWhatCantBeDecoded(t *testing.T) {
 			c := n.connection(side{40000, 5}, side{2379, 5})
 			c.send(0, client[half:])
 			c.send(1, server[len(server)/2:])
-		}, 1 << 16, fmt.Sprintf("not decoded, since its start is not in the capture: %d bytes from 10.0.0.1:40000, %d from", len(client)-half, len(server)-len(server)/2), "1 connections whose start is not in the capture"},
+		}, 1 << 16, fmt.Sprintf("not decoded, since its start is not in the capture: %d bytes from 10.0.0.1:40000, %d from", len(client)-half, len(server)-len(server)/2), "1 connection whose start is not in the capture"},
 		{"the same, and it is closed", func(n *network) {
 			c := n.connection(side{40000, 5}, side{2379, 5})
 			c.send(0, client[half:])
 			c.close()
-		}, 1 << 16, "closed; not decoded, since its start is not in the capture", "1 connections whose start"},
+		}, 1 << 16, "closed; not decoded, since its start is not in the capture", "1 connection whose start"},
 		{"TLS", func(n *network) {
 			c := n.connection(side{40000, 5}, side{2379, 5}).open()
 			c.send(0, "\x16\x03\x01\x00\x05hello")
 			c.send(1, "\x16\x03\x03\x00\x05hello")
 			c.close()
-		}, 1 << 16, "closed; not decoded, since it is TLS: 10 bytes from", "0 connections of HTTP/2, 1 connections of other protocols"},
+		}, 1 << 16, "closed; not decoded, since it is TLS: 10 bytes from", "0 connections of HTTP/2, 1 connection of another protocol"},
 		{"HTTP/1", func(n *network) {
 			c := n.connection(side{40000, 5}, side{2379, 5}).open()
 			c.send(0, "POST /v3/kv/put HTTP/1.1\r\n\r\n")
 			c.send(1, "HTTP/1.1 200 OK\r\n\r\n")
-		}, 1 << 16, "not decoded, since it is HTTP/1", "1 connections of other protocols"},
+		}, 1 << 16, "not decoded, since it is HTTP/1", "1 connection of another protocol"},
 		{"bytes that the capture has missed", func(n *network) {
 			c := n.connection(side{40000, 5}, side{2379, 5}).open()
 			c.send(1, server)
 			c.send(0, client[:half])
 			c.ends[0].seq += 100
 			c.send(0, client[half+100:])
-		}, 1 << 16, "not closed before the capture ends", "1 connections of HTTP/2"},
+		}, 1 << 16, "not closed before the capture ends", "1 connection of HTTP/2"},
 		{"packets that were cut off", func(n *network) {
 			c := n.connection(side{40000, 5}, side{2379, 5}).open()
 			c.send(0, client[:half])
 			c.send(0, client[half:])
-		}, 100, "not closed before the capture ends", "2 packets that were not captured whole"},
+		}, 100, "not closed before the capture ends", "2 packets not captured whole"},
 		{"a reset", func(n *network) {
 			c := n.connection(side{40000, 5}, side{2379, 5}).open()
 			c.send(0, client)
 			c.send(1, server)
 			c.segment(1, layers.TCP{RST: true}, "")
-		}, 1 << 16, "reset", "1 connections of HTTP/2"},
+		}, 1 << 16, "reset", "1 connection of HTTP/2"},
 		{"another connection with the same ports", func(n *network) {
 			for seq := range uint32(2) {
 				c := n.connection(side{40000, 1000 * seq}, side{2379, 77 * seq}).open()
