@@ -192,6 +192,9 @@ func (s *scene) dial(o wire.Options) (*line, error) {
 	l.tracer = wire.New(&l.out, o)
 	target, shown := s.member.Endpoint(), shownEndpoint(s.index())
 	opts := append([]grpc.DialOption{
+		// gRPC's own window, but a fixed one: else the client sends pings to measure how large it
+		// should be, and where their answers come among the others is a matter of chance.
+		grpc.WithStaticStreamWindowSize(64<<10 - 1),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 			conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", target)
 			if err != nil {
