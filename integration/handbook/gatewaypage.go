@@ -66,8 +66,8 @@ func (p *page) rawHTTP(method, path, body string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	text := string(answer)
-	if normal, err := p.names.JSON(answer, m.Output()); err == nil {
+	text := strings.ReplaceAll(string(answer), "\u00a0", " ") // protobuf's errors have one or the other
+	if normal, err := p.names.JSON([]byte(text), m.Output()); err == nil {
 		text = string(normal)
 	}
 	return "`" + method + " " + path + "` " + code(body) + "\n\n" + fence("http", resp.Proto+" "+resp.Status+"\n"+strings.Join(lines, "\n")+"\n\n"+text), nil

@@ -10,8 +10,9 @@ import (
 	"strings"
 )
 
-// code is a link to a file of this repository, and its line that has the text; there has to
-// be one, and no more. When the code has moved to another file, it is that one.
+// code is a link to a file of this repository, and a text of it, which has to be in one of
+// its lines, and no more. When the code has moved to another file, it is that one. The rest
+// of the line is not quoted: it changes too often to be worth a page's change.
 func (p *page) code(path, text string) (string, error) {
 	line, err := quoted(filepath.Join(p.root, path), text)
 	if err != nil {
@@ -21,7 +22,10 @@ func (p *page) code(path, text string) (string, error) {
 		}
 		path, line = moved, movedLine
 	}
-	return fmt.Sprintf("[%s](../../%s): %s", path, path, code(line)), nil
+	if !strings.HasSuffix(line, text) {
+		text += "…"
+	}
+	return fmt.Sprintf("[%s](../../%s): %s", path, path, code(text)), nil
 }
 
 // search looks for the one line of the library's that has the text.

@@ -75,6 +75,11 @@ func (p *page) streamed(method string, format wire.Format, steps []step) (string
 			return "", fmt.Errorf("%s, step %d: %w", method, i+1, err)
 		}
 	}
+	if format == wire.Frames && steps[len(steps)-1].kind == cancels {
+		if err := p.awaitFrames(l, 1, ">", "RST_STREAM"); err != nil {
+			return "", err
+		}
+	}
 	done()
 	if _, err := l.close(); err != nil {
 		return "", err

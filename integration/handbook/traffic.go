@@ -65,7 +65,7 @@ func (t *traffic) find(from, kind string) []listedFrame {
 func (t *traffic) Frame(from, kind string, n int) (string, error) {
 	found := t.find(from, kind)
 	if n >= len(found) {
-		return "", fmt.Errorf("there are %d frames %s %s, and not %d:\n%v", len(found), from, kind, n+1, t.frames)
+		return "", fmt.Errorf("there are %d frames %s %s, and not %d", len(found), from, kind, n+1)
 	}
 	return fence("text", strings.Join(elide(found[n].lines), "\n")), nil
 }
@@ -89,8 +89,28 @@ func (p *page) calls() (*traffic, error) {
 		return nil, err
 	}
 	done()
+	if err := p.awaitFrames(l, 1, ">", "RST_STREAM"); err != nil {
+		return nil, err
+	}
 	trace, err := l.close()
 	return trafficOf(trace), err
+}
+
+// awaitFrames waits until n frames of that kind have passed: a connection that is closed
+// does not wait for what is still to be sent.
+func (p *page) awaitFrames(l *line, n int, from, kind string) error {
+	for began := time.Now(); ; {
+		l.tracer.Flush(callLimit)
+		if len(trafficOf(l.out.String()).find(from, kind)) >= n {
+			return nil
+		}
+		if time.Since(began) > patience {
+			return fmt.Errorf("no %d frames %s %s in:\n%s", n, from, kind, l.out.String())
+		}
+		if err := p.moment(); err != nil {
+			return err
+		}
+	}
 }
 
 // watching opens a watch, which lives as long as ctx.
@@ -135,17 +155,8 @@ func (p *page) goodbye() (*traffic, error) {
 	}
 	over := make(chan error, 1)
 	go func() { over <- p.member.Terminate() }()
-	for began := time.Now(); ; {
-		l.tracer.Flush(callLimit)
-		if t := trafficOf(l.out.String()); len(t.find("<", "GOAWAY")) == 2 {
-			break
-		}
-		if time.Since(began) > patience {
-			return nil, fmt.Errorf("the member does not say goodbye: %s", l.out.String())
-		}
-		if err := p.moment(); err != nil {
-			return nil, err
-		}
+	if err := p.awaitFrames(l, 2, "<", "GOAWAY"); err != nil {
+		return nil, err
 	}
 	done()
 	_, _ = w.Recv() // it was canceled
