@@ -17,8 +17,8 @@ type conn struct {
 	policy *policy
 	clock  *clock // the policy's
 
-	gone    context.Context //nolint:containedctx // ends with the connection's use
-	abandon context.CancelFunc
+	gone   context.Context //nolint:containedctx // ends with the connection's use
+	cancel context.CancelFunc
 
 	calls calls // the RPCs under way
 	// owed is when the oldest abandoned request was begun: first of those that take
@@ -68,7 +68,7 @@ func (c *conn) observeTerm(term uint64) {
 func newConn(p *policy, m *member) *conn {
 	c := &conn{member: m, policy: p, clock: &p.clock}
 	c.raw.clock = c.clock
-	c.gone, c.abandon = context.WithCancel(p.ctx)
+	c.gone, c.cancel = context.WithCancel(p.ctx)
 	c.life, c.end = context.WithCancelCause(c.gone)
 	return c
 }

@@ -145,7 +145,7 @@ func (p *policy) dialLocked(m *member, now time.Time) {
 	})
 	if err != nil {
 		c.end(err)
-		c.abandon()
+		c.cancel()
 		p.failedLocked(m, err)
 		return
 	}

@@ -53,9 +53,9 @@ func (p *policy) condemnLocked(c *conn, cause error, start time.Time) {
 	p.watchdog.wake()
 }
 
-// giveUpLocked gives up the calls that have waited for longer than the patience on a
+// giveUpOverdueLocked gives up the calls that have waited for longer than the patience on a
 // connection with a verdict, and returns when to look again.
-func (p *policy) giveUpLocked(c *conn, now time.Time) (in time.Duration, ok bool) {
+func (p *policy) giveUpOverdueLocked(c *conn, now time.Time) (in time.Duration, ok bool) {
 	if c.verdict == nil {
 		return 0, false
 	}
@@ -121,9 +121,9 @@ func (p *policy) servedSinceLocked(c *conn) bool {
 	})
 }
 
-// lostLocked gives up the writes that c's member has lost, though it serves other requests.
+// giveUpLostLocked gives up the writes that c's member has lost, though it serves other requests.
 // Reads are not lost, since the server itself asks the leader again for them.
-func (p *policy) lostLocked(c *conn, now time.Time) {
+func (p *policy) giveUpLostLocked(c *conn, now time.Time) {
 	at, term := c.clock.at(now), c.clock.termSince.Load()
 	if c.proof.Load() < term {
 		c.caughtUp = 0
@@ -178,7 +178,7 @@ func (p *policy) dropLocked(m *member) {
 	c.retired.Store(true) // before the calls are counted: the last one looks at it
 	_, bound, calls := c.calls.count()
 	if p.closed || !ready || calls == 0 {
-		p.closeLocked(c)
+		p.shutDownLocked(c)
 		return
 	}
 	// On a connection that was lost, gRPC ends the calls in a moment. On one whose server
@@ -200,14 +200,14 @@ func (p *policy) emptied(c *conn) {
 	}
 	if i := slices.Index(p.left, c); i >= 0 {
 		p.left = slices.Delete(p.left, i, i+1)
-		p.closeLocked(c)
+		p.shutDownLocked(c)
 	}
 }
 
-// closeLocked closes c, at once if there is a verdict on it. gRPC waits until the last
+// shutDownLocked closes c, at once if there is a verdict on it. gRPC waits until the last
 // bytes have left, which takes seconds on a stuck connection, so nobody waits for gRPC.
-func (p *policy) closeLocked(c *conn) {
-	c.abandon()
+func (p *policy) shutDownLocked(c *conn) {
+	c.cancel()
 	if c.verdict != nil {
 		c.raw.sever()
 	}

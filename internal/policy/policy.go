@@ -198,7 +198,7 @@ func (p *policy) Close() {
 	}
 	for _, c := range p.left {
 		c.raw.sever() // gRPC no longer tracks it if its server was leaving
-		p.closeLocked(c)
+		p.shutDownLocked(c)
 	}
 	p.members, p.active, p.standby, p.left = nil, nil, nil, nil
 	p.opts.Table.publish(nil, nil)
@@ -409,7 +409,7 @@ func (p *policy) inspect() {
 			p.startProbeLocked(c)
 		}
 		next = sooner(next, t.next)
-		if in, ok := p.giveUpLocked(c, now); ok {
+		if in, ok := p.giveUpOverdueLocked(c, now); ok {
 			next = sooner(next, in)
 		}
 		if t.read {
@@ -513,7 +513,7 @@ func (p *policy) judgeLocked(c *conn, beside *member, f findings, start time.Tim
 	c.doubted = false
 	switch f.outcome(c, time.Now()) {
 	case silent:
-		p.silentLocked(c, start)
+		p.leaveSilentLocked(c, start)
 	case cantServe:
 		if current {
 			p.demoteLocked(m, f.readErr)
@@ -540,13 +540,13 @@ func (p *policy) judgeLocked(c *conn, beside *member, f findings, start time.Tim
 			s.due.Store(0)
 			s.asked.Store(s.last.Load())
 		}
-		p.lostLocked(c, time.Now())
+		p.giveUpLostLocked(c, time.Now())
 	}
 	p.stepLocked()
 }
 
-// silentLocked passes the verdict on a connection whose member answers nothing.
-func (p *policy) silentLocked(c *conn, start time.Time) {
+// leaveSilentLocked passes the verdict on a connection whose member answers nothing.
+func (p *policy) leaveSilentLocked(c *conn, start time.Time) {
 	m := c.member
 	p.opts.Logger.Warn("etcd: endpoint severed", "endpoint", m.name, "cause", ErrSilent)
 	p.counters.severed.Add(1)
