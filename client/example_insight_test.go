@@ -8,8 +8,11 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/stats"
 
@@ -84,20 +87,29 @@ func ExampleClient_EndpointsChanged() {
 	last := ""
 	follow(ctx, c, func(endpoints []balancer.Status) {
 		for _, s := range endpoints {
-			if s.Role != balancer.Active || s.Address == last {
-				continue
-			}
-			fmt.Println("active:", s.Address)
-			if last != "" {
+			switch {
+			case s.Role != balancer.Active || s.Address == last:
+			case last == "":
+				fmt.Println("a member is active")
+				last = s.Address
+				kill(cluster, s.Address)
+			default:
+				fmt.Println("another member is active")
 				cancel() // that was enough
 			}
-			last = s.Address
-			cluster.Member(0).Kill()
 		}
 	})
 	// Output:
-	// active: member-1:2379
-	// active: member-2:2379
+	// a member is active
+	// another member is active
+}
+
+func kill(cluster *etcdtest.Cluster, addr string) {
+	for _, m := range cluster.Members() {
+		if m.Addr() == addr {
+			m.Kill()
+		}
+	}
 }
 
 // Records go where the program's own go.
@@ -178,27 +190,33 @@ func (m *meter) total() (n uint64) {
 	return n
 }
 
-// gRPC's stats handlers see each attempt, on whatever member.
+// gRPC's stats handlers see each attempt. Here a member refuses the first one.
 func ExampleConfig_dialOptions() {
-	cluster := etcdtest.NewCluster(3)
+	cluster := etcdtest.NewCluster(1)
 	defer cluster.Close()
+	var refused atomic.Bool
+	cluster.Member(0).Intercept(func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {
+		if method == pb.Lease_LeaseLeases_FullMethodName && !refused.Swap(true) {
+			return nil, rpctypes.ErrGRPCNoLeader
+		}
+		return next()
+	})
 	cfg := exampleConfig(cluster)
 	meter := newMeter()
 	cfg.DialOptions = append(cfg.DialOptions, grpc.WithStatsHandler(meter))
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	c, err := client.Dial(ctx, cfg)
+	cfg.OneMember = true
+	c, err := client.New(cfg)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	defer c.Close()
 
-	cluster.Member(0).SetNoLeader(true) // it refuses, and the next one answers
-	if _, err := c.Get(ctx, "greeting"); err != nil {
+	if _, err := c.Leases(context.Background()); err != nil {
 		fmt.Println(err)
+		return
 	}
-	began, failed := meter.count("/etcdserverpb.KV/Range")
+	began, failed := meter.count(pb.Lease_LeaseLeases_FullMethodName)
 	fmt.Println(began, "attempts,", failed, "failed")
 	// Output: 2 attempts, 1 failed
 }
