@@ -11,7 +11,7 @@
 PACKAGES := ./... ./compat/... ./integration/... ./cmd/getcd/... ./cmd/playground/...
 LINT     := bin/golangci-lint
 
-.PHONY: FORCE all build test race alone lint fmt demo versions programs peers wire soak bench fuzz clean
+.PHONY: FORCE all build test race alone lint fmt demo versions programs peers wire soak bench fuzz handbook clean
 all: build lint alone test
 
 build:
