@@ -408,7 +408,7 @@ func TestInsightPage(t *testing.T) {
 	}
 
 	seen := 0
-	for _, dir := range []string{"balancer", "client", "election", "lease", "lock", "resolver", "watch"} {
+	for _, dir := range []string{"internal/policy", "client", "election", "lease", "lock", "resolver", "watch"} {
 		files, err := filepath.Glob("../" + dir + "/*.go")
 		if err != nil {
 			t.Fatal(err)
