@@ -1,6 +1,6 @@
 # make        builds, lints and tests everything: all that a contribution needs.
 # make demo   shows the main job on a real cluster.
-# make versions  runs the integration suite on etcd 3.4, 3.5, 3.6 and 3.7.
+# make versions  runs the integration suite on etcd 3.4 and each later minor version.
 # make programs  moves programs of others, and drives them beside their originals.
 # make peers  runs etcd's and kube-apiserver's own tests of the client on clientv3 and on getcd.
 # make wire   runs the integration suite with its traffic traced: all of it has to be decoded.
@@ -63,13 +63,15 @@ demo:
 
 # The integration suite on each version, one after the other: some 5 minutes each.
 # What is skipped is printed with the reason, and docs/versions.md is written.
-VERSIONS ?= 3.4 3.5 3.6 3.7
-VERSIONS_PAGE = $(if $(filter-out 3.4 3.5 3.6 3.7,$(VERSIONS))$(filter-out 4,$(words $(VERSIONS))),,-o docs/versions.md)
-versions: $(patsubst %,bin/etcd-%,$(filter-out 3.7,$(VERSIONS)))
-	go run ./integration/versions $(VERSIONS_PAGE) $(patsubst bin/etcd-3.7,builtin,$(patsubst %,bin/etcd-%,$(VERSIONS)))
+BUILTIN := 3.7
+ALL_VERSIONS := 3.4 3.5 3.6 $(BUILTIN)
+VERSIONS ?= $(ALL_VERSIONS)
+VERSIONS_PAGE = $(if $(filter-out $(VERSIONS),$(ALL_VERSIONS))$(filter-out $(ALL_VERSIONS),$(VERSIONS)),,-o docs/versions.md)
+versions: $(patsubst %,bin/etcd-%,$(filter-out $(BUILTIN),$(VERSIONS)))
+	go run ./integration/versions $(VERSIONS_PAGE) $(patsubst bin/etcd-$(BUILTIN),builtin,$(patsubst %,bin/etcd-%,$(VERSIONS)))
 
 # Servers are pinned by, and built from, a tools module each.
-bin/etcd-3.5 bin/etcd-3.6: bin/etcd-3.%: tools/etcd3%/go.mod tools/etcd3%/go.sum
+bin/etcd-3.%: tools/etcd3%/go.mod tools/etcd3%/go.sum
 	cd tools/etcd3$* && GOWORK=off go build -o ../../$@ go.etcd.io/etcd/server/v3
 
 # etcd 3.4 can't be built as a module. Debian 12 has it; its package is unpacked,
@@ -77,7 +79,7 @@ bin/etcd-3.5 bin/etcd-3.6: bin/etcd-3.%: tools/etcd3%/go.mod tools/etcd3%/go.sum
 bin/etcd-3.4:
 	@command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || { \
 		echo "$@: this is no Debian: put the etcd binary of a 3.4 release (https://github.com/etcd-io/etcd/releases) at $@,"; \
-		echo "or leave it out: make versions VERSIONS='3.5 3.6 3.7'"; exit 1; }
+		echo "or leave it out: make versions VERSIONS='$(filter-out 3.4,$(ALL_VERSIONS))'"; exit 1; }
 	@mkdir -p bin/deb && cd bin/deb && { apt-get download etcd-server || { apt-get update -qq && apt-get download etcd-server; }; }
 	dpkg-deb -x bin/deb/etcd-server_*.deb bin/deb
 	@bin/deb/usr/bin/etcd --version | grep -q '^etcd Version: 3\.4\.' || { \

@@ -58,13 +58,13 @@ of its subtests.
 	b.WriteString(`
 ## How to run it
 
-    make versions                  # all four, one after the other
+    make versions                  # all of them, one after the other
     make versions VERSIONS="3.5"   # one of them
     GETCD_ETCD=/path/to/etcd go test ./integration -run TestStalls -v
 
-` + "`make versions`" + ` builds 3.5 and 3.6 from the module proxy (tools/etcd35, tools/etcd36), takes
-3.4 from Debian's package etcd-server without installing it, and has 3.7 built in. To use
-another binary for 3.4, put it at bin/etcd-3.4.
+` + "`make versions`" + ` builds the others from the module proxy (tools/etcd35 and so on), takes 3.4
+from Debian's package etcd-server without installing it, and has the latest one built in. To
+use another binary for 3.4, put it at bin/etcd-3.4.
 `)
 	return os.WriteFile(path, b.Bytes(), 0o600)
 }
