@@ -70,9 +70,9 @@ func New(cfg Config) (*Client, error) { return NewWith(cfg, func(*client.Config)
 
 // NewWith is New for settings that clientv3's Config does not have: change is
 // called with the configuration of package client that results from cfg, and may
-// set fields such as Middleware, Trace or WritePatience. It is called once for
-// the client, and once for each connection of Dial. clientv3 does not have this
-// function.
+// set fields such as Middleware, Trace or WritePatience. It must not change the
+// endpoints, which are cfg's. It is called once for the client, and once for each
+// connection of Dial. clientv3 does not have this function.
 func NewWith(cfg Config, change func(*client.Config)) (*Client, error) {
 	if change == nil {
 		return nil, errors.New("clientv3: NewWith: the function is nil: use New")
@@ -90,8 +90,10 @@ func NewWith(cfg Config, change func(*client.Config)) (*Client, error) {
 	if base == nil {
 		base = context.Background()
 	}
-	n := cfg.native()
-	change(&n)
+	n, err := cfg.changed(change)
+	if err != nil {
+		return nil, err
+	}
 	native, err := client.New(n)
 	if err != nil {
 		return nil, err
@@ -325,10 +327,11 @@ func (c *Client) single(endpoint string) (*client.Client, error) {
 	cfg := c.cfg
 	secure, _ := adapt(c.cfg.Endpoints, cfg.TLS) // like the client's other connections
 	cfg.Endpoints, cfg.TLS = []string{endpoint}, secure
-	n := cfg.native()
-	endpoints := n.Endpoints
-	c.change(&n)
-	n.Endpoints, n.OneMember = endpoints, true
+	n, err := cfg.changed(c.change)
+	if err != nil {
+		return nil, err
+	}
+	n.OneMember = true
 	return client.New(n)
 }
 

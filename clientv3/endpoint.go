@@ -2,6 +2,8 @@ package clientv3
 
 import (
 	"crypto/tls"
+	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -39,6 +41,16 @@ func (cfg *Config) native() client.Config {
 		n.DialOptions = append([]grpc.DialOption{limit}, cfg.DialOptions...)
 	}
 	return n
+}
+
+// changed is native after NewWith's function.
+func (cfg *Config) changed(change func(*client.Config)) (client.Config, error) {
+	n := cfg.native()
+	endpoints := slices.Clone(n.Endpoints)
+	if change(&n); !slices.Equal(n.Endpoints, endpoints) {
+		return n, fmt.Errorf("clientv3: NewWith: the function changed the endpoints to %q: set them in clientv3.Config", n.Endpoints)
+	}
+	return n, nil
 }
 
 // adapt decides by the first endpoint whether the client uses TLS, as clientv3

@@ -48,10 +48,11 @@ func TestMiddleware(t *testing.T) {
 	})
 }
 
-func TestNewWithNil(t *testing.T) {
+func TestNewWithMisuse(t *testing.T) {
 	cfg := clientv3.Config{Endpoints: []string{"member-1:2379"}}
 	for want, change := range map[string]func(*client.Config){
 		"the function is nil":  nil,
+		"endpoints to [\"b\"]": func(n *client.Config) { n.Endpoints = []string{"b"} },
 		"Middleware[0] is nil": func(n *client.Config) { n.Middleware = []client.Middleware{nil} },
 	} {
 		if _, err := clientv3.NewWith(cfg, change); err == nil || !strings.Contains(err.Error(), want) {
