@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -20,9 +21,10 @@ import (
 )
 
 // leaderDies provokes what requests of a follower get when its leader falls silent: a read
-// is told that the leader has changed, and a write waits for an answer in vain. The second
-// depends on when the election was (parseProposeCtxErr of etcd's server.go), so it is tried
-// again when that was late.
+// is told that the leader has changed, and a write waits for an answer in vain. The write's
+// answer depends on when the election was (parseProposeCtxErr of etcd's server.go): the
+// write must come less than two election timeouts before it, and before the follower knows
+// that it has no leader. So several are sent, and all of it is tried again if none fits.
 func (p *page) leaderDies() (string, error) {
 	const tries = 5
 	var last error
@@ -35,35 +37,53 @@ func (p *page) leaderDies() (string, error) {
 		if err := leader.Pause(); err != nil {
 			return "", err
 		}
-		// The followers have a leader for one election timeout more, 500 ms, and need up to
-		// two; the write has to come less than two before they have another.
-		select {
-		case <-time.After(400 * time.Millisecond):
-		case <-p.ctx.Done():
-			return "", p.ctx.Err()
-		}
-		written := make(chan error, 1)
-		go func() {
-			a, err := p.invoke("KV/Put", `key:"foo"`, wire.Options{})
-			if err == nil {
-				err = a.err
-			}
-			written <- err
-		}()
-		a, err := p.invoke("KV/Range", `key:"foo"`, wire.Options{})
-		w := <-written
+		read, writes, err := p.askWithoutLeader()
 		if err := errors.Join(err, leader.Continue()); err != nil {
 			return "", err
 		}
 		p.member = leader
-		last = errors.Join(errOrOK(a.err), errOrOK(w))
-		if is(a.err, "LeaderChanged") && is(w, "TimeoutDueToLeaderFail") {
-			p.row("LeaderChanged", "KV/Range", `key:"foo"`, "Asked of a follower whose leader was stopped (SIGSTOP) the moment before.", a.err)
-			p.row("TimeoutDueToLeaderFail", "KV/Put", `key:"foo"`, "The same. The follower had passed it on to the leader, which was stopped. The answer comes after 5 s and two election timeouts.", w)
-			return "", nil
+		for _, w := range writes {
+			if is(read, "LeaderChanged") && is(w, "TimeoutDueToLeaderFail") {
+				p.row("LeaderChanged", "KV/Range", `key:"foo"`, "Asked of a follower whose leader was stopped (SIGSTOP) the moment before.", read)
+				p.row("TimeoutDueToLeaderFail", "KV/Put", `key:"foo"`, "The same. The follower had passed it on to the leader, which was stopped. The answer comes after 5 s and two election timeouts.", w)
+				return "", nil
+			}
 		}
+		last = errors.Join(append(writes, errOrOK(read))...)
 	}
 	return "", fmt.Errorf("a leader that dies was not noticed as expected in %d tries: %w", tries, last)
+}
+
+// askWithoutLeader sends a follower a read and some writes from 400 ms after its leader
+// was stopped. For one election timeout, 500 ms, it takes the leader for alive; it waits
+// for up to two before it stands for election.
+func (p *page) askWithoutLeader() (read error, writes []error, err error) {
+	const first, pace = 400 * time.Millisecond, 50 * time.Millisecond
+	writes = make([]error, 8)
+	failed := make([]error, len(writes)+1) // to send them
+	var sent sync.WaitGroup
+	ask := func(method string, answer, failed *error, after time.Duration) {
+		sent.Go(func() {
+			select {
+			case <-time.After(after):
+			case <-p.ctx.Done():
+				*failed = p.ctx.Err()
+				return
+			}
+			a, err := p.invoke(method, `key:"foo"`, wire.Options{})
+			if err != nil {
+				*failed = err
+				return
+			}
+			*answer = a.err
+		})
+	}
+	ask("KV/Range", &read, &failed[len(writes)], first)
+	for i := range writes {
+		ask("KV/Put", &writes[i], &failed[i], first+time.Duration(i)*pace)
+	}
+	sent.Wait()
+	return read, writes, errors.Join(failed...)
 }
 
 func is(err error, name string) bool {
