@@ -100,9 +100,10 @@ func (m *maker) withdraw(ctx context.Context, key, val string) {
 
 // remove deletes a key that was put, and no other of that name. It reports whether it
 // was there.
-func (m *maker) remove(ctx context.Context, key string, rev int64) (there bool, err error) {
+func (m *maker) remove(ctx context.Context, key string, rev int64) (bool, error) {
 	own := []kv.Cmp{kv.Compare(kv.CreateRevision(key), "=", rev)}
-	err = m.free(ctx, func(ctx context.Context) error {
+	var there bool // no named result: what free leaves running writes it after the return
+	err := m.free(ctx, func(ctx context.Context) error {
 		resp, err := commit(ctx, m.c, own, []kv.Op{kv.OpDelete(key)}, nil)
 		if err == nil {
 			there = resp.Succeeded
