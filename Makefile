@@ -53,7 +53,7 @@ fmt: $(LINT)
 	cd cmd/getcd && ../../$(LINT) fmt -c ../../.golangci.yml ./...
 	cd cmd/playground && ../../$(LINT) fmt -c ../../.golangci.yml ./...
 
-# The tool, small: docs/etcdctl.md says what the tag is for.
+# The tool, small: docs/reference/tool.md says what the tag is for.
 bin/getcd: FORCE
 	go build -tags grpcnotrace -ldflags='-s -w' -o $@ ./cmd/getcd
 FORCE:
@@ -62,11 +62,11 @@ demo:
 	go run ./cmd/playground demo
 
 # The integration suite on each version, one after the other: some 5 minutes each.
-# What is skipped is printed with the reason, and docs/versions.md is written.
+# What is skipped is printed with the reason, and docs/measurements/versions.md is written.
 BUILTIN := 3.7
 ALL_VERSIONS := 3.4 3.5 3.6 $(BUILTIN)
 VERSIONS ?= $(ALL_VERSIONS)
-VERSIONS_PAGE = $(if $(filter-out $(VERSIONS),$(ALL_VERSIONS))$(filter-out $(ALL_VERSIONS),$(VERSIONS)),,-o docs/versions.md)
+VERSIONS_PAGE = $(if $(filter-out $(VERSIONS),$(ALL_VERSIONS))$(filter-out $(ALL_VERSIONS),$(VERSIONS)),,-o docs/measurements/versions.md)
 versions: $(patsubst %,bin/etcd-%,$(filter-out $(BUILTIN),$(VERSIONS)))
 	go run ./integration/versions $(VERSIONS_PAGE) $(patsubst bin/etcd-$(BUILTIN),builtin,$(patsubst %,bin/etcd-%,$(VERSIONS)))
 
@@ -87,14 +87,14 @@ bin/etcd-3.4:
 	mv bin/deb/usr/bin/etcd $@ && touch $@ && rm -rf bin/deb
 
 # Programs of others, moved to getcd by the documented command, through faults: some 20
-# minutes. docs/programs.md is written.
+# minutes. docs/measurements/programs.md is written.
 programs:
 	go run ./integration/programs
 
 # Other people's suites, on clientv3 and on getcd, each test in a process of its own:
-# half an hour for two busy processors. docs/peers.md is written.
+# half an hour for two busy processors. docs/reference/peers.md is written.
 peers:
-	go run ./integration/peers -markdown docs/peers.md
+	go run ./integration/peers -markdown docs/reference/peers.md
 
 # Each client of the suite is traced, and a frame, a message or a byte that the tracer does
 # not account for fails its test: some 10 minutes. The last lines tell how much there was.

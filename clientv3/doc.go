@@ -9,8 +9,8 @@
 //	_, err = cli.Put(ctx, "greeting", "hello")
 //
 // Its packages consist of aliases and thin wrappers of getcd's own packages,
-// which document what each call does. docs/from-clientv3.md explains how to move
-// a program, and docs/dropin.md lists the names that exist here. New programs
+// which document what each call does. docs/guides/from-clientv3.md explains how to move
+// a program, and docs/reference/dropin.md lists the names that exist here. New programs
 // should use package client, whose errors have more information. Client.Native
 // returns such a client.
 //

@@ -27,7 +27,7 @@ type Cluster struct {
 	leader   *Member
 	term     uint64
 	accounts accounts
-	watches  watchBehaviour
+	watches  watchBehavior
 }
 
 // Start is NewCluster for a test. The cluster is closed when the test ends. Misuse fails
@@ -51,7 +51,7 @@ func NewCluster(n int, opts ...grpc.ServerOption) *Cluster {
 	if err := misuse("NewCluster", n, opts); err != nil {
 		panic(err)
 	}
-	c := &Cluster{store: newStore(), id: clusterID, term: 2, accounts: newAccounts(), watches: watchBehaviour{progress: progressInterval}}
+	c := &Cluster{store: newStore(), id: clusterID, term: 2, accounts: newAccounts(), watches: watchBehavior{progress: progressInterval}}
 	for i := range n {
 		name := fmt.Sprintf("member-%d", i+1)
 		c.members = append(c.members, &Member{

@@ -292,13 +292,13 @@ func (ws *watchStream) notifyProgress() error {
 	return nil
 }
 
-// watchBehaviour is what a test may set. The zero value is without limits.
-type watchBehaviour struct {
+// watchBehavior is what a test may set. The zero value is without limits.
+type watchBehavior struct {
 	batch, fragment int
 	progress        time.Duration
 }
 
-func (c *Cluster) watching() watchBehaviour {
+func (c *Cluster) watching() watchBehavior {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.watches

@@ -240,7 +240,7 @@ func TestGRPCProxyLeases(t *testing.T) {
 	defer k.Close()
 
 	// The proxy answers a renewal up to a third of the TTL late, which is as long
-	// as a request may take then (docs/behaviour.md).
+	// as a request may take then (docs/reference/behavior.md).
 	locker, err := lock.NewLocker(cl.Conn(), lock.Config{TTL: 16 * time.Second, Retries: 1, Heartbeat: time.Second, RequestTimeout: 6 * time.Second})
 	if err != nil {
 		t.Fatal(err)

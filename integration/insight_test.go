@@ -395,7 +395,7 @@ func TestCountersUnderFaults(t *testing.T) {
 // The page's programs are those of the tests, and its tables list all records,
 // counters and fields.
 func TestInsightPage(t *testing.T) {
-	page := readFile(t, "../docs/insight.md")
+	page := readFile(t, "../docs/reference/insight.md")
 	tested := readFile(t, "../client/example_insight_test.go") + readFile(t, "insight_test.go")
 	_, rest, found := strings.Cut(page, "```go\n")
 	for found {

@@ -288,7 +288,7 @@ func TestTruncation(t *testing.T) {
 	}
 }
 
-func TestMisbehaviour(t *testing.T) {
+func TestMisbehavior(t *testing.T) {
 	s := start(t)
 	must(t, s.SetA("a.example.", 0, "127.0.0.1"))
 	short := func(network string) (*dns.Msg, error) {

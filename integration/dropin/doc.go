@@ -3,7 +3,7 @@
 // says whether a program that uses it still compiles after its import paths are
 // changed.
 //
-//	go run ./integration/dropin        # writes docs/dropin.md
+//	go run ./integration/dropin        # writes docs/reference/dropin.md
 //	go run ./integration/dropin -o -   # to standard output
 //
 // A test checks that what the checked-in report calls identical stays so. The

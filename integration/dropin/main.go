@@ -25,7 +25,7 @@ func main() {
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("dropin", flag.ContinueOnError)
-	output := flags.String("o", "", "the `file` to write, - for standard output; docs/dropin.md if empty")
+	output := flags.String("o", "", "the `file` to write, - for standard output; docs/reference/dropin.md if empty")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return report.Write(out, version, all)
 	}
 	if *output == "" {
-		*output = filepath.Join(filepath.Dir(dir), "docs", "dropin.md")
+		*output = filepath.Join(filepath.Dir(dir), "docs", "reference", "dropin.md")
 	}
 	f, err := os.Create(*output)
 	if err != nil {

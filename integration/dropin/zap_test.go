@@ -17,7 +17,7 @@ import (
 )
 
 // A zap logger receives what the client logs, with the lines in
-// docs/from-clientv3.md.
+// docs/guides/from-clientv3.md.
 func TestZapLogger(t *testing.T) {
 	for name, adapt := range map[string]func(logger *zap.Logger, cfg *clientv3.Config){
 		"zaplog": func(logger *zap.Logger, cfg *clientv3.Config) {
@@ -56,7 +56,7 @@ func TestZapLogger(t *testing.T) {
 
 // The page shows the same lines as the test above.
 func TestZapLinesAreTested(t *testing.T) {
-	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "from-clientv3.md"))
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "guides", "from-clientv3.md"))
 	if err != nil {
 		t.Fatal(err)
 	}

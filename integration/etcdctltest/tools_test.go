@@ -65,7 +65,7 @@ func (b *builds) build(ctx context.Context) (err error) {
 }
 
 // TestSize holds getcd to being smaller than etcdctl, built by the same command
-// (docs/etcdctl.md).
+// (docs/reference/tool.md).
 func TestSize(t *testing.T) {
 	tools := buildTools(t)
 	size := func(path string) int64 {

@@ -2,7 +2,7 @@
 //
 //	go run ./integration/faultbench
 //	go run ./integration/faultbench -faults kill,sigstop -roles leader -kinds put -svg timelines
-//	go run ./integration/faultbench -svg docs/failover -markdown docs/failover.md
+//	go run ./integration/faultbench -svg docs/measurements/failover -markdown docs/measurements/failover.md
 //
 // It starts a real cluster and lets getcd and etcd's own client work on it side
 // by side. It then applies one fault after another to the member that getcd uses.

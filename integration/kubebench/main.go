@@ -1,7 +1,7 @@
 // Command kubebench runs kube-apiservers that were built with different etcd
 // clients. While custom resources are created, changed, read, listed and watched
 // through a server, it applies faults to the member that the server uses.
-// docs/programs-kube.md explains how to build the servers, and has the results.
+// docs/measurements/programs-kube.md explains how to build the servers, and has the results.
 //
 //	go run ./integration/kubebench -server clientv3=PATH -server getcd=PATH
 package main
@@ -50,7 +50,7 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	if len(servers) == 0 {
-		return errors.New("no -server: see docs/programs-kube.md on how to build one")
+		return errors.New("no -server: see docs/measurements/programs-kube.md on how to build one")
 	}
 	var results []result
 	for role := range strings.SplitSeq(*roles, ",") {

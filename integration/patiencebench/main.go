@@ -2,7 +2,7 @@
 // member.
 //
 //	go run ./integration/patiencebench -patience 250ms,500ms,1s,2s,5s
-//	go run ./integration/patiencebench -markdown docs/patience.md -json docs/patience.json
+//	go run ./integration/patiencebench -markdown docs/measurements/patience.md -json docs/measurements/patience.json
 //
 // While a client writes, it stalls either the member that the client uses, which
 // is a follower or the leader, or all members, for different times (SIGSTOP,

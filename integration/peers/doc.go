@@ -3,7 +3,7 @@
 // integration tests of its client, and those of kube-apiserver's storage. Make's
 // target peers calls it.
 //
-//	go run ./integration/peers -markdown docs/peers.md
+//	go run ./integration/peers -markdown docs/reference/peers.md
 //	go run ./integration/peers -suite etcd -run 'TestLease' -sides getcd
 //	go run ./integration/peers -short
 //

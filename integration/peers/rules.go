@@ -10,7 +10,7 @@ import (
 //
 //  1. The import paths of clientv3's packages are getcd's.
 //  2. A zap logger that is handed to the client becomes slog's (logger), since that is
-//     the type of getcd's. The adapter is the one line of docs/from-clientv3.md.
+//     the type of getcd's. The adapter is the one line of docs/guides/from-clientv3.md.
 //  3. Packages of etcd's server that are programs on clientv3, and that the suite gives
 //     clients to or takes them from, are copied into it and treated alike (moved): a
 //     *clientv3.Client of the one package is none of the other's.

@@ -35,7 +35,7 @@ func perform(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	only := flags.String("only", "", "the `programs` to run, separated by commas; all if empty")
 	which := flags.String("faults", "kill,sigstop,blackhole", "what is done to the member, separated by commas")
 	lasts := flags.Duration("for", 15*time.Second, "how long a fault lasts")
-	output := flags.String("o", "", "the `file` to write, - for standard output; docs/programs.md if empty")
+	output := flags.String("o", "", "the `file` to write, - for standard output; docs/measurements/programs.md if empty")
 	dir := flags.String("dir", "", "the `directory` of the copies, which stay there; a temporary one if empty")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -93,7 +93,7 @@ func report(output string, stdout io.Writer, w *workshop, lasts time.Duration, c
 		return write(stdout, version, lasts, chosen, rows)
 	}
 	if output == "" {
-		output = filepath.Join(w.repository, "docs", "programs.md")
+		output = filepath.Join(w.repository, "docs", "measurements", "programs.md")
 	}
 	f, err := os.Create(output)
 	if err != nil {

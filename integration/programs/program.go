@@ -86,7 +86,7 @@ type workshop struct {
 	// shared in its integration module.
 	repository string
 	versions   map[string]string
-	command    string // from docs/from-clientv3.md
+	command    string // from docs/guides/from-clientv3.md
 }
 
 func newWorkshop(ctx context.Context, dir string) (*workshop, error) {
@@ -103,7 +103,7 @@ func newWorkshop(ctx context.Context, dir string) (*workshop, error) {
 		}
 		w.versions[m] = strings.TrimSpace(v)
 	}
-	page, err := os.ReadFile(filepath.Join(w.repository, "docs", "from-clientv3.md"))
+	page, err := os.ReadFile(filepath.Join(w.repository, "docs", "guides", "from-clientv3.md"))
 	if err != nil {
 		return nil, err
 	}
@@ -111,13 +111,13 @@ func newWorkshop(ctx context.Context, dir string) (*workshop, error) {
 	return w, err
 }
 
-// command returns the command in docs/from-clientv3.md.
+// command returns the command in docs/guides/from-clientv3.md.
 func command(page string) (string, error) {
 	const first = "grep -rlZ "
 	_, rest, ok := strings.Cut(page, "    "+first)
 	rest, _, whole := strings.Cut(rest, "\n\n")
 	if !ok || !whole {
-		return "", errors.New("docs/from-clientv3.md has no command any more that begins with " + first)
+		return "", errors.New("docs/guides/from-clientv3.md has no command any more that begins with " + first)
 	}
 	return first + rest, nil
 }

@@ -66,7 +66,7 @@ const intro = `# Other people's programs
 <!-- go run ./integration/programs writes this page: make programs -->
 
 Each of these programs was fetched as a Go module and built twice: unchanged, with clientv3
-%s, and moved to getcd with the command in [from-clientv3.md](from-clientv3.md). Each build
+%s, and moved to getcd with the command in [from-clientv3.md](../guides/from-clientv3.md). Each build
 then did its work on a cluster of three members. Meanwhile the member that carried most of
 its traffic, a follower, was killed and restarted (kill), stopped with its connections open
 (sigstop), or silently cut off from its clients (blackhole), for %v each. A cell shows how

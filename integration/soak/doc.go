@@ -3,5 +3,5 @@
 //
 //	go run ./integration/soak -for 10m -seed 1 -check watch,coordination
 //
-// See docs/soak.md.
+// See docs/measurements/soak.md.
 package main

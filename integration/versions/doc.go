@@ -2,7 +2,7 @@
 // another. For each version it reports which tests passed, which failed, and
 // which were skipped and why. Make's target versions calls it.
 //
-//	go run ./integration/versions -o docs/versions.md bin/etcd-3.4 builtin
+//	go run ./integration/versions -o docs/measurements/versions.md bin/etcd-3.4 builtin
 //
 // The arguments are etcd binaries; "builtin" is the server that is built into
 // package cluster. With -o it also writes the result as a page; nothing on that

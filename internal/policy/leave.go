@@ -31,7 +31,7 @@ import (
 //     leader; or the member serves, and the call has waited for much longer than slowness
 //     can explain.
 const (
-	// DefaultPatience is what Options.Patience means when it is 0 (docs/patience.md has what others do).
+	// DefaultPatience is what Options.Patience means when it is 0 (docs/measurements/patience.md has what others do).
 	DefaultPatience = 2 * time.Second
 	// lostAfter is after how long a write is given up on a member that serves others,
 	// unless lostFactor times the usual latency is longer. etcd itself gives up after

@@ -38,9 +38,9 @@ var (
 )
 
 // Each example in clientv3's documentation has a program, and
-// docs/from-clientv3.md names it.
+// docs/guides/from-clientv3.md names it.
 func TestExamplesAreCovered(t *testing.T) {
-	page, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "from-clientv3.md"))
+	page, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "guides", "from-clientv3.md"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-// Command table prints the table of docs/proxies.md: it compares how getcd and
+// Command table prints the table of docs/reference/proxies.md: it compares how getcd and
 // etcd's own client behave when members fail behind HAProxy and nginx.
 //
 //	go run ./integration/frontproxy/table

@@ -172,7 +172,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	return t.Flush() // returns the first error of all
 }
 
-// WriteMarkdown writes the table of docs/slow.md.
+// WriteMarkdown writes the table of docs/measurements/slow.md.
 func (r *Report) WriteMarkdown(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString(page)
@@ -194,7 +194,7 @@ func (r *Report) WriteJSON(w io.Writer) error {
 
 const page = `# Large values and slow links
 
-` + "`go run ./integration/slowbench -markdown docs/slow.md -json docs/slow.json`" + ` writes
+` + "`go run ./integration/slowbench -markdown docs/measurements/slow.md -json docs/measurements/slow.json`" + ` writes
 this page. getcd and etcd's own client take turns at making the same calls to a real cluster,
 over a line with a limited bandwidth. All members share one line for each client, unless a
 row says that each member has its own. The time runs from the start of the first call to the

@@ -32,7 +32,7 @@ type Config struct {
 	// Endpoints are the clients' endpoints. Nil means the members' endpoints.
 	Endpoints []string
 	// Apart prevents two watches of the same range. etcd's proxy combines these,
-	// and then loses events of the watch that is behind (docs/proxies.md).
+	// and then loses events of the watch that is behind (docs/reference/proxies.md).
 	Apart bool
 	// Log, if not nil, gets lines about the progress.
 	Log func(format string, args ...any)

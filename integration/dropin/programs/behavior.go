@@ -14,7 +14,7 @@ import (
 	"go.etcd.io/etcd/client/v3/ordering"
 )
 
-func behaviourPrograms() map[string]program {
+func behaviorPrograms() map[string]program {
 	return map[string]program{
 		"watch/after":            writeAfterWatch,
 		"watch/example":          watchSome,

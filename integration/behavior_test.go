@@ -24,8 +24,8 @@ import (
 	"github.com/getcd/getcd/resolver"
 )
 
-// The tests in this file and in behaviour_dns_test.go cover the decisions in
-// docs/behaviour.md, one after another.
+// The tests in this file and in behavior_dns_test.go cover the decisions in
+// docs/reference/behavior.md, one after another.
 
 // witness keeps reads, writes, a watch and a lease going during a test, and
 // records what must not happen to them: a read fails, a write fails without being
