@@ -57,7 +57,7 @@ func pages(t *testing.T) []string {
 // the page gives itself.
 func anchors(page string) map[string]bool {
 	heading := regexp.MustCompile(`(?m)^#+ (.*)$`)
-	other := regexp.MustCompile("[^\\p{L}\\p{N}_ -]")
+	other := regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
 	found := map[string]bool{}
 	for _, m := range heading.FindAllStringSubmatch(page, -1) {
 		name := strings.ReplaceAll(other.ReplaceAllString(strings.ToLower(m[1]), ""), " ", "-")
