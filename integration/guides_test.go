@@ -1,0 +1,53 @@
+package integration_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Each Go program and each test in the guides and in README.md compiles, and the tests
+// pass: what a reader pastes works.
+func TestGuides(t *testing.T) {
+	names, err := filepath.Glob("../docs/guides/*.md")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("%d guides, %v", len(names), err)
+	}
+	for _, page := range append(names, "../README.md") {
+		for i, program := range fences(readFile(t, page)) {
+			t.Run(fmt.Sprintf("%s/%d", filepath.Base(page), i+1), func(t *testing.T) {
+				t.Parallel()
+				// In this module, for its requirements. No pattern such as ./... sees the name.
+				dir, err := os.MkdirTemp(".", "_guide-") //nolint:usetesting // in this module
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = os.RemoveAll(dir) })
+				file, verb := "main.go", "vet"
+				if strings.Contains(program, "*testing.T") {
+					file, verb = "guide_test.go", "test"
+				}
+				if err := os.WriteFile(filepath.Join(dir, file), []byte(program), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				out, err := exec.CommandContext(t.Context(), "go", verb, "./"+dir).CombinedOutput()
+				if err != nil {
+					t.Errorf("go %s: %v\n%s\n%s", verb, err, out, program)
+				}
+			})
+		}
+	}
+}
+
+// fences returns the Go code of a page. A reader pastes a whole file.
+func fences(page string) []string {
+	var programs []string
+	for _, rest := range strings.Split(page, "```go\n")[1:] {
+		program, _, _ := strings.Cut(rest, "```")
+		programs = append(programs, program)
+	}
+	return programs
+}
