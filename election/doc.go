@@ -10,7 +10,13 @@
 // To lead:
 //
 //	e, err := election.New(conn, "scheduler")
-//	if err := e.Campaign(ctx, "host-1"); err != nil { // waits for its turn
+//	err = e.Run(ctx, "host-1", func(ctx context.Context) error { // waits for its turn
+//		return lead(ctx) // ctx ends with the leadership
+//	})
+//
+// or, step by step:
+//
+//	if err := e.Campaign(ctx, "host-1"); err != nil {
 //		return err
 //	}
 //	defer e.Resign(ctx)

@@ -164,6 +164,34 @@ func (e *Election) settleLocked(led *candidacy, err error) {
 	}
 }
 
+// Run campaigns with a value, as Campaign does, calls f, waits for it, and resigns, as
+// Resign does, also when f panics. f is not called unless the candidate leads. One that
+// leads already leads on, and resigns when f has returned.
+//
+// The context of f is derived from ctx, and ends when the leadership does, too:
+// context.Cause tells which. f must stop then, since another one may lead; Run waits for
+// it however long that takes. To lead again after a loss, call Run again.
+//
+// The error is nil only if f has succeeded, the candidate led until f returned, and it has
+// resigned. Otherwise errors.Is finds all that has happened: the error of f, ErrLost with
+// its cause, or ErrResigned if somebody has called Resign meanwhile, and why the
+// candidate could not resign, in which case the leadership ends with its lease. When the
+// candidate did not get to lead it is Campaign's error alone.
+func (e *Election) Run(ctx context.Context, val string, f func(ctx context.Context) error) error {
+	if err := kind.CheckRun(ctx, f); err != nil {
+		return err
+	}
+	if err := e.Campaign(ctx, val); err != nil {
+		return err
+	}
+	h := e.holder()
+	if h == nil { // another goroutine has called Resign in this moment
+		return ErrResigned
+	}
+	h.WatchKey()
+	return h.Run(ctx, f, e.Resign)
+}
+
 // Proclaim replaces the leader's value, and tells all who observe. It is not
 // applied unless the candidate leads: if it does not, that is ErrNotLeader, with
 // ErrLost when it did. Other errors are the connection's: on a client's,
@@ -283,6 +311,20 @@ func (e *Election) Done() <-chan struct{} {
 		h.WatchKey()
 	}
 	return holder.Done(h)
+}
+
+// Context returns a context that ends when Done closes. Its cause (context.Cause) is
+// ErrLost with the reason, or ErrResigned after Resign. It has the values of the context
+// that Campaign was called with, but neither that one's end nor its deadline, as the
+// leadership does not depend on them; Run has a context that ends with both. Each
+// leadership has its own, so get it after Campaign; without leadership it has ended
+// already, because of ErrNotLeader.
+func (e *Election) Context() context.Context {
+	h := e.holder()
+	if h != nil {
+		h.WatchKey()
+	}
+	return holder.Context(h, ErrNotLeader)
 }
 
 // Err is nil while the candidate leads, ErrLost with the reason when that was

@@ -39,6 +39,9 @@
 //		Else(kv.OpGet("k")).
 //		Commit()
 //
+// The response has one answer for each operation of the branch that was taken. Get, Put,
+// Delete and Txn return them by their number: resp.Get(0).
+//
 // # Misuse
 //
 // The call returns a *UsageError for an option that does not apply to its

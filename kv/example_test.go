@@ -99,9 +99,14 @@ func ExampleKV_Txn() {
 		}
 		if resp.Succeeded {
 			fmt.Println("swapped")
-		} else {
-			fmt.Printf("changed meanwhile to %s\n", resp.Responses[0].GetResponseRange().Kvs[0].Value)
+			continue
 		}
+		now, err := resp.Get(0) // the answer to Else's first operation
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Printf("changed meanwhile to %s\n", now.Kvs[0].Value)
 	}
 	// Output:
 	// swapped

@@ -21,8 +21,8 @@ type Txn interface {
 
 	// Commit sends the transaction with the context that was given to KV.Txn. It
 	// is no error if the Then branch is not taken: see TxnResponse.Succeeded.
-	// Responses has one response for each operation of the branch that was taken,
-	// in order.
+	// TxnResponse.Get, Put, Delete and Txn return the responses to the operations of
+	// the branch that was taken, by their numbers.
 	Commit() (*TxnResponse, error)
 }
 

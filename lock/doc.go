@@ -16,7 +16,12 @@
 // another one gets it. What a holder can have is to know in time. Locks of this
 // package therefore have a Done channel, which closes when the lock can no
 // longer be proven to be held, and before the cluster can give it to another
-// one. Work that is under way then must stop.
+// one. Work that is under way then must stop. Context is the same as a context, and
+// [Mutex.Run] does all of it:
+//
+//	err := m.Run(ctx, func(ctx context.Context) error {
+//		return work(ctx) // ctx ends when the lock is lost
+//	})
 //
 // "Must stop" is a promise of the holder, and a holder that is frozen (a paused
 // virtual machine, a suspended laptop) cannot keep it: it learns of the loss when it

@@ -96,6 +96,12 @@ func (h *Held) Guard() kv.Cmp { return h.holder.Place.Guard() }
 // Txn and Unlock; who needs to be told at once takes a Mutex.
 func (h *Held) Done() <-chan struct{} { return h.holder.Done() }
 
+// Context returns a context that ends when Done closes. Its cause (context.Cause) is
+// ErrLost with the reason, or ErrNotHeld after Unlock. It has the values of the context
+// that Lock was called with, but neither that one's end nor its deadline, as the lock does
+// not depend on them.
+func (h *Held) Context() context.Context { return h.holder.Context() }
+
 // Err is nil while the lock is held, then ErrLost with the reason, or ErrNotHeld
 // after Unlock. It looks at the clock, so that it is right even if this process
 // has just been frozen and the timer that closes Done is late.

@@ -123,6 +123,32 @@ func (m *Mutex) Unlock(ctx context.Context) error {
 	return err
 }
 
+// Run takes the lock, as Lock does, calls f, waits for it, and releases the lock, as Unlock
+// does, also when f panics. f is not called unless the lock is held.
+//
+// The context of f is derived from ctx, and ends when the lock is lost, too:
+// context.Cause tells which. f must stop then, since another one may get the lock; Run
+// waits for it however long that takes.
+//
+// The error is nil only if f has succeeded, the lock was held until f returned, and it
+// was released. Otherwise errors.Is finds all that has happened: the error of f, ErrLost
+// with its cause, or ErrNotHeld if somebody has called Unlock meanwhile, and why the lock
+// could not be released, in which case it is free when its TTL has passed. When the lock
+// was not got it is Lock's error alone.
+func (m *Mutex) Run(ctx context.Context, f func(ctx context.Context) error) error {
+	if err := kind.CheckRun(ctx, f); err != nil {
+		return err
+	}
+	if err := m.Lock(ctx); err != nil {
+		return err
+	}
+	h := m.current()
+	if h == nil { // unlocked by another goroutine in this moment
+		return ErrNotHeld
+	}
+	return h.Run(ctx, f, m.Unlock)
+}
+
 // Token is the fencing token of the lock that is held or was lost last: the
 // create revision of its key. Whoever gets the lock later, anywhere, has a
 // greater one. It is 0 without a lock.
@@ -148,6 +174,15 @@ func (m *Mutex) Key() string {
 // has its own channel, so get it after Lock.
 func (m *Mutex) Done() <-chan struct{} {
 	return holder.Done(m.current())
+}
+
+// Context returns a context that ends when Done closes. Its cause (context.Cause) is
+// ErrLost with the reason, or ErrNotHeld after Unlock. It has the values of the context
+// that Lock was called with, but neither that one's end nor its deadline, as the lock does
+// not depend on them; Run has a context that ends with both. Each acquisition has its
+// own, so get it after Lock; without a lock it has ended already.
+func (m *Mutex) Context() context.Context {
+	return holder.Context(m.current(), ErrNotHeld)
 }
 
 // Err is nil while the lock is held, ErrLost with the reason when it was lost,

@@ -12,6 +12,7 @@
 //     elections are Holders with an API.
 //   - [Acquire] makes one try after another until one succeeds, or trying again would
 //     not help.
+//   - [Holder.Run] runs a function for as long as a Holder holds, and releases it.
 //
 // The first cause that ends a Life stays. So whoever learns that it is over, from the
 // lease, from the key or from a transaction, may say so at any time.
