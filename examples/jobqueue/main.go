@@ -1,0 +1,89 @@
+// Jobqueue works on jobs, each under a lock of its own. A job whose worker dies is done by
+// another one, and none is recorded twice.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"os/signal"
+	"strings"
+	"time"
+
+	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/kv"
+	"github.com/getcd/getcd/lock"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Args[1]); err != nil && ctx.Err() == nil {
+		log.Fatal(err)
+	}
+}
+
+func run(ctx context.Context, worker string) error {
+	c, err := client.New(client.Config{Endpoints: strings.Split(os.Getenv("ETCDCTL_ENDPOINTS"), ",")})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for {
+		jobs, err := c.Get(ctx, "jobqueue/todo/", kv.WithPrefix())
+		if err != nil {
+			return err
+		}
+		for _, job := range jobs.Kvs {
+			if err := try(ctx, c, worker, string(job.Key)); err != nil {
+				log.Print(err) // the job stays, for the next round
+			}
+		}
+		select {
+		case <-time.After(200 * time.Millisecond): // a busy queue would be watched
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// try does a job that nobody else is doing.
+func try(ctx context.Context, c *client.Client, worker, job string) error {
+	id := strings.TrimPrefix(job, "jobqueue/todo/")
+	m, err := lock.New(c.Conn(), "jobqueue/locks/"+id, lock.WithTTL(3*time.Second))
+	if err != nil {
+		return err
+	}
+	if err := m.TryLock(ctx); errors.Is(err, lock.ErrLocked) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	defer m.Unlock(ctx)
+	if err := work(m.Context(), worker, id); err != nil {
+		return err
+	}
+	// Only while the lock is held and the job is there: a worker that was frozen, and a
+	// copy of this request that comes late, change nothing.
+	done, err := m.Txn(ctx).
+		If(kv.Compare(kv.CreateRevision(job), ">", 0)).
+		Then(kv.OpDelete(job), kv.OpPut("jobqueue/done/"+id, worker)).
+		Commit()
+	if err == nil && done.Succeeded {
+		fmt.Println(worker, "has done", id)
+	}
+	return err
+}
+
+// work stands for what takes time. It ends when the lock is lost.
+func work(ctx context.Context, worker, id string) error {
+	fmt.Println(worker, "works on", id)
+	select {
+	case <-time.After(300 * time.Millisecond):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,83 @@
+// Workerpool takes items from a queue, in many processes, and all of them together take no
+// more than four a second: whoever takes one holds a lock that they share for a quarter of
+// a second.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/concurrency/recipe"
+	"github.com/getcd/getcd/lock"
+)
+
+const interval = 250 * time.Millisecond
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil && ctx.Err() == nil {
+		log.Fatal(err)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	c, err := client.New(client.Config{Endpoints: strings.Split(os.Getenv("ETCDCTL_ENDPOINTS"), ",")})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	queue := recipe.NewQueue(c, "workerpool/queue")
+	if args[0] == "add" {
+		for _, item := range args[1:] {
+			if err := queue.Enqueue(ctx, item); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	var workers sync.WaitGroup
+	for i := range 3 {
+		workers.Go(func() {
+			name := fmt.Sprintf("%s.%d", args[0], i)
+			for ctx.Err() == nil {
+				if err := one(ctx, c, queue, name); err != nil && ctx.Err() == nil {
+					log.Print(name, ": ", err)
+				}
+			}
+		})
+	}
+	workers.Wait()
+	return nil
+}
+
+// one takes an item when the pool may take one, and works on it.
+func one(ctx context.Context, c *client.Client, queue *recipe.Queue, name string) error {
+	m, err := lock.New(c.Conn(), "workerpool/limit", lock.WithTTL(3*time.Second))
+	if err != nil {
+		return err
+	}
+	var item string
+	err = m.Run(ctx, func(ctx context.Context) (err error) {
+		if item, err = queue.Dequeue(ctx); err != nil {
+			return err
+		}
+		fmt.Println(name, "has taken", item)
+		select {
+		case <-time.After(interval):
+		case <-ctx.Done(): // the lock is lost: others may take the next one
+		}
+		return nil
+	})
+	if item != "" {
+		fmt.Println(name, "has done", item) // the work itself: without the lock
+	}
+	return err
+}

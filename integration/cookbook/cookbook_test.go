@@ -1,0 +1,336 @@
+// Package cookbook_test runs the programs of examples/ as their readers would, on real
+// members, and breaks the cluster in the middle.
+package cookbook_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/integration/cluster"
+	"github.com/getcd/getcd/kv"
+)
+
+// patience is how long a program may take to print what is expected of it.
+const patience = time.Minute
+
+func TestMain(m *testing.M) {
+	cluster.Main()
+	os.Exit(m.Run())
+}
+
+// A kitchen is a cluster, and a program that has been built.
+type kitchen struct {
+	*testing.T
+	cluster *cluster.Cluster
+	program string
+	env     []string
+	store   *client.Client // the test's own
+}
+
+// cook builds a program of examples/ and starts a cluster for it.
+func cook(t *testing.T, name string) *kitchen {
+	t.Helper()
+	t.Parallel()
+	program := filepath.Join(t.TempDir(), name)
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./"+name) //nolint:gosec // the name is the test's
+	build.Dir = filepath.Join("..", "..", "examples")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	c, err := cluster.Start(t.Context(), cluster.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	store, err := client.New(client.Config{Endpoints: c.Endpoints()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	return &kitchen{T: t, cluster: c, program: program, store: store, env: []string{"ETCDCTL_ENDPOINTS=" + strings.Join(c.Endpoints(), ",")}}
+}
+
+// stall stops the leader as a machine that hangs is stopped, until the test continues it.
+func (k *kitchen) stall() (proceed func()) {
+	k.Helper()
+	leader, err := k.cluster.Leader(k.Context())
+	if err == nil {
+		err = leader.Pause()
+	}
+	if err != nil {
+		k.Fatal(err)
+	}
+	return func() {
+		k.Helper()
+		if err := leader.Continue(); err != nil {
+			k.Fatal(err)
+		}
+	}
+}
+
+func (k *kitchen) put(key, value string) {
+	k.Helper()
+	if _, err := k.store.Put(k.Context(), key, value); err != nil {
+		k.Fatal(err)
+	}
+}
+
+// keys returns what is below prefix.
+func (k *kitchen) keys(prefix string) map[string]string {
+	k.Helper()
+	resp, err := k.store.Get(k.Context(), prefix, kv.WithPrefix())
+	if err != nil {
+		k.Fatal(err)
+	}
+	found := make(map[string]string)
+	for _, pair := range resp.Kvs {
+		found[strings.TrimPrefix(string(pair.Key), prefix)] = string(pair.Value)
+	}
+	return found
+}
+
+// A process is one of a program's that runs.
+type process struct {
+	k    *kitchen
+	name string
+	cmd  *exec.Cmd
+
+	mu      sync.Mutex
+	text    bytes.Buffer
+	changed chan struct{} // closed when there is more text
+	read    int           // what want has passed
+}
+
+// start starts the program.
+func (k *kitchen) start(args ...string) *process {
+	k.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(k.Context()))
+	p := &process{k: k, name: strings.Join(args, " "), changed: make(chan struct{})}
+	p.cmd = exec.CommandContext(ctx, k.program, args...) //nolint:gosec // what was built
+	p.cmd.Env = append(os.Environ(), k.env...)
+	p.cmd.Stdout, p.cmd.Stderr = p, p
+	if err := p.cmd.Start(); err != nil {
+		k.Fatal(err)
+	}
+	k.Cleanup(func() {
+		cancel()
+		if p.cmd.ProcessState == nil {
+			_ = p.cmd.Wait()
+		}
+		if k.Failed() {
+			k.Logf("%s printed:\n%s", p.name, p.printed())
+		}
+	})
+	return p
+}
+
+// do runs the program to its end, and returns what it printed.
+func (k *kitchen) do(args ...string) (string, error) {
+	k.Helper()
+	p := k.start(args...)
+	err := p.cmd.Wait()
+	return p.printed(), err
+}
+
+// Write takes what the program prints.
+func (p *process) Write(text []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.changed)
+	p.changed = make(chan struct{})
+	return p.text.Write(text)
+}
+
+func (p *process) printed() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.text.String()
+}
+
+// want waits until the program has printed text, after what the last want has found.
+func (p *process) want(text string) {
+	p.k.Helper()
+	deadline := time.After(patience)
+	for {
+		p.mu.Lock()
+		rest, changed := p.text.String()[p.read:], p.changed
+		if at := strings.Index(rest, text); at >= 0 {
+			p.read += at + len(text)
+			p.mu.Unlock()
+			return
+		}
+		p.mu.Unlock()
+		select {
+		case <-changed:
+		case <-deadline:
+			p.k.Fatalf("%s has not printed %q in %v", p.name, text, patience)
+		}
+	}
+}
+
+// stop ends the program as ctrl-C does. It must succeed.
+func (p *process) stop() {
+	p.k.Helper()
+	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
+		p.k.Fatal(err)
+	}
+	if err := p.cmd.Wait(); err != nil {
+		p.k.Errorf("%s: %v", p.name, err)
+	}
+}
+
+// crash ends the program without a word.
+func (p *process) crash() {
+	p.k.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGKILL); err != nil {
+		p.k.Fatal(err)
+	}
+	_ = p.cmd.Wait()
+}
+
+// eventually waits until ok holds.
+func (k *kitchen) eventually(what string, ok func() bool) {
+	k.Helper()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(patience)
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			k.Fatalf("not in %v: %s", patience, what)
+		}
+	}
+}
+
+func TestLeader(t *testing.T) {
+	k := cook(t, "leader")
+	a := k.start("a")
+	a.want("a leads")
+	b := k.start("b")
+	a.want("a has done 5")
+	proceed := k.stall()
+	a.want("a has done 30")
+	a.crash()
+	b.want("b leads")
+	b.want("b has done 5")
+	proceed()
+	b.stop()
+	if text := b.printed(); strings.Index(text, "b has done") < strings.Index(text, "b leads") {
+		t.Error("b has worked before it led")
+	}
+}
+
+func TestJobQueue(t *testing.T) {
+	const jobs = 12
+	k := cook(t, "jobqueue")
+	for i := range jobs {
+		k.put(fmt.Sprintf("jobqueue/todo/%02d", i), "a job")
+	}
+	a, b := k.start("a"), k.start("b")
+	a.want("a has done")
+	b.want("b has done")
+	proceed := k.stall()
+	b.want("works on")
+	b.crash()
+	k.eventually("all jobs are done", func() bool { return len(k.keys("jobqueue/done/")) == jobs })
+	proceed()
+	a.stop()
+	for id, worker := range k.keys("jobqueue/done/") {
+		a, b := strings.Count(a.printed(), "a has done "+id), strings.Count(b.printed(), "b has done "+id)
+		if a+b > 1 {
+			t.Errorf("job %s: a has done it %d times, b %d times; %s is recorded", id, a, b, worker)
+		}
+	}
+	if left := k.keys("jobqueue/todo/"); len(left) > 0 {
+		t.Errorf("left to do: %v", left)
+	}
+}
+
+func TestWorkerPool(t *testing.T) {
+	const items = 20
+	k := cook(t, "workerpool")
+	a, b := k.start("a"), k.start("b")
+	add := []string{"add"}
+	for i := range items {
+		add = append(add, fmt.Sprintf("<%d>", i))
+	}
+	begun := time.Now()
+	if out, err := k.do(add...); err != nil {
+		t.Fatal(err, out)
+	}
+	a.want("has done")
+	proceed := k.stall()
+	k.eventually("all items are taken", func() bool {
+		return strings.Count(a.printed()+b.printed(), "has done") >= items
+	})
+	if took := time.Since(begun); took < (items-1)*250*time.Millisecond {
+		t.Errorf("%d items took %v: more than four a second", items, took)
+	}
+	proceed()
+	a.stop()
+	b.stop()
+	for i := range items {
+		item := fmt.Sprintf("has taken <%d>", i)
+		if n := strings.Count(a.printed()+b.printed(), item); n != 1 {
+			t.Errorf("%q was printed %d times", item, n)
+		}
+	}
+}
+
+func TestCron(t *testing.T) {
+	k := cook(t, "cron")
+	a, b := k.start("a"), k.start("b")
+	k.eventually("two runs", func() bool { return strings.Count(a.printed()+b.printed(), " runs ") >= 2 })
+	proceed := k.stall()
+	k.eventually("six runs", func() bool { return strings.Count(a.printed()+b.printed(), " runs ") >= 6 })
+	proceed()
+	a.crash()
+	before := strings.Count(b.printed(), " runs ")
+	k.eventually("two more runs, by b", func() bool { return strings.Count(b.printed(), " runs ") >= before+2 })
+	b.stop()
+	runs := make(map[string]bool)
+	for line := range strings.SplitSeq(a.printed()+b.printed(), "\n") {
+		if _, when, ok := strings.Cut(line, " runs "); ok {
+			if runs[when] {
+				t.Errorf("the job of %s has run twice", when)
+			}
+			runs[when] = true
+		}
+	}
+}
+
+func TestBlueGreen(t *testing.T) {
+	k := cook(t, "bluegreen")
+	k.put("bluegreen/active", "blue")
+	router := k.start("route")
+	router.want("traffic goes to blue")
+	if out, err := k.do("switch", "green"); err == nil || !strings.Contains(out, "green is not healthy") {
+		t.Errorf("a switch to an unhealthy version: %v, %s", err, out)
+	}
+	k.put("bluegreen/health/green", "ok")
+	proceed := k.stall()
+	if out, err := k.do("switch", "green"); err != nil {
+		t.Error(err, out)
+	}
+	router.want("traffic goes to green")
+	proceed()
+	router.stop()
+	if n := strings.Count(router.printed(), "traffic goes to green"); n != 1 {
+		t.Errorf("the router has heard of green %d times", n)
+	}
+}
