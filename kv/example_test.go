@@ -6,7 +6,10 @@ import (
 	"log/slog"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
+	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/kv"
 )
@@ -111,6 +114,48 @@ func ExampleKV_Txn() {
 	// Output:
 	// swapped
 	// changed meanwhile to 2
+}
+
+// The answer to a transaction is lost with its connection. Settle tells whether it was
+// applied, and if it was not, that it never will be.
+func ExampleMarker() {
+	cluster := etcdtest.NewCluster(1) // in memory
+	defer cluster.Close()
+	c, err := client.New(client.Config{Endpoints: cluster.Addrs(), DialOptions: cluster.DialOptions()})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer c.Close()
+	ctx := context.Background()
+
+	marker, err := kv.NewMarker(c, "markers/host-1") // one for each process that writes
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, balance := range []string{"100", "90"} {
+		_, err = marker.Txn(ctx, c).Then(kv.OpPut("balance", balance)).Commit()
+		if client.IsAmbiguous(err) {
+			applied, err := marker.Settle(ctx)
+			fmt.Println(balance, "was applied:", applied, err)
+			continue
+		}
+		fmt.Println(balance, "was answered:", err)
+
+		// The next answer is lost.
+		cluster.Member(0).Intercept(func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {
+			resp, err := next()
+			if err == nil && method == "/etcdserverpb.KV/Txn" {
+				cluster.Member(0).Intercept(nil)
+				err = status.Error(codes.Unavailable, "the connection broke")
+			}
+			return resp, err
+		})
+	}
+	// Output:
+	// 100 was answered: <nil>
+	// 90 was applied: true <nil>
 }
 
 func ExampleUsageError() {

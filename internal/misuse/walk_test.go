@@ -64,6 +64,7 @@ var others = map[string]string{
 	"stm.STM.Put":                      "it panics to leave apply, and Run returns the error",
 	"naming.Service.Op":                "an Op with an error",
 	"naming.Client.Do":                 "it is the caller's",
+	"kv.Transactor.Txn":                "it is the caller's",
 	"naming.Client.Follow":             "it is the caller's",
 	"auth.Service.UserSetPasswordHash": "it looks at the hash first; as UserChangePassword",
 	"watch.New":                        "its calls say so",
@@ -115,7 +116,7 @@ func services(t *testing.T, members *etcdtest.Cluster, cc grpc.ClientConnInterfa
 		}
 	})
 	return map[string]any{
-		"kv.KV": store, "kv.Streamer": kv.NewStreamer(cc), "lease.Lease": leases, "auth.Auth": auth.New(cc), "auth.Service": auth.New(cc),
+		"kv.KV": store, "kv.Marker": must(kv.NewMarker(store, "marker")), "kv.Streamer": kv.NewStreamer(cc), "lease.Lease": leases, "auth.Auth": auth.New(cc), "auth.Service": auth.New(cc),
 		"cluster.Cluster": cluster.New(cc), "maintenance.Maintenance": maintenance.New(cc), "maintenance.Service": maintenance.New(cc),
 		"lock.Service": lock.NewService(cc), "lock.Locker": locker, "lock.Held": held, "lock.Mutex": mutex,
 		"election.Service": election.NewService(cc), "election.Election": led, "session.Session": s, "leasing.KV": kept,
