@@ -108,6 +108,8 @@ func services(t *testing.T, members *etcdtest.Cluster, cc grpc.ClientConnInterfa
 		Endpoints:   members.Addrs(),
 		DialOptions: []grpc.DialOption{grpc.WithContextDialer(members.Dialer())},
 	})).(*client.Client)
+	registry := must(naming.New(clients, "x")).(*naming.Service)
+	registered := must(registry.Register(ctx, leases, "x/registered", naming.Endpoint{})).(*naming.Registration)
 	following, stop := context.WithCancel(ctx)
 	flags := must(view.New(following, watcher, "flags", view.Config[string]{Decode: view.JSON[string]})).(*view.View[string])
 	json := must(gateway.New([]string{"http://127.0.0.1:1"}, gateway.Options{})).(*gateway.Conn)
@@ -115,7 +117,7 @@ func services(t *testing.T, members *etcdtest.Cluster, cc grpc.ClientConnInterfa
 		stop()
 		<-flags.Done()
 		ctx := context.WithoutCancel(ctx)
-		for _, err := range []error{held.Unlock(ctx), mutex.Unlock(ctx), led.Resign(ctx), kept.Close(ctx), s.Close(ctx), leases.Close(), watcher.Close(), c.Close(), json.Close()} {
+		for _, err := range []error{held.Unlock(ctx), mutex.Unlock(ctx), led.Resign(ctx), registered.Close(ctx), kept.Close(ctx), s.Close(ctx), leases.Close(), watcher.Close(), c.Close(), json.Close()} {
 			if err != nil {
 				t.Error(err)
 			}
@@ -126,7 +128,7 @@ func services(t *testing.T, members *etcdtest.Cluster, cc grpc.ClientConnInterfa
 		"cluster.Cluster": cluster.New(cc), "maintenance.Maintenance": maintenance.New(cc), "maintenance.Service": maintenance.New(cc),
 		"lock.Service": lock.NewService(cc), "lock.Locker": locker, "lock.Held": held, "lock.Mutex": mutex,
 		"election.Service": election.NewService(cc), "election.Election": led, "session.Session": s, "leasing.KV": kept,
-		"naming.Service": must(naming.New(clients, "x")),
+		"naming.Service": registry, "naming.Registration": registered,
 		"recipe.Barrier": recipe.NewBarrier(clients, "b"), "recipe.DoubleBarrier": recipe.NewDoubleBarrier(clients, s, "d", 1),
 		"recipe.Queue": recipe.NewQueue(clients, "q"), "recipe.PriorityQueue": recipe.NewPriorityQueue(clients, "p"),
 		"watch.Watcher": watcher, "client.Client": c, "client.Conn": c.Conn(), "gateway.Conn": json,
