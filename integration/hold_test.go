@@ -133,8 +133,8 @@ func TestRunOnRealMembers(t *testing.T) {
 			var stopped, began time.Time
 			var wg sync.WaitGroup
 			err := a(timeout(t), func(ctx context.Context) error {
-				wg.Go(func() {
-					if err := b(timeout(t), func(context.Context) error { began = time.Now(); return nil }); err != nil { //nolint:contextcheck // another client's
+				wg.Go(func() { //nolint:contextcheck // another client's
+					if err := b(timeout(t), func(context.Context) error { began = time.Now(); return nil }); err != nil {
 						t.Errorf("the next one's Run: %v", err)
 					}
 				})

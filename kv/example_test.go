@@ -116,6 +116,37 @@ func ExampleKV_Txn() {
 	// changed meanwhile to 2
 }
 
+// The answers to a transaction's operations have the operations' numbers.
+func ExampleTxnResponse() {
+	conn, done := connect()
+	defer done()
+	resp, err := kv.New(conn).Txn(context.Background()).
+		Then(kv.OpPut("color", "blue"), kv.OpGet("color"), kv.OpDelete("shape")).
+		Commit()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	color, err := resp.Get(1)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Printf("%s\n", color.Kvs[0].Value)
+	shape, err := resp.Delete(2)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("deleted:", shape.Deleted)
+	_, err = resp.Get(0)
+	fmt.Println(err)
+	// Output:
+	// blue
+	// deleted: 0
+	// kv: TxnResponse: Get(0): the Then branch was taken, and that is a Put; use Put(0)
+}
+
 // The answer to a transaction is lost with its connection. Settle tells whether it was
 // applied, and if it was not, that it never will be.
 func ExampleMarker() {

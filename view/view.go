@@ -92,6 +92,7 @@ type View[T any] struct {
 
 	mu       sync.RWMutex // guards what follows
 	entries  map[string]entry[T]
+	most     int // entries that the map has had
 	revision int64
 	err      error // why it has ended
 }
@@ -268,13 +269,24 @@ func (v *View[T]) step(u watch.Update) *step[T] {
 		}
 	}
 	v.revision = u.Revision
+	v.shrinkLocked()
 	return s
+}
+
+// shrinkLocked makes a new map when most keys are gone: a map never gives memory back.
+func (v *View[T]) shrinkLocked() {
+	v.most = max(v.most, len(v.entries))
+	if v.most >= 1024 && len(v.entries) < v.most/4 {
+		entries := make(map[string]entry[T], len(v.entries))
+		maps.Copy(entries, v.entries)
+		v.entries, v.most = entries, len(entries)
+	}
 }
 
 // step is one update on its way into a View.
 type step[T any] struct {
 	decode  func(string, []byte) (T, error)
-	before  map[string]entry[T] // read by this goroutine, which alone writes it
+	before  map[string]entry[T] // the view's, which this goroutine alone writes
 	after   map[string]entry[T] // of the keys in order that are there
 	fresh   map[string]bool     // those of them with a good value of this step's
 	order   []string            // the keys that the step is about

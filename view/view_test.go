@@ -422,14 +422,50 @@ func TestOneStepOfManyRevisions(t *testing.T) {
 	}
 }
 
+func heap() uint64 {
+	var s runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&s)
+	return s.HeapAlloc
+}
+
+// Keys that are gone take nothing.
+func TestMemoryOfKeysThatAreGone(t *testing.T) {
+	const keys = 200_000
+	ready, gone := make(chan uint64), make(chan uint64)
+	v, err := view.New(t.Context(), told(func(yield func(watch.Update, error) bool) {
+		key := func(i int) string { return fmt.Sprintf("n/%d", i) }
+		if !yield(snapshot(nil, 1, pair(key(keys), "1", 1)), nil) {
+			return
+		}
+		ready <- heap()
+		for i := range keys {
+			if !yield(watch.Update{Events: []*watch.Event{{Type: watch.EventTypePut, Kv: pair(key(i), "1", 2)}}, Revision: 2}, nil) {
+				return
+			}
+		}
+		for i := range keys {
+			if !yield(watch.Update{Events: []*watch.Event{{Type: watch.EventTypeDelete, Kv: pair(key(i), "", 3)}}, Revision: 3}, nil) {
+				return
+			}
+		}
+		gone <- heap()
+	}), "n/", view.Config[int]{Decode: view.JSON[int]}, kv.WithPrefix())
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, after := <-ready, <-gone
+	if after > before+1<<20 {
+		t.Errorf("%d keys that are gone take %d bytes, want about none", keys, after-before)
+	}
+	<-v.Done()
+	if got := v.Snapshot().Values; len(got) != 1 || got[fmt.Sprintf("n/%d", keys)] != 1 {
+		t.Errorf("the values are %v, want the one that has stayed", got)
+	}
+}
+
 // A view's memory is that of what is there, however much has come and gone.
 func TestMemoryIsThatOfTheData(t *testing.T) {
-	heap := func() uint64 {
-		var s runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&s)
-		return s.HeapAlloc
-	}
 	const steps, size = 20_000, 10_000 // 200 MB in all
 	big := strings.Repeat("x", size)
 	ready, grown := make(chan uint64), make(chan uint64)
