@@ -129,6 +129,8 @@ func New[T any](ctx context.Context, f Follower, key string, cfg Config[T], opts
 	switch {
 	case cfg.Decode == nil:
 		return nil, misuse.Error("view: New: Config.Decode is nil; use JSON, or a function of your own")
+	case op.Rev() != 0 || op.IsCreatedNotify():
+		return nil, misuse.Error("view: New: a view begins with the present state, and WaitSync tells when; leave WithRev and WithCreatedNotify out")
 	case op.IsFilterPut() || op.IsFilterDelete():
 		return nil, misuse.Error("view: New: WithFilterPut and WithFilterDelete leave out what a view has to see; leave them out")
 	}
@@ -144,8 +146,8 @@ func New[T any](ctx context.Context, f Follower, key string, cfg Config[T], opts
 }
 
 // WaitSync waits until the View has taken its first snapshot, and OnChange has returned
-// from it. It returns ctx's cause when
-// that ends first, and Err when the View does.
+// from it. It returns ctx's cause when that ends first, and Err when the View does. While
+// no member can be reached it waits; client.WaitReady tells why that is.
 func (v *View[T]) WaitSync(ctx context.Context) error {
 	if err := misuse.Context(ctx, "view: WaitSync"); err != nil {
 		return err

@@ -525,6 +525,7 @@ func TestMisuse(t *testing.T) {
 		{"no decode", ctx, nothing, "n", view.Config[int]{}, nil, "view: New: Config.Decode is nil; use JSON, or a function of your own"},
 		{"no key", ctx, nothing, "", decode, nil, "view: New: watch: Watch: key: it is empty; name a key, or add WithPrefix or WithFromKey for all keys"},
 		{"a filter", ctx, nothing, "n", decode, []kv.OpOption{kv.WithFilterDelete()}, "view: New: WithFilterPut and WithFilterDelete leave out what a view has to see; leave them out"},
+		{"a revision", ctx, nothing, "n", decode, []kv.OpOption{kv.WithRev(5)}, "view: New: a view begins with the present state, and WaitSync tells when; leave WithRev and WithCreatedNotify out"},
 		{"a nil option", ctx, nothing, "n", decode, []kv.OpOption{nil}, "view: New: option 1 is nil; leave it out"},
 		{"an option of a get", ctx, nothing, "n", decode, []kv.OpOption{kv.WithLimit(1)}, "view: New: watch: Watch: WithLimit: it applies to Get; leave it out"},
 	} {
