@@ -351,6 +351,9 @@ func (e *Election) Guard() kv.Cmp {
 // Guard, so that the loss of the leadership is told from a comparison that does
 // not hold. Commit returns ErrLost when the leadership was lost, and ErrNotLeader
 // without one, and then nothing was applied.
+//
+// When its answer is lost, nobody knows whether it was applied. kv.Marker begins
+// transactions on an Election of which that can be found out.
 func (e *Election) Txn(ctx context.Context) kv.Txn {
 	return kind.Txn(ctx, e.holder(), ErrNotLeader)
 }

@@ -57,6 +57,34 @@ func ExampleElection() {
 	// election: no leader
 }
 
+// Run campaigns, and resigns when the function has returned. The function's context ends
+// with the leadership.
+func ExampleElection_Run() {
+	conn, done := dial()
+	defer done()
+	ctx := context.Background()
+	e, err := election.New(conn, "scheduler")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	err = e.Run(ctx, "host-1", func(ctx context.Context) error {
+		leader, err := e.Leader(ctx)
+		if err != nil {
+			return err
+		}
+		fmt.Println("leader:", string(leader.Kvs[0].Value))
+		return nil
+	})
+	fmt.Println("resigned:", err)
+	_, err = e.Leader(ctx)
+	fmt.Println(err)
+	// Output:
+	// leader: host-1
+	// resigned: <nil>
+	// election: no leader
+}
+
 func ExampleElection_Leaders() {
 	conn, done := dial()
 	defer done()

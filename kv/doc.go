@@ -42,6 +42,9 @@
 // The response has one answer for each operation of the branch that was taken. Get, Put,
 // Delete and Txn return them by their number: resp.Get(0).
 //
+// When the answer to a transaction is lost, nobody knows whether it was applied. A
+// [Marker] makes transactions of which that can be found out.
+//
 // # Misuse
 //
 // The call returns a *UsageError for an option that does not apply to its

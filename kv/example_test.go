@@ -6,7 +6,10 @@ import (
 	"log/slog"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
+	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/kv"
 )
@@ -111,6 +114,79 @@ func ExampleKV_Txn() {
 	// Output:
 	// swapped
 	// changed meanwhile to 2
+}
+
+// The answers to a transaction's operations have the operations' numbers.
+func ExampleTxnResponse() {
+	conn, done := connect()
+	defer done()
+	resp, err := kv.New(conn).Txn(context.Background()).
+		Then(kv.OpPut("color", "blue"), kv.OpGet("color"), kv.OpDelete("shape")).
+		Commit()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	color, err := resp.Get(1)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Printf("%s\n", color.Kvs[0].Value)
+	shape, err := resp.Delete(2)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("deleted:", shape.Deleted)
+	_, err = resp.Get(0)
+	fmt.Println(err)
+	// Output:
+	// blue
+	// deleted: 0
+	// kv: TxnResponse: Get(0): the Then branch was taken, and that is a Put; use Put(0)
+}
+
+// The answer to a transaction is lost with its connection. Settle tells whether it was
+// applied, and if it was not, that it never will be.
+func ExampleMarker() {
+	cluster := etcdtest.NewCluster(1) // in memory
+	defer cluster.Close()
+	c, err := client.New(client.Config{Endpoints: cluster.Addrs(), DialOptions: cluster.DialOptions()})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer c.Close()
+	ctx := context.Background()
+
+	marker, err := kv.NewMarker(c, "markers/host-1") // one for each process that writes
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, balance := range []string{"100", "90"} {
+		_, err = marker.Txn(ctx, c).Then(kv.OpPut("balance", balance)).Commit()
+		if client.IsAmbiguous(err) {
+			applied, err := marker.Settle(ctx)
+			fmt.Println(balance, "was applied:", applied, err)
+			continue
+		}
+		fmt.Println(balance, "was answered:", err)
+
+		// The next answer is lost.
+		cluster.Member(0).Intercept(func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {
+			resp, err := next()
+			if err == nil && method == "/etcdserverpb.KV/Txn" {
+				cluster.Member(0).Intercept(nil)
+				err = status.Error(codes.Unavailable, "the connection broke")
+			}
+			return resp, err
+		})
+	}
+	// Output:
+	// 100 was answered: <nil>
+	// 90 was applied: true <nil>
 }
 
 func ExampleUsageError() {

@@ -2,6 +2,7 @@ package lock_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -47,6 +48,65 @@ func ExampleMutex() {
 	// Output:
 	// held, with a fencing token: true
 	// released: <nil>
+}
+
+// The function's context ends when the lock is lost, and Run's error says so.
+func ExampleMutex_Run() {
+	conn, done := dial()
+	defer done()
+	ctx := context.Background()
+
+	m, err := lock.New(conn, "report")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	err = m.Run(ctx, func(ctx context.Context) error {
+		_, err := m.Txn(ctx).Then(kv.OpPut("report/last", "monday")).Commit()
+		return err
+	})
+	fmt.Println("monday:", err)
+
+	err = m.Run(ctx, func(ctx context.Context) error {
+		if _, err := kv.New(conn).Delete(ctx, m.Key()); err != nil { // somebody takes the lock away
+			return err
+		}
+		<-ctx.Done()
+		return context.Cause(ctx)
+	})
+	fmt.Println("tuesday:", err)
+	fmt.Println("lost:", errors.Is(err, lock.ErrLost))
+	// Output:
+	// monday: <nil>
+	// tuesday: lock: lost: "report": its key was deleted by another client
+	// lost: true
+}
+
+// What must not go on without the lock is done in its context.
+func ExampleMutex_Context() {
+	conn, done := dial()
+	defer done()
+	ctx := context.Background()
+
+	m, err := lock.New(conn, "report")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := m.Lock(ctx); err != nil {
+		fmt.Println(err)
+		return
+	}
+	held := m.Context()
+	fmt.Println("held:", held.Err())
+	if err := m.Unlock(ctx); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("then:", context.Cause(held))
+	// Output:
+	// held: <nil>
+	// then: lock: not held: released
 }
 
 func ExampleMutex_Txn() {

@@ -206,6 +206,9 @@ func (m *Mutex) Guard() kv.Cmp {
 // so that the loss of the lock is told from a comparison that does not hold.
 // Commit returns ErrLost when the lock was lost, and ErrNotHeld without one, and
 // then nothing was applied.
+//
+// When its answer is lost, nobody knows whether it was applied. kv.Marker begins
+// transactions on a Mutex of which that can be found out.
 func (m *Mutex) Txn(ctx context.Context) kv.Txn {
 	return kind.Txn(ctx, m.current(), ErrNotHeld)
 }

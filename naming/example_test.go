@@ -9,9 +9,7 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/getcd/getcd/client"
-	"github.com/getcd/getcd/concurrency/session"
 	"github.com/getcd/getcd/etcdtest"
-	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/naming"
 )
 
@@ -32,12 +30,8 @@ func Example() {
 		return
 	}
 
-	life, err := session.New(ctx, c) // when the server dies, its lease expires and its address is removed
+	host, err := web.Register(ctx, c, "web/host-1", naming.Endpoint{Addr: "10.0.0.1:443"})
 	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	if err := web.Add(ctx, "web/host-1", naming.Endpoint{Addr: "10.0.0.1:443"}, kv.WithLease(life.ID())); err != nil {
 		fmt.Println(err)
 		return
 	}
@@ -53,7 +47,7 @@ func Example() {
 			}
 			fmt.Println("there:", u.Key, u.Endpoint.Addr)
 		}
-		if err := life.Close(ctx); err != nil {
+		if err := host.Close(ctx); err != nil {
 			fmt.Println(err)
 			return
 		}

@@ -73,8 +73,9 @@ type Option func(*config)
 
 type config struct{ logger *slog.Logger }
 
-// WithLogger logs values that are not endpoints, and the failures after which a
-// gRPC resolver retries. Without it, or with nil, nothing is logged.
+// WithLogger logs values that are not endpoints, the failures after which a gRPC resolver
+// retries, and registrations that are lost and made again. Without it, or with nil,
+// nothing is logged.
 func WithLogger(l *slog.Logger) Option {
 	return func(c *config) {
 		if l != nil {

@@ -34,6 +34,7 @@ import (
 	"github.com/getcd/getcd/middleware/leasing"
 	"github.com/getcd/getcd/middleware/ordering"
 	"github.com/getcd/getcd/naming"
+	"github.com/getcd/getcd/view"
 	"github.com/getcd/getcd/watch"
 )
 
@@ -64,6 +65,8 @@ var others = map[string]string{
 	"stm.STM.Put":                      "it panics to leave apply, and Run returns the error",
 	"naming.Service.Op":                "an Op with an error",
 	"naming.Client.Do":                 "it is the caller's",
+	"view.Follower.Follow":             "it is the caller's",
+	"kv.Transactor.Txn":                "it is the caller's",
 	"naming.Client.Follow":             "it is the caller's",
 	"auth.Service.UserSetPasswordHash": "it looks at the hash first; as UserChangePassword",
 	"watch.New":                        "its calls say so",
@@ -105,25 +108,31 @@ func services(t *testing.T, members *etcdtest.Cluster, cc grpc.ClientConnInterfa
 		Endpoints:   members.Addrs(),
 		DialOptions: []grpc.DialOption{grpc.WithContextDialer(members.Dialer())},
 	})).(*client.Client)
+	registry := must(naming.New(clients, "x")).(*naming.Service)
+	registered := must(registry.Register(ctx, leases, "x/registered", naming.Endpoint{})).(*naming.Registration)
+	following, stop := context.WithCancel(ctx)
+	flags := must(view.New(following, watcher, "flags", view.Config[string]{Decode: view.JSON[string]})).(*view.View[string])
 	json := must(gateway.New([]string{"http://127.0.0.1:1"}, gateway.Options{})).(*gateway.Conn)
 	t.Cleanup(func() {
+		stop()
+		<-flags.Done()
 		ctx := context.WithoutCancel(ctx)
-		for _, err := range []error{held.Unlock(ctx), mutex.Unlock(ctx), led.Resign(ctx), kept.Close(ctx), s.Close(ctx), leases.Close(), watcher.Close(), c.Close(), json.Close()} {
+		for _, err := range []error{held.Unlock(ctx), mutex.Unlock(ctx), led.Resign(ctx), registered.Close(ctx), kept.Close(ctx), s.Close(ctx), leases.Close(), watcher.Close(), c.Close(), json.Close()} {
 			if err != nil {
 				t.Error(err)
 			}
 		}
 	})
 	return map[string]any{
-		"kv.KV": store, "kv.Streamer": kv.NewStreamer(cc), "lease.Lease": leases, "auth.Auth": auth.New(cc), "auth.Service": auth.New(cc),
+		"kv.KV": store, "kv.Marker": must(kv.NewMarker(store, "marker")), "kv.Streamer": kv.NewStreamer(cc), "lease.Lease": leases, "auth.Auth": auth.New(cc), "auth.Service": auth.New(cc),
 		"cluster.Cluster": cluster.New(cc), "maintenance.Maintenance": maintenance.New(cc), "maintenance.Service": maintenance.New(cc),
 		"lock.Service": lock.NewService(cc), "lock.Locker": locker, "lock.Held": held, "lock.Mutex": mutex,
 		"election.Service": election.NewService(cc), "election.Election": led, "session.Session": s, "leasing.KV": kept,
-		"naming.Service": must(naming.New(clients, "x")),
+		"naming.Service": registry, "naming.Registration": registered,
 		"recipe.Barrier": recipe.NewBarrier(clients, "b"), "recipe.DoubleBarrier": recipe.NewDoubleBarrier(clients, s, "d", 1),
 		"recipe.Queue": recipe.NewQueue(clients, "q"), "recipe.PriorityQueue": recipe.NewPriorityQueue(clients, "p"),
 		"watch.Watcher": watcher, "client.Client": c, "client.Conn": c.Conn(), "gateway.Conn": json,
-		"recipe.RWMutex": recipe.NewRWMutex(clients, s, "r"),
+		"recipe.RWMutex": recipe.NewRWMutex(clients, s, "r"), "view.View": flags,
 	}
 }
 
@@ -131,7 +140,7 @@ func services(t *testing.T, members *etcdtest.Cluster, cc grpc.ClientConnInterfa
 var functions = map[string]any{
 	"lock.New": lock.New, "election.New": election.New, "election.Resume": election.Resume,
 	"session.New": session.New, "leasing.New": leasing.New, "naming.New": naming.New, "naming.NewBuilder": naming.NewBuilder,
-	"recipe.WaitEvents": recipe.WaitEvents, "stm.Run": stm.Run, "client.Dial": client.Dial,
+	"view.New": view.New[string], "recipe.WaitEvents": recipe.WaitEvents, "stm.Run": stm.Run, "client.Dial": client.Dial,
 }
 
 // Whatever takes a context or options returns an error that says so when one is nil.
