@@ -60,7 +60,8 @@ func (t transport) ClientHandshake(ctx context.Context, authority string, conn n
 	}
 	creds := t.tls
 	if t.files != nil {
-		creds = credentials.NewTLS(t.identity.watch(t.files.config(t.base)))
+		now, _ := t.files.config(t.base)
+		creds = credentials.NewTLS(t.identity.watch(now))
 	}
 	secure, info, err := creds.ClientHandshake(ctx, authority, conn)
 	if err != nil {

@@ -81,3 +81,17 @@ func ExampleConfig_tokenSource() {
 	fmt.Println("the file is read at the first call")
 	// Output: the file is read at the first call
 }
+
+// The files are read again for each new connection, so that whoever renews them need not
+// tell the client. Once they were good, the last good ones stay in use; at the start they
+// have to be.
+func ExampleTLSFiles() {
+	_, err := client.New(client.Config{
+		Endpoints: []string{"https://etcd.example.com:2379"},
+		TLSFiles:  client.TLSFiles{Cert: "testdata/client.crt", Key: "testdata/client.key", CA: "testdata/ca.crt"},
+	})
+	fmt.Println(err)
+	// Output:
+	// client: Config.TLSFiles: the client's certificate: open testdata/client.crt: no such file or directory
+	// the certificate authorities: open testdata/ca.crt: no such file or directory
+}
