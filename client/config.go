@@ -72,14 +72,14 @@ type Config struct {
 	Credentials func(ctx context.Context) (user, password string, err error)
 
 	// Token is a JWT that is sent instead of a user and password, and that somebody else
-	// renews. When the server refuses it, calls fail.
+	// renews. When the server refuses it, calls fail; TokenSource is for one that changes.
 	Token string
 	// TokenSource returns the JWT, instead of Token. It is asked before the first call, and
 	// when the server has refused the last token, up to three times for one call. The rest
 	// is as with Credentials.
 	TokenSource func(ctx context.Context) (token string, err error)
 
-	// InsecureDiscovery allows passwords and tokens to be sent on plain
+	// InsecureDiscovery allows Username, Password and Token to be sent on plain
 	// connections that only DNS chose: "dns+srv:///example.com" without TLS, where
 	// DNS, which nobody authenticates, has no records of _etcd-client-ssl. Without
 	// it such connections are refused when there is a user or a token. It also allows

@@ -218,7 +218,7 @@ func (x *exchange) askVersion() (int32, bool) {
 	if err != nil {
 		return 0, false
 	}
-	resp, err := x.conn.http.RoundTrip(req)
+	resp, err := x.conn.transport.RoundTrip(req)
 	if err != nil {
 		return 0, false
 	}
@@ -253,7 +253,7 @@ func (x *exchange) post(url string) (*http.Response, error) {
 	}
 	req.ContentLength = int64(len(x.body))
 	x.setHeaders(req.Header)
-	resp, err := x.conn.http.RoundTrip(req)
+	resp, err := x.conn.transport.RoundTrip(req)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"math"
+	"net"
+	"net/http"
 	"sync"
 	"time"
 
@@ -54,10 +56,10 @@ type Options struct {
 // It is safe for concurrent use.
 type Conn struct {
 	// Read-only after New.
-	opts   Options
-	http   transports
-	ctx    context.Context //nolint:containedctx // the lifecycle, from New to Close
-	cancel context.CancelFunc
+	opts      Options
+	transport *transports
+	ctx       context.Context //nolint:containedctx // the lifecycle, from New to Close
+	cancel    context.CancelFunc
 
 	routes sync.Map // of *route, by method
 
@@ -86,8 +88,7 @@ func New(endpoints []string, o Options) (*Conn, error) {
 	setDefault(&o.PingInterval, 10*time.Second)
 	setDefault(&o.PingTimeout, 3*time.Second)
 	setDefault(&o.Patience, defaultPatience)
-	c := &Conn{opts: o}
-	c.http.begin(o)
+	c := &Conn{opts: o, transport: newTransports(o)}
 	if err := c.SetEndpoints(endpoints...); err != nil {
 		return nil, err
 	}
@@ -105,6 +106,29 @@ func setDefault[T comparable](field *T, value T) {
 	}
 }
 
+// newTransport speaks HTTP. It is used without http.Client, which would follow
+// redirects: a request goes where it is told to or nowhere.
+func newTransport(o Options) *http.Transport {
+	dialer := net.Dialer{Timeout: 5 * time.Second, KeepAliveConfig: net.KeepAliveConfig{
+		Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3,
+	}}
+	secure := &tls.Config{MinVersion: tls.VersionTLS12}
+	if o.TLS != nil {
+		secure = o.TLS.Clone()
+	}
+	return &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         dialer.DialContext,
+		TLSClientConfig:     secure,
+		TLSHandshakeTimeout: 5 * time.Second,
+		ForceAttemptHTTP2:   true,
+		DisableCompression:  true, // a small answer must not become a large one
+		MaxIdleConnsPerHost: 2 * maxSlots,
+		IdleConnTimeout:     time.Minute,
+		HTTP2:               &http.HTTP2Config{SendPingTimeout: max(o.PingInterval, 0), PingTimeout: o.PingTimeout},
+	}
+}
+
 // Close ends all calls and streams, which return grpc.ErrClientConnClosing, and returns
 // when all goroutines of the streams have ended. Its error is always nil.
 func (c *Conn) Close() error {
@@ -112,7 +136,7 @@ func (c *Conn) Close() error {
 	c.cancel()
 	c.mu.Unlock()
 	c.calls.Wait()
-	c.http.close()
+	c.transport.close()
 	return nil
 }
 

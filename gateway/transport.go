@@ -8,14 +8,12 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // transports speak HTTP. There is one at a time: net/http keeps the TLS configuration that
-// it begins with, so another one needs another transport. They are used without http.Client,
-// which would follow redirects: a request goes where it is told to or nowhere.
+// it begins with, so another one needs another transport.
 type transports struct {
-	opts    Options // read-only after begin
+	opts    Options // read-only
 	current atomic.Pointer[http.Transport]
 
 	mu   sync.Mutex
@@ -23,9 +21,25 @@ type transports struct {
 	past []*http.Transport // guarded by mu: they may have connections that are in use
 }
 
-func (t *transports) begin(o Options) {
-	t.opts, t.tls = o, o.TLS
-	t.current.Store(t.newTransport(o.TLS))
+func newTransports(o Options) *transports {
+	t := &transports{opts: o, tls: o.TLS}
+	t.current.Store(t.with(o.TLS))
+	return t
+}
+
+// with makes a transport that has a TLS configuration.
+func (t *transports) with(secure *tls.Config) *http.Transport {
+	o := t.opts
+	o.TLS = secure
+	one := newTransport(o)
+	dial := one.DialContext
+	one.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if t.outdated(secure) {
+			return nil, errRenewed
+		}
+		return dial(ctx, network, addr)
+	}
+	return one
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -51,39 +65,12 @@ func (t *transports) outdated(secure *tls.Config) bool {
 	defer t.mu.Unlock()
 	if now := t.opts.RenewTLS(t.tls); now != t.tls {
 		t.tls = now
-		last := t.current.Swap(t.newTransport(now))
-		t.past = append(t.past, last)
+		t.past = append(t.past, t.current.Swap(t.with(now)))
 		for _, p := range t.past {
 			p.CloseIdleConnections()
 		}
 	}
 	return t.tls != secure
-}
-
-func (t *transports) newTransport(secure *tls.Config) *http.Transport {
-	dialer := net.Dialer{Timeout: 5 * time.Second, KeepAliveConfig: net.KeepAliveConfig{
-		Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3,
-	}}
-	own := &tls.Config{MinVersion: tls.VersionTLS12}
-	if secure != nil {
-		own = secure.Clone() // HTTP sets NextProtos
-	}
-	return &http.Transport{
-		Proxy: http.ProxyFromEnvironment,
-		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			if t.outdated(secure) {
-				return nil, errRenewed
-			}
-			return dialer.DialContext(ctx, network, addr)
-		},
-		TLSClientConfig:     own,
-		TLSHandshakeTimeout: 5 * time.Second,
-		ForceAttemptHTTP2:   true,
-		DisableCompression:  true, // a small answer must not become a large one
-		MaxIdleConnsPerHost: 2 * maxSlots,
-		IdleConnTimeout:     time.Minute,
-		HTTP2:               &http.HTTP2Config{SendPingTimeout: max(t.opts.PingInterval, 0), PingTimeout: t.opts.PingTimeout},
-	}
 }
 
 // close closes the connections, which nobody uses any more.
