@@ -3,12 +3,16 @@ package client
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/metadata"
+
+	"github.com/getcd/getcd/internal/backoff"
 )
 
 // credential is a token and the request metadata made of it. It is immutable
@@ -55,35 +59,46 @@ func (c *credential) outgoing(ctx context.Context, anyMember bool) context.Conte
 }
 
 // authenticator holds the token that requests carry. However many requests want
-// a token, one Authenticate is under way.
+// a token, one login is under way.
 type authenticator struct {
 	// Read-only after newAuthenticator.
 	login  func(context.Context) (token string, err error) // nil: the token is fixed
-	ctx    context.Context                                 //nolint:containedctx // the lifecycle of the logins: from New to Close
+	varies bool                                            // another login may end differently
+	logger *slog.Logger
+	ctx    context.Context //nolint:containedctx // the lifecycle of the logins: from New to Close
 	cancel context.CancelFunc
 
 	current atomic.Pointer[credential] // nil while there is none
 
-	mu     sync.Mutex
-	flight *flight // the login under way, if any
-	wg     sync.WaitGroup
+	mu       sync.Mutex
+	flight   *flight // guarded by mu: the login under way, if any
+	proven   bool    // guarded by mu: a login has succeeded
+	failures int     // guarded by mu: logins since then that have failed
+	logged   string  // guarded by mu: what was logged last
+	wg       sync.WaitGroup
 }
 
 // flight is one login and those who wait for it.
 type flight struct {
-	done chan struct{} // closed when cred and err are set
+	done chan struct{} // closed when the rest is set
 	cred *credential
 	err  error
+	// again is set when another login may end differently.
+	again bool
 }
 
-// newAuthenticator returns an authenticator that gets its tokens from login, or
-// that always has token when login is nil.
-func newAuthenticator(token string, login func(context.Context) (string, error)) *authenticator {
-	a := &authenticator{login: login}
+// fixedToken returns an authenticator that always has the same token.
+func fixedToken(token string) *authenticator {
+	a := newAuthenticator(nil, false, nil)
+	a.current.Store(newCredential(token))
+	return a
+}
+
+// newAuthenticator returns an authenticator that gets its tokens from login. varies says
+// that login uses something that changes by itself, such as a password that is rotated.
+func newAuthenticator(login func(context.Context) (string, error), varies bool, logger *slog.Logger) *authenticator {
+	a := &authenticator{login: login, varies: varies, logger: logger}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
-	if login == nil {
-		a.current.Store(newCredential(token))
-	}
 	return a
 }
 
@@ -95,50 +110,78 @@ func (a *authenticator) close() {
 	a.wg.Wait()
 }
 
-// get returns the token in use, or waits for a new one.
-func (a *authenticator) get(ctx context.Context) (*credential, error) {
+// get returns the token in use, or waits for a new one. again says of an error that
+// another call may end differently.
+func (a *authenticator) get(ctx context.Context) (_ *credential, again bool, _ error) {
 	if c := a.current.Load(); c != nil {
-		return c, nil
+		return c, false, nil
 	}
 	a.mu.Lock()
 	if c := a.current.Load(); c != nil {
 		a.mu.Unlock()
-		return c, nil
+		return c, false, nil
 	}
 	if a.ctx.Err() != nil {
 		a.mu.Unlock()
-		return nil, ErrClosed
+		return nil, false, ErrClosed
 	}
 	f := a.flight
 	if f == nil {
 		f = &flight{done: make(chan struct{})}
 		a.flight = f
-		a.wg.Go(func() { a.fly(f) })
+		pause := time.Duration(0)
+		if a.failures > 0 {
+			pause = loginPauses.Pause(a.failures - 1)
+		}
+		a.wg.Go(func() { a.fly(f, pause) })
 	}
 	a.mu.Unlock()
 	select {
 	case <-f.done:
-		return f.cred, f.err
+		return f.cred, f.again, f.err
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, false, ctx.Err()
 	}
 }
 
-func (a *authenticator) fly(f *flight) {
+// loginPauses are the pauses between logins that fail although there has been a good one.
+// They are long: the check of a password costs the server more than most requests.
+var loginPauses = backoff.Exponential{First: 100 * time.Millisecond, Max: 5 * time.Second}
+
+func (a *authenticator) fly(f *flight, pause time.Duration) {
+	backoff.Sleep(a.ctx, pause)
 	token, err := a.login(a.ctx)
-	if errors.Is(err, rpctypes.ErrAuthNotEnabled) {
+	disabled := errors.Is(err, rpctypes.ErrAuthNotEnabled)
+	if disabled {
 		// A user is configured for the day when authentication is switched on;
 		// until then the server wants no token.
 		token, err = "", nil
+	}
+	if err != nil && a.ctx.Err() != nil {
+		err = ErrClosed // the login's own error need not say so
 	}
 	if err == nil {
 		f.cred = newCredential(token)
 	}
 	f.err = err
 	a.mu.Lock()
+	defer a.mu.Unlock()
+	// Credentials that have never been right are a mistake, which the caller should learn
+	// at once. Those that have been are being changed: they will be right again.
+	f.again = err != nil && a.varies && a.proven && !errors.Is(err, ErrClosed)
+	switch {
+	case err == nil:
+		a.proven = a.proven || !disabled
+		a.failures, a.logged = 0, ""
+	case f.again:
+		a.failures++
+		if s := err.Error(); s != a.logged {
+			a.logged = s
+			a.logger.Warn("etcd: the client can't log in; it tries again while calls wait", "cause", err)
+		}
+	}
 	a.current.Store(f.cred)
 	a.flight = nil
-	a.mu.Unlock()
 	close(f.done)
 }
 

@@ -105,23 +105,42 @@ func (t *try) invoke(req, reply any, opts []grpc.CallOption) error {
 	}
 }
 
-// credential returns the credential that the request carries. If a login times out, a call
-// that has time left waits for another one.
+// credential returns the credential that the request carries. If a login fails that may
+// succeed later, or times out, a call that has time left waits for another one.
 func (t *try) credential() (*credential, error) {
 	if t.method == pb.Auth_Authenticate_FullMethodName {
 		return t.conn.none, nil
 	}
+	var last error // of the logins that others may follow
 	for {
-		cred, err := t.conn.auth.get(t.ctx)
-		if !errors.Is(err, context.DeadlineExceeded) || t.ctx.Err() != nil {
-			return cred, err
+		cred, again, err := t.conn.auth.get(t.ctx)
+		switch {
+		case err == nil:
+			return cred, nil
+		case t.ctx.Err() != nil && last != nil:
+			return nil, waitedError{t.ctx.Err(), last}
+		case t.ctx.Err() != nil || !again && !errors.Is(err, context.DeadlineExceeded):
+			return nil, err
+		}
+		if last = err; again {
+			continue // the authenticator pauses, once for all calls
 		}
 		t.n++
 		if err := t.pause(); err != nil {
-			return nil, err
+			return nil, waitedError{err, last}
 		}
 	}
 }
+
+// waitedError is the end of a context during which every login has failed. It is the
+// context's error for those who decide about another try, though errors.Is finds both.
+type waitedError struct{ end, login error }
+
+func (e waitedError) Error() string { return e.end.Error() + ", waiting for a login: " + text(e.login) }
+
+func (e waitedError) Unwrap() error { return e.end }
+
+func (e waitedError) Is(target error) bool { return errors.Is(e.login, target) }
 
 // maxRenewals is how many new tokens one call may ask for. A server that refuses them all
 // has another reason, and each login costs it the check of a password.

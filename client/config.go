@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -49,12 +50,34 @@ type Config struct {
 
 	// Username and Password authenticate the client, again whenever its token expires.
 	// Empty means no authentication. While authentication is disabled in the cluster, they
-	// are not used.
+	// are not used. When the server refuses them, calls fail; Credentials is for a password
+	// that changes.
 	Username string
 	Password string
+	// Credentials returns the user and the password, instead of Username and Password. It
+	// is asked at each login: before the first call, when the server no longer takes the
+	// token, which it does not after the password was changed, and once more when the
+	// server refuses the pair. There is one login at a time for all calls of the client,
+	// and one for each call of Maintenance that names an endpoint, so it must be safe for
+	// concurrent use.
+	//
+	// Until a login has succeeded, an error of Credentials, or a pair that the server
+	// refuses, fails the calls that wait for the login. After that the client takes it for
+	// a pair that is being changed: it logs the error, and asks again after pauses that grow
+	// from 0.1 s to 5 s, while calls wait. Their errors, when their contexts end, have the
+	// login's. So a watch or a kept lease outlives a rotation, whichever side is first.
+	//
+	// ctx ends with the client, and after DialTimeout, which the login shares. Close waits
+	// for Credentials to return. It must not use the client.
+	Credentials func(ctx context.Context) (user, password string, err error)
+
 	// Token is a JWT that is sent instead of a user and password, and that somebody else
-	// renews. When the server refuses it, calls fail.
+	// renews. When the server refuses it, calls fail; TokenSource is for one that changes.
 	Token string
+	// TokenSource returns the JWT, instead of Token. It is asked before the first call, and
+	// when the server has refused the last token, up to three times for one call. The rest
+	// is as with Credentials.
+	TokenSource func(ctx context.Context) (token string, err error)
 
 	// InsecureDiscovery allows Username, Password and Token to be sent on plain
 	// connections that only DNS chose: "dns+srv:///example.com" without TLS, where
@@ -190,15 +213,24 @@ func (c Config) validate() error {
 	if len(c.Endpoints) == 0 {
 		bad(`Endpoints is empty: name at least one, such as "dns+srv:///example.com" or "127.0.0.1:2379"`)
 	}
+	var identities []string
+	for _, id := range []struct {
+		field string
+		set   bool
+	}{{"Username", c.Username != ""}, {"Credentials", c.Credentials != nil}, {"Token", c.Token != ""}, {"TokenSource", c.TokenSource != nil}} {
+		if id.set {
+			identities = append(identities, id.field)
+		}
+	}
 	switch {
-	case c.Token != "" && c.Username != "":
-		bad("Token and Config.Username are both set: a client has one or the other")
+	case len(identities) > 1:
+		bad("%s are set: a client has one of them", strings.Join(identities, " and Config."))
 	case c.Password != "" && c.Username == "":
 		bad("Password is set without Config.Username")
 	case c.Username != "" && c.Password == "":
 		bad("Username is %q without Config.Password: etcd refuses empty passwords; for a user without a password use a client certificate and leave Username empty", c.Username)
 	}
-	if i := strings.IndexFunc(c.Token, func(r rune) bool { return r < ' ' || r > '~' }); i >= 0 {
+	if i := unprintable(c.Token); i >= 0 {
 		bad("Token has an unprintable character at index %d, a line break perhaps: it can't be sent", i)
 	}
 	if c.PermitWithoutStream && c.DialKeepAliveTime < 0 {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
@@ -84,11 +83,7 @@ func newConn(cfg Config) (*Conn, error) {
 	if err := connect(cfg); err != nil {
 		return nil, err
 	}
-	if cfg.Username != "" {
-		c.auth = newAuthenticator("", c.login(cfg.Username, cfg.Password, cfg.DialTimeout))
-	} else {
-		c.auth = newAuthenticator(cfg.Token, nil)
-	}
+	c.auth = c.newAuthenticator(cfg)
 	return c, nil
 }
 
@@ -176,17 +171,6 @@ func (c *Conn) Invoke(ctx context.Context, method string, req, reply any, opts .
 		}
 	}
 	return t.invoke(req, reply, opts) //nolint:contextcheck // t has it
-}
-
-// login returns the function by which the authenticator gets its tokens.
-func (c *Conn) login(user, password string, timeout time.Duration) func(context.Context) (string, error) {
-	return func(ctx context.Context) (string, error) {
-		ctx, cancel := context.WithTimeout(ctx, timeout)
-		defer cancel()
-		c.counters.logins.Add(1)
-		r, err := pb.NewAuthClient(c).Authenticate(ctx, &pb.AuthenticateRequest{Name: user, Password: password})
-		return r.GetToken(), err
-	}
 }
 
 // obstacles returns what is wrong with each endpoint, and with each name that can't be

@@ -41,7 +41,7 @@ func newTransport(tlsConfig *tls.Config, cfg Config) credentials.TransportCreden
 // guardsSecret reports whether the client sends a secret that must not go over a plain
 // connection that only DNS chose.
 func (c Config) guardsSecret() bool {
-	return !c.InsecureDiscovery && (c.Username != "" || c.Token != "")
+	return !c.InsecureDiscovery && (c.Username != "" || c.Token != "" || c.Credentials != nil || c.TokenSource != nil)
 }
 
 func (t transport) ClientHandshake(ctx context.Context, authority string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
@@ -60,7 +60,8 @@ func (t transport) ClientHandshake(ctx context.Context, authority string, conn n
 	}
 	creds := t.tls
 	if t.files != nil {
-		creds = credentials.NewTLS(t.identity.watch(t.files.config(t.base)))
+		now, _ := t.files.config(t.base)
+		creds = credentials.NewTLS(t.identity.watch(now))
 	}
 	secure, info, err := creds.ClientHandshake(ctx, authority, conn)
 	if err != nil {

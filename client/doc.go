@@ -76,6 +76,14 @@
 //
 //	client.Config{Endpoints: endpoints, TLSFiles: client.TLSFiles{Cert: "c.pem", Key: "k.pem", CA: "ca.pem"}}
 //
+// A password that changes is asked for at each login, and a JWT whenever the last one is no
+// longer taken (Config.Credentials, Config.TokenSource):
+//
+//	client.Config{Endpoints: endpoints, Credentials: func(ctx context.Context) (user, password string, err error) { … }}
+//
+// Package github.com/getcd/getcd/config, a module of its own, makes a Config of a YAML file
+// and of the environment.
+//
 // # Goroutines
 //
 // New starts those of the resolver, the balancer and gRPC; a login and keepers

@@ -80,12 +80,13 @@ func (c *Conn) newGateway(cfg Config) error {
 	if err := cfg.checkGateway(); err != nil {
 		return err
 	}
-	secure := cfg.TLS
+	secure, renew := cfg.TLS, (func(*tls.Config) *tls.Config)(nil)
 	if cfg.certificates != nil {
-		secure = cfg.certificates.config(secure) // once: net/http keeps what it begins with
+		secure, renew = cfg.certificates.renewer(secure)
 	}
 	g, err := gateway.New(cfg.Endpoints, gateway.Options{
 		TLS:                secure,
+		RenewTLS:           renew,
 		MaxCallSendMsgSize: cfg.MaxCallSendMsgSize,
 		MaxCallRecvMsgSize: cfg.MaxCallRecvMsgSize,
 		PingInterval:       cfg.DialKeepAliveTime,

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 )
 
@@ -86,10 +87,11 @@ type certificates struct {
 	files  TLSFiles
 	logger *slog.Logger
 
-	mu     sync.Mutex
-	pair   *tls.Certificate // guarded by mu
-	roots  *x509.CertPool   // guarded by mu
-	failed string           // guarded by mu: what was logged last
+	mu      sync.Mutex
+	pair    *tls.Certificate // guarded by mu
+	roots   *x509.CertPool   // guarded by mu
+	changes int              // guarded by mu: how often the two have changed
+	failed  string           // guarded by mu: what was logged last
 }
 
 // newCertificates returns nil for no files.
@@ -107,18 +109,28 @@ func newCertificates(files TLSFiles, logger *slog.Logger) (*certificates, error)
 // readLocked takes what can be used.
 func (c *certificates) readLocked() error {
 	pair, badPair := c.files.pair()
-	if badPair == nil {
+	if badPair == nil && !samePair(pair, c.pair) {
 		c.pair = pair
+		c.changes++
 	}
 	roots, badRoots := c.files.authorities()
-	if badRoots == nil {
+	if badRoots == nil && !roots.Equal(c.roots) {
 		c.roots = roots
+		c.changes++
 	}
 	return errors.Join(badPair, badRoots)
 }
 
-// config returns base with what the files have now.
-func (c *certificates) config(base *tls.Config) *tls.Config {
+// samePair compares what the files have. A key has one certificate at a time.
+func samePair(a, b *tls.Certificate) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return slices.EqualFunc(a.Certificate, b.Certificate, bytes.Equal)
+}
+
+// config returns base with what the files have now, and the number of changes until now.
+func (c *certificates) config(base *tls.Config) (*tls.Config, int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	err := c.readLocked()
@@ -136,5 +148,19 @@ func (c *certificates) config(base *tls.Config) *tls.Config {
 	if c.roots != nil {
 		cfg.RootCAs = c.roots
 	}
-	return cfg
+	return cfg, c.changes
+}
+
+// renewer returns a function that returns the configuration that it gets, if it has what the
+// files have now, and otherwise base with that. have is the first one.
+func (c *certificates) renewer(base *tls.Config) (have *tls.Config, renew func(have *tls.Config) *tls.Config) {
+	have, changes := c.config(base)
+	return have, func(have *tls.Config) *tls.Config {
+		now, n := c.config(base)
+		if n == changes {
+			return have
+		}
+		changes = n
+		return now
+	}
 }

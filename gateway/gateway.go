@@ -24,6 +24,10 @@ type Options struct {
 	// TLS is the configuration of connections to https endpoints. Nil means the system's
 	// defaults. It must not be changed afterwards.
 	TLS *tls.Config
+	// RenewTLS, if not nil, is asked before each new connection, for one at a time, and gets
+	// the configuration that is in use. It returns that if it is still right, and otherwise
+	// another one, which connections have from then on. It must not block.
+	RenewTLS func(have *tls.Config) *tls.Config
 	// MaxCallSendMsgSize is the largest request, in bytes of its protobuf encoding. 0 means
 	// 2 MiB.
 	MaxCallSendMsgSize int
@@ -53,7 +57,7 @@ type Options struct {
 type Conn struct {
 	// Read-only after New.
 	opts      Options
-	transport *http.Transport
+	transport *transports
 	ctx       context.Context //nolint:containedctx // the lifecycle, from New to Close
 	cancel    context.CancelFunc
 
@@ -84,7 +88,7 @@ func New(endpoints []string, o Options) (*Conn, error) {
 	setDefault(&o.PingInterval, 10*time.Second)
 	setDefault(&o.PingTimeout, 3*time.Second)
 	setDefault(&o.Patience, defaultPatience)
-	c := &Conn{opts: o, transport: newTransport(o)}
+	c := &Conn{opts: o, transport: newTransports(o)}
 	if err := c.SetEndpoints(endpoints...); err != nil {
 		return nil, err
 	}
@@ -132,7 +136,7 @@ func (c *Conn) Close() error {
 	c.cancel()
 	c.mu.Unlock()
 	c.calls.Wait()
-	c.transport.CloseIdleConnections()
+	c.transport.close()
 	return nil
 }
 

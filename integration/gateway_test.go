@@ -109,7 +109,7 @@ func TestGatewayOverTLS(t *testing.T) {
 	for _, e := range c.Endpoints() {
 		endpoints = append(endpoints, "gateway+https://"+strings.TrimPrefix(e, "https://"))
 	}
-	cl := dialGateway(t, client.Config{Endpoints: endpoints, TLS: config(t, ca, anonymous)})
+	cl := dialGateway(t, client.Config{Endpoints: endpoints, TLS: tlsConfig(t, ca, anonymous)})
 	ctx := timeout(t)
 	watches := make([]watch.WatchChan, 50)
 	for i := range watches { // one connection carries all of them
@@ -138,13 +138,13 @@ func TestGatewayOverTLS(t *testing.T) {
 	if _, err := cl.Get(ctx, "k"); !errors.Is(err, rpctypes.ErrUserEmpty) {
 		t.Errorf("without a user: got %v, want %v", err, rpctypes.ErrUserEmpty)
 	}
-	root := dialGateway(t, client.Config{Endpoints: endpoints, TLS: config(t, ca, anonymous), Username: "root", Password: "secret"})
+	root := dialGateway(t, client.Config{Endpoints: endpoints, TLS: tlsConfig(t, ca, anonymous), Username: "root", Password: "secret"})
 	if _, err := root.Put(ctx, "k", "w"); err != nil {
 		t.Error(err)
 	}
 	short, end := context.WithTimeout(ctx, 2*time.Second)
 	defer end()
-	bad, err := client.New(client.Config{Endpoints: endpoints, TLS: config(t, ca, named)})
+	bad, err := client.New(client.Config{Endpoints: endpoints, TLS: tlsConfig(t, ca, named)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func TestGatewayOverTLS(t *testing.T) {
 	if _, err := bad.Get(short, "k"); err == nil || !strings.Contains(err.Error(), "CommonName of client sending a request against gateway will be ignored") {
 		t.Errorf("with a named certificate: got %v, want etcd's 400", err)
 	}
-	none, err := client.New(client.Config{Endpoints: endpoints, TLS: config(t, ca)})
+	none, err := client.New(client.Config{Endpoints: endpoints, TLS: tlsConfig(t, ca)})
 	if err != nil {
 		t.Fatal(err)
 	}

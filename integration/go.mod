@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/anishathalye/porcupine v1.3.1
 	github.com/getcd/getcd v0.0.0
+	github.com/getcd/getcd/config v0.0.0
 	github.com/google/go-cmp v0.7.0
 	github.com/grpc-ecosystem/grpc-gateway/v2 v2.29.0
 	github.com/miekg/dns v1.1.73
@@ -26,6 +27,8 @@ require (
 	google.golang.org/grpc v1.85.0
 	google.golang.org/protobuf v1.36.12
 )
+
+require go.yaml.in/yaml/v3 v3.0.6 // indirect
 
 require (
 	github.com/VividCortex/ewma v1.2.0 // indirect
@@ -94,3 +97,5 @@ replace github.com/getcd/getcd => ../
 tool go.etcd.io/etcd/etcdctl/v3
 
 replace github.com/getcd/getcd/compat => ../compat
+
+replace github.com/getcd/getcd/config => ../config

@@ -39,7 +39,7 @@ func TestUsersChangeMeanwhile(t *testing.T) {
 		Size: 1, Flags: []string{"--bcrypt-cost=4"}, ClientCertAuth: true,
 		ClientTLS: &cluster.TLSFiles{Cert: server.CertFile, Key: server.KeyFile, CA: ca.File()},
 	})
-	cfg := client.Config{Endpoints: https(c, "127.0.0.1"), TLS: config(t, ca, app)}
+	cfg := client.Config{Endpoints: https(c, "127.0.0.1"), TLS: tlsConfig(t, ca, app)}
 	admin := auth.New(dial(t, cfg).Conn())
 	ctx := timeout(t)
 	must := func(_ any, err error) {
@@ -101,7 +101,7 @@ func TestUsersChangeMeanwhile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	refused(t, client.Config{Endpoints: https(c, "127.0.0.1"), TLS: config(t, ca, expired)}, "the client's certificate CN=app has expired")
+	refused(t, client.Config{Endpoints: https(c, "127.0.0.1"), TLS: tlsConfig(t, ca, expired)}, "the client's certificate CN=app has expired")
 }
 
 // A token expires while a Lock waits with it. The waiter's key stays and becomes

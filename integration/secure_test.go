@@ -38,7 +38,7 @@ func secured(t *testing.T, mutual bool, hosts ...string) (*cluster.Cluster, *cer
 	return startCluster(t, cluster.Config{ClientTLS: files, ClientCertAuth: mutual}), ca
 }
 
-func config(t *testing.T, ca *certs.CA, present ...certs.Pair) *tls.Config {
+func tlsConfig(t *testing.T, ca *certs.CA, present ...certs.Pair) *tls.Config {
 	t.Helper()
 	cfg, err := ca.ClientConfig(present...)
 	if err != nil {
@@ -94,19 +94,19 @@ func TestTLSServerNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Run("each endpoint's own", func(t *testing.T) {
-		works(t, client.Config{Endpoints: https(c, "localhost"), TLS: config(t, ca)})
-		refused(t, client.Config{Endpoints: https(c, "127.0.0.1"), TLS: config(t, ca)}, "127.0.0.1")
+		works(t, client.Config{Endpoints: https(c, "localhost"), TLS: tlsConfig(t, ca)})
+		refused(t, client.Config{Endpoints: https(c, "127.0.0.1"), TLS: tlsConfig(t, ca)}, "127.0.0.1")
 	})
 	t.Run("one for all", func(t *testing.T) {
-		cfg := config(t, ca)
+		cfg := tlsConfig(t, ca)
 		cfg.ServerName = domain
 		works(t, client.Config{Endpoints: https(c, "127.0.0.1"), TLS: cfg})
 	})
 	t.Run("bare endpoints with a TLS config", func(t *testing.T) {
-		works(t, client.Config{Endpoints: []string{"localhost:" + strconv.Itoa(c.Members()[0].Port())}, TLS: config(t, ca)})
+		works(t, client.Config{Endpoints: []string{"localhost:" + strconv.Itoa(c.Members()[0].Port())}, TLS: tlsConfig(t, ca)})
 	})
 	t.Run("another authority", func(t *testing.T) {
-		refused(t, client.Config{Endpoints: https(c, "localhost"), TLS: config(t, other)}, "unknown authority")
+		refused(t, client.Config{Endpoints: https(c, "localhost"), TLS: tlsConfig(t, other)}, "unknown authority")
 		refused(t, client.Config{Endpoints: https(c, "localhost")}, "unknown authority") // the system's authorities
 	})
 	t.Run("plain", func(t *testing.T) {
@@ -116,7 +116,7 @@ func TestTLSServerNames(t *testing.T) {
 		server := startDNS(t)
 		publishService(t, server, "_etcd-client-ssl", c.Endpoints())
 		cfg := bySRV(server.Addr())
-		cfg.TLS = config(t, ca)
+		cfg.TLS = tlsConfig(t, ca)
 		works(t, cfg) // the certificate is for the queried domain
 		cfg.Resolver.VerifyTargetNames = true
 		refused(t, cfg, "etcd0")
@@ -137,7 +137,7 @@ func TestTLSServerNames(t *testing.T) {
 		server := startDNS(t)
 		publish(t, server, c.Endpoints())
 		cfg := bySRV(server.Addr())
-		cfg.TLS = config(t, ca)
+		cfg.TLS = tlsConfig(t, ca)
 		cl, err := client.New(checked(t, cfg))
 		if err != nil {
 			t.Fatal(err)
@@ -164,10 +164,10 @@ func TestMutualTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	works(t, client.Config{Endpoints: https(c, "localhost"), TLS: config(t, ca, mine)})
+	works(t, client.Config{Endpoints: https(c, "localhost"), TLS: tlsConfig(t, ca, mine)})
 	for name, present := range map[string][]certs.Pair{"none": nil, "of another authority": {theirs}} {
 		t.Run(name, func(t *testing.T) {
-			cl, err := client.New(checked(t, client.Config{Endpoints: https(c, "localhost"), TLS: config(t, ca, present...)}))
+			cl, err := client.New(checked(t, client.Config{Endpoints: https(c, "localhost"), TLS: tlsConfig(t, ca, present...)}))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -44,7 +44,7 @@ func TestListingIsWhatWentOverTheSocket(t *testing.T) {
 		need(t, c, "3.7", "some of these RPCs")
 		// What TLS carries is only visible above it.
 		rec := &recorder{}
-		creds := recordedCreds{credentials.NewTLS(config(t, ca)), rec}
+		creds := recordedCreds{credentials.NewTLS(tlsConfig(t, ca)), rec}
 		compareListing(t, listingOf(t, c.Members()[0].Endpoint(), creds), rec)
 	})
 	t.Run("client", func(t *testing.T) {
