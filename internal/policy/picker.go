@@ -19,7 +19,9 @@ type picker struct {
 	members []*target // the active one first
 	spread  int       // reads are spread over that many, from the first
 	leader  *target   // writes go there; nil means to the active one
+	leading *target   // the same, for streams that leave when it leads no more
 	gate    level
+	down    bool // no endpoint can be reached: each was tried, and none is connected
 }
 
 // target is a member's connection in the snapshot.
@@ -61,10 +63,13 @@ func (c *target) Observe(memberID, raftTerm uint64) {
 
 // Pick sends an RPC to the active member, or to the next one that the RPC's Attempt does
 // not avoid. If no member may be asked, the RPC waits for the next picker or the end of its
-// context, whether it is wait-for-ready or not: an error would only make the caller ask
-// again.
+// context: an error would only make the caller ask again. gRPC does not tell the policy
+// whether the RPC is wait-for-ready; Attempt.FailFast does.
 func (p *picker) Pick(info grpcbalancer.PickInfo) (grpcbalancer.PickResult, error) {
 	a := attempt.FromContext(info.Ctx)
+	if p.down && a != nil && a.FailFast {
+		return grpcbalancer.PickResult{}, attempt.ErrUnreachable
+	}
 	if len(p.members) == 0 || p.gate.holds(a) {
 		return grpcbalancer.PickResult{}, grpcbalancer.ErrNoSubConnAvailable
 	}
@@ -101,7 +106,12 @@ func (p *picker) Pick(info grpcbalancer.PickInfo) (grpcbalancer.PickResult, erro
 func (p *picker) choose(a *attempt.Attempt) *target {
 	first := 0
 	switch {
-	case a == nil || a.Flow:
+	case a == nil:
+	case a.Flow && a.ToLeader:
+		if p.leader != nil && !a.Avoids(p.leader.member.name) {
+			return p.leading
+		}
+	case a.Flow:
 	case a.Write:
 		if p.leader != nil && !a.Avoids(p.leader.member.name) {
 			return p.leader
