@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -135,9 +136,10 @@ func walkModule(t *testing.T, visit func(path string, file *ast.File, fset *toke
 		}
 		rel = filepath.ToSlash(rel)
 		if d.IsDir() {
-			// Modules of their own, fakes, and what is no package.
-			if slices.Contains([]string{"bin", "integration", "cmd", "tools", "etcdtest"}, rel) ||
-				strings.HasPrefix(d.Name(), ".") && rel != "." || d.Name() == "testdata" {
+			// Modules of their own, the etcd in memory, and what is no package.
+			_, err := os.Stat(filepath.Join(path, "go.mod"))
+			if rel != "." && (err == nil || strings.HasPrefix(d.Name(), ".") ||
+				slices.Contains([]string{"bin", "etcdtest"}, rel) || d.Name() == "testdata") {
 				return fs.SkipDir
 			}
 			return nil

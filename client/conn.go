@@ -120,7 +120,7 @@ func (c *Conn) newGRPC(cfg Config) error {
 
 // WaitReady is as Client.WaitReady.
 func (c *Conn) WaitReady(ctx context.Context) error {
-	if err := misuse(ctx, nil); err != nil {
+	if err := checkCall(ctx, nil); err != nil {
 		return (&try{conn: c, method: "WaitReady"}).refused(err)
 	}
 	cc, overGRPC := c.cc.(*grpc.ClientConn)
@@ -177,7 +177,7 @@ func (c *Conn) close() {
 // write it also returns when its fate can't be learned. The error is an *Error.
 func (c *Conn) Invoke(ctx context.Context, method string, req, reply any, opts ...grpc.CallOption) error {
 	t := &try{conn: c, ctx: ctx, method: method, number: c.counters.calls.Add(1)}
-	if err := misuse(ctx, opts); err != nil {
+	if err := checkCall(ctx, opts); err != nil {
 		return t.refused(err)
 	}
 	ownID := false
@@ -227,8 +227,8 @@ func (c *Conn) unresolved() (out []AttemptError) {
 	return out
 }
 
-// misuse returns the error of a call with a nil context or option.
-func misuse(ctx context.Context, opts []grpc.CallOption) error {
+// checkCall returns the error of a call with a nil context or option.
+func checkCall(ctx context.Context, opts []grpc.CallOption) error {
 	if ctx == nil {
 		return status.Error(codes.InvalidArgument, "the context is nil; context.Background() is one without an end")
 	}

@@ -20,7 +20,7 @@ import (
 // io.EOF at its regular end.
 func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	t := try{conn: c, ctx: ctx, method: method, call: classify(method, nil, false), number: c.counters.calls.Add(1)}
-	if err := misuse(ctx, opts); err != nil {
+	if err := checkCall(ctx, opts); err != nil {
 		return nil, t.refused(err)
 	}
 	t.failFast = failsFast(opts, c.failFast && !flows(method))

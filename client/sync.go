@@ -9,6 +9,7 @@ import (
 
 	"github.com/getcd/getcd/internal/endpoint"
 	"github.com/getcd/getcd/internal/members"
+	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/resolver"
 )
 
@@ -60,6 +61,9 @@ func (c *Client) setEndpointsLocked(endpoints []string) error {
 // certificates must be valid for the URLs' hosts. If Sync returns an error, nothing has
 // changed.
 func (c *Client) Sync(ctx context.Context) error {
+	if err := misuse.Context(ctx, "client: Sync"); err != nil {
+		return err
+	}
 	resp, err := c.MemberList(ctx)
 	if err != nil {
 		return err

@@ -10,6 +10,9 @@
 //	trusted-ca-file: /etc/etcd/ca.crt
 //	username: app
 //	password-file: /run/secrets/etcd-password
+//	call-timeout                  CallTimeout
+//	fail-fast                     FailFast
+//	connect-timeout               ConnectTimeout
 //	dial-timeout: 5s
 //
 // What the environment sets replaces what the file sets, and the program may change the
@@ -27,6 +30,7 @@
 //
 //	file                          client.Config                 etcdctl
 //	endpoints                     Endpoints                     ETCDCTL_ENDPOINTS
+//	auto-sync-interval            AutoSyncInterval
 //	username, password            Username, Password            ETCDCTL_USER, ETCDCTL_PASSWORD
 //	password-file                 Credentials
 //	token                         Token                         ETCDCTL_AUTH_JWT_TOKEN
@@ -37,6 +41,8 @@
 //	insecure-skip-tls-verify      TLS.InsecureSkipVerify        ETCDCTL_INSECURE_SKIP_TLS_VERIFY
 //	insecure-transport            see below                     ETCDCTL_INSECURE_TRANSPORT
 //	insecure-discovery            InsecureDiscovery             ETCDCTL_INSECURE_DISCOVERY
+//	headers                       Headers, such as {x-route: blue}
+//	namespace                     Namespace
 //	no-proxy                      NoProxy
 //	dial-timeout                  DialTimeout                   ETCDCTL_DIAL_TIMEOUT
 //	dial-keep-alive-time          DialKeepAliveTime             ETCDCTL_KEEPALIVE_TIME
@@ -79,9 +85,8 @@
 //
 // Files for go.etcd.io/etcd/client/v3/yaml can be read. ca-file, which clientv3 ignores, is
 // trusted-ca-file. max-unary-retries, backoff-wait-between and backoff-jitter-fraction set
-// nothing, since package client has rules of its own. auto-sync-interval and
-// reject-old-cluster are errors, unless they are 0 and false. Numbers of nanoseconds are
-// durations.
+// nothing, since package client has rules of its own. reject-old-cluster is an
+// error, unless it is false. Numbers of nanoseconds are durations.
 //
 // # The environment
 //

@@ -45,6 +45,8 @@ var leftOut = map[string]string{
 	"cmd":         "a program",
 	"compat":      "a module of its own",
 	"etcdtest":    "its contexts and options are gRPC's, which says so",
+	"config":      "a module of its own",
+	"examples":    "a module of its own",
 	"integration": "a module of its own",
 	"internal":    "for those that are walked",
 	"tools":       "a module of its own",
