@@ -149,8 +149,10 @@ func (a *authenticator) get(ctx context.Context) (_ *credential, again bool, _ e
 var loginPauses = backoff.Exponential{First: 100 * time.Millisecond, Max: 5 * time.Second}
 
 func (a *authenticator) fly(f *flight, pause time.Duration) {
-	backoff.Sleep(a.ctx, pause)
-	token, err := a.login(a.ctx)
+	token, err := "", ErrClosed
+	if backoff.Sleep(a.ctx, pause) {
+		token, err = a.login(a.ctx)
+	}
 	disabled := errors.Is(err, rpctypes.ErrAuthNotEnabled)
 	if disabled {
 		// A user is configured for the day when authentication is switched on;

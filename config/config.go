@@ -24,7 +24,7 @@ func Load(file string) (client.Config, error) {
 }
 
 // Parse is Load for a program that has the text of the file already, such as a part of
-// its own configuration. name is the file's name for errors. environ is the environment as
+// its own configuration. Errors have the file's name, if it is not empty, and the line of text. environ is the environment as
 // os.Environ returns it; nil means an empty one.
 func Parse(name string, text []byte, environ []string) (client.Config, error) {
 	s := &settings{from: make(map[string]place)}

@@ -118,18 +118,18 @@ func TestErrors(t *testing.T) {
 		"cacert: ca.pem":                                 "did you mean trusted-ca-file?",
 		"user: ann":                                      "did you mean username?",
 		"colour: red":                                    "client.yaml:1: colour: no such setting: go doc",
-		"tls:\n  server-name: x":                         "client.yaml:1: tls: it is no setting of a file: set trusted-ca-file",
+		"tls:\n  server-name: x":                         "client.yaml:1: tls: it can't be set in a file: set trusted-ca-file",
 		"logger: x":                                      "Config.Logger in the program",
 		"resolver: {keep-order: true}":                   "write resolver-keep-order",
 		"dial-timeout: soon":                             `config: client.yaml:1: dial-timeout: "soon" is not a duration: write one such as 500ms, 2s or 1m30s`,
-		"dial-timeout: 5":                                `"5" has no unit: write 5s, or 5ns`,
-		"one-member: perhaps":                            `one-member: "perhaps" is no truth: write true or false`,
+		"dial-timeout: 5":                                `"5" has no unit: write 5s (clientv3 would take it for 5ns)`,
+		"one-member: perhaps":                            `one-member: "perhaps" is not a boolean: write true or false`,
 		"max-call-send-msg-size: 2MiB":                   `"2MiB" is not an integer`,
 		"cluster-id: cdf818194e3a8c32":                   "write it as 0xcdf818194e3a8c32",
 		"username: [a, b]":                               "username: it is a list: write one value",
 		"username: {a: b}":                               "username: it is a mapping: write one value",
 		"endpoints: {a: b}":                              "endpoints: it is a mapping: write a list",
-		"endpoints: [a, [b]]":                            "endpoints: line 1 is no text",
+		"endpoints: [a, [b]]":                            "endpoints: the value on line 1 is not text",
 		"- a":                                            "client.yaml:1: it is not a mapping",
 		"just words":                                     "it is not a mapping",
 		"a: b\n---\nc: d":                                "a second document begins",
@@ -151,6 +151,9 @@ func TestErrors(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q:\n got %v\nwant %s", text, err, want)
 		}
+	}
+	if _, err := config.Parse("", []byte("color: red"), nil); err == nil || !strings.HasPrefix(err.Error(), "config: line 1: color: no such") {
+		t.Errorf("a text without a file: %v", err)
 	}
 	for variable, want := range map[string]string{
 		"GETCD_ENDPIONTS=a":        "config: GETCD_ENDPIONTS: no such setting; did you mean GETCD_ENDPOINTS?",

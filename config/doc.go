@@ -93,7 +93,8 @@
 // GETCD_ variables replace ETCDCTL_ ones, and both replace the file's settings. A user with a
 // password replaces a token, and the reverse. ETCDCTL_USER may be "name:password". ETCDCTL_DISCOVERY_SRV,
 // with ETCDCTL_DISCOVERY_SRV_NAME, is the endpoint dns+srv:///domain; unlike etcdctl, the
-// client then checks the members' certificates for that domain. ETCDCTL_INSECURE_TRANSPORT=true
+// client then checks the members' certificates for that domain, and sends no password or token
+// on a plain connection that DNS alone chose (insecure-discovery). ETCDCTL_INSECURE_TRANSPORT=true
 // is etcdctl's default, and sets nothing. What is about etcdctl's output and commands, such as
 // ETCDCTL_API, ETCDCTL_WRITE_OUT and ETCDCTL_COMMAND_TIMEOUT, is ignored.
 //

@@ -95,7 +95,7 @@ func readEtcdctl(environ []string) (source, []error) {
 			if ok {
 				values["password"] = value{text: password, at: v.at}
 			}
-		case name == "INSECURE_TRANSPORT" && truths[strings.ToLower(v.text)]: // the default
+		case name == "INSECURE_TRANSPORT" && booleans[strings.ToLower(v.text)]: // the default
 		case name == "ENDPOINTS" && vars["DISCOVERY_SRV"] != "":
 		case name == "KEEPALIVE_TIME":
 			if d, err := time.ParseDuration(v.text); err == nil && d <= 0 {

@@ -30,7 +30,7 @@ func ExampleLoad() {
 	fmt.Println(strings.ReplaceAll(err.Error(), dir+string(filepath.Separator), ""))
 	// Output:
 	// config: client.yaml:2: trusted-ca-fiel: no such setting; did you mean trusted-ca-file?
-	// config: client.yaml:3: dial-timeout: "5" has no unit: write 5s, or 5ns for the nanoseconds that it means to clientv3
+	// config: client.yaml:3: dial-timeout: "5" has no unit: write 5s (clientv3 would take it for 5ns)
 }
 
 // The environment replaces what the file sets, and the program may add what has no text.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -14,20 +15,26 @@ import (
 // readFile returns the values in a file.
 func readFile(name string, text []byte) (source, []error) {
 	at := func(line int, key string) place {
+		if name == "" {
+			return place{strings.TrimSuffix(fmt.Sprintf("line %d: %s", line, key), ": "), true}
+		}
 		return place{strings.TrimSuffix(fmt.Sprintf("%s:%d: %s", name, line, key), ": "), true}
 	}
 	fail := func(err error) (source, []error) { return nil, []error{err} }
+	syntax := func(err error) (source, []error) { // it has the line
+		return fail(fmt.Errorf("config: %s: %w", cmp.Or(name, "the text"), err))
+	}
 	var doc, another yaml.Node
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	if err := decoder.Decode(&doc); errors.Is(err, io.EOF) {
 		return nil, nil // it is empty
 	} else if err != nil {
-		return fail(fmt.Errorf("config: %s: %w", name, err)) // it has the line
+		return syntax(err)
 	}
 	if err := decoder.Decode(&another); err == nil {
 		return fail(at(another.Line, "").errorf("a second document begins: there must be one"))
 	} else if !errors.Is(err, io.EOF) {
-		return fail(fmt.Errorf("config: %s: %w", name, err))
+		return syntax(err)
 	}
 	root := original(doc.Content[0])
 	switch {
@@ -77,7 +84,7 @@ func toValue(node *yaml.Node) (*value, error) {
 	for _, n := range node.Content {
 		n = original(n)
 		if n.Kind != yaml.ScalarNode || n.Tag == "!!null" {
-			return nil, fmt.Errorf("line %d is no text: write texts", n.Line)
+			return nil, fmt.Errorf("the value on line %d is not text: write one text", n.Line)
 		}
 		texts = append(texts, n.Value)
 	}
@@ -105,7 +112,7 @@ func original(n *yaml.Node) *yaml.Node {
 func unknownKey(at place, key string) error {
 	plain := strings.ToLower(strings.NewReplacer("-", "", "_", "").Replace(key))
 	if instead, ok := code[plain]; ok {
-		return at.errorf("it is no setting of a file: %s", instead)
+		return at.errorf("it can't be set in a file: %s", instead)
 	}
 	if near, ok := nearest(key, slices.Concat(options, clientv3s)); ok {
 		return at.errorf("no such setting; did you mean %s?", near.key)

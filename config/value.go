@@ -47,9 +47,9 @@ func (v value) set(field any) error {
 	case *string:
 		*field = v.text // which may be a secret: errors don't have it
 	case *bool:
-		b, ok := truths[strings.ToLower(v.text)]
+		b, ok := booleans[strings.ToLower(v.text)]
 		if !ok {
-			return fmt.Errorf("%q is no truth: write true or false", v.text)
+			return fmt.Errorf("%q is not a boolean: write true or false", v.text)
 		}
 		*field = b
 	case *int:
@@ -63,7 +63,7 @@ func (v value) set(field any) error {
 	case *time.Duration:
 		return v.setDuration(field)
 	case missing:
-		if b, ok := truths[v.text]; (!ok || b) && v.text != "0s" {
+		if b, ok := booleans[v.text]; (!ok || b) && v.text != "0s" {
 			return fmt.Errorf("package client has no such setting: %s", string(field))
 		}
 	default:
@@ -72,8 +72,8 @@ func (v value) set(field any) error {
 	return nil
 }
 
-// truths has YAML 1.1's words, which clientv3's files may have, and Go's.
-var truths = map[string]bool{
+// booleans has YAML 1.1's words, which clientv3's files may have, and Go's.
+var booleans = map[string]bool{
 	"true": true, "yes": true, "on": true, "y": true, "t": true, "1": true,
 	"false": false, "no": false, "off": false, "n": false, "f": false, "0": false,
 }
@@ -104,7 +104,7 @@ func (v value) setMapping(field *map[string]string) error {
 	for _, pair := range list {
 		name, text, ok := strings.Cut(pair, "=")
 		if !ok {
-			return errors.New("it is no mapping: write name=value, or name: value in a file")
+			return errors.New("it is not a mapping: write name=value, or name: value in a file")
 		}
 		m[strings.TrimSpace(name)] = strings.TrimSpace(text)
 	}
@@ -148,7 +148,7 @@ func (v value) setDuration(field *time.Duration) error {
 			return fmt.Errorf("%q has no unit: write %ss or %sms", v.text, v.text, v.text)
 		case -1e6 < n && n < 1e6:
 			// clientv3 takes it for nanoseconds, which nobody means by "5".
-			return fmt.Errorf("%q has no unit: write %ss, or %dns for the nanoseconds that it means to clientv3", v.text, v.text, n)
+			return fmt.Errorf("%q has no unit: write %ss (clientv3 would take it for %dns)", v.text, v.text, n)
 		}
 		d = time.Duration(n)
 	}
