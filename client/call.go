@@ -26,6 +26,8 @@ type try struct {
 	final  bool   // Attempt.Final
 	number uint64 // of the call
 
+	failFast bool // ends when no endpoint can be reached; see failfast.go
+
 	n        int            // failed tries
 	renewed  int            // tokens given up
 	outdated int            // refusals because users or roles have changed
@@ -64,7 +66,7 @@ func (t *try) invoke(req, reply any, opts []grpc.CallOption) error {
 		}
 		ctx := newAttempt(t.ctx, leash, cred, t.call.anyMember)
 		a := &ctx.attempt
-		a.Avoid, a.Elsewhere = t.avoid, t.elsewhere
+		a.Avoid, a.Elsewhere, a.FailFast = t.avoid, t.elsewhere, t.failFast
 		a.Measure, a.AnyMember, a.Write = !t.call.waits, t.call.anyMember, t.call.proposes
 		a.Once = t.call.class == write
 		a.Large = a.Once && large(req)
@@ -109,10 +111,13 @@ func (t *try) invoke(req, reply any, opts []grpc.CallOption) error {
 // succeed later, or times out, a call that has time left waits for another one.
 func (t *try) credential() (*credential, error) {
 	if t.method == pb.Auth_Authenticate_FullMethodName {
-		return t.conn.none, nil
+		return t.conn.none, t.reachable()
 	}
 	var last error // of the logins that others may follow
 	for {
+		if err := t.reachable(); err != nil {
+			return nil, err
+		}
 		cred, again, err := t.conn.auth.get(t.ctx)
 		switch {
 		case err == nil:
@@ -189,6 +194,8 @@ func (t *try) judge(err error, a *attempt.Attempt, cred *credential) (done bool,
 	default:
 	}
 	switch {
+	case errors.Is(err, attempt.ErrUnreachable) || t.failFast && !a.Sent() && t.triedAll():
+		return true, t.failed(err)
 	case f == answered || f == doubtful:
 		return true, t.refused(err)
 	case t.conn.closed.Load():
@@ -282,6 +289,7 @@ func (t *try) record(endpoint string, err error) {
 
 // failed makes the error of a call that was not answered. It names every endpoint.
 func (t *try) failed(err error) error {
+	err = t.conn.timeout.explain(t.ctx, err)
 	e := t.refused(err)
 	// The error of a failed login is an Error too, and has its own attempts.
 	if _, login := errors.AsType[*Error](err); login {

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 // election) on its Conn. It is safe for concurrent use.
 type Client struct {
 	kv.KV
+	kv.Streamer
 	lease.Lease
 	watch.Watcher
 	auth.Auth
@@ -30,6 +32,7 @@ type Client struct {
 	conn    *Conn
 	above   grpc.ClientConnInterface // conn with the middleware on it
 	single  endpointConns
+	members membership
 	closing sync.Once
 }
 
@@ -56,10 +59,16 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{
-		KV: kv.New(cc), Lease: lease.New(cc), Watcher: watch.New(cc), Auth: auth.New(cc), Cluster: cluster.New(cc),
+		KV: kv.New(cc), Streamer: kv.NewStreamer(cc), Lease: lease.New(cc), Watcher: watch.New(cc), Auth: auth.New(cc), Cluster: cluster.New(cc),
 		cfg: cfg, conn: conn, above: cc,
 	}
 	c.Maintenance = maintenance.New(cc, maintenance.WithEndpointDialer(c.dialEndpoint))
+	c.members.configured, c.members.current = slices.Clone(cfg.Endpoints), slices.Clone(cfg.Endpoints)
+	var ctx context.Context
+	ctx, c.members.cancel = context.WithCancel(context.Background())
+	if cfg.AutoSyncInterval > 0 {
+		c.members.loop.Go(func() { c.autoSync(ctx) })
+	}
 	return c, nil
 }
 
@@ -96,17 +105,6 @@ func (c *Client) Endpoints() []balancer.Status { return c.conn.table.Snapshot() 
 // Endpoints.
 func (c *Client) EndpointsChanged() <-chan struct{} { return c.conn.table.Changed() }
 
-// SetEndpoints replaces the configured endpoints. If it returns an error, which says what is
-// wrong with the new ones, nothing has changed. It does not wait until they are resolved.
-// Calls in flight are not disturbed: a member that is no longer among the addresses serves
-// until another one is connected. On a closed client SetEndpoints returns ErrClosed.
-func (c *Client) SetEndpoints(endpoints ...string) error {
-	if c.conn.closed.Load() {
-		return ErrClosed
-	}
-	return c.conn.resolver.SetEndpoints(endpoints)
-}
-
 // Counters returns what the client has done so far.
 func (c *Client) Counters() Counters { return c.conn.Counters() }
 
@@ -122,10 +120,12 @@ func (c *Client) ResolverErrors() []error { return c.conn.resolver.Errors() }
 func (c *Client) Close() error {
 	c.conn.closed.Store(true) // first, so that the services' streams return ErrClosed
 	c.closing.Do(func() {
+		c.members.cancel()
 		_ = c.Lease.Close() // these fail only if they are closed already
 		_ = c.Watcher.Close()
 		c.single.close()
 		c.conn.close()
+		c.members.loop.Wait()
 		if c.cfg.Trace != nil {
 			c.cfg.Trace.Flush(tracePatience)
 		}

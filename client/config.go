@@ -26,13 +26,20 @@ type Config struct {
 	// "dns://[server[:port]]/host[:port]", "dns+srv://[server[:port]]/name", or
 	// of a scheme in Resolver.Registry. Package resolver has the details. An empty host
 	// means this machine, and empty endpoints are skipped. One endpoint that stands for
-	// all members, such as "dns+srv:///example.com", is enough; several are merged.
+	// all members, such as "dns+srv:///example.com", is enough; several are merged. One
+	// string may have several addresses: "a:2379,b:2379", "ip:///a:2379,b:2379".
 	//
 	// "gateway+http://host:port[/path]" and "gateway+https://…" are etcd's JSON gateway,
 	// for networks where only HTTP passes (package gateway). They can't be mixed with
 	// other endpoints. New returns an error if DialOptions, Routing, ClusterID or
 	// HeartbeatInterval is set with them, since those are gRPC's.
 	Endpoints []string
+
+	// AutoSyncInterval is how often the endpoints are replaced by the members' own client
+	// URLs (Sync), beginning when the client has connected. While the members can't be
+	// asked, the client uses Endpoints again. 0 means never. With "dns+srv" endpoints the
+	// zone says who the members are, and there is no need for it.
+	AutoSyncInterval time.Duration
 
 	// TLS is the configuration of the connections. nil means the system's defaults for
 	// endpoints that require TLS ("https", or SRV records of _etcd-client-ssl), and plain
@@ -79,10 +86,10 @@ type Config struct {
 	// is as with Credentials.
 	TokenSource func(ctx context.Context) (token string, err error)
 
-	// InsecureDiscovery allows Username, Password and Token to be sent on plain
+	// InsecureDiscovery allows Username, Password, Token and Headers to be sent on plain
 	// connections that only DNS chose: "dns+srv:///example.com" without TLS, where
 	// DNS, which nobody authenticates, has no records of _etcd-client-ssl. Without
-	// it such connections are refused when there is a user or a token. It also allows
+	// it such connections are refused when there is a user, a token or Headers. It also allows
 	// DNS to choose plain connections when TLS is set, as etcdctl does. A plain
 	// connection that the configuration asks for ("http://", "host:port",
 	// "dns:///name", "dns+srv:///_etcd-client._tcp.example.com") needs no permission.
@@ -97,9 +104,40 @@ type Config struct {
 	// reads the environment.
 	NoProxy bool
 
+	// Headers are added to every request of the client: calls, watches, lease renewals and
+	// its own probes. They are for what lies between the client and the members, such as a
+	// proxy that routes by a header. Names are not case-sensitive. Values are printable
+	// ASCII. New returns an error for headers that are gRPC's or the client's own. To send a
+	// header with some calls only, use metadata.AppendToOutgoingContext.
+	Headers map[string]string
+
+	// Namespace is put before all keys: the client sees only the keys that begin with it,
+	// without it. It is the same as namespace.Of(Namespace) at the end of Middleware, so the
+	// rest of the middleware sees keys without it. Empty means all keys.
+	Namespace string
+
+	// CallTimeout limits each call whose context has no deadline. When it is over, the call
+	// returns an error for which errors.Is finds context.DeadlineExceeded; that of a write
+	// that was sent is ambiguous. It does not limit streams (watches, renewals, Parts,
+	// Snapshot), nor calls that may take long by their nature (Lock, Campaign, Compact,
+	// Defragment, HashKV). 0 means no limit: such a call waits until a member serves it.
+	CallTimeout time.Duration
+
+	// FailFast makes calls return at once, with an error that names each endpoint, while no
+	// endpoint can be reached: each was tried, and none is connected. Without it calls wait
+	// for a member until their context ends. grpc.WaitForReady says the same of a single
+	// call or service, such as kv.New(c.Conn(), grpc.WaitForReady(false)), and counts more.
+	// A call that has found a connection is not affected. Watches and renewals always wait.
+	FailFast bool
+
+	// ConnectTimeout limits one attempt to connect: TCP, TLS and HTTP/2's settings. The
+	// client tries another endpoint beside it after 250 ms while none is connected. 0 means
+	// 5 s, which leaves time for a lost SYN to be sent again twice.
+	ConnectTimeout time.Duration
+
 	// DialTimeout is how long one authentication may take, over all members. 0 means
-	// 10 s. It does not bound connecting: the client connects by itself, with limits of
-	// its own, for as long as it is open. To wait for a connection, use WaitReady.
+	// 10 s. It does not bound connecting: the client connects by itself, for as long as it is
+	// open (ConnectTimeout limits one attempt). To wait for a connection, use WaitReady.
 	DialTimeout time.Duration
 
 	// DialKeepAliveTime is how long a connection with requests in flight may be silent
@@ -194,6 +232,7 @@ type Config struct {
 }
 
 const (
+	defaultConnectTimeout   = 5 * time.Second
 	defaultDialTimeout      = 10 * time.Second
 	defaultKeepAliveTime    = 10 * time.Second
 	defaultKeepAliveTimeout = 3 * time.Second
@@ -235,6 +274,16 @@ func (c Config) validate() error {
 	}
 	if c.PermitWithoutStream && c.DialKeepAliveTime < 0 {
 		bad("PermitWithoutStream is set while Config.DialKeepAliveTime is %v, which means never to ping", c.DialKeepAliveTime)
+	}
+	errs = append(errs, headers(c.Headers).validate()...)
+	if c.AutoSyncInterval < 0 {
+		bad("AutoSyncInterval is %v: must be positive, or 0 for never", c.AutoSyncInterval)
+	}
+	if c.CallTimeout < 0 {
+		bad("CallTimeout is %v: must be positive, or 0 for no limit", c.CallTimeout)
+	}
+	if c.ConnectTimeout < 0 {
+		bad("ConnectTimeout is %v: must be positive, or 0 for %v", c.ConnectTimeout, defaultConnectTimeout)
 	}
 	if c.DialTimeout < 0 {
 		bad("DialTimeout is %v: must be positive, or 0 for %v", c.DialTimeout, defaultDialTimeout)
@@ -290,6 +339,7 @@ func (c Config) validate() error {
 
 // withDefaults returns c with its zero values replaced by what they mean.
 func (c Config) withDefaults() Config {
+	setDefault(&c.ConnectTimeout, defaultConnectTimeout)
 	setDefault(&c.DialTimeout, defaultDialTimeout)
 	setDefault(&c.DialKeepAliveTime, defaultKeepAliveTime)
 	setDefault(&c.DialKeepAliveTimeout, defaultKeepAliveTimeout)

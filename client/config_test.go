@@ -17,6 +17,10 @@ import (
 	"github.com/getcd/getcd/resolver"
 )
 
+func header(name, value string) func(*client.Config) {
+	return func(c *client.Config) { c.Headers = map[string]string{name: value} }
+}
+
 func dialOptions(opts ...grpc.DialOption) func(*client.Config) {
 	return func(c *client.Config) { c.DialOptions = opts }
 }
@@ -68,6 +72,14 @@ func TestBadConfig(t *testing.T) {
 		"user alone":           {func(c *client.Config) { c.Username = "u" }, []string{"Username", "Password", `"u"`}},
 		"token with a newline": {func(c *client.Config) { c.Token = "secret\n" }, []string{"Token", "6"}},
 		"pings that are off":   {func(c *client.Config) { c.PermitWithoutStream, c.DialKeepAliveTime = true, -1 }, []string{"PermitWithoutStream", "DialKeepAliveTime"}},
+		"call timeout":         {func(c *client.Config) { c.CallTimeout = -time.Second }, []string{"CallTimeout", "-1s"}},
+		"connect timeout":      {func(c *client.Config) { c.ConnectTimeout = -time.Second }, []string{"ConnectTimeout", "-1s", "5s"}},
+		"sync interval":        {func(c *client.Config) { c.AutoSyncInterval = -time.Second }, []string{"AutoSyncInterval", "-1s"}},
+		"token as a header":    {header("Token", "secret"), []string{"Headers", `"Token"`, "Config.Token"}},
+		"gRPC's header":        {header("grpc-timeout", "1S"), []string{"Headers", `"grpc-timeout"`}},
+		"bad header name":      {header("a b", "x"), []string{"Headers", `"a b"`}},
+		"bad header value":     {header("a", "secret\n"), []string{"Headers", `"a"`, "6"}},
+		"header twice":         {func(c *client.Config) { c.Headers = map[string]string{"a": "", "A": ""} }, []string{"Headers", `"a"`, `"A"`}},
 		"dial timeout":         {func(c *client.Config) { c.DialTimeout = -time.Second }, []string{"DialTimeout", "-1s"}},
 		"keepalive time":       {func(c *client.Config) { c.DialKeepAliveTime = time.Second }, []string{"DialKeepAliveTime", "1s", "10s"}},
 		"keepalive timeout":    {func(c *client.Config) { c.DialKeepAliveTimeout = -1 }, []string{"DialKeepAliveTimeout"}},

@@ -33,7 +33,8 @@ import (
 //   - errors are *Error.
 //
 // With a context without a deadline, a request waits for as long as no member can
-// serve it. Streams are opened in the same way, and break with their member: the
+// serve it, unless Config.CallTimeout is set. With grpc.WaitForReady(false) it fails while no
+// endpoint can be reached (Config.FailFast). Streams are opened in the same way, and break with their member: the
 // reader must open a new one.
 //
 // A Conn belongs to a Client, which closes it. It is safe for concurrent use.
@@ -49,6 +50,8 @@ type Conn struct {
 	leashes  sync.Pool // of *leash that have not ended
 	turns    *turns
 	counters counters
+	timeout  callTimeout
+	failFast bool // Config.FailFast
 
 	// strays is set when an RPC has come to gRPC without its Attempt, because an
 	// interceptor drops the values of contexts.
@@ -74,7 +77,10 @@ type addresses interface {
 }
 
 func newConn(cfg Config) (*Conn, error) {
-	c := &Conn{dialer: newDialer(cfg), table: policy.NewTable(), none: newCredential(""), turns: newTurns()}
+	c := &Conn{
+		dialer: newDialer(cfg), table: policy.NewTable(), none: newCredential(""), turns: newTurns(),
+		timeout: newCallTimeout(cfg.CallTimeout), failFast: cfg.FailFast,
+	}
 	c.hedges.budget.fill()
 	connect := c.newGRPC
 	if cfg.overGateway() {
@@ -162,7 +168,9 @@ func (c *Conn) Invoke(ctx context.Context, method string, req, reply any, opts .
 		t.avoid, t.final, ownID = a.Avoid, a.Final, a.OwnID
 	}
 	t.call = classify(method, req, ownID)
-	if err := ctx.Err(); err != nil {
+	t.failFast = failsFast(opts, c.failFast)
+	defer c.timeout.begin(t)()
+	if err := t.ctx.Err(); err != nil {
 		return t.failed(err) // otherwise an answer might come before gRPC notices that the context has ended
 	}
 	if t.call.class == read && !t.call.waits && !t.final && method != pb.Auth_Authenticate_FullMethodName { // each login costs the server the check of a password

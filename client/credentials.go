@@ -26,7 +26,7 @@ type transport struct {
 
 // errPlainByDNS is why a connection is refused that is plain only because of a DNS answer,
 // which may be forged.
-var errPlainByDNS = errors.New("client: the user's password or token would be sent in the clear, because DNS has no records of _etcd-client-ssl; " +
+var errPlainByDNS = errors.New("client: the user's password or token, or Config.Headers, would be sent in the clear, because DNS has no records of _etcd-client-ssl; " +
 	"set Config.TLS, or name the plain endpoints in Config.Endpoints, or allow it with Config.InsecureDiscovery")
 
 func newTransport(tlsConfig *tls.Config, cfg Config) credentials.TransportCredentials {
@@ -41,7 +41,7 @@ func newTransport(tlsConfig *tls.Config, cfg Config) credentials.TransportCreden
 // guardsSecret reports whether the client sends a secret that must not go over a plain
 // connection that only DNS chose.
 func (c Config) guardsSecret() bool {
-	return !c.InsecureDiscovery && (c.Username != "" || c.Token != "" || c.Credentials != nil || c.TokenSource != nil)
+	return !c.InsecureDiscovery && (c.Username != "" || c.Token != "" || c.Credentials != nil || c.TokenSource != nil || len(c.Headers) > 0)
 }
 
 func (t transport) ClientHandshake(ctx context.Context, authority string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {

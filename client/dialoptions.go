@@ -32,13 +32,16 @@ func (c *Conn) dialOptions(cfg Config, r *resolver.Resolver, secure credentials.
 		grpc.WithConnectParams(grpc.ConnectParams{
 			// The policy decides when to dial again, and uses each of gRPC's
 			// SubConns once.
-			Backoff:           grpcbackoff.Config{BaseDelay: time.Second, Multiplier: 1, MaxDelay: time.Second},
-			MinConnectTimeout: connectTimeout,
+			Backoff:           grpcbackoff.Config{BaseDelay: time.Millisecond, Multiplier: 1, MaxDelay: time.Millisecond},
+			MinConnectTimeout: cfg.ConnectTimeout, // the limit, since it is not less than the backoff
 		}),
 		grpc.WithDefaultCallOptions(
 			grpc.MaxCallSendMsgSize(cfg.MaxCallSendMsgSize),
 			grpc.MaxCallRecvMsgSize(cfg.MaxCallRecvMsgSize),
 		),
+	}
+	if len(cfg.Headers) > 0 {
+		opts = append(opts, grpc.WithPerRPCCredentials(headers(cfg.Headers)))
 	}
 	if cfg.DialKeepAliveTime > 0 {
 		opts = append(opts, grpc.WithKeepaliveParams(keepalive.ClientParameters{
@@ -103,10 +106,6 @@ func checkDialOptions(opts []grpc.DialOption) error {
 	}
 	return nil
 }
-
-// connectTimeout bounds one connection attempt: the TCP and TLS handshakes and the HTTP/2
-// settings. It leaves time for a lost SYN to be sent again twice.
-const connectTimeout = 5 * time.Second
 
 // isOwn reports whether f is the client's dialer, and not one of the user's in
 // Config.DialOptions. The user's gets host names unresolved, since it may know names that

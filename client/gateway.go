@@ -92,6 +92,8 @@ func (c *Conn) newGateway(cfg Config) error {
 		PingInterval:       cfg.DialKeepAliveTime,
 		PingTimeout:        cfg.DialKeepAliveTimeout,
 		Patience:           cfg.WritePatience,
+		ConnectTimeout:     cfg.ConnectTimeout,
+		Headers:            cfg.Headers,
 		KeepOrder:          cfg.Resolver.KeepOrder,
 		Changed:            c.table.Report,
 	})

@@ -162,7 +162,7 @@ func (h *hedge) fire() {
 	h.second = s
 	h.attempt.Abandon()
 	req, opts := h.req, h.opts
-	copied := try{conn: t.conn, ctx: ctx, method: t.method, call: t.call, number: t.number, avoid: append(slices.Clip(h.avoid), first), elsewhere: !givenUp}
+	copied := try{conn: t.conn, ctx: ctx, method: t.method, call: t.call, number: t.number, avoid: append(slices.Clip(h.avoid), first), elsewhere: !givenUp, failFast: t.failFast}
 	h.copies.Add(1)
 	h.mu.Unlock()
 

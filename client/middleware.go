@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"google.golang.org/grpc"
+
+	"github.com/getcd/getcd/middleware/namespace"
 )
 
 // Middleware wraps a connection in another one, which sees all calls and may change them.
@@ -26,9 +28,12 @@ import (
 // token. The client's own logins, heartbeats and probes do not pass through it.
 type Middleware = func(grpc.ClientConnInterface) grpc.ClientConnInterface
 
-// wrap puts the middleware on conn, the first one outermost.
+// wrap puts the namespace and the middleware on conn, the first one outermost.
 func (c Config) wrap(conn *Conn) (grpc.ClientConnInterface, error) {
 	var cc grpc.ClientConnInterface = conn
+	if c.Namespace != "" {
+		cc = namespace.NewConn(cc, c.Namespace)
+	}
 	for i, m := range slices.Backward(c.Middleware) {
 		if cc = m(cc); cc == nil {
 			return nil, fmt.Errorf("client: Config.Middleware[%d] returned nil: it must return a connection, if only the one that it was given", i)

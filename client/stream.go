@@ -23,6 +23,7 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 	if err := misuse(ctx, opts); err != nil {
 		return nil, t.refused(err)
 	}
+	t.failFast = failsFast(opts, c.failFast && !flows(method))
 	// The caller may have an Attempt of its own, to learn where the stream went.
 	own := attempt.FromContext(ctx)
 	if own != nil {
@@ -43,7 +44,7 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 		}
 		// The end of a stream proves neither a leader nor a quorum.
 		a.AnyMember, a.FromMemory, a.Flow = anyMember, true, flows(method) && !a.Stay
-		a.Once, a.Call = t.call.class == write, t.number
+		a.Once, a.Call, a.FailFast = t.call.class == write, t.number, t.failFast
 		sctx, cancel := context.WithCancelCause(sctx)
 		a.Cancel = nil
 		if !a.Stay {

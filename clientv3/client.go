@@ -8,12 +8,12 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/internal/endpoint"
+	"github.com/getcd/getcd/internal/members"
 )
 
 // Client is a client of one etcd cluster. Its services are interfaces, so a
@@ -144,39 +144,19 @@ func (c *Client) start() error {
 
 // autoSync calls Sync at intervals until the client is closed.
 func (c *Client) autoSync() {
-	tick := time.NewTicker(c.cfg.AutoSyncInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-c.ctx.Done():
-			return
-		case <-tick.C:
-		}
-		ctx, cancel := context.WithTimeout(c.ctx, syncTimeout)
-		if err := c.Sync(ctx); err != nil && c.ctx.Err() == nil {
-			c.GetLogger().Info("etcd: the endpoints could not be synchronized", "cause", err)
-		}
-		cancel()
-	}
+	members.Sync(c.ctx, c.cfg.AutoSyncInterval, c.Sync, func(err error) {
+		c.GetLogger().Info("etcd: the endpoints could not be synchronized", "cause", err)
+	})
 }
-
-// syncTimeout limits each Sync of autoSync.
-const syncTimeout = 5 * time.Second
 
 // Sync replaces the endpoints with the client URLs of the voting members that
 // have started.
 func (c *Client) Sync(ctx context.Context) error {
-	members, err := c.MemberList(ctx)
+	list, err := c.MemberList(ctx)
 	if err != nil {
 		return err
 	}
-	var eps []string
-	for _, m := range members.Members {
-		if m.GetName() != "" && !m.GetIsLearner() {
-			eps = append(eps, m.GetClientURLs()...)
-		}
-	}
-	return c.setEndpoints(eps)
+	return c.setEndpoints(members.URLs(list.Members))
 }
 
 // SetEndpoints replaces the endpoints. If an endpoint is invalid, SetEndpoints

@@ -42,7 +42,7 @@ func (g guard) Invoke(ctx context.Context, method string, req, reply any, opts .
 	defer end()
 	guarded, stop := g.watchOver(limited, learnerServes(req))
 	defer stop()
-	err := g.client.Conn().Invoke(guarded, method, req, reply, opts...)
+	err := g.client.Conn().Invoke(guarded, method, req, reply, patient(opts)...)
 	switch {
 	case err == nil:
 		if !g.voter.Load() && votersServe(req) {
@@ -58,7 +58,7 @@ func (g guard) Invoke(ctx context.Context, method string, req, reply any, opts .
 }
 
 func (g guard) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	return g.client.Conn().NewStream(ctx, desc, method, opts...)
+	return g.client.Conn().NewStream(ctx, desc, method, patient(opts)...)
 }
 
 // refusal is the cause of a context that guard has canceled.

@@ -69,6 +69,16 @@ func waits(opts []grpc.CallOption) bool {
 	})
 }
 
+// patient returns opts without grpc.WaitForReady(false). That is gRPC's default, and clientv3
+// gives it to all calls, whereas package client takes it for the wish to fail at once.
+func patient(opts []grpc.CallOption) []grpc.CallOption {
+	failsFast := func(o grpc.CallOption) bool { f, ok := o.(grpc.FailFastCallOption); return ok && f.FailFast }
+	if !slices.ContainsFunc(opts, failsFast) {
+		return opts
+	}
+	return slices.DeleteFunc(slices.Clone(opts), failsFast)
+}
+
 // watchOutage cancels the call's context when no endpoint could be reached for
 // the duration stands. It returns when ctx ends or quit is closed.
 func watchOutage(ctx context.Context, cancel context.CancelCauseFunc, quit <-chan struct{}, c *client.Client, stands time.Duration) {

@@ -218,6 +218,7 @@ func (x *exchange) askVersion() (int32, bool) {
 	if err != nil {
 		return 0, false
 	}
+	x.conn.addHeaders(req.Header)
 	resp, err := x.conn.transport.RoundTrip(req)
 	if err != nil {
 		return 0, false
@@ -252,6 +253,7 @@ func (x *exchange) post(url string) (*http.Response, error) {
 		return nil, err
 	}
 	req.ContentLength = int64(len(x.body))
+	x.conn.addHeaders(req.Header)
 	x.setHeaders(req.Header)
 	resp, err := x.conn.transport.RoundTrip(req)
 	if err != nil {
@@ -265,6 +267,13 @@ func (x *exchange) post(url string) (*http.Response, error) {
 		*md = received(resp.Header, "Grpc-Metadata-")
 	}
 	return resp, nil
+}
+
+// addHeaders adds Options.Headers.
+func (c *Conn) addHeaders(h http.Header) {
+	for name, value := range c.opts.Headers {
+		h.Set(name, value)
+	}
 }
 
 // setHeaders makes HTTP's headers of gRPC's metadata, as grpc-gateway takes them

@@ -38,6 +38,10 @@ type Options struct {
 	// PingTimeout is how long the answer may take before the connection is given up. 0
 	// means 10 s and 3 s. A negative interval means never. HTTP/1.1 has no pings.
 	PingInterval, PingTimeout time.Duration
+	// ConnectTimeout limits connecting, and the TLS handshake after it. 0 means 5 s.
+	ConnectTimeout time.Duration
+	// Headers are added to every HTTP request, as they are. Nil means none.
+	Headers map[string]string
 	// Patience is for how long an endpoint may be silent, while a call waits on it, before it
 	// is asked for a sign of life. If there is none within the same time, and a linearizable
 	// read is served elsewhere, the call is given up. 0 means 2 s. It holds for calls of a
@@ -78,8 +82,8 @@ func New(endpoints []string, o Options) (*Conn, error) {
 	switch {
 	case o.MaxCallSendMsgSize < 0 || o.MaxCallRecvMsgSize < 0:
 		return nil, errors.New("gateway: Options.MaxCallSendMsgSize and MaxCallRecvMsgSize must be positive, or 0")
-	case o.PingTimeout < 0 || o.Patience < 0:
-		return nil, errors.New("gateway: Options.PingTimeout and Patience must be positive, or 0 for 3 s and 2 s")
+	case o.PingTimeout < 0 || o.Patience < 0 || o.ConnectTimeout < 0:
+		return nil, errors.New("gateway: Options.PingTimeout, Patience and ConnectTimeout must be positive, or 0 for 3 s, 2 s and 5 s")
 	case o.TLS != nil && len(o.TLS.NextProtos) > 0:
 		return nil, errors.New("gateway: Options.TLS.NextProtos must be empty: HTTP sets it")
 	}
@@ -88,6 +92,7 @@ func New(endpoints []string, o Options) (*Conn, error) {
 	setDefault(&o.PingInterval, 10*time.Second)
 	setDefault(&o.PingTimeout, 3*time.Second)
 	setDefault(&o.Patience, defaultPatience)
+	setDefault(&o.ConnectTimeout, 5*time.Second)
 	c := &Conn{opts: o, transport: newTransports(o)}
 	if err := c.SetEndpoints(endpoints...); err != nil {
 		return nil, err
@@ -109,7 +114,7 @@ func setDefault[T comparable](field *T, value T) {
 // newTransport speaks HTTP. It is used without http.Client, which would follow
 // redirects: a request goes where it is told to or nowhere.
 func newTransport(o Options) *http.Transport {
-	dialer := net.Dialer{Timeout: 5 * time.Second, KeepAliveConfig: net.KeepAliveConfig{
+	dialer := net.Dialer{Timeout: o.ConnectTimeout, KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3,
 	}}
 	secure := &tls.Config{MinVersion: tls.VersionTLS12}
@@ -120,7 +125,7 @@ func newTransport(o Options) *http.Transport {
 		Proxy:               http.ProxyFromEnvironment,
 		DialContext:         dialer.DialContext,
 		TLSClientConfig:     secure,
-		TLSHandshakeTimeout: 5 * time.Second,
+		TLSHandshakeTimeout: o.ConnectTimeout,
 		ForceAttemptHTTP2:   true,
 		DisableCompression:  true, // a small answer must not become a large one
 		MaxIdleConnsPerHost: 2 * maxSlots,

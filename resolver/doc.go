@@ -14,6 +14,9 @@
 //	[2001:db8::1]:2379       IPv6 needs brackets before a port
 //	http://host:port         plain; a path, query or fragment is ignored
 //	https://host:port        TLS; likewise
+//	a:2379,b:2379            several of these, in one string; the scheme of an
+//	                         address without one is that of the address before
+//	ip:///a:2379,b:2379      the same, as jetcd writes it
 //	unix:///run/etcd.sock    a Unix domain socket; unix:relative/path, and
 //	                         unix://relative/path as in members' own URLs
 //	unixs:///run/etcd.sock   the same with TLS; for a file called name:port the

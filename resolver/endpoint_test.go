@@ -154,9 +154,10 @@ func TestBadEndpoints(t *testing.T) {
 		{"a b:2379", "white space"},
 		{"a:2379\x00", "control character"},
 		{"a\xff:2379", "not valid UTF-8"},
-		{"a:2379,b:2379", "one list element"},
-		{"a,b", "one list element"},
-		{"http://a,b", "one list element"},
+		{"dns:///a,b", "one list element"},
+		{"ip://a:2379", "three slashes"},
+		{"ip:///", "three slashes"},
+		{"ip:///:0", "65535"},
 		{"ä.example", "xn--"},
 		{"a..b", "empty label"},
 		{"-a.example", "hyphen"},
@@ -171,8 +172,8 @@ func TestBadEndpoints(t *testing.T) {
 		{"[::1]2379", "[::1]:port"},
 		{"user:secret@host:1", "takes no credentials"},
 		{"foo:bar", `port "bar"`},
-		{"foo:bar", "the known schemes are dns, dns+srv, http, https, unix, unixs"},
-		{"foo://host", `unknown scheme "foo"; the known schemes are dns, dns+srv, http, https, unix`},
+		{"foo:bar", "the known schemes are dns, dns+srv, http, https, ip, unix, unixs"},
+		{"foo://host", `unknown scheme "foo"; the known schemes are dns, dns+srv, http, https, ip, unix`},
 		{"1x://host", "not a URI scheme"},
 		{"://host", "not a URI scheme"},
 		{"http://", "host is empty"},
@@ -241,6 +242,36 @@ func TestEmptyElements(t *testing.T) {
 	}
 	if err := r.SetEndpoints([]string{"c:3", ""}); err != nil {
 		t.Errorf("SetEndpoints: %v", err)
+	}
+}
+
+// One string may have several addresses.
+func TestSeveralAddressesInOneEndpoint(t *testing.T) {
+	a, b := tcp("a", 1), tcp("b", 2379)
+	for endpoint, want := range map[string][]resolver.Address{
+		"a:1,b":                  {a, b},
+		"a:1,,b,":                {a, b},
+		"ip:///a:1,b:2379":       {a, b},
+		"ip:///a:1":              {a},
+		"IP:///a:1,ip:///b":      {a, b},
+		"http://a:1,b":           {a, b},
+		"a:1,http://b":           {a, b},
+		"https://a:1,b:2379":     {overTLS(a), overTLS(b)},
+		"https://a:1,https://b":  {overTLS(a), overTLS(b)},
+		"[::1]:1,127.0.0.1:2379": {tcp("::1", 1), tcp("127.0.0.1", 2379)},
+		"unix:///a,b":            {named("localhost", resolver.Address{Network: "unix", Host: "/a,b"})},
+		"unix:a,b":               {named("localhost", resolver.Address{Network: "unix", Host: "a,b"})},
+	} {
+		addrs, _ := resolveOnce(t, []string{endpoint}, resolver.Config{Options: resolver.Options{KeepOrder: true}})
+		if diff := cmp.Diff(want, addrs); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", endpoint, diff)
+		}
+	}
+	_, err := resolver.New([]string{"ip:///a:1,b:99999,c:0"}, resolver.Config{})
+	for _, want := range []string{`"ip:///b:99999"`, `"ip:///c:0"`} {
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "a:1") {
+			t.Errorf("two bad ports of three: got %v, want an error with %s", err, want)
+		}
 	}
 }
 
@@ -348,7 +379,7 @@ func TestRegistry(t *testing.T) {
 			t.Errorf("Register(%q) = %v, want an error with %q", tt.scheme, err, tt.want)
 		}
 	}
-	if got, want := strings.Join(reg.Schemes(), " "), "consul dns dns+srv http https unix unixs"; got != want {
+	if got, want := strings.Join(reg.Schemes(), " "), "consul dns dns+srv http https ip unix unixs"; got != want {
 		t.Errorf("Schemes() = %q, want %q", got, want)
 	}
 

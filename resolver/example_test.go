@@ -36,7 +36,7 @@ func ExampleNew_invalid() {
 	fmt.Println(err)
 	// Output:
 	// resolver: endpoint "etcd1:23790000": port "23790000" is not a number from 1 to 65535
-	// resolver: endpoint "htps://etcd2": unknown scheme "htps"; the known schemes are dns, dns+srv, http, https, unix, unixs, and host:port without a scheme
+	// resolver: endpoint "htps://etcd2": unknown scheme "htps"; the known schemes are dns, dns+srv, http, https, ip, unix, unixs, and host:port without a scheme
 	// resolver: endpoint "::1:2379": "::1:2379" can be read in two ways; write [::1]:2379 or [::1:2379]
 }
 
@@ -63,5 +63,5 @@ func ExampleRegistry_Register() {
 	}
 	_, err = resolver.New([]string{"catalog://etcd", "10.0.0.9:2379"}, resolver.Config{Options: resolver.Options{Registry: reg}})
 	fmt.Println(reg.Schemes(), err)
-	// Output: [catalog dns dns+srv http https unix unixs] <nil>
+	// Output: [catalog dns dns+srv http https ip unix unixs] <nil>
 }

@@ -18,12 +18,13 @@ type Registry struct {
 	factories map[string]Factory // guarded by mu; keys are lower-case
 }
 
-// NewRegistry returns a Registry with the built-in schemes: http, https, unix,
-// unixs, dns and dns+srv.
+// NewRegistry returns a Registry with the built-in schemes: http, https, ip,
+// unix, unixs, dns and dns+srv.
 func NewRegistry() *Registry {
 	return &Registry{factories: map[string]Factory{
 		"http":    newHTTPSource,
 		"https":   newHTTPSource,
+		ipScheme:  newIPSource,
 		"unix":    newUnixSource,
 		"unixs":   newUnixSource,
 		"dns":     newDNSSource,

@@ -99,8 +99,13 @@ type list struct {
 func (r *Resolver) parse(endpoints []string) (list, []error) {
 	var failed []error
 	l := list{security: r.security}
-	// A stray comma leaves an empty element.
-	endpoints = slices.DeleteFunc(slices.Clone(endpoints), func(e string) bool { return e == "" })
+	var single []string
+	for _, e := range endpoints {
+		if e != "" { // a stray comma leaves an empty element
+			single = append(single, split(e, r.opts.Registry)...)
+		}
+	}
+	endpoints = single
 	if len(endpoints) == 0 {
 		failed = append(failed, errors.New("resolver: the list of endpoints is empty; give at least one, such as 127.0.0.1:2379 or dns+srv:///example.com"))
 	}

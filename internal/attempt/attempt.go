@@ -13,6 +13,9 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // Attempt has the wishes for one RPC and its results. It travels in the RPC's
@@ -42,6 +45,9 @@ type Attempt struct {
 	// Elsewhere says that the RPC is of no use at an endpoint to be avoided: when no
 	// other is connected it fails, with code Unavailable, instead of waiting.
 	Elsewhere bool
+	// FailFast says that the RPC fails with ErrUnreachable while no endpoint can be reached,
+	// instead of waiting.
+	FailFast bool
 	// Once says that the RPC must not be sent again once it has been sent: if it is
 	// given up, nobody knows whether it was applied. So it keeps its connection for as
 	// long as its member may yet answer (client.Config.WritePatience).
@@ -102,6 +108,10 @@ type Connection interface {
 	// Observe is that of the Attempt. Neither is 0 unless it is unknown.
 	Observe(memberID, raftTerm uint64)
 }
+
+// ErrUnreachable is the error of an RPC with FailFast: each endpoint was tried, and none is
+// connected.
+var ErrUnreachable = status.Error(codes.Unavailable, "no endpoint can be reached")
 
 // Begin says that the RPC has come to its transport with this Attempt in its context.
 func (a *Attempt) Begin() { a.begun.Store(true) }

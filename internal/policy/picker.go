@@ -20,6 +20,7 @@ type picker struct {
 	spread  int       // reads are spread over that many, from the first
 	leader  *target   // writes go there; nil means to the active one
 	gate    level
+	down    bool // no endpoint can be reached: each was tried, and none is connected
 }
 
 // target is a member's connection in the snapshot.
@@ -61,10 +62,13 @@ func (c *target) Observe(memberID, raftTerm uint64) {
 
 // Pick sends an RPC to the active member, or to the next one that the RPC's Attempt does
 // not avoid. If no member may be asked, the RPC waits for the next picker or the end of its
-// context, whether it is wait-for-ready or not: an error would only make the caller ask
-// again.
+// context: an error would only make the caller ask again. gRPC does not tell the policy
+// whether the RPC is wait-for-ready; Attempt.FailFast does.
 func (p *picker) Pick(info grpcbalancer.PickInfo) (grpcbalancer.PickResult, error) {
 	a := attempt.FromContext(info.Ctx)
+	if p.down && a != nil && a.FailFast {
+		return grpcbalancer.PickResult{}, attempt.ErrUnreachable
+	}
 	if len(p.members) == 0 || p.gate.holds(a) {
 		return grpcbalancer.PickResult{}, grpcbalancer.ErrNoSubConnAvailable
 	}

@@ -63,7 +63,7 @@ func (p *policy) pickerLocked(now time.Time) *picker {
 		}
 		return order(a, b)
 	})
-	pick := &picker{policy: p, gate: p.gate.level, spread: 1}
+	pick := &picker{policy: p, gate: p.gate.level, spread: 1, down: p.state == connectivity.TransientFailure}
 	for i, m := range serving {
 		c := &target{m, m.conn, m.conn.life}
 		pick.members = append(pick.members, c)

@@ -1,0 +1,97 @@
+package client_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/getcd/getcd/client"
+)
+
+func (r *rig) addresses() (out []string) {
+	for _, s := range r.Endpoints() {
+		out = append(out, s.Address)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// A client that knows one member learns of the others, and follows their changes.
+func TestAutoSync(t *testing.T) {
+	var all []string
+	one := func(c *client.Config) {
+		all = slices.Clone(c.Endpoints)
+		c.Endpoints, c.AutoSyncInterval = c.Endpoints[:1], 10*time.Second
+	}
+	run(t, 3, one, func(r *rig) {
+		t := r.t
+		time.Sleep(time.Second)
+		if got := r.addresses(); !slices.Equal(got, all) {
+			t.Fatalf("after 1 s: got %q, want %q", got, all)
+		}
+		r.cluster.Member(2).SetLearner(true)
+		time.Sleep(11 * time.Second)
+		if got := r.addresses(); !slices.Equal(got, all[:2]) {
+			t.Errorf("with a learner: got %q, want %q", got, all[:2])
+		}
+		r.cluster.Member(0).Kill()
+		if _, err := r.get(r.timeout(time.Second)); err != nil {
+			t.Errorf("without the configured member: %v", err)
+		}
+	})
+}
+
+// Members that advertise URLs that nobody can reach don't strand the client.
+func TestAutoSyncWithURLsThatCantBeReached(t *testing.T) {
+	elsewhere := func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {
+		resp, err := next()
+		if list, ok := resp.(*pb.MemberListResponse); ok {
+			for _, m := range list.Members {
+				m.ClientURLs = []string{"http://elsewhere:2379"}
+			}
+		}
+		return resp, err
+	}
+	run(t, 2, func(c *client.Config) { c.AutoSyncInterval = 10 * time.Second }, func(r *rig) {
+		for _, m := range r.cluster.Members() {
+			m.Intercept(elsewhere)
+		}
+		time.Sleep(11 * time.Second)
+		if err := r.put(r.timeout(time.Second), "k", "v"); err != nil {
+			r.t.Errorf("on the connection that there was: %v", err)
+		}
+		r.cluster.Member(0).Kill()
+		if _, err := r.get(r.timeout(30 * time.Second)); err != nil {
+			r.t.Errorf("after that is lost, and an interval: %v", err)
+		}
+	})
+}
+
+// Sync does it once. With an error nothing changes.
+func TestSync(t *testing.T) {
+	run(t, 2, func(c *client.Config) { c.Endpoints = c.Endpoints[:1] }, func(r *rig) {
+		t := r.t
+		if err := r.Sync(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if got := r.addresses(); !slices.Equal(got, r.cluster.Addrs()) {
+			t.Errorf("got %q, want %q", got, r.cluster.Addrs())
+		}
+		r.cluster.Member(0).SetLearner(true)
+		r.cluster.Member(1).SetLearner(true)
+		if err := r.Sync(r.timeout(time.Second)); err == nil {
+			t.Error("with learners alone: got no error")
+		}
+		if got := r.addresses(); len(got) != 2 {
+			t.Errorf("after an error: got %q, want both as before", got)
+		}
+		_ = r.Close()
+		if err := r.Sync(t.Context()); err == nil {
+			t.Error("on a closed client: got no error")
+		}
+	})
+}
