@@ -63,19 +63,13 @@ func (w *wire) mend(err error) error {
 	return err
 }
 
-// limits removes the limits that equal defaultLimit, and grpc.WaitForReady(false), which
-// clientv3 gives to all calls (options.go, defaultWaitForReady): package client takes it for the
-// wish to fail at once.
+// limits removes the limits that equal defaultLimit.
 func limits(opts []grpc.CallOption) []grpc.CallOption {
 	out := make([]grpc.CallOption, 0, len(opts))
 	for _, o := range opts {
 		switch o := o.(type) {
 		case grpc.MaxSendMsgSizeCallOption:
 			if o.MaxSendMsgSize == defaultLimit {
-				continue
-			}
-		case grpc.FailFastCallOption:
-			if o.FailFast {
 				continue
 			}
 		case grpc.MaxRecvMsgSizeCallOption:
