@@ -64,10 +64,9 @@ func New(cfg Config) (*Client, error) {
 	}
 	c.Maintenance = maintenance.New(cc, maintenance.WithEndpointDialer(c.dialEndpoint))
 	c.members.configured, c.members.current = slices.Clone(cfg.Endpoints), slices.Clone(cfg.Endpoints)
-	var ctx context.Context
-	ctx, c.members.cancel = context.WithCancel(context.Background())
+	c.members.ctx, c.members.cancel = context.WithCancel(context.Background())
 	if cfg.AutoSyncInterval > 0 {
-		c.members.loop.Go(func() { c.autoSync(ctx) })
+		c.members.loop.Go(c.autoSync)
 	}
 	return c, nil
 }

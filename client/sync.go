@@ -14,7 +14,8 @@ import (
 
 // membership is what a client knows of its endpoints' origin.
 type membership struct {
-	loop   sync.WaitGroup // the goroutine of Config.AutoSyncInterval
+	loop   sync.WaitGroup  // the goroutine of Config.AutoSyncInterval
+	ctx    context.Context //nolint:containedctx // of the loop, from New to Close
 	cancel context.CancelFunc
 
 	mu         sync.Mutex // before the resolver's
@@ -77,8 +78,9 @@ func (c *Client) Sync(ctx context.Context) error {
 	return c.setEndpointsLocked(urls)
 }
 
-// autoSync keeps the endpoints in step with the member list until ctx ends.
-func (c *Client) autoSync(ctx context.Context) {
+// autoSync keeps the endpoints in step with the member list until the client is closed.
+func (c *Client) autoSync() {
+	ctx := c.members.ctx
 	if c.WaitReady(ctx) == nil {
 		members.Once(ctx, c.Sync, c.unsynced)
 	}

@@ -46,7 +46,7 @@ func TestAutoSync(t *testing.T) {
 
 // Members that advertise URLs that nobody can reach don't strand the client.
 func TestAutoSyncWithURLsThatCantBeReached(t *testing.T) {
-	elsewhere := func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {
+	elsewhere := func(_ context.Context, _ string, _ any, next func() (any, error)) (any, error) {
 		resp, err := next()
 		if list, ok := resp.(*pb.MemberListResponse); ok {
 			for _, m := range list.Members {
