@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 
@@ -32,7 +31,7 @@ type Client struct {
 	conn    *Conn
 	above   grpc.ClientConnInterface // conn with the middleware on it
 	single  endpointConns
-	members membership
+	members *membership
 	closing sync.Once
 }
 
@@ -60,11 +59,9 @@ func New(cfg Config) (*Client, error) {
 	}
 	c := &Client{
 		KV: kv.New(cc), Streamer: kv.NewStreamer(cc), Lease: lease.New(cc), Watcher: watch.New(cc), Auth: auth.New(cc), Cluster: cluster.New(cc),
-		cfg: cfg, conn: conn, above: cc,
+		cfg: cfg, conn: conn, above: cc, members: newMembership(cfg.Endpoints),
 	}
 	c.Maintenance = maintenance.New(cc, maintenance.WithEndpointDialer(c.dialEndpoint))
-	c.members.configured, c.members.current = slices.Clone(cfg.Endpoints), slices.Clone(cfg.Endpoints)
-	c.members.ctx, c.members.cancel = context.WithCancel(context.Background())
 	if cfg.AutoSyncInterval > 0 {
 		c.members.loop.Go(c.autoSync)
 	}

@@ -23,6 +23,12 @@ type membership struct {
 	current    []string   // what the resolver has
 }
 
+func newMembership(endpoints []string) *membership {
+	m := &membership{configured: slices.Clone(endpoints), current: slices.Clone(endpoints)}
+	m.ctx, m.cancel = context.WithCancel(context.Background())
+	return m
+}
+
 // SetEndpoints replaces the configured endpoints. If it returns an error, which says what is
 // wrong with the new ones, nothing has changed. It does not wait until they are resolved.
 // Calls in flight are not disturbed: a member that is no longer among the addresses serves
