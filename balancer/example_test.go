@@ -19,8 +19,8 @@ func ExampleRouting() {
 	c, err := client.New(client.Config{
 		Endpoints:   cluster.Addrs(),
 		DialOptions: cluster.DialOptions(),
-		Routing: balancer.Routing{Prefer: func(endpoint string) int {
-			if endpoint == near.Addr() { // or by a network, a zone, a name
+		Routing: balancer.Routing{Prefer: func(e balancer.Endpoint) int {
+			if e.MemberName == near.Name() { // or by e.Address, or by the e.Target of an SRV record
 				return 0
 			}
 			return 1

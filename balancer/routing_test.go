@@ -117,7 +117,7 @@ func TestWritesToLeader(t *testing.T) {
 func TestPreferMayCallTheClient(t *testing.T) {
 	var c atomic.Pointer[client.Client]
 	var block chan struct{} // made in the bubble
-	prefer := func(string) int {
+	prefer := func(balancer.Endpoint) int {
 		if c := c.Load(); c != nil {
 			_ = c.Endpoints()
 			<-block
@@ -143,7 +143,7 @@ func TestPreferMayCallTheClient(t *testing.T) {
 // The preferred member serves whenever it can.
 func TestPrefer(t *testing.T) {
 	rank := map[string]int{m1: 2, m2: 1, m3: 0}
-	run(t, 3, routed(balancer.Routing{Prefer: func(endpoint string) int { return rank[endpoint] }}), func(r *rig) {
+	run(t, 3, routed(balancer.Routing{Prefer: func(e balancer.Endpoint) int { return rank[e.Address] }}), func(r *rig) {
 		t := r.t
 		if got := r.active(); got != m3 {
 			t.Errorf("active: got %q, want %q", got, m3)

@@ -129,3 +129,20 @@ func TestAliasesAreOneAddress(t *testing.T) {
 		}
 	})
 }
+
+// targets is a source of members with these SRV records.
+type targets []struct {
+	target           string
+	priority, weight uint16
+}
+
+func (records targets) Resolve(context.Context) (resolver.Result, error) {
+	var r resolver.Result
+	for i, s := range records {
+		host, _, _ := strings.Cut([]string{m1, m2, m3, m4}[i], ":")
+		r.Addresses = append(r.Addresses, resolver.Address{
+			Network: resolver.NetworkTCP, Host: host, Port: 2379, Target: s.target, Priority: s.priority, Weight: s.weight,
+		})
+	}
+	return r, nil
+}

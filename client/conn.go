@@ -144,7 +144,24 @@ func (c *Conn) WaitReady(ctx context.Context) error {
 	if !overGRPC {
 		return c.answers(&t)
 	}
+	c.settle(ctx)
 	return nil
+}
+
+// settle waits until the policy has found the leader, if Config.Routing asks for one, or has
+// tried all members. The client is of use without it, so the end of ctx is no error.
+func (c *Conn) settle(ctx context.Context) {
+	for {
+		changed := c.table.Changed()
+		if c.table.Settled() {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // close ends all calls, and returns when the Conn's goroutines have ended. It may be called

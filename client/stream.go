@@ -44,6 +44,7 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 		}
 		// The end of a stream proves neither a leader nor a quorum.
 		a.AnyMember, a.FromMemory, a.Flow = anyMember, true, flows(method) && !a.Stay
+		a.ToLeader = method == pb.Lease_LeaseKeepAlive_FullMethodName
 		a.Once, a.Call, a.FailFast = t.call.class == write, t.number, t.failFast
 		sctx, cancel := context.WithCancelCause(sctx)
 		a.Cancel = nil

@@ -42,6 +42,9 @@ type Attempt struct {
 	// Write says that the RPC may change something: while no member is known to
 	// have a leader and a quorum it waits, unsent.
 	Write bool
+	// ToLeader says that other members forward what is sent on the stream to raft's leader,
+	// so it should be there (balancer.Routing.WritesToLeader).
+	ToLeader bool
 	// Elsewhere says that the RPC is of no use at an endpoint to be avoided: when no
 	// other is connected it fails, with code Unavailable, instead of waiting.
 	Elsewhere bool

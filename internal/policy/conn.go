@@ -39,8 +39,10 @@ type conn struct {
 	// doubted or demoted. This and the following are guarded by policy.mu.
 	life       context.Context //nolint:containedctx // the connection's lifecycle
 	end        context.CancelCauseFunc
-	streams    []*streamHealth // those whose silence is watched
-	notServing bool            // the member says NOT_SERVING
+	leads      context.Context         //nolint:containedctx // life, for as long as the member leads; nil while it does not
+	leave      context.CancelCauseFunc // ends leads
+	streams    []*streamHealth         // those whose silence is watched
+	notServing bool                    // the member says NOT_SERVING
 	// probing is set while a probe runs. askAnew ends the probe early, and outdated
 	// then starts another one.
 	probing  bool

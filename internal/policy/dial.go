@@ -68,7 +68,8 @@ func (p *policy) connectLocked(now time.Time) (next time.Time) {
 }
 
 // wantedLocked returns the members to connect: all that are not connected while too few can
-// serve, and always those of a better tier than the active one's.
+// serve, and always those of a better tier than the active one's, or whose tier depends on who
+// they are.
 func (p *policy) wantedLocked(now time.Time) []*member {
 	serving := 0
 	for _, m := range p.members {
@@ -78,7 +79,7 @@ func (p *policy) wantedLocked(now time.Time) []*member {
 	}
 	var wanted []*member
 	for _, m := range p.members {
-		if !m.ready() && !m.unlisted && (serving < p.connectedLocked() || m.tier.compare(p.active.tier) < 0) {
+		if !m.ready() && !m.unlisted && (serving < p.connectedLocked() || m.tier.compare(p.active.tier) < 0 || p.opts.Routing.Prefer != nil && !m.met) {
 			wanted = append(wanted, m)
 		}
 	}

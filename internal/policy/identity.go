@@ -41,6 +41,7 @@ func (p *policy) introduce(m *member, c *conn) {
 		}
 	})
 	header, resp, err := c.identify(ctx)
+	rank, ranked := p.rank(ctx, m, c, header.GetMemberId())
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed || m.conn != c {
@@ -66,12 +67,41 @@ func (p *policy) introduce(m *member, c *conn) {
 		if id != 0 && m.id.Swap(id) != id && m.demotion.cause != nil && p.single {
 			p.restoreLocked(m) // the demotion was another member's
 		}
+		if m.met = true; ranked {
+			m.tier.rank = rank
+		}
 		p.readyLocked(m, c)
 		if resp != nil && p.opts.Routing.WritesToLeader {
 			p.learnLocked(resp)
 		}
 	}
 	p.stepLocked()
+}
+
+// rank asks Routing.Prefer for the rank of m, whose member has the ID id. It must not be called
+// with the policy's mutex held, since Prefer is the user's.
+func (p *policy) rank(ctx context.Context, m *member, c *conn, id uint64) (rank int, ok bool) {
+	p.mu.Lock()
+	prefer := p.opts.Routing.Prefer
+	p.mu.Unlock()
+	if prefer == nil || id == 0 {
+		return 0, false
+	}
+	cc, release := c.rpcs()
+	defer release()
+	ctx, cancel := context.WithTimeout(ctx, proofTime)
+	defer cancel()
+	// Any member answers this from memory, and without a user (v3rpc/member.go).
+	list, _ := pb.NewClusterClient(cc).MemberList(ctx, &pb.MemberListRequest{}) //nolint:errcheck // without it the name is unknown
+	e := describe(m.addr)
+	e.MemberID = id
+	for _, member := range list.GetMembers() {
+		if member.GetID() == id {
+			e.MemberName = member.GetName()
+		}
+	}
+	m.called.Store(e.MemberName)
+	return prefer(e), true
 }
 
 // clusterLocked returns the only cluster whose members are used; 0 means any.

@@ -2,6 +2,8 @@ package policy
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -92,4 +94,76 @@ func (p *policy) foundLeader() bool {
 // leadsLocked reports whether m is the leader to which writes go.
 func (p *policy) leadsLocked(m *member) bool {
 	return p.opts.Routing.WritesToLeader && p.leader != 0 && m.id.Load() == p.leader
+}
+
+// boundLeadsLocked ends the streams that are on a member because it led, when it does no more.
+func (p *policy) boundLeadsLocked() {
+	for _, m := range p.members {
+		c := m.conn
+		switch {
+		case c == nil:
+		case p.leadsLocked(m) && m.ready():
+			if c.leads == nil || c.leads.Err() != nil {
+				c.leads, c.leave = context.WithCancelCause(c.life)
+			}
+		case c.leads != nil:
+			c.leave(errDeposed)
+			c.leads, c.leave = nil, nil
+		}
+	}
+}
+
+var errDeposed = errors.New("another member leads")
+
+// settledLocked is Table.Settled.
+func (p *policy) settledLocked() bool {
+	if !p.opts.Routing.WritesToLeader {
+		return true
+	}
+	for _, m := range p.members {
+		if p.leadsLocked(m) && m.ready() {
+			return true
+		}
+	}
+	return len(p.members) > 0 && !slices.ContainsFunc(p.members, func(m *member) bool { return !m.ready() && !m.failed })
+}
+
+// follow asks a connected member who leads whenever no answer has come for the time pulse: a
+// client that is idle learns of a new leader before it sends its next write. Each time it asks
+// another member, since one that has lost its peers knows only the former leader.
+func (p *policy) follow(pulse time.Duration) {
+	for i := 0; backoff.Sleep(p.ctx, pulse); i++ {
+		c := p.quietConn(pulse, i)
+		if c == nil {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(c.gone, min(pulse, proofTime))
+		if resp, err := c.status(ctx); err == nil {
+			p.learn(resp)
+			c.observeTerm(resp.RaftTerm)
+		}
+		cancel()
+	}
+}
+
+// quietConn returns the i-th connection, unless some connection has carried an answer within the
+// last pulse.
+func (p *policy) quietConn(pulse time.Duration, i int) *conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.clock.at(time.Now())
+	var ready []*conn
+	for _, m := range p.members {
+		if !m.ready() {
+			continue
+		}
+		if now-m.conn.heard.Load() < int64(pulse) && m.conn.heard.Load() != 0 {
+			return nil
+		}
+		ready = append(ready, m.conn)
+	}
+	if len(ready) == 0 {
+		return nil
+	}
+	return ready[i%len(ready)]
 }

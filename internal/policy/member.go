@@ -23,6 +23,7 @@ type member struct {
 	id      atomic.Uint64 // etcd's member ID
 	latency atomic.Int64  // moving average in nanoseconds
 	reading atomic.Int64  // the same for reads alone
+	called  atomic.Value  // of string: the member's name, for Routing.Prefer
 	demoted atomic.Bool   // equals demotion.cause != nil; lets finish look without the mutex
 
 	// Guarded by policy.mu.
@@ -36,6 +37,7 @@ type member struct {
 	failed     bool      // its last connection failed or was lost
 	unlisted   bool      // no longer in the resolver's list
 	tried      bool      // dialed in this round
+	met        bool      // it has said who it is
 	dialed     time.Time // when it was last dialed
 	demotion   demotion
 	rolls      int       // connections in a row that led to a member of no use
@@ -49,7 +51,8 @@ func newMember(e endpoint) *member {
 
 // tierOf returns the tier of an address.
 func tierOf(addr resolver.Address) (t tier) {
-	t.rank, _ = addr.Attributes.Value(rankKey{}).(int)
+	r, _ := addr.Attributes.Value(rankKey{}).(ranking)
+	t.rank = r.rank
 	if a, ok := getcdresolver.FromGRPC(addr); ok {
 		t.priority = a.Priority
 	}
@@ -65,6 +68,22 @@ type tier struct {
 
 func (t tier) compare(u tier) int {
 	return cmp.Or(cmp.Compare(t.rank, u.rank), cmp.Compare(t.priority, u.priority))
+}
+
+// memberName returns etcd's name of the member; empty while it is unknown.
+func (m *member) memberName() string {
+	name, _ := m.called.Load().(string)
+	return name
+}
+
+// update takes what the resolver says of m's tier. A rank that was asked for before m had said
+// who it is does not replace one that was asked for since.
+func (m *member) update(e endpoint) {
+	r, _ := e.addr.Attributes.Value(rankKey{}).(ranking)
+	m.tier.priority = e.tier.priority
+	if !m.met || r.member == m.id.Load() {
+		m.tier.rank = e.tier.rank
+	}
 }
 
 // life returns the life of m's connection; nil if m has none.

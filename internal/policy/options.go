@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/resolver"
 
 	"github.com/getcd/getcd/balancer"
+	getcdresolver "github.com/getcd/getcd/resolver"
 )
 
 // Options is what a client gives its policy.
@@ -54,24 +55,41 @@ func Attach(s resolver.State, o Options) resolver.State {
 	}
 	s.Endpoints = slices.Clone(s.Endpoints)
 	for i, e := range s.Endpoints {
-		s.Endpoints[i].Addresses = rank(o.Routing, e.Addresses)
+		s.Endpoints[i].Addresses = rank(o, e.Addresses)
 	}
-	s.Addresses = rank(o.Routing, s.Addresses)
+	s.Addresses = rank(o, s.Addresses)
 	return s
 }
 
 type rankKey struct{}
 
+// ranking is a rank, and for which member it holds; 0 if none was known.
+type ranking struct {
+	rank   int
+	member uint64
+}
+
 // everyone reports whether all members are to be connected.
 func everyone(r balancer.Routing) bool { return r.SpreadReads || r.WritesToLeader }
 
 // rank returns addrs with their ranks in their attributes.
-func rank(r balancer.Routing, addrs []resolver.Address) []resolver.Address {
+func rank(o Options, addrs []resolver.Address) []resolver.Address {
 	addrs = slices.Clone(addrs)
 	for i, a := range addrs {
-		addrs[i].Attributes = with(a.Attributes, rankKey{}, r.Prefer(a.Addr))
+		e := describe(a)
+		e.MemberID, e.MemberName = o.Table.behind(a)
+		addrs[i].Attributes = with(a.Attributes, rankKey{}, ranking{o.Routing.Prefer(e), e.MemberID})
 	}
 	return addrs
+}
+
+// describe returns what is known of an address without its member.
+func describe(addr resolver.Address) balancer.Endpoint {
+	e := balancer.Endpoint{Address: addr.Addr}
+	if a, ok := getcdresolver.FromGRPC(addr); ok {
+		e.Target, e.Priority, e.Weight = a.Target, a.Priority, a.Weight
+	}
+	return e
 }
 
 func with(a *attributes.Attributes, key, value any) *attributes.Attributes {

@@ -19,6 +19,7 @@ type picker struct {
 	members []*target // the active one first
 	spread  int       // reads are spread over that many, from the first
 	leader  *target   // writes go there; nil means to the active one
+	leading *target   // the same, for streams that leave when it leads no more
 	gate    level
 	down    bool // no endpoint can be reached: each was tried, and none is connected
 }
@@ -105,7 +106,12 @@ func (p *picker) Pick(info grpcbalancer.PickInfo) (grpcbalancer.PickResult, erro
 func (p *picker) choose(a *attempt.Attempt) *target {
 	first := 0
 	switch {
-	case a == nil || a.Flow:
+	case a == nil:
+	case a.Flow && a.ToLeader:
+		if p.leader != nil && !a.Avoids(p.leader.member.name) {
+			return p.leading
+		}
+	case a.Flow:
 	case a.Write:
 		if p.leader != nil && !a.Avoids(p.leader.member.name) {
 			return p.leader

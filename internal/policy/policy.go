@@ -84,6 +84,7 @@ type policy struct {
 	leader     uint64 // the member ID of raft's leader; 0 while unknown
 	leaderTerm uint64 // the raft term in which it leads
 	seeking    bool   // seek runs
+	following  bool   // follow runs
 
 	// For watching over silent connections; see watchdog.go.
 	calls    sync.Pool // of *call
@@ -110,6 +111,11 @@ func (p *policy) UpdateClientConnState(s grpcbalancer.ClientConnState) error {
 		p.opts.Logger.Warn("etcd: kept the known endpoints", "cause", "the resolver gave no addresses")
 		return grpcbalancer.ErrBadResolverState
 	}
+	if p.opts.Routing.WritesToLeader && p.opts.Pulse >= 0 && !p.following {
+		p.following = true
+		pulse := p.opts.pulse()
+		p.probes.Go(func() { p.follow(pulse) })
+	}
 	now := time.Now()
 	old := p.members
 	p.members = nil
@@ -135,7 +141,8 @@ func (p *policy) UpdateClientConnState(s grpcbalancer.ClientConnState) error {
 				m.dialed = p.lapsed[i].dialed
 			}
 		}
-		m.index, m.tier, m.unlisted = len(p.members), e.tier, false
+		m.update(e)
+		m.index, m.unlisted = len(p.members), false
 		p.members = append(p.members, m)
 	}
 	for _, m := range old {
@@ -201,7 +208,7 @@ func (p *policy) Close() {
 		p.shutDownLocked(c)
 	}
 	p.members, p.active, p.standby, p.left = nil, nil, nil, nil
-	p.opts.Table.publish(nil, nil)
+	p.opts.Table.publish(nil, nil, true)
 }
 
 func (p *policy) wake() {

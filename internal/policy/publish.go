@@ -20,6 +20,7 @@ type row struct {
 	since        time.Time
 	demotedUntil time.Time
 	usable       bool
+	failed       bool
 	leads        bool
 	life         context.Context //nolint:containedctx // the connection's, which picks hand out
 }
@@ -34,9 +35,10 @@ func (p *policy) publishLocked() {
 		state = connectivity.TransientFailure
 	}
 	now := time.Now()
+	p.boundLeadsLocked()
 	rows := make([]row, len(p.members))
 	for i, m := range p.members {
-		rows[i] = row{m, m.role, m.state, m.since, m.demotion.until, m.usable(now), p.leadsLocked(m), m.life()}
+		rows[i] = row{m, m.role, m.state, m.since, m.demotion.until, m.usable(now), m.failed, p.leadsLocked(m), m.life()}
 	}
 	if state == p.state && p.gate.level == p.shownGate && slices.Equal(rows, p.shown) {
 		return
@@ -50,7 +52,7 @@ func (p *policy) publishLocked() {
 			status[i].Demoted = m.fault(now)
 		}
 	}
-	p.opts.Table.publish(slices.Clone(p.members), status)
+	p.opts.Table.publish(slices.Clone(p.members), status, p.settledLocked())
 }
 
 // pickerLocked makes a picker of the current state.
@@ -71,7 +73,7 @@ func (p *policy) pickerLocked(now time.Time) *picker {
 			pick.spread++
 		}
 		if p.leadsLocked(m) && m.usable(now) {
-			pick.leader = c
+			pick.leader, pick.leading = c, &target{m, m.conn, m.conn.leads}
 		}
 	}
 	return pick

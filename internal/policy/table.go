@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/resolver"
 
 	"github.com/getcd/getcd/balancer"
 )
@@ -16,6 +17,7 @@ type Table struct {
 	mu      sync.Mutex
 	members []*member         // guarded by mu, in the policy's order
 	status  []balancer.Status // guarded by mu, as of the last change
+	settled bool              // guarded by mu
 	changed chan struct{}
 
 	counters counters
@@ -41,6 +43,32 @@ func (t *Table) Snapshot() []balancer.Status {
 	return out
 }
 
+// behind returns the ID and name of the member at an address; zero if it is unknown, or if it is
+// not the only one.
+func (t *Table) behind(addr resolver.Address) (id uint64, name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	found := 0
+	for _, m := range t.members {
+		if sameAddress(m.addr, addr) {
+			id, name = m.id.Load(), m.memberName()
+			found++
+		}
+	}
+	if found != 1 {
+		return 0, ""
+	}
+	return id, name
+}
+
+// Settled reports whether the policy has found the leader, if it looks for one, or has tried
+// all members in vain. Changed tells when that may have changed.
+func (t *Table) Settled() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.settled
+}
+
 // ReadLatency returns a moving average of the active endpoint's latency for reads; 0 while
 // it is unknown.
 func (t *Table) ReadLatency() time.Duration {
@@ -63,7 +91,7 @@ func (t *Table) Changed() <-chan struct{} {
 }
 
 // publish replaces the rows; the policy calls it with its own lock held.
-func (t *Table) publish(members []*member, status []balancer.Status) {
+func (t *Table) publish(members []*member, status []balancer.Status, settled bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var active *member
@@ -77,7 +105,7 @@ func (t *Table) publish(members []*member, status []balancer.Status) {
 	}
 	t.active.Store(active)
 	t.spare.Store(spare)
-	t.members, t.status = members, status
+	t.members, t.status, t.settled = members, status, settled
 	close(t.changed)
 	t.changed = make(chan struct{})
 }
@@ -91,6 +119,6 @@ func (t *Table) Report(rows []balancer.Status) {
 		members[i] = &member{}
 		members[i].id.Store(s.MemberID)
 	}
-	t.publish(members, rows)
+	t.publish(members, rows, true)
 	t.spare.Store(true)
 }
