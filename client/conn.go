@@ -212,6 +212,11 @@ func (c *Conn) obstacles() []AttemptError {
 		}
 		out = append(out, AttemptError{s.Address, err})
 	}
+	return append(out, c.unresolved()...)
+}
+
+// unresolved returns what is wrong with each name that can't be resolved.
+func (c *Conn) unresolved() (out []AttemptError) {
 	for _, err := range c.resolver.Errors() {
 		if e, ok := errors.AsType[*resolver.EndpointError](err); ok {
 			out = append(out, AttemptError{e.Endpoint, e.Err})

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"time"
 
 	"google.golang.org/grpc"
@@ -119,4 +121,42 @@ func ExampleClient_Sync() {
 	}
 	fmt.Println(len(c.Endpoints()), "endpoints")
 	// Output: 3 endpoints
+}
+
+// A program that says at /ready whether it can use etcd, and why not.
+func ExampleClient_ReadyHandler() {
+	cluster := etcdtest.NewCluster(3)
+	defer cluster.Close()
+	c, err := client.New(client.Config{Endpoints: cluster.Addrs(), DialOptions: cluster.DialOptions()})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer c.Close()
+	mux := http.NewServeMux()
+	mux.Handle("GET /ready", c.ReadyHandler(0))
+
+	w := httptest.NewRecorder() // http.ListenAndServe(":8080", mux) in a program
+	mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/ready", http.NoBody))
+	fmt.Println(w.Code)
+	// Output: 200
+}
+
+func ExampleClient_Ping() {
+	cluster := etcdtest.NewCluster(3)
+	defer cluster.Close()
+	c, err := client.New(client.Config{Endpoints: cluster.Addrs(), DialOptions: cluster.DialOptions()})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := c.Ping(ctx); err != nil {
+		fmt.Println("the cluster does not serve:", err)
+		return
+	}
+	fmt.Println("the cluster serves")
+	// Output: the cluster serves
 }

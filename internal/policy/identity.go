@@ -91,8 +91,9 @@ func (p *policy) rank(ctx context.Context, m *member, c *conn, id uint64) (rank 
 	defer release()
 	ctx, cancel := context.WithTimeout(ctx, proofTime)
 	defer cancel()
-	// Any member answers this from memory, and without a user (v3rpc/member.go).
-	list, _ := pb.NewClusterClient(cc).MemberList(ctx, &pb.MemberListRequest{}) //nolint:errcheck // without it the name is unknown
+	// Any member answers this from memory, and without a user (v3rpc/member.go). Without an
+	// answer the name is unknown.
+	list, _ := pb.NewClusterClient(cc).MemberList(ctx, &pb.MemberListRequest{})
 	e := describe(m.addr)
 	e.MemberID = id
 	for _, member := range list.GetMembers() {

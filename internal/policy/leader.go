@@ -103,13 +103,18 @@ func (p *policy) boundLeadsLocked() {
 		switch {
 		case c == nil:
 		case p.leadsLocked(m) && m.ready():
-			if c.leads == nil || c.leads.Err() != nil {
-				c.leads, c.leave = context.WithCancelCause(c.life)
-			}
+			c.lead()
 		case c.leads != nil:
 			c.leave(errDeposed)
 			c.leads, c.leave = nil, nil
 		}
+	}
+}
+
+// lead makes c.leads, if there is none or life has ended since. The caller holds policy.mu.
+func (c *conn) lead() {
+	if c.leads == nil || c.leads.Err() != nil {
+		c.leads, c.leave = context.WithCancelCause(c.life)
 	}
 }
 
