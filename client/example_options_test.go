@@ -137,7 +137,7 @@ func ExampleClient_ReadyHandler() {
 	mux.Handle("GET /ready", c.ReadyHandler(0))
 
 	w := httptest.NewRecorder() // http.ListenAndServe(":8080", mux) in a program
-	mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/ready", http.NoBody))
+	mux.ServeHTTP(w, httptest.NewRequestWithContext(context.Background(), http.MethodGet, "/ready", http.NoBody))
 	fmt.Println(w.Code)
 	// Output: 200
 }

@@ -76,12 +76,14 @@ func TestPingWithAUser(t *testing.T) {
 	})
 }
 
-// probe asks a client's handler.
-func probe(t *testing.T, c *client.Client, timeout time.Duration) (code int, body struct {
+type readiness struct {
 	Ready     bool
 	Error     string
 	Endpoints []struct{ Address, Role, State, Error string }
-}) {
+}
+
+// probe asks a client's handler.
+func probe(t *testing.T, c *client.Client, timeout time.Duration) (code int, body readiness) {
 	t.Helper()
 	w := httptest.NewRecorder()
 	c.ReadyHandler(timeout).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/ready", http.NoBody))

@@ -99,22 +99,20 @@ func (p *policy) leadsLocked(m *member) bool {
 // boundLeadsLocked ends the streams that are on a member because it led, when it does no more.
 func (p *policy) boundLeadsLocked() {
 	for _, m := range p.members {
-		c := m.conn
-		switch {
-		case c == nil:
-		case p.leadsLocked(m) && m.ready():
-			c.lead()
-		case c.leads != nil:
-			c.leave(errDeposed)
-			c.leads, c.leave = nil, nil
+		if m.conn != nil {
+			m.conn.leadLocked(m.ready() && p.leadsLocked(m))
 		}
 	}
 }
 
-// lead makes c.leads, if there is none or life has ended since. The caller holds policy.mu.
-func (c *conn) lead() {
-	if c.leads == nil || c.leads.Err() != nil {
+// leadLocked sets c.leads. It is made anew when life has ended since.
+func (c *conn) leadLocked(leads bool) {
+	switch {
+	case leads && (c.leads == nil || c.leads.Err() != nil):
 		c.leads, c.leave = context.WithCancelCause(c.life)
+	case !leads && c.leads != nil:
+		c.leave(errDeposed)
+		c.leads, c.leave = nil, nil
 	}
 }
 
