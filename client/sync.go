@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -60,6 +61,9 @@ func (c *Client) setEndpointsLocked(endpoints []string) error {
 // certificates must be valid for the URLs' hosts. If Sync returns an error, nothing has
 // changed.
 func (c *Client) Sync(ctx context.Context) error {
+	if err := misuse(ctx, nil); err != nil {
+		return fmt.Errorf("client: Sync: %w", err)
+	}
 	resp, err := c.MemberList(ctx)
 	if err != nil {
 		return err
