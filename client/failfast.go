@@ -78,6 +78,9 @@ func (c callTimeout) begin(t *try) (end func()) {
 
 // explain returns c's error if it was c that ended ctx, and err otherwise.
 func (c callTimeout) explain(ctx context.Context, err error) error {
+	if w, ok := errors.AsType[waitedError](err); ok {
+		return waitedError{c.explain(ctx, w.end), w.login}
+	}
 	if c.limit > 0 && ctx != nil && errors.Is(err, context.DeadlineExceeded) && errors.Is(context.Cause(ctx), c.err) {
 		return c.err
 	}

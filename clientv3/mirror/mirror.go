@@ -1,12 +1,13 @@
 // Package mirror mirrors go.etcd.io/etcd/client/v3/mirror: it reads the current
-// state of a cluster's keys, and then each change. Watcher.Follow of package
-// watch does both, and also works across a compaction.
+// state of a cluster's keys, and then each change. It is package mirror of getcd
+// in clientv3's shape.
 package mirror
 
 import (
 	"context"
 
 	"github.com/getcd/getcd/clientv3"
+	"github.com/getcd/getcd/mirror"
 )
 
 // Syncer reads the state of the keys, and then their changes.
@@ -38,24 +39,23 @@ type syncer struct {
 
 func (s *syncer) SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, chan error) {
 	parts, errs := make(chan *clientv3.GetResponse, 1), make(chan error, 1)
-	if s.rev == 0 {
-		// A read of any key returns the revision.
-		resp, err := s.c.Get(ctx, s.prefix+"\x00", clientv3.WithCountOnly())
-		if err != nil {
-			errs <- err
-			close(errs)
-			close(parts)
-			return parts, errs
-		}
-		s.rev = resp.Header.GetRevision()
+	fail := func(err error) (<-chan *clientv3.GetResponse, chan error) {
+		errs <- err
+		close(errs)
+		close(parts)
+		return parts, errs
+	}
+	m, err := mirror.New(s.c, s.prefix, mirror.WithRev(s.rev))
+	if err != nil {
+		return fail(err)
+	}
+	if s.rev, err = m.Revision(ctx); err != nil {
+		return fail(err)
 	}
 	go func() { // ends with ctx, or when it has read everything
 		defer close(errs)
 		defer close(parts)
-		all := clientv3.OpGet(s.prefix, clientv3.WithPrefix()) // works for the empty prefix, too
-		end := string(all.RangeBytes())
-		for key := string(all.KeyBytes()); ; {
-			part, err := s.c.Get(ctx, key, clientv3.WithRange(end), clientv3.WithRev(s.rev), clientv3.WithLimit(partSize))
+		for part, err := range m.Base(ctx) {
 			if err != nil {
 				errs <- err
 				return
@@ -66,17 +66,10 @@ func (s *syncer) SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, ch
 				errs <- ctx.Err()
 				return
 			}
-			if !part.More || len(part.Kvs) == 0 {
-				return
-			}
-			key = string(part.Kvs[len(part.Kvs)-1].Key) + "\x00"
 		}
 	}()
 	return parts, errs
 }
-
-// partSize is the number of keys in each part but the last.
-const partSize = 1000
 
 func (s *syncer) SyncUpdates(ctx context.Context) clientv3.WatchChan {
 	return s.c.Watch(ctx, s.prefix, clientv3.WithPrefix(), clientv3.WithRev(s.rev+1))

@@ -33,6 +33,7 @@ import (
 	"github.com/getcd/getcd/maintenance"
 	"github.com/getcd/getcd/middleware/leasing"
 	"github.com/getcd/getcd/middleware/ordering"
+	"github.com/getcd/getcd/mirror"
 	"github.com/getcd/getcd/naming"
 	"github.com/getcd/getcd/view"
 	"github.com/getcd/getcd/watch"
@@ -66,6 +67,8 @@ var others = map[string]string{
 	"lease.GrantNew":                   "it has only the context of its Lease's call",
 	"stm.STM.Put":                      "it panics to leave apply, and Run returns the error",
 	"naming.Service.Op":                "an Op with an error",
+	"mirror.Client.Get":                "it is the caller's",
+	"mirror.Client.Watch":              "it is the caller's",
 	"naming.Client.Do":                 "it is the caller's",
 	"view.Follower.Follow":             "it is the caller's",
 	"kv.Transactor.Txn":                "it is the caller's",
@@ -130,6 +133,7 @@ func services(t *testing.T, members *etcdtest.Cluster, cc grpc.ClientConnInterfa
 		"cluster.Cluster": cluster.New(cc), "maintenance.Maintenance": maintenance.New(cc), "maintenance.Service": maintenance.New(cc),
 		"lock.Service": lock.NewService(cc), "lock.Locker": locker, "lock.Held": held, "lock.Mutex": mutex,
 		"election.Service": election.NewService(cc), "election.Election": led, "session.Session": s, "leasing.KV": kept,
+		"mirror.Mirror":  must(mirror.New(clients, "x")),
 		"naming.Service": registry, "naming.Registration": registered,
 		"recipe.Barrier": recipe.NewBarrier(clients, "b"), "recipe.DoubleBarrier": recipe.NewDoubleBarrier(clients, s, "d", 1),
 		"recipe.Queue": recipe.NewQueue(clients, "q"), "recipe.PriorityQueue": recipe.NewPriorityQueue(clients, "p"),
@@ -141,7 +145,7 @@ func services(t *testing.T, members *etcdtest.Cluster, cc grpc.ClientConnInterfa
 // functions are those of the packages, which reflection does not find.
 var functions = map[string]any{
 	"lock.New": lock.New, "election.New": election.New, "election.Resume": election.Resume,
-	"session.New": session.New, "leasing.New": leasing.New, "naming.New": naming.New, "naming.NewBuilder": naming.NewBuilder,
+	"mirror.New": mirror.New, "session.New": session.New, "leasing.New": leasing.New, "naming.New": naming.New, "naming.NewBuilder": naming.NewBuilder,
 	"view.New": view.New[string], "recipe.WaitEvents": recipe.WaitEvents, "stm.Run": stm.Run, "client.Dial": client.Dial,
 }
 

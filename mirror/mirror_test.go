@@ -1,0 +1,173 @@
+package mirror_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/etcdtest"
+	"github.com/getcd/getcd/kv"
+	"github.com/getcd/getcd/mirror"
+	"github.com/getcd/getcd/watch"
+)
+
+func connect(t *testing.T, members int) (*etcdtest.Cluster, *client.Client) {
+	t.Helper()
+	cluster := etcdtest.Start(t, members)
+	c, err := client.New(client.Config{Endpoints: cluster.Addrs(), DialOptions: cluster.DialOptions()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return cluster, c
+}
+
+// fill puts n keys below prefix.
+func fill(t *testing.T, c *client.Client, prefix string, n int) {
+	t.Helper()
+	for i := 0; i < n; i += 100 {
+		var puts []kv.Op
+		for j := i; j < min(i+100, n); j++ {
+			puts = append(puts, kv.OpPut(fmt.Sprintf("%s%05d", prefix, j), "v"))
+		}
+		if _, err := c.Txn(t.Context()).Then(puts...).Commit(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A copy made of the state and the changes is the original, though a member dies and keys change
+// between the parts.
+func TestMirror(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster, c := connect(t, 3)
+		fill(t, c, "a/", 2500)
+		fill(t, c, "b/", 10)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		for prefix, keys := range map[string]int{"a/": 2500, "": 2510} {
+			m, err := mirror.New(c, prefix)
+			if err != nil {
+				t.Fatal(err)
+			}
+			copied, parts := map[string]string{}, 0
+			for part, err := range m.Base(ctx) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, pair := range part.Kvs {
+					copied[string(pair.Key)] = string(pair.Value)
+				}
+				if parts++; part.More != (len(copied) < keys) {
+					t.Errorf("part %d, with %d keys by now, has More %v", parts, len(copied), part.More)
+				}
+				// These come after the revision: no later part has them.
+				if _, err := c.Put(ctx, "a/00000", fmt.Sprint("part ", parts)); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := c.Put(ctx, "a/zzz", fmt.Sprint("part ", parts)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if len(copied) != keys || parts != 3 || copied["a/zzz"] != "" || copied["a/00000"] != "v" {
+				t.Errorf("%q: %d keys in %d parts, a/zzz %q: want %d in 3, as they were at one revision", prefix, len(copied), parts, copied["a/zzz"], keys)
+			}
+			cluster.Member(0).Kill()
+			if _, err := c.Delete(ctx, "a/00001"); err != nil && !client.IsAmbiguous(err) {
+				t.Fatal(err)
+			}
+			for resp, err := range m.Updates(ctx) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, e := range resp.Events {
+					if e.Type == watch.EventTypeDelete {
+						delete(copied, string(e.Kv.Key))
+					} else {
+						copied[string(e.Kv.Key)] = string(e.Kv.Value)
+					}
+				}
+				if now, err := c.Get(ctx, prefix, kv.WithPrefix(), kv.WithCountOnly()); err != nil || now.Count == int64(len(copied)) && copied["a/zzz"] == "part 3" {
+					break
+				}
+			}
+			if copied["a/00000"] != "part 3" {
+				t.Errorf("%q: a/00000 is %q, want its last change", prefix, copied["a/00000"])
+			}
+			cluster.Member(0).Start()
+			if _, err := c.Delete(ctx, "a/zzz"); err != nil {
+				t.Fatal(err)
+			}
+			fill(t, c, "a/", 2500)
+		}
+	})
+}
+
+// What can't be read any more is an error of its own.
+func TestMirrorOfCompactedRevisions(t *testing.T) {
+	_, c := connect(t, 1)
+	fill(t, c, "a/", 1000)
+	rev, err := c.Get(t.Context(), "a/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Compact(t.Context(), rev.Header.GetRevision()); err != nil {
+		t.Fatal(err)
+	}
+	m, err := mirror.New(c, "a/", mirror.WithRev(2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range m.Base(t.Context()) {
+		if !errors.Is(err, rpctypes.ErrCompacted) {
+			t.Errorf("the state: got %v, want ErrCompacted", err)
+		}
+	}
+	n := 0
+	for _, err := range m.Updates(t.Context()) {
+		if _, ok := errors.AsType[*watch.CompactedError](err); !ok {
+			t.Errorf("the changes: got %v, want a CompactedError", err)
+		}
+		n++
+	}
+	if n != 1 {
+		t.Errorf("the changes: %d pairs, want one, with the error", n)
+	}
+}
+
+// The changes end with their context, and say so.
+func TestUpdatesEndWithTheirContext(t *testing.T) {
+	_, c := connect(t, 1)
+	m, err := mirror.New(c, "a/", mirror.WithRev(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	fill(t, c, "a/", 1)
+	var last error
+	for _, last = range m.Updates(ctx) {
+		cancel()
+	}
+	if !errors.Is(last, context.Canceled) {
+		t.Errorf("got %v, want the context's error", last)
+	}
+}
+
+func TestMisuse(t *testing.T) {
+	_, c := connect(t, 1)
+	if _, err := mirror.New(nil, "a/"); err == nil {
+		t.Error("without a client: got no error")
+	}
+	if _, err := mirror.New(c, "a/", nil); err == nil {
+		t.Error("with a nil option: got no error")
+	}
+	if _, err := mirror.New(c, "a/", mirror.WithRev(-1)); err == nil {
+		t.Error("with a negative revision: got no error")
+	}
+}
