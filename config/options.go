@@ -37,6 +37,8 @@ type option struct {
 // in doc.go, or a place in code; a test says so.
 var options = []option{
 	{key: "endpoints", etcdctl: "ENDPOINTS", at: func(s *settings) any { return &s.Endpoints }},
+	{key: "auto-sync-interval", at: func(s *settings) any { return &s.AutoSyncInterval }},
+	{key: "namespace", at: func(s *settings) any { return &s.Namespace }},
 
 	{key: "username", etcdctl: "USER", at: func(s *settings) any { return &s.Username }, not: []string{"token", "token-file"}},
 	{key: "password", etcdctl: "PASSWORD", at: func(s *settings) any { return &s.Password }, not: []string{"password-file", "token", "token-file"}},
@@ -52,7 +54,11 @@ var options = []option{
 	{key: "insecure-transport", etcdctl: "INSECURE_TRANSPORT", at: func(s *settings) any { return &s.plain }},
 	{key: "insecure-discovery", etcdctl: "INSECURE_DISCOVERY", at: func(s *settings) any { return &s.InsecureDiscovery }},
 	{key: "no-proxy", at: func(s *settings) any { return &s.NoProxy }},
+	{key: "headers", at: func(s *settings) any { return &s.Headers }},
 
+	{key: "call-timeout", etcdctl: "COMMAND_TIMEOUT", at: func(s *settings) any { return &s.CallTimeout }},
+	{key: "fail-fast", at: func(s *settings) any { return &s.FailFast }},
+	{key: "connect-timeout", at: func(s *settings) any { return &s.ConnectTimeout }},
 	{key: "dial-timeout", etcdctl: "DIAL_TIMEOUT", at: func(s *settings) any { return &s.DialTimeout }},
 	{key: "dial-keep-alive-time", etcdctl: "KEEPALIVE_TIME", at: func(s *settings) any { return &s.DialKeepAliveTime }},
 	{key: "dial-keep-alive-timeout", etcdctl: "KEEPALIVE_TIMEOUT", at: func(s *settings) any { return &s.DialKeepAliveTimeout }},
@@ -83,9 +89,6 @@ var clientv3s = []option{
 	{key: "max-unary-retries"},
 	{key: "backoff-wait-between"},
 	{key: "backoff-jitter-fraction"},
-	{key: "auto-sync-interval", at: func(*settings) any {
-		return missing("give a DNS name as the endpoint, whose addresses the client follows, or leave it out")
-	}},
 	{key: "reject-old-cluster", at: func(*settings) any { return missing("the client works with etcd 3.4 and later: leave it out") }},
 }
 
