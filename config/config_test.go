@@ -34,6 +34,8 @@ func TestSettings(t *testing.T) {
 		"texts that look like something else": {"username: 0123\npassword: true\nendpoints: ['http://[::1]:2379']", nil, client.Config{Username: "0123", Password: "true", Endpoints: []string{"http://[::1]:2379"}}},
 		"durations":                           {"dial-timeout: 1m30s\nwrite-patience: 500ms\nheartbeat-interval: -1s\ndial-keep-alive-timeout: 0", nil, client.Config{DialTimeout: 90 * time.Second, WritePatience: time.Second / 2, HeartbeatInterval: -time.Second}},
 		"pings that gRPC would not send":      {"dial-keep-alive-time: 2s", nil, client.Config{DialKeepAliveTime: 10 * time.Second}},
+		"a mapping":                           {"headers: {x-route: 0x1, x-zone: b}", nil, client.Config{Headers: map[string]string{"x-route": "0x1", "x-zone": "b"}}},
+		"a text as mapping":                   {"headers: {a: b}", []string{"GETCD_HEADERS=x-route=a=b, x-zone=c"}, client.Config{Headers: map[string]string{"x-route": "a=b", "x-zone": "c"}}},
 		"IDs":                                 {"cluster-id: 0xcdf818194e3a8c32", []string{"GETCD_CLUSTER_ID=14841639068965178418"}, client.Config{ClusterID: 0xcdf818194e3a8c32}},
 		"TLS by files":                        {"trusted-ca-file: ca.pem\ncert-file: c.pem\nkey-file: k.pem", nil, client.Config{TLSFiles: client.TLSFiles{Cert: "c.pem", Key: "k.pem", CA: "ca.pem"}}},
 		"TLS, not plain":                      {"insecure-transport: false\nendpoints: [localhost:2379]\ntoken: t", nil, client.Config{TLS: secure("", false), Endpoints: []string{"localhost:2379"}, Token: "t"}},
@@ -41,10 +43,10 @@ func TestSettings(t *testing.T) {
 		"plain":                               {"insecure-transport: true\nendpoints: [localhost:2379]\nusername: u\npassword: p", nil, client.Config{Endpoints: []string{"localhost:2379"}, Username: "u", Password: "p"}},
 		"plain by itself":                     {"endpoints: [localhost:2379]", nil, client.Config{Endpoints: []string{"localhost:2379"}}},
 		"a file of clientv3": {
-			"Endpoints: [https://a:2379]\nauto-sync-interval: 0\ndial-timeout: 5000000000\ndial-keep-alive-time: 30000000000\nMaxCallSendMsgSize: 1024\n" +
+			"Endpoints: [https://a:2379]\nauto-sync-interval: 60000000000\ndial-timeout: 5000000000\ndial-keep-alive-time: 30000000000\nMaxCallSendMsgSize: 1024\n" +
 				"maxCallRecvMsgSize: 2048\nreject-old-cluster: false\npermit-without-stream: true\nmax-unary-retries: 3\nbackoff-jitter-fraction: 0.1\nca-file: ca.pem\ninsecure-transport: false", nil,
 			client.Config{
-				Endpoints: []string{"https://a:2379"}, DialTimeout: 5 * time.Second, DialKeepAliveTime: 30 * time.Second, MaxCallSendMsgSize: 1024, MaxCallRecvMsgSize: 2048,
+				Endpoints: []string{"https://a:2379"}, AutoSyncInterval: time.Minute, DialTimeout: 5 * time.Second, DialKeepAliveTime: 30 * time.Second, MaxCallSendMsgSize: 1024, MaxCallRecvMsgSize: 2048,
 				PermitWithoutStream: true, TLSFiles: client.TLSFiles{CA: "ca.pem"}, TLS: secure("", false),
 			},
 		},
@@ -65,7 +67,7 @@ func TestSettings(t *testing.T) {
 			},
 			client.Config{
 				Endpoints: []string{"a:1"}, TLSFiles: client.TLSFiles{Cert: "c.pem", Key: "k.pem", CA: "ca.pem"}, Username: "ann", Password: "a:b",
-				DialTimeout: 4 * time.Second, DialKeepAliveTime: 10 * time.Second, DialKeepAliveTimeout: 6 * time.Second, MaxCallSendMsgSize: 7,
+				CallTimeout: 5 * time.Second, DialTimeout: 4 * time.Second, DialKeepAliveTime: 10 * time.Second, DialKeepAliveTimeout: 6 * time.Second, MaxCallSendMsgSize: 7,
 			},
 		},
 		"etcdctl's user and password": {"", []string{"ETCDCTL_USER=ann:a", "ETCDCTL_PASSWORD=b"}, client.Config{Username: "ann:a", Password: "b"}},
@@ -129,6 +131,9 @@ func TestErrors(t *testing.T) {
 		"username: [a, b]":                               "username: it is a list: write one value",
 		"username: {a: b}":                               "username: it is a mapping: write one value",
 		"endpoints: {a: b}":                              "endpoints: it is a mapping: write a list",
+		"headers: {a: [b]}":                              "headers: the value on line 1 is not text",
+		"headers: {a: b, a: c}":                          "headers: line 1 has a again",
+		"headers: a":                                     "it is not a mapping: write name=value",
 		"endpoints: [a, [b]]":                            "endpoints: the value on line 1 is not text",
 		"- a":                                            "client.yaml:1: it is not a mapping",
 		"just words":                                     "it is not a mapping",
@@ -137,8 +142,6 @@ func TestErrors(t *testing.T) {
 		"\tendpoints: a":                                 "client.yaml: yaml:",
 		"username: a\nusername: b":                       "client.yaml:2: username: client.yaml:1: username sets the same",
 		"ca-file: a\ntrusted-ca-file: b":                 "trusted-ca-file: client.yaml:1: ca-file sets the same",
-		"headers: {a: [b]}":                              "headers: line 1 is no text",
-		"headers: a":                                     "headers: it is no mapping: write name=value",
 		"reject-old-cluster: true":                       "package client has no such setting",
 		"insecure-transport: true\ncert-file: c.pem":     "client.yaml:1: insecure-transport: it is true, and client.yaml:2: cert-file is for TLS",
 		"insecure-transport: true\nendpoints: [HTTPS://a:1]": `client.yaml:2: endpoints has "HTTPS://a:1", which uses TLS`,

@@ -10,9 +10,6 @@
 //	trusted-ca-file: /etc/etcd/ca.crt
 //	username: app
 //	password-file: /run/secrets/etcd-password
-//	call-timeout                  CallTimeout
-//	fail-fast                     FailFast
-//	connect-timeout               ConnectTimeout
 //	dial-timeout: 5s
 //
 // What the environment sets replaces what the file sets, and the program may change the
@@ -31,6 +28,7 @@
 //	file                          client.Config                 etcdctl
 //	endpoints                     Endpoints                     ETCDCTL_ENDPOINTS
 //	auto-sync-interval            AutoSyncInterval
+//	namespace                     Namespace
 //	username, password            Username, Password            ETCDCTL_USER, ETCDCTL_PASSWORD
 //	password-file                 Credentials
 //	token                         Token                         ETCDCTL_AUTH_JWT_TOKEN
@@ -41,9 +39,11 @@
 //	insecure-skip-tls-verify      TLS.InsecureSkipVerify        ETCDCTL_INSECURE_SKIP_TLS_VERIFY
 //	insecure-transport            see below                     ETCDCTL_INSECURE_TRANSPORT
 //	insecure-discovery            InsecureDiscovery             ETCDCTL_INSECURE_DISCOVERY
-//	headers                       Headers, such as {x-route: blue}
-//	namespace                     Namespace
 //	no-proxy                      NoProxy
+//	headers                       Headers, a mapping, or "name=value,name=value"
+//	call-timeout                  CallTimeout                   ETCDCTL_COMMAND_TIMEOUT
+//	fail-fast                     FailFast
+//	connect-timeout               ConnectTimeout
 //	dial-timeout                  DialTimeout                   ETCDCTL_DIAL_TIMEOUT
 //	dial-keep-alive-time          DialKeepAliveTime             ETCDCTL_KEEPALIVE_TIME
 //	dial-keep-alive-timeout       DialKeepAliveTimeout          ETCDCTL_KEEPALIVE_TIMEOUT
@@ -85,8 +85,8 @@
 //
 // Files for go.etcd.io/etcd/client/v3/yaml can be read. ca-file, which clientv3 ignores, is
 // trusted-ca-file. max-unary-retries, backoff-wait-between and backoff-jitter-fraction set
-// nothing, since package client has rules of its own. reject-old-cluster is an
-// error, unless it is false. Numbers of nanoseconds are durations.
+// nothing, since package client has rules of its own. "reject-old-cluster: true" is an error. Numbers of
+// nanoseconds are durations.
 //
 // # The environment
 //
@@ -95,8 +95,8 @@
 // with ETCDCTL_DISCOVERY_SRV_NAME, is the endpoint dns+srv:///domain; unlike etcdctl, the
 // client then checks the members' certificates for that domain, and sends no password or token
 // on a plain connection that DNS alone chose (insecure-discovery). ETCDCTL_INSECURE_TRANSPORT=true
-// is etcdctl's default, and sets nothing. What is about etcdctl's output and commands, such as
-// ETCDCTL_API, ETCDCTL_WRITE_OUT and ETCDCTL_COMMAND_TIMEOUT, is ignored.
+// is etcdctl's default, and sets nothing. What is about etcdctl's output, such as ETCDCTL_API and
+// ETCDCTL_WRITE_OUT, is ignored.
 //
 // An unknown GETCD_ variable is an error, unless it is one of Kubernetes' for a service called
 // getcd, or one of getcd's own tests. An unknown ETCDCTL_ variable is an error if it is nearly a

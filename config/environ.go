@@ -60,7 +60,7 @@ var ofOthers = regexp.MustCompile(`^(GETCD|ETCDCTL)(_.*)?_(SERVICE_(HOST|PORT(_.
 	`|^GETCD_(ETCD|OVER|CHECK_WIRE|GRPC_PROXY|CLUSTER_DISK|CLUSTER_MEMBER|TEST_.*)$`)
 
 // etcdctlOnly are the variables of flags that say nothing of the client.
-var etcdctlOnly = []string{"API", "COMMAND_TIMEOUT", "DEBUG", "HEX", "WRITE_OUT"}
+var etcdctlOnly = []string{"API", "DEBUG", "HEX", "WRITE_OUT"}
 
 // etcdctl2 has the variables of etcd 2's etcdctl, with their successors.
 var etcdctl2 = map[string]string{"PEERS": "ENDPOINTS", "CA_FILE": "CACERT", "CERT_FILE": "CERT", "KEY_FILE": "KEY", "USERNAME": "USER"}

@@ -116,6 +116,19 @@ func TestEachSettingIsDocumented(t *testing.T) {
 	}
 }
 
+// Names lead to one option each.
+func TestNamesAreUnique(t *testing.T) {
+	seen := make(map[string]bool)
+	for _, o := range slices.Concat(options, clientv3s) {
+		for _, name := range []string{o.key, o.old, o.etcdctl} {
+			if name != "" && seen[name] {
+				t.Errorf("%s is the name of two options", name)
+			}
+			seen[name] = true
+		}
+	}
+}
+
 func TestDistance(t *testing.T) {
 	for _, tt := range []struct {
 		a, b string

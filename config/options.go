@@ -38,6 +38,7 @@ type option struct {
 var options = []option{
 	{key: "endpoints", etcdctl: "ENDPOINTS", at: func(s *settings) any { return &s.Endpoints }},
 	{key: "auto-sync-interval", at: func(s *settings) any { return &s.AutoSyncInterval }},
+	{key: "namespace", at: func(s *settings) any { return &s.Namespace }},
 
 	{key: "username", etcdctl: "USER", at: func(s *settings) any { return &s.Username }, not: []string{"token", "token-file"}},
 	{key: "password", etcdctl: "PASSWORD", at: func(s *settings) any { return &s.Password }, not: []string{"password-file", "token", "token-file"}},
@@ -52,11 +53,10 @@ var options = []option{
 	{key: "insecure-skip-tls-verify", etcdctl: "INSECURE_SKIP_TLS_VERIFY", at: func(s *settings) any { return &s.skipVerify }},
 	{key: "insecure-transport", etcdctl: "INSECURE_TRANSPORT", at: func(s *settings) any { return &s.plain }},
 	{key: "insecure-discovery", etcdctl: "INSECURE_DISCOVERY", at: func(s *settings) any { return &s.InsecureDiscovery }},
-	{key: "headers", at: func(s *settings) any { return &s.Headers }},
-	{key: "namespace", at: func(s *settings) any { return &s.Namespace }},
 	{key: "no-proxy", at: func(s *settings) any { return &s.NoProxy }},
+	{key: "headers", at: func(s *settings) any { return &s.Headers }},
 
-	{key: "call-timeout", at: func(s *settings) any { return &s.CallTimeout }},
+	{key: "call-timeout", etcdctl: "COMMAND_TIMEOUT", at: func(s *settings) any { return &s.CallTimeout }},
 	{key: "fail-fast", at: func(s *settings) any { return &s.FailFast }},
 	{key: "connect-timeout", at: func(s *settings) any { return &s.ConnectTimeout }},
 	{key: "dial-timeout", etcdctl: "DIAL_TIMEOUT", at: func(s *settings) any { return &s.DialTimeout }},
