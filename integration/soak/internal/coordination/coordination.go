@@ -48,13 +48,14 @@ func parts() map[string]func(context.Context, *soak) {
 		"elections": elections,
 		"queues":    queues,
 		"counters":  counters,
+		"markers":   markers,
 		"barriers":  barriers,
 	}
 }
 
 // Parts returns the names of the parts of Run.
 func Parts() []string {
-	return []string{"locks", "rwlocks", "elections", "queues", "counters", "barriers"}
+	return []string{"locks", "rwlocks", "elections", "queues", "counters", "markers", "barriers"}
 }
 
 // soak is one Run.

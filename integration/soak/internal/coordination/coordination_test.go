@@ -59,7 +59,7 @@ func TestUnderFaults(t *testing.T) {
 		t.Error(v)
 	}
 	if *parts == "" && (r.Locks.Writes == 0 || r.RWLocks.Writes == 0 || r.Elections.Writes == 0 || r.Queue.Dequeued == 0 ||
-		r.PriorityQueue.Dequeued == 0 || r.Counters.Committed == 0 || r.DoubleBarriers == 0 || r.Barriers == 0 || r.Revoked == 0) {
+		r.PriorityQueue.Dequeued == 0 || r.Counters.Committed == 0 || r.Marked.Committed == 0 || r.DoubleBarriers == 0 || r.Barriers == 0 || r.Revoked == 0) {
 		t.Error("something was not done at all, so nothing was checked of it")
 	}
 }

@@ -12,6 +12,7 @@
 //   - queues: an item is dequeued once if its Enqueue has succeeded, at most once
 //     if the outcome is unknown, and never if it was refused;
 //   - counters: no certain commit is lost, and none is counted twice;
+//   - markers: what Settle says of a transaction of unknown fate is true, and stays so;
 //   - barriers: nobody continues before all have entered, and nobody has left
 //     before all leave.
 //

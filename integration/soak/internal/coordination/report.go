@@ -21,6 +21,8 @@ type Report struct {
 	Queue, PriorityQueue Items
 	// Counters are the figures of software transactions.
 	Counters Commits
+	// Marked are the figures of transactions with a marker.
+	Marked Settled
 	// DoubleBarriers and Barriers are the numbers of rounds that everybody has
 	// passed. BarriersBroken is the number of rounds in which somebody gave up or
 	// lost its session.
@@ -89,6 +91,14 @@ type Commits struct {
 	Committed, Ambiguous, Failed, Counted int
 }
 
+// Settled are the figures of transactions with a marker.
+type Settled struct {
+	// Committed is the number of transactions that were answered. Applied and Refused
+	// are the numbers of those of an unknown fate that were found to be applied, and
+	// not to be. Failed is the number of those that certainly were not.
+	Committed, Applied, Refused, Failed int
+}
+
 // String returns the report in a few lines.
 func (r Report) String() string {
 	var b strings.Builder
@@ -112,6 +122,8 @@ func (r Report) String() string {
 	}
 	fmt.Fprintf(&b, "%-10s committed %d, ambiguous %d, failed %d; counted %d\n", "counters",
 		r.Counters.Committed, r.Counters.Ambiguous, r.Counters.Failed, r.Counters.Counted)
+	fmt.Fprintf(&b, "%-10s committed %d, settled: applied %d, refused %d; failed %d\n", "markers",
+		r.Marked.Committed, r.Marked.Applied, r.Marked.Refused, r.Marked.Failed)
 	fmt.Fprintf(&b, "%-10s double %d, single %d, broken %d\n", "barriers", r.DoubleBarriers, r.Barriers, r.BarriersBroken)
 	fmt.Fprintf(&b, "violations %d", len(r.Violations))
 	for _, v := range r.Violations {
