@@ -180,17 +180,20 @@ func (c *Conn) Invoke(ctx context.Context, method string, req, reply any, opts .
 	if err := misuse(ctx, opts); err != nil {
 		return t.refused(err)
 	}
-	ownID := false
+	ownID, repeat := false, false
 	if a := attempt.FromContext(ctx); a != nil {
-		t.avoid, t.final, ownID = a.Avoid, a.Final, a.OwnID
+		t.avoid, t.final, ownID, repeat = a.Avoid, a.Final, a.OwnID, a.Repeat
 	}
 	t.call = classify(method, req, ownID)
+	if repeat {
+		t.call = t.call.declared(req)
+	}
 	t.failFast = failsFast(opts, c.failFast)
 	defer c.timeout.begin(t)()
 	if err := t.ctx.Err(); err != nil {
 		return t.failed(err) // otherwise an answer might come before gRPC notices that the context has ended
 	}
-	if t.call.class == read && !t.call.waits && !t.final && method != pb.Auth_Authenticate_FullMethodName { // each login costs the server the check of a password
+	if t.call.hedged && !t.final {
 		if m, ok := hedgeable(reply, opts); ok {
 			return c.invokeHedged(t, req, m, opts) //nolint:contextcheck // t has it
 		}

@@ -10,8 +10,10 @@ import (
 var (
 	proposal = call{class: write, proves: true}
 	question = call{class: read, proves: true}
-	memory   = call{class: read}
-	local    = call{class: read, anyMember: true}
+	// change is a proposal that its caller may declare repeatable (WithIdempotentWrites).
+	change = call{class: write, proves: true, declarable: true}
+	memory = call{class: read}
+	local  = call{class: read, anyMember: true}
 	// streamed is a stream of a single request or of many: how it ends proves nothing.
 	streamed = call{class: read, waits: true}
 )
@@ -34,12 +36,12 @@ var methods = map[string]func(req any, ownID bool) call{
 		if r, ok := req.(*pb.TxnRequest); ok && readOnly(r) {
 			return call{class: read, anyMember: serializable(r), proves: !serializable(r)}
 		}
-		return proposal
+		return change
 	},
 	pb.KV_RangeStream_FullMethodName: is(streamed), // 3.7 only
 	// v3_server.go, Put and DeleteRange: raft.
-	pb.KV_Put_FullMethodName:         is(proposal),
-	pb.KV_DeleteRange_FullMethodName: is(proposal),
+	pb.KV_Put_FullMethodName:         is(change),
+	pb.KV_DeleteRange_FullMethodName: is(change),
 	// v3_server.go, Compact: raft. What is compacted once stays so: a copy of the
 	// request is answered ErrCompacted and does nothing (storage/mvcc/kvstore.go,
 	// updateCompactRev).
