@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"sync"
 	"sync/atomic"
 
@@ -57,7 +58,9 @@ type Conn struct {
 	// interceptor drops the values of contexts.
 	strays atomic.Bool
 
-	closed atomic.Bool
+	closed  atomic.Bool
+	above   []io.Closer // middleware that is to be closed, the outermost first; wrap's
+	closing sync.Once
 }
 
 var _ grpc.ClientConnInterface = (*Conn)(nil)
@@ -168,6 +171,11 @@ func (c *Conn) settle(ctx context.Context) {
 // again, and then waits for the same.
 func (c *Conn) close() {
 	c.closed.Store(true)
+	c.closing.Do(func() {
+		for _, m := range c.above {
+			_ = m.Close() // what it could not end, it has to have said how that ends by itself
+		}
+	})
 	c.auth.cancel()
 	_ = c.cc.Close() // fails only if it is closed already
 	c.auth.close()
