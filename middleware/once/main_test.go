@@ -1,9 +1,10 @@
 package once_test
 
 import (
+	"bytes"
 	"context"
 	"net"
-	"strings"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -123,19 +124,21 @@ type tape struct {
 	copies []*pb.TxnRequest
 }
 
-// writes reports whether a request is a write in its transaction, and not the making or the
-// deletion of slots.
-func writes(method string, req any) (*pb.TxnRequest, bool) {
+// write returns the transaction of a write, and not one that makes or deletes slots.
+func write(method string, req any) (*pb.TxnRequest, bool) {
 	r, ok := req.(*pb.TxnRequest)
-	return r, ok && method == pb.KV_Txn_FullMethodName && len(r.GetCompare()) == 1 && r.GetCompare()[0].GetTarget() == pb.Compare_MOD &&
-		strings.HasPrefix(string(r.GetCompare()[0].GetKey()), slotsPrefix) && r.GetSuccess()[0].GetRequestDeleteRange().GetKey() == nil ||
-		ok && len(r.GetCompare()) == 1 && len(r.GetSuccess()) > 1 && r.GetCompare()[0].GetTarget() == pb.Compare_MOD
+	if !ok || method != pb.KV_Txn_FullMethodName || len(r.GetCompare()) != 1 {
+		return nil, false
+	}
+	c := r.GetCompare()[0]
+	fence := len(r.GetSuccess()) == 1 && r.GetSuccess()[0].GetRequestDeleteRange() != nil
+	return r, c.GetTarget() == pb.Compare_MOD && bytes.Contains(c.GetKey(), []byte(slotsPrefix)) && !fence
 }
 
 // hook calls do for each write, the n-th being 0, and what is not one is answered.
 func (tp *tape) hook(do func(n int, ctx context.Context, next func() (any, error)) (any, error)) etcdtest.UnaryHook {
 	return func(ctx context.Context, method string, req any, next func() (any, error)) (any, error) {
-		r, ok := writes(method, req)
+		r, ok := write(method, req)
 		if !ok {
 			return next()
 		}
@@ -147,13 +150,20 @@ func (tp *tape) hook(do func(n int, ctx context.Context, next func() (any, error
 	}
 }
 
+// all returns what was kept so far.
+func (tp *tape) all() []*pb.TxnRequest {
+	tp.mu.Lock()
+	defer tp.mu.Unlock()
+	return slices.Clone(tp.copies)
+}
+
 // replay sends all copies once more, and fails the test if one is applied.
 func (tp *tape) replay(r *rig) {
 	r.t.Helper()
 	for _, m := range r.cluster.Members() {
 		m.Intercept(nil)
 	}
-	for _, copied := range tp.copies {
+	for _, copied := range tp.all() {
 		resp, err := r.stub.Txn(r.t.Context(), copied)
 		if err != nil {
 			r.t.Errorf("a late copy: %v", err)

@@ -54,8 +54,8 @@ func TestLostAnswers(t *testing.T) {
 				if took := time.Since(began); took > 10*250*time.Millisecond {
 					t.Errorf("10 writes took %v, want some 100 ms each at most", took)
 				}
-				if len(tp.copies) != 20 {
-					t.Errorf("%d copies were sent of 10 writes, want two of each", len(tp.copies))
+				if len(tp.all()) != 20 {
+					t.Errorf("%d copies were sent of 10 writes, want two of each", len(tp.all()))
 				}
 				tp.replay(r)
 				if k := r.get("k"); k.GetVersion() != 10 {
@@ -133,7 +133,7 @@ func TestContextEndsInDoubt(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		fenced := make(map[string]bool)
-		for _, c := range tp.copies {
+		for _, c := range tp.all() {
 			fenced[string(c.GetCompare()[0].GetKey())] = true
 		}
 		for _, s := range r.slots() {
