@@ -31,9 +31,15 @@ func TestIdempotentWritesAreSentAgain(t *testing.T) {
 	}
 	for method, call := range calls {
 		for name, hook := range map[string]func(*rig) time.Duration{
-			"lost before": func(r *rig) time.Duration { r.cluster.Member(0).Intercept(once(method, refuse(errLostAnswer))); return 0 },
-			"lost after":  func(r *rig) time.Duration { r.cluster.Member(0).Intercept(once(method, applyThen(errLostAnswer))); return 0 },
-			"stopped":     func(r *rig) time.Duration { r.cluster.Member(0).Freeze(); return 100 * time.Millisecond },
+			"lost before": func(r *rig) time.Duration {
+				r.cluster.Member(0).Intercept(once(method, refuse(errLostAnswer)))
+				return 0
+			},
+			"lost after": func(r *rig) time.Duration {
+				r.cluster.Member(0).Intercept(once(method, applyThen(errLostAnswer)))
+				return 0
+			},
+			"stopped": func(r *rig) time.Duration { r.cluster.Member(0).Freeze(); return 100 * time.Millisecond },
 		} {
 			t.Run(operationOf(method)+", "+name, func(t *testing.T) {
 				run(t, 2, nil, func(r *rig) {
@@ -82,7 +88,7 @@ func TestLargeIdempotentWritesAreNotHedged(t *testing.T) {
 	run(t, 2, nil, func(r *rig) {
 		t := r.t
 		r.warm()
-		hold := func(ctx context.Context, m string, _ any, next func() (any, error)) (any, error) {
+		hold := func(_ context.Context, m string, _ any, next func() (any, error)) (any, error) {
 			if m == pb.KV_Put_FullMethodName {
 				time.Sleep(300 * time.Millisecond)
 			}

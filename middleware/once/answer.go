@@ -6,14 +6,13 @@ import (
 )
 
 // answer fills in the caller's reply from that of the transaction in which w has traveled.
-func (w *write) answer(resp *pb.TxnResponse) error {
+func (w *write) answer(resp *pb.TxnResponse) {
 	inner := resp
 	if !w.blind() {
 		inner = resp.GetResponses()[0].GetResponseTxn()
 	}
 	ops := inner.GetResponses()
 	w.fill(resp.GetHeader(), inner.GetSucceeded(), ops[:len(ops)-1]) // without the slot
-	return nil
 }
 
 // fill fills in the caller's reply.

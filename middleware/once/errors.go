@@ -43,19 +43,19 @@ func (e *AppliedError) Ambiguous() bool { return true }
 // GRPCStatus has Err's code.
 func (e *AppliedError) GRPCStatus() *status.Status { return status.New(code(e.Err), e.Error()) }
 
-// notApplied is the error of a write that was certainly not applied, and will not be, for a
+// notAppliedError is the error of a write that was certainly not applied, and will not be, for a
 // cause that can be another request's, or one copy's, and as such in doubt.
-type notApplied struct {
+type notAppliedError struct {
 	what  string
 	cause error
 }
 
-func newNotApplied(what string, err error) error { return &notApplied{what, certain(err)} }
+func newNotApplied(what string, err error) error { return &notAppliedError{what, certain(err)} }
 
-func (e *notApplied) Error() string              { return "once: " + e.what + ": " + e.cause.Error() }
-func (e *notApplied) Unwrap() error              { return e.cause }
-func (e *notApplied) Ambiguous() bool            { return false }
-func (e *notApplied) GRPCStatus() *status.Status { return status.New(code(e.cause), e.Error()) }
+func (e *notAppliedError) Error() string              { return "once: " + e.what + ": " + e.cause.Error() }
+func (e *notAppliedError) Unwrap() error              { return e.cause }
+func (e *notAppliedError) Ambiguous() bool            { return false }
+func (e *notAppliedError) GRPCStatus() *status.Status { return status.New(code(e.cause), e.Error()) }
 
 // certain returns the first cause of err that leaves nothing in doubt.
 func certain(err error) error {
@@ -67,22 +67,22 @@ func certain(err error) error {
 	return errors.New(err.Error())
 }
 
-// inDoubt is the error of a write that may have been applied, or may yet be.
-type inDoubt struct{ cause error }
+// inDoubtError is the error of a write that may have been applied, or may yet be.
+type inDoubtError struct{ cause error }
 
-func (e *inDoubt) Error() string {
+func (e *inDoubtError) Error() string {
 	return "once: whether the write was applied is not known: " + e.cause.Error()
 }
-func (e *inDoubt) Unwrap() error              { return e.cause }
-func (e *inDoubt) Ambiguous() bool            { return true }
-func (e *inDoubt) GRPCStatus() *status.Status { return status.New(code(e.cause), e.Error()) }
+func (e *inDoubtError) Unwrap() error              { return e.cause }
+func (e *inDoubtError) Ambiguous() bool            { return true }
+func (e *inDoubtError) GRPCStatus() *status.Status { return status.New(code(e.cause), e.Error()) }
 
 // doubted returns err, which says that the write is in doubt.
 func doubted(err error) error {
 	if ambiguous, _ := etcderr.Told(err); ambiguous {
 		return err
 	}
-	return &inDoubt{err}
+	return &inDoubtError{err}
 }
 
 // code is the gRPC code of an error, a context's included.

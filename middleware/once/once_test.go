@@ -120,7 +120,9 @@ func TestContextEndsInDoubt(t *testing.T) {
 		r.put("k", "")
 		var tp tape
 		for _, m := range r.cluster.Members() {
-			m.Intercept(tp.hook(func(_ int, ctx context.Context, next func() (any, error)) (any, error) { return neverApplied(ctx, next) }))
+			m.Intercept(tp.hook(func(_ int, ctx context.Context, next func() (any, error)) (any, error) {
+				return neverApplied(ctx, next)
+			}))
 		}
 		for range 3 {
 			_, err := r.c.Put(r.timeout(time.Second), "k", "x")
@@ -224,7 +226,7 @@ func TestLeaseEndsInDoubt(t *testing.T) {
 							return next()
 						}
 						defer func() {
-							r.revokeAll()
+							r.revokeAll() //nolint:contextcheck // the test's
 							for range 20 {
 								_, _ = r.outside.Put(ctx, "other", "")
 							}

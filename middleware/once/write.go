@@ -26,30 +26,29 @@ type write struct {
 // newWrite returns nil for a call that is not a write of keys.
 func newWrite(method string, args, reply any) (*write, error) {
 	w := &write{reply: reply}
-	fits := false
+	var fits, answers bool
 	switch method {
 	case pb.KV_Put_FullMethodName:
-		r, ok := args.(*pb.PutRequest)
-		_, fits = reply.(*pb.PutResponse)
-		fits = fits && ok
+		var r *pb.PutRequest
+		r, fits = args.(*pb.PutRequest)
+		_, answers = reply.(*pb.PutResponse)
 		w.name, w.txn = "Put", &pb.TxnRequest{Success: []*pb.RequestOp{{Request: &pb.RequestOp_RequestPut{RequestPut: r}}}}
 	case pb.KV_DeleteRange_FullMethodName:
-		r, ok := args.(*pb.DeleteRangeRequest)
-		_, fits = reply.(*pb.DeleteRangeResponse)
-		fits = fits && ok
+		var r *pb.DeleteRangeRequest
+		r, fits = args.(*pb.DeleteRangeRequest)
+		_, answers = reply.(*pb.DeleteRangeResponse)
 		w.name, w.txn = "DeleteRange", &pb.TxnRequest{Success: []*pb.RequestOp{{Request: &pb.RequestOp_RequestDeleteRange{RequestDeleteRange: r}}}}
 	case pb.KV_Txn_FullMethodName:
-		r, ok := args.(*pb.TxnRequest)
-		_, fits = reply.(*pb.TxnResponse)
-		fits = fits && ok
-		if fits && readOnly(r) {
+		w.name = "Txn"
+		w.txn, fits = args.(*pb.TxnRequest)
+		_, answers = reply.(*pb.TxnResponse)
+		if fits && readOnly(w.txn) {
 			return nil, nil
 		}
-		w.name, w.txn = "Txn", r
 	default:
 		return nil, nil
 	}
-	if !fits {
+	if !fits || !answers {
 		return nil, misuse.Error(fmt.Sprintf("once: %s with a %T, answered by a %T: what it writes is not known; use etcd's own messages", method, args, reply))
 	}
 	return w, nil
@@ -139,7 +138,8 @@ func (c *Conn) send(ctx context.Context, s *slot, w *write, opts []grpc.CallOpti
 			if resp.GetSucceeded() {
 				s.mod = resp.GetHeader().GetRevision()
 				c.slots.give(s)
-				return false, w.answer(resp)
+				w.answer(resp)
+				return false, nil
 			}
 			return c.found(ctx, s, w, resp)
 		}
@@ -208,7 +208,7 @@ func (c *Conn) found(ctx context.Context, s *slot, w *write, resp *pb.TxnRespons
 	at, err := c.slots.history(ctx, s, resp.GetHeader().GetRevision())
 	switch {
 	case err != nil:
-		return false, &inDoubt{fmt.Errorf("the slot is gone, and its history can't be read: %w", err)}
+		return false, &inDoubtError{fmt.Errorf("the slot is gone, and its history can't be read: %w", err)}
 	case s.advanced(at):
 		return false, c.rebuild(ctx, w, at, resp.GetHeader())
 	default:
