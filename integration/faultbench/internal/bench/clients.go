@@ -14,6 +14,7 @@ import (
 	"github.com/getcd/getcd/integration/faultbench/internal/etcdclient"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lock"
+	"github.com/getcd/getcd/middleware/once"
 	"github.com/getcd/getcd/watch"
 )
 
@@ -80,6 +81,11 @@ type clientType struct {
 	marks bool
 	// held says that it must keep the bounds of report.Cell.Misses.
 	held bool
+	// sure says that none of its writes may fail, nor wait for the patience with a silent
+	// member.
+	sure bool
+	// repeats says that a write may be applied twice, so that its history proves nothing.
+	repeats bool
 	dial func(target) (Client, error)
 }
 
@@ -89,7 +95,18 @@ func clientTypes() []clientType {
 	return []clientType{
 		{
 			name: "getcd", text: "getcd with default settings", marks: true, held: true,
-			dial: dialGetcd,
+			dial: func(t target) (Client, error) { return dialGetcd(t) },
+		},
+		{
+			name: "getcd-once", text: "getcd with package once, by which each write happens once", marks: true, held: true, sure: true,
+			dial: func(t target) (Client, error) { return dialGetcd(t, once.Of("faultbench-once/")) },
+		},
+		{
+			name: "getcd-safe", text: "getcd whose puts are declared idempotent; its swaps settle their own doubt", marks: true, held: true, sure: true, repeats: true,
+			dial: func(t target) (Client, error) {
+				c, err := dialGetcd(t)
+				return &safeClient{c}, err
+			},
 		},
 		{
 			name: "clientv3", text: "etcd's own client with default settings",
@@ -113,8 +130,9 @@ func clientTypes() []clientType {
 	}
 }
 
-func dialGetcd(t target) (Client, error) {
-	cfg := client.Config{Endpoints: t.endpoints, TLS: t.tls, Username: t.username, Password: t.password}
+// dialGetcd makes a client with the middleware, the first one outermost.
+func dialGetcd(t target, middleware ...client.Middleware) (*getcdClient, error) {
+	cfg := client.Config{Endpoints: t.endpoints, TLS: t.tls, Username: t.username, Password: t.password, Middleware: middleware}
 	if t.uri != "" {
 		cfg.Endpoints = []string{t.uri}
 	}
@@ -214,6 +232,13 @@ func (g *getcdClient) Lock(ctx context.Context, name string, locked func()) erro
 }
 
 func (g *getcdClient) Close() error { return errors.Join(g.w.Close(), g.c.Close()) }
+
+// safeClient says of its puts that they may be repeated.
+type safeClient struct{ *getcdClient }
+
+func (s *safeClient) Put(ctx context.Context, key, value string) error {
+	return s.getcdClient.Put(client.WithIdempotentWrites(ctx), key, value)
+}
 
 type dropinClient struct{ *dropin.Client }
 
