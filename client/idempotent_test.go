@@ -148,3 +148,29 @@ func TestIdempotentWritesInDoubt(t *testing.T) {
 		}
 	})
 }
+
+// Copies that a former leader has taken with it are not waited for: another one is sent when
+// an answer shows the election.
+func TestIdempotentWritesAfterAnElection(t *testing.T) {
+	run(t, 2, nil, func(r *rig) {
+		t := r.t
+		r.warm()
+		for _, m := range r.cluster.Members() {
+			m.Intercept(once(pb.KV_Put_FullMethodName, func(ctx context.Context, _ string, _ any, _ func() (any, error)) (any, error) {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}))
+		}
+		began := time.Now()
+		done := make(chan error, 1)
+		go func() { done <- r.put(client.WithIdempotentWrites(r.timeout(5*time.Second)), "k", "v") }()
+		time.Sleep(time.Second)
+		r.cluster.Elect(r.cluster.Member(1))
+		if _, err := r.get(r.timeout(time.Second)); err != nil {
+			t.Error(err)
+		}
+		if err := <-done; err != nil || time.Since(began) > 1100*time.Millisecond {
+			t.Errorf("got %v after %v, want success at once when the election is known, after 1 s", err, time.Since(began))
+		}
+	})
+}
