@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/getcd/getcd/internal/attempt"
 )
 
 // class says when a request may be sent to another member.
@@ -63,10 +65,10 @@ func classify(method string, req any, ownID bool) call {
 	return c
 }
 
-// declared is c of a request that its caller has declared to be repeatable. A large one is
-// not hedged: two copies of it would delay each other on a slow line.
-func (c call) declared(req any) call {
-	if c.class == write && c.declarable {
+// declared is c of a request that its caller has declared to be repeatable, as a states. A
+// large one is not hedged: two copies of it would delay each other on a slow line.
+func (c call) declared(a *attempt.Attempt, req any) call {
+	if c.class == write && (a.Repeat && c.declarable || a.Guarded) {
 		c.class, c.hedged = repeatable, !large(req)
 	}
 	return c

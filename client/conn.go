@@ -188,13 +188,11 @@ func (c *Conn) Invoke(ctx context.Context, method string, req, reply any, opts .
 	if err := misuse(ctx, opts); err != nil {
 		return t.refused(err)
 	}
-	ownID, repeat := false, false
 	if a := attempt.FromContext(ctx); a != nil {
-		t.avoid, t.final, ownID, repeat = a.Avoid, a.Final, a.OwnID, a.Repeat
-	}
-	t.call = classify(method, req, ownID)
-	if repeat {
-		t.call = t.call.declared(req)
+		t.avoid, t.final = a.Avoid, a.Final
+		t.call = classify(method, req, a.OwnID).declared(a, req)
+	} else {
+		t.call = classify(method, req, false)
 	}
 	t.failFast = failsFast(opts, c.failFast)
 	defer c.timeout.begin(t)()

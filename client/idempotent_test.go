@@ -17,15 +17,10 @@ import (
 // A write that is declared idempotent is sent again when its answer is lost, whether it was
 // applied or not.
 func TestIdempotentWritesAreSentAgain(t *testing.T) {
-	put := &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: []byte("k")}}}
 	calls := map[string]func(r *rig, ctx context.Context) error{
 		pb.KV_Put_FullMethodName: func(r *rig, ctx context.Context) error { return r.put(ctx, "k", "v") },
 		pb.KV_DeleteRange_FullMethodName: func(r *rig, ctx context.Context) error {
 			_, err := r.kv.DeleteRange(ctx, &pb.DeleteRangeRequest{Key: []byte("k")})
-			return err
-		},
-		pb.KV_Txn_FullMethodName: func(r *rig, ctx context.Context) error {
-			_, err := r.kv.Txn(ctx, &pb.TxnRequest{Success: []*pb.RequestOp{put}})
 			return err
 		},
 	}
@@ -69,6 +64,11 @@ func operationOf(method string) string { return method[strings.LastIndexByte(met
 func TestIdempotentWritesAreKeysOnly(t *testing.T) {
 	run(t, 2, nil, func(r *rig) {
 		t := r.t
+		put := &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: []byte("k")}}}
+		r.cluster.Member(0).Intercept(once(pb.KV_Txn_FullMethodName, refuse(errLostAnswer)))
+		if _, err := r.kv.Txn(client.WithIdempotentWrites(r.timeout(time.Second)), &pb.TxnRequest{Success: []*pb.RequestOp{put}}); !client.IsAmbiguous(err) {
+			t.Errorf("Txn: got %v, want doubt", err)
+		}
 		method := pb.Cluster_MemberAdd_FullMethodName
 		r.cluster.Member(0).Intercept(once(method, refuse(errLostAnswer)))
 		_, err := pb.NewClusterClient(r.Conn()).MemberAdd(client.WithIdempotentWrites(r.timeout(time.Second)), &pb.MemberAddRequest{})

@@ -11,6 +11,7 @@ var (
 	proposal = call{class: write, proves: true}
 	question = call{class: read, proves: true}
 	// change is a proposal that its caller may declare repeatable (WithIdempotentWrites).
+	// A transaction is none: a copy may be refused because of another one's success.
 	change = call{class: write, proves: true, declarable: true}
 	memory = call{class: read}
 	local  = call{class: read, anyMember: true}
@@ -36,7 +37,7 @@ var methods = map[string]func(req any, ownID bool) call{
 		if r, ok := req.(*pb.TxnRequest); ok && readOnly(r) {
 			return call{class: read, anyMember: serializable(r), proves: !serializable(r)}
 		}
-		return change
+		return proposal
 	},
 	pb.KV_RangeStream_FullMethodName: is(streamed), // 3.7 only
 	// v3_server.go, Put and DeleteRange: raft.

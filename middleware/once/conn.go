@@ -126,7 +126,7 @@ type transport struct{ cc grpc.ClientConnInterface }
 
 // txn sends a transaction of which a copy, however late, does no harm.
 func (t transport) txn(ctx context.Context, r *pb.TxnRequest, opts ...grpc.CallOption) (*pb.TxnResponse, error) {
-	a := &attempt.Attempt{Repeat: true}
+	a := &attempt.Attempt{Guarded: true}
 	if outer := attempt.FromContext(ctx); outer != nil {
 		a.Avoid = outer.Avoid
 	}
