@@ -21,6 +21,7 @@ import (
 	"github.com/getcd/getcd/auth"
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/cluster"
+	"github.com/getcd/getcd/concurrency/cas"
 	"github.com/getcd/getcd/concurrency/recipe"
 	"github.com/getcd/getcd/concurrency/session"
 	"github.com/getcd/getcd/concurrency/stm"
@@ -136,7 +137,7 @@ func services(t *testing.T, members *etcdtest.Cluster, cc grpc.ClientConnInterfa
 		"recipe.Barrier": recipe.NewBarrier(clients, "b"), "recipe.DoubleBarrier": recipe.NewDoubleBarrier(clients, s, "d", 1),
 		"recipe.Queue": recipe.NewQueue(clients, "q"), "recipe.PriorityQueue": recipe.NewPriorityQueue(clients, "p"),
 		"watch.Watcher": watcher, "client.Client": c, "client.Conn": c.Conn(), "gateway.Conn": json,
-		"once.Conn":      once.NewConn(cc, "once/"),
+		"cas.Store": must(cas.New(store, "cas/")), "once.Conn": once.NewConn(cc, "once/"),
 		"recipe.RWMutex": recipe.NewRWMutex(clients, s, "r"), "view.View": flags,
 	}
 }

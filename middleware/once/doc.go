@@ -68,6 +68,8 @@
 //     is none.
 //   - When the answer was lost and what it takes to make it up was compacted, or may not be
 //     read by the user, the error is an *AppliedError. It has the revision.
+//   - client.Config.CallTimeout and FailFast do not limit the wait for a slot, which only a
+//     new writer, or one with too few, has to make.
 //   - A lost answer with a large range is read again, as large.
 //
 // A namespace may lie above or below. All other requests pass through as they are: reads, read-only

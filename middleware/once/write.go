@@ -148,7 +148,7 @@ func (c *Conn) send(ctx context.Context, s *slot, w *write, opts []grpc.CallOpti
 		case certain && !doubt:
 			c.slots.give(s) // it is as it was
 			return false, err
-		case ctx.Err() != nil || etcderr.Closed(err):
+		case ctx.Err() != nil, etcderr.Closed(err), errors.Is(err, context.DeadlineExceeded): // the last by client.Config.CallTimeout
 			c.slots.abandon(s)
 			return false, doubted(err)
 		case !passes(err):

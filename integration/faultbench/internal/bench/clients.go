@@ -10,6 +10,7 @@ import (
 
 	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/concurrency/cas"
 	"github.com/getcd/getcd/integration/faultbench/internal/dropin"
 	"github.com/getcd/getcd/integration/faultbench/internal/etcdclient"
 	"github.com/getcd/getcd/kv"
@@ -105,7 +106,11 @@ func clientTypes() []clientType {
 			name: "getcd-safe", text: "getcd whose puts are declared idempotent; its swaps settle their own doubt", marks: true, held: true, sure: true, repeats: true,
 			dial: func(t target) (Client, error) {
 				c, err := dialGetcd(t)
-				return &safeClient{c}, err
+				if err != nil {
+					return nil, err
+				}
+				swaps, err := cas.New(c.c, "faultbench-cas/")
+				return &safeClient{c, swaps}, err
 			},
 		},
 		{
@@ -233,8 +238,32 @@ func (g *getcdClient) Lock(ctx context.Context, name string, locked func()) erro
 
 func (g *getcdClient) Close() error { return errors.Join(g.w.Close(), g.c.Close()) }
 
-// safeClient says of its puts that they may be repeated.
-type safeClient struct{ *getcdClient }
+// safeClient says of its puts that they may be repeated, and swaps by package cas.
+type safeClient struct {
+	*getcdClient
+	swaps *cas.Store
+}
+
+// Swap compares the value, and then by what was read the revision.
+func (s *safeClient) Swap(ctx context.Context, key, old, value string) (bool, string, error) {
+	resp, err := s.c.Get(ctx, key)
+	if err != nil {
+		return false, "", err
+	}
+	now := ""
+	var rev int64
+	if len(resp.Kvs) > 0 {
+		now, rev = string(resp.Kvs[0].Value), resp.Kvs[0].ModRevision
+	}
+	if now != old {
+		return false, now, nil
+	}
+	r, err := s.swaps.Replace(ctx, key, rev, value)
+	if err != nil || r.Done {
+		return r.Done, "", err
+	}
+	return false, string(r.Kv.GetValue()), nil
+}
 
 func (s *safeClient) Put(ctx context.Context, key, value string) error {
 	return s.getcdClient.Put(client.WithIdempotentWrites(ctx), key, value)

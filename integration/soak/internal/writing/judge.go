@@ -57,7 +57,7 @@ func (j *judge) round(writes []*write, history []*mvccpb.Event) {
 			}
 		case failed:
 		}
-		if (w.fate == doubtful || w.fate == failed) && !w.hurried {
+		if w.fate != answered && !w.hurried {
 			j.wrong("%v has failed though it had time: %v", w.id, w.err)
 		}
 	}
