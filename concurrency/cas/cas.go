@@ -94,11 +94,11 @@ var rivals = backoff.Exponential{First: 5 * time.Millisecond, Max: 250 * time.Mi
 // others change the key meanwhile, f is called again, so it must have no other effect. An error
 // of f is returned as it is, and then nothing is changed. Without an error Done is true.
 func (s *Store) Modify(ctx context.Context, key string, f func(now *mvccpb.KeyValue) (string, error), opts ...kv.OpOption) (Result, error) {
-	if f == nil {
-		return Result{}, misuse.Error("cas: Modify: the function is nil")
-	}
 	if err := cmp.Or(misuse.Context(ctx, "cas: Modify"), misuse.Options("cas: Modify", opts)); err != nil {
 		return Result{}, err
+	}
+	if f == nil {
+		return Result{}, misuse.Error("cas: Modify: the function is nil")
 	}
 	resp, err := s.store.Get(ctx, key)
 	if err != nil {

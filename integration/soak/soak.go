@@ -14,6 +14,7 @@ import (
 	"github.com/getcd/getcd/integration/cluster"
 	"github.com/getcd/getcd/integration/soak/internal/chaos"
 	"github.com/getcd/getcd/integration/soak/internal/coordination"
+	"github.com/getcd/getcd/integration/soak/internal/swapping"
 	"github.com/getcd/getcd/integration/soak/internal/watching"
 	"github.com/getcd/getcd/integration/soak/internal/writing"
 )
@@ -36,7 +37,7 @@ type options struct {
 type check func(ctx context.Context, c *cluster.Cluster, endpoints []string, o options, stop <-chan struct{}) (text string, violations []string, err error)
 
 func checks() map[string]check {
-	return map[string]check{"watch": checkWatches, "coordination": checkCoordination, "once": checkWrites}
+	return map[string]check{"watch": checkWatches, "coordination": checkCoordination, "once": checkWrites, "cas": checkSwaps}
 }
 
 func checkWatches(ctx context.Context, c *cluster.Cluster, endpoints []string, o options, stop <-chan struct{}) (string, []string, error) {
@@ -49,6 +50,14 @@ func checkWatches(ctx context.Context, c *cluster.Cluster, endpoints []string, o
 
 func checkWrites(ctx context.Context, _ *cluster.Cluster, endpoints []string, o options, stop <-chan struct{}) (string, []string, error) {
 	report, err := writing.Run(ctx, writing.Config{Endpoints: endpoints, Seed: o.seed, Stop: stop, Mangle: o.mangle, Log: o.log})
+	if err != nil {
+		return "", nil, err
+	}
+	return report.String(), report.Violations, nil
+}
+
+func checkSwaps(ctx context.Context, _ *cluster.Cluster, endpoints []string, o options, stop <-chan struct{}) (string, []string, error) {
+	report, err := swapping.Run(ctx, swapping.Config{Endpoints: endpoints, Seed: o.seed, Stop: stop})
 	if err != nil {
 		return "", nil, err
 	}
@@ -85,7 +94,7 @@ func checkCoordination(ctx context.Context, c *cluster.Cluster, endpoints []stri
 func soak(ctx context.Context, o options) (string, error) {
 	for _, name := range o.checks {
 		if checks()[name] == nil {
-			return "", fmt.Errorf("soak: no check is called %q; there are coordination, once and watch", name)
+			return "", fmt.Errorf("soak: no check is called %q; there are cas, coordination, once and watch", name)
 		}
 	}
 	if o.through != "" && !slices.Contains(ways(), o.through) {

@@ -82,12 +82,12 @@ type clientType struct {
 	marks bool
 	// held says that it must keep the bounds of report.Cell.Misses.
 	held bool
-	// sure says that none of its writes may fail, nor wait for the patience with a silent
-	// member.
-	sure bool
+	// sure says that none of its writes may fail, and prompt that none waits for the patience
+	// with a silent member.
+	sure, prompt bool
 	// repeats says that a write may be applied twice, so that its history proves nothing.
 	repeats bool
-	dial func(target) (Client, error)
+	dial    func(target) (Client, error)
 }
 
 // clientTypes returns the available clients. Sticky clients come first: the first
@@ -99,7 +99,7 @@ func clientTypes() []clientType {
 			dial: func(t target) (Client, error) { return dialGetcd(t) },
 		},
 		{
-			name: "getcd-once", text: "getcd with package once, by which each write happens once", marks: true, held: true, sure: true,
+			name: "getcd-once", text: "getcd with package once, by which each write happens once", marks: true, held: true, sure: true, prompt: true,
 			dial: func(t target) (Client, error) { return dialGetcd(t, once.Of("faultbench-once/")) },
 		},
 		{

@@ -231,7 +231,7 @@ func (l *loads) end() {
 func (l *loads) series(fault time.Duration) []report.Series {
 	var all []report.Series
 	for _, one := range l.all {
-		s := report.Series{Client: one.of.name, Kind: one.kind.name, Write: one.kind.writes, Marks: one.of.marks, Held: one.of.held, Sure: one.of.sure, Alone: one.kind.alone}
+		s := report.Series{Client: one.of.name, Kind: one.kind.name, Write: one.kind.writes, Marks: one.of.marks, Held: one.of.held, Sure: one.of.sure, Prompt: one.of.prompt, Alone: one.kind.alone}
 		for _, w := range one.workers {
 			calls := slices.Clone(w.samples)
 			for i := range calls {
