@@ -69,7 +69,7 @@ func (t *try) invoke(req, reply any, opts []grpc.CallOption) error {
 		a.Avoid, a.Elsewhere, a.FailFast = t.avoid, t.elsewhere, t.failFast
 		a.Measure, a.AnyMember, a.Write = !t.call.waits, t.call.anyMember, t.call.proposes
 		a.Once = t.call.class == write
-		a.Large = a.Once && large(req)
+		a.Large = a.Write && large(req)
 		a.FromMemory, a.Call = !t.call.proves, t.number
 		if t.hedge != nil {
 			t.hedge.begin(ctx)

@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/getcd/getcd/internal/attempt"
 )
 
 // class says when a request may be sent to another member.
@@ -39,6 +41,12 @@ type call struct {
 	// late says what an error means that a later step of the request may have
 	// given. Nil where the request has one step, and an error one meaning.
 	late func(text string, f fate) fate
+	// declarable is set when the caller can say that the write is repeatable: what a copy
+	// does is what the request says, and no more.
+	declarable bool
+	// hedged is set when a slow request is also sent to a second member. It is the
+	// Conn's: not every kind of reply and option allows it.
+	hedged bool
 	// rejoins is set when the request, once it has been answered, can be sent again
 	// and goes on where it was.
 	rejoins bool
@@ -53,6 +61,16 @@ func classify(method string, req any, ownID bool) call {
 		c = of(req, ownID)
 	}
 	c.proposes = c.class != read
+	c.hedged = c.class == read && !c.waits && method != pb.Auth_Authenticate_FullMethodName // each login costs the server the check of a password
+	return c
+}
+
+// declared is c of a request that its caller has declared to be repeatable, as a states. A
+// large one is not hedged: two copies of it would delay each other on a slow line.
+func (c call) declared(a *attempt.Attempt, req any) call {
+	if c.class == write && (a.Repeat && c.declarable || a.Guarded) {
+		c.class, c.hedged = repeatable, !large(req)
+	}
 	return c
 }
 

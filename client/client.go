@@ -110,7 +110,8 @@ func (c *Client) ResolverErrors() []error { return c.conn.resolver.Errors() }
 
 // Close ends all requests, including those that name an endpoint, all streams, watches and
 // keepers, and closes the connections. It returns when all the client's goroutines have
-// ended. Requests in flight return ErrClosed. Leases are not revoked. A second Close only
+// ended. Requests in flight return ErrClosed. Leases are not revoked, except those that
+// middleware has for itself. A second Close only
 // waits for the first. Close waits at most 1 s for the Logger to take its last records, and
 // 1 s for the trace to be written. Its error is always nil.
 func (c *Client) Close() error {

@@ -4,10 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"sync"
 	"sync/atomic"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
@@ -57,7 +57,9 @@ type Conn struct {
 	// interceptor drops the values of contexts.
 	strays atomic.Bool
 
-	closed atomic.Bool
+	closed  atomic.Bool
+	above   []io.Closer // middleware that is to be closed, the outermost first; wrap's
+	closing sync.Once
 }
 
 var _ grpc.ClientConnInterface = (*Conn)(nil)
@@ -168,6 +170,11 @@ func (c *Conn) settle(ctx context.Context) {
 // again, and then waits for the same.
 func (c *Conn) close() {
 	c.closed.Store(true)
+	c.closing.Do(func() {
+		for _, m := range c.above {
+			_ = m.Close() // what it could not end, it has to have said how that ends by itself
+		}
+	})
 	c.auth.cancel()
 	_ = c.cc.Close() // fails only if it is closed already
 	c.auth.close()
@@ -180,17 +187,18 @@ func (c *Conn) Invoke(ctx context.Context, method string, req, reply any, opts .
 	if err := checkCall(ctx, opts); err != nil {
 		return t.refused(err)
 	}
-	ownID := false
 	if a := attempt.FromContext(ctx); a != nil {
-		t.avoid, t.final, ownID = a.Avoid, a.Final, a.OwnID
+		t.avoid, t.final = a.Avoid, a.Final
+		t.call = classify(method, req, a.OwnID).declared(a, req)
+	} else {
+		t.call = classify(method, req, false)
 	}
-	t.call = classify(method, req, ownID)
 	t.failFast = failsFast(opts, c.failFast)
 	defer c.timeout.begin(t)()
 	if err := t.ctx.Err(); err != nil {
 		return t.failed(err) // otherwise an answer might come before gRPC notices that the context has ended
 	}
-	if t.call.class == read && !t.call.waits && !t.final && method != pb.Auth_Authenticate_FullMethodName { // each login costs the server the check of a password
+	if t.call.hedged && !t.final {
 		if m, ok := hedgeable(reply, opts); ok {
 			return c.invokeHedged(t, req, m, opts) //nolint:contextcheck // t has it
 		}

@@ -16,7 +16,8 @@ import (
 	"github.com/getcd/getcd/internal/policy"
 )
 
-// A read that takes several times as long as usual is sent to a second member too, and the
+// A read that takes several times as long as usual is sent to a second member too, and so is
+// a small write that its caller has declared repeatable, after defaultHedgeDelay. The
 // first answer wins ("The Tail at Scale", Dean and Barroso, 2013). So a member that has just
 // stalled delays a read by that time only, not by the longer time that it takes to be sure
 // of the stall.
@@ -50,6 +51,7 @@ type hedge struct {
 	reply   protoreflect.MessageType
 	opts    []grpc.CallOption
 	second  *second        // nil until it is sent
+	applied bool           // a second copy of a write may have been applied
 	copies  sync.WaitGroup // the second copies, including one that was dropped
 }
 
@@ -82,7 +84,10 @@ func (c *Conn) invokeHedged(t *try, req any, reply proto.Message, opts []grpc.Ca
 	h := c.newHedge()
 	h.mu.Lock()
 	h.call, h.avoid, h.req, h.reply, h.opts = t, t.avoid, req, reply.ProtoReflect().Type(), opts
-	h.delay = hedgeDelay(c.table.ReadLatency())
+	h.delay, h.applied = defaultHedgeDelay, false
+	if t.call.class == read {
+		h.delay = hedgeDelay(c.table.ReadLatency())
+	}
 	h.mu.Unlock()
 	t.hedge = h
 
@@ -93,6 +98,9 @@ func (c *Conn) invokeHedged(t *try, req any, reply proto.Message, opts []grpc.Ca
 			proto.Reset(reply)
 			proto.Merge(reply, s.reply)
 		}
+	}
+	if e, ok := errors.AsType[*Error](err); ok && (t.applied || h.applied) {
+		e.ambiguous = true // what one copy was answered says nothing of the other
 	}
 	c.hedges.pool.Put(h)
 	return err
@@ -170,6 +178,11 @@ func (h *hedge) fire() {
 	defer close(s.done)
 	defer s.cancel()
 	s.err = copied.invoke(req, s.reply, opts)
+	if copied.applied {
+		h.mu.Lock()
+		h.applied = true
+		h.mu.Unlock()
+	}
 	if s.won = s.err == nil || ctx.Err() == nil && !copied.alone; s.won {
 		h.mu.Lock()
 		defer h.mu.Unlock()

@@ -10,8 +10,11 @@ import (
 var (
 	proposal = call{class: write, proves: true}
 	question = call{class: read, proves: true}
-	memory   = call{class: read}
-	local    = call{class: read, anyMember: true}
+	// change is a proposal that its caller may declare repeatable (WithIdempotentWrites).
+	// A transaction is none: a copy may be refused because of another one's success.
+	change = call{class: write, proves: true, declarable: true}
+	memory = call{class: read}
+	local  = call{class: read, anyMember: true}
 	// streamed is a stream of a single request or of many: how it ends proves nothing.
 	streamed = call{class: read, waits: true}
 )
@@ -38,8 +41,8 @@ var methods = map[string]func(req any, ownID bool) call{
 	},
 	pb.KV_RangeStream_FullMethodName: is(streamed), // 3.7 only
 	// v3_server.go, Put and DeleteRange: raft.
-	pb.KV_Put_FullMethodName:         is(proposal),
-	pb.KV_DeleteRange_FullMethodName: is(proposal),
+	pb.KV_Put_FullMethodName:         is(change),
+	pb.KV_DeleteRange_FullMethodName: is(change),
 	// v3_server.go, Compact: raft. What is compacted once stays so: a copy of the
 	// request is answered ErrCompacted and does nothing (storage/mvcc/kvstore.go,
 	// updateCompactRev).

@@ -2,6 +2,7 @@ package client
 
 import (
 	"fmt"
+	"io"
 	"slices"
 
 	"google.golang.org/grpc"
@@ -17,8 +18,9 @@ import (
 //
 // The connection that it returns
 //
-//   - must be safe for concurrent use. Nobody closes it: when the client is closed, all
-//     calls on the connection below fail with ErrClosed;
+//   - must be safe for concurrent use. If it is an io.Closer, the client's Close closes it,
+//     once, while the connection below still works: it ends what it has begun, and must not
+//     take long. After that all calls on the connection below fail with ErrClosed;
 //   - must pass on the context, or one derived from it. The client and the services use it
 //     to tell each other about the call; without it, every failed write is ambiguous;
 //   - must return errors as they are, or wrapped (%w);
@@ -35,8 +37,12 @@ func (c Config) wrap(conn *Conn) (grpc.ClientConnInterface, error) {
 		cc = namespace.NewConn(cc, c.Namespace)
 	}
 	for i, m := range slices.Backward(c.Middleware) {
+		below := cc
 		if cc = m(cc); cc == nil {
 			return nil, fmt.Errorf("client: Config.Middleware[%d] returned nil: it must return a connection, if only the one that it was given", i)
+		}
+		if closer, ok := cc.(io.Closer); ok && cc != below {
+			conn.above = append([]io.Closer{closer}, conn.above...)
 		}
 	}
 	return cc, nil

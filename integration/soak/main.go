@@ -26,7 +26,7 @@ func main() {
 	o := options{}
 	flag.DurationVar(&o.lasting, "for", 10*time.Minute, "for how long there are faults, for each check")
 	flag.Uint64Var(&o.seed, "seed", 1, "what chance decides")
-	names := flag.String("check", "watch,coordination", "the checks, separated by commas")
+	names := flag.String("check", "watch,coordination,once,cas", "the checks, separated by commas")
 	faults := flag.String("faults", "", "the faults, separated by commas: "+strings.Join(chaos.Names(), ", ")+"; empty means all")
 	flag.DurationVar(&o.least, "least", 0, "the shortest fault, and the shortest healthy time")
 	flag.DurationVar(&o.most, "most", 0, "the longest; 0 for both means 500ms and 6s")

@@ -8,12 +8,15 @@ import (
 	"strings"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/integration/cluster"
 	"github.com/getcd/getcd/integration/soak/internal/chaos"
 	"github.com/getcd/getcd/integration/soak/internal/coordination"
+	"github.com/getcd/getcd/integration/soak/internal/swapping"
 	"github.com/getcd/getcd/integration/soak/internal/watching"
+	"github.com/getcd/getcd/integration/soak/internal/writing"
 )
 
 // options are the flags.
@@ -25,6 +28,7 @@ type options struct {
 	through     string        // one of ways, or empty
 	least, most time.Duration // of faults and of healthy times; 0 means chaos's defaults
 	log         func(format string, args ...any)
+	mangle      func(*pb.TxnRequest) // writing.Config.Mangle; the tests'
 }
 
 // check is a checker. It works until stop is closed, when the cluster is healthy
@@ -33,11 +37,27 @@ type options struct {
 type check func(ctx context.Context, c *cluster.Cluster, endpoints []string, o options, stop <-chan struct{}) (text string, violations []string, err error)
 
 func checks() map[string]check {
-	return map[string]check{"watch": checkWatches, "coordination": checkCoordination}
+	return map[string]check{"watch": checkWatches, "coordination": checkCoordination, "once": checkWrites, "cas": checkSwaps}
 }
 
 func checkWatches(ctx context.Context, c *cluster.Cluster, endpoints []string, o options, stop <-chan struct{}) (string, []string, error) {
 	report, err := watching.Run(ctx, c, watching.Config{Seed: o.seed, For: o.lasting, Stop: stop, Endpoints: endpoints, Apart: o.through == grpcProxy, Log: o.log})
+	if err != nil {
+		return "", nil, err
+	}
+	return report.String(), report.Violations, nil
+}
+
+func checkWrites(ctx context.Context, _ *cluster.Cluster, endpoints []string, o options, stop <-chan struct{}) (string, []string, error) {
+	report, err := writing.Run(ctx, writing.Config{Endpoints: endpoints, Seed: o.seed, Stop: stop, Mangle: o.mangle, Log: o.log})
+	if err != nil {
+		return "", nil, err
+	}
+	return report.String(), report.Violations, nil
+}
+
+func checkSwaps(ctx context.Context, _ *cluster.Cluster, endpoints []string, o options, stop <-chan struct{}) (string, []string, error) {
+	report, err := swapping.Run(ctx, swapping.Config{Endpoints: endpoints, Seed: o.seed, Stop: stop})
 	if err != nil {
 		return "", nil, err
 	}
@@ -74,7 +94,7 @@ func checkCoordination(ctx context.Context, c *cluster.Cluster, endpoints []stri
 func soak(ctx context.Context, o options) (string, error) {
 	for _, name := range o.checks {
 		if checks()[name] == nil {
-			return "", fmt.Errorf("soak: no check is called %q; there are coordination and watch", name)
+			return "", fmt.Errorf("soak: no check is called %q; there are cas, coordination, once and watch", name)
 		}
 	}
 	if o.through != "" && !slices.Contains(ways(), o.through) {

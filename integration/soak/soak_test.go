@@ -41,6 +41,12 @@ func TestWatch(t *testing.T) { short(t, "watch", "", 1) }
 // TestCoordination is a short run of the check of locks, elections and queues.
 func TestCoordination(t *testing.T) { short(t, "coordination", "", 1) }
 
+// TestOnce is a short run of the check of writes that happen once.
+func TestOnce(t *testing.T) { short(t, "once", "", 1) }
+
+// TestCompareAndSet is a short run of the check of package cas.
+func TestCompareAndSet(t *testing.T) { short(t, "cas", "", 1) }
+
 // TestThrough is a short run of both checks through a proxy of each kind.
 func TestThrough(t *testing.T) {
 	for i, way := range []string{grpcProxy, string(frontproxy.HAProxyTCP), string(frontproxy.NginxGRPC)} {

@@ -56,7 +56,7 @@ type Attempt struct {
 	// long as its member may yet answer (client.Config.WritePatience).
 	Once bool
 	// Large says that the request may take its time to leave, on a slow line. It is
-	// read only together with Once.
+	// read only of writes.
 	Large bool
 	// Cancel ends the RPC, or has its caller look elsewhere. The policy calls it when the
 	// RPC is not worth waiting for any more, and GivenUp tells why. It is called with a
@@ -74,6 +74,12 @@ type Attempt struct {
 	// and uses for one lease only, so that a copy of it, however late, can't meet
 	// another lease. Package lease says so to the call path.
 	OwnID bool
+	// Repeat says that the caller has declared its Put or DeleteRange to be one that may be
+	// sent again, whatever became of an earlier copy. The call path reads it.
+	Repeat bool
+	// Guarded says that the request is a transaction of which all copies but one do
+	// nothing, whenever they come. Package once says so to the call path.
+	Guarded bool
 	// Final says that the caller gets whatever a member answers, even an error that
 	// another member might not give. The call path reads it.
 	Final bool

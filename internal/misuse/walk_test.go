@@ -21,6 +21,7 @@ import (
 	"github.com/getcd/getcd/auth"
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/cluster"
+	"github.com/getcd/getcd/concurrency/cas"
 	"github.com/getcd/getcd/concurrency/recipe"
 	"github.com/getcd/getcd/concurrency/session"
 	"github.com/getcd/getcd/concurrency/stm"
@@ -32,6 +33,7 @@ import (
 	"github.com/getcd/getcd/lock"
 	"github.com/getcd/getcd/maintenance"
 	"github.com/getcd/getcd/middleware/leasing"
+	"github.com/getcd/getcd/middleware/once"
 	"github.com/getcd/getcd/middleware/ordering"
 	"github.com/getcd/getcd/mirror"
 	"github.com/getcd/getcd/naming"
@@ -79,6 +81,9 @@ var others = map[string]string{
 	"resolver.Source.Resolve":          "it is a scheme's own, and called with the resolver's context",
 	"balancer.NewContext":              "it is made of a context, as context.WithValue, and the call with it says so",
 	"balancer.FromContext":             "gRPC calls it with a context of its own",
+	"client.WithIdempotentWrites":      "it makes a context, and the call with it says so",
+	"once.NewConn":                     "its calls say so",
+	"once.Of":                          "the calls of its connection say so",
 	"client.Conn.WaitReady":            "client.Client.WaitReady is it",
 }
 
@@ -138,6 +143,7 @@ func services(t *testing.T, members *etcdtest.Cluster, cc grpc.ClientConnInterfa
 		"recipe.Barrier": recipe.NewBarrier(clients, "b"), "recipe.DoubleBarrier": recipe.NewDoubleBarrier(clients, s, "d", 1),
 		"recipe.Queue": recipe.NewQueue(clients, "q"), "recipe.PriorityQueue": recipe.NewPriorityQueue(clients, "p"),
 		"watch.Watcher": watcher, "client.Client": c, "client.Conn": c.Conn(), "gateway.Conn": json,
+		"cas.Store": must(cas.New(store, "cas/")), "once.Conn": once.NewConn(cc, "once/"),
 		"recipe.RWMutex": recipe.NewRWMutex(clients, s, "r"), "view.View": flags,
 	}
 }

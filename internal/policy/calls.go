@@ -50,8 +50,8 @@ func (p *policy) free(r *call) {
 // once.
 type calls struct {
 	mu    sync.Mutex // a leaf; guards the lists and their links in the calls
-	lists [3]callList
-	n     [3]int
+	lists [4]callList
+	n     [4]int
 }
 
 // kind says what it costs to give a call up, and whether the call's age tells something
@@ -59,9 +59,15 @@ type calls struct {
 type kind uint8
 
 const (
-	prompt  kind = iota // answered soon; to send it again elsewhere costs nothing
-	costly              // answered soon; if it is given up its fate is unknown
-	patient             // may wait long, such as a watch or a lock: its age tells nothing
+	prompt     kind = iota // answered soon; to send it again elsewhere costs nothing
+	repeatable             // likewise, but a write: its member may lose it
+	costly                 // answered soon; if it is given up its fate is unknown
+	patient                // may wait long, such as a watch or a lock: its age tells nothing
+)
+
+var (
+	awaited = [...]kind{prompt, repeatable, costly} // the age of these tells something
+	losable = [...]kind{repeatable, costly}         // a member can lose these
 )
 
 func kindOf(a *attempt.Attempt) kind {
@@ -70,6 +76,8 @@ func kindOf(a *attempt.Attempt) kind {
 		return patient
 	case a.Once:
 		return costly
+	case a.Write:
+		return repeatable
 	default:
 		return prompt
 	}
@@ -110,7 +118,7 @@ func (c *calls) remove(r *call) (empty bool) {
 	}
 	c.n[r.kind]--
 	r.prev, r.next = nil, nil
-	return c.n == [3]int{}
+	return c.n == [4]int{}
 }
 
 // oldest returns when the oldest call of kind k was picked, in nanoseconds of the
@@ -129,17 +137,19 @@ func (c *calls) oldest(k kind) (at, late int64, ok bool) {
 func (c *calls) count() (waiting, bound, all int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.n[prompt] + c.n[costly], c.n[costly] + c.n[patient], c.n[prompt] + c.n[costly] + c.n[patient]
+	waiting, bound = c.n[prompt]+c.n[repeatable]+c.n[costly], c.n[costly]+c.n[patient]
+	return waiting, bound, waiting + c.n[patient]
 }
 
-// large reports whether a call with a large request is in flight that must not be sent
-// again.
+// large reports whether a write with a large request is in flight.
 func (c *calls) large() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for r := c.lists[costly].first; r != nil; r = r.next {
-		if r.attempt.Large {
-			return true
+	for _, k := range losable {
+		for r := c.lists[k].first; r != nil; r = r.next {
+			if r.attempt.Large {
+				return true
+			}
 		}
 	}
 	return false

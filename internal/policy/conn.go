@@ -77,7 +77,7 @@ func newConn(p *policy, m *member) *conn {
 
 // oldest returns when the oldest request was begun that should be answered soon.
 func (c *conn) oldest() (at int64, ok bool) {
-	for _, k := range []kind{prompt, costly} {
+	for _, k := range awaited {
 		if t, _, waits := c.calls.oldest(k); waits && (!ok || t < at) {
 			at, ok = t, true
 		}
@@ -98,7 +98,7 @@ func (c *conn) silence(now time.Time) time.Duration {
 		return 0
 	}
 	late := c.clock.late.Load() // unknown for an abandoned request
-	for _, k := range []kind{prompt, costly} {
+	for _, k := range awaited {
 		if t, then, waits := c.calls.oldest(k); waits && t == since {
 			late = then
 		}

@@ -142,6 +142,10 @@ func (p *policy) giveUpLostLocked(c *conn, now time.Time) {
 		left = c.lastLeft()
 	}
 	tooLong := max(lostAfter, lostFactor*time.Duration(c.member.latency.Load()))
+	// A second copy of these costs nothing, so there is no need to be sure.
+	c.calls.giveUp(errLostWrite, func(r *call) bool {
+		return r.kind == repeatable && c.caughtUp != 0 && max(r.at, left) < term
+	})
 	given, _, _ := c.calls.giveUp(errLostWrite, func(r *call) bool {
 		return r.kind == costly && (max(r.at, left) < term && overtaken || !moves && c.clock.waited(max(r.at, c.motion.last), r.late, now) > tooLong)
 	})

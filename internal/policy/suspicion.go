@@ -103,6 +103,11 @@ func (c *conn) suspectIn(now time.Time) (left time.Duration, ok bool) {
 // and was sent before the newest raft term was known. Its proposal went to a former
 // leader. (A later write may have been sent in the new term.)
 func (c *conn) superseded(now time.Time) bool {
-	start, _, ok := c.calls.oldest(costly)
-	return ok && start < c.clock.termSince.Load() && time.Duration(c.clock.at(now)-start) >= c.member.suspicion()
+	for _, k := range losable {
+		start, _, ok := c.calls.oldest(k)
+		if ok && start < c.clock.termSince.Load() && time.Duration(c.clock.at(now)-start) >= c.member.suspicion() {
+			return true
+		}
+	}
+	return false
 }

@@ -10,10 +10,12 @@ import (
 
 	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/concurrency/cas"
 	"github.com/getcd/getcd/integration/faultbench/internal/dropin"
 	"github.com/getcd/getcd/integration/faultbench/internal/etcdclient"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lock"
+	"github.com/getcd/getcd/middleware/once"
 	"github.com/getcd/getcd/watch"
 )
 
@@ -80,7 +82,12 @@ type clientType struct {
 	marks bool
 	// held says that it must keep the bounds of report.Cell.Misses.
 	held bool
-	dial func(target) (Client, error)
+	// sure says that none of its writes may fail, and prompt that none waits for the patience
+	// with a silent member.
+	sure, prompt bool
+	// repeats says that a write may be applied twice, so that its history proves nothing.
+	repeats bool
+	dial    func(target) (Client, error)
 }
 
 // clientTypes returns the available clients. Sticky clients come first: the first
@@ -89,7 +96,22 @@ func clientTypes() []clientType {
 	return []clientType{
 		{
 			name: "getcd", text: "getcd with default settings", marks: true, held: true,
-			dial: dialGetcd,
+			dial: func(t target) (Client, error) { return dialGetcd(t) },
+		},
+		{
+			name: "getcd-once", text: "getcd with package once, by which each write happens once", marks: true, held: true, sure: true, prompt: true,
+			dial: func(t target) (Client, error) { return dialGetcd(t, once.Of("faultbench-once/")) },
+		},
+		{
+			name: "getcd-safe", text: "getcd whose puts are declared idempotent; its swaps settle their own doubt", marks: true, held: true, sure: true, repeats: true,
+			dial: func(t target) (Client, error) {
+				c, err := dialGetcd(t)
+				if err != nil {
+					return nil, err
+				}
+				swaps, err := cas.New(c.c, "faultbench-cas/")
+				return &safeClient{c, swaps}, err
+			},
 		},
 		{
 			name: "clientv3", text: "etcd's own client with default settings",
@@ -113,8 +135,9 @@ func clientTypes() []clientType {
 	}
 }
 
-func dialGetcd(t target) (Client, error) {
-	cfg := client.Config{Endpoints: t.endpoints, TLS: t.tls, Username: t.username, Password: t.password}
+// dialGetcd makes a client with the middleware, the first one outermost.
+func dialGetcd(t target, middleware ...client.Middleware) (*getcdClient, error) {
+	cfg := client.Config{Endpoints: t.endpoints, TLS: t.tls, Username: t.username, Password: t.password, Middleware: middleware}
 	if t.uri != "" {
 		cfg.Endpoints = []string{t.uri}
 	}
@@ -214,6 +237,37 @@ func (g *getcdClient) Lock(ctx context.Context, name string, locked func()) erro
 }
 
 func (g *getcdClient) Close() error { return errors.Join(g.w.Close(), g.c.Close()) }
+
+// safeClient says of its puts that they may be repeated, and swaps by package cas.
+type safeClient struct {
+	*getcdClient
+	swaps *cas.Store
+}
+
+// Swap compares the value, and then by what was read the revision.
+func (s *safeClient) Swap(ctx context.Context, key, old, value string) (bool, string, error) {
+	resp, err := s.c.Get(ctx, key)
+	if err != nil {
+		return false, "", err
+	}
+	now := ""
+	var rev int64
+	if len(resp.Kvs) > 0 {
+		now, rev = string(resp.Kvs[0].Value), resp.Kvs[0].ModRevision
+	}
+	if now != old {
+		return false, now, nil
+	}
+	r, err := s.swaps.Replace(ctx, key, rev, value)
+	if err != nil || r.Done {
+		return r.Done, "", err
+	}
+	return false, string(r.Kv.GetValue()), nil
+}
+
+func (s *safeClient) Put(ctx context.Context, key, value string) error {
+	return s.getcdClient.Put(client.WithIdempotentWrites(ctx), key, value)
+}
 
 type dropinClient struct{ *dropin.Client }
 

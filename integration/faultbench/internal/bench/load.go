@@ -231,7 +231,7 @@ func (l *loads) end() {
 func (l *loads) series(fault time.Duration) []report.Series {
 	var all []report.Series
 	for _, one := range l.all {
-		s := report.Series{Client: one.of.name, Kind: one.kind.name, Write: one.kind.writes, Marks: one.of.marks, Held: one.of.held, Alone: one.kind.alone}
+		s := report.Series{Client: one.of.name, Kind: one.kind.name, Write: one.kind.writes, Marks: one.of.marks, Held: one.of.held, Sure: one.of.sure, Prompt: one.of.prompt, Alone: one.kind.alone}
 		for _, w := range one.workers {
 			calls := slices.Clone(w.samples)
 			for i := range calls {
@@ -284,7 +284,7 @@ func (l *loads) verdicts(ctx context.Context, kv pb.KVClient, origin time.Time) 
 				}
 				k.Ops = append(k.Ops, w.ops[name]...)
 			}
-			writers[one.of.name] = writers[one.of.name] || one.kind.writes
+			writers[one.of.name] = writers[one.of.name] || one.kind.writes && !one.of.repeats
 		}
 	}
 	for _, name := range order {

@@ -39,7 +39,8 @@ const (
 // s or, if a member is silent, getcd's patience plus 0.3 s. If the leader is the
 // victim, gaps may last 0.3 s (reads) and 0.5 s (writes) beyond the election of
 // the new leader. Serializable reads need no leader, so an election does not
-// excuse them. A watch counts as a read whose gaps are times without events. For
+// excuse them. The writes of a sure client must not fail, and those of a prompt one are held
+// to what reads are. A watch counts as a read whose gaps are times without events. For
 // a lease only its survival counts. A wrong result is always a miss. Cells
 // without a victim have no other bounds. For leases they have none at all: nobody
 // can keep a lease alive while the whole cluster is gone for longer than the
@@ -60,6 +61,7 @@ func (c *Cell) Misses(s Series, r Row) []string {
 	}
 	allowed := floor + readAllowance
 	switch {
+	case s.Write && s.Prompt: // as a read
 	case s.Write && elected:
 		allowed = floor + leaderWriteAllowance
 	case s.Write:
@@ -68,7 +70,7 @@ func (c *Cell) Misses(s Series, r Row) []string {
 	switch {
 	case s.Alone:
 		allowed = floor + aloneAllowed
-	case s.Write && c.Silent:
+	case s.Write && c.Silent && !s.Prompt:
 		allowed = max(allowed, writePatience+patienceAllowance)
 	}
 
@@ -80,7 +82,7 @@ func (c *Cell) Misses(s Series, r Row) []string {
 		misses = append(misses, fmt.Sprintf("a gap of %v, at most %v wanted", r.Gap, Seconds(allowed)))
 	}
 	switch {
-	case !s.Write && r.Failed > 0:
+	case (!s.Write || s.Sure) && r.Failed > 0:
 		misses = append(misses, fmt.Sprintf("%d failed, none wanted", r.Failed))
 	case s.Write && r.Failed > len(s.Workers):
 		misses = append(misses, fmt.Sprintf("%d failed, at most the %d in flight wanted", r.Failed, len(s.Workers)))

@@ -103,6 +103,10 @@ func TestMisses(t *testing.T) {
 	watch.Kind, lease.Kind = "watch", "lease"
 	rival := put
 	rival.Held = false
+	sure := put
+	sure.Sure = true
+	prompt := sure
+	prompt.Prompt = true
 	silent := follower
 	silent.Silent = true
 	alone := watch
@@ -137,6 +141,12 @@ func TestMisses(t *testing.T) {
 		"a silent follower's write":        {silent, put, gap(2300), nil},
 		"a silent follower's slow write":   {silent, put, gap(2301), []string{"a gap of 2.301 s, at most 2.300 s wanted"}},
 		"a silent follower's read":         {silent, get, gap(301), []string{"a gap of 0.301 s, at most 0.300 s wanted"}},
+		"a sure client's failed write":     {leader, sure, fails(1, 1), []string{"1 failed, none wanted"}},
+		"a sure client's patient write":    {silent, sure, gap(2300), nil},
+		"a prompt client's write":          {silent, prompt, gap(300), nil},
+		"a prompt client's slow write":     {silent, prompt, gap(301), []string{"a gap of 0.301 s, at most 0.300 s wanted"}},
+		"after an election":                {leader, prompt, gap(1500), nil},
+		"late after an election":           {leader, prompt, gap(1501), []string{"a gap of 1.501 s, at most 1.500 s wanted"}},
 		"nothing but a watch":              {silent, alone, gap(1500), nil},
 		"nothing but a late watch":         {silent, alone, gap(1501), []string{"a gap of 1.501 s, at most 1.500 s wanted"}},
 		"the whole cluster":                {report.Cell{}, put, gap(9000), nil},

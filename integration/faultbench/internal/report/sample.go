@@ -39,6 +39,9 @@ type Series struct {
 	Marks bool
 	// Held says that the client must keep the bounds of Cell.Misses.
 	Held bool
+	// Sure says that none of the client's writes may fail, and Prompt that their gaps are
+	// held to the bounds of reads.
+	Sure, Prompt bool
 	// Alone says that its worker makes all of the client's traffic.
 	Alone   bool
 	Workers [][]Sample

@@ -1,0 +1,67 @@
+package writing
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+)
+
+// One in lostOf answers is lost, and one in copiedOf transactions is sent again, up to latest
+// later.
+const (
+	lostOf   = 8
+	copiedOf = 4
+	latest   = 4 * time.Second
+)
+
+// hostile is a connection for package once to lie on.
+type hostile struct {
+	grpc.ClientConnInterface
+	mangle func(*pb.TxnRequest) // breaks a request; nil leaves them whole
+	stop   chan struct{}        // closed when there are to be no more copies
+	wg     sync.WaitGroup
+	lost   atomic.Int64
+	copies atomic.Int64
+}
+
+// Invoke implements grpc.ClientConnInterface.
+func (h *hostile) Invoke(ctx context.Context, method string, req, reply any, opts ...grpc.CallOption) error {
+	r, ok := req.(*pb.TxnRequest)
+	if !ok || method != pb.KV_Txn_FullMethodName {
+		return h.ClientConnInterface.Invoke(ctx, method, req, reply, opts...)
+	}
+	if h.mangle != nil {
+		r = proto.CloneOf(r)
+		h.mangle(r)
+	}
+	if rand.IntN(copiedOf) == 0 {
+		h.wg.Go(func() { h.again(proto.CloneOf(r)) })
+	}
+	err := h.ClientConnInterface.Invoke(ctx, method, r, reply, opts...)
+	if err == nil && rand.IntN(lostOf) == 0 {
+		h.lost.Add(1)
+		return status.Error(codes.Unavailable, "the answer is lost")
+	}
+	return err
+}
+
+// again sends a copy after a while.
+func (h *hostile) again(r *pb.TxnRequest) {
+	select {
+	case <-h.stop:
+		return
+	case <-time.After(rand.N(latest)):
+	}
+	h.copies.Add(1)
+	ctx, cancel := context.WithTimeout(context.Background(), latest)
+	defer cancel()
+	_ = h.ClientConnInterface.Invoke(ctx, pb.KV_Txn_FullMethodName, r, &pb.TxnResponse{}) // whatever becomes of it
+}

@@ -1,0 +1,359 @@
+package once
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"google.golang.org/grpc/codes"
+
+	"github.com/getcd/getcd/internal/backoff"
+	"github.com/getcd/getcd/internal/etcderr"
+	"github.com/getcd/getcd/lease"
+)
+
+const (
+	// firstSlots is how many slots a writer begins with. When they are all in use it makes as
+	// many as it has, in the background.
+	firstSlots = 8
+	// mostAtOnce is how many slots are made, and how many deleted, in one transaction, of
+	// which the server permits 128 operations (--max-txn-ops).
+	mostAtOnce = 64
+	// closePatience is how long Close tries to revoke the lease.
+	closePatience = time.Second
+)
+
+// writer is one incarnation: a lease, and the slots that are bound to it. It ends with the
+// lease.
+type writer struct {
+	id     lease.ID
+	prefix string // of its slots: the lease's ID is in it, so that no two writers meet
+	made   int    // names that were used; guarded by slots.mu
+	stop   context.CancelFunc
+}
+
+// name is the key of the n-th slot. Names are in order, so that those of one transaction are a
+// range.
+func (w *writer) name(n int) []byte { return fmt.Appendf(nil, "%s%08x", w.prefix, n) }
+
+// slots gives out the slots of one writer after another. A goroutine makes them (tend), while
+// there is something to be made.
+type slots struct {
+	transport
+	cfg    config
+	prefix string
+	leases lease.Lease
+
+	life context.Context //nolint:containedctx // until close
+	end  context.CancelFunc
+	wg   sync.WaitGroup
+
+	mu      sync.Mutex // a leaf
+	w       *writer    // nil before the first and after each one's end
+	free    []*slot    // in turn: the first was given back first
+	lent    int        // those of w that writes have
+	stale   []*slot    // those of w whose fate is not known: to be deleted
+	waiting []chan taken
+	tending bool
+	closed  bool
+}
+
+// taken is what a write that waits for a slot gets.
+type taken struct {
+	s   *slot
+	err error
+}
+
+func newSlots(t transport, prefix string, cfg config) *slots {
+	p := &slots{transport: t, cfg: cfg, prefix: prefix, leases: lease.New(t.cc)}
+	p.life, p.end = context.WithCancel(context.Background())
+	return p
+}
+
+// take returns a slot that nobody else has, or the error of ctx, or why there is none.
+func (p *slots) take(ctx context.Context) (*slot, error) {
+	p.mu.Lock()
+	switch {
+	case p.closed:
+		p.mu.Unlock()
+		return nil, errClosed
+	case len(p.free) > 0:
+		s := p.free[0]
+		p.free = p.free[1:]
+		p.lent++
+		p.tendLocked()
+		p.mu.Unlock()
+		return s, nil
+	}
+	ch := make(chan taken, 1)
+	p.waiting = append(p.waiting, ch)
+	p.tendLocked()
+	p.mu.Unlock()
+	select {
+	case t := <-ch:
+		return t.s, t.err
+	case <-ctx.Done():
+	}
+	p.mu.Lock()
+	p.waiting = slices.DeleteFunc(p.waiting, func(o chan taken) bool { return o == ch })
+	p.mu.Unlock()
+	select {
+	case t := <-ch:
+		if t.s != nil {
+			p.give(t.s)
+		}
+	default:
+	}
+	return nil, context.Cause(ctx)
+}
+
+// give returns a slot whose mod revision is known.
+func (p *slots) give(s *slot) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s.of == p.w {
+		p.lent--
+		p.addLocked(s)
+	}
+}
+
+// abandon returns a slot whose write is in doubt. It is deleted, which fences the write, and
+// never used again.
+func (p *slots) abandon(s *slot) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s.of == p.w {
+		p.lent--
+		p.stale = append(p.stale, s)
+		p.tendLocked()
+	}
+}
+
+// drop forgets a slot that was deleted.
+func (p *slots) drop(s *slot) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s.of == p.w {
+		p.lent--
+		p.tendLocked()
+	}
+}
+
+// lose ends the writer of a slot that is gone: its lease has ended, or somebody has deleted
+// slots. The next write begins another one.
+func (p *slots) lose(s *slot) { p.finish(s.of) }
+
+// finish ends a writer. Its slots are in nobody's way: they go with its lease.
+func (p *slots) finish(w *writer) {
+	w.stop()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.w == w {
+		p.w, p.free, p.lent, p.stale = nil, nil, 0, nil
+		if len(p.waiting) > 0 {
+			p.tendLocked()
+		}
+	}
+}
+
+// addLocked gives a free slot to the write that has waited longest, or keeps it.
+func (p *slots) addLocked(s *slot) {
+	if len(p.waiting) == 0 {
+		p.free = append(p.free, s)
+		return
+	}
+	p.lent++
+	p.waiting[0] <- taken{s: s}
+	p.waiting = p.waiting[1:]
+}
+
+// totalLocked is how many slots w has, the stale ones included: the bound is one of keys.
+func (p *slots) totalLocked() int { return len(p.free) + p.lent + len(p.stale) }
+
+// lackingLocked returns how many slots are to be made now: none while one is free, and no
+// writer is begun that nobody waits for.
+func (p *slots) lackingLocked() int {
+	total := p.totalLocked()
+	if len(p.free) > 0 || p.w == nil && len(p.waiting) == 0 {
+		return 0
+	}
+	more := min(max(total, firstSlots, len(p.waiting)), mostAtOnce)
+	return min(more, p.cfg.slots-total+min(len(p.stale), mostAtOnce))
+}
+
+// tendLocked lets a goroutine do what there is to be done, unless one does.
+func (p *slots) tendLocked() {
+	if p.tending || p.closed || p.lackingLocked() == 0 && len(p.stale) == 0 {
+		return
+	}
+	p.tending = true
+	p.wg.Go(p.tend)
+}
+
+// tend makes slots and deletes stale ones, until nothing is left to be done. When that fails it
+// tries again while writes wait.
+func (p *slots) tend() {
+	for failures := 0; ; {
+		p.mu.Lock()
+		w, lacking := p.w, p.lackingLocked()
+		stale := slices.Clone(p.stale[:min(len(p.stale), mostAtOnce)])
+		idle := lacking == 0 && len(stale) == 0
+		if idle || p.closed {
+			p.tending = false
+			p.mu.Unlock()
+			return
+		}
+		p.mu.Unlock()
+
+		var err error
+		if w == nil {
+			w, err = p.begin()
+		}
+		if err == nil {
+			err = p.make(w, lacking, stale)
+		}
+		switch {
+		case err == nil:
+			failures = 0
+			continue
+		case etcderr.NotFound(err): // the lease
+			p.finish(w)
+			failures++
+		default:
+			failures++
+		}
+		if !p.failed(err) || !backoff.Sleep(p.life, pauses.Pause(failures-1)) {
+			p.mu.Lock()
+			p.tending = false
+			p.mu.Unlock()
+			return
+		}
+	}
+}
+
+// failed tells the writes that wait for a slot that there will be none, if err is final. It
+// reports whether to try again.
+func (p *slots) failed(err error) (again bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !etcderr.Final(err) && p.life.Err() == nil {
+		return len(p.waiting) > 0
+	}
+	if p.closed {
+		err = errClosed
+	}
+	for _, ch := range p.waiting {
+		ch <- taken{err: err}
+	}
+	p.waiting = nil
+	return false
+}
+
+// begin makes a writer.
+func (p *slots) begin() (*writer, error) {
+	id, err := lease.GrantNew(p.life, p.leases, p.cfg.ttl)
+	if err != nil {
+		return nil, fmt.Errorf("granting the slots' lease: %w", err)
+	}
+	w := &writer{id: id, prefix: fmt.Sprintf("%s%016x/", p.prefix, uint64(id))}
+	kept, stop := context.WithCancel(p.life)
+	w.stop = stop
+	p.mu.Lock()
+	p.w = w
+	p.mu.Unlock()
+	p.wg.Go(func() {
+		defer stop()
+		k, err := p.leases.Keep(kept, id)
+		if err == nil {
+			<-k.Done()
+		}
+		p.finish(w)
+	})
+	return w, nil
+}
+
+// make makes n slots of w, and deletes the stale ones. A copy of the transaction, however late,
+// does nothing while one of the slots is there; if they are all gone, it makes slots that
+// nobody uses.
+func (p *slots) make(w *writer, n int, stale []*slot) error {
+	p.mu.Lock()
+	first := w.made
+	w.made += n
+	p.mu.Unlock()
+
+	r := &pb.TxnRequest{}
+	if n > 0 {
+		from, end := w.name(first), w.name(first+n)
+		r.Compare = []*pb.Compare{{Key: from, RangeEnd: end, Target: pb.Compare_CREATE, TargetUnion: &pb.Compare_CreateRevision{}}}
+		r.Failure = []*pb.RequestOp{{Request: &pb.RequestOp_RequestRange{RequestRange: &pb.RangeRequest{Key: from, RangeEnd: end}}}}
+	}
+	for i := range n {
+		r.Success = append(r.Success, &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: w.name(first + i), Lease: int64(w.id)}}})
+	}
+	for _, s := range stale {
+		r.Success = append(r.Success, s.remove())
+	}
+	resp, err := p.txn(p.life, r)
+	switch {
+	case etcderr.Code(err) == codes.PermissionDenied:
+		return fmt.Errorf("making slots: the user needs a role that may read and write the keys with the prefix %q: %w", p.prefix, err)
+	case err != nil:
+		return fmt.Errorf("making slots: %w", err)
+	}
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.w != w {
+		return nil
+	}
+	p.stale = slices.DeleteFunc(p.stale, func(s *slot) bool { return slices.Contains(stale, s) })
+	if resp.GetSucceeded() {
+		for i := range n {
+			p.addLocked(&slot{key: w.name(first + i), of: w, mod: resp.GetHeader().GetRevision()})
+		}
+		return nil
+	}
+	for _, kv := range made(resp) { // by an earlier copy
+		p.addLocked(&slot{key: kv.GetKey(), of: w, mod: kv.GetModRevision()})
+	}
+	return nil
+}
+
+func made(resp *pb.TxnResponse) []*mvccpb.KeyValue {
+	if len(resp.GetResponses()) == 0 {
+		return nil
+	}
+	return resp.GetResponses()[0].GetResponseRange().GetKvs()
+}
+
+// close ends what runs, and revokes the lease. Its error is that of the revocation.
+func (p *slots) close() error {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return nil
+	}
+	p.closed = true
+	w := p.w
+	for _, ch := range p.waiting {
+		ch <- taken{err: errClosed}
+	}
+	p.waiting = nil
+	p.mu.Unlock()
+	p.end()
+	p.wg.Wait()
+	_ = p.leases.Close() // always nil
+	if w == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closePatience)
+	defer cancel()
+	if _, err := p.leases.Revoke(ctx, w.id); err != nil && !etcderr.NotFound(err) {
+		return fmt.Errorf("once: revoking the slots' lease: %w", err)
+	}
+	return nil
+}
