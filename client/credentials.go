@@ -53,7 +53,7 @@ func (t transport) ClientHandshake(ctx context.Context, authority string, conn n
 		return nil, nil, errPlainByDNS
 	}
 	if ok && !a.TLS {
-		return t.plain.ClientHandshake(ctx, authority, conn)
+		return t.plain.ClientHandshake(ctx, authority, &plainConn{Conn: conn})
 	}
 	if t.serverName != "" {
 		authority = t.serverName // grpc prefers the address's
@@ -66,9 +66,9 @@ func (t transport) ClientHandshake(ctx context.Context, authority string, conn n
 	secure, info, err := creds.ClientHandshake(ctx, authority, conn)
 	if err != nil {
 		if isAlert(err) { // TLS 1.2, or the client's first message
-			err = t.identity.explain(err)
+			return nil, nil, t.identity.explain(err)
 		}
-		return nil, nil, err
+		return nil, nil, mismatch(err)
 	}
 	return &newborn{Conn: secure, identity: t.identity}, info, nil
 }

@@ -8,6 +8,8 @@ import (
 	"net"
 	"sync/atomic"
 	"time"
+
+	"github.com/getcd/getcd/internal/explain"
 )
 
 // In TLS 1.3 the client's handshake is over before the server has looked at the
@@ -46,32 +48,38 @@ func (i *identity) watch(cfg *tls.Config) *tls.Config {
 	return cfg
 }
 
-// explain adds to the error of a connection that the server has not used yet what the
-// client's certificate may have to do with it.
+// explain says what the client's certificate may have to do with the error of a
+// connection that the server has not used yet. What is wrong with it comes first: how
+// the connection ended tells less, and differs from one attempt to the next.
 func (i *identity) explain(err error) error {
 	c := i.shown.Load()
 	if c == nil || errors.Is(err, net.ErrClosed) {
 		return err // no server has asked for one, or this side has hung up
 	}
 	if len(c.Certificate) == 0 {
-		return fmt.Errorf("%w (the server asks for a client certificate, and there is none for it)", err)
+		return because(err, "the server asks for a client certificate, and there is none that it would accept")
 	}
 	leaf := c.Leaf
 	if leaf == nil {
 		var bad error
 		if leaf, bad = x509.ParseCertificate(c.Certificate[0]); bad != nil {
-			return fmt.Errorf("%w (the client's certificate can't be read: %v)", err, bad) //nolint:errorlint // err is the cause
+			return because(err, "the client's certificate can't be read: %v", bad)
 		}
 	}
 	switch now := time.Now(); {
 	case now.After(leaf.NotAfter):
-		return fmt.Errorf("%w (the client's certificate %s has expired, on %s)", err, leaf.Subject, leaf.NotAfter.Format(time.RFC3339))
+		return because(err, "the client's certificate %s has expired, on %s", leaf.Subject, leaf.NotAfter.Format(time.RFC3339))
 	case now.Before(leaf.NotBefore):
-		return fmt.Errorf("%w (the client's certificate %s is not valid before %s)", err, leaf.Subject, leaf.NotBefore.Format(time.RFC3339))
-	case !isAlert(err):
-		return fmt.Errorf("%w (before the server's first byte: it may have refused the client's certificate %s)", err, leaf.Subject)
+		return because(err, "the client's certificate %s is not valid before %s", leaf.Subject, leaf.NotBefore.Format(time.RFC3339))
+	case isAlert(err):
+		return because(err, "the server has refused the client's certificate %s", leaf.Subject)
 	}
-	return err
+	return because(err, "the server may have refused the client's certificate %s", leaf.Subject)
+}
+
+// because returns err with a reason in front of its text.
+func because(err error, format string, args ...any) error {
+	return explain.New(err, fmt.Sprintf(format, args...)+": "+err.Error())
 }
 
 // newborn is a connection whose handshake is over on this side. It explains errors
