@@ -140,7 +140,7 @@ func TestWordsOfASeveredWrite(t *testing.T) {
 		"given up": nil,
 		// Only the end of the connection ends a call whose interceptor drops its context.
 		"severed": {grpc.WithUnaryInterceptor(func(_ context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-			return invoke(context.Background(), method, req, reply, cc, opts...)
+			return invoke(context.Background(), method, req, reply, cc, opts...) //nolint:contextcheck // the fault
 		})},
 	} {
 		t.Run(name, func(t *testing.T) {
