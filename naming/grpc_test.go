@@ -15,7 +15,6 @@ import (
 
 	"google.golang.org/grpc"
 	_ "google.golang.org/grpc/balancer/leastrequest"
-	_ "google.golang.org/grpc/balancer/weightedroundrobin"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
@@ -98,7 +97,7 @@ func TestGRPCIsToldTheEndpoints(t *testing.T) {
 // Whatever gRPC's policy, a call that finds no instance of the service says which
 // service that is, before there was one and after the last one has gone.
 func TestNoEndpointsNamesTheService(t *testing.T) {
-	for _, policy := range []string{"pick_first", "round_robin", "least_request_experimental", "weighted_round_robin"} {
+	for _, policy := range []string{"pick_first", "round_robin", "least_request_experimental"} {
 		t.Run(policy, func(t *testing.T) {
 			run(t, func(r *rig) {
 				b, err := naming.NewBuilder(r.client)
