@@ -119,6 +119,43 @@ func TestWordsOfTheUnconnected(t *testing.T) {
 	})
 }
 
+// Over the JSON gateway a client says so, too: net/http knows as little as gRPC.
+func TestWordsOfTheUnconnectedGateway(t *testing.T) {
+	c, ca := secured(t, true, "127.0.0.1")
+	plain := startCluster(t, cluster.Config{Size: 1})
+	old, err := ca.Issue(certs.Request{ClientOnly: true, NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(-time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tlsMember, plainMember := c.Endpoints()[0], plain.Endpoints()[0]
+	for name, tt := range map[string]struct {
+		cfg  client.Config
+		want string
+	}{
+		"plain at TLS":   {client.Config{Endpoints: []string{"gateway+http://" + tlsMember}}, "it may expect TLS: name the endpoint https://"},
+		"TLS at plain":   {client.Config{Endpoints: []string{"gateway+https://" + plainMember}, TLS: config(t, ca)}, "it may have no TLS: name the endpoint http://"},
+		"expired":        {client.Config{Endpoints: []string{"gateway+https://" + tlsMember}, TLS: config(t, ca, old)}, "the client's certificate has expired, on "},
+		"no certificate": {client.Config{Endpoints: []string{"gateway+https://" + tlsMember}, TLS: config(t, ca)}, "there is none that it would accept"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for range 5 { // which of reading and writing fails first differs
+				cfg := tt.cfg
+				cl, err := client.New(cfg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+				err = cl.WaitReady(ctx)
+				cancel()
+				_ = cl.Close()
+				if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "closed network") {
+					t.Errorf("got %v, want in it %q", err, tt.want)
+				}
+			}
+		})
+	}
+}
+
 // An expired certificate of a member is told, too.
 func TestWordsOfAnExpiredMember(t *testing.T) {
 	ca, err := certs.New(t.TempDir())
