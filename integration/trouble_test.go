@@ -83,7 +83,7 @@ func TestWordsOfTheUnconnected(t *testing.T) {
 		says(t, client.Config{Endpoints: c.Endpoints()}, "it may expect TLS: name the endpoint https://")
 	})
 	t.Run("TLS at plain", func(t *testing.T) {
-		says(t, client.Config{Endpoints: https(plain, "127.0.0.1"), TLS: config(t, ca)}, "it may have no TLS: name the endpoint http://")
+		says(t, client.Config{Endpoints: https(plain, "127.0.0.1"), TLS: tlsConfig(t, ca)}, "it may have no TLS: name the endpoint http://")
 	})
 	t.Run("expired", func(t *testing.T) {
 		old, err := ca.Issue(certs.Request{CommonName: "app", ClientOnly: true, NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(-time.Hour)})
@@ -91,7 +91,7 @@ func TestWordsOfTheUnconnected(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-			cfg := config(t, ca, old)
+			cfg := tlsConfig(t, ca, old)
 			cfg.MaxVersion = version
 			for range 3 { // which of reading and writing fails first differs
 				says(t, client.Config{Endpoints: https(c, "127.0.0.1"), TLS: cfg}, "the client's certificate CN=app has expired, on ")
@@ -107,7 +107,7 @@ func TestWordsOfTheUnconnected(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cfg := config(t, ca, foreign)
+		cfg := tlsConfig(t, ca, foreign)
 		cert := cfg.Certificates[0]
 		cfg.Certificates, cfg.GetClientCertificate = nil, func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &cert, nil }
 		for range 3 {
@@ -115,7 +115,7 @@ func TestWordsOfTheUnconnected(t *testing.T) {
 		}
 	})
 	t.Run("no certificate", func(t *testing.T) {
-		says(t, client.Config{Endpoints: https(c, "127.0.0.1"), TLS: config(t, ca)}, "the server asks for a client certificate, and there is none that it would accept")
+		says(t, client.Config{Endpoints: https(c, "127.0.0.1"), TLS: tlsConfig(t, ca)}, "the server asks for a client certificate, and there is none that it would accept")
 	})
 }
 
@@ -133,9 +133,9 @@ func TestWordsOfTheUnconnectedGateway(t *testing.T) {
 		want string
 	}{
 		"plain at TLS":   {client.Config{Endpoints: []string{"gateway+http://" + tlsMember}}, "it may expect TLS: name the endpoint https://"},
-		"TLS at plain":   {client.Config{Endpoints: []string{"gateway+https://" + plainMember}, TLS: config(t, ca)}, "it may have no TLS: name the endpoint http://"},
-		"expired":        {client.Config{Endpoints: []string{"gateway+https://" + tlsMember}, TLS: config(t, ca, old)}, "the client's certificate has expired, on "},
-		"no certificate": {client.Config{Endpoints: []string{"gateway+https://" + tlsMember}, TLS: config(t, ca)}, "there is none that it would accept"},
+		"TLS at plain":   {client.Config{Endpoints: []string{"gateway+https://" + plainMember}, TLS: tlsConfig(t, ca)}, "it may have no TLS: name the endpoint http://"},
+		"expired":        {client.Config{Endpoints: []string{"gateway+https://" + tlsMember}, TLS: tlsConfig(t, ca, old)}, "the client's certificate has expired, on "},
+		"no certificate": {client.Config{Endpoints: []string{"gateway+https://" + tlsMember}, TLS: tlsConfig(t, ca)}, "there is none that it would accept"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for range 5 { // which of reading and writing fails first differs
@@ -167,7 +167,7 @@ func TestWordsOfAnExpiredMember(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := startCluster(t, cluster.Config{Size: 1, ClientTLS: &cluster.TLSFiles{Cert: old.CertFile, Key: old.KeyFile}})
-	says(t, client.Config{Endpoints: https(c, "127.0.0.1"), TLS: config(t, ca)}, "certificate has expired")
+	says(t, client.Config{Endpoints: https(c, "127.0.0.1"), TLS: tlsConfig(t, ca)}, "certificate has expired")
 }
 
 // A write under way on a member that is stopped ends with words about the member, not

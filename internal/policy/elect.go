@@ -54,11 +54,11 @@ func (p *policy) electLocked(now time.Time) {
 		if from != "" && to != "" {
 			p.counters.failovers.Add(1)
 		}
-		attrs := []any{"from", from, "to", to}
 		if fault := p.active.fault(now); fault != nil {
-			attrs = append(attrs, "cause", fault)
+			p.opts.Logger.Info("etcd: active endpoint changed", "from", from, "to", to, "cause", fault)
+		} else {
+			p.opts.Logger.Info("etcd: active endpoint changed", "from", from, "to", to)
 		}
-		p.opts.Logger.Info("etcd: active endpoint changed", attrs...)
 		p.elected = now
 	}
 	p.active, p.standby = active, standby
