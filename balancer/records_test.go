@@ -22,6 +22,7 @@ import (
 type records struct {
 	mu   sync.Mutex
 	list []string
+	odd  bool
 }
 
 func (r *records) Enabled(context.Context, slog.Level) bool { return true }
@@ -29,14 +30,20 @@ func (r *records) WithAttrs([]slog.Attr) slog.Handler       { return r }
 func (r *records) WithGroup(string) slog.Handler            { return r }
 
 func (r *records) Handle(_ context.Context, rec slog.Record) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	var b strings.Builder
 	fmt.Fprintf(&b, "%v %s", rec.Level, rec.Message)
 	rec.Attrs(func(a slog.Attr) bool {
-		fmt.Fprintf(&b, "; %s=%v", a.Key, a.Value)
+		switch v := a.Value.Any().(type) {
+		case string, []string, int, int64, uint64, error: // every handler shows these as they are
+			fmt.Fprintf(&b, "; %s=%v", a.Key, v)
+		default: // a nil error among them
+			fmt.Fprintf(&b, "; %s=%v of type %T, WHICH HANDLERS SHOW EACH IN ITS OWN WAY", a.Key, v, v)
+			r.odd = true
+		}
 		return true
 	})
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.list = append(r.list, b.String())
 	return nil
 }
@@ -59,7 +66,17 @@ func loud(records []string) []string {
 func logged(t *testing.T, members int, test func(r *rig, logs *records)) {
 	t.Helper()
 	logs := new(records)
-	run(t, members, func(c *client.Config) { c.Logger = slog.New(logs) }, func(r *rig) { test(r, logs) })
+	run(t, members, func(c *client.Config) { c.Logger = slog.New(logs) }, func(r *rig) {
+		r.t.Cleanup(func() { // before the client is closed; it has been waited for
+			synctest.Wait()
+			logs.mu.Lock()
+			defer logs.mu.Unlock()
+			if logs.odd {
+				r.t.Errorf("a record has a nil or a structure among its values")
+			}
+		})
+		test(r, logs)
+	})
 }
 
 // Calls leave no record while nothing is wrong, not even at the level Debug.
@@ -90,7 +107,7 @@ func TestRecordsOfTransitions(t *testing.T) {
 	const (
 		connected = "DEBUG etcd: connected; endpoint="
 		lost      = "; cause=connection lost"
-		silent    = "; cause=stalled: requests and probes stay unanswered"
+		silent    = "; cause=the member stopped answering: requests and probes stay unanswered"
 		active    = "INFO etcd: active endpoint changed; from="
 	)
 	// many are 20 reads at once, of which all must be answered.
@@ -218,11 +235,13 @@ func TestRecordsOfAnOutage(t *testing.T) {
 		synctest.Wait()
 		want := []string{
 			"INFO etcd: active endpoint changed; from=" + m1 + "; to=",
-			"WARN etcd: no endpoint can be reached; endpoints=3",
+			"WARN etcd: no endpoint can be reached; endpoints=3; cause=" + m1 + ": transport: ",
 			"INFO etcd: active endpoint changed; from=; to=" + m1,
 		}
 		if got := loud(logs.take()); !slices.EqualFunc(got, want, strings.HasPrefix) {
 			t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		} else if all := got[1]; !strings.Contains(all, "; "+m2+": transport: ") || !strings.Contains(all, "; "+m3+": transport: ") {
+			t.Errorf("got %q, want each endpoint and its reason", all)
 		}
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/getcd/getcd/internal/handshake"
 	"github.com/getcd/getcd/internal/policy"
 	"github.com/getcd/getcd/resolver"
 )
@@ -20,7 +21,7 @@ type transport struct {
 	base       *tls.Config
 	files      *certificates // nil means that tls is complete
 	serverName string        // for all addresses; empty means that each has its own
-	identity   *identity
+	identity   *handshake.Identity
 	secret     bool // a password or token is sent, so DNS alone must not choose plain
 }
 
@@ -30,9 +31,9 @@ var errPlainByDNS = errors.New("client: the user's password or token, or Config.
 	"set Config.TLS, or name the plain endpoints in Config.Endpoints, or allow it with Config.InsecureDiscovery")
 
 func newTransport(tlsConfig *tls.Config, cfg Config) credentials.TransportCredentials {
-	own := &identity{}
+	own := &handshake.Identity{}
 	return transport{
-		tls: credentials.NewTLS(own.watch(tlsConfig)), plain: insecure.NewCredentials(),
+		tls: credentials.NewTLS(own.Watch(tlsConfig)), plain: insecure.NewCredentials(),
 		base: tlsConfig, files: cfg.certificates,
 		serverName: tlsConfig.ServerName, identity: own, secret: cfg.guardsSecret(),
 	}
@@ -53,7 +54,7 @@ func (t transport) ClientHandshake(ctx context.Context, authority string, conn n
 		return nil, nil, errPlainByDNS
 	}
 	if ok && !a.TLS {
-		return t.plain.ClientHandshake(ctx, authority, conn)
+		return t.plain.ClientHandshake(ctx, authority, &plainConn{Conn: conn})
 	}
 	if t.serverName != "" {
 		authority = t.serverName // grpc prefers the address's
@@ -61,14 +62,14 @@ func (t transport) ClientHandshake(ctx context.Context, authority string, conn n
 	creds := t.tls
 	if t.files != nil {
 		now, _ := t.files.config(t.base)
-		creds = credentials.NewTLS(t.identity.watch(now))
+		creds = credentials.NewTLS(t.identity.Watch(now))
 	}
 	secure, info, err := creds.ClientHandshake(ctx, authority, conn)
 	if err != nil {
-		if isAlert(err) { // TLS 1.2, or the client's first message
-			err = t.identity.explain(err)
+		if handshake.IsAlert(err) { // TLS 1.2, or the client's first message
+			return nil, nil, t.identity.Explain(err)
 		}
-		return nil, nil, err
+		return nil, nil, handshake.WithoutTLS(err)
 	}
 	return &newborn{Conn: secure, identity: t.identity}, info, nil
 }

@@ -85,8 +85,8 @@ func TestDoubtOutlivesAFailedLogin(t *testing.T) {
 			t.Errorf("got %v (ambiguous: %v), want %v, and doubt", err, client.IsAmbiguous(err), rpctypes.ErrAuthFailed)
 		}
 		var e *client.Error
-		if !errors.As(err, &e) || e.Op != "LeaseRevoke" || !strings.Contains(err.Error(), "Authenticate") {
-			t.Errorf("got %v, want LeaseRevoke's error, telling of Authenticate", err)
+		if !errors.As(err, &e) || e.Op != "LeaseRevoke" || !strings.Contains(err.Error(), "LeaseRevoke: login failed: ") {
+			t.Errorf("got %v, want LeaseRevoke's error, telling of the login", err)
 		}
 		if c := status.Code(err); c != codes.InvalidArgument {
 			t.Errorf("code: got %v, want %v", c, codes.InvalidArgument)

@@ -12,6 +12,7 @@ import (
 	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/internal/closed"
 	"github.com/getcd/getcd/internal/etcderr"
+	"github.com/getcd/getcd/internal/explain"
 )
 
 // ErrClosed is the cause of errors of calls made on a closed client, or under
@@ -142,8 +143,8 @@ func text(err error) string {
 	if err == nil {
 		return "not tried"
 	}
-	if e, ok := errors.AsType[*Error](err); ok {
-		return e.Error()
+	if e, ok := errors.AsType[*Error](err); ok { // the only call within a call is the login
+		return "login failed: " + strings.TrimPrefix(e.Error(), "etcd "+e.Op+": ")
 	}
 	if s, ok := err.(interface{ GRPCStatus() *status.Status }); ok {
 		st := s.GRPCStatus()
@@ -152,5 +153,5 @@ func text(err error) string {
 		}
 		return st.Code().String() + ": " + st.Message()
 	}
-	return err.Error()
+	return explain.Plain(err)
 }

@@ -138,7 +138,7 @@ func ExampleConfig_logger() {
 	}
 	// Unordered output:
 	// level=INFO msg="etcd: addresses changed" addresses=[member-1:2379]
-	// level=INFO msg="etcd: active endpoint changed" from="" to=member-1:2379 cause=<nil>
+	// level=INFO msg="etcd: active endpoint changed" from="" to=member-1:2379
 }
 
 // meter is a stats handler that counts attempts by method, and how they ended.

@@ -238,13 +238,13 @@ func TestNoProxy(t *testing.T) {
 // A proxy that does not connect is named, without the password, and says why.
 func TestProxyRefuses(t *testing.T) {
 	for name, tt := range map[string]struct{ answer, user, want string }{
-		"403":                {"HTTP/1.1 403 Forbidden by rule 7\r\nContent-Length: 4\r\n\r\npage", "", `it refuses CONNECT etcd1.test:2379: 403 Forbidden by rule 7"`},
+		"403":                {"HTTP/1.1 403 Forbidden by rule 7\r\nContent-Length: 4\r\n\r\npage", "", `it refuses CONNECT etcd1.test:2379: 403 Forbidden by rule 7`},
 		"407":                {"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "", "it wants a user and a password, as in http://user:password@host:port"},
 		"407 and a user":     {"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "me:hunter2@", "it does not accept the user with this password"},
 		"not HTTP":           {"SSH-2.0-OpenSSH_9.2\r\n", "", `its answer to CONNECT etcd1.test:2379: malformed HTTP`},
 		"nothing":            {"HTTP/1.1 200 OK\r\n", "", "its answer to CONNECT etcd1.test:2379: unexpected EOF"},
 		"too much":           {"HTTP/1.1 200 OK\r\n" + strings.Repeat("a: b\r\n", 20<<10), "me:hunter2@", "its answer to CONNECT etcd1.test:2379: malformed MIME header"},
-		"control characters": {"HTTP/1.1 403 a\x1b[31mb\r\n\r\n", "", `403 a?[31mb"`},
+		"control characters": {"HTTP/1.1 403 a\x1b[31mb\r\n\r\n", "", "403 a?[31mb"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := startProxy(t, nil, tt.answer)

@@ -14,6 +14,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 
 	"github.com/getcd/getcd/clientv3"
 	"github.com/getcd/getcd/clientv3/concurrency"
@@ -460,6 +461,10 @@ func TestNamingResolver(t *testing.T) {
 	}
 	defer conn.Close()
 	conn.Connect()
+	// As with clientv3's: package naming says more.
+	if _, err := pb.NewKVClient(conn).Range(t.Context(), &pb.RangeRequest{Key: []byte("k")}); status.Convert(err).Message() != "name resolver error: produced zero addresses" {
+		t.Errorf("a service without endpoints: %v", err)
+	}
 	if err := m.AddEndpoint(t.Context(), "etcd-itself/1", endpoints.Endpoint{Addr: c.Addrs()[0]}); err != nil {
 		t.Fatal(err)
 	}

@@ -2,8 +2,9 @@ package clientv3
 
 import (
 	"context"
-	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -15,6 +16,7 @@ import (
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/clientv3/internal/bare"
 	"github.com/getcd/getcd/internal/etcderr"
+	"github.com/getcd/getcd/internal/explain"
 )
 
 // Package client waits for a member as long as the call's context allows. In
@@ -122,7 +124,11 @@ func unreachable(endpoints []balancer.Status) error {
 		case e.State == connectivity.Ready, e.LastError == nil:
 			return nil
 		default:
-			err = status.Error(codes.Unavailable, fmt.Sprintf("connection error: desc = %q", e.LastError.Error()))
+			text := explain.Original(e.LastError)
+			if !strings.HasPrefix(text, explain.Wrapping) {
+				text = explain.Wrapping + strconv.Quote(text)
+			}
+			err = status.Error(codes.Unavailable, text)
 		}
 	}
 	return err

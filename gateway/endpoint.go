@@ -33,7 +33,8 @@ type endpoint struct {
 	name string // as in balancer.Status
 	base string // without a slash at its end
 
-	version atomic.Int32 // which of versions it has
+	version  atomic.Int32 // which of versions it has
+	answered atomic.Bool  // as a gateway does, at least once
 
 	// Guarded by Conn.mu.
 	status balancer.Status
@@ -146,6 +147,7 @@ func (c *Conn) size() int {
 
 // served notes that an endpoint has answered as a gateway does. member is who it was, or 0.
 func (c *Conn) served(e *endpoint, member uint64) {
+	e.answered.Store(true)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := &e.status

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -23,6 +24,8 @@ import (
 
 	"github.com/getcd/getcd/internal/attempt"
 	"github.com/getcd/getcd/internal/etcderr"
+	"github.com/getcd/getcd/internal/explain"
+	"github.com/getcd/getcd/internal/handshake"
 )
 
 // exchange is one HTTP request and its answer.
@@ -317,7 +320,28 @@ func received(h http.Header, prefix string) metadata.MD {
 }
 
 // broken is the error of a request that was not answered, or not to the end.
-func (x *exchange) broken(err error) error { return ended(x.ctx, err) }
+func (x *exchange) broken(err error) error { return ended(x.ctx, x.explain(err)) }
+
+// explain says what may be wrong when the endpoint has never answered: net/http has only
+// the system's words for it.
+func (x *exchange) explain(err error) error {
+	secure := strings.HasPrefix(x.ep.base, "https:")
+	switch hungUp := handshake.HungUp(err) || errors.Is(err, net.ErrClosed); {
+	case secure && handshake.IsAlert(err):
+		return x.conn.transport.identity.Explain(err)
+	case !hungUp || x.heard.Load() || x.ep.answered.Load():
+		return err
+	case errors.Is(err, net.ErrClosed): // by net/http, since the server had
+		err = explain.New(io.EOF, "the server hung up")
+	}
+	switch {
+	case !secure:
+		return handshake.WithTLS(err)
+	case x.conn.transport.identity.Asked():
+		return x.conn.transport.identity.Explain(err)
+	}
+	return handshake.WithoutTLS(err)
+}
 
 // ended is the status for err, of which the end of ctx is the better reason.
 func ended(ctx context.Context, err error) error {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/internal/backoff"
+	"github.com/getcd/getcd/internal/handshake"
 )
 
 // Options configure a Conn. The zero value works.
@@ -113,7 +114,7 @@ func setDefault[T comparable](field *T, value T) {
 
 // newTransport speaks HTTP. It is used without http.Client, which would follow
 // redirects: a request goes where it is told to or nowhere.
-func newTransport(o Options) *http.Transport {
+func newTransport(o Options, own *handshake.Identity) *http.Transport {
 	dialer := net.Dialer{Timeout: o.ConnectTimeout, KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3,
 	}}
@@ -124,7 +125,7 @@ func newTransport(o Options) *http.Transport {
 	return &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
 		DialContext:         dialer.DialContext,
-		TLSClientConfig:     secure,
+		TLSClientConfig:     own.Watch(secure),
 		TLSHandshakeTimeout: o.ConnectTimeout,
 		ForceAttemptHTTP2:   true,
 		DisableCompression:  true, // a small answer must not become a large one

@@ -8,13 +8,16 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+
+	"github.com/getcd/getcd/internal/handshake"
 )
 
 // transports speak HTTP. There is one at a time: net/http keeps the TLS configuration that
 // it begins with, so another one needs another transport.
 type transports struct {
-	opts    Options // read-only
-	current atomic.Pointer[http.Transport]
+	opts     Options // read-only
+	identity handshake.Identity
+	current  atomic.Pointer[http.Transport]
 
 	mu   sync.Mutex
 	tls  *tls.Config       // guarded by mu: the current one's
@@ -31,7 +34,7 @@ func newTransports(o Options) *transports {
 func (t *transports) with(secure *tls.Config) *http.Transport {
 	o := t.opts
 	o.TLS = secure
-	one := newTransport(o)
+	one := newTransport(o, &t.identity)
 	dial := one.DialContext
 	one.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		if t.outdated(secure) {

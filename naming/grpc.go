@@ -22,9 +22,15 @@ import (
 // etcd:///SERVICE.
 const Scheme = "etcd"
 
+// ErrNoEndpoints is the error that gRPC gets from a resolver of NewBuilder while the
+// service has no endpoints. gRPC's calls fail with a text that has this one, and so
+// names the service.
+var ErrNoEndpoints = errors.New("naming: the service has no endpoints")
+
 // NewBuilder returns a gRPC resolver builder (for grpc.WithResolvers) for targets
-// such as etcd:///web. The resolver reports all endpoints of the service, even if
-// there are none, and each change as it happens. If it cannot read them, it
+// such as etcd:///web. The resolver reports all endpoints of the service, and each
+// change as it happens. While there are none, gRPC's calls fail with ErrNoEndpoints
+// or wait, as their options say. If the resolver cannot read the endpoints, it
 // reports the error to gRPC, which keeps the last addresses, and tries again. It
 // runs one goroutine for each connection, which ends with the connection. Close
 // the connections before the client.
@@ -59,6 +65,15 @@ func (b builder) Build(target grpcresolver.Target, cc grpcresolver.ClientConn, _
 	f.wg.Go(func() { f.run(ctx) })
 	return f, nil
 }
+
+// noEndpointsError is ErrNoEndpoints with the service's name.
+type noEndpointsError struct{ service string }
+
+func (e noEndpointsError) Error() string {
+	return fmt.Sprintf("naming: the service %q has no endpoints: no key begins with %q", e.service, e.service+"/")
+}
+
+func (noEndpointsError) Unwrap() error { return ErrNoEndpoints }
 
 // follower reports the addresses of one service to one connection.
 type follower struct {
@@ -109,7 +124,15 @@ func (f *follower) follow(ctx context.Context) (learned bool, err error) {
 		for _, key := range slices.Sorted(maps.Keys(all)) {
 			state.Endpoints = append(state.Endpoints, all[key])
 		}
-		_ = f.cc.UpdateState(state) // the next change replaces a state that gRPC refuses
+		if len(all) > 0 {
+			_ = f.cc.UpdateState(state) // the next change replaces a state that gRPC refuses
+			continue
+		}
+		// Of an empty list gRPC's policies say "no children to pick from" or "produced zero
+		// addresses", and many ignore an error then. To an endpoint without addresses they
+		// pass it on (balancer/endpointsharding; gRFC A61 allows such endpoints).
+		_ = f.cc.UpdateState(grpcresolver.State{Endpoints: []grpcresolver.Endpoint{{}}})
+		f.cc.ReportError(noEndpointsError{strings.TrimSuffix(f.service.prefix, "/")})
 	}
 	return learned, errors.New("naming: the watch has ended")
 }

@@ -4,14 +4,20 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"net"
 	"net/url"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/grpc"
+	_ "google.golang.org/grpc/balancer/leastrequest"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	grpcresolver "google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/status"
 
@@ -32,7 +38,9 @@ func newConn() *conn { return &conn{states: make(chan []string, 10), errs: make(
 func (c *conn) UpdateState(s grpcresolver.State) error {
 	var addrs []string
 	for _, e := range s.Endpoints {
-		addrs = append(addrs, e.Addresses[0].Addr)
+		for _, a := range e.Addresses {
+			addrs = append(addrs, a.Addr)
+		}
 	}
 	c.states <- addrs
 	return nil
@@ -80,7 +88,42 @@ func TestGRPCIsToldTheEndpoints(t *testing.T) {
 		want("10.0.0.1:80")
 		r.do(web.Delete(r.t.Context(), "team/web/a"))
 		want()
+		if err := <-cc.errs; !errors.Is(err, naming.ErrNoEndpoints) {
+			r.t.Errorf("gRPC was told the error %v, want ErrNoEndpoints", err)
+		}
 	})
+}
+
+// Whatever gRPC's policy, a call that finds no instance of the service says which
+// service that is, before there was one and after the last one has gone.
+func TestNoEndpointsNamesTheService(t *testing.T) {
+	for _, policy := range []string{"pick_first", "round_robin", "least_request_experimental"} {
+		t.Run(policy, func(t *testing.T) {
+			run(t, func(r *rig) {
+				b, err := naming.NewBuilder(r.client)
+				r.do(err)
+				cc, err := grpc.NewClient("etcd:///team/web", grpc.WithResolvers(b), grpc.WithTransportCredentials(insecure.NewCredentials()),
+					grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) { return nil, errors.New("refused by the test") }),
+					grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"`+policy+`":{}}]}`))
+				r.do(err)
+				defer func() { r.do(cc.Close()) }()
+				says := func(text string) {
+					r.t.Helper()
+					synctest.Wait()
+					err := cc.Invoke(r.t.Context(), "/service/Method", &healthpb.HealthCheckRequest{}, &healthpb.HealthCheckResponse{})
+					if status.Code(err) != codes.Unavailable || !strings.Contains(status.Convert(err).Message(), text) {
+						r.t.Errorf("got %v, want Unavailable and %q", err, text)
+					}
+				}
+				says(`the service "team/web" has no endpoints`)
+				web := r.service("team/web")
+				r.do(web.Add(r.t.Context(), "team/web/a", naming.Endpoint{Addr: "10.0.0.1:80"}))
+				says("refused by the test")
+				r.do(web.Delete(r.t.Context(), "team/web/a"))
+				says(`the service "team/web" has no endpoints`)
+			})
+		})
+	}
 }
 
 // failing is a client whose Follow fails until the test repairs it.

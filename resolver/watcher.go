@@ -357,7 +357,11 @@ func (w *watcher) report() {
 		w.refused++
 		return
 	}
-	w.r.opts.Logger.Info("etcd: addresses changed", "addresses", addrs)
+	names := make([]string, len(addrs)) // every handler shows strings as they are
+	for i, a := range addrs {
+		names[i] = a.String()
+	}
+	w.r.opts.Logger.Info("etcd: addresses changed", "addresses", names)
 	w.reported, w.refused = addrs, 0
 }
 

@@ -73,6 +73,11 @@ func (b *bench) gateways(t *testing.T) {
 // promises are the intended differences of getcd.
 func (b *bench) promises(t *testing.T) {
 	b.wipe(t)
+	// lost runs a script under a lock, and takes the lock away between its two parts.
+	lost := func(args, before, after string) invocation {
+		script := before + "\n" + `"$TOOL" lease revoke "${ETCD_LOCK_KEY#resource/}" >/dev/null` + "\n" + after
+		return words(append(strings.Fields("lock "+args), "--", "sh", "-c", script)...).with("ETCDCTL_ENDPOINTS=‹ep0›", "TOOL="+b.getcd)
+	}
 	for _, tt := range []struct {
 		i      invocation
 		code   int
@@ -87,12 +92,19 @@ func (b *bench) promises(t *testing.T) {
 		// Its time limit, wherever it is set, applies to every short command.
 		{sh("lease list").with("ETCDCTL_ENDPOINTS=127.0.0.1:1", "ETCDCTL_COMMAND_TIMEOUT=100ms"), 2, "", "127.0.0.1:1"},
 		{sh("lock resource").with("ETCDCTL_ENDPOINTS=127.0.0.1:1", "ETCDCTL_COMMAND_TIMEOUT=100ms"), 1, "", "127.0.0.1:1"},
-		// If a lock is lost while its command runs, that is no success. The
-		// command receives the signal with which the user ends the tool.
+		// If a lock is lost while its command runs, the command is stopped, and
+		// killed if it does not stop, unless it may go on. That is never a success.
 		{
-			at(words("lock", "resource", "--", "sh", "-c", `"$TOOL" lease revoke "${ETCD_LOCK_KEY#resource/}" >/dev/null; echo done`)).
-				with("ETCDCTL_ENDPOINTS=‹ep0›", "TOOL="+b.getcd), 1, "done\n", "lock: lost",
+			lost("resource", `trap 'echo told; exit 0' TERM`, `while :; do sleep 0.01; done`), 1, "told\n", "the command is stopped, since the lock was lost",
 		},
+		{lost("resource", "", "exec sleep 60"), 1, "", "signal: terminated"},
+		{lost("resource", `trap 'exit 7' TERM`, `while :; do sleep 0.01; done`), 7, "", "lock: lost"},
+		{
+			lost("--grace-period=300ms resource", `trap 'echo told' TERM`, `while :; do sleep 0.01; done`),
+			1, "told\n", "the command is killed: it has not ended within 300ms",
+		},
+		{lost("--keep-running resource", "", "echo done"), 1, "done\n", "the command goes on without the lock"},
+		// The command receives the signal with which the user ends the tool.
 		{
 			at(words("lock", "resource", "--", "sh", "-c", `trap 'echo told; exit 7' TERM; kill -TERM $PPID; while :; do sleep 0.01; done`)),
 			7, "told\n", "exit status 7",

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	grpcbalancer "google.golang.org/grpc/balancer"
@@ -9,6 +10,7 @@ import (
 	"google.golang.org/grpc/resolver"
 
 	"github.com/getcd/getcd/internal/backoff"
+	"github.com/getcd/getcd/internal/explain"
 	getcdresolver "github.com/getcd/getcd/resolver"
 )
 
@@ -123,7 +125,8 @@ func (p *policy) endRoundLocked(now time.Time) time.Time {
 	if !p.servingLocked(now) {
 		longest = maxPauseOutage
 		if p.active == nil && p.rounds == 0 {
-			p.opts.Logger.Warn("etcd: no endpoint can be reached", "endpoints", len(p.members))
+			reasons := p.reasonsLocked()
+			p.opts.Logger.Warn("etcd: no endpoint can be reached", "endpoints", len(reasons), "cause", strings.Join(reasons, "; "))
 		}
 		p.cc.ResolveNow(resolver.ResolveNowOptions{})
 	}
@@ -134,6 +137,23 @@ func (p *policy) endRoundLocked(now time.Time) time.Time {
 		m.tried = false
 	}
 	return p.paused
+}
+
+// reasonsLocked says of each address why it can't be used.
+func (p *policy) reasonsLocked() []string {
+	var seen, reasons []string
+	for _, m := range p.members {
+		if slices.Contains(seen, m.addr.Addr) {
+			continue // the second connection to a single address
+		}
+		seen = append(seen, m.addr.Addr)
+		reason := "not connected yet"
+		if m.lastErr != nil {
+			reason = explain.Plain(m.lastErr)
+		}
+		reasons = append(reasons, m.addr.Addr+": "+reason)
+	}
+	return reasons
 }
 
 func (p *policy) dialLocked(m *member, now time.Time) {

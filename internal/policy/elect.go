@@ -54,7 +54,11 @@ func (p *policy) electLocked(now time.Time) {
 		if from != "" && to != "" {
 			p.counters.failovers.Add(1)
 		}
-		p.opts.Logger.Info("etcd: active endpoint changed", "from", from, "to", to, "cause", p.active.fault(now))
+		if fault := p.active.fault(now); fault != nil {
+			p.opts.Logger.Info("etcd: active endpoint changed", "from", from, "to", to, "cause", fault)
+		} else {
+			p.opts.Logger.Info("etcd: active endpoint changed", "from", from, "to", to)
+		}
 		p.elected = now
 	}
 	p.active, p.standby = active, standby

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -8,6 +9,8 @@ import (
 
 	"google.golang.org/grpc/attributes"
 	"google.golang.org/grpc/resolver"
+
+	"github.com/getcd/getcd/internal/explain"
 )
 
 // rawConn counts the bytes of a connection, which gRPC makes, and can break it.
@@ -67,6 +70,13 @@ func (w *rawConn) sever() {
 	}
 }
 
+// severed reports whether sever was called.
+func (w *rawConn) severed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.broken
+}
+
 // left returns how many bytes have certainly left: those that the peer's kernel has
 // acknowledged, where the system tells, and otherwise those that this machine's kernel has
 // taken.
@@ -88,6 +98,7 @@ type tapped struct {
 	// pieces has large buffers written in pieces, which shows how they leave where the
 	// system does not tell.
 	pieces bool
+	closed atomic.Bool // by gRPC, which says why by itself
 }
 
 // Read implements net.Conn.
@@ -96,6 +107,7 @@ func (t *tapped) Read(p []byte) (int, error) {
 	t.raw.received.Add(uint64(n))
 	if err != nil {
 		t.raw.failed.Store(true)
+		err = t.explain(err)
 	}
 	return n, err
 }
@@ -118,13 +130,30 @@ func (t *tapped) Write(p []byte) (n int, err error) {
 			t.raw.wrote.Store(t.raw.clock.at(time.Now()))
 		}
 		if err != nil || n >= len(p) {
-			return n, err
+			return n, t.explain(err)
 		}
 	}
 }
 
+// explain returns err, or why this side has ended the connection. The system says only
+// "use of closed network connection" then.
+func (t *tapped) explain(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case t.raw.severed():
+		return explain.New(err, "the member stopped answering")
+	case errors.Is(err, net.ErrClosed) && !t.closed.Load():
+		// gRPC closes the connection below this one when the time to connect is over
+		// (internal/transport/http2_client.go, NewHTTP2Client).
+		return explain.New(err, "the member accepts connections, but does not answer")
+	}
+	return err
+}
+
 // Close implements net.Conn.
 func (t *tapped) Close() error {
+	t.closed.Store(true)
 	t.raw.failed.Store(true)
 	return t.Conn.Close()
 }

@@ -59,7 +59,7 @@ const (
 
 // ErrSilent is why a call was given up (attempt.Attempt.GivenUp), or an endpoint left: its
 // member answered nothing while another one did.
-var ErrSilent = errors.New("stalled: requests and probes stay unanswered")
+var ErrSilent = errors.New("the member stopped answering: requests and probes stay unanswered")
 
 var (
 	errCantRead  = errors.New("stalled: it answers no linearizable read while another member does")

@@ -7,6 +7,7 @@ package resolver
 
 import (
 	"errors"
+	"slices"
 
 	gresolver "google.golang.org/grpc/resolver"
 
@@ -21,5 +22,30 @@ func NewBuilder(client *clientv3.Client) (gresolver.Builder, error) {
 	if client == nil {
 		return nil, errors.New("clientv3/naming: the client is nil")
 	}
-	return naming.NewBuilder(below.Client(client), naming.WithLogger(client.GetLogger()))
+	b, err := naming.NewBuilder(below.Client(client), naming.WithLogger(client.GetLogger()))
+	if err != nil {
+		return nil, err
+	}
+	return builder{b}, nil
+}
+
+// builder makes resolvers that tell gRPC of a service without endpoints what
+// clientv3's tell it: an empty list, and no error.
+type builder struct{ gresolver.Builder }
+
+func (b builder) Build(t gresolver.Target, cc gresolver.ClientConn, o gresolver.BuildOptions) (gresolver.Resolver, error) {
+	return b.Builder.Build(t, conn{cc}, o)
+}
+
+type conn struct{ gresolver.ClientConn }
+
+func (c conn) UpdateState(s gresolver.State) error {
+	s.Endpoints = slices.DeleteFunc(s.Endpoints, func(e gresolver.Endpoint) bool { return len(e.Addresses) == 0 })
+	return c.ClientConn.UpdateState(s)
+}
+
+func (c conn) ReportError(err error) {
+	if !errors.Is(err, naming.ErrNoEndpoints) {
+		c.ClientConn.ReportError(err)
+	}
 }

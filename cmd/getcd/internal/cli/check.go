@@ -48,6 +48,7 @@ func (a *app) checkPerfCommand() *cobra.Command {
 none in more than 500 ms, and with a standard deviation of at most 100 ms.
 
 An interrupt ends it early: what there is then counts.`,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			load, ok := check.PerfLoad(f.load)
 			if !ok {
@@ -69,6 +70,7 @@ func (a *app) checkDatascaleCommand() *cobra.Command {
 		Short: "Check how much memory a member needs for a number of keys",
 		Long: `Put a number of keys, and show by how much the memory of the first endpoint's
 member has grown. It is told by the endpoint's /metrics.`,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			load, ok := check.ScaleLoad(f.load)
 			if !ok {

@@ -37,6 +37,7 @@ func (a *app) endpointCommand() *cobra.Command {
 Members that were compacted at the same revision have the same hash at the same
 revision. In the simple format the columns are endpoint, hash, and the revision
 up to which it was made.`,
+		Args: onlyEndpoints,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.endpointHashKV(cmd, &cluster, &revision)
 		},
@@ -47,6 +48,7 @@ up to which it was made.`,
 		&cobra.Command{
 			Use:   "health",
 			Short: "Check that the endpoints answer and can reach the leader",
+			Args:  onlyEndpoints,
 			RunE: func(cmd *cobra.Command, _ []string) error {
 				return a.endpointHealth(cmd, &cluster)
 			},
@@ -60,6 +62,7 @@ In the simple format the columns are endpoint, member ID, version, storage
 version, database size, size in use, percentage not in use, quota, is leader, is
 learner, raft term, raft index, raft applied index, errors, downgrade target
 version, and whether a downgrade is enabled.`,
+			Args: onlyEndpoints,
 			RunE: func(cmd *cobra.Command, _ []string) error {
 				return a.endpointStatus(cmd, &cluster)
 			},

@@ -1,12 +1,10 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/getcd/getcd/cmd/getcd/internal/output"
@@ -80,15 +78,6 @@ func (f *globalFlags) register(fs *pflag.FlagSet) {
 // secret names the flags whose values are never shown.
 func secret(flag string) bool {
 	return flag == "user" || flag == "password" || flag == "auth-jwt-token"
-}
-
-// flagError rewrites pflag's errors about values so that they say what would be
-// right, and points to the help.
-func flagError(cmd *cobra.Command, err error) error {
-	if v, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
-		err = badValue("--"+v.GetFlag().Name, v.GetValue(), v.GetFlag())
-	}
-	return fmt.Errorf("%w\nRun '%s --help' for usage", err, cmd.CommandPath())
 }
 
 // badValue says that value does not fit flag f, which the user knows as name.

@@ -105,6 +105,7 @@ func (a *app) leaseListCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "List the leases that are alive",
+		Args:  noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.once(cmd, output.Leases, func(ctx context.Context, s *session) error {
 				r, err := s.Leases(ctx)

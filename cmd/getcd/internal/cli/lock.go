@@ -23,6 +23,7 @@ import (
 
 func (a *app) lockCommand() *cobra.Command {
 	var ttl int
+	var loss onLoss
 	cmd := &cobra.Command{
 		Use:   "lock <lockname> [exec-command arg1 arg2 ...]",
 		Short: "Acquire a lock, and hold it or run a command under it",
@@ -30,6 +31,12 @@ func (a *app) lockCommand() *cobra.Command {
 when it ends. The exit status is the command's. Its environment has
 ETCD_LOCK_KEY, the key that stands for the lock, and ETCD_LOCK_REV, the revision
 at which it was created: a number that grows with every holder of the lock.
+
+When the lock is lost, somebody else may hold it. So the command is stopped: it
+gets SIGTERM and, if it goes on for longer than --grace-period, SIGKILL. The exit
+status is then never 0. The signals go to the command's own process, so a shell
+script should end with 'exec', or pass SIGTERM on. --keep-running lets the command
+go on without the lock.
 
 Without a command the key is printed, and the lock is held until the process is
 interrupted (SIGINT or SIGTERM).
@@ -47,6 +54,9 @@ Flags of the command itself come after '--':
 			if int64(ttl) > lease.MaxTTL { // a Duration has no room for it
 				return exit.Errorf(exit.Failure, "bad value %d for --ttl: want at most %d: %w", ttl, int64(lease.MaxTTL), rpctypes.ErrLeaseTTLTooLarge)
 			}
+			if loss.grace < 0 {
+				return exit.Errorf(exit.BadArgs, "bad value %v for --grace-period: want 0 or more", loss.grace)
+			}
 			s, err := a.openLock(cmd, len(args) > 1)
 			if err != nil {
 				return err
@@ -56,11 +66,19 @@ Flags of the command itself come after '--':
 			if err != nil {
 				return exit.With(exit.BadArgs, err)
 			}
-			return s.runLocked(cmd.Context(), m, args[1:])
+			return s.runLocked(cmd.Context(), m, args[1:], loss)
 		},
 	}
 	cmd.Flags().IntVar(&ttl, "ttl", 10, "seconds after which the lock is free when its holder is gone")
+	cmd.Flags().DurationVar(&loss.grace, "grace-period", 5*time.Second, "time from SIGTERM to SIGKILL for a command whose lock is lost")
+	cmd.Flags().BoolVar(&loss.keepRunning, "keep-running", false, "do not stop the command when the lock is lost")
 	return cmd
+}
+
+// onLoss says what becomes of the command when the lock is lost.
+type onLoss struct {
+	keepRunning bool
+	grace       time.Duration
 }
 
 // openLock is open; the answer is printed only when no command is run.
@@ -94,7 +112,7 @@ func (s *session) reach(ctx context.Context) error {
 }
 
 // runLocked acquires m, runs command or waits for a signal, and releases m.
-func (s *session) runLocked(ctx context.Context, m *lock.Mutex, command []string) (err error) {
+func (s *session) runLocked(ctx context.Context, m *lock.Mutex, command []string, loss onLoss) (err error) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Stop(signals)
@@ -112,7 +130,7 @@ func (s *session) runLocked(ctx context.Context, m *lock.Mutex, command []string
 		}
 	}()
 	if len(command) > 0 {
-		return s.settings.runCommand(ctx, m, command, signals)
+		return s.settings.runCommand(ctx, m, command, loss, signals)
 	}
 	if err := s.printHolder(ctx, m.Key(), "lock"); err != nil {
 		return err
@@ -169,9 +187,8 @@ func (s *session) printHolder(ctx context.Context, key, what string) error {
 
 // runCommand runs the command under the lock and returns its exit status. A
 // terminal sends its interrupts to the command as well, so that only SIGTERM is
-// passed on. The command is told nothing when the lock is lost, as it would not
-// know what to make of a signal: the user is.
-func (s *settings) runCommand(ctx context.Context, m *lock.Mutex, command []string, signals <-chan os.Signal) error {
+// passed on.
+func (s *settings) runCommand(ctx context.Context, m *lock.Mutex, command []string, loss onLoss, signals <-chan os.Signal) error {
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Env = lockEnv(m, s.environ)
 	cmd.Stdout, cmd.Stderr = s.Out, s.Err
@@ -181,11 +198,12 @@ func (s *settings) runCommand(ctx context.Context, m *lock.Mutex, command []stri
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	var lostErr error
+	var overdue <-chan time.Time
 	for lost := m.Done(); ; {
 		select {
 		case err := <-ended:
-			if ee, ok := errors.AsType[*exec.ExitError](err); ok {
-				return exit.With(ee.ExitCode(), err)
+			if ee, ok := errors.AsType[*exec.ExitError](err); ok && (lostErr == nil || ee.Exited()) {
+				return exit.With(ee.ExitCode(), errors.Join(err, lostErr))
 			}
 			return errors.Join(err, lostErr)
 		case sig := <-signals:
@@ -195,7 +213,19 @@ func (s *settings) runCommand(ctx context.Context, m *lock.Mutex, command []stri
 		case <-lost:
 			lost = nil
 			lostErr = fmt.Errorf("the lock was lost while the command ran: %w", m.Err())
-			say(s.Err, "Warning: the command goes on without the lock: %v\n", m.Err())
+			if loss.keepRunning {
+				say(s.Err, "Warning: the command goes on without the lock: %v\n", m.Err())
+				continue
+			}
+			say(s.Err, "Warning: the command is stopped, since the lock was lost: %v\n", m.Err())
+			overdue = time.After(loss.grace)
+			if cmd.Process.Signal(syscall.SIGTERM) != nil { // Windows has none; or the command has just ended
+				_ = cmd.Process.Kill()
+			}
+		case <-overdue:
+			overdue = nil
+			say(s.Err, "Warning: the command is killed: it has not ended within %v\n", loss.grace)
+			_ = cmd.Process.Kill() // it may have ended just now
 		}
 	}
 }

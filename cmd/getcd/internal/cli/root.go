@@ -96,6 +96,8 @@ finds the members by any URI that the getcd library knows, such as
 		a.makeMirrorCommand(), a.checkCommand(), a.completionCommand(),
 		a.wireCommand(), a.versionCommand(), a.optionsCommand(root),
 	)
+	refuseUnknown(root)
+	refuseUnknownHelp(root)
 	completeGlobalFlags(root)
 	hideGlobalFlags(root)
 	return root
@@ -117,6 +119,7 @@ func (a *app) optionsCommand(root *cobra.Command) *cobra.Command {
 		Use:     "options",
 		Short:   "Show the flags that every command has",
 		GroupID: groupUtility,
+		Args:    noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			shown := pflag.NewFlagSet("options", pflag.ContinueOnError)
 			root.PersistentFlags().VisitAll(func(f *pflag.Flag) {

@@ -13,6 +13,7 @@ func (a *app) versionCommand() *cobra.Command {
 		Use:     "version",
 		Short:   "Print the versions of getcd and of etcd's API",
 		GroupID: groupUtility,
+		Args:    noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			own := "unknown"
 			if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
