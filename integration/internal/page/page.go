@@ -1,0 +1,37 @@
+// Package page finds in a page of the documentation what its readers copy.
+package page
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Programs returns the Go programs of a page: the blocks that begin with "package main".
+func Programs(markdown string) []string {
+	var programs []string
+	for _, block := range strings.Split(markdown, "```go\n")[1:] {
+		code, _, whole := strings.Cut(block, "```")
+		if whole && strings.HasPrefix(code, "package main\n") {
+			programs = append(programs, code)
+		}
+	}
+	return programs
+}
+
+// Command returns the first command of a page that begins with the words. A line that
+// ends with | or \ continues on the next one.
+func Command(markdown, words string) (string, error) {
+	lines := strings.Split(markdown, "\n")
+	first := slices.IndexFunc(lines, func(l string) bool {
+		return strings.HasPrefix(strings.TrimLeft(l, " "), words)
+	})
+	if first < 0 {
+		return "", fmt.Errorf("the page has no command that begins with %q", words)
+	}
+	last := first
+	for last < len(lines)-1 && (strings.HasSuffix(lines[last], "|") || strings.HasSuffix(lines[last], `\`)) {
+		last++
+	}
+	return strings.TrimLeft(strings.Join(lines[first:last+1], "\n"), " "), nil
+}
