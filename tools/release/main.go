@@ -52,7 +52,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	case *out == "":
 		return errors.New("-o names no folder to write to")
-	case semver.Canonical(*version) != *version || semver.Prerelease(*version) != "":
+	case !semver.IsValid(*version) || semver.Canonical(*version) != *version || semver.Prerelease(*version) != "":
 		return fmt.Errorf("-version is %q, want one such as v0.1.0", *version)
 	case semver.Major(*version) > "v1":
 		return fmt.Errorf("-version is %s, but from v2 on a module's path has to end in /%[1]s (https://go.dev/ref/mod#major-version-suffixes)", semver.Major(*version))
