@@ -7,16 +7,18 @@ import (
 	"strings"
 )
 
-// Programs returns the Go programs of a page: the blocks that begin with "package main".
-func Programs(markdown string) []string {
-	var programs []string
-	for _, block := range strings.Split(markdown, "```go\n")[1:] {
-		code, _, whole := strings.Cut(block, "```")
-		if whole && strings.HasPrefix(code, "package main\n") {
-			programs = append(programs, code)
-		}
+// Go returns a page's blocks of Go.
+func Go(markdown string) []string {
+	blocks := strings.Split(markdown, "```go\n")[1:]
+	for i, b := range blocks {
+		blocks[i], _, _ = strings.Cut(b, "```")
 	}
-	return programs
+	return blocks
+}
+
+// Programs returns those that are whole programs.
+func Programs(markdown string) []string {
+	return slices.DeleteFunc(Go(markdown), func(code string) bool { return !strings.HasPrefix(code, "package main\n") })
 }
 
 // Command returns the first command of a page that begins with the words. A line that

@@ -11,7 +11,7 @@ const text = `# A page
 
     go get example.com/a
 
-` + "```go\npackage main\n\nfunc main() {}\n```\n\n```go\nfunc part() {}\n```\n\n```go\npackage main // cut off\n" + `
+` + "```go\npackage main\n\nfunc main() {}\n```\n\n```go\nfunc part() {}\n```\n" + `
     grep -r x . |
         xargs sed \
         -i s/x/y/
