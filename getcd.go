@@ -8,7 +8,9 @@
 // Nothing is declared here.
 package getcd
 
-// With this import, "go get github.com/getcd/getcd" adds the modules that a program
-// needs to its go.mod. Of a module without a package in its root it would add that
-// module alone, and the program would not build.
-import _ "github.com/getcd/getcd/client"
+import (
+	// With this import, "go get github.com/getcd/getcd" adds the modules that a program
+	// needs to its go.mod. Of a module without a package in its root it would add that
+	// module alone, and the program would not build.
+	_ "github.com/getcd/getcd/client"
+)

@@ -37,20 +37,18 @@ func TestRelease(t *testing.T) {
 		}
 	})
 	s := newStranger(t, packed)
-	within := func(name string, test func(t *testing.T, s *stranger)) {
-		t.Run(name, func(t *testing.T) { test(t, &stranger{tb: t, bin: s.bin, env: s.env}) })
-	}
-	within("tool", func(t *testing.T, s *stranger) { tool(t, s, version, c.Endpoints()) })
-	within("README", func(t *testing.T, s *stranger) { readme(t, s, clone, c.Endpoints()[0]) })
-	within("doc", documentation)
-	within("moved", func(t *testing.T, s *stranger) { moved(t, s, clone, c.Endpoints()) })
 	all := found(t, clone)
-	within("modules", func(t *testing.T, s *stranger) { complete(t, s, all, version) })
-	within("tags", func(t *testing.T, s *stranger) { tagged(t, s, all, clone, version) })
+	t.Run("tool", func(t *testing.T) { tool(t, s.in(t), version, c.Endpoints()) })
+	t.Run("README", func(t *testing.T) { readme(t, s.in(t), clone, c.Endpoints()[0]) })
+	t.Run("doc", func(t *testing.T) { documentation(t, s.in(t)) })
+	t.Run("moved", func(t *testing.T) { moved(t, s.in(t), clone, c.Endpoints()) })
+	t.Run("modules", func(t *testing.T) { complete(t, s.in(t), all, version) })
+	t.Run("tags", func(t *testing.T) { tagged(t, s.in(t), all, clone, version) })
 }
 
 // go install installs the tool, which knows its version.
 func tool(t *testing.T, s *stranger, version string, endpoints []string) {
+	t.Helper()
 	s.run(t.TempDir(), "go", "install", own+"/cmd/getcd@"+version)
 	getcd := filepath.Join(s.bin, "getcd")
 	if out := s.run(".", getcd, "version"); !strings.Contains(out, version) {
@@ -63,6 +61,7 @@ func tool(t *testing.T, s *stranger, version string, endpoints []string) {
 
 // The README's programs build in an empty module after the README's command, and run.
 func readme(t *testing.T, s *stranger, clone, endpoint string) {
+	t.Helper()
 	text := read(t, filepath.Join(clone, "README.md"))
 	get, err := page.Command(text, "go get ")
 	if err != nil {
@@ -91,6 +90,7 @@ func readme(t *testing.T, s *stranger, clone, endpoint string) {
 // runs runs a program. If lines are wanted, it must print lines that begin with these,
 // and is stopped then; else it must end by itself, and well.
 func runs(t *testing.T, program string, want []string) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program)
@@ -126,6 +126,7 @@ func runs(t *testing.T, program string, want []string) {
 
 // go doc documents what go get has fetched.
 func documentation(t *testing.T, s *stranger) {
+	t.Helper()
 	dir := s.module(nil)
 	s.run(dir, "go", "get", own)
 	for name, want := range map[string]string{
@@ -144,6 +145,7 @@ func documentation(t *testing.T, s *stranger) {
 
 // Programs that use clientv3 are moved by the documented commands, and print the same.
 func moved(t *testing.T, s *stranger, clone string, endpoints []string) {
+	t.Helper()
 	guide := read(t, documented(t, clone, "from-clientv3.md"))
 	sources := filepath.Join(clone, "integration", "dropin", "programs")
 	files := map[string]string{}
@@ -188,6 +190,7 @@ func moved(t *testing.T, s *stranger, clone string, endpoints []string) {
 
 // Each packed module builds by itself, and its go.sum has all that its tests need.
 func complete(t *testing.T, s *stranger, modules []string, version string) {
+	t.Helper()
 	for _, m := range modules {
 		from, _ := s.download(path.Join(own, m), version)
 		dir := t.TempDir()
@@ -201,6 +204,7 @@ func complete(t *testing.T, s *stranger, modules []string, version string) {
 
 // The go command makes the same modules from the tags.
 func tagged(t *testing.T, s *stranger, modules []string, clone, version string) {
+	t.Helper()
 	direct := &stranger{tb: t, env: append(append([]string{}, s.env...), "GOPROXY=direct", "GOMODCACHE="+t.TempDir(),
 		"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=url."+clone+".insteadOf", "GIT_CONFIG_VALUE_0=https://"+own)}
 	for _, m := range modules {

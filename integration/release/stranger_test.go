@@ -63,6 +63,12 @@ func link(tb testing.TB, cache, to string) {
 	}
 }
 
+// in returns the same stranger for a subtest.
+func (s *stranger) in(tb testing.TB) *stranger {
+	tb.Helper()
+	return &stranger{tb: tb, bin: s.bin, env: s.env}
+}
+
 // run runs a command in dir and returns its standard output. Its failure ends the test.
 func (s *stranger) run(dir, name string, args ...string) string {
 	s.tb.Helper()

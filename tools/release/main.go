@@ -111,21 +111,23 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 
 // finish makes the tags, if they are wanted, and says what there is now.
 func finish(ctx context.Context, repository, commit string, tag bool, p *packer, all []*modules.Module, stdout io.Writer) error {
+	var text strings.Builder
 	names := make([]string, len(all))
 	for i, m := range all {
 		names[i] = m.Tag(p.version)
-		fmt.Fprintf(stdout, "packed %s@%s\n", m.Path(), p.version)
+		fmt.Fprintf(&text, "packed %s@%s\n", m.Path(), p.version)
 	}
-	if !tag {
-		fmt.Fprintf(stdout, "tags to be made with -tag: %s\n", strings.Join(names, " "))
-		return nil
+	if tag {
+		made, err := tagAll(ctx, repository, commit, p, names)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&text, "tagged %s; publish with: git push --atomic origin %s\n", made, strings.Join(names, " "))
+	} else {
+		fmt.Fprintf(&text, "tags to be made with -tag: %s\n", strings.Join(names, " "))
 	}
-	made, err := tagAll(ctx, repository, commit, p, names)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(stdout, "tagged %s; publish with: git push --atomic origin %s\n", made, strings.Join(names, " "))
-	return nil
+	_, err := io.WriteString(stdout, text.String())
+	return err
 }
 
 func commitTime(ctx context.Context, repository, commit string) (time.Time, error) {

@@ -17,7 +17,6 @@ import (
 	"fmt"
 	"go/token"
 	"go/types"
-	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -34,15 +33,18 @@ import (
 
 func main() {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, os.Args[1:], os.Stdout)
+	var report strings.Builder
+	err := run(ctx, os.Args[1:], &report)
 	cancel()
-	if err != nil {
+	_, printed := os.Stdout.WriteString(report.String())
+	if err := errors.Join(err, printed); err != nil {
 		fmt.Fprintln(os.Stderr, "apidiff:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
+// run writes to the report what has changed.
+func run(ctx context.Context, args []string, report *strings.Builder) (err error) {
 	if flags := flag.NewFlagSet("apidiff", flag.ContinueOnError); flags.Parse(args) != nil || flags.NArg() > 0 {
 		return errors.New("takes no arguments")
 	}
@@ -55,7 +57,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 		return err
 	}
 	if last == "" {
-		fmt.Fprintln(stdout, "apidiff: no release yet: this repository has no tag such as v0.1.0, so there is nothing to compare with")
+		fmt.Fprintln(report, "apidiff: no release yet: this repository has no tag such as v0.1.0, so there is nothing to compare with")
 		return nil
 	}
 	next, err := source.NextRelease(root)
@@ -70,15 +72,15 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	if err := source.Extract(ctx, root, last, old); err != nil {
 		return err
 	}
-	broken, err := compare(ctx, old, root, stdout)
+	broken, err := compare(ctx, old, root, report)
 	switch {
 	case err != nil:
 		return err
 	case len(broken) == 0:
-		fmt.Fprintf(stdout, "apidiff: compatible with %s\n", last)
+		fmt.Fprintf(report, "apidiff: compatible with %s\n", last)
 		return nil
 	case mayBreak(last, next):
-		fmt.Fprintf(stdout, "apidiff: not compatible with %s, as %s may be\n", last, next)
+		fmt.Fprintf(report, "apidiff: not compatible with %s, as %s may be\n", last, next)
 		return nil
 	}
 	return fmt.Errorf("%s: not compatible with %s, but CHANGELOG.md says that the next version is %s: undo the incompatible changes, or name a version there that may have them",
@@ -96,8 +98,8 @@ func mayBreak(last, next string) bool {
 	return semver.Major(next) != semver.Major(last)
 }
 
-// compare prints what has changed, and returns the modules that changed incompatibly.
-func compare(ctx context.Context, old, root string, stdout io.Writer) ([]string, error) {
+// compare reports what has changed, and returns the modules that changed incompatibly.
+func compare(ctx context.Context, old, root string, report *strings.Builder) ([]string, error) {
 	before, err := modules.Find(old)
 	if err != nil {
 		return nil, err
@@ -112,7 +114,7 @@ func compare(ctx context.Context, old, root string, stdout io.Writer) ([]string,
 			continue
 		}
 		if !slices.ContainsFunc(after, func(n *modules.Module) bool { return n.Path() == m.Path() }) {
-			fmt.Fprintf(stdout, "%s is no longer there\n", m.Path())
+			fmt.Fprintf(report, "%s is no longer there\n", m.Path())
 			broken = append(broken, m.Path())
 			continue
 		}
@@ -124,15 +126,15 @@ func compare(ctx context.Context, old, root string, stdout io.Writer) ([]string,
 		if err != nil {
 			return nil, err
 		}
-		report := apidiff.ModuleChanges(was, is)
-		if len(report.Changes) == 0 {
+		found := apidiff.ModuleChanges(was, is)
+		if len(found.Changes) == 0 {
 			continue
 		}
-		fmt.Fprintf(stdout, "%s\n", m.Path())
-		if err := report.Text(stdout); err != nil {
+		fmt.Fprintf(report, "%s\n", m.Path())
+		if err := found.Text(report); err != nil {
 			return nil, err
 		}
-		if slices.ContainsFunc(report.Changes, func(c apidiff.Change) bool { return !c.Compatible }) {
+		if slices.ContainsFunc(found.Changes, func(c apidiff.Change) bool { return !c.Compatible }) {
 			broken = append(broken, m.Path())
 		}
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"strings"
 	"testing"
 
@@ -58,7 +57,7 @@ func Start() {}
 func diff(tb testing.TB, dir string) (string, error) {
 	tb.Helper()
 	tb.Chdir(dir)
-	var out bytes.Buffer
+	var out strings.Builder
 	err := run(tb.Context(), nil, &out)
 	return out.String(), err
 }

@@ -87,10 +87,12 @@ func check(linked map[string][]string, roots map[string]string, stdout io.Writer
 		}
 		count[strings.Join(found, " and ")]++
 	}
+	var table strings.Builder
 	for _, l := range slices.Sorted(maps.Keys(count)) {
-		fmt.Fprintf(stdout, "%3d modules: %s\n", count[l], l)
+		fmt.Fprintf(&table, "%3d modules: %s\n", count[l], l)
 	}
-	return errors.Join(errs...)
+	_, err := io.WriteString(stdout, table.String())
+	return errors.Join(append(errs, err)...)
 }
 
 type listed struct {

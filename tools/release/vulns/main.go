@@ -49,8 +49,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		if *required {
 			return err
 		}
-		fmt.Fprintf(stdout, "vulns: skipped, NOTHING WAS CHECKED: %v\n", err)
-		return nil
+		_, err = fmt.Fprintf(stdout, "vulns: skipped, NOTHING WAS CHECKED: %v\n", err)
+		return err
 	}
 	root, err := source.Root(ctx, ".")
 	if err != nil {
@@ -65,7 +65,9 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		if !m.Promised() {
 			continue
 		}
-		fmt.Fprintf(stdout, "%s: ", m.Path())
+		if _, err := fmt.Fprintf(stdout, "%s: ", m.Path()); err != nil {
+			return err
+		}
 		cmd := scan.Command(ctx, "-C", filepath.Join(root, m.Dir), "-db", *db, "./...")
 		cmd.Stdout = stdout
 		cmd.Env = append(os.Environ(), "GOWORK=off") // with the versions that an importer gets
