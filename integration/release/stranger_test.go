@@ -3,6 +3,9 @@ package release
 import (
 	"bytes"
 	"encoding/json"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,18 +23,18 @@ type stranger struct {
 }
 
 // newStranger returns one whose go command finds getcd's modules among those that were
-// packed, and nowhere else. All others come out of this machine's module cache, so that
-// the test needs no network.
+// packed, and nowhere else.
 func newStranger(tb testing.TB, packed string) *stranger {
 	tb.Helper()
-	cache := strings.TrimSpace(command(tb, ".", nil, "go", "env", "GOMODCACHE"))
-	others := filepath.Join(tb.TempDir(), "others")
-	link(tb, filepath.Join(cache, "cache", "download"), others)
+	others := httptest.NewServer(proxy(tb))
+	tb.Cleanup(others.Close)
 	s := &stranger{tb: tb, bin: tb.TempDir()}
 	s.env = []string{
-		"GOPROXY=file://" + filepath.ToSlash(packed) + ",file://" + filepath.ToSlash(others),
+		"GOPROXY=file://" + filepath.ToSlash(packed) + "," + others.URL,
 		"GOMODCACHE=" + tb.TempDir(), "GOBIN=" + s.bin, "GOWORK=off", "GOTOOLCHAIN=local",
-		"GOSUMDB=off", // needs the network; what is in the cache was checked when it came
+		// Unlike with a go.sum, the checksum database would be asked about each module.
+		// It does not know ours, and not every machine reaches it.
+		"GOSUMDB=off",
 		// Writable, so that it can be removed. Without -trimpath each run would compile
 		// everything anew, since the cache is in another folder each time.
 		"GOFLAGS=-modcacherw -trimpath",
@@ -39,28 +42,34 @@ func newStranger(tb testing.TB, packed string) *stranger {
 	return s
 }
 
-// link makes a folder with all that the module cache has, but for getcd's own modules.
-func link(tb testing.TB, cache, to string) {
+// proxy serves all modules but getcd's own: from this machine's module cache, else by
+// sending the client to the proxy that this machine uses.
+func proxy(tb testing.TB) http.Handler {
 	tb.Helper()
-	const own = "github.com/getcd"
-	for _, parent := range []string{"", "github.com"} {
-		entries, err := os.ReadDir(filepath.Join(cache, parent))
-		if err != nil {
-			tb.Fatal(err)
-		}
-		if err := os.MkdirAll(filepath.Join(to, parent), 0o700); err != nil {
-			tb.Fatal(err)
-		}
-		for _, e := range entries {
-			name := filepath.Join(parent, e.Name())
-			if name == "github.com" || filepath.ToSlash(name) == own {
-				continue
-			}
-			if err := os.Symlink(filepath.Join(cache, name), filepath.Join(to, name)); err != nil {
-				tb.Fatal(err)
-			}
+	env := strings.Split(command(tb, ".", nil, "go", "env", "GOMODCACHE", "GOPROXY"), "\n")
+	cache := os.DirFS(filepath.Join(env[0], "cache", "download"))
+	upstream := ""
+	for _, p := range strings.FieldsFunc(env[1], func(r rune) bool { return r == ',' || r == '|' }) {
+		if upstream == "" && strings.HasPrefix(p, "http") {
+			upstream = strings.TrimSuffix(p, "/")
 		}
 	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name := strings.TrimPrefix(r.URL.Path, "/")
+		if strings.HasPrefix(name, own+"/") {
+			http.NotFound(w, r)
+			return
+		}
+		if info, err := fs.Stat(cache, name); err == nil && info.Mode().IsRegular() {
+			http.ServeFileFS(w, r, cache, name)
+			return
+		}
+		if upstream == "" {
+			http.NotFound(w, r)
+			return
+		}
+		http.Redirect(w, r, upstream+r.URL.EscapedPath(), http.StatusFound)
+	})
 }
 
 // in returns the same stranger for a subtest.
@@ -89,14 +98,14 @@ func (s *stranger) module(files map[string]string) string {
 }
 
 // download returns where the go command puts a module's files, and its sum.
-func (s *stranger) download(path, version string) (dir, sum string) {
+func (s *stranger) download(module, version string) (dir, sum string) {
 	s.tb.Helper()
-	var module struct{ Dir, Sum string }
-	out := s.run(s.tb.TempDir(), "go", "mod", "download", "-json", path+"@"+version)
-	if err := json.Unmarshal([]byte(out), &module); err != nil {
+	var found struct{ Dir, Sum string }
+	out := s.run(s.tb.TempDir(), "go", "mod", "download", "-json", module+"@"+version)
+	if err := json.Unmarshal([]byte(out), &found); err != nil {
 		s.tb.Fatal(err)
 	}
-	return module.Dir, module.Sum
+	return found.Dir, found.Sum
 }
 
 func command(tb testing.TB, dir string, env []string, name string, args ...string) string {
