@@ -100,7 +100,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	if err := os.Mkdir(*out, 0o777); err != nil {
 		return err
 	}
-	p := packer{tree: tree, out: *out, version: *version, time: when, sums: map[*modules.Module]string{}}
+	p := packer{tree: tree, out: *out, version: *version, time: when, all: all, sums: map[*modules.Module]string{}}
 	for _, m := range all {
 		if err := p.pack(m); err != nil {
 			return fmt.Errorf("%s: %w", m.Path(), err)

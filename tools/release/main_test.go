@@ -56,6 +56,8 @@ go 1.26.0
 require example.com/a v0.0.0
 
 replace example.com/a => ../
+
+replace example.com/a/cmd/b => ../cmd/b // not required
 -- c/c.go --
 package c
 -- c/LICENSE --

@@ -28,6 +28,7 @@ type packer struct {
 	out     string
 	version string
 	time    time.Time
+	all     []*modules.Module
 	sums    map[*modules.Module]string // lines for go.sum
 	changed []string                   // files in tree, with slashes
 }
@@ -84,7 +85,9 @@ func (p *packer) requireVersion(m *modules.Module) ([]byte, error) {
 				return nil, err
 			}
 		}
-		if err := f.DropReplace(need.Path(), ""); err != nil {
+	}
+	for _, one := range p.all { // also what is not required, as of a module's other requirements
+		if err := f.DropReplace(one.Path(), ""); err != nil {
 			return nil, err
 		}
 	}
