@@ -14,8 +14,8 @@ import (
 )
 
 // unreleased are the folders whose modules no release contains, with all folders
-// below them.
-var unreleased = []string{"tools"}
+// below them: examples are read, not installed.
+var unreleased = []string{"examples", "tools"}
 
 // unpromised are the folders of released modules that the promise in
 // docs/reference/compatibility.md excludes: they start servers, for tests and for
