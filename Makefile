@@ -6,13 +6,15 @@
 # make wire   runs the integration suite with its traffic traced: all of it has to be decoded.
 # make soak   checks watches, locks, elections and queues through 10 minutes of faults each.
 # make handbook  writes docs/protocol: live calls to a real server, with what their bytes mean.
+# make audit  compares the API with the last release, and checks licenses and vulnerabilities.
+# make release VERSION=v0.1.0  packs the modules as that version, and with TAG=1 tags them.
 # make bench  measures getcd against etcd's raw stub.
 
 # All packages of all modules that go.work lists.
 PACKAGES := work
 LINT     := bin/golangci-lint
 
-.PHONY: FORCE all build test race alone lint fmt demo versions programs peers wire soak bench fuzz handbook clean
+.PHONY: FORCE all build test race alone lint fmt demo versions programs peers wire soak bench fuzz handbook audit release clean
 all: build lint alone test
 
 build:
@@ -118,5 +120,19 @@ fuzz:
 		done; \
 	done
 
+# What a release promises, and what it brings along. CONTRIBUTING.md says what happens
+# without a network and before the first release.
+audit:
+	cd tools/release && GOWORK=off go test ./...
+	cd tools/release && GOWORK=off go run ./apidiff
+	cd tools/release && GOWORK=off go run ./licenses
+	cd tools/release && GOWORK=off go run ./vulns $(if $(REQUIRE),-require)
+
+# dist/VERSION is then a module proxy: GOPROXY=file://. The work tree does not change.
+release:
+	$(if $(VERSION),,$(error which version? make release VERSION=v0.1.0))
+	rm -rf 'dist/$(VERSION)'
+	cd tools/release && GOWORK=off go run . -version '$(VERSION)' -o '$(CURDIR)/dist/$(VERSION)' $(if $(TAG),-tag)
+
 clean:
-	rm -rf bin
+	rm -rf bin dist

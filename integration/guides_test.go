@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/getcd/getcd/integration/internal/page"
 )
 
 // Each Go program and each test in the guides and in README.md compiles, and the tests
@@ -16,9 +18,9 @@ func TestGuides(t *testing.T) {
 	if err != nil || len(names) == 0 {
 		t.Fatalf("%d guides, %v", len(names), err)
 	}
-	for _, page := range append(names, "../README.md") {
-		for i, program := range fences(readFile(t, page)) {
-			t.Run(fmt.Sprintf("%s/%d", filepath.Base(page), i+1), func(t *testing.T) {
+	for _, guide := range append(names, "../README.md") {
+		for i, program := range page.Go(readFile(t, guide)) {
+			t.Run(fmt.Sprintf("%s/%d", filepath.Base(guide), i+1), func(t *testing.T) {
 				t.Parallel()
 				// In this module, for its requirements. No pattern such as ./... sees the name.
 				dir, err := os.MkdirTemp(".", "_guide-") //nolint:usetesting // in this module
@@ -40,14 +42,4 @@ func TestGuides(t *testing.T) {
 			})
 		}
 	}
-}
-
-// fences returns the Go code of a page. A reader pastes a whole file.
-func fences(page string) []string {
-	var programs []string
-	for _, rest := range strings.Split(page, "```go\n")[1:] {
-		program, _, _ := strings.Cut(rest, "```")
-		programs = append(programs, program)
-	}
-	return programs
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/getcd/getcd/integration/cluster"
+	"github.com/getcd/getcd/integration/internal/page"
 	"github.com/getcd/getcd/kv"
 )
 
@@ -24,7 +25,7 @@ func TestREADME(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	programs := fences(readFile(t, "../README.md"))
+	programs := page.Go(readFile(t, "../README.md"))
 	if len(programs) != 2 {
 		t.Fatalf("the README has %d programs, want 2", len(programs))
 	}
