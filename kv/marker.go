@@ -83,8 +83,8 @@ func NewMarker(store KV, key string) (*Marker, error) {
 	return &Marker{store: store, key: key, id: fmt.Sprintf("%016x", rand.Uint64())}, nil
 }
 
-// Txn begins a transaction on a store, or under a lock or a leadership. It is a Txn like
-// any other, with these exceptions:
+// Txn begins a transaction on a store, or under a lock or a leadership, of the same cluster
+// and namespace as the Marker's store. It is a Txn like any other, with these exceptions:
 //
 //   - Then also puts the marker's key; the operations have their numbers all the same.
 //   - Else may only read, since a copy of the transaction that comes late takes that
@@ -173,7 +173,7 @@ func (m *Marker) commit(ctx context.Context, on Transactor, op Op) (*TxnResponse
 	m.fate = refused // until it is sent
 	m.n++
 	m.value = fmt.Sprintf("%s.%d", m.id, m.n)
-	for {
+	for lost := 0; ; lost++ {
 		if err := m.find(ctx); err != nil {
 			return nil, m.notSent(ctx, err)
 		}
@@ -189,19 +189,31 @@ func (m *Marker) commit(ctx context.Context, on Transactor, op Op) (*TxnResponse
 			return nil, err
 		}
 		last := len(resp.Responses) - 1
+		now := &GetResponse{}
 		if resp.Succeeded {
-			m.rev, m.fate = resp.Header.GetRevision(), answered
-		} else if now, err := resp.Get(last); err != nil {
+			m.rev = resp.Header.GetRevision()
+		} else if now, err = resp.Get(last); err != nil {
 			return nil, err
-		} else if len(now.Kvs) == 0 || now.Kvs[0].ModRevision != m.rev {
-			m.rev = 0
-			continue // that may be why, and nothing was applied
 		}
-		m.fate = answered
-		resp.Responses = resp.Responses[:last]
-		return resp, nil
+		if resp.Succeeded || len(now.Kvs) > 0 && now.Kvs[0].ModRevision == m.rev {
+			m.fate = answered
+			resp.Responses = resp.Responses[:last]
+			return resp, nil
+		}
+		m.rev = 0 // the key was changed: that may be why, and nothing was applied
+		if lost == mostLost {
+			return nil, &UsageError{
+				Op: "Marker", Option: "Txn",
+				Reason: fmt.Sprintf("nothing was applied, since the transaction never finds %q as the store has it: other writers change it all the time, or the two are not of one cluster and one namespace", m.key),
+			}
+		}
+		backoff.Sleep(ctx, retries.Pause(lost)) // the store tells if ctx has ended
 	}
 }
+
+// mostLost is how often a transaction is sent again because the key was changed. A writer's
+// last process has little under way.
+const mostLost = 8
 
 // unchanged is what each transaction takes for granted.
 func (m *Marker) unchanged() Cmp { return Compare(ModRevision(m.key), "=", m.rev) }

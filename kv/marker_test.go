@@ -19,6 +19,7 @@ import (
 	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lock"
+	"github.com/getcd/getcd/middleware/namespace"
 )
 
 // ledger is a fake cluster in a synctest bubble, with a client, and an account whose
@@ -452,6 +453,29 @@ func TestMarkerMisuse(t *testing.T) {
 		usage("two at once", err, "kv: Marker: Settle: a transaction or Settle is under way; use one Marker, with a key of its own, for each writer")
 		l.cluster.Member(0).Resume()
 		wg.Wait()
+	})
+}
+
+// The transaction looks at another key than the marker's store, which must not go unnoticed.
+func TestMarkerInAnotherNamespace(t *testing.T) {
+	withLedger(t, func(l *ledger) {
+		t := l.t
+		elsewhere := namespace.NewKV(l.client, "ns/")
+		for range 2 {
+			err := l.raise(elsewhere, "1")
+			if _, ok := errors.AsType[*kv.UsageError](err); !ok || client.IsAmbiguous(err) || !strings.Contains(err.Error(), "not of one cluster and one namespace") {
+				t.Errorf("Commit: got %v, want a *UsageError that says so", err)
+			}
+			l.wantSettled(false)
+			if _, err := elsewhere.Put(t.Context(), "marker", "x"); err != nil { // the second time it is there
+				t.Fatal(err)
+			}
+		}
+		l.marker = l.newMarker(elsewhere)
+		if err := l.raise(elsewhere, "1"); err != nil {
+			t.Errorf("Commit in the same namespace: %v", err)
+		}
+		l.wantBalance("")
 	})
 }
 
