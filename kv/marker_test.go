@@ -245,7 +245,7 @@ func TestSettleThroughAnOutage(t *testing.T) {
 		}
 		l.wantSettled(false) // that one was not sent
 
-		time.AfterFunc(time.Hour, l.cluster.Member(0).Start)
+		time.AfterFunc(5*time.Minute, l.cluster.Member(0).Start)
 		if err := l.raise(l.client, "3"); err != nil {
 			t.Errorf("Commit that waits for the cluster: %v", err)
 		}
