@@ -4,16 +4,16 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log"
 	"os"
 	"os/signal"
-	"strings"
 	"time"
 
 	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/config"
 	"github.com/getcd/getcd/kv"
+	"github.com/getcd/getcd/middleware/once"
 )
 
 func main() {
@@ -25,7 +25,12 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) error {
-	c, err := client.New(client.Config{Endpoints: strings.Split(os.Getenv("ETCDCTL_ENDPOINTS"), ",")})
+	cfg, err := config.Load("") // ETCDCTL_ENDPOINTS and its like
+	if err != nil {
+		return err
+	}
+	cfg.Middleware = []client.Middleware{once.Of("bluegreen/once/")} // no write is in doubt
+	c, err := client.New(cfg)
 	if err != nil {
 		return err
 	}
@@ -33,50 +38,22 @@ func run(ctx context.Context, args []string) error {
 	if args[0] == "switch" {
 		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 		defer cancel()
-		return to(ctx, c, args[1])
+		return switchTo(ctx, c, args[1], args[2])
 	}
 	return route(ctx, c)
 }
 
-// to makes a version the active one. Whether it fails or succeeds, the answer is certain.
-func to(ctx context.Context, store kv.KV, version string) error {
-	now, err := store.Get(ctx, "bluegreen/active")
-	if err != nil {
-		return err
+// switchTo takes the traffic from one version to another.
+func switchTo(ctx context.Context, c *client.Client, from, to string) error {
+	txn, err := c.Txn(ctx).
+		If(kv.Compare(kv.Value("bluegreen/active"), "=", from),
+			kv.Compare(kv.Value("bluegreen/health/"+to), "=", "ok")).
+		Then(kv.OpPut("bluegreen/active", to)).
+		Commit()
+	if err == nil && !txn.Succeeded {
+		err = fmt.Errorf("%s is not active any more, or %s is not healthy", from, to)
 	}
-	var read int64
-	if len(now.Kvs) > 0 {
-		read = now.Kvs[0].ModRevision
-	}
-	for {
-		txn, err := store.Txn(ctx).
-			If(kv.Compare(kv.ModRevision("bluegreen/active"), "=", read),
-				kv.Compare(kv.Value("bluegreen/health/"+version), "=", "ok")).
-			Then(kv.OpPut("bluegreen/active", version)).
-			Else(kv.OpGet("bluegreen/active"), kv.OpGet("bluegreen/health/"+version)).
-			Commit()
-		switch {
-		case client.IsAmbiguous(err):
-			continue // a copy changes nothing
-		case err != nil:
-			return err
-		case txn.Succeeded:
-			return nil
-		}
-		active, err := txn.Get(0)
-		if err != nil {
-			return err
-		}
-		switch resp, err := txn.Get(1); {
-		case err != nil:
-			return err
-		case len(resp.Kvs) == 0 || string(resp.Kvs[0].Value) != "ok":
-			return errors.New(version + " is not healthy")
-		case string(active.Kvs[0].Value) != version:
-			return fmt.Errorf("somebody else has switched to %s", active.Kvs[0].Value)
-		}
-		return nil // it was applied, and its answer lost
-	}
+	return err
 }
 
 // route follows the active version: each change once and in order.

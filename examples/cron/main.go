@@ -8,14 +8,12 @@ import (
 	"log"
 	"os"
 	"os/signal"
-	"strings"
 	"time"
 
 	"github.com/getcd/getcd/client"
-	"github.com/getcd/getcd/kv"
+	"github.com/getcd/getcd/concurrency/cas"
+	"github.com/getcd/getcd/config"
 )
-
-const period = time.Second
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -25,45 +23,35 @@ func main() {
 	}
 }
 
+const period = time.Second
+
 func run(ctx context.Context, name string) error {
-	c, err := client.New(client.Config{Endpoints: strings.Split(os.Getenv("ETCDCTL_ENDPOINTS"), ",")})
+	cfg, err := config.Load("") // ETCDCTL_ENDPOINTS and its like
+	if err != nil {
+		return err
+	}
+	c, err := client.New(cfg)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
+	runs, err := cas.New(c, "cron/"+name+"/")
+	if err != nil {
+		return err
+	}
 	for {
-		next := time.Now().Truncate(period).Add(period)
+		due := time.Now().Truncate(period).Add(period)
 		select {
-		case <-time.After(time.Until(next)):
+		case <-time.After(time.Until(due)):
 		case <-ctx.Done():
 			return nil
 		}
-		if mine, err := claim(ctx, c, name, next); err != nil {
+		// One process creates the key, and learns that it did, even if the answer is lost.
+		run, err := runs.Create(ctx, "cron/runs/"+due.UTC().Format(time.RFC3339), name)
+		if err != nil {
 			log.Print(err)
-		} else if mine {
-			fmt.Println(name, "runs", next.Format(time.TimeOnly))
+		} else if run.Done {
+			fmt.Println(name, "runs", due.Format(time.TimeOnly))
 		}
-	}
-}
-
-// claim reports whether this process is the one to run the job that is due.
-func claim(ctx context.Context, store kv.KV, name string, due time.Time) (bool, error) {
-	run := due.UTC().Format(time.RFC3339)
-	for {
-		txn, err := store.Txn(ctx).
-			If(kv.Compare(kv.CreateRevision("cron/runs/"+run), "=", 0)).
-			Then(kv.OpPut("cron/runs/"+run, name)).
-			Else(kv.OpGet("cron/runs/" + run)).
-			Commit()
-		switch {
-		case client.IsAmbiguous(err):
-			continue // the answer is in the key
-		case err != nil:
-			return false, err
-		case txn.Succeeded:
-			return true, nil
-		}
-		winner, err := txn.Get(0)
-		return err == nil && string(winner.Kvs[0].Value) == name, err
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/config"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lock"
 )
@@ -26,7 +27,11 @@ func main() {
 }
 
 func run(ctx context.Context, worker string) error {
-	c, err := client.New(client.Config{Endpoints: strings.Split(os.Getenv("ETCDCTL_ENDPOINTS"), ",")})
+	cfg, err := config.Load("") // ETCDCTL_ENDPOINTS and its like
+	if err != nil {
+		return err
+	}
+	c, err := client.New(cfg)
 	if err != nil {
 		return err
 	}
@@ -42,7 +47,7 @@ func run(ctx context.Context, worker string) error {
 			}
 		}
 		select {
-		case <-time.After(200 * time.Millisecond): // a busy queue would be watched
+		case <-time.After(200 * time.Millisecond):
 		case <-ctx.Done():
 			return nil
 		}

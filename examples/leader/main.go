@@ -8,10 +8,10 @@ import (
 	"log"
 	"os"
 	"os/signal"
-	"strings"
 	"time"
 
 	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/config"
 	"github.com/getcd/getcd/election"
 	"github.com/getcd/getcd/kv"
 )
@@ -19,13 +19,17 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, os.Args[1]); err != nil {
+	if err := run(ctx, os.Args[1]); err != nil && ctx.Err() == nil {
 		log.Fatal(err)
 	}
 }
 
 func run(ctx context.Context, name string) error {
-	c, err := client.New(client.Config{Endpoints: strings.Split(os.Getenv("ETCDCTL_ENDPOINTS"), ",")})
+	cfg, err := config.Load("") // ETCDCTL_ENDPOINTS and its like
+	if err != nil {
+		return err
+	}
+	c, err := client.New(cfg)
 	if err != nil {
 		return err
 	}
@@ -36,17 +40,14 @@ func run(ctx context.Context, name string) error {
 	}
 	for {
 		err := e.Run(ctx, name, func(ctx context.Context) error { return lead(ctx, e, name) })
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case !errors.Is(err, election.ErrLost):
+		if !errors.Is(err, election.ErrLost) {
 			return err
 		}
 		fmt.Println("lost the lead:", err)
 	}
 }
 
-// lead counts, until its context ends: at ctrl-C, or when the lead is lost.
+// lead counts until its context ends: at ctrl-C, or when the lead is lost.
 func lead(ctx context.Context, e *election.Election, name string) error {
 	fmt.Println(name, "leads")
 	tick := time.NewTicker(100 * time.Millisecond)

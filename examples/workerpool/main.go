@@ -9,16 +9,14 @@ import (
 	"log"
 	"os"
 	"os/signal"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/concurrency/recipe"
+	"github.com/getcd/getcd/config"
 	"github.com/getcd/getcd/lock"
 )
-
-const interval = 250 * time.Millisecond
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -28,8 +26,14 @@ func main() {
 	}
 }
 
+const interval = 250 * time.Millisecond
+
 func run(ctx context.Context, args []string) error {
-	c, err := client.New(client.Config{Endpoints: strings.Split(os.Getenv("ETCDCTL_ENDPOINTS"), ",")})
+	cfg, err := config.Load("") // ETCDCTL_ENDPOINTS and its like
+	if err != nil {
+		return err
+	}
+	c, err := client.New(cfg)
 	if err != nil {
 		return err
 	}

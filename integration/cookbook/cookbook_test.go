@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +20,7 @@ import (
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/integration/cluster"
 	"github.com/getcd/getcd/kv"
+	"github.com/getcd/getcd/middleware/once"
 )
 
 // patience is how long a program may take to print what is expected of it.
@@ -56,7 +59,7 @@ func cook(t *testing.T, name string) *kitchen {
 			t.Error(err)
 		}
 	})
-	store, err := client.New(client.Config{Endpoints: c.Endpoints()})
+	store, err := client.New(client.Config{Endpoints: c.Endpoints(), Middleware: []client.Middleware{once.Of("kitchen/")}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,6 +185,20 @@ func (p *process) want(text string) {
 	}
 }
 
+// word waits for text, and returns the word that follows it.
+func (p *process) word(text string) (word string) {
+	p.k.Helper()
+	p.want(text)
+	p.k.eventually(text+"is followed by a word", func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		var whole bool
+		word, _, whole = strings.Cut(p.text.String()[p.read:], "\n")
+		return whole
+	})
+	return word
+}
+
 // stop ends the program as ctrl-C does. It must succeed.
 func (p *process) stop() {
 	p.k.Helper()
@@ -200,6 +217,25 @@ func (p *process) crash() {
 		p.k.Fatal(err)
 	}
 	_ = p.cmd.Wait()
+}
+
+// get returns what a URL has.
+func (k *kitchen) get(url string) string {
+	k.Helper()
+	req, err := http.NewRequestWithContext(k.Context(), http.MethodGet, url, http.NoBody)
+	if err != nil {
+		k.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req) //nolint:gosec // the program's own address
+	if err != nil {
+		k.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		k.Fatal(err)
+	}
+	return string(text)
 }
 
 // eventually waits until ok holds.
@@ -319,12 +355,12 @@ func TestBlueGreen(t *testing.T) {
 	k.put("bluegreen/active", "blue")
 	router := k.start("route")
 	router.want("traffic goes to blue")
-	if out, err := k.do("switch", "green"); err == nil || !strings.Contains(out, "green is not healthy") {
+	if out, err := k.do("switch", "blue", "green"); err == nil || !strings.Contains(out, "green is not healthy") {
 		t.Errorf("a switch to an unhealthy version: %v, %s", err, out)
 	}
 	k.put("bluegreen/health/green", "ok")
 	proceed := k.stall()
-	if out, err := k.do("switch", "green"); err != nil {
+	if out, err := k.do("switch", "blue", "green"); err != nil {
 		t.Error(err, out)
 	}
 	router.want("traffic goes to green")
@@ -332,5 +368,75 @@ func TestBlueGreen(t *testing.T) {
 	router.stop()
 	if n := strings.Count(router.printed(), "traffic goes to green"); n != 1 {
 		t.Errorf("the router has heard of green %d times", n)
+	}
+}
+
+func TestLiveConfig(t *testing.T) {
+	k := cook(t, "liveconfig")
+	k.put("liveconfig/settings", `{"logLevel": "info", "workers": 2}`)
+	p := k.start()
+	p.want("log level info, 2 workers")
+	k.put("liveconfig/settings", `{"logLevel": "info", "workers": 0}`)
+	p.want("kept the last good value")
+	p.want("workers must be at least 1")
+	proceed := k.stall()
+	k.put("liveconfig/settings", `{"logLevel": "debug", "workers": 4}`)
+	p.want("log level debug, 4 workers")
+	proceed()
+	p.stop()
+}
+
+func TestFlags(t *testing.T) {
+	k := cook(t, "flags")
+	k.put("flags/dark", `{"percent": 100}`)
+	p := k.start()
+	url := "http://" + p.word("listening on ")
+	ask := func(flag string) string { return k.get(url + "/" + flag + "?user=anna") }
+	if got := ask("dark") + ask("new"); got != "true\nfalse\n" {
+		t.Errorf("got %q", got)
+	}
+	proceed := k.stall()
+	k.put("flags/dark", `{"percent": 0}`)
+	k.put("flags/new", `{"percent": 100}`)
+	k.eventually("the flags have changed", func() bool { return ask("dark")+ask("new") == "false\ntrue\n" })
+	proceed()
+	p.stop()
+}
+
+func TestMirror(t *testing.T) {
+	k := cook(t, "mirror")
+	for i := range 50 {
+		k.put(fmt.Sprintf("m/%d", i), "x")
+	}
+	p := k.start("m/")
+	p.want("has 50 keys")
+	proceed := k.stall()
+	for i := range 50 {
+		k.put(fmt.Sprintf("m/%d", 50+i), "x")
+	}
+	p.want("has 100 keys")
+	proceed()
+	p.stop()
+}
+
+func TestRegistry(t *testing.T) {
+	k := cook(t, "registry")
+	a, b := k.start("serve", "a"), k.start("serve", "b")
+	addrA, addrB := a.word("a serves on "), b.word("b serves on ")
+	calls := k.start("call")
+	calls.want("answered by " + addrA)
+	calls.want("answered by " + addrB)
+	proceed := k.stall()
+	a.crash()
+	k.eventually("a is no longer registered", func() bool { return len(k.keys("registry/")) == 1 })
+	c := k.start("serve", "c")
+	calls.want("answered by " + c.word("c serves on "))
+	calls.want("answered by " + addrB)
+	proceed()
+	calls.stop()
+	b.stop()
+	c.stop()
+	if left := k.keys("registry/"); len(left) > 0 {
+		t.Errorf("servers that have left are registered: %v", left)
 	}
 }
