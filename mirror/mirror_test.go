@@ -149,6 +149,7 @@ func TestUpdatesEndWithTheirContext(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	fill(t, c, "a/", 1)
 	var last error
 	for _, last = range m.Updates(ctx) {
