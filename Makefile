@@ -45,10 +45,12 @@ $(LINT): tools/go.mod tools/go.sum
 lint: $(LINT)
 	for module in $$(go list -m -f '{{.Dir}}'); do \
 		(cd $$module && $(CURDIR)/$(LINT) run -c $(CURDIR)/.golangci.yml ./...) || exit; done
+	cd tools/release && GOWORK=off ../../$(LINT) run -c ../../.golangci.yml ./...
 
 fmt: $(LINT)
 	for module in $$(go list -m -f '{{.Dir}}'); do \
 		(cd $$module && $(CURDIR)/$(LINT) fmt -c $(CURDIR)/.golangci.yml ./...) || exit; done
+	cd tools/release && GOWORK=off ../../$(LINT) fmt -c ../../.golangci.yml ./...
 
 # The tool, small: docs/reference/tool.md says what the tag is for.
 bin/getcd: FORCE
