@@ -4,7 +4,8 @@
 # make programs  moves programs of others, and drives them beside their originals.
 # make peers  runs etcd's and kube-apiserver's own tests of the client on clientv3 and on getcd.
 # make wire   runs the integration suite with its traffic traced: all of it has to be decoded.
-# make soak   checks watches, locks, elections and queues through 10 minutes of faults each.
+# make soak   checks watches, locks, elections, queues and writes through 10 minutes of faults each.
+# make once   checks for 30 minutes of faults that writes on middleware/once happen once.
 # make handbook  writes docs/protocol: live calls to a real server, with what their bytes mean.
 # make audit  compares the API with the last release, and checks licenses and vulnerabilities.
 # make release VERSION=v0.1.0  packs the modules as that version, and with TAG=1 tags them.
@@ -14,7 +15,7 @@
 PACKAGES := work
 LINT     := bin/golangci-lint
 
-.PHONY: FORCE all build test race alone lint fmt demo versions programs peers wire soak bench fuzz handbook audit release clean
+.PHONY: FORCE all build test race alone lint fmt demo versions programs peers wire soak once bench fuzz handbook audit release clean
 all: build lint alone test
 
 build:
@@ -104,6 +105,9 @@ wire:
 SEED ?= 1
 soak:
 	go run ./integration/soak -for 10m -seed $(SEED)
+
+once:
+	go run ./integration/soak -for 30m -check once -seed $(SEED)
 
 # A minute. The templates are in integration/handbook/pages.
 handbook:

@@ -121,7 +121,9 @@ func (w *worker) step(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	key, r, err := counter, cas.Result{}, error(nil)
+	key := counter
+	var r cas.Result
+	var err error
 	value := strconv.Itoa(w.IntN(2)) // as others write it
 	switch w.IntN(4) {
 	case 0:
@@ -190,7 +192,7 @@ func (c *checker) judge(ctx context.Context, outside *client.Client, from int64)
 	}
 	unknown := make(map[string]int)
 	counted := 0
-	for e, err := range outside.Watcher.Events(ctx, "swapping/", kv.WithPrefix(), kv.WithRev(from+1)) {
+	for e, err := range outside.Events(ctx, "swapping/", kv.WithPrefix(), kv.WithRev(from+1)) {
 		if err != nil {
 			return fmt.Errorf("swapping: reading the history: %w", err)
 		}

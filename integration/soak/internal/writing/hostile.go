@@ -43,7 +43,8 @@ func (h *hostile) Invoke(ctx context.Context, method string, req, reply any, opt
 		h.mangle(r)
 	}
 	if rand.IntN(copiedOf) == 0 {
-		h.wg.Go(func() { h.again(proto.CloneOf(r)) })
+		copied := proto.CloneOf(r)
+		h.wg.Go(func() { h.again(copied) }) //nolint:contextcheck // it outlives the call
 	}
 	err := h.ClientConnInterface.Invoke(ctx, method, r, reply, opts...)
 	if err == nil && rand.IntN(lostOf) == 0 {

@@ -105,9 +105,9 @@ func (j *judge) revision(rev int64, events []*mvccpb.Event) {
 		j.same(w, want)
 	}
 	for _, e := range changes {
-		key := string(e.GetKv().GetKey())
-		if !j.model.touched[key] || !proto.Equal(present(e), j.model.keys[key]) {
-			j.wrong("%v at revision %d: the store has %v, and the write would make it %v", w.id, rev, e, j.model.keys[key])
+		key := e.GetKv().GetKey()
+		if !j.model.touched[string(key)] || !proto.Equal(present(e), j.model.keys[string(key)]) {
+			j.wrong("%v at revision %d: the store has %v, and the write would make it %v", w.id, rev, e, j.model.keys[string(key)])
 			j.model.change(e)
 		}
 	}

@@ -212,14 +212,14 @@ func (c *checker) history(ctx context.Context, end int64) ([]*mvccpb.Event, erro
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var events []*mvccpb.Event
-	for e, err := range c.plain.Watcher.Events(ctx, "", kv.WithPrefix(), kv.WithRev(c.seen+1)) {
+	for e, err := range c.plain.Events(ctx, "", kv.WithPrefix(), kv.WithRev(c.seen+1)) {
 		if err != nil {
 			return nil, fmt.Errorf("writing: reading the history: %w", err)
 		}
 		if e.Kv.ModRevision > end {
 			break
 		}
-		events = append(events, (*mvccpb.Event)(e))
+		events = append(events, e)
 		if e.Kv.ModRevision == end && string(e.Kv.Key) == mark {
 			break
 		}
