@@ -1,0 +1,2 @@
+// Package batch sends concurrent calls together.
+package batch
