@@ -11,8 +11,6 @@ import (
 
 // batch is what travels together: some questions of one lane.
 type batch struct {
-	solo *call // alone, and its caller sends it; then nothing else is set
-
 	// Read-only after takeLocked.
 	lane      *lane
 	questions []*question
@@ -79,9 +77,9 @@ func (c *conn) next(l *lane) *batch {
 	l.inflight--
 	var b *batch
 	if l.dueLocked() {
-		if b = l.takeLocked(); b.solo != nil {
-			b.solo.done <- outcome{alone: true}
-			b = nil
+		var solo *call
+		if b, solo = l.takeLocked(); solo != nil {
+			solo.done <- outcome{alone: true}
 		}
 	}
 	c.touchLocked(l)

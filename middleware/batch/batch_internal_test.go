@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -188,6 +189,25 @@ func TestNothingIsKept(t *testing.T) {
 		}
 		time.Sleep(time.Millisecond)
 	}
+}
+
+// A write that leaves before its turn has no lane yet.
+func TestWaitingForAKeyTakesNoLane(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := NewConn(slow{}).(*conn)
+		put := func(within time.Duration) {
+			ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(t.Context(), "token", within.String()), within)
+			defer cancel()
+			_, _ = pb.NewKVClient(c).Put(ctx, &pb.PutRequest{Key: []byte("k")})
+		}
+		go put(time.Hour)
+		synctest.Wait()
+		put(time.Nanosecond)
+		time.Sleep(time.Second)
+		if len(c.others) > 0 {
+			t.Errorf("%d lanes are kept, want none", len(c.others))
+		}
+	})
 }
 
 // The order is that of a list which is looked through for each call.

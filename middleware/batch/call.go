@@ -15,10 +15,12 @@ type call struct {
 	req, reply any
 	opts       []grpc.CallOption
 	write      bool
+	together   bool         // a write that may share a batch
+	key        laneKey      // its lane's
 	done       chan outcome // of capacity 1
 
 	// Guarded by conn.mu.
-	lane  *lane // nil for one that goes alone
+	lane  *lane // while it is queued, and from then on
 	state state
 	q     *question // that it asks; its own, or another call's
 	at    int       // its place in q.more

@@ -83,7 +83,8 @@ func (c *conn) read(ctx context.Context, req *pb.RangeRequest, reply *pb.RangeRe
 	} else {
 		a.own.hash = hash
 		l.asked[hash] = &a.own
-		alone = c.enqueueLocked(l, a)
+		l.pushLocked(a)
+		alone = c.launchLocked(l, a)
 	}
 	c.mu.Unlock()
 	return c.result(a, alone)
@@ -92,53 +93,48 @@ func (c *conn) read(ctx context.Context, req *pb.RangeRequest, reply *pb.RangeRe
 // write sends req when no write of its keys is under way, alone or with others.
 func (c *conn) write(ctx context.Context, method string, req, reply any, first, end []byte, key laneKey, together bool, opts []grpc.CallOption) error {
 	a := c.newCall(ctx, method, req, reply, opts)
-	a.write = true
+	a.write, a.together, a.key = true, together, key
 	a.own.size = len(first) + len(end) + overhead
 	if p, ok := req.(*pb.PutRequest); ok {
 		a.own.size += len(p.Value)
 	}
 	c.mu.Lock()
-	if together {
-		a.lane = c.laneLocked(key, ctx, opts)
-	}
 	alone := false
 	if c.order.addLocked(a, first, end) {
-		alone = c.startLocked(a)
+		if l := c.startLocked(a); l != nil {
+			alone = c.launchLocked(l, a)
+		} else {
+			alone = true
+		}
 	}
 	c.mu.Unlock()
 	return c.result(a, alone)
 }
 
-// startLocked sends a write whose turn has come, or has it wait for its batch. It reports
-// whether the caller has to send it, alone.
-func (c *conn) startLocked(a *call) (alone bool) {
-	if a.lane == nil {
+// startLocked has a write whose turn has come wait in the lane that it returns. If that is
+// nil, the caller has to send it, alone.
+func (c *conn) startLocked(a *call) *lane {
+	if !a.together {
 		a.state = going
-		return true
+		return nil
 	}
-	return c.enqueueLocked(a.lane, a)
-}
-
-// enqueueLocked has a wait for a batch. It reports whether the caller has to send it, alone
-// and now.
-func (c *conn) enqueueLocked(l *lane, a *call) (alone bool) {
-	a.lane = l
+	l := c.laneLocked(a.key, a.ctx, a.opts)
 	l.pushLocked(a)
-	return c.launchLocked(l, a)
+	return l
 }
 
 // launchLocked sends what l has to send now. It reports whether one of these is self
 // alone, which its caller sends.
 func (c *conn) launchLocked(l *lane, self *call) (alone bool) {
 	for l.dueLocked() {
-		b := l.takeLocked()
+		b, solo := l.takeLocked()
 		switch {
-		case b.solo == nil:
+		case solo == nil:
 			go c.run(b)
-		case b.solo == self:
+		case solo == self:
 			alone = true
 		default:
-			b.solo.done <- outcome{alone: true}
+			solo.done <- outcome{alone: true}
 		}
 	}
 	c.forgetLocked(l)
@@ -169,13 +165,11 @@ func (c *conn) releaseLocked(a *call) {
 		return
 	}
 	for _, next := range c.order.removeLocked(a) {
-		if next.lane == nil {
-			next.state = going
+		if l := c.startLocked(next); l != nil {
+			c.touchLocked(l)
+		} else {
 			next.done <- outcome{alone: true}
-			continue
 		}
-		next.lane.pushLocked(next)
-		c.touchLocked(next.lane)
 	}
 }
 

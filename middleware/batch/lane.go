@@ -76,7 +76,7 @@ func (c *conn) forgetLocked(l *lane) {
 
 func (l *lane) pushLocked(a *call) {
 	q := a.q
-	a.state = queued
+	a.state, a.lane = queued, l
 	if q.prev = l.tail; q.prev != nil {
 		q.prev.next = q
 	} else {
@@ -134,19 +134,17 @@ func (l *lane) dueLocked() bool {
 // calls, and one batch at a time doubles the latency of two callers.
 func enough(n int) int { return 1 << min(2*max(n-1, 0), 30) }
 
-// takeLocked takes a batch out of the lane.
-func (l *lane) takeLocked() *batch {
+// takeLocked takes a batch out of the lane, or a call that is one by itself: its caller has
+// to send it.
+func (l *lane) takeLocked() (_ *batch, solo *call) {
 	l.inflight++
-	if q := l.head; q.next == nil || l.limitLocked() == 1 {
-		if len(q.more) == 0 {
-			a := q.first
-			l.removeLocked(q)
-			a.state, a.slot = going, true
-			return &batch{solo: a}
-		}
-	}
-	b := &batch{lane: l}
 	limit, bytes := l.limitLocked(), l.conn.limits.bytes
+	if q := l.head; (q.next == nil || limit == 1) && len(q.more) == 0 {
+		l.removeLocked(q)
+		q.first.state, q.first.slot = going, true
+		return nil, q.first
+	}
+	b := &batch{lane: l, questions: make([]*question, 0, min(limit, l.waiting))}
 	for q := l.head; q != nil && len(b.questions) < limit; q = l.head {
 		if bytes -= q.size; bytes < 0 && len(b.questions) > 0 {
 			break
@@ -156,5 +154,5 @@ func (l *lane) takeLocked() *batch {
 		b.questions = append(b.questions, q)
 	}
 	b.packLocked()
-	return b
+	return b, nil
 }

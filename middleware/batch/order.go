@@ -81,6 +81,7 @@ func (o *order) addLocked(a *call, key, end []byte) (ready bool) {
 // next call.
 func (o *order) removeLocked(a *call) []*call {
 	p := &a.place
+	clear(o.ready)
 	o.ready = o.ready[:0]
 	if p.ranged() {
 		o.ranges = slices.DeleteFunc(o.ranges, func(r *call) bool { return r == a })
