@@ -204,6 +204,8 @@ func TestWaitingForAKeyTakesNoLane(t *testing.T) {
 		synctest.Wait()
 		put(time.Nanosecond)
 		time.Sleep(time.Second)
+		c.mu.Lock()
+		defer c.mu.Unlock()
 		if len(c.others) > 0 {
 			t.Errorf("%d lanes are kept, want none", len(c.others))
 		}

@@ -295,6 +295,57 @@ func TestContextsEnd(t *testing.T) {
 	})
 }
 
+// A caller that has left may change its request.
+func TestRequestsAreCopies(t *testing.T) {
+	run(t, func(r *rig) {
+		t := r.t
+		leaving := func(i int) func() {
+			return func() {
+				ctx, cancel := context.WithTimeout(t.Context(), way/2)
+				defer cancel()
+				req := &pb.PutRequest{Key: key(i), Value: []byte("v")}
+				if _, err := r.kv.Put(ctx, req); !client.IsAmbiguous(err) {
+					t.Errorf("Put: %v, want that its fate is unknown", err)
+				}
+				copy(req.Key, "xxxx")
+				req.Value = nil
+			}
+		}
+		at(r.put(0), r.put(1), leaving(2), leaving(3), r.put(4), leaving(5))
+		for i := range 6 {
+			resp, err := r.plain.Range(t.Context(), &pb.RangeRequest{Key: key(i)})
+			if err != nil || len(resp.Kvs) != 1 || string(resp.Kvs[0].Value) != "v" {
+				t.Errorf("key %d: %v, %v; want what was to be put when the call was made", i, resp, err)
+			}
+		}
+	})
+}
+
+// Nobody waits for the answer to a read of any number of keys, but who asks for the same.
+func TestLargeReadsTravelAlone(t *testing.T) {
+	run(t, func(r *rig) {
+		t := r.t
+		large := func(i int, req *pb.RangeRequest) func() {
+			req.Key = key(i)
+			return func() {
+				if _, err := r.kv.Range(t.Context(), req); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		at(
+			r.get(0), r.get(1), r.get(2),
+			large(0, &pb.RangeRequest{RangeEnd: []byte{0}}),
+			large(1, &pb.RangeRequest{RangeEnd: []byte{0}, Limit: 1000}),
+			large(2, &pb.RangeRequest{RangeEnd: []byte{0}, CountOnly: true}),
+			large(3, &pb.RangeRequest{RangeEnd: []byte{0}, Limit: 1, SortTarget: pb.RangeRequest_MOD}),
+			large(4, &pb.RangeRequest{RangeEnd: []byte{0}, Limit: 1, MinModRevision: 1}),
+			r.get(3), r.get(4), large(5, &pb.RangeRequest{RangeEnd: []byte{0}, Limit: 1}),
+		)
+		r.wantSent("Range", "Range", "Range", "Range", "Range", "Range", "Range", "4 Ranges")
+	})
+}
+
 // The request of a batch has the latest of its callers' deadlines, and ends with its last
 // caller.
 func TestBatchEndsWithItsLastCaller(t *testing.T) {
