@@ -6,7 +6,7 @@
 # make wire   runs the integration suite with its traffic traced: all of it has to be decoded.
 # make soak   checks watches, locks, elections and queues through 10 minutes of faults each.
 # make handbook  writes docs/protocol: live calls to a real server, with what their bytes mean.
-# make bench  measures getcd against etcd's raw stub.
+# make bench  measures getcd, with and without its middleware, against etcd's raw stub and clientv3.
 
 # All packages of all modules that go.work lists.
 PACKAGES := work
@@ -105,8 +105,10 @@ soak:
 handbook:
 	go run ./integration/handbook
 
-# Alternating rounds, raw text: feed it to benchstat.
+# Each client in processes of its own, in turn: a table of medians, in half an hour. Then the
+# same calls as Go benchmarks: alternating rounds, raw text for benchstat.
 bench:
+	go run ./integration/callbench
 	go test -run '^$$' -bench . -benchmem -count 3 ./integration
 
 # Each parser for a while; a finding is kept under testdata/fuzz.

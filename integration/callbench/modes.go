@@ -31,8 +31,9 @@ var modes = []struct {
 	{"clientv3", dialClientv3},
 	{"getcd", getcdWith()},
 	{"batch", getcdWith(batch.NewConn)},
-	// Exactly-once writes belong here: {"once", getcdWith(once.Of(…))}, and
-	// {"once+batch", getcdWith(batch.NewConn, once.Of(…))}.
+	// Package once, when it is there:
+	//	{"once", getcdWith(once.Of("callbench-once/"))},
+	//	{"once+batch", getcdWith(batch.NewConn, once.Of("callbench-once/"))},
 }
 
 func modeNames() []string {
