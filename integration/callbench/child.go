@@ -95,25 +95,19 @@ func (t task) measure(ctx context.Context) (_ result, err error) {
 		})
 	}
 	time.Sleep(t.For / 3)
-	if t.Profile != "" {
-		f, err := os.Create(t.Profile)
-		if err != nil {
-			return result{}, err
-		}
-		defer f.Close()
-		if err := pprof.StartCPUProfile(f); err != nil {
-			return result{}, err
-		}
+	stop, err := profile(t.Profile)
+	if err != nil {
+		return result{}, err
 	}
 	before, n, cpu, members, begin := memory(), calls.Load(), cpuTime(), cpuTimeOf(t.Members), time.Now()
 	time.Sleep(t.For)
 	took, used, made, after := time.Since(begin), cpuTime()-cpu, calls.Load()-n, memory()
 	members = cpuTimeOf(t.Members) - members
-	if t.Profile != "" {
-		pprof.StopCPUProfile()
-	}
 	close(done)
 	callers.Wait()
+	if err := stop(); err != nil {
+		return result{}, err
+	}
 	if err := failed.Load(); err != nil {
 		return result{}, *err
 	}
@@ -126,6 +120,24 @@ func (t task) measure(ctx context.Context) (_ result, err error) {
 		Members:   members / time.Duration(made),
 		Allocs:    float64(after.Mallocs-before.Mallocs) / float64(made),
 		Bytes:     float64(after.TotalAlloc-before.TotalAlloc) / float64(made),
+	}, nil
+}
+
+// profile writes a CPU profile until stop is called, unless the name is empty.
+func profile(name string) (stop func() error, _ error) {
+	if name == "" {
+		return func() error { return nil }, nil
+	}
+	f, err := os.Create(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, firstOf(err, f.Close())
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		return f.Close()
 	}, nil
 }
 

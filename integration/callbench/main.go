@@ -112,9 +112,9 @@ func (cfg config) against(ctx context.Context, size int, stdout, stderr io.Write
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Stop()) }()
-	fmt.Fprintf(stdout, "%s, %d rounds of %v:\n\n", plural(size, "member"), cfg.rounds, cfg.during)
-	fmt.Fprintln(stdout, "| op @ callers | client | ops/s | × raw | × clientv3 | CPU/op | members' CPU/op | allocs/op | bytes/op | ops/s of all rounds |")
-	fmt.Fprintln(stdout, "|---|---|---:|---:|---:|---:|---:|---:|---:|---|")
+	say(stdout, "%s, %d rounds of %v:\n\n", plural(size, "member"), cfg.rounds, cfg.during)
+	say(stdout, "| op @ callers | client | ops/s | × raw | × clientv3 | CPU/op | members' CPU/op | allocs/op | bytes/op | ops/s of all rounds |\n")
+	say(stdout, "|---|---|---:|---:|---:|---:|---:|---:|---:|---|\n")
 	for _, op := range cfg.ops {
 		for _, callers := range cfg.callers {
 			t := task{Op: op, Callers: callers, Endpoints: c.Endpoints(), For: cfg.during}
@@ -128,7 +128,7 @@ func (cfg config) against(ctx context.Context, size int, stdout, stderr io.Write
 			cfg.write(stdout, t, results)
 		}
 	}
-	fmt.Fprintln(stdout)
+	say(stdout, "\n")
 	return nil
 }
 
@@ -186,7 +186,7 @@ func (cfg config) write(w io.Writer, t task, results map[string][]result) {
 		for _, r := range all {
 			rates = append(rates, fmt.Sprintf("%.0f", r.PerSecond))
 		}
-		fmt.Fprintf(w, "| %s @%d | %s | %.0f | %s | %s | %v | %v | %.1f | %.0f | %s |\n", t.Op, t.Callers, mode,
+		say(w, "| %s @%d | %s | %.0f | %s | %s | %v | %v | %.1f | %.0f | %s |\n", t.Op, t.Callers, mode,
 			median(all, rate), ratio(mode, "raw"), ratio(mode, "clientv3"),
 			short(median(all, func(r result) float64 { return float64(r.CPU) })),
 			short(median(all, func(r result) float64 { return float64(r.Members) })),
@@ -194,6 +194,9 @@ func (cfg config) write(w io.Writer, t task, results map[string][]result) {
 			median(all, func(r result) float64 { return r.Bytes }), strings.Join(rates, " "))
 	}
 }
+
+// say prints where an error could only be printed, too.
+func say(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }
 
 func short(d float64) time.Duration { return time.Duration(d).Round(100 * time.Nanosecond) }
 

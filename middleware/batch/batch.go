@@ -3,6 +3,7 @@ package batch
 import (
 	"context"
 	"runtime"
+	"slices"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
@@ -112,7 +113,7 @@ func (b *batch) options() []grpc.CallOption {
 	if b.lane.key.kind == puts || b.lane.key.kind == deletes {
 		// Each of the answers may have previous values. If they are too large together,
 		// nobody knows what they were, and the writes are applied.
-		return append(b.lane.opts[:len(b.lane.opts):len(b.lane.opts)], unlimited)
+		return append(slices.Clip(b.lane.opts), unlimited)
 	}
 	return b.lane.opts
 }

@@ -353,7 +353,7 @@ func TestBatchEndsWithItsLastCaller(t *testing.T) {
 		t := r.t
 		began := time.Now()
 		canceled := make(chan time.Duration, 1)
-		r.below.check = func(ctx context.Context, method string, req any, _ []grpc.CallOption) {
+		r.below.check = func(ctx context.Context, method string, _ any, _ []grpc.CallOption) {
 			if method != pb.KV_Txn_FullMethodName {
 				return
 			}

@@ -128,10 +128,10 @@ func (c *conn) startLocked(a *call) *lane {
 func (c *conn) launchLocked(l *lane, self *call) (alone bool) {
 	for l.dueLocked() {
 		b, solo := l.takeLocked()
-		switch {
-		case solo == nil:
+		switch solo {
+		case nil:
 			go c.run(b)
-		case solo == self:
+		case self:
 			alone = true
 		default:
 			solo.done <- outcome{alone: true}

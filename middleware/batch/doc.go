@@ -79,8 +79,9 @@
 //
 // # Servers
 //
-// etcd before 3.4.20 and 3.5.5 panics when a read-only transaction ends by its client's context
-// while it is executed, and before 3.4.23 and 3.5.7 it may (etcd issues 14110 and 14891). Use later ones.
+// etcd before 3.4.23 and 3.5.7 may panic when the client cancels a read-only transaction while
+// the server executes it (etcd issues 14110 and 14891), and a single read does not have this
+// effect. Use a later version.
 // Some versions of etcd 3.4 to 3.6 do not check, in a transaction, whether a user may write the
 // other keys of the lease that it attaches to a key. There a put in a batch is permitted that
 // would be refused alone.
