@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/clientv3"
 	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/middleware/batch"
@@ -384,5 +385,53 @@ func TestMemberDies(t *testing.T) {
 			}
 		}
 		wg.Wait()
+	})
+}
+
+// Calls of a program that uses clientv3's names travel together, and its errors are clientv3's.
+func TestFacade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := etcdtest.Start(t, 1)
+		cli, err := clientv3.NewWith(clientv3.Config{Endpoints: cluster.Addrs(), DialOptions: cluster.DialOptions()},
+			func(n *client.Config) { n.Middleware = []client.Middleware{batch.NewConn} })
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cli.Close()
+		var all []func()
+		for i := range 100 {
+			all = append(all, func() {
+				if _, err := cli.Put(t.Context(), string(key(i)), "v"); err != nil {
+					t.Error(err)
+				}
+			}, func() {
+				if _, err := cli.Get(t.Context(), string(key(i))); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all = append(all, func() {
+			if _, err := cli.Put(t.Context(), "lease", "v", clientv3.WithLease(1)); !errors.Is(err, rpctypes.ErrLeaseNotFound) {
+				t.Errorf("Put: %v", err)
+			}
+		})
+		var wg sync.WaitGroup
+		for _, f := range all {
+			wg.Go(f)
+		}
+		wg.Wait()
+		m := cluster.Member(0)
+		if n := m.Calls(pb.KV_Put_FullMethodName) + m.Calls(pb.KV_Range_FullMethodName); n > 150 {
+			t.Errorf("%d of 200 calls were single requests", n)
+		}
+		m.Hang()
+		at(times(10, func(i int) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if _, err := cli.Put(ctx, string(key(i)), "v"); err != context.DeadlineExceeded { //nolint:errorlint // clientv3's programs compare
+				t.Errorf("Put: %v, want the context's error itself", err)
+			}
+		})...)
+		m.Resume()
 	})
 }
