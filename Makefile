@@ -105,7 +105,7 @@ soak:
 handbook:
 	go run ./integration/handbook
 
-# Each client in processes of its own, in turn: a table of medians, in half an hour. Then the
+# Each client in processes of its own, in turn: a table of medians, in a quarter of an hour. Then the
 # same calls as Go benchmarks: alternating rounds, raw text for benchstat.
 bench:
 	go run ./integration/callbench
