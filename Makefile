@@ -9,7 +9,7 @@
 # make handbook  writes docs/protocol: live calls to a real server, with what their bytes mean.
 # make audit  compares the API with the last release, and checks licenses and vulnerabilities.
 # make release VERSION=v0.1.0  packs the modules as that version, and with TAG=1 tags them.
-# make bench  measures getcd against etcd's raw stub.
+# make bench  measures getcd, with and without its middleware, against etcd's raw stub and clientv3.
 
 # All packages of all modules that go.work lists.
 PACKAGES := work
@@ -113,8 +113,10 @@ once:
 handbook:
 	go run ./integration/handbook
 
-# Alternating rounds, raw text: feed it to benchstat.
+# Each client in processes of its own, in turn: a table of medians, in a quarter of an hour. Then the
+# same calls as Go benchmarks: alternating rounds, raw text for benchstat.
 bench:
+	go run ./integration/callbench
 	go test -run '^$$' -bench . -benchmem -count 3 ./integration
 
 # Each parser for a while; a finding is kept under testdata/fuzz.

@@ -95,6 +95,14 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// Renamed returns the error as that of another operation. It is for middleware that has sent
+// a caller's call as part of another one.
+func (e *Error) Renamed(op string) error {
+	renamed := *e
+	renamed.Op = op
+	return &renamed
+}
+
 // As finds a *ClusterError, which is never a call's cause but may be why an endpoint
 // could not be used (errors.As).
 func (e *Error) As(target any) bool {

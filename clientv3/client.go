@@ -73,6 +73,10 @@ func New(cfg Config) (*Client, error) { return NewWith(cfg, func(*client.Config)
 // set fields such as Middleware, Trace or WritePatience. It must not change the
 // endpoints, which are cfg's. It is called once for the client, and once for each
 // connection of Dial. clientv3 does not have this function.
+//
+// Concurrent calls travel together (package batch) with one line:
+//
+//	cli, err := clientv3.NewWith(cfg, func(n *client.Config) { n.Middleware = []client.Middleware{batch.NewConn} })
 func NewWith(cfg Config, change func(*client.Config)) (*Client, error) {
 	if change == nil {
 		return nil, errors.New("clientv3: NewWith: the function is nil: use New")

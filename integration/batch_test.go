@@ -1,0 +1,427 @@
+package integration_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/getcd/getcd/auth"
+	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/integration/cluster"
+	"github.com/getcd/getcd/kv"
+	"github.com/getcd/getcd/middleware/batch"
+)
+
+func dialBatch(tb testing.TB, cfg client.Config) *client.Client {
+	tb.Helper()
+	cfg.Middleware = []client.Middleware{batch.NewConn}
+	return dial(tb, cfg)
+}
+
+// Of 200 callers one has no permission, one a dead lease, one a value that is too large, and
+// ten have contexts that are canceled. Each gets its own outcome, and all others succeed.
+func TestBatchOutcomes(t *testing.T) {
+	c := startCluster(t, cluster.Config{Size: 1, Flags: []string{"--bcrypt-cost=4"}})
+	ctx := timeout(t)
+	a := auth.New(dial(t, client.Config{Endpoints: c.Endpoints()}).Conn())
+	for _, err := range []error{
+		second(a.UserAdd(ctx, "root", "secret")), second(a.RoleAdd(ctx, "root")), second(a.UserGrantRole(ctx, "root", "root")),
+		second(a.UserAdd(ctx, "alice", "hers")), second(a.RoleAdd(ctx, "app")), second(a.UserGrantRole(ctx, "alice", "app")),
+		second(a.RoleGrantPermission(ctx, "app", "app/", kv.GetPrefixRangeEnd("app/"), auth.PermReadWrite)),
+		second(a.AuthEnable(ctx)),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	cl := dialBatch(t, client.Config{Endpoints: c.Endpoints(), Username: "alice", Password: "hers"})
+	root := dial(t, client.Config{Endpoints: c.Endpoints(), Username: "root", Password: "secret"})
+	const callers, denied, dead, large = 200, 17, 42, 77
+	canceled := func(i int) bool { return i%20 == 3 }
+	for round := range 5 {
+		key := func(i int) string {
+			if i == denied {
+				return fmt.Sprintf("other/%d/%d", round, i)
+			}
+			return fmt.Sprintf("app/%d/%d", round, i)
+		}
+		together := func(call func(ctx context.Context, i int) error) []error {
+			errs := make([]error, callers)
+			start := make(chan struct{})
+			var wg sync.WaitGroup
+			for i := range callers {
+				wg.Go(func() {
+					ctx, cancel := context.WithCancel(ctx)
+					defer cancel()
+					<-start
+					if canceled(i) {
+						time.AfterFunc(time.Duration(i)*10*time.Microsecond, cancel)
+					}
+					errs[i] = call(ctx, i)
+				})
+			}
+			close(start)
+			wg.Wait()
+			return errs
+		}
+		errs := together(func(ctx context.Context, i int) error {
+			value, opts := "v", []kv.OpOption(nil)
+			switch i {
+			case dead:
+				opts = append(opts, kv.WithLease(12345))
+			case large:
+				value = strings.Repeat("x", 1_800_000)
+			}
+			_, err := cl.Put(ctx, key(i), value, opts...)
+			return err
+		})
+		for i, err := range errs {
+			var want error
+			switch i {
+			case denied:
+				want = rpctypes.ErrPermissionDenied
+			case dead:
+				want = rpctypes.ErrLeaseNotFound
+			case large:
+				want = rpctypes.ErrRequestTooLarge
+			}
+			if canceled(i) && err != nil {
+				want = context.Canceled
+			}
+			if !errors.Is(err, want) || !canceled(i) && client.IsAmbiguous(err) {
+				t.Errorf("put %d: %v, want %v, for certain", i, err, want)
+			}
+			resp, gone := root.Get(ctx, key(i))
+			if gone != nil {
+				t.Fatal(gone)
+			}
+			if n := len(resp.Kvs); err == nil && n != 1 || err != nil && n != 0 && !client.IsAmbiguous(err) {
+				t.Errorf("put %d: %v, and there are %d of its keys", i, err, n)
+			}
+		}
+		errs = together(func(ctx context.Context, i int) error {
+			var opts []kv.OpOption
+			if i == dead {
+				opts = append(opts, kv.WithRev(1<<40))
+			}
+			_, err := cl.Get(ctx, key(i), opts...)
+			return err
+		})
+		for i, err := range errs {
+			var want error
+			switch i {
+			case denied:
+				want = rpctypes.ErrPermissionDenied
+			case dead:
+				want = rpctypes.ErrFutureRev
+			}
+			if canceled(i) && err != nil {
+				want = context.Canceled
+			}
+			if !errors.Is(err, want) || client.IsAmbiguous(err) {
+				t.Errorf("get %d: %v, want %v, for certain", i, err, want)
+			}
+		}
+	}
+}
+
+// pair are two clusters to which the same happens: with batches, many calls at a time, and
+// without, one after the other.
+type pair struct {
+	t       *testing.T
+	ctx     context.Context //nolint:containedctx // the test's
+	batched pb.KVClient
+	single  pb.KVClient
+	revs    [2]map[string]int64 // of the keys' last puts, on either
+}
+
+// The answers to calls in batches are those to single calls, errors included, but for the
+// revisions, which calls of one batch share.
+func TestBatchAnswersAreThoseOfSingleCalls(t *testing.T) {
+	ctx := timeout(t)
+	one, other := startCluster(t, cluster.Config{Size: 1}), startCluster(t, cluster.Config{Size: 1})
+	batched, single := dialBatch(t, client.Config{Endpoints: one.Endpoints()}), dial(t, client.Config{Endpoints: other.Endpoints()})
+	for _, cl := range []*client.Client{batched, single} {
+		if _, err := cl.GrantID(ctx, 7, 600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := &pair{t, ctx, pb.NewKVClient(batched.Conn()), pb.NewKVClient(single.Conn()), [2]map[string]int64{{}, {}}}
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	const keys = 100
+	key := func(i int) []byte { return fmt.Appendf(nil, "k%02d", i) }
+	answered, refused := 0, 0
+	for range 40 {
+		// Writes of different keys, some of which are refused.
+		var calls []proto.Message
+		at := rnd.Perm(keys)
+		for len(at) > 0 {
+			k := at[0]
+			at = at[1:]
+			switch rnd.IntN(10) {
+			case 0, 1:
+				calls = append(calls, &pb.DeleteRangeRequest{Key: key(k), PrevKv: rnd.IntN(2) == 0})
+			case 2:
+				if slices.Contains(at, k+1) && slices.Contains(at, k+2) {
+					at = slices.DeleteFunc(at, func(i int) bool { return i == k+1 || i == k+2 })
+					calls = append(calls, &pb.DeleteRangeRequest{Key: key(k), RangeEnd: key(k + 3), PrevKv: rnd.IntN(2) == 0})
+				}
+			default:
+				put := &pb.PutRequest{Key: key(k), Value: fmt.Append(nil, rnd.Int()), PrevKv: rnd.IntN(2) == 0}
+				switch rnd.IntN(24) {
+				case 0, 1, 2:
+					put.Lease = 7
+				case 3, 4:
+					put.IgnoreLease = true
+				case 5, 6:
+					put.IgnoreValue, put.Value = true, nil
+				case 7:
+					if rnd.IntN(4) == 0 {
+						put.Lease = 404
+					}
+				case 8:
+					put.IgnoreValue = true
+				case 9:
+					put.Key = nil
+				}
+				calls = append(calls, put)
+			}
+		}
+		p.do(calls)
+		// Reads of everything.
+		calls = nil
+		for range 300 {
+			read := &pb.RangeRequest{Key: key(rnd.IntN(keys)), Serializable: rnd.IntN(3) == 0}
+			switch rnd.IntN(8) {
+			case 0:
+				read.RangeEnd = key(rnd.IntN(keys))
+			case 1:
+				read.RangeEnd, read.Limit = []byte{0}, rnd.Int64N(30)
+			}
+			switch rnd.IntN(8) {
+			case 0:
+				read.KeysOnly = true
+			case 1:
+				read.CountOnly = true
+			case 2:
+				read.SortOrder, read.SortTarget = pb.RangeRequest_SortOrder(rnd.IntN(3)), pb.RangeRequest_KEY
+			case 3:
+				if rnd.IntN(8) == 0 {
+					read.Revision = 1 << 40
+				}
+			case 4:
+				if rnd.IntN(8) == 0 {
+					read.Revision = -rnd.Int64N(2)
+				}
+			}
+			if rnd.IntN(100) == 0 {
+				read.SortOrder = 17
+			}
+			calls = append(calls, read)
+		}
+		a, r := p.do(calls)
+		answered, refused = answered+a, refused+r
+	}
+	if answered < 5000 || refused < 20 {
+		t.Errorf("%d reads were answered and %d refused: too few to tell anything", answered, refused)
+	}
+}
+
+// do makes the calls on both, and compares.
+func (p *pair) do(calls []proto.Message) (answered, refused int) {
+	p.t.Helper()
+	type answer struct {
+		resp proto.Message
+		err  error
+	}
+	call := func(stub pb.KVClient, req proto.Message) (a answer) {
+		switch req := req.(type) {
+		case *pb.RangeRequest:
+			a.resp, a.err = stub.Range(p.ctx, req)
+		case *pb.PutRequest:
+			a.resp, a.err = stub.Put(p.ctx, req)
+		case *pb.DeleteRangeRequest:
+			a.resp, a.err = stub.DeleteRange(p.ctx, req)
+		}
+		return a
+	}
+	together := make([]answer, len(calls))
+	start := make(chan struct{})
+	var wg sync.WaitGroup
+	for i, req := range calls {
+		wg.Go(func() {
+			<-start
+			together[i] = call(p.batched, req)
+		})
+	}
+	close(start)
+	wg.Wait()
+	for i, req := range calls {
+		got, want := together[i], call(p.single, req)
+		// Only what comes before the endpoints is the same.
+		text := func(err error) string { return strings.SplitN(status.Convert(err).Message(), " [", 2)[0] }
+		if status.Code(got.err) != status.Code(want.err) || text(got.err) != text(want.err) || client.IsAmbiguous(got.err) != client.IsAmbiguous(want.err) {
+			p.t.Errorf("%v: %v, want %v", req, got.err, want.err)
+			continue
+		}
+		if got.err != nil {
+			refused++
+			continue
+		}
+		answered++
+		g, w := p.plain(0, req, got.resp), p.plain(1, req, want.resp)
+		if !proto.Equal(g, w) {
+			p.t.Errorf("%v:\n got %v\nwant %v", req, g, w)
+		}
+	}
+	return answered, refused
+}
+
+// plain checks the revisions of an answer, and returns it without them, and without the
+// cluster's identity.
+func (p *pair) plain(side int, req, resp proto.Message) proto.Message {
+	p.t.Helper()
+	header := resp.(interface{ GetHeader() *pb.ResponseHeader }).GetHeader()
+	if header.GetClusterId() == 0 || header.GetMemberId() == 0 || header.GetRaftTerm() == 0 || header.GetRevision() == 0 {
+		p.t.Errorf("%v: the header is %v, want all of it", req, header)
+	}
+	revs := p.revs[side]
+	out := proto.Clone(resp)
+	switch out := out.(type) {
+	case *pb.RangeResponse:
+		for _, kv := range out.Kvs {
+			if kv.ModRevision != revs[string(kv.Key)] || kv.CreateRevision == 0 || header.GetRevision() < kv.ModRevision {
+				p.t.Errorf("%v: %v at revision %d, but the answer to the put said %d", req, kv, header.GetRevision(), revs[string(kv.Key)])
+			}
+			kv.ModRevision, kv.CreateRevision = 0, 0
+		}
+		out.Header = nil
+	case *pb.PutResponse:
+		k := string(req.(*pb.PutRequest).Key)
+		if prev := out.PrevKv; prev != nil {
+			if prev.ModRevision != revs[k] {
+				p.t.Errorf("%v: before it was %v, but the answer to the put said %d", req, prev, revs[k])
+			}
+			prev.ModRevision, prev.CreateRevision = 0, 0
+		}
+		revs[k], out.Header = header.GetRevision(), nil
+	case *pb.DeleteRangeResponse:
+		for _, kv := range out.PrevKvs {
+			kv.ModRevision, kv.CreateRevision = 0, 0
+		}
+		out.Header = nil
+	}
+	return out
+}
+
+// Many callers on a few keys always see one register for each, whatever happens to the
+// members.
+func TestBatchUnderFaults(t *testing.T) {
+	const keys, callers = 16, 64
+	c := startCluster(t, cluster.Config{})
+	ctx, stop := context.WithCancel(timeout(t))
+	defer stop()
+	cl := dialBatch(t, client.Config{Endpoints: c.Endpoints()})
+	begin := time.Now()
+	var mu sync.Mutex
+	var histories [keys][]leasingOp
+	var values atomic.Int64
+	var wg sync.WaitGroup
+	for range callers {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				time.Sleep(rand.N(60 * time.Millisecond))
+				key := rand.IntN(keys)
+				o := leasingOp{call: time.Since(begin), write: rand.IntN(2) == 0}
+				if o.write {
+					o.value = strconv.FormatInt(values.Add(1), 10)
+					limited, cancel := context.WithTimeout(ctx, rand.N(5*time.Second))
+					_, err := cl.Put(limited, strconv.Itoa(key), o.value)
+					cancel()
+					if err != nil && !client.IsAmbiguous(err) {
+						continue // it is certain that nothing has happened
+					}
+					o.unknown = err != nil
+				} else {
+					resp, err := cl.Get(ctx, strconv.Itoa(key))
+					if err != nil {
+						continue
+					}
+					if len(resp.Kvs) > 0 {
+						o.value = string(resp.Kvs[0].Value)
+					}
+				}
+				o.ret = time.Since(begin)
+				mu.Lock()
+				histories[key] = append(histories[key], o)
+				mu.Unlock()
+			}
+		})
+	}
+	for round := range 4 {
+		time.Sleep(time.Second)
+		m, err := c.Leader(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if round%2 == 0 {
+			err = m.Kill()
+		} else {
+			err = m.Pause()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		if round%2 == 0 {
+			err = m.Restart(ctx)
+		} else {
+			err = m.Continue()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.WaitHealthy(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	time.Sleep(time.Second)
+	stop()
+	wg.Wait()
+	reads, writes, unknown := 0, 0, 0
+	for key, ops := range histories {
+		for _, o := range ops {
+			switch {
+			case o.unknown:
+				unknown++
+			case o.write:
+				writes++
+			default:
+				reads++
+			}
+		}
+		if got := linearizable(ops); got != porcupine.Ok {
+			t.Errorf("key %d: the history of %d operations is %v, want it linearizable", key, len(ops), got)
+		}
+	}
+	t.Logf("in %v: %d reads, %d writes, %d of unknown outcome", time.Since(begin), reads, writes, unknown)
+	if reads < 1000 || writes < 1000 {
+		t.Error("too few to tell anything")
+	}
+}
