@@ -85,6 +85,10 @@ var others = map[string]string{
 	"once.NewConn":                     "its calls say so",
 	"once.Of":                          "the calls of its connection say so",
 	"client.Conn.WaitReady":            "client.Client.WaitReady is it",
+	"client.Observer.BeginCall":        "the client calls it with a call's context",
+	"client.Observer.EndCall":          "the client calls it with a call's context",
+	"client.Observer.BeginAttempt":     "the client calls it with a call's context",
+	"client.Observer.EndAttempt":       "the client calls it with a call's context",
 }
 
 // services makes what has the methods of a type.
