@@ -63,7 +63,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	c.Maintenance = maintenance.New(cc, maintenance.WithEndpointDialer(c.dialEndpoint))
 	for _, o := range cfg.Observers {
-		o.Open(c)
+		o.ClientOpened(c)
 	}
 	if cfg.AutoSyncInterval > 0 {
 		c.members.loop.Go(c.autoSync)
@@ -130,7 +130,7 @@ func (c *Client) Close() error {
 			c.cfg.Trace.Flush(tracePatience)
 		}
 		for _, o := range c.cfg.Observers {
-			o.Close(c)
+			o.ClientClosed(c)
 		}
 	})
 	drain(c.cfg.Logger, logPatience) // outside of Do, since the handler may call Close, which would wait for Do

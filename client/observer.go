@@ -25,12 +25,12 @@ import (
 // derived from it that keeps its values, its end and its outgoing metadata. EndCall and
 // EndAttempt get that context back. With several observers each derives from the one before.
 type Observer interface {
-	// Open is called once for each client, by New, before there is a call of the program.
+	// ClientOpened is called once for each client, by New, before there is a call of the program.
 	// Logins may have begun. The observer may keep c and ask it for Endpoints, Counters and
 	// Stats.
-	Open(c *Client)
-	// Close is called once for each client, by Close, when its calls have ended.
-	Close(c *Client)
+	ClientOpened(c *Client)
+	// ClientClosed is called once for each client, by Close, when its calls have ended.
+	ClientClosed(c *Client)
 
 	BeginCall(ctx context.Context, c *Call) context.Context
 	// EndCall gets the call's error, an *Error or nil; IsAmbiguous tells whether it is that

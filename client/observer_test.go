@@ -41,8 +41,8 @@ func (n *notes) take() []string {
 	return l
 }
 
-func (n *notes) Open(*client.Client)  { n.mu.Lock(); n.open++; n.mu.Unlock() }
-func (n *notes) Close(*client.Client) { n.mu.Lock(); n.open--; n.mu.Unlock() }
+func (n *notes) ClientOpened(*client.Client) { n.mu.Lock(); n.open++; n.mu.Unlock() }
+func (n *notes) ClientClosed(*client.Client) { n.mu.Lock(); n.open--; n.mu.Unlock() }
 
 func (n *notes) BeginCall(ctx context.Context, c *client.Call) context.Context {
 	return context.WithValue(ctx, noteKey{}, op(c.Method))
@@ -83,7 +83,7 @@ func TestObserver(t *testing.T) {
 	run(t, 2, func(cfg *client.Config) { cfg.Observers = []client.Observer{n} }, func(r *rig) {
 		t := r.t
 		if n.open != 1 {
-			t.Errorf("Open was called %d times, want once", n.open)
+			t.Errorf("ClientOpened was called %d times, want once", n.open)
 		}
 		a, b := r.cluster.Member(0).Addr(), r.cluster.Member(1).Addr()
 		if err := r.put(r.timeout(time.Minute), "k", "v"); err != nil {
@@ -125,7 +125,7 @@ func TestObserver(t *testing.T) {
 			t.Error(err)
 		}
 		if n.open != 0 {
-			t.Errorf("Close was told of %d times too few", n.open)
+			t.Errorf("ClientClosed was called %d times too few", n.open)
 		}
 	})
 }

@@ -6,6 +6,7 @@ require (
 	github.com/anishathalye/porcupine v1.3.1
 	github.com/getcd/getcd v0.0.0
 	github.com/getcd/getcd/config v0.0.0
+	github.com/getcd/getcd/observability/zap v0.0.0
 	github.com/google/go-cmp v0.7.0
 	github.com/grpc-ecosystem/grpc-gateway/v2 v2.29.0
 	github.com/miekg/dns v1.1.73
@@ -15,8 +16,6 @@ require (
 	go.etcd.io/etcd/client/pkg/v3 v3.7.3
 	go.etcd.io/etcd/client/v3 v3.7.3
 	go.etcd.io/etcd/server/v3 v3.7.3
-	go.opentelemetry.io/otel/metric v1.45.0
-	go.opentelemetry.io/otel/sdk/metric v1.45.0
 	go.uber.org/goleak v1.3.0
 	go.uber.org/zap v1.28.0
 	go.uber.org/zap/exp v0.3.0
@@ -29,6 +28,8 @@ require (
 )
 
 require go.yaml.in/yaml/v3 v3.0.6 // indirect
+
+require go.opentelemetry.io/otel/metric v1.45.0 // indirect
 
 require (
 	github.com/VividCortex/ewma v1.2.0 // indirect
@@ -99,3 +100,9 @@ tool go.etcd.io/etcd/etcdctl/v3
 replace github.com/getcd/getcd/compat => ../compat
 
 replace github.com/getcd/getcd/config => ../config
+
+replace github.com/getcd/getcd/observability/otel => ../observability/otel
+
+replace github.com/getcd/getcd/observability/prometheus => ../observability/prometheus
+
+replace github.com/getcd/getcd/observability/zap => ../observability/zap
