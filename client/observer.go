@@ -19,7 +19,8 @@ import (
 // The methods are called from anywhere and at the same time, on the goroutine of the call:
 // they must be quick and must not make calls on the client. A call's BeginCall comes first and
 // its EndCall last, with one BeginAttempt and one EndAttempt for each attempt in between.
-// Logins are calls too. The client's probes and heartbeats are not.
+// Logins are calls too, and so are Maintenance's to single endpoints. The client's probes and
+// heartbeats are not.
 //
 // BeginCall and BeginAttempt return the context of the call and of the attempt: ctx, or one
 // derived from it that keeps its values, its end and its outgoing metadata. EndCall and

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -74,11 +76,10 @@ func must(t *testing.T, err error) {
 
 // intercept has every member treat the first call of a method.
 func (r *rig) intercept(method string, hook func(context.Context) error) {
-	done := false
+	var done atomic.Bool
 	for _, m := range r.cluster.Members() {
 		m.Intercept(func(ctx context.Context, called string, _ any, next func() (any, error)) (any, error) {
-			if called == method && !done {
-				done = true
+			if called == method && !done.Swap(true) {
 				if err := hook(ctx); err != nil {
 					return nil, err
 				}
@@ -107,7 +108,7 @@ func (r *rig) tree(keys ...attribute.Key) string {
 			for _, k := range keys {
 				for _, a := range s.Attributes {
 					if a.Key == k {
-						fmt.Fprintf(&b, " %s=%s", k, a.Value.Emit())
+						fmt.Fprintf(&b, " %s=%s", k, a.Value.String())
 					}
 				}
 			}
@@ -234,7 +235,7 @@ func (r *rig) number(name, attr string) float64 {
 	var all metricdata.ResourceMetrics
 	must(r.t, r.reader.Collect(context.Background(), &all))
 	has := func(set attribute.Set) bool {
-		return attr == "" || slices.ContainsFunc(set.ToSlice(), func(kv attribute.KeyValue) bool { return string(kv.Key)+"="+kv.Value.Emit() == attr })
+		return attr == "" || slices.ContainsFunc(set.ToSlice(), func(kv attribute.KeyValue) bool { return string(kv.Key)+"="+kv.Value.String() == attr })
 	}
 	sum, found := 0.0, false
 	add := func(set attribute.Set, v float64) {
@@ -370,4 +371,33 @@ func TestMisuse(t *testing.T) {
 	if errors.Unwrap(err) != nil {
 		t.Error("one mistake hides the others")
 	}
+}
+
+// The page lists the instruments as they are: name, unit, description.
+func TestPage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/reference/observability.md")
+	must(t, err)
+	run(t, 1, func(r *rig) {
+		t := r.t
+		r.Watch(t.Context(), "k")
+		must(t, put(t.Context(), r.Client))
+		g, err := r.Grant(t.Context(), 10)
+		must(t, err)
+		_, err = r.Keep(t.Context(), g.ID)
+		must(t, err)
+		var all metricdata.ResourceMetrics
+		must(t, r.reader.Collect(t.Context(), &all))
+		count := 0
+		for _, s := range all.ScopeMetrics {
+			for _, m := range s.Metrics {
+				count++
+				if row := "\n| `" + m.Name + "` | `" + m.Unit + "` | " + m.Description + " |"; !strings.Contains(string(page), row) {
+					t.Errorf("the page lacks%s", row)
+				}
+			}
+		}
+		if n := strings.Count(string(page), "\n| `getcd.client.") + strings.Count(string(page), "\n| `rpc.client."); n != count {
+			t.Errorf("the page has %d instruments, want the %d that there are", n, count)
+		}
+	})
 }

@@ -92,7 +92,7 @@ func (m *Metrics) Describe(to chan<- *prometheus.Desc) {
 }
 
 func (m *Metrics) vectors() []prometheus.Collector {
-	return []prometheus.Collector{m.calls, m.duration, m.attempts, m.opened, m.ended}
+	return []prometheus.Collector{m.calls, m.errors, m.ambiguous, m.duration, m.attempts, m.opened, m.ended}
 }
 
 // Collect implements prometheus.Collector.

@@ -39,6 +39,13 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Print(strings.SplitAfterN(string(text), "\n", 3)[2])
-	// Output: getcd_client_calls_total{client="orders",grpc_code="OK",grpc_method="Put",grpc_service="etcdserverpb.KV",outcome="ok"} 1
+	for line := range strings.Lines(string(text)) {
+		if !strings.HasPrefix(line, "#") {
+			fmt.Print(line)
+		}
+	}
+	// Output:
+	// getcd_client_calls_total{client="orders",grpc_method="Put",grpc_service="etcdserverpb.KV",outcome="ambiguous"} 0
+	// getcd_client_calls_total{client="orders",grpc_method="Put",grpc_service="etcdserverpb.KV",outcome="error"} 0
+	// getcd_client_calls_total{client="orders",grpc_method="Put",grpc_service="etcdserverpb.KV",outcome="ok"} 1
 }

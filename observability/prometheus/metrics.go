@@ -17,12 +17,14 @@ import (
 // prometheus.Collector, to be registered by the program, and a client.Observer, for
 // client.Config.Observers. Use New. It is safe for concurrent use.
 type Metrics struct {
-	name     string
-	calls    *prometheus.CounterVec
-	duration *prometheus.HistogramVec
-	attempts *prometheus.CounterVec
-	opened   *prometheus.CounterVec
-	ended    *prometheus.CounterVec
+	name      string
+	calls     *prometheus.CounterVec
+	errors    *prometheus.CounterVec
+	ambiguous prometheus.Counter // also in calls; this one begins at 0, so that rates see the first
+	duration  *prometheus.HistogramVec
+	attempts  *prometheus.CounterVec
+	opened    *prometheus.CounterVec
+	ended     *prometheus.CounterVec
 
 	mu      sync.Mutex
 	clients []*client.Client // open ones
@@ -51,7 +53,13 @@ func New(name string) *Metrics {
 		name: name,
 		past: make(totals, len(counters)),
 		calls: counter("calls_total", "Requests that have ended, by their outcome: ok, error (certainly not applied) or ambiguous (a write that may have been applied).",
-			"grpc_service", "grpc_method", "grpc_code", "outcome"),
+			"grpc_service", "grpc_method", "outcome"),
+		errors: counter("call_errors_total", "Requests that have ended in an error, by its code.",
+			"grpc_service", "grpc_method", "grpc_code"),
+		ambiguous: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: prefix + "ambiguous_writes_total", ConstLabels: labels,
+			Help: "Writes that may or may not have been applied: the calls with the outcome ambiguous.",
+		}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: prefix + "call_duration_seconds", Help: "How long requests took, with all their attempts.",
 			ConstLabels: labels, Buckets: buckets,
@@ -78,11 +86,23 @@ func (m *Metrics) ClientClosed(c *client.Client) {
 	m.clients = slices.DeleteFunc(m.clients, func(o *client.Client) bool { return o == c })
 }
 
-// BeginCall implements client.Observer.
+// The outcomes of calls.
+const (
+	ok        = "ok"
+	failed    = "error"
+	ambiguous = "ambiguous"
+)
+
+// BeginCall implements client.Observer. It makes a method's counters, so that they begin at 0
+// and the first error is an increase.
 func (m *Metrics) BeginCall(ctx context.Context, c *client.Call) context.Context {
+	service, method := split(c.Method)
 	if c.Stream {
-		service, method := split(c.Method)
 		m.opened.WithLabelValues(service, method).Inc()
+		return ctx
+	}
+	for _, outcome := range []string{ok, failed, ambiguous} {
+		m.calls.WithLabelValues(service, method, outcome)
 	}
 	return ctx
 }
@@ -95,14 +115,16 @@ func (m *Metrics) EndCall(_ context.Context, c *client.Call, err error) {
 		m.ended.WithLabelValues(service, method, code).Inc()
 		return
 	}
-	outcome := "ok"
-	switch {
-	case client.IsAmbiguous(err):
-		outcome = "ambiguous"
-	case err != nil:
-		outcome = "error"
+	outcome := ok
+	if err != nil {
+		outcome = failed
+		m.errors.WithLabelValues(service, method, code).Inc()
 	}
-	m.calls.WithLabelValues(service, method, code, outcome).Inc()
+	if client.IsAmbiguous(err) {
+		outcome = ambiguous
+		m.ambiguous.Inc()
+	}
+	m.calls.WithLabelValues(service, method, outcome).Inc()
 	m.duration.WithLabelValues(service, method).Observe(time.Since(c.Began).Seconds())
 }
 
@@ -122,12 +144,12 @@ func (m *Metrics) EndAttempt(_ context.Context, a *client.Attempt, err error) {
 	case a.Number > 1:
 		kind = "retry"
 	}
-	outcome := "ok"
+	outcome := ok
 	switch {
 	case a.Superseded:
 		outcome = "superseded"
 	case err != nil:
-		outcome = "error"
+		outcome = failed
 	}
 	m.attempts.WithLabelValues(service, method, status.Code(err).String(), kind, outcome).Inc()
 }
@@ -135,9 +157,9 @@ func (m *Metrics) EndAttempt(_ context.Context, a *client.Attempt, err error) {
 // split returns the labels of a method's full name. Methods that are not etcd's have one pair
 // together, so that their number is bounded whatever a program calls.
 func split(full string) (service, method string) {
-	service, method, ok := strings.Cut(strings.TrimPrefix(full, "/"), "/")
+	service, method, whole := strings.Cut(strings.TrimPrefix(full, "/"), "/")
 	for _, known := range []string{"etcdserverpb.", "v3lockpb.", "v3electionpb.", "grpc.health."} {
-		if ok && strings.HasPrefix(service, known) {
+		if whole && strings.HasPrefix(service, known) {
 			return service, method
 		}
 	}

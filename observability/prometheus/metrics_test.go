@@ -2,7 +2,10 @@ package getcdprom_test
 
 import (
 	"context"
+	"os"
+	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -78,11 +81,10 @@ func put(ctx context.Context, c *client.Client) error {
 
 // intercept has every member refuse the first call of a method.
 func intercept(c *etcdtest.Cluster, method string, refusal error) {
-	refused := false
+	var refused atomic.Bool
 	for _, m := range c.Members() {
 		m.Intercept(func(_ context.Context, called string, _ any, next func() (any, error)) (any, error) {
-			if called == method && !refused {
-				refused = true
+			if called == method && !refused.Swap(true) {
 				return nil, refusal
 			}
 			return next()
@@ -111,11 +113,15 @@ func TestCalls(t *testing.T) {
 		_, err := c.Get(t.Context(), "some/key")
 		must(t, err)
 		wantMetrics(t, "calls", reg, `
-getcd_client_calls_total{client="orders",grpc_code="InvalidArgument",grpc_method="Put",grpc_service="etcdserverpb.KV",outcome="error"} 1
-getcd_client_calls_total{client="orders",grpc_code="OK",grpc_method="Put",grpc_service="etcdserverpb.KV",outcome="ok"} 4
-getcd_client_calls_total{client="orders",grpc_code="OK",grpc_method="Range",grpc_service="etcdserverpb.KV",outcome="ok"} 1
-getcd_client_calls_total{client="orders",grpc_code="Unavailable",grpc_method="Put",grpc_service="etcdserverpb.KV",outcome="ambiguous"} 1
-`, "getcd_client_calls_total")
+getcd_client_call_errors_total{client="orders",grpc_code="InvalidArgument",grpc_method="Put",grpc_service="etcdserverpb.KV"} 1
+getcd_client_call_errors_total{client="orders",grpc_code="Unavailable",grpc_method="Put",grpc_service="etcdserverpb.KV"} 1
+getcd_client_calls_total{client="orders",grpc_method="Put",grpc_service="etcdserverpb.KV",outcome="ambiguous"} 1
+getcd_client_calls_total{client="orders",grpc_method="Put",grpc_service="etcdserverpb.KV",outcome="error"} 1
+getcd_client_calls_total{client="orders",grpc_method="Put",grpc_service="etcdserverpb.KV",outcome="ok"} 4
+getcd_client_calls_total{client="orders",grpc_method="Range",grpc_service="etcdserverpb.KV",outcome="ambiguous"} 0
+getcd_client_calls_total{client="orders",grpc_method="Range",grpc_service="etcdserverpb.KV",outcome="error"} 0
+getcd_client_calls_total{client="orders",grpc_method="Range",grpc_service="etcdserverpb.KV",outcome="ok"} 1
+`, "getcd_client_call_errors_total", "getcd_client_calls_total")
 		wantMetrics(t, "attempts", reg, `
 getcd_client_attempts_total{client="orders",grpc_code="Canceled",grpc_method="Range",grpc_service="etcdserverpb.KV",kind="first",outcome="superseded"} 1
 getcd_client_attempts_total{client="orders",grpc_code="InvalidArgument",grpc_method="Put",grpc_service="etcdserverpb.KV",kind="first",outcome="error"} 1
@@ -125,6 +131,7 @@ getcd_client_attempts_total{client="orders",grpc_code="OK",grpc_method="Range",g
 getcd_client_attempts_total{client="orders",grpc_code="ResourceExhausted",grpc_method="Put",grpc_service="etcdserverpb.KV",kind="first",outcome="error"} 1
 getcd_client_attempts_total{client="orders",grpc_code="Unavailable",grpc_method="Put",grpc_service="etcdserverpb.KV",kind="first",outcome="error"} 1
 `, "getcd_client_attempts_total")
+		wantMetrics(t, "ambiguous writes", reg, `getcd_client_ambiguous_writes_total{client="orders"} 1`, "getcd_client_ambiguous_writes_total")
 		wantMetrics(t, "hedges", reg, `getcd_client_hedges_total{client="orders"} 1`, "getcd_client_hedges_total")
 		all := strings.Join(lines(t, reg, "getcd_client_call_duration_seconds"), "\n")
 		for _, want := range []string{
@@ -215,8 +222,12 @@ func TestSeveralClients(t *testing.T) {
 		must(t, put(t.Context(), b))
 		must(t, put(t.Context(), b))
 		wantMetrics(t, "two clients", reg, `
-getcd_client_calls_total{client="a",grpc_code="OK",grpc_method="Put",grpc_service="etcdserverpb.KV",outcome="ok"} 1
-getcd_client_calls_total{client="b",grpc_code="OK",grpc_method="Put",grpc_service="etcdserverpb.KV",outcome="ok"} 2
+getcd_client_calls_total{client="a",grpc_method="Put",grpc_service="etcdserverpb.KV",outcome="ambiguous"} 0
+getcd_client_calls_total{client="a",grpc_method="Put",grpc_service="etcdserverpb.KV",outcome="error"} 0
+getcd_client_calls_total{client="a",grpc_method="Put",grpc_service="etcdserverpb.KV",outcome="ok"} 1
+getcd_client_calls_total{client="b",grpc_method="Put",grpc_service="etcdserverpb.KV",outcome="ambiguous"} 0
+getcd_client_calls_total{client="b",grpc_method="Put",grpc_service="etcdserverpb.KV",outcome="error"} 0
+getcd_client_calls_total{client="b",grpc_method="Put",grpc_service="etcdserverpb.KV",outcome="ok"} 2
 getcd_client_dials_total{client="a"} 2
 getcd_client_dials_total{client="b"} 2
 `, "getcd_client_calls_total", "getcd_client_dials_total")
@@ -233,7 +244,9 @@ getcd_client_dials_total{client="b"} 2
 			must(t, c.Close())
 		}
 		wantMetrics(t, "two closed clients of one name", sum, `
-getcd_client_calls_total{client="pool",grpc_code="OK",grpc_method="Put",grpc_service="etcdserverpb.KV",outcome="ok"} 2
+getcd_client_calls_total{client="pool",grpc_method="Put",grpc_service="etcdserverpb.KV",outcome="ambiguous"} 0
+getcd_client_calls_total{client="pool",grpc_method="Put",grpc_service="etcdserverpb.KV",outcome="error"} 0
+getcd_client_calls_total{client="pool",grpc_method="Put",grpc_service="etcdserverpb.KV",outcome="ok"} 2
 getcd_client_dials_total{client="pool"} 4
 getcd_client_open{client="pool"} 0
 `, "getcd_client_calls_total", "getcd_client_dials_total", "getcd_client_open")
@@ -294,4 +307,33 @@ func TestConventions(t *testing.T) {
 			t.Errorf("a key or an unknown method is a label:\n%s", text)
 		}
 	})
+}
+
+// The page lists the metrics as they are: name, labels but client, help.
+func TestPage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/reference/observability.md")
+	must(t, err)
+	descs := make(chan *prometheus.Desc)
+	go func() {
+		defer close(descs)
+		getcdprom.New("x").Describe(descs)
+	}()
+	form, count := regexp.MustCompile(`^Desc\{fqName: "(.*)", help: "(.*)", constLabels: \{client="x"\}, variableLabels: \{(.*)\}\}$`), 0
+	for d := range descs {
+		count++
+		m := form.FindStringSubmatch(d.String())
+		if m == nil {
+			t.Fatalf("%s has another form", d)
+		}
+		labels := ""
+		if m[3] != "" {
+			labels = "`" + strings.ReplaceAll(m[3], ",", "`, `") + "`"
+		}
+		if row := "\n| `" + m[1] + "` | " + labels + " | " + m[2] + " |"; !strings.Contains(string(page), row) {
+			t.Errorf("the page lacks%s", row)
+		}
+	}
+	if n := strings.Count(string(page), "\n| `getcd_client_"); n != count {
+		t.Errorf("the page has %d metrics, want the %d that there are", n, count)
+	}
 }
