@@ -32,7 +32,7 @@ const (
 )
 
 // manager starts the machine with the first watch, hands it commands, and joins
-// everything in Close. Its mutex is a leaf: watcher.mu may be held with it.
+// everything in Close. Its mutex comes after watcher.mu and before Census.mu.
 type manager struct {
 	watch   pb.WatchClient
 	kv      pb.KVClient
