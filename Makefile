@@ -9,13 +9,14 @@
 # make handbook  writes docs/protocol: live calls to a real server, with what their bytes mean.
 # make audit  compares the API with the last release, and checks licenses and vulnerabilities.
 # make release VERSION=v0.1.0  packs the modules as that version, and with TAG=1 tags them.
+# make dashboard-picture  draws the dashboard of a client under faults: docs/reference/dashboard.png.
 # make bench  measures getcd, with and without its middleware, against etcd's raw stub and clientv3.
 
 # All packages of all modules that go.work lists.
 PACKAGES := work
 LINT     := bin/golangci-lint
 
-.PHONY: FORCE all build test race alone lint fmt demo versions programs peers wire soak once bench fuzz handbook audit release clean
+.PHONY: FORCE all build test race alone lint fmt demo versions programs peers wire soak once bench fuzz handbook dashboard-picture audit release clean
 all: build lint alone test
 
 build:
@@ -112,6 +113,19 @@ once:
 # A minute. The templates are in integration/handbook/pages.
 handbook:
 	go run ./integration/handbook
+
+# Four minutes. A real Prometheus scrapes a client, and Chromium draws the panels of
+# observability/grafana/getcd.json. Debian has both: Prometheus is unpacked, not installed.
+dashboard-picture: bin/prometheus
+	@command -v chromium >/dev/null || { echo "$@: there is no chromium: apt-get install chromium"; exit 1; }
+	go run ./integration/dashboard -prometheus bin/prometheus
+
+bin/prometheus:
+	@command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || { \
+		echo "$@: this is no Debian: put a Prometheus server at $@"; exit 1; }
+	@mkdir -p bin/deb && cd bin/deb && { apt-get download prometheus || { apt-get update -qq && apt-get download prometheus; }; }
+	dpkg-deb -x bin/deb/prometheus_*.deb bin/deb
+	mv bin/deb/usr/bin/prometheus $@ && touch $@ && rm -rf bin/deb
 
 # Each client in processes of its own, in turn: a table of medians, in a quarter of an hour. Then the
 # same calls as Go benchmarks: alternating rounds, raw text for benchstat.

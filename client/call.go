@@ -37,8 +37,11 @@ type try struct {
 	attempts []AttemptError // each endpoint's last failure
 	applied  bool           // an earlier try may have been applied
 
-	hedge *hedge // sends a second copy when this is slow; nil for none
-	// elsewhere is set in a hedge's second copy: it never goes to an endpoint in avoid.
+	observed *observed // nil when nobody is told of the call
+
+	hedge  *hedge // sends a second copy when this is slow; nil for none
+	second bool   // this is a hedge's second copy
+	// elsewhere is set in a second copy that never goes to an endpoint in avoid.
 	// alone is set when there was no other endpoint.
 	elsewhere, alone bool
 }
@@ -64,7 +67,8 @@ func (t *try) invoke(req, reply any, opts []grpc.CallOption) error {
 			t.conn.release(leash) // used up by the last attempt
 			leash = t.conn.newLeash(t.ctx)
 		}
-		ctx := newAttempt(t.ctx, leash, cred, t.call.anyMember)
+		under, told := t.observed.attempt(t.ctx, t.second)
+		ctx := newAttempt(under, leash, cred, t.call.anyMember)
 		a := &ctx.attempt
 		a.Avoid, a.Elsewhere, a.FailFast = t.avoid, t.elsewhere, t.failFast
 		a.Measure, a.AnyMember, a.Write = !t.call.waits, t.call.anyMember, t.call.proposes
@@ -82,14 +86,16 @@ func (t *try) invoke(req, reply any, opts []grpc.CallOption) error {
 				h := r.GetHeader()
 				a.Observe(h.GetMemberId(), h.GetRaftTerm())
 			}
+			told.end(a, nil)
 			return nil
-		}
-		if t.elsewhere && a.Endpoint() == "" {
-			t.alone = true
-			return err
 		}
 		if cause := a.GivenUp(); cause != nil && status.Code(err) == codes.Canceled {
 			err = givenUpError{cause}
+		}
+		told.end(a, err)
+		if t.elsewhere && a.Endpoint() == "" {
+			t.alone = true
+			return err
 		}
 		done, err := t.judge(err, a, cred)
 		if done {

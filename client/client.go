@@ -62,6 +62,9 @@ func New(cfg Config) (*Client, error) {
 		cfg: cfg, conn: conn, above: cc, members: newMembership(cfg.Endpoints),
 	}
 	c.Maintenance = maintenance.New(cc, maintenance.WithEndpointDialer(c.dialEndpoint))
+	for _, o := range cfg.Observers {
+		o.ClientOpened(c)
+	}
 	if cfg.AutoSyncInterval > 0 {
 		c.members.loop.Go(c.autoSync)
 	}
@@ -125,6 +128,9 @@ func (c *Client) Close() error {
 		c.members.loop.Wait()
 		if c.cfg.Trace != nil {
 			c.cfg.Trace.Flush(tracePatience)
+		}
+		for _, o := range c.cfg.Observers {
+			o.ClientClosed(c)
 		}
 	})
 	drain(c.cfg.Logger, logPatience) // outside of Do, since the handler may call Close, which would wait for Do

@@ -203,6 +203,10 @@ type Config struct {
 	// no middleware.
 	Middleware []Middleware
 
+	// Observers are told of each call, and of each attempt that the client makes for it.
+	// None may be nil. Nil means no observers, which costs nothing.
+	Observers []Observer
+
 	// Logger gets a record for each change of a connection, and none for calls. Nil means
 	// no log. The handler runs on a goroutine of its own, for one record at a time. It may
 	// block or call the client; that delays only the log. When 1,024 records wait for it,
@@ -320,6 +324,11 @@ func (c Config) validate() error {
 	for i, m := range c.Middleware {
 		if m == nil {
 			bad("Middleware[%d] is nil: leave it out", i)
+		}
+	}
+	for i, o := range c.Observers {
+		if o == nil {
+			bad("Observers[%d] is nil: leave it out", i)
 		}
 	}
 	if (c.TLSFiles.Cert == "") != (c.TLSFiles.Key == "") {

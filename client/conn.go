@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/getcd/getcd/internal/attempt"
+	"github.com/getcd/getcd/internal/census"
 	"github.com/getcd/getcd/internal/policy"
 	"github.com/getcd/getcd/resolver"
 )
@@ -40,18 +41,20 @@ import (
 // A Conn belongs to a Client, which closes it. It is safe for concurrent use.
 type Conn struct {
 	// Read-only after New.
-	cc       channel
-	dialer   dialer
-	resolver addresses
-	table    *policy.Table
-	auth     *authenticator
-	none     *credential // that of Authenticate: none
-	hedges   hedges
-	leashes  sync.Pool // of *leash that have not ended
-	turns    *turns
-	counters counters
-	timeout  callTimeout
-	failFast bool // Config.FailFast
+	cc        channel
+	dialer    dialer
+	resolver  addresses
+	table     *policy.Table
+	auth      *authenticator
+	none      *credential // that of Authenticate: none
+	hedges    hedges
+	leashes   sync.Pool // of *leash that have not ended
+	turns     *turns
+	counters  counters
+	census    census.Census
+	observers []Observer // Config.Observers
+	timeout   callTimeout
+	failFast  bool // Config.FailFast
 
 	// strays is set when an RPC has come to gRPC without its Attempt, because an
 	// interceptor drops the values of contexts.
@@ -81,7 +84,7 @@ type addresses interface {
 func newConn(cfg Config) (*Conn, error) {
 	c := &Conn{
 		dialer: newDialer(cfg), table: policy.NewTable(), none: newCredential(""), turns: newTurns(),
-		timeout: newCallTimeout(cfg.CallTimeout), failFast: cfg.FailFast,
+		timeout: newCallTimeout(cfg.CallTimeout), failFast: cfg.FailFast, observers: cfg.Observers,
 	}
 	c.hedges.budget.fill()
 	connect := c.newGRPC
@@ -187,23 +190,30 @@ func (c *Conn) Invoke(ctx context.Context, method string, req, reply any, opts .
 	if err := checkCall(ctx, opts); err != nil {
 		return t.refused(err)
 	}
-	if a := attempt.FromContext(ctx); a != nil {
-		t.avoid, t.final = a.Avoid, a.Final
-		t.call = classify(method, req, a.OwnID).declared(a, req)
-	} else {
-		t.call = classify(method, req, false)
-	}
 	t.failFast = failsFast(opts, c.failFast)
+	t.observe(false)
+	err := c.invoke(t, req, reply, opts) //nolint:contextcheck // t has it
+	t.observed.end(err)
+	return err
+}
+
+func (c *Conn) invoke(t *try, req, reply any, opts []grpc.CallOption) error {
+	if a := attempt.FromContext(t.ctx); a != nil {
+		t.avoid, t.final = a.Avoid, a.Final
+		t.call = classify(t.method, req, a.OwnID).declared(a, req)
+	} else {
+		t.call = classify(t.method, req, false)
+	}
 	defer c.timeout.begin(t)()
 	if err := t.ctx.Err(); err != nil {
 		return t.failed(err) // otherwise an answer might come before gRPC notices that the context has ended
 	}
 	if t.call.hedged && !t.final {
 		if m, ok := hedgeable(reply, opts); ok {
-			return c.invokeHedged(t, req, m, opts) //nolint:contextcheck // t has it
+			return c.invokeHedged(t, req, m, opts)
 		}
 	}
-	return t.invoke(req, reply, opts) //nolint:contextcheck // t has it
+	return t.invoke(req, reply, opts)
 }
 
 // obstacles returns what is wrong with each endpoint, and with each name that can't be

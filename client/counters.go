@@ -7,8 +7,8 @@ import (
 )
 
 // Counters count what a client has done since it was made. They only grow, so a monitoring
-// system can compute rates. The examples show how to export them to expvar, Prometheus and
-// OpenTelemetry.
+// system can compute rates. The example shows how to export them to expvar; there are modules for
+// Prometheus and OpenTelemetry (observability/prometheus, observability/otel).
 type Counters struct {
 	// Calls are the requests and streams that the client was asked for.
 	Calls uint64

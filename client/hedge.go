@@ -92,6 +92,7 @@ func (c *Conn) invokeHedged(t *try, req any, reply proto.Message, opts []grpc.Ca
 	t.hedge = h
 
 	err := t.invoke(req, reply, opts)
+	t.observed.settle()
 	s := h.finish()
 	if err != nil && s != nil && s.won {
 		if err = s.err; err == nil {
@@ -170,7 +171,10 @@ func (h *hedge) fire() {
 	h.second = s
 	h.attempt.Abandon()
 	req, opts := h.req, h.opts
-	copied := try{conn: t.conn, ctx: ctx, method: t.method, call: t.call, number: t.number, avoid: append(slices.Clip(h.avoid), first), elsewhere: !givenUp, failFast: t.failFast}
+	copied := try{
+		conn: t.conn, ctx: ctx, method: t.method, call: t.call, number: t.number, observed: t.observed, second: true,
+		avoid: append(slices.Clip(h.avoid), first), elsewhere: !givenUp, failFast: t.failFast,
+	}
 	h.copies.Add(1)
 	h.mu.Unlock()
 
@@ -187,6 +191,7 @@ func (h *hedge) fire() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		if h.second == s {
+			t.observed.settle()
 			h.end()
 		}
 	}

@@ -28,12 +28,27 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 	own := attempt.FromContext(ctx)
 	if own != nil {
 		t.avoid = own.Avoid
+		if own.Enlist != nil {
+			own.Enlist(&c.census)
+		}
 	}
+	t.observe(true)
+	s, err := t.open(desc, own, opts) //nolint:contextcheck // t has it
+	if err != nil {
+		t.observed.end(err)
+		return nil, err
+	}
+	return s, nil
+}
+
+// open opens the stream, on one member after another.
+func (t *try) open(desc *grpc.StreamDesc, own *attempt.Attempt, opts []grpc.CallOption) (*stream, error) {
 	for {
 		cred, err := t.credential()
 		if err != nil {
 			return nil, t.failed(err)
 		}
+		ctx, told := t.observed.attempt(t.ctx, false)
 		anyMember := t.call.anyMember || own != nil && own.AnyMember
 		sctx, a := cred.outgoing(ctx, anyMember), own
 		if a == nil {
@@ -43,19 +58,20 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 			a.Reset()
 		}
 		// The end of a stream proves neither a leader nor a quorum.
-		a.AnyMember, a.FromMemory, a.Flow = anyMember, true, flows(method) && !a.Stay
-		a.ToLeader = method == pb.Lease_LeaseKeepAlive_FullMethodName
+		a.AnyMember, a.FromMemory, a.Flow = anyMember, true, flows(t.method) && !a.Stay
+		a.ToLeader = t.method == pb.Lease_LeaseKeepAlive_FullMethodName
 		a.Once, a.Call, a.FailFast = t.call.class == write, t.number, t.failFast
 		sctx, cancel := context.WithCancelCause(sctx)
 		a.Cancel = nil
 		if !a.Stay {
 			a.Cancel = func() { cancel(errMoved) }
 		}
-		c.counters.attempts.Add(1)
-		s, err := c.cc.NewStream(sctx, desc, method, opts...)
+		t.conn.counters.attempts.Add(1)
+		s, err := t.conn.cc.NewStream(sctx, desc, t.method, opts...)
 		if err == nil {
-			return newStream(sctx, cancel, s, t, a, cred), nil
+			return newStream(sctx, cancel, s, *t, a, cred, told), nil
 		}
+		told.end(a, err)
 		cancel(nil)
 		if done, err := t.judge(err, a, cred); done {
 			return nil, err
@@ -77,18 +93,30 @@ type stream struct {
 	cred    *credential
 	ctx     context.Context //nolint:containedctx // the stream's own, as grpc keeps it too
 	cancel  context.CancelCauseFunc
+	told    *observedStream
 }
 
 // errMoved is why a stream with Attempt.Flow has ended by itself.
 var errMoved = status.Error(codes.Unavailable, "the endpoint is stalled, or no longer used")
 
 // newStream wraps s, whose context is ctx and ends with cancel.
-func newStream(ctx context.Context, cancel context.CancelCauseFunc, s grpc.ClientStream, t try, a *attempt.Attempt, cred *credential) *stream {
+func newStream(ctx context.Context, cancel context.CancelCauseFunc, s grpc.ClientStream, t try, a *attempt.Attempt, cred *credential, told *observedAttempt) *stream {
+	out := &stream{ClientStream: s, try: t, attempt: a, cred: cred, ctx: ctx, cancel: cancel}
+	if told != nil {
+		out.told = &observedStream{attempt: told}
+		context.AfterFunc(ctx, func() {
+			err := context.Cause(ctx)
+			if _, ok := status.FromError(err); !ok {
+				err = status.FromContextError(err).Err()
+			}
+			out.told.end(a, err)
+		})
+	}
 	if a.Flow {
 		stay := context.AfterFunc(a.Life(), func() { cancel(errMoved) }) //nolint:contextcheck // the connection's lifecycle
 		context.AfterFunc(ctx, func() { stay() })
 	}
-	return &stream{ClientStream: s, try: t, attempt: a, cred: cred, ctx: ctx, cancel: cancel}
+	return out
 }
 
 func (s *stream) SendMsg(m any) error { return s.explain(s.ClientStream.SendMsg(m)) }
@@ -106,6 +134,11 @@ func (s *stream) RecvMsg(m any) error {
 		return nil
 	}
 	err = s.explain(err)
+	if errors.Is(err, io.EOF) {
+		s.told.end(s.attempt, nil)
+	} else {
+		s.told.end(s.attempt, err)
+	}
 	s.cancel(nil)
 	return err
 }

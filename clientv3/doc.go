@@ -30,8 +30,8 @@
 //
 // # What is different
 //
-//   - Loggers are slog's. For a zap logger, set Logger to zaplog.New(logger) of
-//     github.com/getcd/getcd/compat/zaplog. Without a logger nothing is logged,
+//   - Loggers are slog's. For a zap logger, set Logger to getcdzap.New(logger) of
+//     github.com/getcd/getcd/observability/zap. Without a logger nothing is logged,
 //     unless ETCD_CLIENT_DEBUG is set.
 //   - Where clientv3 panics (contradicting options, a transaction whose steps
 //     come in the wrong order), the call returns an error, a *kv.UsageError.

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	getcd "github.com/getcd/getcd/clientv3"
-	"github.com/getcd/getcd/compat/zaplog"
+	"github.com/getcd/getcd/observability/zap"
 )
 
 // New is clientv3.New with getcd's connection. The client is clientv3's in
@@ -47,7 +47,7 @@ func Client(c *getcd.Client) (*clientv3.Client, error) {
 	if c == nil || c.ActiveConnection() == nil {
 		return nil, errors.New("compat: the client has no connection: use one that getcd's clientv3.New has made")
 	}
-	lg := zaplog.FromSlog(c.GetLogger())
+	lg := getcdzap.FromSlog(c.GetLogger())
 	cfg := clientv3.Config{Context: c.Ctx(), Username: c.Username, Password: c.Password, Token: c.Token, Logger: lg}
 	cfg.Endpoints = c.Endpoints()
 	return newClient(c, cfg, func() {})
@@ -150,5 +150,5 @@ func logger(cfg *clientv3.Config) (*slog.Logger, error) {
 		cfg.Logger = zap.NewNop()
 		return nil, nil //nolint:nilnil // none is an answer
 	}
-	return zaplog.New(cfg.Logger), nil
+	return getcdzap.New(cfg.Logger), nil
 }

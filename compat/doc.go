@@ -40,7 +40,7 @@
 // # What this package converts
 //
 // Client and New make clients. ToCmp, ToOp, FromCmp and FromOp convert values for
-// transactions. Package zaplog converts loggers.
+// transactions. Module github.com/getcd/getcd/observability/zap converts loggers.
 //
 // # What cannot be converted
 //

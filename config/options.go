@@ -106,6 +106,7 @@ var code = map[string]string{
 	"routing.prefer":    "set Config.Routing.Prefer in the program",
 	"resolver.registry": "set Config.Resolver.Registry in the program",
 	"middleware":        "set Config.Middleware in the program",
+	"observers":         "set Config.Observers in the program",
 	"logger":            "set Config.Logger in the program",
 	"logconfig":         "set Config.Logger in the program", // clientv3's
 	"trace":             "set Config.Trace in the program",

@@ -7,7 +7,6 @@ import (
 	"go/parser"
 	"go/token"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -18,185 +17,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"go.opentelemetry.io/otel/metric"
-	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
-	"go.opentelemetry.io/otel/sdk/metric/metricdata"
-
 	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/integration/cluster"
 	"github.com/getcd/getcd/kv"
 )
-
-// counter is one of a client's counters, with its name in a monitoring system.
-type counter struct {
-	name, help string
-	value      func(client.Counters) uint64
-}
-
-func counters() []counter {
-	return []counter{
-		{"calls", "Requests and streams that were asked of the client.", func(c client.Counters) uint64 { return c.Calls }},
-		{"attempts", "Requests and streams that it made of them.", func(c client.Counters) uint64 { return c.Attempts }},
-		{"hedges", "Reads sent to a second member because the first was late.", func(c client.Counters) uint64 { return c.Hedges }},
-		{"logins", "Tokens that were asked for.", func(c client.Counters) uint64 { return c.Logins }},
-		{"resolutions", "Resolutions of the configured endpoints.", func(c client.Counters) uint64 { return c.Resolutions }},
-		{"dials", "Connections that were attempted.", func(c client.Counters) uint64 { return c.Dials }},
-		{"failovers", "Changes of the active endpoint.", func(c client.Counters) uint64 { return c.Failovers }},
-		{"probes", "Times that a late endpoint was looked after.", func(c client.Counters) uint64 { return c.Probes }},
-		{"doubts", "Times that new requests left a late endpoint.", func(c client.Counters) uint64 { return c.Doubts }},
-		{"demotions", "Times that an endpoint was found unable to serve.", func(c client.Counters) uint64 { return c.Demotions }},
-		{"severed", "Connections broken because their member was silent.", func(c client.Counters) uint64 { return c.Severed }},
-		{"handedover", "Connections left for a good reason with calls under way.", func(c client.Counters) uint64 { return c.HandedOver }},
-		{"givenup", "Calls given up though they had been sent, because no answer was to be expected.", func(c client.Counters) uint64 { return c.GivenUp }},
-	}
-}
-
-// collector exports a client's counters to Prometheus.
-type collector struct{ client *client.Client }
-
-func (counter) desc(name, help string) *prometheus.Desc {
-	return prometheus.NewDesc("etcd_client_"+name+"_total", help, nil, nil)
-}
-
-func (x collector) Describe(descs chan<- *prometheus.Desc) {
-	for _, c := range counters() {
-		descs <- c.desc(c.name, c.help)
-	}
-}
-
-func (x collector) Collect(metrics chan<- prometheus.Metric) {
-	now := x.client.Counters()
-	for _, c := range counters() {
-		metrics <- prometheus.MustNewConstMetric(c.desc(c.name, c.help), prometheus.CounterValue, float64(c.value(now)))
-	}
-}
-
-// observe exports a client's counters to OpenTelemetry until the registration
-// ends.
-func observe(meter metric.Meter, cl *client.Client) (metric.Registration, error) {
-	var all []metric.Int64Observable
-	for _, c := range counters() {
-		o, err := meter.Int64ObservableCounter("etcd.client."+c.name, metric.WithDescription(c.help))
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, o)
-	}
-	observables := make([]metric.Observable, len(all))
-	for i, o := range all {
-		observables[i] = o
-	}
-	return meter.RegisterCallback(func(_ context.Context, to metric.Observer) error {
-		now := cl.Counters()
-		for i, c := range counters() {
-			to.ObserveInt64(all[i], int64(c.value(now)))
-		}
-		return nil
-	}, observables...)
-}
-
-// idleClient returns a client that has worked a little and is now idle, so that
-// its counters do not change.
-func idleClient(t *testing.T) *client.Client {
-	t.Helper()
-	cl := dial(t, client.Config{Endpoints: startCluster(t, cluster.Config{}).Endpoints()})
-	eventually(t, "an active endpoint and a standby", func() bool {
-		roles := map[balancer.Role]int{}
-		for _, s := range cl.Endpoints() {
-			roles[s.Role]++
-		}
-		return roles[balancer.Active] == 1 && roles[balancer.Standby] == 1
-	})
-	for range 10 {
-		if _, err := cl.Get(timeout(t), "k"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if c := cl.Counters(); c.Calls != 10 || c.Dials < 2 {
-		t.Fatalf("got %+v, want 10 calls and at least 2 dials", c)
-	}
-	return cl
-}
-
-// Prometheus scrapes and OpenTelemetry reads exactly what the client counts.
-func TestCountersAreExported(t *testing.T) {
-	cl := idleClient(t)
-	want := make(map[string]uint64)
-	for _, c := range counters() {
-		want[c.name] = c.value(cl.Counters())
-	}
-	compare := func(t *testing.T, got map[string]uint64) {
-		t.Helper()
-		if !reflect.DeepEqual(got, want) {
-			t.Errorf("got %v, want %v", got, want)
-		}
-	}
-	t.Run("Prometheus", func(t *testing.T) {
-		registry := prometheus.NewPedanticRegistry()
-		if err := registry.Register(collector{cl}); err != nil {
-			t.Fatal(err)
-		}
-		server := httptest.NewServer(promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-		defer server.Close()
-		got := make(map[string]uint64)
-		for name, v := range scrape(t, server.URL) {
-			name, ok := strings.CutPrefix(strings.TrimSuffix(name, "_total"), "etcd_client_")
-			if !ok {
-				t.Errorf("%q has another prefix", name)
-			}
-			got[name] = v
-		}
-		compare(t, got)
-	})
-	t.Run("OpenTelemetry", func(t *testing.T) {
-		reader := sdkmetric.NewManualReader()
-		provider := sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))
-		defer func() { _ = provider.Shutdown(context.WithoutCancel(t.Context())) }()
-		registration, err := observe(provider.Meter("example"), cl)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = registration.Unregister() }()
-		var collected metricdata.ResourceMetrics
-		if err := reader.Collect(t.Context(), &collected); err != nil {
-			t.Fatal(err)
-		}
-		got := make(map[string]uint64)
-		for _, scope := range collected.ScopeMetrics {
-			for _, m := range scope.Metrics {
-				sum, ok := m.Data.(metricdata.Sum[int64])
-				if !ok || !sum.IsMonotonic || len(sum.DataPoints) != 1 {
-					t.Fatalf("%s is %+v, want a monotonic sum of one value", m.Name, m.Data)
-				}
-				got[strings.TrimPrefix(m.Name, "etcd.client.")] = uint64(sum.DataPoints[0].Value)
-			}
-		}
-		compare(t, got)
-	})
-}
-
-// counters() has each field of client.Counters exactly once.
-func TestEveryCounterIsExported(t *testing.T) {
-	for _, field := range reflect.VisibleFields(reflect.TypeFor[client.Counters]()) {
-		if field.Anonymous {
-			continue
-		}
-		var c client.Counters
-		reflect.ValueOf(&c).Elem().FieldByIndex(field.Index).SetUint(1)
-		var found []string
-		for _, x := range counters() {
-			if x.value(c) == 1 {
-				found = append(found, x.name)
-			}
-		}
-		if len(found) != 1 || found[0] != strings.ToLower(field.Name) {
-			t.Errorf("%s is exported as %q, want it once, by its name", field.Name, found)
-		}
-	}
-}
 
 // scrape returns the metrics at url. Metrics with the same name are added up.
 func scrape(tb testing.TB, url string) map[string]uint64 {
@@ -432,10 +257,19 @@ func TestInsightPage(t *testing.T) {
 	if n := strings.Count(page, "\n| Debug |") + strings.Count(page, "\n| Info |") + strings.Count(page, "\n| Warn |"); n != seen {
 		t.Errorf("the page has %d records, want the %d that there are", n, seen)
 	}
-	for _, of := range []reflect.Type{reflect.TypeFor[client.Counters](), reflect.TypeFor[balancer.Status]()} {
+	for _, of := range []reflect.Type{reflect.TypeFor[client.Counters](), reflect.TypeFor[balancer.Status](), reflect.TypeFor[client.Stats]()} {
 		for _, f := range reflect.VisibleFields(of) {
-			if !f.Anonymous && !strings.Contains(page, "\n| `"+f.Name+"` |") {
-				t.Errorf("the page does not tell of %s", f.Name)
+			names := []string{f.Name}
+			if of == reflect.TypeFor[client.Stats]() {
+				names = nil
+				for _, part := range reflect.VisibleFields(f.Type) {
+					names = append(names, f.Name+"."+part.Name)
+				}
+			}
+			for _, name := range names {
+				if !f.Anonymous && !strings.Contains(page, "\n| `"+name+"` |") {
+					t.Errorf("the page does not tell of %s", name)
+				}
 			}
 		}
 	}

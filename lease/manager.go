@@ -3,6 +3,7 @@ package lease
 import (
 	"container/heap"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -10,8 +11,10 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
 
+	"github.com/getcd/getcd/internal/census"
 	"github.com/getcd/getcd/internal/clock"
 )
 
@@ -52,7 +55,8 @@ type manager struct {
 	entries map[ID]*entry
 	due     dueHeap
 	lanes   []*lane
-	asleep  time.Time // until when run sleeps; zero while it does not
+	asleep  time.Time      // until when run sleeps; zero while it does not
+	census  *census.Census // that the leases count in; nil while no stream was opened on a client
 }
 
 func newManager(rpc pb.LeaseClient, opts []grpc.CallOption) *manager {
@@ -152,6 +156,9 @@ func (m *manager) finishLocked(e *entry, cause error) {
 		return
 	}
 	e.ended = true
+	if m.census != nil && (errors.Is(cause, ErrExpired) || errors.Is(cause, rpctypes.ErrLeaseNotFound)) {
+		m.census.Lost.Add(1)
+	}
 	for _, k := range e.keepers {
 		k.endLocked(cause)
 	}
@@ -188,6 +195,10 @@ func (m *manager) run() {
 		m.mu.Lock()
 		if len(m.entries) == 0 {
 			m.running = false
+			if m.census != nil {
+				m.census.Leave(m)
+				m.census = nil
+			}
 			m.mu.Unlock()
 			return
 		}

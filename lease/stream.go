@@ -47,7 +47,7 @@ func (m *manager) openLocked(ctx context.Context, l *lane) {
 	st := &stream{lane: l, cancel: cancel, wake: make(chan struct{}, 1), sent: make(map[ID]pending)}
 	signal(st.wake)
 	l.open(st)
-	a := &attempt.Attempt{Avoid: l.avoid}
+	a := &attempt.Attempt{Avoid: l.avoid, Enlist: m.enlist}
 	m.wg.Go(func() {
 		defer cancel()
 		m.serve(attempt.NewContext(ctx, a), st, a)

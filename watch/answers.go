@@ -71,7 +71,7 @@ func (x *machine) answer(st *stream, resp *pb.WatchResponse) {
 	case w == nil: // taken off before; the server did not know yet
 	case resp.Canceled || resp.CompactRevision != 0:
 		delete(st.active, w.id)
-		w.phase = waiting
+		w.turn(waiting, st.heard)
 		// The watch is no more; at etcd's gRPC proxy it still is: the next one of
 		// the same keys would join it, and get nothing. etcd, which keeps a
 		// record of it until then, confirms the cancellation.

@@ -1,7 +1,6 @@
 package watch
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"time"
@@ -55,11 +54,10 @@ func (l *lane) leave(w *watcher) {
 	l.watchers = l.watchers[:end]
 }
 
-// begin makes the lane's next stream.
-func (l *lane) begin(ctx context.Context) *stream {
-	l.current = newStream(ctx, l, l.plain)
+// begin takes the lane's next stream.
+func (l *lane) begin(st *stream) {
+	l.current = st
 	l.plain = false // for once
-	return l.current
 }
 
 // retreat is without a stream from now on, and waits before the next one.
@@ -155,7 +153,7 @@ func (x *machine) off(w *watcher, to phase) {
 		st.send(cancelRequest(w.id))
 	default:
 	}
-	w.phase = to
+	w.turn(to, time.Now())
 	w.dropPartial()
 }
 
@@ -268,11 +266,16 @@ func (x *machine) lost(st *stream, err error) {
 // giveUp ends a stream. Its watchers wait for the next one.
 func (x *machine) giveUp(st *stream) {
 	l := st.lane
+	now := time.Now()
 	st.cancel()
-	l.retreat(time.Now())
+	l.retreat(now)
+	current := now
+	if st.waiting() {
+		current = st.heard
+	}
 	for _, w := range l.watchers {
 		if w.phase != paused {
-			w.phase = waiting
+			w.turn(waiting, current)
 			w.dropPartial()
 		}
 	}
@@ -285,6 +288,7 @@ func pause(failures int) time.Duration {
 
 // open opens the lane's stream, in the background.
 func (x *machine) open(l *lane) {
-	st := l.begin(x.ctx)
+	st := x.newStream(l, l.plain)
+	l.begin(st)
 	x.m.wg.Go(func() { st.serve(x) })
 }

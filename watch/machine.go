@@ -92,6 +92,8 @@ func (x *machine) command(c command) {
 		if c.w.phase == paused {
 			x.want(c.w)
 		}
+	case cmdTally:
+		c.tally <- x.tally(time.Now())
 	case cmdProgress:
 		for _, l := range x.lanes {
 			l.ask()

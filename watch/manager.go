@@ -7,6 +7,8 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
+
+	"github.com/getcd/getcd/internal/census"
 )
 
 // command is something that the API, a context or a consumer wants of the
@@ -15,6 +17,8 @@ type command struct {
 	kind commandKind
 	w    *watcher
 	err  error
+
+	tally chan<- census.Tally // of capacity 1, for cmdTally
 }
 
 type commandKind uint8
@@ -24,10 +28,11 @@ const (
 	cmdEnd                  // w ends with err
 	cmdDrained              // the consumer of w has made room
 	cmdProgress             // RequestProgress was called
+	cmdTally                // somebody wants to know what there is
 )
 
 // manager starts the machine with the first watch, hands it commands, and joins
-// everything in Close. Its mutex is a leaf: watcher.mu may be held with it.
+// everything in Close. Its mutex comes after watcher.mu and before Census.mu.
 type manager struct {
 	watch   pb.WatchClient
 	kv      pb.KVClient
@@ -44,8 +49,9 @@ type manager struct {
 	inbox   []command
 	running bool
 	closed  bool
-	machine *machine // the running one, or the last
-	deaf    error    // why the server that last showed it need not be asked for progress
+	machine *machine       // the running one, or the last
+	deaf    error          // why the server that last showed it need not be asked for progress
+	census  *census.Census // that the watches count in; nil while no stream was opened on a client
 }
 
 func newManager(cc grpc.ClientConnInterface, cfg config) *manager {
@@ -126,6 +132,10 @@ func (m *manager) take(idle bool) (commands []command, closed, done bool) {
 	commands, m.inbox = m.inbox, nil
 	if idle && len(commands) == 0 {
 		m.running = false
+		if m.census != nil {
+			m.census.Leave(m)
+			m.census = nil
+		}
 		return nil, m.closed, true
 	}
 	return commands, m.closed, false

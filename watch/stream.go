@@ -44,12 +44,12 @@ type stream struct {
 }
 
 // newStream makes a stream of a lane; plain leaves watch IDs to its server.
-func newStream(ctx context.Context, l *lane, plain bool) *stream {
+func (x *machine) newStream(l *lane, plain bool) *stream {
 	st := &stream{
-		lane: l, attempt: &attempt.Attempt{Avoid: l.avoid}, wake: make(chan struct{}, 1),
+		lane: l, attempt: &attempt.Attempt{Avoid: l.avoid, Enlist: x.m.enlist}, wake: make(chan struct{}, 1),
 		names: newNames(plain), active: make(map[int64]*watcher),
 	}
-	st.ctx, st.cancel = context.WithCancel(ctx)
+	st.ctx, st.cancel = context.WithCancel(x.ctx)
 	return st
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
@@ -49,27 +50,46 @@ type watcher struct {
 	partial  []*Event
 	pieces   int // bytes in partial
 	seen     identity
-	cleared  *stream // on which the identity was verified
-	known    bool    // made is closed
-	told     bool    // that it was created
-	refusals int     // of tokens, in a row
-	since    int64   // the revision that its creation on the stream has told
-	asked    int64   // progress requests sent on the stream before its creation
-	tooLarge int     // responses, in a row, that came when it was alone on its stream
-	strays   int     // cancellations, in a row, for compactions below next
-	broken   int     // streams, in a row, that were broken by what was sent for it
+	cleared  *stream   // on which the identity was verified
+	known    bool      // made is closed
+	told     bool      // that it was created
+	refusals int       // of tokens, in a row
+	since    int64     // the revision that its creation on the stream has told
+	asked    int64     // progress requests sent on the stream before its creation
+	tooLarge int       // responses, in a row, that came when it was alone on its stream
+	strays   int       // cancellations, in a row, for compactions below next
+	broken   int       // streams, in a row, that were broken by what was sent for it
+	off      time.Time // since when it is not active
 
 	mu         sync.Mutex // guards what follows; a leaf
-	queue      []WatchResponse
-	events     int  // in queue
-	bytes      int  // in queue
-	overflowed bool // the machine has paused the watcher, or is about to
-	pumping    bool // a goroutine moves queue to out
+	queue      []queued
+	handed     time.Time // when out was given its response
+	events     int       // in queue
+	bytes      int       // in queue
+	overflowed bool      // the machine has paused the watcher, or is about to
+	pumping    bool      // a goroutine moves queue to out
 	err        error
 }
 
+// queued is a response that waits for the consumer.
+type queued struct {
+	resp WatchResponse
+	at   time.Time // since when
+}
+
 func newWatcher(ctx context.Context, m *manager, op kv.Op, out chan WatchResponse) *watcher {
-	return &watcher{m: m, ctx: ctx, op: op, out: out, next: op.Rev(), ready: make(chan struct{}, 1), made: make(chan struct{})}
+	return &watcher{
+		m: m, ctx: ctx, op: op, out: out, next: op.Rev(), off: time.Now(),
+		ready: make(chan struct{}, 1), made: make(chan struct{}),
+	}
+}
+
+// turn changes the phase. current is when the watch was known to have missed nothing.
+func (w *watcher) turn(to phase, current time.Time) {
+	if w.phase == active {
+		w.off = current
+	}
+	w.phase = to
 }
 
 // release lets whoever waits for the watch's creation go on.
@@ -128,8 +148,8 @@ func (w *watcher) notify(resp WatchResponse) {
 	if w.err != nil {
 		return
 	}
-	if n := len(w.queue); n > 0 && resp.IsProgressNotify() && w.queue[n-1].IsProgressNotify() {
-		w.queue[n-1] = resp
+	if n := len(w.queue); n > 0 && resp.IsProgressNotify() && w.queue[n-1].resp.IsProgressNotify() {
+		w.queue[n-1].resp = resp
 		return
 	}
 	w.putLocked(resp, 0, 0, true)
@@ -160,11 +180,12 @@ func (w *watcher) putLocked(resp WatchResponse, events, bytes int, direct bool) 
 	if w.out != nil && direct && !w.pumping {
 		select {
 		case w.out <- resp:
+			w.handed = time.Now()
 			return
 		default:
 		}
 	}
-	w.queue = append(w.queue, resp)
+	w.queue = append(w.queue, queued{resp, time.Now()})
 	w.events += events
 	w.bytes += bytes
 	w.wakeLocked()
@@ -229,8 +250,8 @@ func (w *watcher) pop() (resp WatchResponse, ok, final bool) {
 		w.pumping = false
 		return WatchResponse{}, false, false
 	}
-	resp = w.queue[0]
-	w.queue[0] = WatchResponse{}
+	resp = w.queue[0].resp
+	w.queue[0] = queued{}
 	if w.queue = w.queue[1:]; len(w.queue) == 0 {
 		w.queue = nil
 	}
@@ -266,6 +287,7 @@ func (w *watcher) pump() {
 				close(w.out)
 				return
 			}
+			w.handOver()
 		case <-w.ctx.Done():
 			w.abandon(contextCause(w.ctx))
 			return
@@ -274,6 +296,13 @@ func (w *watcher) pump() {
 			return
 		}
 	}
+}
+
+// handOver takes note of when the pump has filled the channel.
+func (w *watcher) handOver() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.handed = time.Now()
 }
 
 // abandon is the pump's end when nobody may be left to receive. The pump stays

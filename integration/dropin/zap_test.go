@@ -13,15 +13,15 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/getcd/getcd/clientv3"
-	"github.com/getcd/getcd/compat/zaplog"
+	"github.com/getcd/getcd/observability/zap"
 )
 
 // A zap logger receives what the client logs, with the lines in
 // docs/guides/from-clientv3.md.
 func TestZapLogger(t *testing.T) {
 	for name, adapt := range map[string]func(logger *zap.Logger, cfg *clientv3.Config){
-		"zaplog": func(logger *zap.Logger, cfg *clientv3.Config) {
-			cfg.Logger = zaplog.New(logger)
+		"getcdzap": func(logger *zap.Logger, cfg *clientv3.Config) {
+			cfg.Logger = getcdzap.New(logger)
 		},
 		"zapslog": func(logger *zap.Logger, cfg *clientv3.Config) {
 			cfg.Logger = slog.New(zapslog.NewHandler(logger.Core()))
@@ -67,7 +67,7 @@ func TestZapLinesAreTested(t *testing.T) {
 	shown := 0
 	for line := range strings.Lines(string(page)) {
 		code, ok := strings.CutPrefix(line, "    ")
-		if !ok || !strings.Contains(code, "slog.New") && !strings.Contains(code, "zapio") && !strings.Contains(code, "zaplog") {
+		if !ok || !strings.Contains(code, "slog.New") && !strings.Contains(code, "zapio") && !strings.Contains(code, "getcdzap") {
 			continue
 		}
 		shown++

@@ -36,7 +36,7 @@ type program struct {
 // edit replaces the matches of a pattern in a file.
 type edit struct{ file, pattern, by string }
 
-const zapImport = "\"github.com/getcd/getcd/compat/zaplog\"\n\t\"go.uber.org/zap\""
+const zapImport = "\"github.com/getcd/getcd/observability/zap\"\n\t\"go.uber.org/zap\""
 
 var programs = []program{
 	{
@@ -44,13 +44,13 @@ var programs = []program{
 		what: "etcd's command-line tool. `watch`, `lock` and `lease keep-alive` run throughout the fault; each `put` and `get` is a new process, two a second",
 		edits: []edit{
 			{"ctlv3/command/global.go", `"go\.uber\.org/zap"`, zapImport},
-			{"ctlv3/command/global.go", `NewClientConfig\(cc, lg\)`, "NewClientConfig(cc, zaplog.New(lg))"},
+			{"ctlv3/command/global.go", `NewClientConfig\(cc, lg\)`, "NewClientConfig(cc, getcdzap.New(lg))"},
 			{"ctlv3/command/ep_command.go", `"go\.uber\.org/zap"`, zapImport},
-			{"ctlv3/command/ep_command.go", `NewClientConfig\(cloneCfgSpec, lg\)`, "NewClientConfig(cloneCfgSpec, zaplog.New(lg))"},
-			{"ctlv3/command/ep_command.go", `}, lg\)`, "}, zaplog.New(lg))"},
-			{"ctlv3/command/ep_command.go", `cfg\.Logger = lg\.Named\("client"\)`, `cfg.Logger = zaplog.New(lg.Named("client"))`},
+			{"ctlv3/command/ep_command.go", `NewClientConfig\(cloneCfgSpec, lg\)`, "NewClientConfig(cloneCfgSpec, getcdzap.New(lg))"},
+			{"ctlv3/command/ep_command.go", `}, lg\)`, "}, getcdzap.New(lg))"},
+			{"ctlv3/command/ep_command.go", `cfg\.Logger = lg\.Named\("client"\)`, `cfg.Logger = getcdzap.New(lg.Named("client"))`},
 			{"ctlv3/command/snapshot_command.go", `"go\.uber\.org/zap"`, zapImport},
-			{"ctlv3/command/snapshot_command.go", `SaveWithVersion\(ctx, lg,`, "SaveWithVersion(ctx, zaplog.New(lg),"},
+			{"ctlv3/command/snapshot_command.go", `SaveWithVersion\(ctx, lg,`, "SaveWithVersion(ctx, getcdzap.New(lg),"},
 		},
 		load: etcdctl,
 	},
@@ -175,7 +175,7 @@ func (w *workshop) copy(ctx context.Context, p program, from, client string) (st
 		mod = append(mod, "-require="+m+"@"+v)
 	}
 	if client == "getcd" {
-		for _, m := range []string{"", "/compat"} {
+		for _, m := range []string{"", "/observability/zap"} {
 			name := "github.com/getcd/getcd" + m
 			mod = append(mod, "-require="+name+"@v0.0.0", "-replace="+name+"="+filepath.Join(w.repository, m))
 		}

@@ -89,7 +89,7 @@ func write(out io.Writer, version string, lasts time.Duration, chosen []program,
 			for _, e := range p.edits {
 				files[e.file] = true
 			}
-			fmt.Fprintf(&b, "Apart from the command it took %d edits in %d files, all for its zap loggers (`compat/zaplog`).\n", len(p.edits), len(files))
+			fmt.Fprintf(&b, "Apart from the command it took %d edits in %d files, all for its zap loggers (`observability/zap`).\n", len(p.edits), len(files))
 		default:
 			b.WriteString("The command was the only change.\n")
 		}

@@ -16,6 +16,8 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/getcd/getcd/internal/census"
 )
 
 // Attempt has the wishes for one RPC and its results. It travels in the RPC's
@@ -83,6 +85,9 @@ type Attempt struct {
 	// Final says that the caller gets whatever a member answers, even an error that
 	// another member might not give. The call path reads it.
 	Final bool
+	// Enlist gives the opener of a stream the census of the client on which it is opened,
+	// before the stream is waited for. Nil: the opener keeps nothing that counts.
+	Enlist func(*census.Census)
 	// Call is the number of the Conn's call that the RPC is an attempt of, by which
 	// package wire shows the attempts of one call together. 0 means that it belongs
 	// to none.

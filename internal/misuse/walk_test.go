@@ -44,15 +44,16 @@ import (
 // Every package of the module is walked but these: its exported functions and methods
 // with a context or options are called, all of them, with nil.
 var leftOut = map[string]string{
-	"clientv3":    "clientv3's nil_test.go walks it",
-	"cmd":         "a program",
-	"compat":      "a module of its own",
-	"etcdtest":    "its contexts and options are gRPC's, which says so",
-	"config":      "a module of its own",
-	"examples":    "a module of its own",
-	"integration": "a module of its own",
-	"internal":    "for those that are walked",
-	"tools":       "a module of its own",
+	"clientv3":      "clientv3's nil_test.go walks it",
+	"cmd":           "a program",
+	"compat":        "a module of its own",
+	"etcdtest":      "its contexts and options are gRPC's, which says so",
+	"config":        "a module of its own",
+	"examples":      "a module of its own",
+	"integration":   "a module of its own",
+	"internal":      "for those that are walked",
+	"observability": "modules of their own",
+	"tools":         "a module of its own",
 }
 
 // others are tested, or can't be, for the reason given.
@@ -85,6 +86,10 @@ var others = map[string]string{
 	"once.NewConn":                     "its calls say so",
 	"once.Of":                          "the calls of its connection say so",
 	"client.Conn.WaitReady":            "client.Client.WaitReady is it",
+	"client.Observer.BeginCall":        "the client calls it with a call's context",
+	"client.Observer.EndCall":          "the client calls it with a call's context",
+	"client.Observer.BeginAttempt":     "the client calls it with a call's context",
+	"client.Observer.EndAttempt":       "the client calls it with a call's context",
 }
 
 // services makes what has the methods of a type.

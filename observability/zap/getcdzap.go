@@ -1,8 +1,8 @@
-// Package zaplog converts between slog's loggers, which getcd uses, and zap's,
-// which go.etcd.io/etcd/client/v3 uses.
+// Package getcdzap converts between slog's loggers, which getcd uses, and zap's. It is a
+// module of its own, so that getcd does not depend on zap.
 //
-//	cfg.Logger = zaplog.New(logger)
-package zaplog
+//	cfg.Logger = getcdzap.New(logger)
+package getcdzap
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package zaplog_test
+package getcdzap_test
 
 import (
 	"bytes"
@@ -11,12 +11,12 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
-	"github.com/getcd/getcd/compat/zaplog"
+	"github.com/getcd/getcd/observability/zap"
 )
 
 func TestNew(t *testing.T) {
 	core, heard := observer.New(zap.InfoLevel)
-	lg := zaplog.New(zap.New(core).Named("etcd").With(zap.String("who", "me")))
+	lg := getcdzap.New(zap.New(core).Named("etcd").With(zap.String("who", "me")))
 	lg.Debug("too low")
 	lg.With("a", 1).Warn("something happens", slog.Group("g", "b", true))
 	if heard.Len() != 1 {
@@ -30,7 +30,7 @@ func TestNew(t *testing.T) {
 	if got["who"] != "me" || got["a"] != int64(1) || got["g"] == nil {
 		t.Errorf("the fields are %v", got)
 	}
-	if zaplog.New(nil) != nil {
+	if getcdzap.New(nil) != nil {
 		t.Error("no logger has become one")
 	}
 }
@@ -43,7 +43,7 @@ func TestFromSlog(t *testing.T) {
 		}
 		return a
 	}}
-	lg := zaplog.FromSlog(slog.New(slog.NewTextHandler(&out, plain)))
+	lg := getcdzap.FromSlog(slog.New(slog.NewTextHandler(&out, plain)))
 	lg.Debug("too low")
 	lg.Named("etcd").With(zap.Int("a", 1)).Info("one", zap.Strings("b", []string{"x", "y"}), zap.Skip(), zap.Error(errors.New("no")))
 	lg.With(zap.Namespace("n"), zap.Int("c", 2)).Warn("two", zap.Int("d", 3))
@@ -59,7 +59,7 @@ func TestFromSlog(t *testing.T) {
 	if out.String() != want {
 		t.Errorf("slog has heard\n%s\nwant\n%s", &out, want)
 	}
-	if zaplog.FromSlog(nil) != nil {
+	if getcdzap.FromSlog(nil) != nil {
 		t.Error("no logger has become one")
 	}
 }

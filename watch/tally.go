@@ -1,0 +1,81 @@
+package watch
+
+import (
+	"time"
+
+	"github.com/getcd/getcd/internal/census"
+)
+
+// enlist makes the watches count in the census of the client that they are on.
+func (m *manager) enlist(c *census.Census) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.running || m.census == c {
+		return
+	}
+	if m.census != nil {
+		m.census.Leave(m)
+	}
+	m.census = c
+	c.Join(m)
+}
+
+// Tell implements census.Teller. The machine, which never waits, has the answer.
+func (m *manager) Tell(sum *census.Tally) {
+	answer := make(chan census.Tally, 1)
+	m.mu.Lock()
+	asked := m.running && !m.closed
+	if asked {
+		m.postLocked(command{kind: cmdTally, tally: answer})
+	}
+	m.mu.Unlock()
+	if !asked {
+		return
+	}
+	t := <-answer // a machine that is running takes every command before it ends
+	sum.Watches += t.Watches
+	sum.Resuming += t.Resuming
+	sum.Paused += t.Paused
+	sum.Buffered += t.Buffered
+	sum.Late(t.Lag)
+}
+
+// tally looks at all watches.
+func (x *machine) tally(now time.Time) (t census.Tally) {
+	for _, l := range x.lanes {
+		if st := l.current; st != nil && st.opened && st.waiting() && len(st.active) > 0 {
+			t.Late(now.Sub(st.heard))
+		}
+		for _, w := range l.watchers {
+			t.Watches++
+			switch w.phase {
+			case active:
+			case paused: // what waits in the buffer is older
+				t.Paused++
+			default:
+				t.Resuming++
+				t.Late(now.Sub(w.off))
+			}
+			events, since := w.backlog()
+			t.Buffered += events
+			if !since.IsZero() {
+				t.Late(now.Sub(since))
+			}
+		}
+	}
+	return t
+}
+
+// backlog returns how many events wait in the buffer, and since when a response has waited
+// for the consumer; zero if none does.
+func (w *watcher) backlog() (events int, since time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.out) > 0 {
+		return w.events, w.handed
+	}
+	if len(w.queue) > 0 {
+		since = w.queue[0].at
+	}
+	return w.events, since
+}
