@@ -43,6 +43,15 @@ type kitchen struct {
 // cook builds a program of examples/ and starts a cluster for it.
 func cook(t *testing.T, name string) *kitchen {
 	t.Helper()
+	k := cookOn(t, name, cluster.Config{})
+	k.connect(client.Config{})
+	k.env = []string{"ETCDCTL_ENDPOINTS=" + strings.Join(k.cluster.Endpoints(), ",")}
+	return k
+}
+
+// cookOn is cook with another cluster, and without a client or an environment.
+func cookOn(t *testing.T, name string, cfg cluster.Config) *kitchen {
+	t.Helper()
 	t.Parallel()
 	program := filepath.Join(t.TempDir(), name)
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./"+name) //nolint:gosec // the name is the test's
@@ -50,7 +59,7 @@ func cook(t *testing.T, name string) *kitchen {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	c, err := cluster.Start(t.Context(), cluster.Config{})
+	c, err := cluster.Start(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,12 +68,20 @@ func cook(t *testing.T, name string) *kitchen {
 			t.Error(err)
 		}
 	})
-	store, err := client.New(client.Config{Endpoints: c.Endpoints(), Middleware: []client.Middleware{once.Of("kitchen/")}})
+	return &kitchen{T: t, cluster: c, program: program}
+}
+
+// connect makes the test's own client.
+func (k *kitchen) connect(cfg client.Config) {
+	k.Helper()
+	cfg.Endpoints = k.cluster.Endpoints()
+	cfg.Middleware = []client.Middleware{once.Of("kitchen/")} // faults fail none of its writes
+	store, err := client.New(cfg)
 	if err != nil {
-		t.Fatal(err)
+		k.Fatal(err)
 	}
-	t.Cleanup(func() { _ = store.Close() })
-	return &kitchen{T: t, cluster: c, program: program, store: store, env: []string{"ETCDCTL_ENDPOINTS=" + strings.Join(c.Endpoints(), ",")}}
+	k.Cleanup(func() { _ = store.Close() })
+	k.store = store
 }
 
 // stall stops the leader as a machine that hangs is stopped, until the test continues it.

@@ -1,0 +1,93 @@
+package cookbook_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/integration/certs"
+	"github.com/getcd/getcd/integration/cluster"
+)
+
+func TestObserved(t *testing.T) {
+	ca, err := certs.New(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := ca.Server("localhost", "127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := cookOn(t, "observed", cluster.Config{
+		ClientTLS: &cluster.TLSFiles{Cert: server.CertFile, Key: server.KeyFile},
+		Flags:     []string{"--bcrypt-cost=4"}, // logins are not what is tested
+	})
+	k.connect(client.Config{TLSFiles: client.TLSFiles{CA: ca.File()}})
+	password := filepath.Join(t.TempDir(), "password")
+	file := filepath.Join(t.TempDir(), "client.yaml")
+	for name, text := range map[string]string{
+		password: "secret\n",
+		file: fmt.Sprintf("endpoints: [https://%s]\ntrusted-ca-file: %s\nusername: root\npassword-file: %s\n",
+			strings.Join(trimmed(k.cluster.Endpoints()), ", https://"), ca.File(), password),
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, do := range []func() error{
+		func() error { _, err := k.store.RoleAdd(t.Context(), "root"); return err },
+		func() error { _, err := k.store.UserAdd(t.Context(), "root", "secret"); return err },
+		func() error { _, err := k.store.UserGrantRole(t.Context(), "root", "root"); return err },
+		func() error { _, err := k.store.AuthEnable(t.Context()); return err },
+	} {
+		if err := do(); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	p := k.start(file)
+	url := "http://" + p.word("listening on ")
+	ready := func() bool {
+		var state struct {
+			Ready bool `json:"ready"`
+		}
+		if err := json.Unmarshal([]byte(k.get(url+"/ready")), &state); err != nil {
+			t.Fatal(err)
+		}
+		return state.Ready
+	}
+	k.eventually("it is ready", func() bool { return ready() })
+	puts := func() int {
+		m := regexp.MustCompile(`getcd_client_calls_total\{[^}]*grpc_method="Put"[^}]*outcome="ok"\} (\d+)`).FindStringSubmatch(k.get(url + "/metrics"))
+		if m == nil {
+			return 0
+		}
+		n, err := strconv.Atoi(m[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	k.eventually("10 puts are counted", func() bool { return puts() >= 10 })
+	proceed := k.stall()
+	before := puts()
+	k.eventually("20 more are counted under the fault", func() bool { return puts() >= before+20 })
+	k.eventually("it is ready again", func() bool { return ready() })
+	proceed()
+	p.stop()
+}
+
+// trimmed are endpoints without their scheme.
+func trimmed(endpoints []string) []string {
+	var out []string
+	for _, e := range endpoints {
+		out = append(out, strings.TrimPrefix(e, "https://"))
+	}
+	return out
+}
