@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -326,21 +327,27 @@ func (x *exchange) broken(err error) error { return ended(x.ctx, x.explain(err))
 // the system's words for it.
 func (x *exchange) explain(err error) error {
 	secure := strings.HasPrefix(x.ep.base, "https:")
-	switch hungUp := handshake.HungUp(err) || errors.Is(err, net.ErrClosed); {
+	switch {
 	case secure && handshake.IsAlert(err):
 		return x.conn.transport.identity.Explain(err)
-	case !hungUp || x.heard.Load() || x.ep.answered.Load():
+	case x.heard.Load() || x.ep.answered.Load() || x.ctx.Err() != nil || beforehand(err):
 		return err
+	case secure && x.conn.transport.identity.Asked():
+		// Whichever way net/http puts it: so far the server has seen a certificate only.
+		return x.conn.transport.identity.Explain(explain.New(io.EOF, err.Error()))
+	case secure:
+		return handshake.WithoutTLS(err)
 	case errors.Is(err, net.ErrClosed): // by net/http, since the server had
 		err = explain.New(io.EOF, "the server hung up")
 	}
-	switch {
-	case !secure:
-		return handshake.WithTLS(err)
-	case x.conn.transport.identity.Asked():
-		return x.conn.transport.identity.Explain(err)
-	}
-	return handshake.WithoutTLS(err)
+	return handshake.WithTLS(err)
+}
+
+// beforehand reports whether there was no connection, or the client has refused it.
+func beforehand(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	_, refused := errors.AsType[*tls.CertificateVerificationError](err)
+	return refused || ok && op.Op == "dial"
 }
 
 // ended is the status for err, of which the end of ctx is the better reason.
