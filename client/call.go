@@ -73,7 +73,7 @@ func (t *try) invoke(req, reply any, opts []grpc.CallOption) error {
 		a.Avoid, a.Elsewhere, a.FailFast = t.avoid, t.elsewhere, t.failFast
 		a.Measure, a.AnyMember, a.Write = !t.call.waits, t.call.anyMember, t.call.proposes
 		a.Once = t.call.class == write
-		a.Large = a.Write && large(req)
+		a.Large = a.Write && t.call.large(req)
 		a.FromMemory, a.Call = !t.call.proves, t.number
 		if t.hedge != nil {
 			t.hedge.begin(ctx)
@@ -333,8 +333,13 @@ func settleDeadline(ctx context.Context, err error) {
 	}
 }
 
-// large reports whether a request is too large to leave at once on a slow network.
-func large(req any) bool {
+// large reports whether a write is too large to leave at once on a slow network or, if it is
+// repeatable, to be sent twice without need.
+func (c call) large(req any) bool {
+	least := 4 << 10
+	if c.class == repeatable {
+		least = 64 << 10
+	}
 	m, ok := req.(proto.Message)
-	return ok && proto.Size(m) >= 4<<10
+	return ok && proto.Size(m) >= least
 }

@@ -69,7 +69,8 @@ func classify(method string, req any, ownID bool) call {
 // large one is not hedged: two copies of it would delay each other on a slow line.
 func (c call) declared(a *attempt.Attempt, req any) call {
 	if c.class == write && (a.Repeat && c.declarable || a.Guarded) {
-		c.class, c.hedged = repeatable, !large(req)
+		c.class = repeatable
+		c.hedged = !c.large(req)
 	}
 	return c
 }

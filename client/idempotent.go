@@ -9,7 +9,7 @@ import (
 // WithIdempotentWrites returns a context with which the caller declares that its Puts and
 // Deletes may be applied more than once, at any time: a Put of a value that is true however often
 // it is written, such as one's own address, or a Delete of what nobody will make again. Such a
-// write is sent again, as a read is: when its answer is lost, or, unless it is larger than 4 KiB,
+// write is sent again, as a read is: when its answer is lost, or, unless it is larger than 64 KiB,
 // has not come after 100 ms. It ends when it is answered, or with its context.
 //
 //	_, err := c.Put(client.WithIdempotentWrites(ctx), "hosts/a", "10.0.0.1:80")

@@ -95,7 +95,7 @@ func TestLargeIdempotentWritesAreNotHedged(t *testing.T) {
 			return next()
 		}
 		r.cluster.Member(0).Intercept(hold)
-		if err := r.put(client.WithIdempotentWrites(r.timeout(time.Minute)), "k", strings.Repeat("v", 5000)); err != nil {
+		if err := r.put(client.WithIdempotentWrites(r.timeout(time.Minute)), "k", strings.Repeat("v", 70_000)); err != nil {
 			t.Fatal(err)
 		}
 		if n := r.cluster.Member(1).Calls(pb.KV_Put_FullMethodName); n != 0 {
@@ -103,7 +103,7 @@ func TestLargeIdempotentWritesAreNotHedged(t *testing.T) {
 		}
 		r.cluster.Member(0).Freeze()
 		defer r.cluster.Member(0).Thaw()
-		if err := r.put(client.WithIdempotentWrites(r.timeout(time.Minute)), "k", strings.Repeat("w", 5000)); err != nil {
+		if err := r.put(client.WithIdempotentWrites(r.timeout(time.Minute)), "k", strings.Repeat("w", 70_000)); err != nil {
 			t.Errorf("on a stopped member: %v", err)
 		}
 	})

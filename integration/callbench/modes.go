@@ -13,6 +13,7 @@ import (
 
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/middleware/batch"
+	"github.com/getcd/getcd/middleware/once"
 )
 
 // store is a client as this program uses it.
@@ -31,9 +32,8 @@ var modes = []struct {
 	{"clientv3", dialClientv3},
 	{"getcd", getcdWith()},
 	{"batch", getcdWith(batch.NewConn)},
-	// Package once, when it is there:
-	//	{"once", getcdWith(once.Of("callbench-once/"))},
-	//	{"once+batch", getcdWith(batch.NewConn, once.Of("callbench-once/"))},
+	{"once", getcdWith(once.Of("callbench-once/"))},
+	{"once+batch", getcdWith(batch.NewConn, once.Of("callbench-once/"))},
 }
 
 func modeNames() []string {

@@ -19,8 +19,9 @@ import (
 // (HTTP/2's GOAWAY, RFC 9113 section 6.8). A connection that was left lives on until the
 // last call on it has ended, and is watched until then.
 //
-// Giving up a call that must not be sent again leaves its fate unknown. So such a call is
-// given up only in these cases:
+// Giving up a call that must not be sent again leaves its fate unknown, and giving up a large
+// write costs the time in which it leaves once more. So such a call is given up only in these
+// cases:
 //
 //   - Its connection or its context has ended. gRPC handles both.
 //   - Its member is silent or can't serve, another member has served since, and the call has
@@ -48,7 +49,7 @@ func (p *policy) condemnLocked(c *conn, cause error, start time.Time) {
 		c.verdictAt = c.clock.at(start)
 	}
 	c.verdict = cause
-	c.calls.giveUp(cause, func(r *call) bool { return c.dooms(r.attempt) && !r.attempt.Once }) // costs nothing: not counted
+	c.calls.giveUp(cause, func(r *call) bool { return c.dooms(r.attempt) && !dear(r.attempt) }) // costs nothing: not counted
 	p.leaveLocked(c, cause)
 	p.watchdog.wake()
 }
@@ -79,7 +80,7 @@ func (p *policy) giveUpOverdueLocked(c *conn, now time.Time) (in time.Duration, 
 		switch {
 		case !c.dooms(r.attempt):
 			return false
-		case !r.attempt.Once:
+		case !dear(r.attempt):
 			return true
 		case r.kind == patient:
 			since = max(since, c.verdictAt)
@@ -102,6 +103,10 @@ func (p *policy) giveUpOverdueLocked(c *conn, now time.Time) (in time.Duration, 
 	}
 	return next, next >= 0
 }
+
+// dear reports whether it costs something to give a up: the caller's certainty, or the time in
+// which a large request has to leave once more.
+func dear(a *attempt.Attempt) bool { return a.Once || a.Write && a.Large }
 
 // lastLeft returns when bytes left last that had to wait before.
 func (c *conn) lastLeft() int64 { return max(c.motion.out, c.raw.wrote.Load()) }

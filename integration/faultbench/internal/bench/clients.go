@@ -15,6 +15,7 @@ import (
 	"github.com/getcd/getcd/integration/faultbench/internal/etcdclient"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lock"
+	"github.com/getcd/getcd/middleware/batch"
 	"github.com/getcd/getcd/middleware/once"
 	"github.com/getcd/getcd/watch"
 )
@@ -101,6 +102,10 @@ func clientTypes() []clientType {
 		{
 			name: "getcd-once", text: "getcd with package once, by which each write happens once", marks: true, held: true, sure: true, prompt: true,
 			dial: func(t target) (Client, error) { return dialGetcd(t, once.Of("faultbench-once/")) },
+		},
+		{
+			name: "getcd-once-batch", text: "the same with package batch above it, by which concurrent calls travel together", marks: true, held: true, sure: true, prompt: true,
+			dial: func(t target) (Client, error) { return dialGetcd(t, batch.NewConn, once.Of("faultbench-batch/")) },
 		},
 		{
 			name: "getcd-safe", text: "getcd whose puts are declared idempotent; its swaps settle their own doubt", marks: true, held: true, sure: true, repeats: true,
