@@ -52,18 +52,18 @@ func (c *conn) Invoke(ctx context.Context, method string, req, reply any, opts .
 	switch r := req.(type) {
 	case *pb.RangeRequest:
 		if out, ok := reply.(*pb.RangeResponse); ok && r != nil && out != nil && method == pb.KV_Range_FullMethodName {
-			if key, ok := c.readLane(ctx, r, opts); ok {
+			if key, ok := readLane(ctx, r, opts); ok {
 				return c.read(ctx, r, out, key, opts)
 			}
 		}
 	case *pb.PutRequest:
 		if out, ok := reply.(*pb.PutResponse); ok && r != nil && out != nil && method == pb.KV_Put_FullMethodName {
-			key, together := c.putLane(ctx, r, opts)
+			key, together := putLane(ctx, r, opts)
 			return c.write(ctx, method, r, out, r.Key, nil, key, together, opts)
 		}
 	case *pb.DeleteRangeRequest:
 		if out, ok := reply.(*pb.DeleteRangeResponse); ok && r != nil && out != nil && method == pb.KV_DeleteRange_FullMethodName {
-			key, together := c.deleteLane(ctx, r, opts)
+			key, together := deleteLane(ctx, r, opts)
 			return c.write(ctx, method, r, out, r.Key, r.RangeEnd, key, together, opts)
 		}
 	}
