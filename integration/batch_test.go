@@ -16,6 +16,7 @@ import (
 	"github.com/anishathalye/porcupine"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
@@ -136,6 +137,37 @@ func TestBatchOutcomes(t *testing.T) {
 				t.Errorf("get %d: %v, want %v, for certain", i, err, want)
 			}
 		}
+	}
+}
+
+// Servers with lower limits, and a client that takes less, serve everybody.
+func TestBatchLimits(t *testing.T) {
+	c := startCluster(t, cluster.Config{Size: 1, Flags: []string{"--max-txn-ops=10", "--max-request-bytes=60000"}})
+	cl := dialBatch(t, client.Config{
+		Endpoints: c.Endpoints(), DialOptions: []grpc.DialOption{grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(100_000))},
+	})
+	ctx := timeout(t)
+	value := strings.Repeat("x", 15_000)
+	for range 3 {
+		var wg sync.WaitGroup
+		for i := range 100 {
+			wg.Go(func() {
+				key := strconv.Itoa(i)
+				if _, err := cl.Put(ctx, key, value, kv.WithPrevKV()); err != nil {
+					t.Errorf("Put: %v", err)
+				}
+				if resp, err := cl.Get(ctx, key); err != nil || len(resp.Kvs) != 1 || string(resp.Kvs[0].Value) != value {
+					t.Errorf("Get: %v", err)
+				}
+				if resp, err := cl.Delete(ctx, key, kv.WithPrevKV()); err != nil || resp.Deleted != 1 || string(resp.PrevKvs[0].Value) != value {
+					t.Errorf("Delete: %v, %v", resp, err)
+				}
+				if _, err := cl.Put(ctx, key, value); err != nil {
+					t.Errorf("Put: %v", err)
+				}
+			})
+		}
+		wg.Wait()
 	}
 }
 

@@ -396,10 +396,11 @@ func TestMetadataAndOptionsAreTheCallers(t *testing.T) {
 			r.below.mu.Lock()
 			defer r.below.mu.Unlock()
 			for _, op := range req2ops(req) {
-				if tail := string(op.GetRequestRange().Key[4:]); tail != fmt.Sprint(md["token"], waits) {
-					t.Errorf("%s was sent with %v and %v", op.GetRequestRange().Key, md, opts)
+				key := string(slices.Concat(op.GetRequestRange().GetKey(), op.GetRequestPut().GetKey(), op.GetRequestDeleteRange().GetKey()))
+				if key[4:] != fmt.Sprint(md["token"], waits) {
+					t.Errorf("%s was sent with %v and %v", key, md, opts)
 				}
-				seen[fmt.Sprint(md["token"], waits)]++
+				seen[fmt.Sprintf("%T %s", op.Request, key[4:])]++
 			}
 		}
 		var all []func()
@@ -413,15 +414,24 @@ func TestMetadataAndOptionsAreTheCallers(t *testing.T) {
 				opts = append(opts, grpc.WaitForReady(true))
 			}
 			md, _ := metadata.FromOutgoingContext(ctx)
+			key := fmt.Append(key(i), fmt.Sprint(md["token"], i%2 > 0))
 			all = append(all, func() {
-				if _, err := r.kv.Range(ctx, &pb.RangeRequest{Key: fmt.Appendf(key(i), "%v", fmt.Sprint(md["token"], i%2 > 0))}, opts...); err != nil {
+				if _, err := r.kv.Range(ctx, &pb.RangeRequest{Key: key}, opts...); err != nil {
+					t.Error(err)
+				}
+			}, func() {
+				if _, err := r.kv.Put(ctx, &pb.PutRequest{Key: key}, opts...); err != nil {
+					t.Error(err)
+				}
+			}, func() {
+				if _, err := r.kv.DeleteRange(ctx, &pb.DeleteRangeRequest{Key: key, RangeEnd: append(key, 0)}, opts...); err != nil {
 					t.Error(err)
 				}
 			})
 		}
 		at(all...)
-		if len(seen) != 6 {
-			t.Errorf("sent %v, want six kinds of batches", seen)
+		if len(seen) != 18 {
+			t.Errorf("sent %v, want six kinds of batches for each operation", seen)
 		}
 		r.below.sent()
 		r.below.check = nil

@@ -52,18 +52,18 @@ func (c *conn) Invoke(ctx context.Context, method string, req, reply any, opts .
 	switch r := req.(type) {
 	case *pb.RangeRequest:
 		if out, ok := reply.(*pb.RangeResponse); ok && r != nil && out != nil && method == pb.KV_Range_FullMethodName {
-			if key, ok := c.readLane(ctx, r, opts); ok {
+			if key, ok := readLane(ctx, r, opts); ok {
 				return c.read(ctx, r, out, key, opts)
 			}
 		}
 	case *pb.PutRequest:
 		if out, ok := reply.(*pb.PutResponse); ok && r != nil && out != nil && method == pb.KV_Put_FullMethodName {
-			key, together := c.putLane(ctx, r, opts)
+			key, together := putLane(ctx, r, opts)
 			return c.write(ctx, method, r, out, r.Key, nil, key, together, opts)
 		}
 	case *pb.DeleteRangeRequest:
 		if out, ok := reply.(*pb.DeleteRangeResponse); ok && r != nil && out != nil && method == pb.KV_DeleteRange_FullMethodName {
-			key, together := c.deleteLane(ctx, r, opts)
+			key, together := deleteLane(ctx, r, opts)
 			return c.write(ctx, method, r, out, r.Key, r.RangeEnd, key, together, opts)
 		}
 	}
@@ -180,21 +180,27 @@ func (c *conn) result(a *call, alone bool) error {
 		select {
 		case out = <-a.done:
 		case <-a.ctx.Done():
-			if out = c.leave(a); out.err != nil {
-				return out.err // and what is left of the call belongs to its batch
+			if err := c.leave(a); err != nil {
+				return err // and what is left of the call belongs to its batch
 			}
+			out = <-a.done // which is there, or comes in a moment
 		}
 	}
 	err := out.err
 	switch {
 	case out.alone:
-		err = c.cc.Invoke(a.ctx, a.method, a.req, a.reply, a.opts...)
-		c.finish(a, err)
+		err = c.sendAlone(a)
 	case err == nil:
 		out.fill(a.reply)
 	}
 	c.recycle(a)
 	return err
+}
+
+// sendAlone sends a call as it is.
+func (c *conn) sendAlone(a *call) (err error) {
+	defer func() { c.finish(a, err) }() // also when something below panics, which its caller may survive
+	return c.cc.Invoke(a.ctx, a.method, a.req, a.reply, a.opts...)
 }
 
 // finish ends a call that was sent alone.
@@ -212,26 +218,25 @@ func (c *conn) finish(a *call, err error) {
 	c.launchTouchedLocked()
 }
 
-// leave ends a call whose context has ended. The outcome has an error, unless the answer
-// was there before, or it is the caller's turn to send the call, which then fails.
-func (c *conn) leave(a *call) outcome {
+// leave ends a call whose context has ended, and returns its error. There is none when the
+// answer was there before, or it is the caller's turn to send the call, which then fails.
+func (c *conn) leave(a *call) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	ended := outcome{err: &endedError{op: operation(a.method), err: a.ctx.Err()}}
+	sent := a.state == going && a.batch != nil
 	switch {
-	case a.state == going && a.batch != nil:
-		ended.err = &endedError{op: operation(a.method), err: a.ctx.Err(), ambiguous: a.write}
+	case sent:
 		a.batch.leftLocked()
 	case a.state == going || a.state == answered:
-		return <-a.done // which is there, or comes in a moment
-	case a.state == queued:
-		a.lane.dropLocked(a)
-		c.touchLocked(a.lane)
-		fallthrough
+		return nil
 	default:
+		if a.state == queued {
+			a.lane.dropLocked(a)
+			c.touchLocked(a.lane)
+		}
 		c.releaseLocked(a)
 		c.launchTouchedLocked()
 	}
 	a.state = left
-	return ended
+	return &endedError{op: operation(a.method), err: a.ctx.Err(), ambiguous: sent && a.write}
 }

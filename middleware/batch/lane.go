@@ -2,6 +2,7 @@ package batch
 
 import (
 	"context"
+	"slices"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -61,7 +62,7 @@ func (c *conn) laneLocked(key laneKey, ctx context.Context, opts []grpc.CallOpti
 		if key.metadata != "" {
 			md, _ = metadata.FromOutgoingContext(ctx)
 		}
-		l = newLane(c, key, md, shared(opts))
+		l = newLane(c, key, md, slices.Clone(opts))
 		c.others[key] = l
 	}
 	return l

@@ -17,8 +17,8 @@ import (
 )
 
 // readLane returns the lane of a read; ok is false when it goes alone.
-func (c *conn) readLane(ctx context.Context, r *pb.RangeRequest, opts []grpc.CallOption) (key laneKey, ok bool) {
-	if len(r.Key) == 0 || unknown(r) || c.privateTo(ctx, opts, &key) || !sortable(r) {
+func readLane(ctx context.Context, r *pb.RangeRequest, opts []grpc.CallOption) (key laneKey, ok bool) {
+	if len(r.Key) == 0 || unknown(r) || privateTo(ctx, opts, &key) || !sortable(r) {
 		return key, false
 	}
 	switch {
@@ -58,19 +58,21 @@ func sortable(r *pb.RangeRequest) bool {
 
 // putLane returns the lane of a put; ok is false when it goes alone: when it is large, or
 // the server would refuse it whatever the store has (api/v3rpc/key.go, checkPutRequest).
-func (c *conn) putLane(ctx context.Context, r *pb.PutRequest, opts []grpc.CallOption) (key laneKey, ok bool) {
+func putLane(ctx context.Context, r *pb.PutRequest, opts []grpc.CallOption) (key laneKey, ok bool) {
 	key.kind = puts
-	return key, len(r.Key) > 0 && len(r.Key)+len(r.Value) <= maxSmall &&
+	ok = len(r.Key) > 0 && len(r.Key)+len(r.Value) <= maxSmall &&
 		(!r.IgnoreValue || len(r.Value) == 0) && (!r.IgnoreLease || r.Lease == 0) &&
-		!unknown(r) && !c.privateTo(ctx, opts, &key)
+		!unknown(r) && !privateTo(ctx, opts, &key)
+	return key, ok
 }
 
 // deleteLane returns the lane of a deletion; ok is false when it goes alone: its answer may
 // be of any size.
-func (c *conn) deleteLane(ctx context.Context, r *pb.DeleteRangeRequest, opts []grpc.CallOption) (key laneKey, ok bool) {
+func deleteLane(ctx context.Context, r *pb.DeleteRangeRequest, opts []grpc.CallOption) (key laneKey, ok bool) {
 	key.kind = deletes
-	return key, len(r.Key) > 0 && len(r.Key)+len(r.RangeEnd) <= maxSmall &&
-		(!r.PrevKv || len(r.RangeEnd) == 0) && !unknown(r) && !c.privateTo(ctx, opts, &key)
+	ok = len(r.Key) > 0 && len(r.Key)+len(r.RangeEnd) <= maxSmall &&
+		(!r.PrevKv || len(r.RangeEnd) == 0) && !unknown(r) && !privateTo(ctx, opts, &key)
+	return key, ok
 }
 
 // unknown reports whether a request has fields that this package does not know, and so would
@@ -80,7 +82,7 @@ func unknown(r proto.Message) bool { return len(r.ProtoReflect().GetUnknown()) >
 // privateTo reports whether a call can't share a request with others: it has options for
 // its own RPC, or tells the connection below something about itself. If it can, key gets
 // what the others must have, too.
-func (c *conn) privateTo(ctx context.Context, opts []grpc.CallOption, key *laneKey) bool {
+func privateTo(ctx context.Context, opts []grpc.CallOption, key *laneKey) bool {
 	if attempt.FromContext(ctx) != nil {
 		return true
 	}
@@ -117,9 +119,7 @@ func optionKey(o grpc.CallOption) (_ string, ok bool) {
 	return "", false
 }
 
-// shared returns the options of a batch whose calls have these.
-func shared(opts []grpc.CallOption) []grpc.CallOption { return slices.Clone(opts) }
-
+// unlimited is for answers that may be large together.
 var unlimited = grpc.MaxCallRecvMsgSize(math.MaxInt32)
 
 // metadataKey returns a text that is the same for the same metadata.

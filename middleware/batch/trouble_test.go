@@ -435,3 +435,21 @@ func TestFacade(t *testing.T) {
 		m.Resume()
 	})
 }
+
+// A panic below a call, which its caller survives, leaves nothing behind.
+func TestPanicBelow(t *testing.T) {
+	run(t, func(r *rig) {
+		t := r.t
+		r.below.check = func(context.Context, string, any, []grpc.CallOption) { panic("an interceptor's") }
+		func() {
+			defer func() { _ = recover() }()
+			r.put(1)()
+		}()
+		r.below.check = nil
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, err := r.kv.Put(ctx, &pb.PutRequest{Key: key(1)}); err != nil {
+			t.Errorf("Put: %v", err)
+		}
+	})
+}
