@@ -38,8 +38,12 @@ func ExampleClient() {
 		return
 	}
 	defer session.Close()
-	cluster.Member(0).Kill() // if it was using this member, it continues with the others
+	cluster.Member(0).Kill()
 	ctx := context.Background()
+	if _, err := original.Get(ctx, "greeting"); err != nil { // other members answer
+		fmt.Println(err)
+		return
+	}
 	_, err = concurrency.NewSTM(original, func(stm concurrency.STM) error {
 		stm.Put("greeting", "hello")
 		return nil

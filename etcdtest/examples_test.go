@@ -33,6 +33,9 @@ func TestEveryPackageHasAnExample(t *testing.T) {
 			return nil
 		}
 		dir := filepath.Dir(path)
+		if dir == root || dir == filepath.Join(root, "observability", "grafana") {
+			return nil // they declare nothing
+		}
 		switch {
 		case strings.HasSuffix(path, "_test.go"):
 			file, err := parser.ParseFile(fset, path, nil, parser.ParseComments)

@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/getcd/getcd/balancer"
@@ -27,12 +28,7 @@ func TestRoutingOnRealMembers(t *testing.T) {
 	}
 	has := func(want func(balancer.Status) bool) func() bool {
 		return func() bool {
-			for _, s := range cl.Endpoints() {
-				if want(s) {
-					return true
-				}
-			}
-			return false
+			return slices.ContainsFunc(cl.Endpoints(), want)
 		}
 	}
 	eventually(t, "the preferred member is active", has(func(s balancer.Status) bool {
