@@ -174,3 +174,32 @@ func TestIdempotentWritesAfterAnElection(t *testing.T) {
 		}
 	})
 }
+
+// Nobody reads, and there are users, so that no answer to a probe shows the new term: the write
+// itself asks for it.
+func TestIdempotentWriteAsksForTheTerm(t *testing.T) {
+	run(t, 2, asRoot, func(r *rig) {
+		t := r.t
+		r.cluster.EnableAuth(users)
+		r.warm()
+		for _, m := range r.cluster.Members() {
+			m.Intercept(once(pb.KV_Put_FullMethodName, func(ctx context.Context, _ string, _ any, _ func() (any, error)) (any, error) {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}))
+		}
+		time.AfterFunc(time.Second, func() { r.cluster.Elect(r.cluster.Member(1)) })
+		began := time.Now()
+		err := r.put(client.WithIdempotentWrites(r.timeout(5*time.Second)), "k", "v")
+		if took := time.Since(began); err != nil || took > 1200*time.Millisecond {
+			t.Errorf("got %v after %v, want success soon after the election, at 1 s", err, took)
+		}
+		asked := 0
+		for _, m := range r.cluster.Members() {
+			asked += m.Calls(pb.Cluster_MemberList_FullMethodName)
+		}
+		if asked > 15 {
+			t.Errorf("the term was asked for %d times in a second, want some 10", asked)
+		}
+	})
+}
