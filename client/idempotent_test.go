@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/internal/attempt"
 )
 
@@ -149,6 +151,19 @@ func TestIdempotentWritesInDoubt(t *testing.T) {
 	})
 }
 
+// swallowFirstPut makes a hook that neither applies nor answers the first Put. The calls may come
+// together.
+func swallowFirstPut() etcdtest.UnaryHook {
+	var swallowed atomic.Bool
+	return func(ctx context.Context, method string, _ any, next func() (any, error)) (any, error) {
+		if method == pb.KV_Put_FullMethodName && !swallowed.Swap(true) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		return next()
+	}
+}
+
 // Copies that a former leader has taken with it are not waited for: another one is sent when
 // an answer shows the election.
 func TestIdempotentWritesAfterAnElection(t *testing.T) {
@@ -156,10 +171,7 @@ func TestIdempotentWritesAfterAnElection(t *testing.T) {
 		t := r.t
 		r.warm()
 		for _, m := range r.cluster.Members() {
-			m.Intercept(once(pb.KV_Put_FullMethodName, func(ctx context.Context, _ string, _ any, _ func() (any, error)) (any, error) {
-				<-ctx.Done()
-				return nil, ctx.Err()
-			}))
+			m.Intercept(swallowFirstPut())
 		}
 		began := time.Now()
 		done := make(chan error, 1)
@@ -171,6 +183,32 @@ func TestIdempotentWritesAfterAnElection(t *testing.T) {
 		}
 		if err := <-done; err != nil || time.Since(began) > 1100*time.Millisecond {
 			t.Errorf("got %v after %v, want success at once when the election is known, after 1 s", err, time.Since(began))
+		}
+	})
+}
+
+// Nobody reads, and there are users, so that no answer to a probe shows the new term: the write
+// itself asks for it.
+func TestIdempotentWriteAsksForTheTerm(t *testing.T) {
+	run(t, 2, asRoot, func(r *rig) {
+		t := r.t
+		r.cluster.EnableAuth(users)
+		r.warm()
+		for _, m := range r.cluster.Members() {
+			m.Intercept(swallowFirstPut())
+		}
+		time.AfterFunc(time.Second, func() { r.cluster.Elect(r.cluster.Member(1)) })
+		began := time.Now()
+		err := r.put(client.WithIdempotentWrites(r.timeout(5*time.Second)), "k", "v")
+		if took := time.Since(began); err != nil || took > 1200*time.Millisecond {
+			t.Errorf("got %v after %v, want success soon after the election, at 1 s", err, took)
+		}
+		asked := 0
+		for _, m := range r.cluster.Members() {
+			asked += m.Calls(pb.Cluster_MemberList_FullMethodName)
+		}
+		if asked > 15 {
+			t.Errorf("the term was asked for %d times in a second, want some 10", asked)
 		}
 	})
 }
