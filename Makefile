@@ -127,8 +127,8 @@ bin/prometheus:
 	dpkg-deb -x bin/deb/prometheus_*.deb bin/deb
 	mv bin/deb/usr/bin/prometheus $@ && touch $@ && rm -rf bin/deb
 
-# Each client in processes of its own, in turn: a table of medians, in a quarter of an hour. Then the
-# same calls as Go benchmarks: alternating rounds, raw text for benchstat.
+# Each client in processes of its own, in turn: a table of medians, in 20 minutes. Then the same
+# calls as Go benchmarks: alternating rounds, raw text for benchstat.
 bench:
 	go run ./integration/callbench
 	go test -run '^$$' -bench . -benchmem -count 3 ./integration

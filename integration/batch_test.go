@@ -25,17 +25,34 @@ import (
 	"github.com/getcd/getcd/integration/cluster"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/middleware/batch"
+	"github.com/getcd/getcd/middleware/once"
 )
 
-func dialBatch(tb testing.TB, cfg client.Config) *client.Client {
-	tb.Helper()
-	cfg.Middleware = []client.Middleware{batch.NewConn}
-	return dial(tb, cfg)
+// batchMiddleware has what may lie below batches.
+var batchMiddleware = map[string][]client.Middleware{
+	"batch":      {batch.NewConn},
+	"once+batch": {batch.NewConn, once.Of("app/!once/")},
+}
+
+// eachBatch runs the test for each of them. It gives the function that dials.
+func eachBatch(t *testing.T, test func(t *testing.T, dialBatch func(client.Config) *client.Client)) {
+	t.Helper()
+	for name, middleware := range batchMiddleware {
+		t.Run(name, func(t *testing.T) {
+			test(t, func(cfg client.Config) *client.Client {
+				cfg.Middleware = middleware
+				return dial(t, cfg)
+			})
+		})
+	}
 }
 
 // Of 200 callers one has no permission, one a dead lease, one a value that is too large, and
 // ten have contexts that are canceled. Each gets its own outcome, and all others succeed.
-func TestBatchOutcomes(t *testing.T) {
+func TestBatchOutcomes(t *testing.T) { eachBatch(t, testBatchOutcomes) }
+
+func testBatchOutcomes(t *testing.T, dialBatch func(client.Config) *client.Client) {
+	t.Helper()
 	c := startCluster(t, cluster.Config{Size: 1, Flags: []string{"--bcrypt-cost=4"}})
 	ctx := timeout(t)
 	a := auth.New(dial(t, client.Config{Endpoints: c.Endpoints()}).Conn())
@@ -49,7 +66,7 @@ func TestBatchOutcomes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	cl := dialBatch(t, client.Config{Endpoints: c.Endpoints(), Username: "alice", Password: "hers"})
+	cl := dialBatch(client.Config{Endpoints: c.Endpoints(), Username: "alice", Password: "hers"})
 	root := dial(t, client.Config{Endpoints: c.Endpoints(), Username: "root", Password: "secret"})
 	const callers, denied, dead, large = 200, 17, 42, 77
 	canceled := func(i int) bool { return i%20 == 3 }
@@ -143,8 +160,8 @@ func TestBatchOutcomes(t *testing.T) {
 // Servers with lower limits, and a client that takes less, serve everybody.
 func TestBatchLimits(t *testing.T) {
 	c := startCluster(t, cluster.Config{Size: 1, Flags: []string{"--max-txn-ops=10", "--max-request-bytes=60000"}})
-	cl := dialBatch(t, client.Config{
-		Endpoints: c.Endpoints(), DialOptions: []grpc.DialOption{grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(100_000))},
+	cl := dial(t, client.Config{
+		Endpoints: c.Endpoints(), Middleware: batchMiddleware["batch"], DialOptions: []grpc.DialOption{grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(100_000))},
 	})
 	ctx := timeout(t)
 	value := strings.Repeat("x", 15_000)
@@ -183,10 +200,13 @@ type pair struct {
 
 // The answers to calls in batches are those to single calls, errors included, but for the
 // revisions, which calls of one batch share.
-func TestBatchAnswersAreThoseOfSingleCalls(t *testing.T) {
+func TestBatchAnswersAreThoseOfSingleCalls(t *testing.T) { eachBatch(t, testBatchAnswers) }
+
+func testBatchAnswers(t *testing.T, dialBatch func(client.Config) *client.Client) {
+	t.Helper()
 	ctx := timeout(t)
 	one, other := startCluster(t, cluster.Config{Size: 1}), startCluster(t, cluster.Config{Size: 1})
-	batched, single := dialBatch(t, client.Config{Endpoints: one.Endpoints()}), dial(t, client.Config{Endpoints: other.Endpoints()})
+	batched, single := dialBatch(client.Config{Endpoints: one.Endpoints()}), dial(t, client.Config{Endpoints: other.Endpoints()})
 	for _, cl := range []*client.Client{batched, single} {
 		if _, err := cl.GrantID(ctx, 7, 600); err != nil {
 			t.Fatal(err)
@@ -306,8 +326,12 @@ func (p *pair) do(calls []proto.Message) (answered, refused int) {
 	wg.Wait()
 	for i, req := range calls {
 		got, want := together[i], call(p.single, req)
-		// Only what comes before the endpoints is the same.
-		text := func(err error) string { return strings.SplitN(status.Convert(err).Message(), " [", 2)[0] }
+		// Only etcd's words are the same: package once and the client name what they did.
+		text := func(err error) string {
+			_, words, _ := strings.Cut(status.Convert(err).Message(), "etcdserver: ")
+			words, _, _ = strings.Cut(words, " [")
+			return words
+		}
 		if status.Code(got.err) != status.Code(want.err) || text(got.err) != text(want.err) || client.IsAmbiguous(got.err) != client.IsAmbiguous(want.err) {
 			p.t.Errorf("%v: %v, want %v", req, got.err, want.err)
 			continue
@@ -364,12 +388,15 @@ func (p *pair) plain(side int, req, resp proto.Message) proto.Message {
 
 // Many callers on a few keys always see one register for each, whatever happens to the
 // members.
-func TestBatchUnderFaults(t *testing.T) {
-	const keys, callers = 16, 64
+func TestBatchUnderFaults(t *testing.T) { eachBatch(t, testBatchUnderFaults) }
+
+func testBatchUnderFaults(t *testing.T, dialBatch func(client.Config) *client.Client) {
+	t.Helper()
+	const keys, callers = 64, 64
 	c := startCluster(t, cluster.Config{})
 	ctx, stop := context.WithCancel(timeout(t))
 	defer stop()
-	cl := dialBatch(t, client.Config{Endpoints: c.Endpoints()})
+	cl := dialBatch(client.Config{Endpoints: c.Endpoints()})
 	begin := time.Now()
 	var mu sync.Mutex
 	var histories [keys][]leasingOp

@@ -2,7 +2,7 @@
 // cost it: etcd's generated stub on a plain connection, clientv3, and getcd with and
 // without its middleware.
 //
-//	go run ./integration/callbench                       # all of it: a quarter of an hour
+//	go run ./integration/callbench                       # all of it: 20 minutes
 //	go run ./integration/callbench -members 1 -callers 1,256 -rounds 3 -for 500ms
 //
 // Each measurement is a process of its own, which connects, calls for a while so that
