@@ -51,7 +51,9 @@ func run(ctx context.Context) error {
 		Decode: decode,
 		OnChange: func(changes []view.Change[Settings]) {
 			for _, ch := range changes {
-				fmt.Printf("log level %s, %d workers\n", ch.New.LogLevel, ch.New.Workers)
+				if !ch.Deleted { // the last settings outlive their key
+					fmt.Printf("log level %s, %d workers\n", ch.New.LogLevel, ch.New.Workers)
+				}
 			}
 		},
 		OnBad: func(err error) { fmt.Println("kept the last good value:", err) },

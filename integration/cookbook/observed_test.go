@@ -24,7 +24,7 @@ func TestObserved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := cookOn(t, "observed", cluster.Config{
+	k := cookOn(t, examples, "observed", cluster.Config{
 		ClientTLS: &cluster.TLSFiles{Cert: server.CertFile, Key: server.KeyFile},
 		Flags:     []string{"--bcrypt-cost=4"}, // logins are not what is tested
 	})
