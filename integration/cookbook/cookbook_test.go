@@ -50,17 +50,18 @@ var (
 func both(t *testing.T, name string, test func(k *kitchen)) {
 	t.Helper()
 	t.Parallel()
-	t.Run("getcd", func(t *testing.T) { test(cookPlain(t, examples, name)) })
-	t.Run("clientv3", func(t *testing.T) { test(cookPlain(t, clientv3, name)) })
+	t.Run("getcd", func(t *testing.T) { test(cookIn(t, examples, name)) })
+	t.Run("clientv3", func(t *testing.T) { test(cookIn(t, clientv3, name)) })
 }
 
 // cook builds a program of examples/ and starts a cluster for it.
 func cook(t *testing.T, name string) *kitchen {
 	t.Helper()
-	return cookPlain(t, examples, name)
+	return cookIn(t, examples, name)
 }
 
-func cookPlain(t *testing.T, dir, name string) *kitchen {
+// cookIn is cook for a program in another directory.
+func cookIn(t *testing.T, dir, name string) *kitchen {
 	t.Helper()
 	k := cookOn(t, dir, name, cluster.Config{})
 	k.connect(client.Config{})

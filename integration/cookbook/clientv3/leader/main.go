@@ -86,7 +86,7 @@ func term(ctx context.Context, c *clientv3.Client, name string) error {
 }
 
 // keep ends the term before the lease can expire. The session would do that later: it
-// counts the time from the answer to a renewal, and looks at the clock twice a second.
+// counts the time from the answer to a renewal, and looks at the clock once a second.
 func keep(ctx context.Context, c *clientv3.Client, lease clientv3.LeaseID, renewed time.Time, lose context.CancelCauseFunc) {
 	expiry := time.AfterFunc(time.Until(renewed.Add(ttl*time.Second)), func() { lose(errLost) })
 	defer expiry.Stop()
