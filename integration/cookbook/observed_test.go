@@ -9,48 +9,21 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-
-	"github.com/getcd/getcd/client"
-	"github.com/getcd/getcd/integration/certs"
-	"github.com/getcd/getcd/integration/cluster"
 )
 
 func TestObserved(t *testing.T) {
-	ca, err := certs.New(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, err := ca.Server("localhost", "127.0.0.1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	k := cookOn(t, examples, "observed", cluster.Config{
-		ClientTLS: &cluster.TLSFiles{Cert: server.CertFile, Key: server.KeyFile},
-		Flags:     []string{"--bcrypt-cost=4"}, // logins are not what is tested
-	})
-	k.connect(client.Config{TLSFiles: client.TLSFiles{CA: ca.File()}})
+	k, ca := cookSecure(t, examples, "observed")
 	password := filepath.Join(t.TempDir(), "password")
 	file := filepath.Join(t.TempDir(), "client.yaml")
 	for name, text := range map[string]string{
 		password: "secret\n",
 		file: fmt.Sprintf("endpoints: [https://%s]\ntrusted-ca-file: %s\nusername: root\npassword-file: %s\n",
-			strings.Join(trimmed(k.cluster.Endpoints()), ", https://"), ca.File(), password),
+			strings.Join(trimmed(k.cluster.Endpoints()), ", https://"), ca, password),
 	} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, do := range []func() error{
-		func() error { _, err := k.store.RoleAdd(t.Context(), "root"); return err },
-		func() error { _, err := k.store.UserAdd(t.Context(), "root", "secret"); return err },
-		func() error { _, err := k.store.UserGrantRole(t.Context(), "root", "root"); return err },
-		func() error { _, err := k.store.AuthEnable(t.Context()); return err },
-	} {
-		if err := do(); err != nil {
-			t.Fatal(err)
-		}
-	}
-
 	p := k.start(file)
 	url := "http://" + p.word("listening on ")
 	ready := func() bool {
