@@ -18,14 +18,13 @@ import (
 // that was sent for it, which takes a leader and a quorum, and the user, if there is one, is
 // logged in. The user needs no permission. The read goes from member to member until ctx ends,
 // as any read. The error is an *Error that names each endpoint and what is wrong with it.
-// Middleware does not see it.
+// Middleware does not see it. Observers do, as a Range, which is no error if Ping succeeds.
 func (c *Client) Ping(ctx context.Context) error {
 	req := &pb.RangeRequest{Key: []byte{0}, CountOnly: true}
-	err := c.conn.Invoke(ctx, pb.KV_Range_FullMethodName, req, &pb.RangeResponse{})
-	// Permissions are looked at after the agreement (server's v3_server.go, Range).
-	if err == nil || errors.Is(err, rpctypes.ErrPermissionDenied) {
-		return nil
-	}
+	err := c.conn.ask(ctx, pb.KV_Range_FullMethodName, req, &pb.RangeResponse{}, nil, func(err error) bool {
+		// Permissions are looked at after the agreement (server's v3_server.go, Range).
+		return errors.Is(err, rpctypes.ErrPermissionDenied)
+	})
 	if e, ok := errors.AsType[*Error](err); ok {
 		e.Op = "Ping"
 	}

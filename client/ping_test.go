@@ -51,8 +51,12 @@ func TestPing(t *testing.T) {
 func TestPingWithAUser(t *testing.T) {
 	run(t, 1, nil, func(r *rig) {
 		r.cluster.EnableAuth(map[string]string{"root": "r", "guest": "g"})
+		n := &notes{}
 		as := func(user, password string) *client.Client {
-			c, err := client.New(client.Config{Endpoints: r.cluster.Addrs(), DialOptions: r.cluster.DialOptions(), Username: user, Password: password})
+			c, err := client.New(client.Config{
+				Endpoints: r.cluster.Addrs(), DialOptions: r.cluster.DialOptions(),
+				Username: user, Password: password, Observers: []client.Observer{n},
+			})
 			if err != nil {
 				r.t.Fatal(err)
 			}
@@ -68,8 +72,12 @@ func TestPingWithAUser(t *testing.T) {
 			if _, err := c.Get(r.timeout(time.Second), "k"); ok && !errors.Is(err, rpctypes.ErrPermissionDenied) {
 				r.t.Errorf("get: %v, want permission denied", err)
 			}
+			n.take()
 			if err := c.Ping(r.timeout(time.Second)); (err == nil) != ok {
 				r.t.Errorf("with password %q: got %v", password, err)
+			}
+			if told := n.take(); ok && told[len(told)-1] != "Range ends: OK after 1 attempts" {
+				r.t.Errorf("an observer was told of a good ping as %q", told)
 			}
 			_ = c.Close()
 		}
