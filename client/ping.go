@@ -47,9 +47,10 @@ const defaultPingTimeout = 800 * time.Millisecond
 //	  ]
 //	}
 //
-// Endpoints are in the order of Client.Endpoints. An endpoint without an error can be used. A name
-// that can't be resolved is an endpoint without role and state. The body tells addresses, and
-// nothing secret; serve it where your probes are.
+// Endpoints are in the order of Client.Endpoints. An endpoint without an error can be used. The
+// error of an idle one is the last that was seen: it may have come back since, and is not tried
+// again until it is needed. A name that can't be resolved is an endpoint without role and state.
+// The body tells addresses, and nothing secret; serve it where your probes are.
 func (c *Client) ReadyHandler(timeout time.Duration) http.Handler {
 	if timeout <= 0 {
 		timeout = defaultPingTimeout
