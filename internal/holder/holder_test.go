@@ -98,7 +98,7 @@ func TestEnded(t *testing.T) {
 	plain, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, tc := range []struct {
-		ctx  context.Context
+		ctx  context.Context //nolint:containedctx // a case of the table
 		last error
 		want string
 	}{
