@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -45,6 +46,20 @@ func TestPing(t *testing.T) {
 			t.Errorf("a closed client: got %v, want ErrClosed", err)
 		}
 	})
+}
+
+// The client connects twice to a single address. That is no reason to say twice what is wrong.
+func TestErrorsNameASingleAddressOnce(t *testing.T) {
+	c, err := client.New(client.Config{Endpoints: []string{"127.0.0.1:1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	if err := c.Ping(ctx); err == nil || strings.Count(err.Error(), "connection refused") != 1 {
+		t.Errorf("got %v, want the address once", err)
+	}
 }
 
 // A user without permissions is served; one who can't log in is not.
