@@ -74,6 +74,7 @@ type authenticator struct {
 	flight   *flight // guarded by mu: the login under way, if any
 	proven   bool    // guarded by mu: a login has succeeded
 	failures int     // guarded by mu: logins since then that have failed
+	failed   error   // guarded by mu: the last of them
 	logged   string  // guarded by mu: what was logged last
 	wg       sync.WaitGroup
 }
@@ -85,6 +86,8 @@ type flight struct {
 	err  error
 	// again is set when another login may end differently.
 	again bool
+	// before is why the login before this one has failed, if it has; set from the beginning.
+	before error
 }
 
 // fixedToken returns an authenticator that always has the same token.
@@ -127,7 +130,7 @@ func (a *authenticator) get(ctx context.Context) (_ *credential, again bool, _ e
 	}
 	f := a.flight
 	if f == nil {
-		f = &flight{done: make(chan struct{})}
+		f = &flight{done: make(chan struct{}), before: a.failed}
 		a.flight = f
 		pause := time.Duration(0)
 		if a.failures > 0 {
@@ -140,6 +143,9 @@ func (a *authenticator) get(ctx context.Context) (_ *credential, again bool, _ e
 	case <-f.done:
 		return f.cred, f.again, f.err
 	case <-ctx.Done():
+		if f.before != nil {
+			return nil, false, waitedError{ctx.Err(), f.before} // it had no time for a login of its own
+		}
 		return nil, false, ctx.Err()
 	}
 }
@@ -174,9 +180,10 @@ func (a *authenticator) fly(f *flight, pause time.Duration) {
 	switch {
 	case err == nil:
 		a.proven = a.proven || !disabled
-		a.failures, a.logged = 0, ""
+		a.failures, a.failed, a.logged = 0, nil, ""
 	case f.again:
 		a.failures++
+		a.failed = err
 		if s := err.Error(); s != a.logged {
 			a.logged = s
 			a.logger.Warn("etcd: the client can't log in; it tries again while calls wait", "cause", err)

@@ -302,9 +302,11 @@ func (t *try) failed(err error) error {
 		return e
 	}
 	for _, o := range t.conn.obstacles() {
-		if !slices.ContainsFunc(t.attempts, func(a AttemptError) bool { return a.Endpoint == o.Endpoint }) {
-			e.Attempts = append(slices.Clip(e.Attempts), o)
+		if slices.ContainsFunc(t.attempts, func(a AttemptError) bool { return a.Endpoint == o.Endpoint }) ||
+			slices.ContainsFunc(e.Attempts, func(a AttemptError) bool { return a.Endpoint == o.Endpoint && text(a.Err) == text(o.Err) }) {
+			continue // a single address has two connections, with the same to say
 		}
+		e.Attempts = append(slices.Clip(e.Attempts), o)
 	}
 	return e
 }

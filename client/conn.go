@@ -187,6 +187,11 @@ func (c *Conn) close() {
 // Invoke sends a unary request. It returns when the request is answered or ctx ends. For a
 // write it also returns when its fate can't be learned. The error is an *Error.
 func (c *Conn) Invoke(ctx context.Context, method string, req, reply any, opts ...grpc.CallOption) error {
+	return c.ask(ctx, method, req, reply, opts, nil)
+}
+
+// ask is Invoke, for which an error that answers reports is an answer. Nil means that none is.
+func (c *Conn) ask(ctx context.Context, method string, req, reply any, opts []grpc.CallOption, answers func(error) bool) error {
 	t := &try{conn: c, ctx: ctx, method: method, number: c.counters.calls.Add(1)}
 	if err := checkCall(ctx, opts); err != nil {
 		return t.refused(err)
@@ -194,6 +199,9 @@ func (c *Conn) Invoke(ctx context.Context, method string, req, reply any, opts .
 	t.failFast = failsFast(opts, c.failFast)
 	t.observe(false)
 	err := c.invoke(t, req, reply, opts) //nolint:contextcheck // t has it
+	if err != nil && answers != nil && answers(err) {
+		err = nil
+	}
 	t.observed.end(err)
 	return err
 }

@@ -61,7 +61,8 @@ func (e *Error) GivenUp() bool {
 // request was sent, and its outcome was not learned. The caller must find out
 // before it repeats the write. Reading alone may be too early, since a member that was
 // stopped may apply the write later; kv.Marker makes transactions of which it can be
-// found out. All other errors of a write mean that it was not applied.
+// found out, and with middleware/once all writes of a client are. All other errors of a write
+// mean that it was not applied.
 //
 // Of errors that were joined one is enough.
 func IsAmbiguous(err error) bool {

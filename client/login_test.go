@@ -72,6 +72,11 @@ func TestRotatedPassword(t *testing.T) {
 			if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, rpctypes.ErrAuthFailed) || client.IsAmbiguous(err) {
 				t.Errorf("a call that ends before the new password is there: %v, want both reasons and certainty", err)
 			}
+			// By now the pauses are longer than a probe of readiness may take.
+			err = r.Ping(r.timeout(100 * time.Millisecond))
+			if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, rpctypes.ErrAuthFailed) || !strings.Contains(err.Error(), "waiting for a login: ") {
+				t.Errorf("a ping that ends before the next login: %v, want both reasons", err)
+			}
 			time.Sleep(6 * time.Second)
 			v.replace("new")
 			for range cap(done) {

@@ -18,14 +18,13 @@ import (
 // that was sent for it, which takes a leader and a quorum, and the user, if there is one, is
 // logged in. The user needs no permission. The read goes from member to member until ctx ends,
 // as any read. The error is an *Error that names each endpoint and what is wrong with it.
-// Middleware does not see it.
+// Middleware does not see it. Observers do, as a Range, which is no error if Ping succeeds.
 func (c *Client) Ping(ctx context.Context) error {
 	req := &pb.RangeRequest{Key: []byte{0}, CountOnly: true}
-	err := c.conn.Invoke(ctx, pb.KV_Range_FullMethodName, req, &pb.RangeResponse{})
-	// Permissions are looked at after the agreement (server's v3_server.go, Range).
-	if err == nil || errors.Is(err, rpctypes.ErrPermissionDenied) {
-		return nil
-	}
+	err := c.conn.ask(ctx, pb.KV_Range_FullMethodName, req, &pb.RangeResponse{}, nil, func(err error) bool {
+		// Permissions are looked at after the agreement (server's v3_server.go, Range).
+		return errors.Is(err, rpctypes.ErrPermissionDenied)
+	})
 	if e, ok := errors.AsType[*Error](err); ok {
 		e.Op = "Ping"
 	}
@@ -48,9 +47,10 @@ const defaultPingTimeout = 800 * time.Millisecond
 //	  ]
 //	}
 //
-// Endpoints are in the order of Client.Endpoints. An endpoint without an error can be used. A name
-// that can't be resolved is an endpoint without role and state. The body tells addresses, and
-// nothing secret; serve it where your probes are.
+// Endpoints are in the order of Client.Endpoints. An endpoint without an error can be used. The
+// error of an idle one is the last that was seen: it may have come back since, and is not tried
+// again until it is needed. A name that can't be resolved is an endpoint without role and state.
+// The body tells addresses, and nothing secret; serve it where your probes are.
 func (c *Client) ReadyHandler(timeout time.Duration) http.Handler {
 	if timeout <= 0 {
 		timeout = defaultPingTimeout

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -47,12 +48,30 @@ func TestPing(t *testing.T) {
 	})
 }
 
+// The client connects twice to a single address. That is no reason to say twice what is wrong.
+func TestErrorsNameASingleAddressOnce(t *testing.T) {
+	c, err := client.New(client.Config{Endpoints: []string{"127.0.0.1:1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	if err := c.Ping(ctx); err == nil || strings.Count(err.Error(), "connection refused") != 1 {
+		t.Errorf("got %v, want the address once", err)
+	}
+}
+
 // A user without permissions is served; one who can't log in is not.
 func TestPingWithAUser(t *testing.T) {
 	run(t, 1, nil, func(r *rig) {
 		r.cluster.EnableAuth(map[string]string{"root": "r", "guest": "g"})
+		n := &notes{}
 		as := func(user, password string) *client.Client {
-			c, err := client.New(client.Config{Endpoints: r.cluster.Addrs(), DialOptions: r.cluster.DialOptions(), Username: user, Password: password})
+			c, err := client.New(client.Config{
+				Endpoints: r.cluster.Addrs(), DialOptions: r.cluster.DialOptions(),
+				Username: user, Password: password, Observers: []client.Observer{n},
+			})
 			if err != nil {
 				r.t.Fatal(err)
 			}
@@ -68,8 +87,12 @@ func TestPingWithAUser(t *testing.T) {
 			if _, err := c.Get(r.timeout(time.Second), "k"); ok && !errors.Is(err, rpctypes.ErrPermissionDenied) {
 				r.t.Errorf("get: %v, want permission denied", err)
 			}
+			n.take()
 			if err := c.Ping(r.timeout(time.Second)); (err == nil) != ok {
 				r.t.Errorf("with password %q: got %v", password, err)
+			}
+			if told := n.take(); ok && told[len(told)-1] != "Range ends: OK after 1 attempts" {
+				r.t.Errorf("an observer was told of a good ping as %q", told)
 			}
 			_ = c.Close()
 		}

@@ -78,7 +78,7 @@ func ExampleMutex_Run() {
 	fmt.Println("lost:", errors.Is(err, lock.ErrLost))
 	// Output:
 	// monday: <nil>
-	// tuesday: lock: lost: "report": its key was deleted by another client
+	// tuesday: lock: lost: "report": its key was deleted, by another client or with its lease
 	// lost: true
 }
 
@@ -144,7 +144,7 @@ func ExampleMutex_Txn() {
 	_ = m.Unlock(ctx) // tells once more that it was lost
 	// Output:
 	// with the lock: <nil>
-	// without it: lock: lost: "report": its key was deleted by another client
+	// without it: lock: lost: "report": its key was deleted, by another client or with its lease
 	// written: monday
 }
 

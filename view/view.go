@@ -39,7 +39,9 @@ type Config[T any] struct {
 	OnBad func(err error)
 }
 
-// JSON is a Decode for values in JSON.
+// JSON is a Decode for values in JSON. As json.Unmarshal it ignores fields that T does not have,
+// so a misspelled one is not bad. A Decode of your own can refuse them (DisallowUnknownFields of
+// a json.Decoder), begin with defaults, and refuse what is out of bounds.
 func JSON[T any](_ string, value []byte) (T, error) {
 	var v T
 	err := json.Unmarshal(value, &v)

@@ -44,6 +44,10 @@
 // when its consumer, or the process, gives up in the midst of that; and none is handed
 // out twice.
 //
+// An item that was dequeued is no longer on the cluster: if its consumer dies at work, the item
+// is lost. For jobs that must be done in any case keep each one under a key, work on it under a
+// lock of its own (package lock), and delete it by the lock's Txn when it is done.
+//
 // The keys of a queue besides its items are __NAME/claim and __NAME/fence, and
 // __NAME/PRIORITY: with authorization, users need a role for them, too.
 package recipe

@@ -19,11 +19,15 @@ type Kind struct {
 	Contended error  // another holder came first
 }
 
-// Ended is the error of a call whose context has ended, with the last failure if that
-// says more.
+// Ended is the error of a call whose context has ended, with its cause and the last failure if
+// these say more.
 func (k *Kind) Ended(ctx context.Context, name string, last error) error {
 	err := fmt.Errorf("%s: %q: %w", k.Package, name, ctx.Err())
-	if last != nil && last.Error() == ctx.Err().Error() {
+	cause := context.Cause(ctx)
+	if cause.Error() != ctx.Err().Error() {
+		err = fmt.Errorf("%w: %w", err, cause)
+	}
+	if last != nil && (last.Error() == ctx.Err().Error() || last.Error() == cause.Error()) {
 		return err
 	}
 	return Because(err, last)

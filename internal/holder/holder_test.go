@@ -90,6 +90,36 @@ func TestBecause(t *testing.T) {
 	}
 }
 
+// The error of a call that has ended with its context has each reason once.
+func TestEnded(t *testing.T) {
+	kind := &holder.Kind{Package: "lock"}
+	stopped, stop := context.WithCancelCause(t.Context())
+	stop(errGone)
+	plain, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, tc := range []struct {
+		ctx  context.Context //nolint:containedctx // a case of the table
+		last error
+		want string
+	}{
+		{plain, nil, `lock: "jobs": context canceled`},
+		{plain, context.Canceled, `lock: "jobs": context canceled`},
+		{plain, errDone, `lock: "jobs": context canceled (last failure: done)`},
+		{stopped, nil, `lock: "jobs": context canceled: gone`},
+		{stopped, errGone, `lock: "jobs": context canceled: gone`},
+		{stopped, context.Canceled, `lock: "jobs": context canceled: gone`},
+		{stopped, errDone, `lock: "jobs": context canceled: gone (last failure: done)`},
+	} {
+		err := kind.Ended(tc.ctx, "jobs", tc.last)
+		if got := err.Error(); got != tc.want {
+			t.Errorf("got %q, want %q", got, tc.want)
+		}
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("%v: errors.Is does not find the context's error", err)
+		}
+	}
+}
+
 func TestCheckTTL(t *testing.T) {
 	for _, ttl := range []time.Duration{time.Second, time.Minute, 9_000_000_000 * time.Second} {
 		if err := holder.CheckTTL("x: WithTTL", ttl); err != nil {

@@ -16,7 +16,7 @@ import (
 
 // ErrDeleted means that the own key is gone, or is another one of the same name:
 // the place is lost.
-var ErrDeleted = errors.New("its key was deleted by another client")
+var ErrDeleted = errors.New("its key was deleted, by another client or with its lease")
 
 // Place is one's place in a queue. The fields up to Key are set by who makes it;
 // Rev too, if the place was taken before, and otherwise by Take.
