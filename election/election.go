@@ -178,7 +178,7 @@ func (e *Election) settleLocked(led *candidacy, err error) {
 // candidate could not resign, in which case the leadership ends with its lease. When the
 // candidate did not get to lead it is Campaign's error alone.
 func (e *Election) Run(ctx context.Context, val string, f func(ctx context.Context) error) error {
-	if err := kind.CheckRun(ctx, f); err != nil {
+	if err := kind.CheckRun(ctx, "Run", f); err != nil {
 		return err
 	}
 	if err := e.Campaign(ctx, val); err != nil {

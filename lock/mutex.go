@@ -136,10 +136,20 @@ func (m *Mutex) Unlock(ctx context.Context) error {
 // could not be released, in which case it is free when its TTL has passed. When the lock
 // was not got it is Lock's error alone.
 func (m *Mutex) Run(ctx context.Context, f func(ctx context.Context) error) error {
-	if err := kind.CheckRun(ctx, f); err != nil {
+	return m.run(ctx, "Run", m.Lock, f)
+}
+
+// TryRun is Run that does not wait for another holder: it returns ErrLocked when there is
+// one, or somebody who came before.
+func (m *Mutex) TryRun(ctx context.Context, f func(ctx context.Context) error) error {
+	return m.run(ctx, "TryRun", m.TryLock, f)
+}
+
+func (m *Mutex) run(ctx context.Context, call string, take func(context.Context) error, f func(context.Context) error) error {
+	if err := kind.CheckRun(ctx, call, f); err != nil {
 		return err
 	}
-	if err := m.Lock(ctx); err != nil {
+	if err := take(ctx); err != nil {
 		return err
 	}
 	h := m.current()

@@ -205,10 +205,14 @@ func TestRunWithoutTheLock(t *testing.T) {
 		never := func(context.Context) error { t.Error("the function ran without the lock"); return nil }
 		wantIs(t, "Run", m.Run(timeout(t, time.Second), never), context.DeadlineExceeded)
 		wantIs(t, "Run", held.Run(t.Context(), never), lock.ErrAlreadyLocked)
+		wantIs(t, "TryRun", m.TryRun(t.Context(), never), lock.ErrLocked)
 		if err := held.Err(); err != nil {
 			t.Errorf("Run has taken the lock from its holder: %v", err)
 		}
 		r.unlock(held)
+		if err := m.TryRun(t.Context(), func(context.Context) error { return errWork }); !errors.Is(err, errWork) {
+			t.Errorf("TryRun: got %v, want the function's error", err)
+		}
 		if err := m.Run(t.Context(), nil); err == nil || err.Error() != "lock: Run: the function is nil; pass what is to be done while it is held" {
 			t.Errorf("Run without a function: %v", err)
 		}

@@ -1,10 +1,12 @@
 package view
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"maps"
 	"slices"
@@ -40,12 +42,27 @@ type Config[T any] struct {
 }
 
 // JSON is a Decode for values in JSON. As json.Unmarshal it ignores fields that T does not have,
-// so a misspelled one is not bad. A Decode of your own can refuse them (DisallowUnknownFields of
-// a json.Decoder), begin with defaults, and refuse what is out of bounds.
+// so a misspelled one is not bad; StrictJSON refuses them. A Decode of your own can also begin
+// with defaults, and refuse what is out of bounds.
 func JSON[T any](_ string, value []byte) (T, error) {
 	var v T
 	err := json.Unmarshal(value, &v)
 	return v, err
+}
+
+// StrictJSON is JSON that takes fields which T does not have, and anything after the value,
+// for bad.
+func StrictJSON[T any](_ string, value []byte) (T, error) {
+	var v T
+	d := json.NewDecoder(bytes.NewReader(value))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&v); err != nil {
+		return v, err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return v, errors.New("there is something after the JSON value")
+	}
+	return v, nil
 }
 
 // Change is what has become of a key.

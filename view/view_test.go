@@ -540,3 +540,26 @@ func TestMisuse(t *testing.T) {
 func refuseStreams(grpc.ServerStream, string, func(grpc.ServerStream) error) error {
 	return status.Error(codes.Unavailable, "refused")
 }
+
+func TestJSON(t *testing.T) {
+	type settings struct{ Workers int }
+	for value, want := range map[string]struct{ loose, strict bool }{
+		`{"workers": 2}`:             {true, true},
+		` {"workers": 2} ` + "\n":    {true, true},
+		`{"workers": 2, "woker": 3}`: {true, false},
+		`{"workers": 2} {}`:          {false, false},
+		`{"workers": 2} x`:           {false, false},
+		`{"workers": "2"}`:           {false, false},
+		``:                           {false, false},
+	} {
+		for name, decode := range map[string]func(string, []byte) (settings, error){"JSON": view.JSON[settings], "StrictJSON": view.StrictJSON[settings]} {
+			good := want.loose
+			if name == "StrictJSON" {
+				good = want.strict
+			}
+			if got, err := decode("k", []byte(value)); (err == nil) != good || good && got.Workers != 2 {
+				t.Errorf("%s of %q: got %v, %v; want it to be good: %v", name, value, got, err, good)
+			}
+		}
+	}
+}

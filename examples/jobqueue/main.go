@@ -61,28 +61,28 @@ func try(ctx context.Context, c *client.Client, worker, job string) error {
 	if err != nil {
 		return err
 	}
-	if err := m.TryLock(ctx); errors.Is(err, lock.ErrLocked) {
+	err = m.TryRun(ctx, func(ctx context.Context) error { // ctx ends when the lock is lost
+		if err := work(ctx, worker, id); err != nil {
+			return err
+		}
+		// Only while the lock is held and the job is there: a worker that was frozen, and
+		// a copy of this request that comes late, change nothing.
+		done, err := m.Txn(ctx).
+			If(kv.Compare(kv.CreateRevision(job), ">", 0)).
+			Then(kv.OpDelete(job), kv.OpPut("jobqueue/done/"+id, worker)).
+			Commit()
+		if err == nil && done.Succeeded {
+			fmt.Println(worker, "has done", id)
+		}
+		return err
+	})
+	if errors.Is(err, lock.ErrLocked) {
 		return nil
-	} else if err != nil {
-		return err
-	}
-	defer m.Unlock(ctx)
-	if err := work(m.Context(), worker, id); err != nil {
-		return err
-	}
-	// Only while the lock is held and the job is there: a worker that was frozen, and a
-	// copy of this request that comes late, change nothing.
-	done, err := m.Txn(ctx).
-		If(kv.Compare(kv.CreateRevision(job), ">", 0)).
-		Then(kv.OpDelete(job), kv.OpPut("jobqueue/done/"+id, worker)).
-		Commit()
-	if err == nil && done.Succeeded {
-		fmt.Println(worker, "has done", id)
 	}
 	return err
 }
 
-// work stands for what takes time. It ends when the lock is lost.
+// work stands for what takes time.
 func work(ctx context.Context, worker, id string) error {
 	fmt.Println(worker, "works on", id)
 	select {

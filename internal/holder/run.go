@@ -19,9 +19,10 @@ func Context(h *Holder, none error) context.Context {
 	return ctx
 }
 
-// CheckRun returns an error if a Run lacks its context or its function.
-func (k *Kind) CheckRun(ctx context.Context, f func(context.Context) error) error {
-	call := k.Package + ": Run"
+// CheckRun returns an error if a Run, or another call like it, lacks its context or its
+// function.
+func (k *Kind) CheckRun(ctx context.Context, call string, f func(context.Context) error) error {
+	call = k.Package + ": " + call
 	if err := misuse.Context(ctx, call); err != nil {
 		return err
 	}
