@@ -21,6 +21,7 @@ import (
 // A member is stopped with a transaction in its socket, and goes on after Settle has told
 // what has become of that. What Settle says stays true.
 func TestSettleOnRealMembers(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, cluster.Config{})
 	for round := range 3 {
 		for _, stopFirst := range []bool{true, false} {
@@ -99,6 +100,7 @@ func pause(t *testing.T, m *cluster.Member) {
 
 // A holder whose only member is stopped is told to stop before another one holds.
 func TestRunOnRealMembers(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, cluster.Config{})
 	victim := c.Members()[0]
 	alone := dial(t, client.Config{Endpoints: []string{victim.Endpoint()}}).Conn()
@@ -163,6 +165,7 @@ func TestRunOnRealMembers(t *testing.T) {
 // Members are killed one after the other, history is compacted, and the view has each
 // value, in order.
 func TestViewOnRealMembers(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, cluster.Config{})
 	writer := dial(t, client.Config{Endpoints: c.Endpoints()})
 	cl := dial(t, client.Config{Endpoints: c.Endpoints()})
@@ -228,6 +231,7 @@ func TestViewOnRealMembers(t *testing.T) {
 // The member that a server uses is stopped for longer than the lease lives, and all
 // members are killed: the server is registered again.
 func TestRegistrationOnRealMembers(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, cluster.Config{})
 	victim := c.Members()[0]
 	cl := dial(t, client.Config{Endpoints: []string{victim.Endpoint()}})

@@ -38,6 +38,7 @@ func scrapedLines(t *testing.T, reg prometheus.Collector, name string) string {
 // failover, the endpoints' states, calls and hedges, and OpenTelemetry the same in instruments
 // and spans.
 func TestObservabilityUnderFaults(t *testing.T) {
+	t.Parallel()
 	members := startCluster(t, cluster.Config{Size: 3})
 	prom, reg := getcdprom.New("orders"), prometheus.NewPedanticRegistry()
 	reg.MustRegister(prom)

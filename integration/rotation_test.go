@@ -70,6 +70,7 @@ func configured(t *testing.T, format string, args ...any) client.Config {
 // A password is changed while a client works, in the program's store before the cluster
 // and the other way around. What waits meanwhile goes on afterwards.
 func TestRotatedPassword(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, cluster.Config{Flags: []string{"--bcrypt-cost=4"}})
 	withAuth(t, c)
 	admin := auth.New(dial(t, client.Config{Endpoints: c.Endpoints(), Username: "root", Password: "secret"}).Conn())
@@ -154,6 +155,7 @@ func TestRotatedPassword(t *testing.T) {
 // The members get certificates of another authority, while a client works that reads its
 // authorities from a file.
 func TestRotatedAuthority(t *testing.T) {
+	t.Parallel()
 	grpcOnly(t, "connections of gRPC; see TestGatewayReadsFilesAgain")
 	first, second := authority(t), authority(t)
 	dir := t.TempDir()
@@ -217,6 +219,7 @@ func authority(t *testing.T) *certs.CA {
 
 // A client's certificate expires, after another one has taken its place on disk.
 func TestRotatedClientCertificate(t *testing.T) {
+	t.Parallel()
 	grpcOnly(t, "connections of gRPC; see TestGatewayReadsFilesAgain")
 	c, ca := secured(t, true, "localhost")
 	expires := time.Now().Add(4 * time.Second)
@@ -259,6 +262,7 @@ func TestRotatedClientCertificate(t *testing.T) {
 
 // A typo in trusted-ca-file: clientv3 ignores the key, and its user sees a timeout.
 func TestUnknownConfigurationKey(t *testing.T) {
+	t.Parallel()
 	grpcOnly(t, "a file for gRPC")
 	c, ca := secured(t, false, "localhost")
 	text := fmt.Sprintf("endpoints: [%s]\ntrusted-ca-fiel: %s\n", strings.Join(https(c, "localhost"), ", "), ca.File())

@@ -12,6 +12,7 @@ import (
 // With WritesToLeader MoveLeader needs no endpoint, also after elections of which no answer told;
 // the member that is preferred by its name serves reads; one endpoint leads to all members.
 func TestRoutingOnRealMembers(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, cluster.Config{})
 	near := c.Members()[2]
 	cl := dial(t, client.Config{

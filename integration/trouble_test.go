@@ -74,6 +74,7 @@ func says(t *testing.T, cfg client.Config, why string) {
 
 // A client that can't connect says why, once and for each endpoint.
 func TestWordsOfTheUnconnected(t *testing.T) {
+	t.Parallel()
 	c, ca := secured(t, true, "127.0.0.1")
 	plain := startCluster(t, cluster.Config{Size: 1})
 	t.Run("nobody there", func(t *testing.T) {
@@ -121,6 +122,7 @@ func TestWordsOfTheUnconnected(t *testing.T) {
 
 // Over the JSON gateway a client says so, too: net/http knows as little as gRPC.
 func TestWordsOfTheUnconnectedGateway(t *testing.T) {
+	t.Parallel()
 	c, ca := secured(t, true, "127.0.0.1")
 	plain := startCluster(t, cluster.Config{Size: 1})
 	old, err := ca.Issue(certs.Request{ClientOnly: true, NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(-time.Hour)})
@@ -158,6 +160,7 @@ func TestWordsOfTheUnconnectedGateway(t *testing.T) {
 
 // An expired certificate of a member is told, too.
 func TestWordsOfAnExpiredMember(t *testing.T) {
+	t.Parallel()
 	ca, err := certs.New(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -173,6 +176,7 @@ func TestWordsOfAnExpiredMember(t *testing.T) {
 // A write under way on a member that is stopped ends with words about the member, not
 // about this side's socket.
 func TestWordsOfASeveredWrite(t *testing.T) {
+	t.Parallel()
 	for name, options := range map[string][]grpc.DialOption{
 		"given up": nil,
 		// Only the end of the connection ends a call whose interceptor drops its context.
@@ -210,6 +214,7 @@ func TestWordsOfASeveredWrite(t *testing.T) {
 // A member that accepts connections and says nothing, such as one that is stopped, is
 // told from one that is not there.
 func TestWordsOfAMuteMember(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, cluster.Config{Size: 1})
 	m := c.Members()[0]
 	if err := m.Pause(); err != nil {
@@ -235,6 +240,7 @@ func TestWordsOfAMuteMember(t *testing.T) {
 
 // A refused password is told as such, and by the call that needed the login.
 func TestWordsOfARefusedLogin(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, cluster.Config{Size: 1})
 	withAuth(t, c)
 	cl, err := client.New(client.Config{Endpoints: c.Endpoints(), Username: "root", Password: "wrong"})
@@ -253,6 +259,7 @@ func TestWordsOfARefusedLogin(t *testing.T) {
 
 // The façade's errors are clientv3's, without the words that are for getcd's users.
 func TestWordsOfTheFacade(t *testing.T) {
+	t.Parallel()
 	c, _ := secured(t, false, "127.0.0.1")
 	get := func(cc grpc.ClientConnInterface) string {
 		_, err := pb.NewKVClient(cc).Range(timeout(t), &pb.RangeRequest{Key: []byte("k")})
