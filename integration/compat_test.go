@@ -74,6 +74,7 @@ var stoppings = map[string]struct {
 // getcd, it continues to serve calls, watches and leases while the member that it
 // uses is unavailable.
 func TestCompatGRPCProxy(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, cluster.Config{})
 	m := move(t, c)
 	client := behind(t, m.theirs)

@@ -89,6 +89,7 @@ func addresses(c *client.Client) []string {
 // The members move while the client is connected. Its connections break, and the
 // zone has the new addresses.
 func TestFollowMovedMembers(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, cluster.Config{})
 	server := startDNS(t)
 	publish(t, server, c.Endpoints())
@@ -114,6 +115,7 @@ func TestFollowMovedMembers(t *testing.T) {
 // The zone changes while everything works, so no failure makes the client look.
 // Nothing that is in progress may notice.
 func TestFollowZoneAtTTL(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, cluster.Config{})
 	server := startDNS(t)
 	all := c.Endpoints()
@@ -146,6 +148,7 @@ func TestFollowZoneAtTTL(t *testing.T) {
 // The DNS server is unavailable for several TTLs, during which a member dies: the
 // client keeps the addresses that it knows.
 func TestKeepAddressesWithoutDNS(t *testing.T) {
+	t.Parallel()
 	for name, breakDNS := range map[string]func(*dnsserver.Server){
 		"away":     func(s *dnsserver.Server) { _ = s.Stop() },
 		"silent":   func(s *dnsserver.Server) { s.Drop(true) },

@@ -218,6 +218,7 @@ func TestGRPCProxyProgress(t *testing.T) {
 // Leases stay alive and locks stay held through the proxy: one renewal, a keeper
 // over several TTLs, the locker, and the mutex.
 func TestGRPCProxyLeases(t *testing.T) {
+	t.Parallel()
 	_, p := behindProxy(t)
 	cl := dial(t, client.Config{Endpoints: []string{p.Endpoint()}})
 	ctx := timeout(t)
