@@ -36,8 +36,8 @@ var batchMiddleware = map[string][]client.Middleware{
 
 // eachBatch runs the test for each of them. It gives the function that dials.
 func eachBatch(t *testing.T, test func(t *testing.T, dialBatch func(client.Config) *client.Client)) {
-	t.Parallel()
 	t.Helper()
+	t.Parallel()
 	for name, middleware := range batchMiddleware {
 		t.Run(name, func(t *testing.T) {
 			test(t, func(cfg client.Config) *client.Client {
