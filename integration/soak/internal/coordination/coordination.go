@@ -99,8 +99,8 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	var err error
 	// Goroutines inherit the label, which distinguishes leaked ones from other
 	// goroutines in this process.
-	pprof.Do(context.WithoutCancel(ctx), pprof.Labels(goroutineLabel, label), func(whole context.Context) {
-		err = s.run(ctx, whole)
+	pprof.Do(ctx, pprof.Labels(goroutineLabel, label), func(ctx context.Context) {
+		err = s.run(ctx, context.WithoutCancel(ctx))
 	})
 	if left := goroutinesLeft(label); left != "" {
 		s.violate("goroutines are left after everything was closed:\n%s", left)
