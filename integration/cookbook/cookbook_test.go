@@ -399,24 +399,25 @@ func TestCron(t *testing.T) {
 }
 
 func TestBlueGreen(t *testing.T) {
-	k := cook(t, "bluegreen")
-	k.put("bluegreen/active", "blue")
-	router := k.start("route")
-	router.want("traffic goes to blue")
-	if out, err := k.do("switch", "blue", "green"); err == nil || !strings.Contains(out, "green is not healthy") {
-		t.Errorf("a switch to an unhealthy version: %v, %s", err, out)
-	}
-	k.put("bluegreen/health/green", "ok")
-	proceed := k.stall()
-	if out, err := k.do("switch", "blue", "green"); err != nil {
-		t.Error(err, out)
-	}
-	router.want("traffic goes to green")
-	proceed()
-	router.stop()
-	if n := strings.Count(router.printed(), "traffic goes to green"); n != 1 {
-		t.Errorf("the router has heard of green %d times", n)
-	}
+	both(t, "bluegreen", func(k *kitchen) {
+		k.put("bluegreen/active", "blue")
+		router := k.start("route")
+		router.want("traffic goes to blue")
+		if out, err := k.do("switch", "blue", "green"); err == nil || !strings.Contains(out, "green is not healthy") {
+			k.Errorf("a switch to an unhealthy version: %v, %s", err, out)
+		}
+		k.put("bluegreen/health/green", "ok")
+		proceed := k.stall()
+		if out, err := k.do("switch", "blue", "green"); err != nil {
+			k.Error(err, out)
+		}
+		router.want("traffic goes to green")
+		proceed()
+		router.stop()
+		if n := strings.Count(router.printed(), "traffic goes to green"); n != 1 {
+			k.Errorf("the router has heard of green %d times", n)
+		}
+	})
 }
 
 func TestLiveConfig(t *testing.T) {
@@ -442,36 +443,44 @@ func TestLiveConfig(t *testing.T) {
 }
 
 func TestFlags(t *testing.T) {
-	k := cook(t, "flags")
-	k.put("flags/dark", `{"percent": 100}`)
-	p := k.start()
-	url := "http://" + p.word("listening on ")
-	ask := func(flag string) string { return k.get(url + "/" + flag + "?user=anna") }
-	if got := ask("dark") + ask("new"); got != "true\nfalse\n" {
-		t.Errorf("got %q", got)
-	}
-	proceed := k.stall()
-	k.put("flags/dark", `{"percent": 0}`)
-	k.put("flags/new", `{"percent": 100}`)
-	k.eventually("the flags have changed", func() bool { return ask("dark")+ask("new") == "false\ntrue\n" })
-	proceed()
-	p.stop()
+	both(t, "flags", func(k *kitchen) {
+		k.put("flags/dark", `{"percent": 100}`)
+		p := k.start()
+		url := "http://" + p.word("listening on ")
+		ask := func(flag string) string { return k.get(url + "/" + flag + "?user=anna") }
+		if got := ask("dark") + ask("new"); got != "true\nfalse\n" {
+			k.Errorf("got %q", got)
+		}
+		k.put("flags/dark", `{"percent":`)
+		p.want(`"flags/dark"`)
+		p.want("is bad")
+		if got := ask("dark"); got != "true\n" {
+			k.Errorf("got %q, and the last good value is true", got)
+		}
+		proceed := k.stall()
+		k.put("flags/dark", `{"percent": 0}`)
+		k.put("flags/new", `{"percent": 100}`)
+		k.eventually("the flags have changed", func() bool { return ask("dark")+ask("new") == "false\ntrue\n" })
+		proceed()
+		p.stop()
+	})
 }
 
 func TestMirror(t *testing.T) {
-	k := cook(t, "mirror")
-	for i := range 50 {
-		k.put(fmt.Sprintf("m/%d", i), "x")
-	}
-	p := k.start("m/")
-	p.want("has 50 keys")
-	proceed := k.stall()
-	for i := range 50 {
-		k.put(fmt.Sprintf("m/%d", 50+i), "x")
-	}
-	p.want("has 100 keys")
-	proceed()
-	p.stop()
+	both(t, "mirror", func(k *kitchen) {
+		for i := range 50 {
+			k.put(fmt.Sprintf("m/%d", i), "x")
+		}
+		p := k.start("m/")
+		p.want("has 50 keys")
+		proceed := k.stall()
+		for i := range 50 {
+			k.put(fmt.Sprintf("m/%d", 50+i), "x")
+		}
+		p.want("has 100 keys")
+		proceed()
+		p.stop()
+	})
 }
 
 func TestRegistry(t *testing.T) {
