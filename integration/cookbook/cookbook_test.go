@@ -129,6 +129,13 @@ func (k *kitchen) put(key, value string) {
 	}
 }
 
+func (k *kitchen) delete(key string) {
+	k.Helper()
+	if _, err := k.store.Delete(k.Context(), key); err != nil {
+		k.Fatal(err)
+	}
+}
+
 // keys returns what is below prefix.
 func (k *kitchen) keys(prefix string) map[string]string {
 	k.Helper()
@@ -254,6 +261,51 @@ func (p *process) crash() {
 		p.k.Fatal(err)
 	}
 	_ = p.cmd.Wait()
+}
+
+// misses lets the program miss changes for good. It stands still while they are made, its
+// connections end with the members, and then the changes are compacted.
+func (p *process) misses(changes func()) {
+	p.k.Helper()
+	signal := func(s os.Signal) {
+		p.k.Helper()
+		if err := p.cmd.Process.Signal(s); err != nil {
+			p.k.Fatal(err)
+		}
+	}
+	signal(syscall.SIGSTOP)
+	if err := p.k.cluster.Kill(); err != nil {
+		p.k.Fatal(err)
+	}
+	if err := p.k.cluster.Restart(p.k.Context()); err != nil {
+		p.k.Fatal(err)
+	}
+	changes()
+	p.k.put("kitchen", "a change of no interest")
+	last, err := p.k.store.Put(p.k.Context(), "kitchen", "the last one can be seen")
+	if err == nil {
+		_, err = p.k.store.Compact(p.k.Context(), last.Header.Revision)
+	}
+	if err != nil {
+		p.k.Fatal(err)
+	}
+	signal(syscall.SIGCONT)
+}
+
+// watched reports whether a member has a watch that has seen all there is.
+func (k *kitchen) watched() bool {
+	k.Helper()
+	for _, m := range k.cluster.Members() {
+		var all, behind int
+		for line := range strings.Lines(k.get(m.ClientURL() + "/metrics")) {
+			_, _ = fmt.Sscanf(line, "etcd_debugging_mvcc_watcher_total %d", &all)
+			_, _ = fmt.Sscanf(line, "etcd_debugging_mvcc_slow_watcher_total %d", &behind)
+		}
+		if all > behind {
+			return true
+		}
+	}
+	return false
 }
 
 // get returns what a URL has.
@@ -413,9 +465,15 @@ func TestBlueGreen(t *testing.T) {
 		}
 		router.want("traffic goes to green")
 		proceed()
+		router.misses(func() {})
+		k.eventually("the router watches again", k.watched)
+		k.put("bluegreen/active", "red")
+		router.want("traffic goes to red")
+		router.misses(func() { k.put("bluegreen/active", "black") })
+		router.want("traffic goes to black")
 		router.stop()
-		if n := strings.Count(router.printed(), "traffic goes to green"); n != 1 {
-			k.Errorf("the router has heard of green %d times", n)
+		if want := []string{"blue", "green", "red", "black"}; router.printed() != "traffic goes to "+strings.Join(want, "\ntraffic goes to ")+"\n" {
+			k.Errorf("the router has not heard of %q, each once", want)
 		}
 	})
 }
@@ -428,9 +486,7 @@ func TestLiveConfig(t *testing.T) {
 		k.put("liveconfig/settings", `{"logLevel": "info", "workers": 0}`)
 		p.want("kept the last good value")
 		p.want("workers must be at least 1")
-		if _, err := k.store.Delete(k.Context(), "liveconfig/settings"); err != nil {
-			k.Fatal(err)
-		}
+		k.delete("liveconfig/settings")
 		proceed := k.stall()
 		k.put("liveconfig/settings", `{"logLevel": "debug", "workers": 4}`)
 		p.want("log level debug, 4 workers")
@@ -462,6 +518,11 @@ func TestFlags(t *testing.T) {
 		k.put("flags/new", `{"percent": 100}`)
 		k.eventually("the flags have changed", func() bool { return ask("dark")+ask("new") == "false\ntrue\n" })
 		proceed()
+		p.misses(func() {
+			k.put("flags/dark", `{"percent": 100}`)
+			k.delete("flags/new")
+		})
+		k.eventually("the flags are back", func() bool { return ask("dark")+ask("new") == "true\nfalse\n" })
 		p.stop()
 	})
 }
@@ -479,6 +540,8 @@ func TestMirror(t *testing.T) {
 		}
 		p.want("has 100 keys")
 		proceed()
+		p.misses(func() { k.delete("m/7") })
+		p.want("has 99 keys")
 		p.stop()
 	})
 }

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.etcd.io/etcd/client/pkg/v3/srv"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -120,7 +119,7 @@ func route(ctx context.Context, c *clientv3.Client) error {
 			return err
 		}
 		for _, kv := range now.Kvs {
-			r.take(kv)
+			r.take(kv.Value)
 		}
 		r.next = now.Header.Revision + 1
 		for !errors.Is(err, rpctypes.ErrCompacted) {
@@ -138,8 +137,8 @@ func route(ctx context.Context, c *clientv3.Client) error {
 
 // A router knows how far it has followed the active version.
 type router struct {
-	next int64 // revision to watch from
-	seen int64 // mod revision of the last value
+	next   int64 // revision to watch from
+	active string
 }
 
 // follow ends when what it has to see was compacted, or its member has no leader.
@@ -148,7 +147,7 @@ func (r *router) follow(ctx context.Context, c *clientv3.Client) error {
 	defer cancel()
 	for resp := range c.Watch(ctx, "bluegreen/active", clientv3.WithRev(r.next)) {
 		for _, e := range resp.Events {
-			r.take(e.Kv)
+			r.take(e.Kv.Value)
 			r.next = e.Kv.ModRevision + 1
 		}
 		if err := resp.Err(); err != nil {
@@ -158,10 +157,10 @@ func (r *router) follow(ctx context.Context, c *clientv3.Client) error {
 	return ctx.Err()
 }
 
-func (r *router) take(kv *mvccpb.KeyValue) {
-	if kv.ModRevision > r.seen { // it is new, and not the same one, read again
-		r.seen = kv.ModRevision
-		fmt.Printf("traffic goes to %s\n", kv.Value)
+func (r *router) take(version []byte) {
+	if string(version) != r.active { // what was read anew may be known
+		r.active = string(version)
+		fmt.Println("traffic goes to", r.active)
 	}
 }
 
