@@ -49,21 +49,27 @@ var (
 // both tests a program of examples/ and the same one written on clientv3.
 func both(t *testing.T, name string, test func(k *kitchen)) {
 	t.Helper()
+	bothOn(t, name, cluster.Config{}, test)
+}
+
+// bothOn is both with another cluster.
+func bothOn(t *testing.T, name string, cfg cluster.Config, test func(k *kitchen)) {
+	t.Helper()
 	t.Parallel()
-	t.Run("getcd", func(t *testing.T) { test(cookIn(t, examples, name)) })
-	t.Run("clientv3", func(t *testing.T) { test(cookIn(t, clientv3, name)) })
+	t.Run("getcd", func(t *testing.T) { test(cookIn(t, examples, name, cfg)) })
+	t.Run("clientv3", func(t *testing.T) { test(cookIn(t, clientv3, name, cfg)) })
 }
 
 // cook builds a program of examples/ and starts a cluster for it.
 func cook(t *testing.T, name string) *kitchen {
 	t.Helper()
-	return cookIn(t, examples, name)
+	return cookIn(t, examples, name, cluster.Config{})
 }
 
-// cookIn is cook for a program in another directory.
-func cookIn(t *testing.T, dir, name string) *kitchen {
+// cookIn is cook for a program in another directory, and with another cluster.
+func cookIn(t *testing.T, dir, name string, cfg cluster.Config) *kitchen {
 	t.Helper()
-	k := cookOn(t, dir, name, cluster.Config{})
+	k := cookOn(t, dir, name, cfg)
 	k.connect(client.Config{})
 	k.env = []string{"ETCDCTL_ENDPOINTS=" + strings.Join(k.cluster.Endpoints(), ",")}
 	return k
@@ -125,13 +131,6 @@ func (k *kitchen) stall() (proceed func()) {
 func (k *kitchen) put(key, value string) {
 	k.Helper()
 	if _, err := k.store.Put(k.Context(), key, value); err != nil {
-		k.Fatal(err)
-	}
-}
-
-func (k *kitchen) delete(key string) {
-	k.Helper()
-	if _, err := k.store.Delete(k.Context(), key); err != nil {
 		k.Fatal(err)
 	}
 }
@@ -263,33 +262,32 @@ func (p *process) crash() {
 	_ = p.cmd.Wait()
 }
 
-// misses lets the program miss changes for good. It stands still while they are made, its
-// connections end with the members, and then the changes are compacted.
-func (p *process) misses(changes func()) {
-	p.k.Helper()
-	signal := func(s os.Signal) {
-		p.k.Helper()
-		if err := p.cmd.Process.Signal(s); err != nil {
-			p.k.Fatal(err)
+// misses lets the programs miss changes for good: they are cut off from a cluster with links
+// while the changes are made and compacted.
+func (k *kitchen) misses(changes ...kv.Op) {
+	k.Helper()
+	check := func(err error) {
+		k.Helper()
+		if err != nil {
+			k.Fatal(err)
 		}
 	}
-	signal(syscall.SIGSTOP)
-	if err := p.k.cluster.Kill(); err != nil {
-		p.k.Fatal(err)
+	check(k.cluster.WaitHealthy(k.Context())) // a write by Control is sent once
+	for _, m := range k.cluster.Members() {
+		check(m.ClientLink().Cut())
 	}
-	if err := p.k.cluster.Restart(p.k.Context()); err != nil {
-		p.k.Fatal(err)
+	store := kv.New(k.cluster.Members()[0].Control())
+	for _, op := range changes {
+		_, err := store.Do(k.Context(), op)
+		check(err)
 	}
-	changes()
-	p.k.put("kitchen", "a change of no interest")
-	last, err := p.k.store.Put(p.k.Context(), "kitchen", "the last one can be seen")
-	if err == nil {
-		_, err = p.k.store.Compact(p.k.Context(), last.Header.Revision)
-	}
-	if err != nil {
-		p.k.Fatal(err)
-	}
-	signal(syscall.SIGCONT)
+	_, err := store.Put(k.Context(), "kitchen", "a change of no interest")
+	check(err)
+	last, err := store.Put(k.Context(), "kitchen", "the last one is not compacted")
+	check(err)
+	_, err = store.Compact(k.Context(), last.Header.Revision)
+	check(err)
+	check(k.cluster.Heal())
 }
 
 // watched reports whether a member has a watch that has seen all there is.
@@ -451,7 +449,7 @@ func TestCron(t *testing.T) {
 }
 
 func TestBlueGreen(t *testing.T) {
-	both(t, "bluegreen", func(k *kitchen) {
+	bothOn(t, "bluegreen", cluster.Config{Links: true}, func(k *kitchen) {
 		k.put("bluegreen/active", "blue")
 		router := k.start("route")
 		router.want("traffic goes to blue")
@@ -465,15 +463,48 @@ func TestBlueGreen(t *testing.T) {
 		}
 		router.want("traffic goes to green")
 		proceed()
-		router.misses(func() {})
+		k.misses()
 		k.eventually("the router watches again", k.watched)
 		k.put("bluegreen/active", "red")
 		router.want("traffic goes to red")
-		router.misses(func() { k.put("bluegreen/active", "black") })
+		k.misses(kv.OpPut("bluegreen/active", "black"))
 		router.want("traffic goes to black")
 		router.stop()
 		if want := []string{"blue", "green", "red", "black"}; router.printed() != "traffic goes to "+strings.Join(want, "\ntraffic goes to ")+"\n" {
 			k.Errorf("the router has not heard of %q, each once", want)
+		}
+	})
+}
+
+// The answer to a switch is lost once it has been made. The program finds out.
+func TestBlueGreenLostAnswer(t *testing.T) {
+	bothOn(t, "bluegreen", cluster.Config{Links: true}, func(k *kitchen) {
+		k.put("bluegreen/active", "blue")
+		k.put("bluegreen/health/green", "ok")
+		for _, m := range k.cluster.Members() {
+			if err := m.ClientLink().SetDelay(0, 500*time.Millisecond); err != nil {
+				k.Fatal(err)
+			}
+		}
+		p := k.start("switch", "blue", "green")
+		store := kv.New(k.cluster.Members()[0].Control())
+		k.eventually("the switch is made", func() bool {
+			resp, err := store.Get(k.Context(), "bluegreen/active")
+			return err == nil && string(resp.Kvs[0].Value) == "green"
+		})
+		for _, m := range k.cluster.Members() {
+			if err := m.ClientLink().Cut(); err != nil { // the answer is on its way
+				k.Fatal(err)
+			}
+			if err := m.ClientLink().SetDelay(0, 0); err != nil {
+				k.Fatal(err)
+			}
+		}
+		if err := k.cluster.Heal(); err != nil {
+			k.Fatal(err)
+		}
+		if err := p.cmd.Wait(); err != nil {
+			k.Errorf("the switch was made, and the program says %v, %s", err, p.printed())
 		}
 	})
 }
@@ -486,7 +517,9 @@ func TestLiveConfig(t *testing.T) {
 		k.put("liveconfig/settings", `{"logLevel": "info", "workers": 0}`)
 		p.want("kept the last good value")
 		p.want("workers must be at least 1")
-		k.delete("liveconfig/settings")
+		if _, err := k.store.Delete(k.Context(), "liveconfig/settings"); err != nil {
+			k.Fatal(err)
+		}
 		proceed := k.stall()
 		k.put("liveconfig/settings", `{"logLevel": "debug", "workers": 4}`)
 		p.want("log level debug, 4 workers")
@@ -499,7 +532,7 @@ func TestLiveConfig(t *testing.T) {
 }
 
 func TestFlags(t *testing.T) {
-	both(t, "flags", func(k *kitchen) {
+	bothOn(t, "flags", cluster.Config{Links: true}, func(k *kitchen) {
 		k.put("flags/dark", `{"percent": 100}`)
 		p := k.start()
 		url := "http://" + p.word("listening on ")
@@ -518,17 +551,14 @@ func TestFlags(t *testing.T) {
 		k.put("flags/new", `{"percent": 100}`)
 		k.eventually("the flags have changed", func() bool { return ask("dark")+ask("new") == "false\ntrue\n" })
 		proceed()
-		p.misses(func() {
-			k.put("flags/dark", `{"percent": 100}`)
-			k.delete("flags/new")
-		})
+		k.misses(kv.OpPut("flags/dark", `{"percent": 100}`), kv.OpDelete("flags/new"))
 		k.eventually("the flags are back", func() bool { return ask("dark")+ask("new") == "true\nfalse\n" })
 		p.stop()
 	})
 }
 
 func TestMirror(t *testing.T) {
-	both(t, "mirror", func(k *kitchen) {
+	bothOn(t, "mirror", cluster.Config{Links: true}, func(k *kitchen) {
 		for i := range 50 {
 			k.put(fmt.Sprintf("m/%d", i), "x")
 		}
@@ -540,7 +570,7 @@ func TestMirror(t *testing.T) {
 		}
 		p.want("has 100 keys")
 		proceed()
-		p.misses(func() { k.delete("m/7") })
+		k.misses(kv.OpDelete("m/7"))
 		p.want("has 99 keys")
 		p.stop()
 	})
