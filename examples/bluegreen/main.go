@@ -58,17 +58,24 @@ func switchTo(ctx context.Context, c *client.Client, from, to string) error {
 
 // route follows the active version: each change once and in order.
 func route(ctx context.Context, c *client.Client) error {
+	active := ""
+	take := func(version []byte) {
+		if string(version) != active { // a snapshot may have what is known
+			active = string(version)
+			fmt.Println("traffic goes to", active)
+		}
+	}
 	for update, err := range c.Follow(ctx, "bluegreen/active") {
 		if err != nil {
 			return err
 		}
-		if update.Snapshot != nil {
-			for _, active := range update.Snapshot.KVs {
-				fmt.Printf("traffic goes to %s\n", active.Value)
+		if update.Snapshot != nil { // at first, and when changes were compacted
+			for _, pair := range update.Snapshot.KVs {
+				take(pair.Value)
 			}
 		}
 		for _, e := range update.Events {
-			fmt.Printf("traffic goes to %s\n", e.Kv.Value)
+			take(e.Kv.Value)
 		}
 	}
 	return nil

@@ -49,21 +49,27 @@ var (
 // both tests a program of examples/ and the same one written on clientv3.
 func both(t *testing.T, name string, test func(k *kitchen)) {
 	t.Helper()
+	bothOn(t, name, cluster.Config{}, test)
+}
+
+// bothOn is both with another cluster.
+func bothOn(t *testing.T, name string, cfg cluster.Config, test func(k *kitchen)) {
+	t.Helper()
 	t.Parallel()
-	t.Run("getcd", func(t *testing.T) { test(cookIn(t, examples, name)) })
-	t.Run("clientv3", func(t *testing.T) { test(cookIn(t, clientv3, name)) })
+	t.Run("getcd", func(t *testing.T) { test(cookIn(t, examples, name, cfg)) })
+	t.Run("clientv3", func(t *testing.T) { test(cookIn(t, clientv3, name, cfg)) })
 }
 
 // cook builds a program of examples/ and starts a cluster for it.
 func cook(t *testing.T, name string) *kitchen {
 	t.Helper()
-	return cookIn(t, examples, name)
+	return cookIn(t, examples, name, cluster.Config{})
 }
 
-// cookIn is cook for a program in another directory.
-func cookIn(t *testing.T, dir, name string) *kitchen {
+// cookIn is cook for a program in another directory, and with another cluster.
+func cookIn(t *testing.T, dir, name string, cfg cluster.Config) *kitchen {
 	t.Helper()
-	k := cookOn(t, dir, name, cluster.Config{})
+	k := cookOn(t, dir, name, cfg)
 	k.connect(client.Config{})
 	k.env = []string{"ETCDCTL_ENDPOINTS=" + strings.Join(k.cluster.Endpoints(), ",")}
 	return k
@@ -256,6 +262,50 @@ func (p *process) crash() {
 	_ = p.cmd.Wait()
 }
 
+// misses lets the programs miss changes for good: they are cut off from a cluster with links
+// while the changes are made and compacted.
+func (k *kitchen) misses(changes ...kv.Op) {
+	k.Helper()
+	check := func(err error) {
+		k.Helper()
+		if err != nil {
+			k.Fatal(err)
+		}
+	}
+	check(k.cluster.WaitHealthy(k.Context())) // a write by Control is sent once
+	for _, m := range k.cluster.Members() {
+		check(m.ClientLink().Cut())
+	}
+	store := kv.New(k.cluster.Members()[0].Control())
+	for _, op := range changes {
+		_, err := store.Do(k.Context(), op)
+		check(err)
+	}
+	_, err := store.Put(k.Context(), "kitchen", "a change of no interest")
+	check(err)
+	last, err := store.Put(k.Context(), "kitchen", "the last one is not compacted")
+	check(err)
+	_, err = store.Compact(k.Context(), last.Header.Revision)
+	check(err)
+	check(k.cluster.Heal())
+}
+
+// watched reports whether a member has a watch that has seen all there is.
+func (k *kitchen) watched() bool {
+	k.Helper()
+	for _, m := range k.cluster.Members() {
+		var all, behind int
+		for line := range strings.Lines(k.get(m.ClientURL() + "/metrics")) {
+			_, _ = fmt.Sscanf(line, "etcd_debugging_mvcc_watcher_total %d", &all)
+			_, _ = fmt.Sscanf(line, "etcd_debugging_mvcc_slow_watcher_total %d", &behind)
+		}
+		if all > behind {
+			return true
+		}
+	}
+	return false
+}
+
 // get returns what a URL has.
 func (k *kitchen) get(url string) string {
 	k.Helper()
@@ -399,24 +449,64 @@ func TestCron(t *testing.T) {
 }
 
 func TestBlueGreen(t *testing.T) {
-	k := cook(t, "bluegreen")
-	k.put("bluegreen/active", "blue")
-	router := k.start("route")
-	router.want("traffic goes to blue")
-	if out, err := k.do("switch", "blue", "green"); err == nil || !strings.Contains(out, "green is not healthy") {
-		t.Errorf("a switch to an unhealthy version: %v, %s", err, out)
-	}
-	k.put("bluegreen/health/green", "ok")
-	proceed := k.stall()
-	if out, err := k.do("switch", "blue", "green"); err != nil {
-		t.Error(err, out)
-	}
-	router.want("traffic goes to green")
-	proceed()
-	router.stop()
-	if n := strings.Count(router.printed(), "traffic goes to green"); n != 1 {
-		t.Errorf("the router has heard of green %d times", n)
-	}
+	bothOn(t, "bluegreen", cluster.Config{Links: true}, func(k *kitchen) {
+		k.put("bluegreen/active", "blue")
+		router := k.start("route")
+		router.want("traffic goes to blue")
+		if out, err := k.do("switch", "blue", "green"); err == nil || !strings.Contains(out, "green is not healthy") {
+			k.Errorf("a switch to an unhealthy version: %v, %s", err, out)
+		}
+		k.put("bluegreen/health/green", "ok")
+		proceed := k.stall()
+		if out, err := k.do("switch", "blue", "green"); err != nil {
+			k.Error(err, out)
+		}
+		router.want("traffic goes to green")
+		proceed()
+		k.misses()
+		k.eventually("the router watches again", k.watched)
+		k.put("bluegreen/active", "red")
+		router.want("traffic goes to red")
+		k.misses(kv.OpPut("bluegreen/active", "black"))
+		router.want("traffic goes to black")
+		router.stop()
+		if want := []string{"blue", "green", "red", "black"}; router.printed() != "traffic goes to "+strings.Join(want, "\ntraffic goes to ")+"\n" {
+			k.Errorf("the router has not heard of %q, each once", want)
+		}
+	})
+}
+
+// The answer to a switch is lost once it has been made. The program finds out.
+func TestBlueGreenLostAnswer(t *testing.T) {
+	bothOn(t, "bluegreen", cluster.Config{Links: true}, func(k *kitchen) {
+		k.put("bluegreen/active", "blue")
+		k.put("bluegreen/health/green", "ok")
+		for _, m := range k.cluster.Members() {
+			if err := m.ClientLink().SetDelay(0, 500*time.Millisecond); err != nil {
+				k.Fatal(err)
+			}
+		}
+		p := k.start("switch", "blue", "green")
+		store := kv.New(k.cluster.Members()[0].Control())
+		k.eventually("the switch is made", func() bool {
+			resp, err := store.Get(k.Context(), "bluegreen/active")
+			return err == nil && string(resp.Kvs[0].Value) == "green"
+		})
+		for _, m := range k.cluster.Members() {
+			if err := m.ClientLink().Cut(); err != nil { // the answer is on its way
+				k.Fatal(err)
+			}
+			if err := m.ClientLink().SetDelay(0, 0); err != nil {
+				k.Fatal(err)
+			}
+		}
+		if err := k.cluster.Heal(); err != nil {
+			k.Fatal(err)
+		}
+		if err := p.cmd.Wait(); err != nil {
+			k.Errorf("the switch was made, and the program says %v, %s", err, p.printed())
+		}
+	})
 }
 
 func TestLiveConfig(t *testing.T) {
@@ -442,36 +532,48 @@ func TestLiveConfig(t *testing.T) {
 }
 
 func TestFlags(t *testing.T) {
-	k := cook(t, "flags")
-	k.put("flags/dark", `{"percent": 100}`)
-	p := k.start()
-	url := "http://" + p.word("listening on ")
-	ask := func(flag string) string { return k.get(url + "/" + flag + "?user=anna") }
-	if got := ask("dark") + ask("new"); got != "true\nfalse\n" {
-		t.Errorf("got %q", got)
-	}
-	proceed := k.stall()
-	k.put("flags/dark", `{"percent": 0}`)
-	k.put("flags/new", `{"percent": 100}`)
-	k.eventually("the flags have changed", func() bool { return ask("dark")+ask("new") == "false\ntrue\n" })
-	proceed()
-	p.stop()
+	bothOn(t, "flags", cluster.Config{Links: true}, func(k *kitchen) {
+		k.put("flags/dark", `{"percent": 100}`)
+		p := k.start()
+		url := "http://" + p.word("listening on ")
+		ask := func(flag string) string { return k.get(url + "/" + flag + "?user=anna") }
+		if got := ask("dark") + ask("new"); got != "true\nfalse\n" {
+			k.Errorf("got %q", got)
+		}
+		k.put("flags/dark", `{"percent":`)
+		p.want(`"flags/dark"`)
+		p.want("is bad")
+		if got := ask("dark"); got != "true\n" {
+			k.Errorf("got %q, and the last good value is true", got)
+		}
+		proceed := k.stall()
+		k.put("flags/dark", `{"percent": 0}`)
+		k.put("flags/new", `{"percent": 100}`)
+		k.eventually("the flags have changed", func() bool { return ask("dark")+ask("new") == "false\ntrue\n" })
+		proceed()
+		k.misses(kv.OpPut("flags/dark", `{"percent": 100}`), kv.OpDelete("flags/new"))
+		k.eventually("the flags are back", func() bool { return ask("dark")+ask("new") == "true\nfalse\n" })
+		p.stop()
+	})
 }
 
 func TestMirror(t *testing.T) {
-	k := cook(t, "mirror")
-	for i := range 50 {
-		k.put(fmt.Sprintf("m/%d", i), "x")
-	}
-	p := k.start("m/")
-	p.want("has 50 keys")
-	proceed := k.stall()
-	for i := range 50 {
-		k.put(fmt.Sprintf("m/%d", 50+i), "x")
-	}
-	p.want("has 100 keys")
-	proceed()
-	p.stop()
+	bothOn(t, "mirror", cluster.Config{Links: true}, func(k *kitchen) {
+		for i := range 50 {
+			k.put(fmt.Sprintf("m/%d", i), "x")
+		}
+		p := k.start("m/")
+		p.want("has 50 keys")
+		proceed := k.stall()
+		for i := range 50 {
+			k.put(fmt.Sprintf("m/%d", 50+i), "x")
+		}
+		p.want("has 100 keys")
+		proceed()
+		k.misses(kv.OpDelete("m/7"))
+		p.want("has 99 keys")
+		p.stop()
+	})
 }
 
 func TestRegistry(t *testing.T) {
