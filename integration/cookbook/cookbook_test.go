@@ -19,7 +19,9 @@ import (
 
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/integration/cluster"
+	"github.com/getcd/getcd/integration/proxy"
 	"github.com/getcd/getcd/kv"
+	"github.com/getcd/getcd/lease"
 	"github.com/getcd/getcd/middleware/once"
 )
 
@@ -377,6 +379,62 @@ func TestWorkerPool(t *testing.T) {
 	})
 }
 
+// Each item is added once and taken once, though answers are lost all the time.
+func TestWorkerPoolLosesAnswers(t *testing.T) {
+	t.Parallel()
+	for name, dir := range map[string]string{"getcd": examples, "clientv3": clientv3} {
+		t.Run(name, func(t *testing.T) {
+			k := cookOn(t, dir, "workerpool", cluster.Config{Links: true})
+			k.env = []string{"ETCDCTL_ENDPOINTS=" + strings.Join(k.cluster.Endpoints(), ",")}
+			links := func(do func(*proxy.Link) error) {
+				for _, m := range k.cluster.Members() {
+					if err := do(m.ClientLink()); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+			links(func(l *proxy.Link) error { return l.SetDelay(0, 30*time.Millisecond) })
+			ctx, cancel := context.WithCancel(t.Context())
+			var breaker sync.WaitGroup
+			breaker.Go(func() {
+				tick := time.NewTicker(300 * time.Millisecond)
+				defer tick.Stop()
+				for {
+					select {
+					case <-tick.C:
+						links((*proxy.Link).Reset)
+					case <-ctx.Done():
+						return
+					}
+				}
+			})
+			t.Cleanup(func() { cancel(); breaker.Wait() })
+			const items = 20
+			add := []string{"add"}
+			for i := range items {
+				add = append(add, fmt.Sprintf("<%d>", i))
+			}
+			if out, err := k.do(add...); err != nil {
+				t.Fatal(err, out)
+			}
+			a, b := k.start("a"), k.start("b")
+			k.eventually("all items are taken", func() bool {
+				return strings.Count(a.printed()+b.printed(), "has done") >= items
+			})
+			cancel()
+			breaker.Wait()
+			a.stop()
+			b.stop()
+			for i := range items {
+				item := fmt.Sprintf("has taken <%d>", i)
+				if n := strings.Count(a.printed()+b.printed(), item); n != 1 {
+					t.Errorf("%q was printed %d times", item, n)
+				}
+			}
+		})
+	}
+}
+
 func TestCron(t *testing.T) {
 	both(t, "cron", func(k *kitchen) {
 		a, b := k.start("a"), k.start("b")
@@ -490,6 +548,14 @@ func TestRegistry(t *testing.T) {
 		calls.want("answered by " + c.word("c serves on "))
 		calls.want("answered by " + addrB)
 		proceed()
+		got, err := k.store.Get(k.Context(), "registry/b")
+		if err != nil || len(got.Kvs) != 1 {
+			k.Fatalf("b's key: %v, %v", got, err)
+		}
+		if _, err := k.store.Revoke(k.Context(), lease.ID(got.Kvs[0].Lease)); err != nil {
+			k.Fatal(err)
+		}
+		k.eventually("b is registered again", func() bool { return len(k.keys("registry/")) == 2 })
 		calls.stop()
 		b.stop()
 		c.stop()
