@@ -19,7 +19,9 @@ import (
 
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/integration/cluster"
+	"github.com/getcd/getcd/integration/proxy"
 	"github.com/getcd/getcd/kv"
+	"github.com/getcd/getcd/lease"
 	"github.com/getcd/getcd/middleware/once"
 )
 
@@ -370,58 +372,116 @@ func TestLeader(t *testing.T) {
 
 func TestJobQueue(t *testing.T) {
 	const jobs = 12
-	k := cook(t, "jobqueue")
-	for i := range jobs {
-		k.put(fmt.Sprintf("jobqueue/todo/%02d", i), "a job")
-	}
-	a, b := k.start("a"), k.start("b")
-	a.want("a has done")
-	b.want("b has done")
-	proceed := k.stall()
-	b.want("works on")
-	b.crash()
-	k.eventually("all jobs are done", func() bool { return len(k.keys("jobqueue/done/")) == jobs })
-	proceed()
-	a.stop()
-	for id, worker := range k.keys("jobqueue/done/") {
-		a, b := strings.Count(a.printed(), "a has done "+id), strings.Count(b.printed(), "b has done "+id)
-		if a+b > 1 {
-			t.Errorf("job %s: a has done it %d times, b %d times; %s is recorded", id, a, b, worker)
+	both(t, "jobqueue", func(k *kitchen) {
+		for i := range jobs {
+			k.put(fmt.Sprintf("jobqueue/todo/%02d", i), "a job")
 		}
-	}
-	if left := k.keys("jobqueue/todo/"); len(left) > 0 {
-		t.Errorf("left to do: %v", left)
-	}
+		a, b := k.start("a"), k.start("b")
+		a.want("a has done")
+		b.want("b has done")
+		proceed := k.stall()
+		b.want("works on")
+		b.crash()
+		k.eventually("all jobs are done", func() bool { return len(k.keys("jobqueue/done/")) == jobs })
+		proceed()
+		a.stop()
+		for id, worker := range k.keys("jobqueue/done/") {
+			a, b := strings.Count(a.printed(), "a has done "+id), strings.Count(b.printed(), "b has done "+id)
+			if a+b > 1 {
+				k.Errorf("job %s: a has done it %d times, b %d times; %s is recorded", id, a, b, worker)
+			}
+		}
+		if left := k.keys("jobqueue/todo/"); len(left) > 0 {
+			k.Errorf("left to do: %v", left)
+		}
+	})
 }
 
 func TestWorkerPool(t *testing.T) {
 	const items = 20
-	k := cook(t, "workerpool")
-	a, b := k.start("a"), k.start("b")
-	add := []string{"add"}
-	for i := range items {
-		add = append(add, fmt.Sprintf("<%d>", i))
-	}
-	begun := time.Now()
-	if out, err := k.do(add...); err != nil {
-		t.Fatal(err, out)
-	}
-	a.want("has done")
-	proceed := k.stall()
-	k.eventually("all items are taken", func() bool {
-		return strings.Count(a.printed()+b.printed(), "has done") >= items
-	})
-	if took := time.Since(begun); took < (items-1)*250*time.Millisecond {
-		t.Errorf("%d items took %v: more than four a second", items, took)
-	}
-	proceed()
-	a.stop()
-	b.stop()
-	for i := range items {
-		item := fmt.Sprintf("has taken <%d>", i)
-		if n := strings.Count(a.printed()+b.printed(), item); n != 1 {
-			t.Errorf("%q was printed %d times", item, n)
+	both(t, "workerpool", func(k *kitchen) {
+		a, b := k.start("a"), k.start("b")
+		add := []string{"add"}
+		for i := range items {
+			add = append(add, fmt.Sprintf("<%d>", i))
 		}
+		begun := time.Now()
+		if out, err := k.do(add...); err != nil {
+			k.Fatal(err, out)
+		}
+		a.want("has done")
+		proceed := k.stall()
+		k.eventually("all items are taken", func() bool {
+			return strings.Count(a.printed()+b.printed(), "has done") >= items
+		})
+		if took := time.Since(begun); took < (items-1)*250*time.Millisecond {
+			k.Errorf("%d items took %v: more than four a second", items, took)
+		}
+		proceed()
+		a.stop()
+		b.stop()
+		for i := range items {
+			item := fmt.Sprintf("has taken <%d>", i)
+			if n := strings.Count(a.printed()+b.printed(), item); n != 1 {
+				k.Errorf("%q was printed %d times", item, n)
+			}
+		}
+	})
+}
+
+// Each item is added once and taken once, though answers are lost all the time.
+func TestWorkerPoolLosesAnswers(t *testing.T) {
+	t.Parallel()
+	for name, dir := range map[string]string{"getcd": examples, "clientv3": clientv3} {
+		t.Run(name, func(t *testing.T) {
+			k := cookOn(t, dir, "workerpool", cluster.Config{Links: true})
+			k.env = []string{"ETCDCTL_ENDPOINTS=" + strings.Join(k.cluster.Endpoints(), ",")}
+			links := func(do func(*proxy.Link) error) {
+				for _, m := range k.cluster.Members() {
+					if err := do(m.ClientLink()); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+			links(func(l *proxy.Link) error { return l.SetDelay(0, 30*time.Millisecond) })
+			ctx, cancel := context.WithCancel(t.Context())
+			var breaker sync.WaitGroup
+			breaker.Go(func() {
+				tick := time.NewTicker(300 * time.Millisecond)
+				defer tick.Stop()
+				for {
+					select {
+					case <-tick.C:
+						links((*proxy.Link).Reset)
+					case <-ctx.Done():
+						return
+					}
+				}
+			})
+			t.Cleanup(func() { cancel(); breaker.Wait() })
+			const items = 20
+			add := []string{"add"}
+			for i := range items {
+				add = append(add, fmt.Sprintf("<%d>", i))
+			}
+			if out, err := k.do(add...); err != nil {
+				t.Fatal(err, out)
+			}
+			a, b := k.start("a"), k.start("b")
+			k.eventually("all items are taken", func() bool {
+				return strings.Count(a.printed()+b.printed(), "has done") >= items
+			})
+			cancel()
+			breaker.Wait()
+			a.stop()
+			b.stop()
+			for i := range items {
+				item := fmt.Sprintf("has taken <%d>", i)
+				if n := strings.Count(a.printed()+b.printed(), item); n != 1 {
+					t.Errorf("%q was printed %d times", item, n)
+				}
+			}
+		})
 	}
 }
 
@@ -577,23 +637,32 @@ func TestMirror(t *testing.T) {
 }
 
 func TestRegistry(t *testing.T) {
-	k := cook(t, "registry")
-	a, b := k.start("serve", "a"), k.start("serve", "b")
-	addrA, addrB := a.word("a serves on "), b.word("b serves on ")
-	calls := k.start("call")
-	calls.want("answered by " + addrA)
-	calls.want("answered by " + addrB)
-	proceed := k.stall()
-	a.crash()
-	k.eventually("a is no longer registered", func() bool { return len(k.keys("registry/")) == 1 })
-	c := k.start("serve", "c")
-	calls.want("answered by " + c.word("c serves on "))
-	calls.want("answered by " + addrB)
-	proceed()
-	calls.stop()
-	b.stop()
-	c.stop()
-	if left := k.keys("registry/"); len(left) > 0 {
-		t.Errorf("servers that have left are registered: %v", left)
-	}
+	both(t, "registry", func(k *kitchen) {
+		a, b := k.start("serve", "a"), k.start("serve", "b")
+		addrA, addrB := a.word("a serves on "), b.word("b serves on ")
+		calls := k.start("call")
+		calls.want("answered by " + addrA)
+		calls.want("answered by " + addrB)
+		proceed := k.stall()
+		a.crash()
+		k.eventually("a is no longer registered", func() bool { return len(k.keys("registry/")) == 1 })
+		c := k.start("serve", "c")
+		calls.want("answered by " + c.word("c serves on "))
+		calls.want("answered by " + addrB)
+		proceed()
+		got, err := k.store.Get(k.Context(), "registry/b")
+		if err != nil || len(got.Kvs) != 1 {
+			k.Fatalf("b's key: %v, %v", got, err)
+		}
+		if _, err := k.store.Revoke(k.Context(), lease.ID(got.Kvs[0].Lease)); err != nil {
+			k.Fatal(err)
+		}
+		k.eventually("b is registered again", func() bool { return len(k.keys("registry/")) == 2 })
+		calls.stop()
+		b.stop()
+		c.stop()
+		if left := k.keys("registry/"); len(left) > 0 {
+			k.Errorf("servers that have left are registered: %v", left)
+		}
+	})
 }
