@@ -62,13 +62,7 @@ func bothOn(t *testing.T, name string, cfg cluster.Config, test func(k *kitchen)
 	t.Run("clientv3", func(t *testing.T) { test(cookIn(t, clientv3, name, cfg)) })
 }
 
-// cook builds a program of examples/ and starts a cluster for it.
-func cook(t *testing.T, name string) *kitchen {
-	t.Helper()
-	return cookIn(t, examples, name, cluster.Config{})
-}
-
-// cookIn is cook for a program in another directory, and with another cluster.
+// cookIn builds a program and starts a cluster for it.
 func cookIn(t *testing.T, dir, name string, cfg cluster.Config) *kitchen {
 	t.Helper()
 	k := cookOn(t, dir, name, cfg)
@@ -77,7 +71,7 @@ func cookIn(t *testing.T, dir, name string, cfg cluster.Config) *kitchen {
 	return k
 }
 
-// cookOn is cook with another cluster, and without a client or an environment.
+// cookOn is cookIn with another cluster, and without a client or an environment.
 func cookOn(t *testing.T, dir, name string, cfg cluster.Config) *kitchen {
 	t.Helper()
 	t.Parallel()

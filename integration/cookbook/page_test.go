@@ -52,7 +52,7 @@ func read(t *testing.T, file string) string {
 // A program is at most half as long as the same one written on clientv3.
 func TestHalfAsLong(t *testing.T) {
 	rivals, err := filepath.Glob("clientv3/*/main.go")
-	if err != nil || len(rivals) < 6 {
+	if err != nil || len(rivals) < 10 {
 		t.Fatalf("%d programs are written on clientv3, %v", len(rivals), err)
 	}
 	for _, rival := range rivals {

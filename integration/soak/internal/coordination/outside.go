@@ -47,7 +47,7 @@ const perMember = 2 * time.Second
 func ask[T any](ctx context.Context, o *outside, f func(context.Context, outsideMember) (T, error)) (T, error) {
 	// gRPC connects an idle connection, such as one to a member that was restarted, on
 	// goroutines of the call that finds it so. These are not the workers' clients', and stay.
-	pprof.SetGoroutineLabels(context.Background())
+	pprof.SetGoroutineLabels(context.Background()) //nolint:contextcheck // it stands for no labels
 	defer pprof.SetGoroutineLabels(ctx)
 	var zero T
 	for n := o.last.Load(); ; n++ {
