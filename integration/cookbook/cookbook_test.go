@@ -74,6 +74,9 @@ func cookIn(t *testing.T, dir, name string, cfg cluster.Config) *kitchen {
 // cookOn is cookIn with another cluster, and without a client or an environment.
 func cookOn(t *testing.T, dir, name string, cfg cluster.Config) *kitchen {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("the programs take two minutes, and have no race detector")
+	}
 	t.Parallel()
 	program := filepath.Join(t.TempDir(), name)
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./"+name) //nolint:gosec // the name is the test's

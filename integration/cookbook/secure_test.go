@@ -9,7 +9,7 @@ import (
 	"github.com/getcd/getcd/integration/cluster"
 )
 
-// cookSecure is cook on a cluster with TLS and users. The test's own client is root, whose
+// cookSecure is cookIn on a cluster with TLS and users. The test's own client is root, whose
 // password is "secret".
 func cookSecure(t *testing.T, dir, name string) (k *kitchen, ca string) {
 	t.Helper()
