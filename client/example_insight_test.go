@@ -81,7 +81,7 @@ func ExampleClient_EndpointsChanged() {
 		return
 	}
 	defer c.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 
 	last := ""
@@ -95,6 +95,7 @@ func ExampleClient_EndpointsChanged() {
 				kill(cluster, s.Address)
 			default:
 				fmt.Println("another member is active")
+				last = s.Address
 				cancel() // that was enough
 			}
 		}
