@@ -18,8 +18,8 @@ import (
 // returned, seconds or, on a member that was stopped, hours later. It then overwrites what
 // others, or the caller itself, have written in the meantime. Watchers may see two events, the
 // key's version may grow by two, a previous value may be the write's own, and a count of deleted
-// keys may be 0. Who can't have that takes package once, which costs a little more and has none
-// of it.
+// keys may be 0. A program for which that is not right uses package once, which
+// costs a little more and has none of these effects.
 //
 // IsAmbiguous is true only of a write whose context has ended, or whose client was closed,
 // after a copy was sent, and of one that the server answers with "database space exceeded".

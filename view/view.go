@@ -50,8 +50,8 @@ func JSON[T any](_ string, value []byte) (T, error) {
 	return v, err
 }
 
-// StrictJSON is JSON that takes fields which T does not have, and anything after the value,
-// for bad.
+// StrictJSON is JSON, but a field that T does not have makes a value bad, and so does anything
+// after the value.
 func StrictJSON[T any](_ string, value []byte) (T, error) {
 	var v T
 	d := json.NewDecoder(bytes.NewReader(value))
@@ -227,8 +227,8 @@ func (v *View[T]) Bad() map[string]*DecodeError {
 // as they were.
 func (v *View[T]) Done() <-chan struct{} { return v.done }
 
-// Err is nil while the View follows its keys, and then why it does not: the context's cause, or an error that no
-// other try can mend.
+// Err is nil while the View follows its keys, and then why it does not: the context's cause,
+// or an error that no other try can mend.
 func (v *View[T]) Err() error {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
