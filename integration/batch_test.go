@@ -159,10 +159,13 @@ func testBatchOutcomes(t *testing.T, dialBatch func(client.Config) *client.Clien
 }
 
 // Servers with lower limits, and a client that takes less, serve everybody.
-func TestBatchLimits(t *testing.T) {
+func TestBatchLimits(t *testing.T) { eachBatch(t, testBatchLimits) }
+
+func testBatchLimits(t *testing.T, dialBatch func(client.Config) *client.Client) {
+	t.Helper()
 	c := startCluster(t, cluster.Config{Size: 1, Flags: []string{"--max-txn-ops=10", "--max-request-bytes=60000"}})
-	cl := dial(t, client.Config{
-		Endpoints: c.Endpoints(), Middleware: batchMiddleware["batch"], DialOptions: []grpc.DialOption{grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(100_000))},
+	cl := dialBatch(client.Config{
+		Endpoints: c.Endpoints(), DialOptions: []grpc.DialOption{grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(100_000))},
 	})
 	ctx := timeout(t)
 	value := strings.Repeat("x", 15_000)

@@ -2,6 +2,7 @@ package once
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -9,6 +10,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
 
 	"github.com/getcd/getcd/internal/backoff"
@@ -20,8 +22,8 @@ const (
 	// firstSlots is how many slots a writer begins with. When they are all in use it makes as
 	// many as it has, in the background.
 	firstSlots = 8
-	// mostAtOnce is how many slots are made, and how many deleted, in one transaction, of
-	// which the server permits 128 operations (--max-txn-ops).
+	// mostAtOnce is how many slots are made, and how many deleted, in one transaction: a
+	// server permits 128 operations unless its --max-txn-ops says otherwise.
 	mostAtOnce = 64
 	// closePatience is how long Close tries to revoke the lease.
 	closePatience = time.Second
@@ -58,6 +60,7 @@ type slots struct {
 	lent    int        // those of w that writes have
 	stale   []*slot    // those of w whose fate is not known: to be deleted
 	waiting []chan taken
+	atOnce  int // mostAtOnce, or what the server permits
 	tending bool
 	closed  bool
 }
@@ -69,7 +72,7 @@ type taken struct {
 }
 
 func newSlots(t transport, prefix string, cfg config) *slots {
-	p := &slots{transport: t, cfg: cfg, prefix: prefix, leases: lease.New(t.cc)}
+	p := &slots{transport: t, cfg: cfg, prefix: prefix, leases: lease.New(t.cc), atOnce: mostAtOnce}
 	p.life, p.end = context.WithCancel(context.Background())
 	return p
 }
@@ -181,8 +184,8 @@ func (p *slots) lackingLocked() int {
 	if len(p.free) > 0 || p.w == nil && len(p.waiting) == 0 {
 		return 0
 	}
-	more := min(max(total, firstSlots, len(p.waiting)), mostAtOnce)
-	return min(more, p.cfg.slots-total+min(len(p.stale), mostAtOnce))
+	more := min(max(total, firstSlots, len(p.waiting)), p.atOnce)
+	return min(more, p.cfg.slots-total+min(len(p.stale), p.atOnce))
 }
 
 // tendLocked lets a goroutine do what there is to be done, unless one does.
@@ -200,7 +203,7 @@ func (p *slots) tend() {
 	for failures := 0; ; {
 		p.mu.Lock()
 		w, lacking := p.w, p.lackingLocked()
-		stale := slices.Clone(p.stale[:min(len(p.stale), mostAtOnce)])
+		stale := slices.Clone(p.stale[:min(len(p.stale), p.atOnce)])
 		idle := lacking == 0 && len(stale) == 0
 		if idle || p.closed {
 			p.tending = false
@@ -220,6 +223,8 @@ func (p *slots) tend() {
 		case err == nil:
 			failures = 0
 			continue
+		case tooManyOps(err) && p.fewer():
+			continue
 		case etcderr.NotFound(err): // the lease
 			p.finish(w)
 			failures++
@@ -233,6 +238,23 @@ func (p *slots) tend() {
 			return
 		}
 	}
+}
+
+// fewer has the next transaction make half as many slots, and reports whether there were more
+// than one.
+func (p *slots) fewer() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.atOnce == 1 {
+		return false
+	}
+	p.atOnce /= 2
+	return true
+}
+
+// tooManyOps takes the error of a client, or of a plain connection.
+func tooManyOps(err error) bool {
+	return errors.Is(err, rpctypes.ErrTooManyOps) || errors.Is(err, rpctypes.ErrGRPCTooManyOps)
 }
 
 // failed tells the writes that wait for a slot that there will be none, if err is final. It
