@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -124,6 +125,15 @@ func (c Case) deadline() time.Duration {
 func (c Case) timed() bool {
 	spread := c.Calls > 1 && c.Endpoints > 1 && (c.Each || c.Stall != 0)
 	return c.For == 0 && !c.Refused && c.Stall != forGood && !spread
+}
+
+// clients returns the names of those whose calls are measured. Middleware passes reads through,
+// and stubs that refuse everything have no leases for it.
+func (c Case) clients() []string {
+	if c.Read || c.Refused {
+		return rivals
+	}
+	return append(slices.Clone(rivals), Once, OnceBatch)
 }
 
 // Cases returns all cases, in the order of the table.

@@ -11,12 +11,26 @@ import (
 	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/kv"
+	"github.com/getcd/getcd/middleware/batch"
+	"github.com/getcd/getcd/middleware/once"
 )
 
 // The clients, in the order of the table's columns.
 const (
-	Getcd    = "getcd"
-	Clientv3 = "clientv3"
+	Getcd     = "getcd"
+	Clientv3  = "clientv3"
+	Once      = "once"
+	OnceBatch = "once+batch"
+)
+
+// rivals are compared in each case. The others, which are getcd with middleware that changes
+// writes, are compared with getcd.
+var (
+	rivals     = []string{Getcd, Clientv3}
+	middleware = map[string][]client.Middleware{
+		Once:      {once.Of("slowbench-once/")},
+		OnceBatch: {batch.NewConn, once.Of("slowbench-batch/")},
+	}
 )
 
 // connection is a client as the bench uses it.
@@ -39,8 +53,8 @@ func dial(name string, endpoints []string, dialer dialer) (connection, error) {
 	if dialer != nil {
 		options = append(options, grpc.WithContextDialer(dialer))
 	}
-	if name == Getcd {
-		c, err := client.New(client.Config{Endpoints: endpoints, DialOptions: options})
+	if name != Clientv3 {
+		c, err := client.New(client.Config{Endpoints: endpoints, DialOptions: options, Middleware: middleware[name]})
 		return getcd{c}, err
 	}
 	c, err := clientv3.New(clientv3.Config{Endpoints: endpoints, DialOptions: options, Logger: zap.NewNop()})

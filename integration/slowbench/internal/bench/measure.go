@@ -35,7 +35,11 @@ type Result struct {
 	Error string `json:"error,omitempty"`
 }
 
-const putKey = "slowbench/put/"
+// firstKey is the key of each client's first write.
+const (
+	putKey   = "slowbench/put/"
+	firstKey = putKey + "first"
+)
 
 // rangeKey returns the prefix of a range's keys.
 func rangeKey(size int) string { return "slowbench/range/" + strconv.Itoa(size) + "/" }
@@ -135,16 +139,30 @@ func (p place) measure(ctx context.Context, name string, c Case) (_ Result, err 
 	return result, errors.Join(stalled, p.setLines(Case{}), p.clear(context.WithoutCancel(ctx)))
 }
 
+// begin makes the first call, with which a client connects. Writes begin with a write, for which
+// some make more.
+func begin(ctx context.Context, conn connection, c Case) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	var err error
+	if c.Read {
+		_, err = conn.get(ctx, firstKey)
+	} else {
+		err = conn.put(ctx, firstKey, "")
+	}
+	if err != nil {
+		return fmt.Errorf("the first call: %w", err)
+	}
+	return nil
+}
+
 // victim returns the member in use. If it will hang repeatedly, victim first
 // makes it a follower, since an election would distort the result.
 func (p place) victim(ctx context.Context, conn connection, c Case) (*cluster.Member, error) {
 	members := p.cluster.Members()[:c.Endpoints]
 	for {
-		call, cancel := context.WithTimeout(ctx, time.Minute)
-		_, err := conn.get(call, "slowbench/nothing") // so that it has connected
-		cancel()
-		if err != nil {
-			return nil, fmt.Errorf("the first call: %w", err)
+		if err := begin(ctx, conn, c); err != nil {
+			return nil, err
 		}
 		victim := members[0]
 		for _, m := range members {
@@ -356,10 +374,7 @@ func runStarved(text string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	_, err = conn.get(ctx, "slowbench/nothing")
-	cancel()
-	if err != nil {
+	if err := begin(context.Background(), conn, work.Case); err != nil {
 		return err
 	}
 	for range busy {

@@ -14,6 +14,9 @@ const (
 	MostRatio = 1.2
 	// Slack is the difference in seconds that is always allowed.
 	Slack = 0.25
+	// MostOnceRatio is the maximum ratio of the time of getcd with middleware to
+	// that of getcd without.
+	MostOnceRatio = 1.3
 	// LongestSlack is how many seconds longer than clientv3's longest call
 	// getcd's may take, if calls continue while a member hangs or the process has
 	// little CPU. getcd stays with a silent member for a write's patience, which
@@ -81,14 +84,20 @@ func (r *Row) sum(client string) Result {
 	return total
 }
 
-// ratio returns getcd's time divided by clientv3's, or 0 if there is nothing to
+// ratio returns a client's time divided by another's, or 0 if there is nothing to
 // compare.
-func (r *Row) ratio() float64 {
-	ours, theirs := r.sum(Getcd), r.sum(Clientv3)
+func (r *Row) ratio(client, other string) float64 {
+	ours, theirs := r.sum(client), r.sum(other)
 	if !r.Timed || ours.Failed > 0 || theirs.Failed > 0 || theirs.Seconds == 0 {
 		return 0
 	}
 	return ours.Seconds / theirs.Seconds
+}
+
+// slower reports a ratio that is above most, but for the slack.
+func (r *Row) slower(client, other string, most float64) (float64, bool) {
+	ratio := r.ratio(client, other)
+	return ratio, ratio > most && r.sum(client).Seconds > most*r.sum(other).Seconds+Slack
 }
 
 func (r *Row) judge() {
@@ -102,8 +111,16 @@ func (r *Row) judge() {
 	if most := min(MostSentRatio*float64(theirs.Sent), float64(MostSent*(ours.OK+ours.Failed))); float64(ours.Sent) > most {
 		r.Misses = append(r.Misses, fmt.Sprintf("sent %d times, at most %.0f wanted", ours.Sent, most))
 	}
-	if ratio := r.ratio(); ratio > MostRatio && ours.Seconds > MostRatio*theirs.Seconds+Slack {
+	if ratio, slower := r.slower(Getcd, Clientv3, MostRatio); slower {
 		r.Misses = append(r.Misses, fmt.Sprintf("%.2f times clientv3's time, at most %.1f wanted", ratio, MostRatio))
+	}
+	for _, name := range []string{Once, OnceBatch} {
+		if failed := r.sum(name).Failed; failed > 0 {
+			r.Misses = append(r.Misses, fmt.Sprintf("%s: %d failed, 0 wanted", name, failed))
+		}
+		if ratio, slower := r.slower(name, Getcd, MostOnceRatio); slower {
+			r.Misses = append(r.Misses, fmt.Sprintf("%s: %.2f times getcd's time, at most %.1f wanted", name, ratio, MostOnceRatio))
+		}
 	}
 }
 
@@ -118,14 +135,26 @@ func (r *Report) Misses() []string {
 	return all
 }
 
-var header = []string{"case", "getcd", "clientv3", "ratio", "missed"}
+var header = []string{"case", "getcd", "clientv3", "ratio", "once", "ratio", "once+batch", "ratio", "missed"}
 
 func (r *Row) cells() []string {
-	ratio := "–"
-	if n := r.ratio(); n > 0 {
-		ratio = fmt.Sprintf("%.2f", n)
+	cells := []string{r.Case, r.sum(Getcd).text()}
+	for _, pair := range [][2]string{{Getcd, Clientv3}, {Once, Getcd}, {OnceBatch, Getcd}} {
+		shown := pair[0]
+		if shown == Getcd {
+			shown = Clientv3
+		}
+		if r.Results[shown] == nil {
+			cells = append(cells, "–", "–")
+			continue
+		}
+		ratio := "–"
+		if n := r.ratio(pair[0], pair[1]); n > 0 {
+			ratio = fmt.Sprintf("%.2f", n)
+		}
+		cells = append(cells, r.sum(shown).text(), ratio)
 	}
-	return []string{r.Case, r.sum(Getcd).text(), r.sum(Clientv3).text(), ratio, strings.Join(r.Misses, "; ")}
+	return append(cells, strings.Join(r.Misses, "; "))
 }
 
 func (r Result) text() string {
@@ -162,7 +191,7 @@ func (r *Report) WriteText(w io.Writer) error {
 		_, _ = fmt.Fprintln(t, strings.Join(r.Rows[i].cells(), "\t"))
 	}
 	for i := range r.Rows {
-		for _, name := range []string{Getcd, Clientv3} {
+		for _, name := range []string{Getcd, Clientv3, Once, OnceBatch} {
 			if text := r.Rows[i].sum(name).Error; text != "" {
 				_, _ = fmt.Fprintf(t, "\n%s, %s: %s", r.Rows[i].Case, name, text)
 			}
@@ -176,7 +205,7 @@ func (r *Report) WriteText(w io.Writer) error {
 func (r *Report) WriteMarkdown(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString(page)
-	fmt.Fprintf(&b, "%s.\n\n| %s |\n|---|---|---|---|---|\n", r.Setup, strings.Join(header, " | "))
+	fmt.Fprintf(&b, "%s.\n\n| %s |\n%s\n", r.Setup, strings.Join(header, " | "), strings.Repeat("|---", len(header))+"|")
 	for i := range r.Rows {
 		fmt.Fprintf(&b, "| %s |\n", strings.Join(r.Rows[i].cells(), " | "))
 	}
@@ -202,9 +231,14 @@ end of the last one, and is the median of all runs; failures are added up. A dea
 minute plus twice the time that the line needs, so a call fails only if its client gives it
 up.
 
+` + "`once`" + ` is getcd with package [once](../../middleware/once/doc.go), by which each write happens
+exactly once, and ` + "`once+batch`" + ` has package [batch](../../middleware/batch/doc.go) above it. Their
+ratios are to getcd's time. Reads pass through both, so only puts are measured. Each client
+makes one call before its time begins.
+
 "One stalls" means that the member that has transferred the most bytes, which was made a
-follower, hangs (SIGSTOP) when half of the bytes have passed. The ratio is getcd's time
-divided by clientv3's; it is given only if all calls of both succeeded. There is no ratio if
+follower, hangs (SIGSTOP) when half of the bytes have passed. The first ratio is getcd's time
+divided by clientv3's. A ratio is given only if all calls of both succeeded. There is no ratio if
 several calls run at once and either each member has its own line or one of several members
 stalls: clientv3 spreads its calls over all members, so only some of them meet the stall,
 while getcd uses one member at a time, so all of them do. "With little CPU" is a process with
@@ -215,6 +249,7 @@ cell shows how often the puts were sent.
 With ` + "`-check`" + ` the program exits with an error if getcd fails more calls than clientv3; if it takes
 longer than 1.2 times clientv3's time plus 0.25 s; if, in the cases that go on for a set time,
 its longest call takes more than 2 s longer than clientv3's; or if it sends refused calls more
-than 1.5 times as often as clientv3 or more than twice per call.
+than 1.5 times as often as clientv3 or more than twice per call; and if ` + "`once`" + ` or ` + "`once+batch`" + `
+fails a call, or takes longer than 1.3 times getcd's time plus 0.25 s.
 
 `

@@ -39,6 +39,19 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// Writes that happen once have to be as good as getcd's own, however long clientv3's take.
+func TestJudgeMiddleware(t *testing.T) {
+	row := Row{Timed: true, Results: map[string][]Result{
+		Getcd: {{OK: 1, Seconds: 10}}, Clientv3: {{OK: 1, Seconds: 20}},
+		Once: {{OK: 1, Seconds: 14}}, OnceBatch: {{Failed: 1, Seconds: 1}},
+	}}
+	row.judge()
+	want := []string{"once: 1.40 times getcd's time, at most 1.3 wanted", "once+batch: 1 failed, 0 wanted"}
+	if !reflect.DeepEqual(row.Misses, want) {
+		t.Errorf("got %q, want %q", row.Misses, want)
+	}
+}
+
 // Names are unique, since -run and the table use them.
 func TestCaseNames(t *testing.T) {
 	seen := make(map[string]bool)

@@ -60,7 +60,7 @@ func Run(ctx context.Context, cfg Config) (_ *Report, err error) {
 		_, _ = fmt.Fprintf(cfg.Progress, "%d of %d: %s\n", i+1, len(cases), one.Name())
 		row := Row{Case: one.Name(), Timed: one.timed(), Lasting: one.For > 0, Results: make(map[string][]Result)}
 		for n := range max(cfg.Count, 1) {
-			clients := []string{Getcd, Clientv3}
+			clients := slices.Clone(one.clients())
 			if n%2 == 1 {
 				slices.Reverse(clients)
 			}
