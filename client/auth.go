@@ -150,6 +150,15 @@ func (a *authenticator) get(ctx context.Context) (_ *credential, again bool, _ e
 	}
 }
 
+// sign returns ctx with the token in use, and reports whether there is one.
+func (a *authenticator) sign(ctx context.Context) (context.Context, bool) {
+	c := a.current.Load()
+	if c == nil || len(c.anyMember) == 0 {
+		return ctx, false
+	}
+	return c.outgoing(ctx, true), true
+}
+
 // loginPauses are the pauses between logins that fail although there has been a good one.
 // They are long: the check of a password costs the server more than most requests.
 var loginPauses = backoff.Exponential{First: 100 * time.Millisecond, Max: 5 * time.Second}

@@ -92,10 +92,11 @@ func newConn(cfg Config) (*Conn, error) {
 	if cfg.overGateway() {
 		connect = c.newGateway
 	}
+	c.auth = c.newAuthenticator(cfg)
 	if err := connect(cfg); err != nil {
+		c.auth.close()
 		return nil, err
 	}
-	c.auth = c.newAuthenticator(cfg)
 	return c, nil
 }
 

@@ -26,8 +26,10 @@ import (
 // value of everything else. So the client's options that the user must not replace come
 // first or last, and those that the user may replace come before the user's.
 func (c *Conn) dialOptions(cfg Config, r *resolver.Resolver, secure credentials.TransportCredentials) []grpc.DialOption {
+	options := cfg.policy(c.table)
+	options.Sign = c.auth.sign
 	opts := []grpc.DialOption{
-		grpc.WithResolvers(builder{r, cfg.policy(c.table)}),
+		grpc.WithResolvers(builder{r, options}),
 		grpc.WithContextDialer(c.dialer.dial),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			// The policy decides when to dial again, and uses each of gRPC's

@@ -9,21 +9,33 @@ import (
 	"github.com/getcd/getcd/integration/cluster"
 )
 
-// With WritesToLeader MoveLeader needs no endpoint, also after elections of which no answer told;
-// the member that is preferred by its name serves reads; one endpoint leads to all members.
 func TestRoutingOnRealMembers(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, cluster.Config{})
+	followsLeader(t, c, client.Config{})
+}
+
+// Since etcd 3.7 a member tells its name, and who leads, only to users.
+func TestRoutingOfUsers(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, cluster.Config{})
+	withAuth(t, c)
+	followsLeader(t, c, client.Config{Username: "root", Password: "secret"})
+}
+
+// With WritesToLeader MoveLeader needs no endpoint, also after elections of which no answer told;
+// the member that is preferred by its name serves reads; one endpoint leads to all members.
+func followsLeader(t *testing.T, c *cluster.Cluster, cfg client.Config) {
+	t.Helper()
 	near := c.Members()[2]
-	cl := dial(t, client.Config{
-		Endpoints: c.Endpoints()[:1],
-		Routing: balancer.Routing{WritesToLeader: true, Prefer: func(e balancer.Endpoint) int {
-			if e.MemberName == near.Name() {
-				return 0
-			}
-			return 1
-		}},
-	})
+	cfg.Endpoints = c.Endpoints()[:1]
+	cfg.Routing = balancer.Routing{WritesToLeader: true, Prefer: func(e balancer.Endpoint) int {
+		if e.MemberName == near.Name() {
+			return 0
+		}
+		return 1
+	}}
+	cl := dial(t, cfg)
 	if err := cl.Sync(timeout(t)); err != nil {
 		t.Fatal(err)
 	}

@@ -41,7 +41,7 @@ func (p *policy) introduce(m *member, c *conn) {
 		}
 	})
 	header, resp, err := c.identify(ctx)
-	rank, ranked := p.rank(ctx, m, c, header.GetMemberId())
+	rank, ranked, refused := p.rank(ctx, m, c, header.GetMemberId())
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed || m.conn != c {
@@ -71,6 +71,9 @@ func (p *policy) introduce(m *member, c *conn) {
 			m.tier.rank = rank
 		}
 		p.readyLocked(m, c)
+		if refused {
+			p.probes.Go(func() { p.rankForUser(m, c, id) })
+		}
 		if resp != nil && p.opts.Routing.WritesToLeader {
 			p.learnLocked(resp)
 		}
@@ -79,21 +82,22 @@ func (p *policy) introduce(m *member, c *conn) {
 }
 
 // rank asks Routing.Prefer for the rank of m, whose member has the ID id. It must not be called
-// with the policy's mutex held, since Prefer is the user's.
-func (p *policy) rank(ctx context.Context, m *member, c *conn, id uint64) (rank int, ok bool) {
+// with the policy's mutex held, since Prefer is the user's. It reports whether the member keeps
+// its name for users.
+func (p *policy) rank(ctx context.Context, m *member, c *conn, id uint64) (rank int, ok, refused bool) {
 	p.mu.Lock()
 	prefer := p.opts.Routing.Prefer
 	p.mu.Unlock()
 	if prefer == nil || id == 0 {
-		return 0, false
+		return 0, false, false
 	}
 	cc, release := c.rpcs()
 	defer release()
 	ctx, cancel := context.WithTimeout(ctx, proofTime)
 	defer cancel()
-	// Any member answers this from memory, and without a user (v3rpc/member.go). Without an
-	// answer the name is unknown.
-	list, _ := pb.NewClusterClient(cc).MemberList(ctx, &pb.MemberListRequest{})
+	// Any member answers this from memory, since etcd 3.7 only with a token if there are users
+	// (etcdserver/server.go, MemberList). Without an answer the name is unknown.
+	list, err := pb.NewClusterClient(cc).MemberList(ctx, &pb.MemberListRequest{})
 	e := describe(m.addr)
 	e.MemberID = id
 	for _, member := range list.GetMembers() {
@@ -102,7 +106,29 @@ func (p *policy) rank(ctx context.Context, m *member, c *conn, id uint64) (rank 
 		}
 	}
 	m.called.Store(e.MemberName)
-	return prefer(e), true
+	return prefer(e), true, err != nil && refusedFor(err)
+}
+
+// rankForUser ranks m anew when there is a token, with which its member tells its name. The
+// first token takes a connection, so m was connected and ranked without one.
+func (p *policy) rankForUser(m *member, c *conn, id uint64) {
+	for pause := minSeekPause; backoff.Sleep(c.gone, pause); pause = min(2*pause, maxSeekPause) {
+		ctx, ok := p.signed(c.gone)
+		if !ok {
+			continue
+		}
+		rank, ranked, refused := p.rank(ctx, m, c, id)
+		if refused {
+			continue
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if ranked && !p.closed && m.conn == c {
+			m.tier.rank = rank
+			p.stepLocked()
+		}
+		return
+	}
 }
 
 // clusterLocked returns the only cluster whose members are used; 0 means any.

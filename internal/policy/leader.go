@@ -17,11 +17,23 @@ const (
 	maxSeekPause = time.Second
 )
 
-// status asks the member for its status, which it answers from memory.
+// status asks the member for its status, which it answers from memory, since etcd 3.7 only with
+// a token if there are users (v3rpc/maintenance.go, requireAuthInfo).
 func (c *conn) status(ctx context.Context) (*pb.StatusResponse, error) {
 	cc, release := c.rpcs()
 	defer release()
 	return pb.NewMaintenanceClient(cc).Status(ctx, &pb.StatusRequest{})
+}
+
+// signed returns ctx with the user's token, and reports whether there is one.
+func (p *policy) signed(ctx context.Context) (context.Context, bool) {
+	p.mu.Lock()
+	sign := p.opts.Sign
+	p.mu.Unlock()
+	if sign == nil {
+		return ctx, false
+	}
+	return sign(ctx)
 }
 
 // learn notes who leads, unless the answer is older than what is known.
@@ -73,6 +85,7 @@ func (p *policy) seek() {
 		p.mu.Unlock()
 		if c != nil {
 			ctx, cancel := context.WithTimeout(c.gone, proofTime)
+			ctx, _ = p.signed(ctx)
 			resp, err := c.status(ctx)
 			cancel()
 			if err == nil && p.learn(resp) && p.foundLeader() {
@@ -141,6 +154,7 @@ func (p *policy) follow(pulse time.Duration) {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(c.gone, min(pulse, proofTime))
+		ctx, _ = p.signed(ctx)
 		if resp, err := c.status(ctx); err == nil {
 			p.learn(resp)
 			c.observeTerm(resp.RaftTerm)

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"cmp"
+	"context"
 	"log/slog"
 	"slices"
 	"time"
@@ -19,6 +20,11 @@ type Options struct {
 	Logger *slog.Logger // not nil; one record per transition, none per call
 
 	Routing balancer.Routing
+
+	// Sign returns ctx with the user's token, and reports whether there is one. It must not
+	// block. Only members that have said that they are of the cluster get to see it. Nil means
+	// that there is none.
+	Sign func(ctx context.Context) (_ context.Context, ok bool)
 
 	// Patience is for how long a call that must not be sent again (Attempt.Once) may wait
 	// on a member that is silent or can't serve, while another one can. 0 means 2 s.
