@@ -135,7 +135,10 @@ func (cfg config) against(ctx context.Context, size int, stdout, stderr io.Write
 // rows measures all clients in turn, as often as there are rounds.
 func (cfg config) rows(ctx context.Context, t task, stderr io.Writer) (map[string][]result, error) {
 	results := make(map[string][]result)
+	endpoints := t.Endpoints
 	for round := range cfg.rounds {
+		first := round % len(endpoints) // the raw stub's member: the leader in its turn
+		t.Endpoints = slices.Concat(endpoints[first:], endpoints[:first])
 		for i := range cfg.modes {
 			t.Mode = cfg.modes[(round+i)%len(cfg.modes)]
 			if t.Profile = ""; cfg.profile != "" && round == cfg.rounds-1 {

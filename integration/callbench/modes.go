@@ -58,7 +58,8 @@ type raw struct {
 	kv   pb.KVClient
 }
 
-// dialRaw takes the first endpoint: a plain connection has no other use for the others.
+// dialRaw takes the first endpoint: a plain connection has no use for the others. Each round
+// has another one first.
 func dialRaw(endpoints []string) (store, error) {
 	conn, err := grpc.NewClient("passthrough:///"+endpoints[0], grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
