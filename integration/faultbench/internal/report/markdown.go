@@ -84,6 +84,12 @@ flight on it. clientv3 spreads its calls over all members, so it has fewer of th
 victim. It also spreads its watches: where its gap is shorter than getcd's, its watches were
 not on the victim.
 
+` + "`getcd-once` has `middleware/once`" + `, which sends a write in doubt again without applying it
+twice, and ` + "`getcd-once-batch`" + ` has ` + "`middleware/batch`" + ` above that. ` + "`getcd-safe`" + ` declares its puts
+repeatable, and its compare-and-swaps settle their own doubt (` + "`concurrency/cas`" + `); since its puts
+may be applied twice, its histories are not checked. No write of these three may fail. ` + "`dropin`" + `
+is a program of clientv3 with one import path changed.
+
 `)
 }
 
