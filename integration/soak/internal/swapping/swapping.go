@@ -9,10 +9,12 @@ import (
 	"sync"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/concurrency/cas"
+	"github.com/getcd/getcd/integration/soak/internal/hostile"
 	"github.com/getcd/getcd/kv"
 )
 
@@ -22,6 +24,9 @@ type Config struct {
 	Seed      uint64
 	// Stop ends the work. The cluster must be healthy then.
 	Stop <-chan struct{}
+	// Mangle, if not nil, breaks each transaction before it is sent, to show that the check
+	// notices.
+	Mangle func(*pb.TxnRequest)
 }
 
 const (
@@ -33,18 +38,21 @@ const (
 	counter = "swapping/counter"
 	flag    = "swapping/flag"
 	end     = "swapping/end"
+	markers = "swapping-markers/"
 )
 
 // Report is what was found.
 type Report struct {
 	Increments, Changes, Refused, Doubtful, Failed int
+	Lost, Copies                                   int64
 	Violations                                     []string
 }
 
 // String implements fmt.Stringer.
 func (r Report) String() string {
-	return fmt.Sprintf("cas: %d increments, %d changes, %d refused since another client was first, %d in doubt, %d failed, of those that had little time: %d violations\n",
-		r.Increments, r.Changes, r.Refused, r.Doubtful, r.Failed, len(r.Violations))
+	return fmt.Sprintf("cas: %d increments, %d changes, %d refused since another client was first, %d in doubt, %d failed, of those that had little time\n"+
+		"  %d answers were lost, %d copies sent later: %d violations\n",
+		r.Increments, r.Changes, r.Refused, r.Doubtful, r.Failed, r.Lost, r.Copies, len(r.Violations))
 }
 
 // checker is one run.
@@ -70,13 +78,19 @@ func Run(ctx context.Context, cfg Config) (_ Report, err error) {
 	working, enough := context.WithCancel(ctx)
 	defer enough()
 	var wg sync.WaitGroup
+	var all []*hostile.Conn
 	for i := range clients {
-		cl, err := client.New(client.Config{Endpoints: cfg.Endpoints})
+		h := hostile.New(cfg.Mangle)
+		cl, err := client.New(client.Config{Endpoints: cfg.Endpoints, Middleware: []client.Middleware{h.Over}})
 		if err != nil {
 			return Report{}, err
 		}
-		defer func() { _ = cl.Close() }() // always nil
-		store, err := cas.New(cl, fmt.Sprintf("swapping-markers/%d/", i))
+		all = append(all, h)
+		defer func() {
+			h.Close()
+			_ = cl.Close() // always nil
+		}()
+		store, err := cas.New(cl, fmt.Sprintf("%s%d/", markers, i))
 		if err != nil {
 			return Report{}, err
 		}
@@ -99,6 +113,11 @@ func Run(ctx context.Context, cfg Config) (_ Report, err error) {
 	wg.Wait()
 	if ctx.Err() != nil {
 		return Report{}, ctx.Err()
+	}
+	for _, h := range all {
+		lost, copies := h.Counts()
+		c.report.Lost += lost
+		c.report.Copies += copies
 	}
 	err = c.judge(ctx, outside, begin.Header.Revision)
 	return c.report, err

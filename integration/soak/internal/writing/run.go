@@ -10,9 +10,9 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
-	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/integration/soak/internal/hostile"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
 	"github.com/getcd/getcd/middleware/once"
@@ -61,7 +61,7 @@ type checker struct {
 	cfg     Config
 	plain   *client.Client // without once
 	stubs   []pb.KVClient  // of the clients with it
-	hostile []*hostile
+	hostile []*hostile.Conn
 	plans   []*plan
 	journal journal
 	judge   *judge
@@ -76,18 +76,13 @@ func Run(ctx context.Context, cfg Config) (_ Report, err error) {
 	}
 	defer func() { err = errors.Join(err, c.plain.Close()) }()
 	for range clients {
-		h := &hostile{mangle: cfg.Mangle, stop: make(chan struct{})}
-		under := func(cc grpc.ClientConnInterface) grpc.ClientConnInterface {
-			h.ClientConnInterface = cc
-			return h
-		}
-		cl, err := client.New(client.Config{Endpoints: cfg.Endpoints, Middleware: []client.Middleware{once.Of(slots), under}})
+		h := hostile.New(cfg.Mangle)
+		cl, err := client.New(client.Config{Endpoints: cfg.Endpoints, Middleware: []client.Middleware{once.Of(slots), h.Over}})
 		if err != nil {
 			return Report{}, err
 		}
 		defer func() {
-			close(h.stop)
-			h.wg.Wait()
+			h.Close()
 			_ = cl.Close() // always nil
 		}()
 		c.hostile, c.stubs = append(c.hostile, h), append(c.stubs, pb.NewKVClient(cl.Conn()))
@@ -118,7 +113,8 @@ func (c *checker) report(rounds int) Report {
 		Late: c.judge.late, Rounds: rounds, Violations: c.judge.violations,
 	}
 	for _, h := range c.hostile {
-		r.Lost, r.Copies = r.Lost+h.lost.Load(), r.Copies+h.copies.Load()
+		lost, copies := h.Counts()
+		r.Lost, r.Copies = r.Lost+lost, r.Copies+copies
 	}
 	return r
 }

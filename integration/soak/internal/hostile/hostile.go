@@ -1,4 +1,5 @@
-package writing
+// Package hostile loses the answers to transactions, and sends copies of them later.
+package hostile
 
 import (
 	"context"
@@ -22,18 +23,39 @@ const (
 	latest   = 4 * time.Second
 )
 
-// hostile is a connection for package once to lie on.
-type hostile struct {
+// Conn is a connection for what is checked to lie on. Make one with New.
+type Conn struct {
 	grpc.ClientConnInterface
-	mangle func(*pb.TxnRequest) // breaks a request; nil leaves them whole
-	stop   chan struct{}        // closed when there are to be no more copies
+	mangle func(*pb.TxnRequest)
+	stop   chan struct{} // closed when there are to be no more copies
 	wg     sync.WaitGroup
 	lost   atomic.Int64
 	copies atomic.Int64
 }
 
+// New returns a Conn whose connection Over sets. mangle, if not nil, breaks each transaction
+// before it is sent, to show that the check notices.
+func New(mangle func(*pb.TxnRequest)) *Conn {
+	return &Conn{mangle: mangle, stop: make(chan struct{})}
+}
+
+// Over puts the Conn above cc. It is a client.Middleware.
+func (h *Conn) Over(cc grpc.ClientConnInterface) grpc.ClientConnInterface {
+	h.ClientConnInterface = cc
+	return h
+}
+
+// Close ends the copies, and returns when the last one has ended. The connection below stays.
+func (h *Conn) Close() {
+	close(h.stop)
+	h.wg.Wait()
+}
+
+// Counts returns how many answers were lost, and how many copies were sent.
+func (h *Conn) Counts() (lost, copies int64) { return h.lost.Load(), h.copies.Load() }
+
 // Invoke implements grpc.ClientConnInterface.
-func (h *hostile) Invoke(ctx context.Context, method string, req, reply any, opts ...grpc.CallOption) error {
+func (h *Conn) Invoke(ctx context.Context, method string, req, reply any, opts ...grpc.CallOption) error {
 	r, ok := req.(*pb.TxnRequest)
 	if !ok || method != pb.KV_Txn_FullMethodName {
 		return h.ClientConnInterface.Invoke(ctx, method, req, reply, opts...)
@@ -55,7 +77,7 @@ func (h *hostile) Invoke(ctx context.Context, method string, req, reply any, opt
 }
 
 // again sends a copy after a while.
-func (h *hostile) again(r *pb.TxnRequest) {
+func (h *Conn) again(r *pb.TxnRequest) {
 	select {
 	case <-h.stop:
 		return
