@@ -2,6 +2,10 @@ package bench
 
 import (
 	"context"
+	"sync"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"github.com/getcd/getcd/integration/cluster"
 )
@@ -12,7 +16,7 @@ import (
 // not be asked twice to remove it, so it ends in one of two places: in dismiss,
 // or at the end of the stage if dismiss was not reached.
 func addLearner(ctx context.Context, s *stage) error {
-	m, err := s.cluster.AddLearner(ctx, s.control(s.cluster.Members()[0]), 0)
+	m, err := s.addLearner(ctx, s.cluster.Members()[0], 0)
 	if err != nil {
 		return err
 	}
@@ -20,6 +24,23 @@ func addLearner(ctx context.Context, s *stage) error {
 	s.target.endpoints = s.cluster.Endpoints()
 	s.atEnd(func(ctx context.Context) error { return dismiss(ctx, s) })
 	return nil
+}
+
+// addLearner adds a learner through a member, and returns when it serves. Meanwhile it writes: a
+// member that begins with a snapshot of more than 5,000 entries takes itself for too far behind to
+// say so, until another entry comes (etcdserver/v3_server.go, processInternalRaftRequestOnce).
+func (s *stage) addLearner(ctx context.Context, via *cluster.Member, port uint16) (*cluster.Member, error) {
+	writing, enough := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		kv := pb.NewKVClient(s.control(via))
+		for sleep(writing, 100*time.Millisecond) == nil {
+			_, _ = kv.Put(writing, &pb.PutRequest{Key: []byte("learner")})
+		}
+	})
+	defer wg.Wait()
+	defer enough()
+	return s.cluster.AddLearner(ctx, s.control(via), port)
 }
 
 // promoteLater breaks all connections to the other members once, so that a client
@@ -55,7 +76,7 @@ func dismiss(ctx context.Context, s *stage) error {
 // replace adds a new member after dismiss, at the victim's endpoint.
 func replace(ctx context.Context, s *stage) error {
 	via := s.control(others(s, s.victim)[0])
-	m, err := s.cluster.AddLearner(ctx, via, uint16(s.victim.Port()))
+	m, err := s.addLearner(ctx, others(s, s.victim)[0], uint16(s.victim.Port()))
 	if err != nil {
 		return err
 	}
