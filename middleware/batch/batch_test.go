@@ -514,3 +514,30 @@ func TestMisuse(t *testing.T) {
 		}
 	})
 }
+
+// Calls that come while those before are stuck do not wait for them for long.
+func TestStuckBatchesDelayNobody(t *testing.T) {
+	run(t, func(r *rig) {
+		stuck := make(chan struct{})
+		for i := range 2 {
+			r.below.mu.Lock()
+			r.below.check = func(context.Context, string, any, []grpc.CallOption) { <-stuck }
+			r.below.mu.Unlock()
+			go r.put(i)()
+			go r.get(i)()
+			synctest.Wait()
+		}
+		r.below.mu.Lock()
+		r.below.check = nil
+		r.below.mu.Unlock()
+		start := time.Now()
+		at(r.put(2), r.put(3), r.get(2))
+		if took := time.Since(start); took > 250*time.Millisecond {
+			t.Errorf("calls behind stuck ones took %v, want at most 250ms", took)
+		}
+		r.wantSent("2 Puts", "Put", "Put", "Range", "Range", "Range")
+		close(stuck)
+		synctest.Wait()
+		time.Sleep(time.Second)
+	})
+}

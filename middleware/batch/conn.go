@@ -127,18 +127,27 @@ func (c *conn) startLocked(a *call) *lane {
 // alone, which its caller sends.
 func (c *conn) launchLocked(l *lane, self *call) (alone bool) {
 	for l.dueLocked() {
-		b, solo := l.takeLocked()
-		switch solo {
-		case nil:
-			go c.run(b)
-		case self:
+		if c.sendLocked(l, self) {
 			alone = true
-		default:
-			solo.done <- outcome{alone: true}
 		}
 	}
+	l.timeLocked()
 	c.forgetLocked(l)
 	return alone
+}
+
+// sendLocked sends a batch of l. It reports whether that is self alone, which its caller sends.
+func (c *conn) sendLocked(l *lane, self *call) (alone bool) {
+	b, solo := l.takeLocked()
+	switch solo {
+	case nil:
+		go c.run(b)
+	case self:
+		return true
+	default:
+		solo.done <- outcome{alone: true}
+	}
+	return false
 }
 
 // launchTouchedLocked is launchLocked for all lanes that have been touched.

@@ -51,8 +51,9 @@
 // When nothing is under way, a call goes at once, unchanged: a caller who is alone does not even
 // notice. The more batches are under way, the more calls must have come together before another
 // one is sent: 1, 1, 4, 16, 64. They also go when a batch comes back, and a batch that is full
-// never waits. There is no timer. Backpressure is by waiting: what is kept of a call is what its
-// caller, who waits, keeps of it.
+// never waits. A call waits for company only while batches are under way, and for 200 ms at most:
+// those may be stuck on a member that has stalled. Backpressure is by waiting: what is kept of a
+// call is what its caller, who waits, keeps of it.
 //
 // Writes of one key are applied in the order of their calls, one after the other, and so are
 // those of a range and of a key in it. Many callers who put the same key therefore take turns,

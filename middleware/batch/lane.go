@@ -3,6 +3,7 @@ package batch
 import (
 	"context"
 	"slices"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -43,6 +44,7 @@ type lane struct {
 	inflight   int                  // batches
 	draining   int                  // batches whose callers are about to call again
 	touched    bool                 // see conn.touched
+	timed      bool                 // a timer limits how long the first of them waits
 	room       room
 }
 
@@ -128,6 +130,31 @@ func (l *lane) dueLocked() bool {
 		return l.waiting >= limit
 	}
 	return l.waiting >= min(limit, enough(l.inflight))
+}
+
+// longestWait is how long a call may wait for company, give or take as much again: those who
+// come behind batches that are stuck on a member that has stalled should not be stuck as well.
+const longestWait = 100 * time.Millisecond
+
+// timeLocked limits how long the first call waits.
+func (l *lane) timeLocked() {
+	if l.waiting == 0 || l.timed || l.key.kind == large {
+		return
+	}
+	l.timed = true
+	first := l.head
+	time.AfterFunc(longestWait, func() { l.conn.overdue(l, first) })
+}
+
+// overdue sends a batch if the question that was the first one still is.
+func (c *conn) overdue(l *lane, first *question) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l.timed = false
+	if l.waiting > 0 && l.head == first {
+		c.sendLocked(l, nil)
+	}
+	c.launchLocked(l, nil)
 }
 
 // enough is how many calls are worth another batch when n batches are under way: 1, 1, 4,
