@@ -29,13 +29,11 @@ var suites = []suite{
 			"integration/clientv3/snapshot",
 			"integration/clientv3/watch",
 		},
-		// All but connectivity, which takes the longest, since it waits for
-		// faults.
+		// All but connectivity, which takes the longest, since it waits for faults, and
+		// what makes the same calls as the others.
 		short: []string{
 			"integration/clientv3",
 			"integration/clientv3/concurrency",
-			"integration/clientv3/examples",
-			"integration/clientv3/experimental/recipes",
 			"integration/clientv3/lease",
 			"integration/clientv3/naming",
 			"integration/clientv3/snapshot",
