@@ -139,3 +139,26 @@ func TestCloseEndsALogin(t *testing.T) {
 		r.cluster.Member(0).Resume()
 	})
 }
+
+// Nobody reads, and there are users. The answers to probes show an election all the same, after
+// which a write is not waited for whose proposal went to the old leader.
+func TestWriteLostInAnElectionOfUsers(t *testing.T) {
+	for _, user := range []string{"root", "anybody"} { // the latter may not read what probes read
+		t.Run(user, func(t *testing.T) {
+			run(t, 2, func(c *client.Config) { c.Username, c.Password = user, "secret" }, func(r *rig) {
+				t := r.t
+				r.cluster.EnableAuth(map[string]string{"root": "secret", "anybody": "secret"})
+				_ = r.put(r.timeout(time.Second), "k", "v") // whatever may be written, it logs in
+				for _, m := range r.cluster.Members() {
+					m.Intercept(swallowFirstPut())
+				}
+				time.AfterFunc(300*time.Millisecond, func() { r.cluster.Elect(r.cluster.Member(1)) })
+				began := time.Now()
+				err := r.put(r.timeout(time.Minute), "k", "v")
+				if took := time.Since(began); !client.IsAmbiguous(err) || took > 1500*time.Millisecond {
+					t.Errorf("got %v after %v, want an error that is ambiguous soon after the election, at 0.3 s", err, took)
+				}
+			})
+		})
+	}
+}

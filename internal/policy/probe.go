@@ -88,6 +88,7 @@ const (
 func (p *policy) probe(c, other *conn, patience time.Duration, stop <-chan struct{}, early func(findings)) findings {
 	ctx, cancel := context.WithTimeout(p.ctx, maxProbe)
 	defer cancel()
+	asUser, _ := p.signed(ctx)
 	type answer struct {
 		to  question
 		err error
@@ -98,7 +99,7 @@ func (p *policy) probe(c, other *conn, patience time.Duration, stop <-chan struc
 		want++
 		p.probes.Go(func() {
 			if to.read {
-				answers <- answer{to, on.readProbe(ctx)}
+				answers <- answer{to, on.readProbe(asUser)}
 			} else {
 				answers <- answer{to, on.checkHealth(ctx)}
 			}
@@ -191,7 +192,8 @@ func (c *conn) checkHealth(ctx context.Context) error {
 	return err
 }
 
-// readProbe is a linearizable read, which takes a leader and a quorum. It has no token.
+// readProbe is a linearizable read, which takes a leader and a quorum. A refusal for want of a
+// user or a permission proves as much, but does not have the term; the member's status does.
 func (c *conn) readProbe(ctx context.Context) error {
 	cc, release := c.rpcs()
 	defer release()
@@ -201,10 +203,12 @@ func (c *conn) readProbe(ctx context.Context) error {
 	if err != nil && !proves(err) {
 		return err
 	}
-	if err == nil {
-		c.observeTerm(resp.GetHeader().GetRaftTerm()) //nolint:contextcheck // what follows is the policy's
-	}
+	c.observeTerm(resp.GetHeader().GetRaftTerm()) //nolint:contextcheck // what follows is the policy's
 	c.hear(start, true)
+	if refusedFor(err) {
+		of, _ := c.status(ctx)
+		c.observeTerm(of.GetRaftTerm()) //nolint:contextcheck // likewise
+	}
 	return nil
 }
 
@@ -248,7 +252,8 @@ func (p *policy) ask(c *conn) {
 	r := p.newCall(&attempt.Attempt{Measure: true, Cancel: cancel}, &target{member: c.member, conn: c})
 	c.calls.add(r)
 	p.watchdog.wake()
-	switch err := c.readProbe(ctx); {
+	asUser, _ := p.signed(ctx)
+	switch err := c.readProbe(asUser); {
 	case err == nil:
 		c.member.observe(time.Since(r.start), false) // no other request tells how quick the member is
 	case ctx.Err() != nil:
