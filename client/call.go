@@ -41,9 +41,10 @@ type try struct {
 
 	hedge  *hedge // sends a second copy when this is slow; nil for none
 	second bool   // this is a hedge's second copy
-	// elsewhere is set in a second copy that never goes to an endpoint in avoid.
-	// alone is set when there was no other endpoint.
+	// elsewhere is set in a second copy that never goes to an endpoint in avoid, as long as
+	// beside has a first copy there. alone is set when there was no other endpoint.
 	elsewhere, alone bool
+	beside           *hedge
 }
 
 // invoke sends the request until it is answered or must not be sent again.
@@ -185,6 +186,9 @@ func (t *try) judge(err error, a *attempt.Attempt, cred *credential) (done bool,
 	err = withoutBody(err)
 	if e := a.Endpoint(); e != "" {
 		t.record(a.Address(), err)
+		if t.elsewhere && t.beside.givenUp() {
+			t.elsewhere = false // this copy is the only one, and may be sent where the first one was
+		}
 		if !t.elsewhere {
 			t.avoid = []string{e}
 		}

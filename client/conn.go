@@ -60,7 +60,6 @@ type Conn struct {
 	// interceptor drops the values of contexts.
 	strays atomic.Bool
 
-	asking  atomic.Bool // a late write asks for the raft term (hedge.go)
 	closed  atomic.Bool
 	above   []io.Closer // middleware that is to be closed, the outermost first; wrap's
 	closing sync.Once

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -53,8 +52,7 @@ type hedge struct {
 	opts    []grpc.CallOption
 	second  *second        // nil until it is sent
 	applied bool           // a second copy of a write may have been applied
-	unask   func()         // ends the question for the term; nil if there was none
-	copies  sync.WaitGroup // the second copies, including one that was dropped, and questions
+	copies  sync.WaitGroup // the second copies, including one that was dropped
 }
 
 // second is the second copy of one call.
@@ -156,14 +154,14 @@ func (h *hedge) fire() {
 			s.cancel()
 			h.second = nil
 		}
-		h.askTermLocked(t)
+		h.mu.Unlock()
 		return
 	}
 	wanted := first != "" && !arriving && (givenUp || t.conn.table.Spare() && t.conn.hedges.budget.spend())
 	if !wanted {
 		// The first copy is not sent, or its answer is arriving, or there is no other
 		// member, or all reads are late.
-		h.askTermLocked(t)
+		h.mu.Unlock()
 		return
 	}
 	t.conn.counters.hedges.Add(1)
@@ -175,7 +173,7 @@ func (h *hedge) fire() {
 	req, opts := h.req, h.opts
 	copied := try{
 		conn: t.conn, ctx: ctx, method: t.method, call: t.call, number: t.number, observed: t.observed, second: true,
-		avoid: append(slices.Clip(h.avoid), first), elsewhere: !givenUp, failFast: t.failFast,
+		avoid: append(slices.Clip(h.avoid), first), elsewhere: !givenUp, beside: h, failFast: t.failFast,
 	}
 	h.copies.Add(1)
 	h.mu.Unlock()
@@ -199,24 +197,11 @@ func (h *hedge) fire() {
 	}
 }
 
-// askTermLocked asks for the raft term while a write's copies are late, and unlocks mu. If there
-// was an election, a former leader may have taken both with it, and the policy gives them up when
-// it sees the new term. The answers to its own probes show none when there are users, since
-// probes have no token. One call of the Conn asks at a time. The question needs no permission
-// (api/v3rpc/member.go, MemberList).
-func (h *hedge) askTermLocked(t *try) {
-	if t.call.class != repeatable || h.attempt.Endpoint() == "" || !t.conn.asking.CompareAndSwap(false, true) {
-		h.mu.Unlock()
-		return
-	}
-	defer t.conn.asking.Store(false)
-	ctx, cancel := context.WithCancel(t.ctx)
-	defer cancel()
-	h.unask = cancel
-	h.copies.Add(1)
-	defer h.copies.Done()
-	h.mu.Unlock()
-	_, _ = pb.NewClusterClient(t.conn).MemberList(ctx, &pb.MemberListRequest{Linearizable: true}) // for its header, which the Conn looks at
+// givenUp reports whether the first copy is not expected to be answered any more.
+func (h *hedge) givenUp() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.attempt == nil || h.attempt.GivenUp() != nil
 }
 
 // joined waits for the second copy, if there is one. It is called when the first one has
@@ -238,10 +223,6 @@ func (h *hedge) finish() *second {
 	h.mu.Lock()
 	h.timer.Stop()
 	s := h.second
-	if h.unask != nil {
-		h.unask()
-		h.unask = nil
-	}
 	h.call, h.attempt, h.end, h.avoid, h.req, h.reply, h.opts, h.second = nil, nil, nil, nil, nil, nil, nil, nil
 	h.mu.Unlock()
 	if s != nil {

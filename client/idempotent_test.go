@@ -187,9 +187,31 @@ func TestIdempotentWritesAfterAnElection(t *testing.T) {
 	})
 }
 
-// Nobody reads, and there are users, so that no answer to a probe shows the new term: the write
-// itself asks for it.
-func TestIdempotentWriteAsksForTheTerm(t *testing.T) {
+// When an election has taken both copies, and the member of the second one does not answer, the next
+// copy goes to the member of the first one, which serves.
+func TestIdempotentWriteReturnsToItsFirstMember(t *testing.T) {
+	run(t, 2, nil, func(r *rig) {
+		t := r.t
+		r.warm()
+		r.cluster.Member(0).Intercept(swallowFirstPut())
+		r.cluster.Member(1).Intercept(func(ctx context.Context, method string, _ any, next func() (any, error)) (any, error) {
+			if method == pb.KV_Put_FullMethodName {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return next()
+		})
+		time.AfterFunc(time.Second, func() { r.cluster.Elect(r.cluster.Member(0)) })
+		began := time.Now()
+		err := r.put(client.WithIdempotentWrites(r.timeout(5*time.Second)), "k", "v")
+		if took := time.Since(began); err != nil || took > 1200*time.Millisecond {
+			t.Errorf("got %v after %v, want success soon after the election, at 1 s", err, took)
+		}
+	})
+}
+
+// Nobody reads, and there are users. The answers to probes show the new term all the same.
+func TestIdempotentWriteLearnsTheTerm(t *testing.T) {
 	run(t, 2, asRoot, func(r *rig) {
 		t := r.t
 		r.cluster.EnableAuth(users)
@@ -202,13 +224,6 @@ func TestIdempotentWriteAsksForTheTerm(t *testing.T) {
 		err := r.put(client.WithIdempotentWrites(r.timeout(5*time.Second)), "k", "v")
 		if took := time.Since(began); err != nil || took > 1200*time.Millisecond {
 			t.Errorf("got %v after %v, want success soon after the election, at 1 s", err, took)
-		}
-		asked := 0
-		for _, m := range r.cluster.Members() {
-			asked += m.Calls(pb.Cluster_MemberList_FullMethodName)
-		}
-		if asked > 15 {
-			t.Errorf("the term was asked for %d times in a second, want some 10", asked)
 		}
 	})
 }
