@@ -4,7 +4,8 @@ package balancer
 // member, the active one, until it fails.
 type Routing struct {
 	// SpreadReads sends each read to a random one of the members that serve. All members
-	// are then kept connected. Writes and streams still go to the active member.
+	// are then kept connected. Writes still go to the active member, and so do streams, but
+	// those of a kv.Streamer.
 	SpreadReads bool
 	// WritesToLeader sends requests that change something to raft's leader, and renewals of
 	// leases and MoveLeader too, so that another member need not forward them. The client asks

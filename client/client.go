@@ -58,7 +58,7 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{
-		KV: kv.New(cc), Streamer: kv.NewStreamer(cc), Lease: lease.New(cc), Watcher: watch.New(cc), Auth: auth.New(cc), Cluster: cluster.New(cc),
+		KV: kv.New(cc), Streamer: kv.NewStreamer(cc, cfg.parts()...), Lease: lease.New(cc), Watcher: watch.New(cc), Auth: auth.New(cc), Cluster: cluster.New(cc),
 		cfg: cfg, conn: conn, above: cc, members: newMembership(cfg.Endpoints),
 	}
 	c.Maintenance = maintenance.New(cc, maintenance.WithEndpointDialer(c.dialEndpoint))

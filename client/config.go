@@ -14,6 +14,7 @@ import (
 
 	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/internal/policy"
+	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/resolver"
 	"github.com/getcd/getcd/wire"
 )
@@ -360,6 +361,15 @@ func (c Config) withDefaults() Config {
 		c.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
 	return c
+}
+
+// parts returns the options of the client's kv.Streamer, whose own limit is not for more than
+// the user's.
+func (c Config) parts() []grpc.CallOption {
+	if c.MaxCallRecvMsgSize < kv.MaxPartSize {
+		return []grpc.CallOption{grpc.MaxCallRecvMsgSize(c.MaxCallRecvMsgSize)}
+	}
+	return nil
 }
 
 // policy returns what of c the policy has to know, which publishes to t.

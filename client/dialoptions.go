@@ -19,6 +19,7 @@ import (
 
 	"github.com/getcd/getcd/internal/attempt"
 	"github.com/getcd/getcd/internal/policy"
+	"github.com/getcd/getcd/internal/rangecodec"
 	"github.com/getcd/getcd/resolver"
 )
 
@@ -38,6 +39,7 @@ func (c *Conn) dialOptions(cfg Config, r *resolver.Resolver, secure credentials.
 			MinConnectTimeout: cfg.ConnectTimeout, // the limit, since it is not less than the backoff
 		}),
 		grpc.WithDefaultCallOptions(
+			rangecodec.Option(),
 			grpc.MaxCallSendMsgSize(cfg.MaxCallSendMsgSize),
 			grpc.MaxCallRecvMsgSize(cfg.MaxCallRecvMsgSize),
 		),
@@ -70,18 +72,24 @@ func (c *Conn) dialOptions(cfg Config, r *resolver.Resolver, secure credentials.
 		grpc.WithDefaultCallOptions(grpc.MaxRetryRPCBufferSize(0)),
 		grpc.WithIdleTimeout(0),                 // so that the standby stays connected
 		grpc.WithChainUnaryInterceptor(c.begin), // must be the innermost
+		grpc.WithChainStreamInterceptor(beginStream),
 	)
 }
 
 // begin is the innermost interceptor. It notes whether an RPC still has its Attempt after the
-// user's interceptors.
+// user's interceptors. gRPC gives interceptors all call options, also those of the connection.
 func (c *Conn) begin(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	if a := attempt.FromContext(ctx); a != nil {
 		a.Begin()
 	} else {
 		c.strays.Store(true)
 	}
-	return invoke(ctx, method, req, reply, cc, opts...)
+	return invoke(ctx, method, req, reply, cc, rangecodec.Without(opts)...)
+}
+
+// beginStream is the innermost interceptor of streams.
+func beginStream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	return open(ctx, desc, cc, method, rangecodec.Without(opts)...)
 }
 
 // checkDialOptions returns an error for user's options that can have no effect. It learns

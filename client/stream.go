@@ -58,7 +58,7 @@ func (t *try) open(desc *grpc.StreamDesc, own *attempt.Attempt, opts []grpc.Call
 			a.Reset()
 		}
 		// The end of a stream proves neither a leader nor a quorum.
-		a.AnyMember, a.FromMemory, a.Flow = anyMember, true, flows(t.method) && !a.Stay
+		a.AnyMember, a.FromMemory, a.Flow = anyMember, true, (flows(t.method) || a.Flow) && !a.Stay
 		a.ToLeader = t.method == pb.Lease_LeaseKeepAlive_FullMethodName
 		a.Once, a.Call, a.FailFast = t.call.class == write, t.number, t.failFast
 		sctx, cancel := context.WithCancelCause(sctx)

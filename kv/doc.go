@@ -45,6 +45,12 @@
 // When the answer to a transaction is lost, nobody knows whether it was applied. A
 // [Marker] makes transactions of which that can be found out.
 //
+// # Large ranges
+//
+// A Get has its whole answer in memory, and so does the server. A [Streamer] reads a range
+// of any size in parts, all at one revision, and goes on where it was when a member fails.
+// Its Scan gives one key after another.
+//
 // # Misuse
 //
 // The call returns a *UsageError for an option that does not apply to its

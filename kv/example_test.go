@@ -117,6 +117,35 @@ func ExampleKV_Txn() {
 }
 
 // The answers to a transaction's operations have the operations' numbers.
+// However many keys there are, only a part of them is in memory.
+func ExampleStreamer_scan() {
+	conn, done := connect()
+	defer done()
+	ctx := context.Background()
+	store := kv.New(conn)
+	for i := range 250 {
+		if _, err := store.Put(ctx, fmt.Sprintf("jobs/%03d", i), "waiting"); err != nil {
+			fmt.Println(err)
+			return
+		}
+	}
+	n := 0
+	for pair, err := range kv.NewStreamer(conn).Scan(ctx, "jobs/", kv.WithPrefix()) {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		if n++; n%100 == 0 {
+			fmt.Printf("%s: %s\n", pair.Key, pair.Value)
+		}
+	}
+	fmt.Println(n, "jobs")
+	// Output:
+	// jobs/099: waiting
+	// jobs/199: waiting
+	// 250 jobs
+}
+
 func ExampleTxnResponse() {
 	conn, done := connect()
 	defer done()

@@ -2,15 +2,11 @@ package kv
 
 import (
 	"context"
-	"errors"
-	"io"
 	"iter"
-	"slices"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/getcd/getcd/internal/misuse"
@@ -19,16 +15,52 @@ import (
 // Streamer reads ranges in parts, so that neither the server nor the client holds
 // a whole range in memory. It is safe for concurrent use.
 //
-// It takes Get's options. Servers from etcd 3.7 on have a method for it
-// (KV.RangeStream). From older servers it fetches one page after another, all at
-// one revision. A range that is sorted, or filtered by revision, cannot be
-// streamed and arrives as a single part.
+// It takes Get's options. All parts are of one revision: the one that the first was
+// read at, unless WithRev names another. They are read with RangeStream, which
+// servers have from etcd 3.7 on, or one page after another.
+//
+// A failure does not end the reading. The rest is read from the last key on, at the
+// same revision, from whichever member the connection chooses: each key comes
+// once, in order. So an error is one that a Get would return, too: the context's, a
+// *UsageError, rpctypes.ErrCompacted if the revision was compacted meanwhile, or the
+// connection's, when it can't reach any member or has only one.
+//
+// With WithSerializable, a page is linearizable after all if it comes from a member that
+// has not yet seen the first page's revision.
+//
+// # Memory
+//
+// At most one part and what gRPC has received ahead (its flow control window, at most
+// 16 MiB) are in memory. A page aims at 1 MiB, by the size of the one before it, and
+// the parts of RangeStream at the server's --max-request-bytes, 1.5 MiB by default. No
+// message may be larger than MaxPartSize. If one would be, the Streamer asks for
+// fewer keys. A single key with its value may be larger.
+//
+// Three exceptions are read as a single part of any size: a range that is sorted
+// otherwise than by ascending keys, one that is filtered by revision, and a count.
 type Streamer interface {
+	// Scan returns the keys of a range one by one, in ascending order:
+	//
+	//	for pair, err := range store.Scan(ctx, "jobs/", kv.WithPrefix()) {
+	//		if err != nil {
+	//			return err
+	//		}
+	//		fmt.Printf("%s: %s\n", pair.Key, pair.Value)
+	//	}
+	//
+	// An error comes alone, with a nil pair, and is the last. The pairs before it are
+	// correct, and those of the rest are missing. Once ctx has ended, no more pairs
+	// come, but its error. Leaving the loop ends the reading.
+	//
+	// The pairs are the caller's, who may keep and change them. Options that can't be
+	// read in pages are a *UsageError: WithSort, unless by ascending keys, the
+	// revision filters and WithCountOnly.
+	Scan(ctx context.Context, key string, opts ...OpOption) iter.Seq2[*mvccpb.KeyValue, error]
+
 	// Parts is Get as an iterator. The Kvs of all parts, in order, are those of
-	// Get. Only the last part has the header, Count and More. If reading fails,
-	// the last pair has an error: a *UsageError, the context's error, or the
-	// connection's, such as when the member fails. The parts before it are then
-	// correct but incomplete.
+	// Get. Only the last part has the header, Count and More. An error comes alone, and
+	// is the last; the parts before it are then correct but incomplete. Leaving the loop
+	// ends the reading.
 	Parts(ctx context.Context, key string, opts ...OpOption) iter.Seq2[*GetResponse, error]
 
 	// GetStream is Parts as a channel, with clientv3's signature. The channel
@@ -36,6 +68,11 @@ type Streamer interface {
 	// failed. Unless the caller reads the channel to its end, it must end ctx.
 	GetStream(ctx context.Context, key string, opts ...OpOption) (GetStreamChan, error)
 }
+
+// MaxPartSize is the size in bytes of the largest message that a Streamer accepts, unless
+// it has a single key. Among NewStreamer's options, a grpc.MaxCallRecvMsgSize replaces it,
+// and also limits a single key.
+const MaxPartSize = 8 << 20
 
 // GetStreamChan is what GetStream returns.
 type GetStreamChan <-chan RangeStreamResponse
@@ -69,22 +106,86 @@ func GetStreamToGetResponse(stream GetStreamChan) (*GetResponse, error) {
 // no goroutine and has nothing to close.
 func NewStreamer(cc grpc.ClientConnInterface, opts ...grpc.CallOption) Streamer {
 	cc = misuse.Conn("kv", cc)
-	return streamer{func(ctx context.Context, op Op) iter.Seq2[*GetResponse, error] {
-		return stream(ctx, pb.NewKVClient(cc), op, New(cc, opts...), opts)
-	}}
+	within := append([]grpc.CallOption{grpc.MaxCallRecvMsgSize(MaxPartSize)}, opts...)
+	rpc, whole, limited := pb.NewKVClient(cc), New(cc, opts...), New(cc, within...)
+	return streamer{
+		get: func(ctx context.Context, op Op, within bool) (*GetResponse, error) {
+			store := whole
+			if within {
+				store = limited
+			}
+			resp, err := store.Do(ctx, op)
+			return resp.Get(), err
+		},
+		stream: func(ctx context.Context, op Op) (grpc.ServerStreamingClient[pb.RangeStreamResponse], error) {
+			return rpc.RangeStream(ctx, op.rangeRequest(), within...)
+		},
+	}
 }
 
 // StreamerOf returns a Streamer that fetches one page after another from a KV,
-// such as one of package namespace.
+// such as one of package namespace. MaxPartSize does not apply to it.
 func StreamerOf(store KV) Streamer {
-	return streamer{func(ctx context.Context, op Op) iter.Seq2[*GetResponse, error] {
-		return pages(ctx, store, op)
+	return streamer{get: func(ctx context.Context, op Op, _ bool) (*GetResponse, error) {
+		resp, err := store.Do(ctx, op)
+		return resp.Get(), err
 	}}
 }
 
-// streamer reads the parts of an operation that is already checked.
+// streamer reads the parts of a range.
 type streamer struct {
-	parts func(ctx context.Context, op Op) iter.Seq2[*GetResponse, error]
+	// get is Get. If within is set, the answer is limited to MaxPartSize.
+	get func(ctx context.Context, op Op, within bool) (*GetResponse, error)
+	// stream opens a stream of the server's. It is nil if there are only pages.
+	stream func(ctx context.Context, op Op) (grpc.ServerStreamingClient[pb.RangeStreamResponse], error)
+}
+
+func (s streamer) Scan(ctx context.Context, key string, opts ...OpOption) iter.Seq2[*mvccpb.KeyValue, error] {
+	return func(yield func(*mvccpb.KeyValue, error) bool) {
+		op, err := scanned(ctx, key, opts)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for part, err := range s.parts(ctx, op) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for _, pair := range part.Kvs {
+				if err := ctx.Err(); err != nil {
+					yield(nil, err)
+					return
+				}
+				if !yield(pair, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// scanned returns the operation of a Scan, or what is wrong with it.
+func scanned(ctx context.Context, key string, opts []OpOption) (Op, error) {
+	if err := misuse.Context(ctx, "kv: Scan"); err != nil {
+		return Op{}, err
+	}
+	op := OpGet(key, opts...)
+	if err := op.check(); err != nil {
+		return Op{}, err
+	}
+	var option string
+	switch {
+	case op.countOnly:
+		option = "WithCountOnly"
+	case op.filtered():
+		option = "a revision filter"
+	case !op.inOrder():
+		option = "WithSort"
+	default:
+		return op, nil
+	}
+	return Op{}, &UsageError{Op: "Scan", Option: option, Reason: "a Scan reads in pages, in the order of the keys, which this option does not allow; use Get"}
 }
 
 func (s streamer) Parts(ctx context.Context, key string, opts ...OpOption) iter.Seq2[*GetResponse, error] {
@@ -124,90 +225,4 @@ func (s streamer) GetStream(ctx context.Context, key string, opts ...OpOption) (
 		}
 	}()
 	return out, nil
-}
-
-// stream opens the server's stream if the server has one, and otherwise fetches
-// pages from store.
-func stream(ctx context.Context, rpc pb.KVClient, op Op, store KV, opts []grpc.CallOption) iter.Seq2[*GetResponse, error] {
-	if !op.inOrder() {
-		return pages(ctx, store, op)
-	}
-	return func(yield func(*GetResponse, error) bool) {
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		in, err := rpc.RangeStream(ctx, op.rangeRequest(), opts...)
-		for first := true; ; first = false {
-			var part *pb.RangeStreamResponse
-			if err == nil {
-				part, err = in.Recv()
-			}
-			switch {
-			case errors.Is(err, io.EOF):
-				return
-			case err != nil && first && status.Code(err) == codes.Unimplemented:
-				pages(ctx, store, op)(yield)
-				return
-			case err != nil:
-				yield(nil, err)
-				return
-			}
-			if !yield((*GetResponse)(part.GetRangeResponse()), nil) {
-				return
-			}
-		}
-	}
-}
-
-// inOrder reports whether a Get returns all keys of a range in key order. The
-// server streams nothing else (v3rpc/key.go), and nothing else can be fetched
-// page by page.
-func (op *Op) inOrder() bool {
-	sorted := op.sort.Target != SortByKey || op.sort.Order == SortDescend
-	filtered := op.minModRev|op.maxModRev|op.minCreateRev|op.maxCreateRev != 0
-	return !sorted && !filtered
-}
-
-// pageSize is the number of keys per request to a server that does not stream.
-const pageSize = 1000
-
-// pages fetches one page after another, all at the revision of the first.
-func pages(ctx context.Context, store KV, op Op) iter.Seq2[*GetResponse, error] {
-	return func(yield func(*GetResponse, error) bool) {
-		if !op.inOrder() || len(op.end) == 0 || op.countOnly {
-			resp, err := store.Do(ctx, op)
-			yield(resp.Get(), err)
-			return
-		}
-		op, limit := op, op.limit // a limit of 0 means none
-		var first *GetResponse
-		for got := int64(0); ; {
-			op.limit = pageSize
-			if limit > 0 {
-				op.limit = min(limit-got, pageSize)
-			}
-			do, err := store.Do(ctx, op)
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			resp := do.Get()
-			if first == nil {
-				first = resp
-				if op.rev == 0 {
-					op.rev = resp.Header.GetRevision()
-				}
-			}
-			n := len(resp.Kvs)
-			got += int64(n)
-			if !resp.More || n == 0 || got == limit {
-				yield(&GetResponse{Header: first.Header, Kvs: resp.Kvs, Count: first.Count, More: resp.More}, nil)
-				return
-			}
-			last := resp.Kvs[n-1].GetKey()
-			if !yield(&GetResponse{Kvs: resp.Kvs}, nil) {
-				return
-			}
-			op.key = append(slices.Clip(last), 0)
-		}
-	}
 }

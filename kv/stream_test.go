@@ -84,8 +84,9 @@ func TestStream(t *testing.T) {
 	}
 }
 
-// A server that does not stream is asked for pages. All of them have one
-// revision, even if keys change meanwhile.
+// A server that does not stream is asked for pages of 100 keys, then of at most ten
+// times as many as the page before had. All of them have one revision, even if keys
+// change meanwhile.
 func TestStreamPages(t *testing.T) {
 	c := etcdtest.Start(t, 1)
 	store := kv.New(c.Conn(t))
@@ -107,7 +108,7 @@ func TestStreamPages(t *testing.T) {
 		keys   int
 		ranges int
 		more   bool
-	}{{0, 2500, 3, false}, {1000, 1000, 1, true}, {1700, 1700, 2, true}, {2500, 2500, 3, false}, {3000, 2500, 3, false}}
+	}{{0, 2500, 3, false}, {100, 100, 1, true}, {1000, 1000, 2, true}, {1700, 1700, 3, true}, {2500, 2500, 3, false}, {3000, 2500, 3, false}}
 	for _, tt := range tests {
 		conn := &old{ClientConnInterface: c.Conn(t)}
 		var keys []string

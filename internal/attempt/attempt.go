@@ -67,8 +67,11 @@ type Attempt struct {
 	Cancel func()
 	// Flow says that the RPC is a stream that should leave its member when the
 	// policy does (Life), and whose silence may tell something of the member
-	// (Received, Expect).
+	// (Received, Expect). The opener of a stream may set it.
 	Flow bool
+	// Spread says that the RPC is a stream with Flow that reads, and so may go to any of
+	// the members over which reads are spread.
+	Spread bool
 	// Stay says that the RPC is a stream that keeps its member for as long as its
 	// connection lives, even when the policy leaves it.
 	Stay bool

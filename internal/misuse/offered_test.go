@@ -8,9 +8,11 @@ import (
 	"testing/synctest"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/getcd/getcd/auth"
 	"github.com/getcd/getcd/cluster"
@@ -44,6 +46,17 @@ func (c *called) NewStream(_ context.Context, _ *grpc.StreamDesc, method string,
 	return nil, c.note(method)
 }
 
+// paged answers the first page of a range, after which a Streamer reads the rest from a stream.
+type paged struct{ *called }
+
+func (p paged) Invoke(_ context.Context, method string, req, reply any, _ ...grpc.CallOption) error {
+	if r, ok := req.(*pb.RangeRequest); ok && string(r.Key) == "k" {
+		proto.Merge(reply.(proto.Message), &pb.RangeResponse{Kvs: []*mvccpb.KeyValue{{Key: []byte("k")}}, More: true})
+		return nil
+	}
+	return p.note(method)
+}
+
 // Every RPC of etcd's is called by a method of a service package. One of a later etcd
 // fails here until it has a method, or a reason for none.
 func TestEveryRPCIsOffered(t *testing.T) {
@@ -57,6 +70,13 @@ func TestEveryRPCIsOffered(t *testing.T) {
 			return noted, func() error { return nil }, nil
 		})
 		var calls sync.WaitGroup
+		calls.Go(func() {
+			for _, err := range kv.NewStreamer(paged{noted}).Scan(t.Context(), "k", kv.WithPrefix()) {
+				if err != nil {
+					break
+				}
+			}
+		})
 		for _, service := range []any{
 			kv.New(noted), kv.NewStreamer(noted), leases, watcher, auth.New(noted), cluster.New(noted), maintenance.New(noted, endpoints),
 			lock.NewService(noted), election.NewService(noted),

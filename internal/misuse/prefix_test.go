@@ -79,6 +79,7 @@ func TestMisuseNamesItsPackage(t *testing.T) {
 		"kv.Compact":                 second(store.Compact(ctx, -1)),
 		"kv.Txn":                     second(store.Txn(ctx).Then(kv.OpPut("", "")).Commit()),
 		"kv.Parts":                   firstOf(kv.NewStreamer(cc).Parts(ctx, "")),
+		"kv.Scan":                    firstOf(kv.NewStreamer(cc).Scan(ctx, "")),
 		"kv.Do":                      second(store.Do(ctx, kv.OpWatch("k"))),
 		"watch.Events":               firstOf(watcher.Events(ctx, "")),
 		"watch.Events of a range":    firstOf(watcher.Events(ctx, "b", kv.WithRange("a"))),

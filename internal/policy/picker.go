@@ -111,7 +111,7 @@ func (p *picker) choose(a *attempt.Attempt) *target {
 		if p.leader != nil && !a.Avoids(p.leader.member.name) {
 			return p.leading
 		}
-	case a.Flow:
+	case a.Flow && !a.Spread:
 	case a.Write:
 		if p.leader != nil && !a.Avoids(p.leader.member.name) {
 			return p.leader

@@ -77,6 +77,16 @@ func (e *inDoubtError) Unwrap() error              { return e.cause }
 func (e *inDoubtError) Ambiguous() bool            { return true }
 func (e *inDoubtError) GRPCStatus() *status.Status { return status.New(code(e.cause), e.Error()) }
 
+// named returns the error of the transaction that a write was sent as, as that of the write, if
+// it names its operation, as a client's does.
+func named(err error, write string) error {
+	e, ok := err.(interface{ Renamed(op string) error }) // not errors.As: what is around one stays
+	if !ok {
+		return err
+	}
+	return e.Renamed(write)
+}
+
 // doubted returns err, which says that the write is in doubt.
 func doubted(err error) error {
 	if ambiguous, _ := etcderr.Told(err); ambiguous {

@@ -316,3 +316,38 @@ func TestSlotsAreDeleted(t *testing.T) {
 		}
 	})
 }
+
+// An error names the caller's operation, and not the transaction that it was sent as.
+func TestErrorsNameTheWrite(t *testing.T) {
+	run(t, 1, nil, func(r *rig) {
+		t := r.t
+		r.put("warm", "")
+		for op, write := range map[string]func(ctx context.Context) error{
+			"Put":         func(ctx context.Context) error { _, err := r.c.Put(ctx, "k", ""); return err },
+			"DeleteRange": func(ctx context.Context) error { _, err := r.c.Delete(ctx, "k"); return err },
+			"Txn": func(ctx context.Context) error {
+				_, err := r.c.Txn(ctx).Then(kv.OpPut("k", "")).Commit()
+				return err
+			},
+		} {
+			for fault, tt := range map[string]struct {
+				hook func(ctx context.Context, next func() (any, error)) (any, error)
+				want error
+			}{
+				"refused": {func(context.Context, func() (any, error)) (any, error) { return nil, rpctypes.ErrGRPCPermissionDenied }, rpctypes.ErrPermissionDenied},
+				"late":    {neverApplied, context.DeadlineExceeded},
+			} {
+				var tp tape
+				r.cluster.Member(0).Intercept(tp.hook(func(_ int, ctx context.Context, next func() (any, error)) (any, error) { return tt.hook(ctx, next) }))
+				err := write(r.timeout(time.Second))
+				e, ok := errors.AsType[*client.Error](err)
+				if !ok || e.Op != op || !errors.Is(err, tt.want) {
+					t.Errorf("%s, %s: %v; want an error of %s that is %v", op, fault, err, op, tt.want)
+				}
+				if got := client.IsAmbiguous(err); got != (fault == "late") {
+					t.Errorf("%s, %s: ambiguous is %v: %v", op, fault, got, err)
+				}
+			}
+		}
+	})
+}

@@ -143,6 +143,7 @@ func (c *Conn) send(ctx context.Context, s *slot, w *write, opts []grpc.CallOpti
 			}
 			return c.found(ctx, s, w, resp)
 		}
+		err = named(err, w.name)
 		certain := !etcderr.Ambiguous(err)
 		switch {
 		case certain && !doubt:
