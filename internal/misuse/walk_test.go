@@ -32,8 +32,8 @@ import (
 	"github.com/getcd/getcd/lease"
 	"github.com/getcd/getcd/lock"
 	"github.com/getcd/getcd/maintenance"
-	"github.com/getcd/getcd/middleware/leasing"
 	"github.com/getcd/getcd/middleware/cache"
+	"github.com/getcd/getcd/middleware/leasing"
 	"github.com/getcd/getcd/middleware/once"
 	"github.com/getcd/getcd/middleware/ordering"
 	"github.com/getcd/getcd/mirror"
@@ -152,7 +152,7 @@ func services(t *testing.T, members *etcdtest.Cluster, cc grpc.ClientConnInterfa
 		"recipe.Queue": recipe.NewQueue(clients, "q"), "recipe.PriorityQueue": recipe.NewPriorityQueue(clients, "p"),
 		"watch.Watcher": watcher, "client.Client": c, "client.Conn": c.Conn(), "gateway.Conn": json,
 		"cas.Store": must(cas.New(store, "cas/")), "once.Conn": once.NewConn(cc, "once/"),
-		"cache.Conn": cache.NewConn(cc, []string{"cache/"}),
+		"cache.Conn":     cache.NewConn(cc, []string{"cache/"}),
 		"recipe.RWMutex": recipe.NewRWMutex(clients, s, "r"), "view.View": flags,
 	}
 }
