@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -17,9 +18,9 @@ func known(r proto.Message) bool { return len(r.ProtoReflect().GetUnknown()) == 
 // answerable reports whether a range can be answered by a cache of its keys: the server would
 // not refuse it (api/v3rpc/key.go, checkRangeRequest).
 func answerable(r *pb.RangeRequest) bool {
-	_, order := pb.RangeRequest_SortOrder_name[int32(r.SortOrder)]
-	_, target := pb.RangeRequest_SortTarget_name[int32(r.SortTarget)]
-	return len(r.Key) > 0 && order && target && r.Revision >= 0 && known(r)
+	return len(r.Key) > 0 && r.Revision >= 0 && known(r) &&
+		pb.RangeRequest_NONE <= r.SortOrder && r.SortOrder <= pb.RangeRequest_DESCEND &&
+		pb.RangeRequest_KEY <= r.SortTarget && r.SortTarget <= pb.RangeRequest_VALUE
 }
 
 func (st *state) answer(r *pb.RangeRequest, out *pb.RangeResponse) (ok bool) {
@@ -34,40 +35,43 @@ func (st *state) answerAt(r *pb.RangeRequest, now int64, out *pb.RangeResponse) 
 	if rev > st.rev || rev < st.floor {
 		return false
 	}
-	var one [1]item
-	var items []item
 	if len(r.RangeEnd) == 0 {
-		items = st.single(r, rev, one[:0])
-		out.Count = int64(len(items))
-		if r.CountOnly {
-			return true
-		}
-		items = filter(items, r)
-	} else {
-		keys := spanOf(r.Key, r.RangeEnd)
-		v := st.at(rev, keys)
-		out.Count = int64(v.count(keys))
-		if r.CountOnly || out.Count == 0 {
-			return true
-		}
-		items = list(v, keys, r, int(out.Count))
+		return st.single(r, rev, out)
 	}
+	keys := spanOf(r.Key, r.RangeEnd)
+	v := st.at(rev, keys)
+	out.Count = int64(v.count(keys))
+	if r.CountOnly || out.Count == 0 {
+		return true
+	}
+	items := list(v, keys, r, int(out.Count))
 	if r.Limit > 0 && int64(len(items)) > r.Limit {
 		items, out.More = items[:r.Limit], true
 	}
-	if r.KeysOnly && r.SortTarget != pb.RangeRequest_VALUE {
-		for i := range items {
-			if items[i].lease != 0 {
-				return false // since etcd 3.7 it leaves them out (mvcc/kvstore_txn.go, FastKeysOnly)
-			}
+	for i := range items {
+		if doubtful(r, &items[i]) {
+			return false
 		}
 	}
 	out.Kvs = messages(items, r.KeysOnly)
 	return true
 }
 
-// single is the answer to a range of one key.
-func (st *state) single(r *pb.RangeRequest, rev int64, items []item) []item {
+// doubtful reports whether servers differ in what they answer: since etcd 3.7 an answer of keys
+// alone has no leases (mvcc/kvstore_txn.go, FastKeysOnly).
+func doubtful(r *pb.RangeRequest, it *item) bool {
+	return r.KeysOnly && it.lease != 0 && r.SortTarget != pb.RangeRequest_VALUE
+}
+
+// pair is what an answer of one key has.
+type pair struct {
+	header pb.ResponseHeader
+	kv     mvccpb.KeyValue
+	kvs    [1]*mvccpb.KeyValue
+}
+
+// single is the answer to a range of one key. It has room for a header.
+func (st *state) single(r *pb.RangeRequest, rev int64, out *pb.RangeResponse) bool {
 	var rec record
 	var ok bool
 	if rev == st.rev {
@@ -75,10 +79,22 @@ func (st *state) single(r *pb.RangeRequest, rev int64, items []item) []item {
 	} else {
 		rec, ok = st.at(rev, spanOf(r.Key, nil)).get(string(r.Key))
 	}
-	if ok {
-		items = append(items, parse(rec))
+	if !ok {
+		return true
 	}
-	return items
+	out.Count = 1
+	it := parse(rec)
+	switch {
+	case r.CountOnly || !passes(r, &it):
+		return true
+	case doubtful(r, &it):
+		return false
+	}
+	p := &pair{}
+	it.fill(&p.kv, r.KeysOnly, make([]byte, it.size(r.KeysOnly)))
+	p.kvs[0] = &p.kv
+	out.Header, out.Kvs = &p.header, p.kvs[:]
+	return true
 }
 
 // list follows etcd's server/etcdserver/txn/range.go, executeRange, up to the limit.
@@ -119,15 +135,20 @@ func filtered(r *pb.RangeRequest) bool {
 	return r.MinModRevision != 0 || r.MaxModRevision != 0 || r.MinCreateRevision != 0 || r.MaxCreateRevision != 0
 }
 
+// passes reports whether the filters let a key through.
+func passes(r *pb.RangeRequest, it *item) bool {
+	return (r.MaxModRevision == 0 || it.mod <= r.MaxModRevision) && (r.MinModRevision == 0 || it.mod >= r.MinModRevision) &&
+		(r.MaxCreateRevision == 0 || it.create <= r.MaxCreateRevision) && (r.MinCreateRevision == 0 || it.create >= r.MinCreateRevision)
+}
+
 func filter(items []item, r *pb.RangeRequest) []item {
 	if !filtered(r) {
 		return items
 	}
 	kept := items[:0]
-	for _, it := range items {
-		if (r.MaxModRevision == 0 || it.mod <= r.MaxModRevision) && (r.MinModRevision == 0 || it.mod >= r.MinModRevision) &&
-			(r.MaxCreateRevision == 0 || it.create <= r.MaxCreateRevision) && (r.MinCreateRevision == 0 || it.create >= r.MinCreateRevision) {
-			kept = append(kept, it)
+	for i := range items {
+		if passes(r, &items[i]) {
+			kept = append(kept, items[i])
 		}
 	}
 	return kept

@@ -226,7 +226,10 @@ func (c *Conn) readRange(ctx context.Context, r *pb.RangeRequest, out *pb.RangeR
 		p.stats.misses.Add(1)
 		return false
 	}
-	out.Header = p.headerAt(st.rev)
+	if out.Header == nil {
+		out.Header = &pb.ResponseHeader{}
+	}
+	p.fillHeader(out.Header, st.rev)
 	p.stats.hits.Add(1)
 	return true
 }
@@ -253,8 +256,14 @@ func (p *prefix) fresh(ctx context.Context, serializable bool) (*state, bool) {
 // headerAt is the header of an answer at the cache's revision. The rest is what the member has
 // said that has answered last.
 func (p *prefix) headerAt(rev int64) *pb.ResponseHeader {
-	h := p.header.Load()
-	return &pb.ResponseHeader{ClusterId: h.GetClusterId(), MemberId: h.GetMemberId(), Revision: rev, RaftTerm: h.GetRaftTerm()}
+	h := &pb.ResponseHeader{}
+	p.fillHeader(h, rev)
+	return h
+}
+
+func (p *prefix) fillHeader(h *pb.ResponseHeader, rev int64) {
+	last := p.header.Load()
+	h.ClusterId, h.MemberId, h.Revision, h.RaftTerm = last.GetClusterId(), last.GetMemberId(), rev, last.GetRaftTerm()
 }
 
 // private reports whether a call wants something for its own RPC: to see its headers, or to be

@@ -28,6 +28,9 @@ func newRecord(kv *mvccpb.KeyValue) record {
 
 // uvarint is binary.Uvarint for a string that this package has written.
 func uvarint(s string) (uint64, int) {
+	if s[0] < 0x80 {
+		return uint64(s[0]), 1
+	}
 	var x uint64
 	for i, shift := 0, 0; ; i, shift = i+1, shift+7 {
 		c := s[i]
@@ -40,6 +43,9 @@ func uvarint(s string) (uint64, int) {
 
 // keyOf is a part of the record, and keeps all of it in memory.
 func keyOf(r record) string {
+	if n := int(r[0]); n < 0x80 { // which the search for a key meets again and again
+		return r[1 : 1+n]
+	}
 	n, w := uvarint(r)
 	return r[w : w+int(n)]
 }
@@ -55,14 +61,18 @@ func parse(r record) item {
 	n, w := uvarint(r)
 	it := item{key: r[w : w+int(n)]}
 	r = r[w+int(n):]
-	for _, field := range []*int64{&it.create, &it.mod, &it.version, &it.lease} {
-		n, w := uvarint(r)
-		*field = int64(n)
-		r = r[w:]
-	}
+	it.create, r = number(r)
+	it.mod, r = number(r)
+	it.version, r = number(r)
+	it.lease, r = number(r)
 	it.mod += it.create
 	it.value = r
 	return it
+}
+
+func number(s string) (n int64, rest string) {
+	x, w := uvarint(s)
+	return int64(x), s[w:]
 }
 
 // fill makes kv the record's message. Its bytes are taken from buf, which it returns without

@@ -2,7 +2,6 @@ package cache
 
 import (
 	"slices"
-	"sort"
 	"strings"
 )
 
@@ -26,12 +25,28 @@ type node struct {
 
 // child returns the number of the kid that has the key, if any has.
 func (n *node) child(key string) int {
-	return sort.Search(len(n.seps), func(i int) bool { return n.seps[i] > key })
+	lo, hi := 0, len(n.seps)
+	for lo < hi {
+		if mid := int(uint(lo+hi) >> 1); n.seps[mid] > key {
+			hi = mid
+		} else {
+			lo = mid + 1
+		}
+	}
+	return lo
 }
 
 // find returns the number of the first of a leaf's records that is not below key.
 func (n *node) find(key string) (i int, ok bool) {
-	return slices.BinarySearchFunc(n.recs, key, func(r record, key string) int { return strings.Compare(keyOf(r), key) })
+	lo, hi := 0, len(n.recs)
+	for lo < hi {
+		if mid := int(uint(lo+hi) >> 1); keyOf(n.recs[mid]) < key {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo, lo < len(n.recs) && keyOf(n.recs[lo]) == key
 }
 
 // get returns a key's record.

@@ -117,10 +117,14 @@ func (t *txn) run(r *pb.TxnRequest, out *pb.TxnResponse) bool {
 	}
 	for _, op := range ops {
 		get := op.GetRequestRange()
-		resp := &pb.RangeResponse{Header: &pb.ResponseHeader{Revision: t.rev}}
+		resp := &pb.RangeResponse{}
 		if !t.get(get, resp) {
 			return false
 		}
+		if resp.Header == nil {
+			resp.Header = &pb.ResponseHeader{}
+		}
+		resp.Header.Revision = t.rev
 		out.Responses = append(out.Responses, &pb.ResponseOp{Response: &pb.ResponseOp_ResponseRange{ResponseRange: resp}})
 	}
 	return true
