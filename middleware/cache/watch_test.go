@@ -316,9 +316,9 @@ func TestPackageWatch(t *testing.T) {
 	})
 }
 
-// TestView has the typed view on a cached connection: its snapshot and its changes come from
+// TestViewOfACache has the typed view on a cached connection: its snapshot and its changes come from
 // memory.
-func TestView(t *testing.T) {
+func TestViewOfACache(t *testing.T) {
 	run(t, []string{"a/"}, nil, func(r *rig) { r.put("a/0", "1") }, func(r *rig) {
 		before := r.calls(pb.KV_Range_FullMethodName)
 		w := watch.New(r.cached)
@@ -346,10 +346,10 @@ func TestView(t *testing.T) {
 	})
 }
 
-// TestRestore puts the cluster back to a backup. What the cache has is of a history that is not
+// TestRestoredUnderTheCache puts the cluster back to a backup. What the cache has is of a history that is not
 // any more: readers get the cluster's answers, and streams end, so that their users look at what
 // has become of the cluster.
-func TestRestore(t *testing.T) {
+func TestRestoredUnderTheCache(t *testing.T) {
 	run(t, []string{"a/"}, nil, func(r *rig) { r.put("a/k", "then") }, func(r *rig) {
 		backup := r.cluster.Backup()
 		for range 10 {
@@ -418,8 +418,8 @@ func TestCompactionUnderTheCache(t *testing.T) {
 	})
 }
 
-// TestClose closes the connection under readers and watches.
-func TestClose(t *testing.T) {
+// TestCacheIsClosed closes the connection under readers and watches.
+func TestCacheIsClosed(t *testing.T) {
 	run(t, []string{"a/"}, nil, nil, func(r *rig) {
 		w := open(r.t, r.cached)
 		w.create(&pb.WatchCreateRequest{Key: []byte("a/k")})
