@@ -16,10 +16,12 @@ const (
 	// tellPatience is how long the watch is given to show that it has come to the confirmed
 	// revision.
 	tellPatience = 25 * time.Millisecond
-	// muteTries is how many progress requests in a row may be of no use before only each
-	// muteRare-th round sends one.
+	// comePatience is how long an event is waited for when progress can't be asked for.
+	comePatience = 5 * time.Millisecond
+	// muteTries is how many rounds in a row may ask for progress in vain before it is asked for
+	// once in muteRare only.
 	muteTries = 3
-	muteRare  = 64
+	muteRare  = time.Second
 	// fewKeys is how many keys a prefix may have to be compared as a whole: the server walks
 	// over all of them.
 	fewKeys = 10_000
@@ -109,6 +111,12 @@ func (p *prefix) send(ctx context.Context, r *round) {
 		r.end(st, nil)
 		return
 	}
+	if !p.mayAsk() {
+		// The next round waits: what this costs the server should not be asked for twice
+		// at a time.
+		r.end(p.settle(ctx, resp.Header.Revision))
+		return
+	}
 	// This takes a while. Readers that come meanwhile need not wait for it.
 	if !p.c.spawn(func(ctx context.Context) { r.end(p.reach(ctx, resp.Header.Revision)) }) {
 		r.end(nil, errClosed)
@@ -138,14 +146,37 @@ func (p *prefix) sane(h *pb.ResponseHeader, before *state) bool {
 	return true
 }
 
-// reach waits until the state is that of a revision, or a later one. When no event comes, the
-// server is asked how far the watch is. Where that is of no use, the prefix is compared.
+// reach waits until the state is that of a revision, or a later one. The server is asked how far
+// the watch is, since no event may come.
 func (p *prefix) reach(ctx context.Context, rev int64) (*state, error) {
-	if p.mayAsk() {
-		if st, ok := p.tell(ctx, rev); ok {
-			return st, nil
-		}
+	st, told := p.await(ctx, rev, tellPatience, true)
+	p.mu.Lock()
+	if told {
+		p.mute = 0
+	} else {
+		p.mute++
 	}
+	p.mu.Unlock()
+	if told && st != nil {
+		return st, nil
+	}
+	return p.settle(ctx, rev)
+}
+
+// mayAsk reports whether to ask for progress. Behind etcd's gRPC proxy nobody answers.
+func (p *prefix) mayAsk() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mute >= muteTries && time.Since(p.lastAsk) < muteRare {
+		return false
+	}
+	p.lastAsk = time.Now()
+	return true
+}
+
+// settle is reach without progress: few keys are compared with the server's, and many have to wait
+// for an event.
+func (p *prefix) settle(ctx context.Context, rev int64) (*state, error) {
 	st := p.state.Load()
 	switch {
 	case st == nil:
@@ -153,38 +184,21 @@ func (p *prefix) reach(ctx context.Context, rev int64) (*state, error) {
 	case st.rev >= rev:
 		return st, nil
 	case st.root.count() > fewKeys:
+		if st, told := p.await(ctx, rev, comePatience, false); told && st != nil {
+			return st, nil
+		}
 		return nil, errLate
 	}
-	return p.compare(ctx, st)
-}
-
-// mayAsk reports whether to ask for progress. Behind etcd's gRPC proxy nobody answers.
-func (p *prefix) mayAsk() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.mute < muteTries {
-		return true
+	same, err := p.compare(ctx, st)
+	if now := p.state.Load(); err != nil && now != nil && now.rev >= rev {
+		return now, nil // the changes have come meanwhile
 	}
-	p.silenced++
-	return p.silenced%muteRare == 0
-}
-
-// tell asks how far the watch is, and waits.
-func (p *prefix) tell(ctx context.Context, rev int64) (*state, bool) {
-	st, told := p.await(ctx, rev)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if told {
-		p.mute, p.silenced = 0, 0
-	} else {
-		p.mute++
-	}
-	return st, told && st != nil
+	return same, err
 }
 
 // await reports told when the state has reached the revision, or there is none any more.
-func (p *prefix) await(ctx context.Context, rev int64) (st *state, told bool) {
-	late := time.NewTimer(tellPatience)
+func (p *prefix) await(ctx context.Context, rev int64, patience time.Duration, ask bool) (st *state, told bool) {
+	late := time.NewTimer(patience)
 	defer late.Stop()
 	var again <-chan time.Time // a member that is behind has to be asked again
 	for {
@@ -193,7 +207,7 @@ func (p *prefix) await(ctx context.Context, rev int64) (st *state, told bool) {
 		if st == nil || st.rev >= rev {
 			return st, true
 		}
-		if again == nil {
+		if ask && again == nil {
 			if err := p.c.watcher.RequestProgress(ctx); err != nil {
 				return nil, false
 			}
@@ -219,6 +233,12 @@ func (p *prefix) await(ctx context.Context, rev int64) (st *state, told bool) {
 // number is the same as well, st has no other. So it is the state at the answer's revision, too;
 // but not at those between, when a key may have come and gone.
 func (p *prefix) compare(ctx context.Context, st *state) (*state, error) {
+	select {
+	case p.comparing <- struct{}{}: // as above, when several rounds have asked in vain
+		defer func() { <-p.comparing }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	p.stats.compared.Add(1)
 	ctx, cancel := context.WithTimeout(ctx, roundPatience)
 	defer cancel()

@@ -33,7 +33,7 @@ type config struct{ events, bytes int }
 
 // WithWindow bounds what is kept of the past of each prefix: that many changes, and that many
 // bytes of keys and values, old and new. Revisions that are as recent can be read and watched
-// from memory. Both must be positive. One revision may exceed the bounds.
+// from memory. Both must be positive. A revision that exceeds them alone is not kept.
 func WithWindow(events, bytes int) Option {
 	return func(c *config) { c.events, c.bytes = events, bytes }
 }
@@ -96,7 +96,7 @@ func NewConn(cc grpc.ClientConnInterface, prefixes []string, opts ...Option) *Co
 		if n := len(c.prefixes); n > 0 && strings.HasPrefix(from, c.prefixes[n-1].from) {
 			continue
 		}
-		p := &prefix{c: c, from: from, end: prefixEnd(from), why: errNotReady}
+		p := &prefix{c: c, from: from, end: prefixEnd(from), why: errNotReady, comparing: make(chan struct{}, 1)}
 		p.question = p.newQuestion()
 		c.prefixes = append(c.prefixes, p)
 	}

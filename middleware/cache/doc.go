@@ -64,11 +64,11 @@
 //
 // The cache takes the first way. If there is no answer within 25 ms, it takes the second one for
 // prefixes of up to 10,000 keys: it asks for a key that is newer than c, and for the number of
-// keys. If there is no newer key, then each key at the answer's revision was there at c, as it is
+// keys, one read at a time. If there is no newer key, then each key at the answer's revision was there at c, as it is
 // now. If in addition the number is the same, then none is missing, and the state at c is also that
 // of the answer's revision. (This is no progress of the cache: a key that has come and gone
 // meanwhile is still to come as two events.) In all other cases it takes the third way. When no
-// answer came three times, the first way is tried only now and then.
+// answer came three times, the first way is tried once in a second only.
 //
 // So a linearizable read is never answered with what is too old, and never waits for the cache for
 // longer than about a second when the cluster could answer: without an answer to the question in
@@ -123,5 +123,6 @@
 // serves all. It has no goroutine and no buffer either. A slow receiver's events wait in the
 // window, and when they leave that, the watch goes on at the cluster. On a stream of watches some
 // may be served from memory and others by the cluster. The answer to a progress request is for all
-// of them.
+// of them. A watch that was passed on, because the cache was not filled, say, stays at the cluster: a
+// program that makes its watches when it starts should call WaitReady first.
 package cache

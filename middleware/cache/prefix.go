@@ -20,10 +20,11 @@ import (
 
 // prefix is a cached prefix: what is known of its keys, and how more is learned.
 type prefix struct {
-	c        *Conn
-	from     string
-	end      []byte // of the range, as the protocol writes it
-	question *pb.TxnRequest
+	c         *Conn
+	from      string
+	end       []byte // of the range, as the protocol writes it
+	question  *pb.TxnRequest
+	comparing chan struct{} // capacity 1: taken by a comparison
 
 	state   atomic.Pointer[state]             // nil while there is none that may be used
 	header  atomic.Pointer[pb.ResponseHeader] // the last one that was seen
@@ -41,8 +42,8 @@ type prefix struct {
 	listeners map[chan struct{}]struct{}
 	restart   context.CancelCauseFunc // of the present following
 	broken    bool                    // it has been ended
-	mute      int                     // progress requests in a row that had no answer in time
-	silenced  int                     // rounds for which none was sent because of that
+	mute      int                     // rounds in a row that have asked for progress in vain
+	lastAsk   time.Time               // for progress
 	why       error                   // there is no state
 
 	// The follower's alone:
@@ -212,7 +213,7 @@ func (p *prefix) load(s *watch.Snapshot) {
 	p.held.Store(p.loaded)
 	p.header.Store(s.Header)
 	rev := s.Header.GetRevision()
-	p.see(rev)
+	p.seen.Store(rev)
 	p.asked.Store(int64(time.Since(p.c.born))) // the snapshot was a linearizable read of all the keys
 	p.edit.begin()
 	p.publish(&state{rev: rev, floor: rev, root: p.edit.root})
