@@ -142,7 +142,7 @@ func TestTree(t *testing.T) {
 // TestMemory holds a cache to what is published: 1,000,000 keys of 100 bytes (20 of them the
 // key's) take at most 1.5 times their own size and 100 bytes each.
 func TestMemory(t *testing.T) {
-	const n, keySize, valueSize = 1_000_000, 20, 80
+	const keySize, valueSize = 20, 80
 	value := make([]byte, valueSize)
 	key := func(i int) []byte { return fmt.Appendf(nil, "%0*d", keySize, i) }
 	heap := func() int64 {
@@ -153,22 +153,24 @@ func TestMemory(t *testing.T) {
 	}
 	for _, order := range []struct {
 		name string
-		of   func(i int) int
+		n    int
+		of   func(i, n int) int
 	}{
-		{"sorted", func(i int) int { return i }},
-		{"random", func(i int) int { return i * 7_368_787 % n }}, // a prime, so each comes once
+		{"sorted", 1_000_000, func(i, _ int) int { return i }},
+		{"random", 100_000, func(i, n int) int { return i * 7_368_787 % n }}, // a prime, so each comes once
 	} {
+		n := order.n
 		before := heap()
 		var e editor
 		for i := range n {
 			e.put(newRecord(&mvccpb.KeyValue{
-				Key: key(order.of(i)), Value: value, CreateRevision: int64(i + 1_000_000), ModRevision: int64(i + 9_000_000), Version: 5, Lease: 1 << 62,
+				Key: key(order.of(i, n)), Value: value, CreateRevision: int64(i + 1_000_000), ModRevision: int64(i + 9_000_000), Version: 5, Lease: 1 << 62,
 			}))
 			if i%100 == 0 {
 				e.begin()
 			}
 		}
-		each := float64(heap()-before) / n
+		each := float64(heap()-before) / float64(n)
 		t.Logf("%s: %.1f bytes for each key of %d bytes", order.name, each, keySize+valueSize)
 		if e.root.size != n {
 			t.Fatalf("%s: %d keys, want %d", order.name, e.root.size, n)

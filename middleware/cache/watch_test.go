@@ -91,7 +91,7 @@ func sameEvents(r *rig, rnd random) {
 	ctx, t := r.t.Context(), r.t
 	r.cluster.SetWatchFragment(3)
 	cached, direct := open(t, r.cached), open(t, r.plain)
-	for step := range 400 {
+	for step := range 250 {
 		if rnd.IntN(4) > 0 {
 			if _, err := r.direct.Put(ctx, &pb.PutRequest{Key: []byte(rnd.key()), Value: fmt.Append(nil, step)}); err != nil {
 				t.Fatal(err)
