@@ -39,7 +39,7 @@ func TestMembersAreLost(t *testing.T) {
 		n := 0
 		work := func(d time.Duration) {
 			t.Helper()
-			for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+			for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 				n++
 				if _, err := cl.Put(t.Context(), []string{"a/k", "elsewhere"}[n%2], fmt.Sprint(n)); err != nil && !client.IsAmbiguous(err) {
 					t.Fatal(err)
@@ -68,7 +68,7 @@ func TestMembersAreLost(t *testing.T) {
 				fault.begin()
 				work(3 * time.Second)
 				fault.end()
-				work(3 * time.Second)
+				work(time.Second)
 			}
 		}
 		s := cached.Stats().Prefixes[0]
