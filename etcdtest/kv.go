@@ -2,9 +2,9 @@ package etcdtest
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"slices"
+	"sort"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -199,29 +199,45 @@ func filteredOut(r *pb.RangeRequest, kv *mvccpb.KeyValue) bool {
 }
 
 // sortKVs orders kvs, which are in the order of their keys. A target without an
-// order means ascending. What compares equal stays in the order of the keys;
-// etcd promises no order there.
+// order means ascending. etcd promises no order of what compares equal; its algorithm
+// (server/etcdserver/txn/range.go, sortRangeResults) leaves it as this does.
 func sortKVs(kvs []*mvccpb.KeyValue, target pb.RangeRequest_SortTarget, order pb.RangeRequest_SortOrder) {
-	if target == pb.RangeRequest_KEY && order == pb.RangeRequest_NONE {
-		return
+	by := sorter{kvs, target}
+	switch {
+	case target == pb.RangeRequest_KEY && order != pb.RangeRequest_DESCEND:
+	case order == pb.RangeRequest_DESCEND:
+		sort.Sort(sort.Reverse(by))
+	default:
+		sort.Sort(by)
 	}
-	slices.SortStableFunc(kvs, func(a, b *mvccpb.KeyValue) int {
-		if order == pb.RangeRequest_DESCEND {
-			a, b = b, a
-		}
-		switch target {
-		case pb.RangeRequest_VERSION:
-			return cmp.Compare(a.Version, b.Version)
-		case pb.RangeRequest_CREATE:
-			return cmp.Compare(a.CreateRevision, b.CreateRevision)
-		case pb.RangeRequest_MOD:
-			return cmp.Compare(a.ModRevision, b.ModRevision)
-		case pb.RangeRequest_VALUE:
-			return bytes.Compare(a.Value, b.Value)
-		default:
-			return bytes.Compare(a.Key, b.Key)
-		}
-	})
+}
+
+type sorter struct {
+	kvs []*mvccpb.KeyValue
+	by  pb.RangeRequest_SortTarget
+}
+
+// Len implements sort.Interface.
+func (s sorter) Len() int { return len(s.kvs) }
+
+// Swap implements sort.Interface.
+func (s sorter) Swap(i, j int) { s.kvs[i], s.kvs[j] = s.kvs[j], s.kvs[i] }
+
+// Less implements sort.Interface.
+func (s sorter) Less(i, j int) bool {
+	a, b := s.kvs[i], s.kvs[j]
+	switch s.by {
+	case pb.RangeRequest_VERSION:
+		return a.Version < b.Version
+	case pb.RangeRequest_CREATE:
+		return a.CreateRevision < b.CreateRevision
+	case pb.RangeRequest_MOD:
+		return a.ModRevision < b.ModRevision
+	case pb.RangeRequest_VALUE:
+		return bytes.Compare(a.Value, b.Value) < 0
+	default:
+		return bytes.Compare(a.Key, b.Key) < 0
+	}
 }
 
 func (w *write) doPut(r *pb.PutRequest) *pb.PutResponse {

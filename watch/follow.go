@@ -40,10 +40,18 @@ type Snapshot struct {
 	// one: a *CompactedError, *ClusterChangedError or *RevisionRegressedError.
 	// The changes in between are not known.
 	Cause error
+	// Part is the number of this part of the snapshot, and More says that another one
+	// follows: see WithParts. Part 0 begins a snapshot, also when the one before is not
+	// complete, because it was compacted while it was read.
+	Part int
+	More bool
 }
 
 // snapshotPage is how many keys are read at a time.
 const snapshotPage = 1000
+
+// errLeft says that the loop over Follow has ended.
+var errLeft = errors.New("watch: nobody takes the snapshot")
 
 func (s *service) Follow(ctx context.Context, key string, opts ...kv.OpOption) iter.Seq2[Update, error] {
 	return func(yield func(Update, error) bool) {
@@ -58,8 +66,15 @@ func (s *service) Follow(ctx context.Context, key string, opts ...kv.OpOption) i
 		}
 		var cause error
 		for {
-			snap, err := s.snapshot(ctx, &op)
-			if err != nil {
+			told := func(part *Snapshot) bool {
+				part.Cause = cause
+				return yield(Update{Snapshot: part, Revision: part.Header.GetRevision()}, nil)
+			}
+			snap, err := s.snapshot(ctx, &op, told)
+			switch {
+			case errors.Is(err, errLeft):
+				return
+			case err != nil:
 				yield(Update{}, err)
 				return
 			}
@@ -119,13 +134,16 @@ func resync(err error) bool {
 }
 
 // snapshot reads the keys that op watches, in pages of one revision. The first
-// page is linearizable. A failure that another try may mend is waited out.
-func (s *service) snapshot(ctx context.Context, op *kv.Op) (*Snapshot, error) {
+// page is linearizable. A failure that another try may mend is waited out. WithParts all parts
+// but the last are told.
+func (s *service) snapshot(ctx context.Context, op *kv.Op, told func(*Snapshot) bool) (*Snapshot, error) {
 	for try := 0; ; try++ {
-		snap, err := s.pages(ctx, op)
+		snap, err := s.pages(ctx, op, told)
 		switch {
 		case err == nil:
 			return snap, nil
+		case errors.Is(err, errLeft):
+			return nil, err
 		case ctx.Err() != nil:
 			return nil, contextCause(ctx)
 		case !s.transient(err):
@@ -157,7 +175,7 @@ func (s *service) transient(err error) bool {
 	}
 }
 
-func (s *service) pages(ctx context.Context, op *kv.Op) (*Snapshot, error) {
+func (s *service) pages(ctx context.Context, op *kv.Op, told func(*Snapshot) bool) (*Snapshot, error) {
 	key, end := string(op.KeyBytes()), string(op.RangeBytes())
 	snap := &Snapshot{}
 	page := int64(snapshotPage)
@@ -185,5 +203,12 @@ func (s *service) pages(ctx context.Context, op *kv.Op) (*Snapshot, error) {
 			return snap, nil
 		}
 		key = string(resp.Kvs[len(resp.Kvs)-1].Key) + "\x00"
+		if s.cfg.parts {
+			snap.More = true
+			if !told(snap) {
+				return nil, errLeft
+			}
+			snap = &Snapshot{Header: snap.Header, Part: snap.Part + 1}
+		}
 	}
 }

@@ -21,6 +21,7 @@ type config struct {
 	final     func(error) bool  // nil: none but those of package watch
 	wait      bool
 	whole     bool
+	parts     bool
 	err       error
 }
 
@@ -100,6 +101,13 @@ func WithWait() Option {
 // them by is delivered before the rest has come.
 func WithResponses() Option {
 	return func(c *config) { c.whole = true }
+}
+
+// WithParts makes Follow yield its snapshots in parts of at most 1,000 keys, each an Update
+// with a Snapshot of the same revision, so that the keys need not be in memory twice: see
+// Snapshot.Part.
+func WithParts() Option {
+	return func(c *config) { c.parts = true }
 }
 
 // WithFinal has f say which errors of streams end their watches, besides those that no

@@ -11,12 +11,14 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 
+	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/integration/cluster"
 	"github.com/getcd/getcd/integration/soak/internal/chaos"
 	"github.com/getcd/getcd/integration/soak/internal/coordination"
 	"github.com/getcd/getcd/integration/soak/internal/swapping"
 	"github.com/getcd/getcd/integration/soak/internal/watching"
 	"github.com/getcd/getcd/integration/soak/internal/writing"
+	"github.com/getcd/getcd/middleware/cache"
 )
 
 // options are the flags.
@@ -37,11 +39,23 @@ type options struct {
 type check func(ctx context.Context, c *cluster.Cluster, endpoints []string, o options, stop <-chan struct{}) (text string, violations []string, err error)
 
 func checks() map[string]check {
-	return map[string]check{"watch": checkWatches, "coordination": checkCoordination, "once": checkWrites, "cas": checkSwaps}
+	return map[string]check{"watch": checkWatches, "cached": checkCached, "coordination": checkCoordination, "once": checkWrites, "cas": checkSwaps}
 }
 
 func checkWatches(ctx context.Context, c *cluster.Cluster, endpoints []string, o options, stop <-chan struct{}) (string, []string, error) {
-	report, err := watching.Run(ctx, c, watching.Config{Seed: o.seed, For: o.lasting, Stop: stop, Endpoints: endpoints, Apart: o.through == grpcProxy, Log: o.log})
+	return watches(ctx, c, o, watching.Config{Endpoints: endpoints, Stop: stop})
+}
+
+// checkCached is checkWatches with clients that have a cache of the keys.
+func checkCached(ctx context.Context, c *cluster.Cluster, endpoints []string, o options, stop <-chan struct{}) (string, []string, error) {
+	return watches(ctx, c, o, watching.Config{Endpoints: endpoints, Stop: stop, Middleware: []client.Middleware{
+		cache.Of([]string{watching.Prefix}, cache.WithWindow(2000, 8<<20)), // so that some watches are too late for it
+	}})
+}
+
+func watches(ctx context.Context, c *cluster.Cluster, o options, cfg watching.Config) (string, []string, error) {
+	cfg.Seed, cfg.For, cfg.Apart, cfg.Log = o.seed, o.lasting, o.through == grpcProxy, o.log
+	report, err := watching.Run(ctx, c, cfg)
 	if err != nil {
 		return "", nil, err
 	}
@@ -94,7 +108,7 @@ func checkCoordination(ctx context.Context, c *cluster.Cluster, endpoints []stri
 func soak(ctx context.Context, o options) (string, error) {
 	for _, name := range o.checks {
 		if checks()[name] == nil {
-			return "", fmt.Errorf("soak: no check is called %q; there are cas, coordination, once and watch", name)
+			return "", fmt.Errorf("soak: no check is called %q; there are cached, cas, coordination, once and watch", name)
 		}
 	}
 	if o.through != "" && !slices.Contains(ways(), o.through) {

@@ -38,6 +38,9 @@ func short(t *testing.T, check, through string, seed uint64) {
 // TestWatch is a short run of the watch check.
 func TestWatch(t *testing.T) { short(t, "watch", "", 1) }
 
+// TestCached is the same with clients that have a cache of the keys.
+func TestCached(t *testing.T) { short(t, "cached", "", 1) }
+
 // TestCoordination is a short run of the check of locks, elections and queues.
 func TestCoordination(t *testing.T) { short(t, "coordination", "", 1) }
 

@@ -32,6 +32,7 @@ import (
 	"github.com/getcd/getcd/lease"
 	"github.com/getcd/getcd/lock"
 	"github.com/getcd/getcd/maintenance"
+	"github.com/getcd/getcd/middleware/cache"
 	"github.com/getcd/getcd/middleware/leasing"
 	"github.com/getcd/getcd/middleware/once"
 	"github.com/getcd/getcd/middleware/ordering"
@@ -85,6 +86,8 @@ var others = map[string]string{
 	"client.WithIdempotentWrites":      "it makes a context, and the call with it says so",
 	"once.NewConn":                     "its calls say so",
 	"once.Of":                          "the calls of its connection say so",
+	"cache.NewConn":                    "its calls say so",
+	"cache.Of":                         "the calls of its connection say so",
 	"client.Conn.WaitReady":            "client.Client.WaitReady is it",
 	"client.Observer.BeginCall":        "the client calls it with a call's context",
 	"client.Observer.EndCall":          "the client calls it with a call's context",
@@ -149,6 +152,7 @@ func services(t *testing.T, members *etcdtest.Cluster, cc grpc.ClientConnInterfa
 		"recipe.Queue": recipe.NewQueue(clients, "q"), "recipe.PriorityQueue": recipe.NewPriorityQueue(clients, "p"),
 		"watch.Watcher": watcher, "client.Client": c, "client.Conn": c.Conn(), "gateway.Conn": json,
 		"cas.Store": must(cas.New(store, "cas/")), "once.Conn": once.NewConn(cc, "once/"),
+		"cache.Conn":     cache.NewConn(cc, []string{"cache/"}),
 		"recipe.RWMutex": recipe.NewRWMutex(clients, s, "r"), "view.View": flags,
 	}
 }

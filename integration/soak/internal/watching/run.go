@@ -34,6 +34,8 @@ type Config struct {
 	// Apart prevents two watches of the same range. etcd's proxy combines these,
 	// and then loses events of the watch that is behind (docs/reference/proxies.md).
 	Apart bool
+	// Middleware is the clients'.
+	Middleware []client.Middleware
 	// Log, if not nil, gets lines about the progress.
 	Log func(format string, args ...any)
 }
@@ -118,7 +120,7 @@ func (r *run) endpoints() []string {
 }
 
 func (r *run) client(opts ...grpc.DialOption) (*client.Client, error) {
-	cl, err := client.New(client.Config{Endpoints: r.endpoints(), DialOptions: opts})
+	cl, err := client.New(client.Config{Endpoints: r.endpoints(), DialOptions: opts, Middleware: r.cfg.Middleware})
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +152,7 @@ func (r *run) prepare(ctx context.Context) error {
 			r.on[i] = service{Watcher: w, kv: cl}
 		}
 	}
-	if r.names, err = clientv3.New(clientv3.Config{Endpoints: r.endpoints()}); err != nil { //nolint:contextcheck // it outlives the preparation
+	if r.names, err = clientv3.NewWith(clientv3.Config{Endpoints: r.endpoints()}, func(n *client.Config) { n.Middleware = r.cfg.Middleware }); err != nil { //nolint:contextcheck // it outlives the preparation
 		return err
 	}
 	r.closing = append(r.closing, r.names.Close)
