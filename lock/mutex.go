@@ -24,7 +24,8 @@ import (
 // Each lock has a lease of its own, which is revoked with it, so that nothing
 // that is still under way to the cluster can bring back its key.
 type Mutex struct {
-	cfg config
+	cfg  config
+	pool *Pool // nil: it shares nothing
 
 	mu   sync.Mutex // guards what follows
 	busy bool       // a call of Lock, TryLock or Unlock is under way
@@ -39,17 +40,12 @@ func New(cc grpc.ClientConnInterface, name string, opts ...Option) (*Mutex, erro
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
-	if err := misuse.Options("lock: New", opts); err != nil {
+	cfg, err := newConfig("lock: New", cc, opts)
+	if err != nil {
 		return nil, err
 	}
-	m := &Mutex{cfg: newConfig(cc, name)}
-	for _, o := range opts {
-		o(&m.cfg)
-	}
-	if err := holder.CheckTTL("lock: WithTTL", m.cfg.TTL); err != nil {
-		return nil, err
-	}
-	return m, nil
+	cfg.setName(name)
+	return &Mutex{cfg: cfg}, nil
 }
 
 // Lock waits until it holds the lock or ctx ends; once held, the lock does not
@@ -82,10 +78,10 @@ func (m *Mutex) lock(ctx context.Context, wait bool) error {
 		_ = old.Drop(ctx, errReleased) // it was lost; failing that, its TTL ends it
 	}
 	h, err := holder.Acquire(ctx, &m.cfg.Config, false, func(h *holder.Holder) *hold {
-		return &hold{Holder: h, wait: wait}
+		return &hold{Holder: h, shared: shared{pool: m.pool}, wait: wait}
 	})
 	if err == nil {
-		h.WatchKey()
+		h.begin()
 	}
 	m.mu.Lock()
 	m.busy, m.held = false, h

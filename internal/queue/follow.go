@@ -45,7 +45,9 @@ func (p *Place) follow(ctx context.Context, waiting bool) error {
 		if d == nil {
 			d = p.watch(ctx, older)
 		}
-		recheck.Reset(backoff.Jitter(p.TTL / 2))
+		if waiting || !p.Shared {
+			recheck.Reset(backoff.Jitter(p.TTL / 2))
+		}
 		var resp watch.WatchResponse
 		open := true
 		select {

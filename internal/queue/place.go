@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -18,6 +19,9 @@ import (
 // the place is lost.
 var ErrDeleted = errors.New("its key was deleted, by another client or with its lease")
 
+// ErrInDoubt means that the own key is not there, and may be put yet.
+var ErrInDoubt = errors.New("its key may be put yet")
+
 // Place is one's place in a queue. The fields up to Key are set by who makes it;
 // Rev too, if the place was taken before, and otherwise by Take.
 //
@@ -32,7 +36,11 @@ type Place struct {
 	Key     string        // the own key, under Prefix
 	Rev     int64         // its create revision: the fencing token
 	Doubt   bool          // set by Take when it has sent a request that may yet put the key
+	// Shared says that the lease goes on when the place is left: Take leaves at most one
+	// request in doubt, and Hold leaves it to Missing to look at the place by time.
+	Shared bool
 
+	gone   bool // Leave has made certain that the key is
 	at     standing
 	others map[string]int64 // keys that are no contender's, though named so, with their mod revisions
 }
@@ -89,9 +97,30 @@ func (p *Place) Take(ctx context.Context, val string, id lease.ID) (Taken, error
 		if ctx.Err() != nil || etcderr.Final(err) || etcderr.NotFound(err) || !Pause(ctx, failures) {
 			return Taken{}, err
 		}
+		if p.Shared && p.Doubt {
+			return p.settle(ctx, id, err)
+		}
 		if got, err := p.KV.Get(ctx, p.Key); err == nil && len(got.Kvs) > 0 {
 			p.Rev = got.Kvs[0].CreateRevision
 			return Taken{Header: got.Header, Own: got.Kvs[0]}, nil
+		}
+	}
+}
+
+// settle finds out about the one request of a shared lease that is in doubt. It is not
+// sent again: a second copy could not be told from the first, and might put the key
+// after the place was left. If the key is there it was applied, and none is to come.
+func (p *Place) settle(ctx context.Context, id lease.ID, cause error) (Taken, error) {
+	for failures := 0; ; failures++ {
+		got, err := p.KV.Get(ctx, p.Key)
+		switch {
+		case err == nil && len(got.Kvs) > 0 && got.Kvs[0].Lease == int64(id):
+			p.Rev, p.Doubt = got.Kvs[0].CreateRevision, false
+			return Taken{Header: got.Header, Own: got.Kvs[0]}, nil
+		case err == nil:
+			return Taken{}, fmt.Errorf("%w: %w", ErrInDoubt, cause)
+		case ctx.Err() != nil || etcderr.Final(err) || !Pause(ctx, failures):
+			return Taken{}, cause
 		}
 	}
 }
@@ -180,6 +209,7 @@ func (p *Place) Leave(ctx context.Context) error {
 	if err == nil && !resp.Succeeded {
 		err = ErrDeleted
 	}
+	p.gone = p.gone || err == nil || errors.Is(err, ErrDeleted)
 	return err
 }
 
