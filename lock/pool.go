@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/internal/misuse"
+	"github.com/getcd/getcd/internal/queue"
 	"github.com/getcd/getcd/lease"
 	"github.com/getcd/getcd/watch"
 )
@@ -29,13 +30,16 @@ type Pool struct {
 
 	life context.Context //nolint:containedctx // the pool's lifecycle
 	end  context.CancelCauseFunc
-	wg   sync.WaitGroup // of what ends sessions
+	wg   sync.WaitGroup // of the lookout, and of what ends sessions
+
+	lookout *queue.Lookout // for the keys of locks that are held
 
 	mu sync.Mutex // guards what follows and the sessions' users
 	// Those that take more locks, in the order in which they were made. The first stays
 	// until Close, the others while they are used.
 	sessions []*session
 	retired  map[*session]struct{} // those that take no more, and have some
+	looking  bool                  // the lookout runs
 	closed   bool
 }
 
@@ -50,6 +54,7 @@ func NewPool(cc grpc.ClientConnInterface, opts ...Option) (*Pool, error) {
 	}
 	p := &Pool{cfg: cfg, retired: make(map[*session]struct{})}
 	p.life, p.end = context.WithCancelCause(context.Background())
+	p.lookout = queue.NewLookout(cc, watchAfter, p.lookNow)
 	if p.ownLeases = p.cfg.Leases == nil; p.ownLeases {
 		p.cfg.Leases = lease.New(cc)
 	}
@@ -170,5 +175,17 @@ func (p *Pool) retireLocked(s *session) {
 		p.retired[s] = struct{}{}
 	} else { // its lease is left to its users, and to its TTL
 		p.wg.Go(s.life.Wait)
+	}
+}
+
+// lookNow makes the sessions look at their places, since a deletion may have been missed.
+func (p *Pool) lookNow() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.sessions {
+		s.lookNow()
+	}
+	for s := range p.retired {
+		s.lookNow()
 	}
 }

@@ -18,6 +18,7 @@ type session struct {
 	pool *Pool
 	life *holder.Life // ends with the lease
 
+	look  chan struct{} // capacity 1: look at all places now
 	ready chan struct{} // closed when the lease is kept, or err is set
 	// Set before ready is closed.
 	id     lease.ID
@@ -34,7 +35,7 @@ type session struct {
 }
 
 func newSession(p *Pool) *session {
-	s := &session{pool: p, ready: make(chan struct{}), users: make(map[string]*hold)}
+	s := &session{pool: p, look: make(chan struct{}, 1), ready: make(chan struct{}), users: make(map[string]*hold)}
 	s.life = holder.NewLife(p.life, func(cause error) error { return cause })
 	return s
 }
@@ -103,7 +104,16 @@ func (s *session) finish(ctx context.Context) error {
 // used for that long, unless it is the first.
 func (s *session) tend() {
 	ctx, cfg := s.life.Context(), &s.pool.cfg
-	for backoff.Sleep(ctx, backoff.Jitter(cfg.TTL/2)) {
+	t := time.NewTimer(time.Hour)
+	defer t.Stop()
+	for {
+		t.Reset(backoff.Jitter(cfg.TTL / 2))
+		select {
+		case <-t.C:
+		case <-s.look:
+		case <-ctx.Done():
+			return
+		}
 		holds, unused := s.review()
 		if unused {
 			s.pool.wg.Go(func() { _ = s.finish(context.WithoutCancel(ctx)) }) // it waits for this goroutine
@@ -121,6 +131,13 @@ func (s *session) tend() {
 		for _, place := range lost {
 			_ = of[place].Lost(queue.ErrDeleted)
 		}
+	}
+}
+
+func (s *session) lookNow() {
+	select {
+	case s.look <- struct{}{}:
+	default:
 	}
 }
 

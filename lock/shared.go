@@ -22,7 +22,6 @@ type shared struct {
 	pool    *Pool       // nil: it shares nothing
 	session *session    // nil before there is one, and after it was left
 	detach  func() bool // from the session's life
-	watch   *time.Timer
 }
 
 // takeShared is takeAlone with a session's lease, which is kept already.
@@ -43,10 +42,15 @@ func (h *hold) takeShared() (err error) {
 
 // beginShared is called when the lock is held.
 func (h *hold) beginShared() {
-	h.pool.mu.Lock()
+	p := h.pool
+	p.mu.Lock()
 	h.session.users[h.Name()] = h
-	h.pool.mu.Unlock()
-	h.watch = time.AfterFunc(watchAfter, h.WatchKey)
+	if !p.looking && !p.closed {
+		p.looking = true
+		p.wg.Go(func() { p.lookout.Run(p.life) })
+	}
+	p.mu.Unlock()
+	p.lookout.Watch(&h.Place, func() { _ = h.Lost(queue.ErrDeleted) }, h.WatchKey)
 }
 
 // leave is Drop with a session's lease. What is in doubt is settled by the end of the
@@ -58,9 +62,7 @@ func (h *hold) leave(ctx context.Context) error {
 		return nil
 	}
 	h.session = nil
-	if h.watch != nil {
-		h.watch.Stop()
-	}
+	h.pool.lookout.Forget(&h.Place)
 	if h.detach != nil {
 		h.detach()
 	}
