@@ -2,11 +2,18 @@ package integration_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/concurrency"
+	"go.uber.org/zap"
 
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/integration/cluster"
@@ -91,34 +98,103 @@ func inUse() (bytes int64, goroutines int) {
 	return int64(m.HeapAlloc + m.StackInuse), runtime.NumGoroutine()
 }
 
-// BenchmarkLock is an uncontended Lock and Unlock.
+// BenchmarkLock is an uncontended Lock and Unlock, beside clientv3's with a session.
 func BenchmarkLock(b *testing.B) {
 	c := startCluster(b, cluster.Config{Size: 1})
-	cl := dial(b, client.Config{Endpoints: c.Endpoints()})
-	b.Run("pool", func(b *testing.B) {
-		m, err := newPool(b, cl).Mutex("bench")
-		if err != nil {
-			b.Fatal(err)
-		}
-		lockUnlock(b, m.Lock, m.Unlock)
-	})
-	b.Run("alone", func(b *testing.B) {
-		m, err := lock.New(cl.Conn(), "bench", lock.WithLeaseService(cl), lock.WithWatcher(cl))
-		if err != nil {
-			b.Fatal(err)
-		}
-		lockUnlock(b, m.Lock, m.Unlock)
-	})
+	for _, r := range mutexes(b, c) {
+		b.Run(r.name, func(b *testing.B) {
+			lock, unlock := r.make(b)
+			for b.Loop() {
+				if err := errors.Join(lock(b.Context()), unlock(b.Context())); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }
 
-func lockUnlock(b *testing.B, lock, unlock func(context.Context) error) {
-	b.Helper()
-	for b.Loop() {
-		if err := lock(b.Context()); err != nil {
-			b.Fatal(err)
-		}
-		if err := unlock(b.Context()); err != nil {
-			b.Fatal(err)
-		}
+// BenchmarkContendedLock has 32 goroutines contend for one lock. "least" is how often the one that
+// had it least often had it, as a part of the average.
+func BenchmarkContendedLock(b *testing.B) {
+	const contenders = 32
+	c := startCluster(b, cluster.Config{Size: 1})
+	for _, r := range mutexes(b, c) {
+		b.Run(r.name, func(b *testing.B) {
+			var left atomic.Int64
+			counts := make([]int, contenders)
+			var ready, wg sync.WaitGroup
+			begin := make(chan struct{})
+			for i := range contenders {
+				lock, unlock := r.make(b)
+				ready.Add(1)
+				wg.Go(func() {
+					err := errors.Join(lock(b.Context()), unlock(b.Context())) // its lease is not part of it
+					ready.Done()
+					<-begin
+					for err == nil && left.Add(-1) >= 0 {
+						err = errors.Join(lock(b.Context()), unlock(b.Context()))
+						counts[i]++
+					}
+					if err != nil {
+						b.Error(err)
+					}
+				})
+			}
+			ready.Wait()
+			left.Store(int64(b.N))
+			b.ResetTimer()
+			close(begin)
+			wg.Wait()
+			b.ReportMetric(float64(slices.Min(counts))*contenders/float64(b.N), "least")
+		})
 	}
+}
+
+// mutexMaker makes mutexes that exclude each other.
+type mutexMaker struct {
+	name string
+	make func(tb testing.TB) (lock, unlock func(context.Context) error)
+}
+
+func mutexes(b *testing.B, c *cluster.Cluster) []mutexMaker {
+	b.Helper()
+	cl := dial(b, client.Config{Endpoints: c.Endpoints()})
+	v3, err := clientv3.New(clientv3.Config{Endpoints: c.Endpoints(), Logger: zap.NewNop()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = v3.Close() })
+	pool := newPool(b, cl)
+	return []mutexMaker{
+		{"clientv3", func(tb testing.TB) (lock, unlock func(context.Context) error) {
+			tb.Helper()
+			s, err := concurrency.NewSession(v3)
+			if err != nil {
+				tb.Fatal(err)
+			}
+			tb.Cleanup(func() { _ = s.Close() })
+			m := concurrency.NewMutex(s, "clientv3")
+			return m.Lock, m.Unlock
+		}},
+		{"pool", func(tb testing.TB) (lock, unlock func(context.Context) error) {
+			tb.Helper()
+			m, err := pool.Mutex("pool")
+			if err != nil {
+				tb.Fatal(err)
+			}
+			return m.Lock, m.Unlock
+		}},
+		{"alone", func(tb testing.TB) (lock, unlock func(context.Context) error) {
+			tb.Helper()
+			m, err := newMutex(cl, "alone")
+			if err != nil {
+				tb.Fatal(err)
+			}
+			return m.Lock, m.Unlock
+		}},
+	}
+}
+
+func newMutex(cl *client.Client, name string) (*lock.Mutex, error) {
+	return lock.New(cl.Conn(), name, lock.WithLeaseService(cl), lock.WithWatcher(cl))
 }

@@ -173,7 +173,13 @@ func TestUnlockSettlesItsDoubt(t *testing.T) {
 
 func leaseOf(t *testing.T, key string) lease.ID {
 	t.Helper()
-	id, err := strconv.ParseInt(strings.TrimPrefix(key, "job/"), 16, 64)
+	return leaseWith(t, "job/", key)
+}
+
+// leaseWith is the lease of a key below a prefix.
+func leaseWith(t *testing.T, prefix, key string) lease.ID {
+	t.Helper()
+	id, err := strconv.ParseInt(strings.TrimPrefix(key, prefix), 16, 64)
 	if err != nil {
 		t.Fatalf("the key %q: %v", key, err)
 	}

@@ -40,8 +40,8 @@ func forms(t *testing.T, members int, test func(r *rig)) {
 		t.Run(name, func(t *testing.T) {
 			run(t, members, func(r *rig) {
 				r.shared = shared
+				defer r.closePools()
 				test(r)
-				r.closePools()
 			})
 		})
 	}

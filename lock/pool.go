@@ -91,8 +91,15 @@ func (p *Pool) Close(ctx context.Context) error {
 		sessions = append(sessions, s)
 	}
 	p.sessions = nil
+	var holds []*hold
+	for _, s := range sessions {
+		holds = append(holds, s.holdsLocked()...)
+	}
 	p.mu.Unlock()
 	p.end(ErrClosed)
+	for _, h := range holds {
+		_ = h.Lost(ErrClosed) // now, and not when its turn comes to learn of the end
+	}
 
 	var wg sync.WaitGroup
 	errs := make([]error, len(sessions))

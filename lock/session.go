@@ -154,10 +154,15 @@ func (s *session) review() (holds []*hold, unused bool) {
 		return nil, true
 	}
 	s.used = false
+	return s.holdsLocked(), false
+}
+
+// holdsLocked returns the locks that are held.
+func (s *session) holdsLocked() (holds []*hold) {
 	for _, h := range s.users {
 		if h != nil {
 			holds = append(holds, h)
 		}
 	}
-	return holds, false
+	return holds
 }

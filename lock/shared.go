@@ -30,7 +30,7 @@ func (h *hold) takeShared() (err error) {
 		return err
 	}
 	s := h.session
-	h.detach = h.Join(s.keeper, s.life.Context())
+	h.detach = h.Join(s.life, s.life.Context())
 	h.Place.Shared = true
 	h.Place.Key = queue.Key(h.Place.Prefix, s.id)
 	_, err = h.Place.Take(h.Context(), "", s.id)
