@@ -70,12 +70,12 @@ type Taken struct {
 // key put, or, later, its lease revoked.
 func (p *Place) Take(ctx context.Context, val string, id lease.ID) (Taken, error) {
 	begin, end := bounds(p.Prefix)
-	oldest := kv.OpGet(begin, kv.WithRange(end), kv.WithKeysOnly(), kv.WithSort(kv.SortByCreateRevision, kv.SortAscend), kv.WithLimit(1))
+	newest := kv.OpGet(begin, kv.WithRange(end), kv.WithKeysOnly(), kv.WithSort(kv.SortByCreateRevision, kv.SortDescend), kv.WithLimit(2))
 	for failures := 0; ; failures++ {
 		resp, err := p.KV.Txn(ctx).
 			If(kv.Compare(kv.CreateRevision(p.Key), "=", 0)).
-			Then(kv.OpPut(p.Key, val, kv.WithLease(id)), oldest).
-			Else(kv.OpGet(p.Key), oldest).
+			Then(kv.OpPut(p.Key, val, kv.WithLease(id)), newest).
+			Else(kv.OpGet(p.Key)).
 			Commit()
 		if err == nil {
 			rev := resp.Header.Revision
@@ -87,9 +87,8 @@ func (p *Place) Take(ctx context.Context, val string, id lease.ID) (Taken, error
 				own = resp.Responses[0].GetResponseRange().Kvs[0]
 			}
 			p.Rev = own.CreateRevision
-			// Who is the first of all keys is that of the contenders.
-			if all := resp.Responses[1].GetResponseRange().Kvs; len(all) > 0 && all[0].CreateRevision == p.Rev {
-				p.at = standing{rev: rev, mine: true}
+			if resp.Succeeded {
+				p.stand(ctx, rev, (*kv.GetResponse)(resp.Responses[1].GetResponseRange()))
 			}
 			return Taken{Header: resp.Header, Own: own, New: resp.Succeeded}, nil
 		}
@@ -104,6 +103,23 @@ func (p *Place) Take(ctx context.Context, val string, id lease.ID) (Taken, error
 			p.Rev = got.Kvs[0].CreateRevision
 			return Taken{Header: got.Header, Own: got.Kvs[0]}, nil
 		}
+	}
+}
+
+// stand takes the standing from the newest two keys at the revision at which the own one
+// was put, which is the newest.
+func (p *Place) stand(ctx context.Context, rev int64, newest *kv.GetResponse) {
+	if len(newest.Kvs) == 0 || newest.Kvs[0].CreateRevision != p.Rev {
+		return
+	}
+	newest.Kvs = newest.Kvs[1:]
+	before, err := p.youngest(ctx, newest)
+	if err != nil {
+		return // whoever needs the standing asks again
+	}
+	p.at = standing{rev: rev, mine: true}
+	if before != nil {
+		p.at.older = string(before.Key)
 	}
 }
 
