@@ -27,6 +27,7 @@ type stopped struct {
 }
 
 func puts(r *pb.TxnRequest) bool { return len(r.Success) > 0 && r.Success[0].GetRequestPut() != nil }
+
 func deletes(r *pb.TxnRequest) bool {
 	return len(r.Success) == 1 && r.Success[0].GetRequestDeleteRange() != nil
 }

@@ -85,8 +85,8 @@ func (s *session) opened() bool {
 // for Close; what is still under way to put a key comes too late then.
 func (s *session) finish(ctx context.Context) error {
 	s.finishing.Do(func() {
+		s.pool.mu.Lock() // forsake begins before, or not at all
 		s.life.End(errReleased)
-		s.pool.mu.Lock() // whoever still starts a goroutine does so first
 		s.pool.mu.Unlock()
 		s.life.Wait()
 		if s.id != lease.NoLease {

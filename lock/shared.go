@@ -30,7 +30,7 @@ func (h *hold) takeShared() (err error) {
 		return err
 	}
 	s := h.session
-	h.detach = h.Join(s.life, s.life.Context())
+	h.detach = h.Join(s.life.Context(), s.life)
 	h.Place.Shared = true
 	h.Place.Key = queue.Key(h.Place.Prefix, s.id)
 	_, err = h.Place.Take(h.Context(), "", s.id)
@@ -73,7 +73,7 @@ func (h *hold) leave(ctx context.Context) error {
 	case s.life.Context().Err() != nil || s.opened() && s.err == nil && s.life.Err() != nil: // the key goes with the lease
 		settled, retire = true, true
 	case !settled:
-		clean = s.forsake(h.Place)
+		clean = s.forsake(h.Place) //nolint:contextcheck // it goes on for as long as the session
 		if h.Place.Rev != 0 { // it can't come back
 			settled = wait(ctx, clean, leaveTime)
 		}

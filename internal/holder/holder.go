@@ -112,7 +112,7 @@ func (h *Holder) watchLeaseLocked() {
 
 // Join lets the life depend on a lease that others share, and ends it with the context
 // that ends with that lease, until the caller calls leave.
-func (h *Holder) Join(lease Lease, session context.Context) (leave func() bool) {
+func (h *Holder) Join(session context.Context, lease Lease) (leave func() bool) {
 	h.SetLease(lease)
 	h.mu.Lock()
 	h.leaseWatched = true

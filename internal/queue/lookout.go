@@ -61,7 +61,7 @@ func NewLookout(cc grpc.ClientConnInterface, after time.Duration, gap func()) *L
 // deleted, or handBack if it can't be watched here. Both are called at most once, and
 // must not block.
 func (l *Lookout) Watch(p *Place, gone, handBack func()) {
-	s := &sight{key: p.Key, rev: p.Rev, from: p.at.rev + 1, due: time.Now().Add(l.after), gone: gone, handBack: handBack}
+	s := &sight{key: p.Key, rev: p.Rev, from: max(p.at.rev, p.Rev) + 1, due: time.Now().Add(l.after), gone: gone, handBack: handBack}
 	l.mu.Lock()
 	blind := l.blind
 	if !blind {
