@@ -54,7 +54,7 @@ func NewPool(cc grpc.ClientConnInterface, opts ...Option) (*Pool, error) {
 	}
 	p := &Pool{cfg: cfg, retired: make(map[*session]struct{})}
 	p.life, p.end = context.WithCancelCause(context.Background())
-	p.lookout = queue.NewLookout(cc, watchAfter, p.lookNow)
+	p.lookout = queue.NewLookout(misuse.Conn("lock", cc), watchAfter, p.lookNow)
 	if p.ownLeases = p.cfg.Leases == nil; p.ownLeases {
 		p.cfg.Leases = lease.New(cc)
 	}

@@ -74,7 +74,7 @@ func (h *hold) leave(ctx context.Context) error {
 		settled, retire = true, true
 	case !settled:
 		clean = s.forsake(h.Place) //nolint:contextcheck // it goes on for as long as the session
-		if h.Place.Rev != 0 { // it can't come back
+		if h.Place.Rev != 0 {      // it can't come back
 			settled = wait(ctx, clean, leaveTime)
 		}
 		retire = !settled

@@ -21,6 +21,7 @@ import (
 // lookout is a Lookout over a fake member, and what it has told.
 type lookout struct {
 	*queue.Lookout
+	t      *testing.T
 	member *etcdtest.Member
 	store  kv.KV
 
@@ -29,16 +30,16 @@ type lookout struct {
 	gaps             int
 }
 
-func lookingOut(t *testing.T, test func(t *testing.T, l *lookout)) {
+func lookingOut(t *testing.T, test func(l *lookout)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		c := etcdtest.Start(t, 2)
-		l := &lookout{member: c.Member(0), store: kv.New(c.Member(1).Conn(t))}
+		l := &lookout{t: t, member: c.Member(0), store: kv.New(c.Member(1).Conn(t))}
 		l.Lookout = queue.NewLookout(c.Member(0).Conn(t), time.Second, func() { l.mu.Lock(); l.gaps++; l.mu.Unlock() })
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() { l.Run(ctx) })
-		test(t, l)
+		test(l)
 		cancel()
 		wg.Wait()
 	})
@@ -83,7 +84,8 @@ func (l *lookout) want(t *testing.T, gone, handedBack []string, gaps int) {
 }
 
 func TestLookout(t *testing.T) {
-	lookingOut(t, func(t *testing.T, l *lookout) {
+	lookingOut(t, func(l *lookout) {
+		t := l.t
 		short := l.place(t, "q/short")
 		l.Forget(short)
 		l.place(t, "q/early")
@@ -118,7 +120,8 @@ func TestLookout(t *testing.T) {
 
 // After a stream was lost everything is watched on the next, and whoever has keys is asked to look at them.
 func TestLookoutGap(t *testing.T) {
-	lookingOut(t, func(t *testing.T, l *lookout) {
+	lookingOut(t, func(l *lookout) {
+		t := l.t
 		l.place(t, "q/1")
 		l.place(t, "q/2")
 		time.Sleep(2 * time.Second)
@@ -134,7 +137,8 @@ func TestLookoutGap(t *testing.T) {
 
 // A key whose watch is refused, or ends, is handed back, and the others are watched.
 func TestLookoutHandsBack(t *testing.T) {
-	lookingOut(t, func(t *testing.T, l *lookout) {
+	lookingOut(t, func(l *lookout) {
+		t := l.t
 		l.member.Tap(pb.Watch_Watch_FullMethodName, etcdtest.Tap{Sending: func(_ context.Context, response any) error {
 			if resp := response.(*pb.WatchResponse); resp.Created && resp.WatchId == 2 {
 				resp.WatchId, resp.Canceled, resp.CancelReason = -1, true, "etcdserver: permission denied"
@@ -164,7 +168,8 @@ func TestLookoutHandsBack(t *testing.T) {
 
 // A server that does not answer as etcd does is asked no more.
 func TestLookoutOfNoEtcd(t *testing.T) {
-	lookingOut(t, func(t *testing.T, l *lookout) {
+	lookingOut(t, func(l *lookout) {
+		t := l.t
 		l.member.Tap(pb.Watch_Watch_FullMethodName, etcdtest.Tap{Received: func(_ context.Context, request any) error {
 			if create := request.(*pb.WatchRequest).GetCreateRequest(); create != nil {
 				create.WatchId = 0
@@ -188,7 +193,8 @@ func TestLookoutOfNoEtcd(t *testing.T) {
 func TestMissing(t *testing.T) {
 	for _, most := range []int{128, 10, 1} {
 		t.Run(fmt.Sprint(most), func(t *testing.T) {
-			lookingOut(t, func(t *testing.T, l *lookout) {
+			lookingOut(t, func(l *lookout) {
+				t := l.t
 				var places []*queue.Place
 				for i := range 250 {
 					places = append(places, l.place(t, fmt.Sprintf("q/%03d", i)))
