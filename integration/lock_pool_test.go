@@ -89,6 +89,63 @@ func TestTenThousandLocks(t *testing.T) {
 	}
 }
 
+// Behind etcd's gRPC proxy and over the JSON gateway the locks of a pool exclude each other, and a deleted
+// key is noticed long before half a TTL.
+func TestPoolThroughOthers(t *testing.T) {
+	c, p := behindProxy(t)
+	for name, cfg := range map[string]client.Config{
+		"grpc-proxy":   {Endpoints: []string{p.Endpoint()}},
+		"JSON gateway": {Endpoints: []string{"gateway+http://" + c.Endpoints()[0]}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cl := dial(t, cfg)
+			ctx := timeout(t)
+			pool := newPool(t, cl, lock.WithTTL(time.Minute))
+			var locks []*lock.Mutex
+			for _, name := range []string{name, name, "beside " + name, "deleted " + name} {
+				m, err := pool.Mutex(name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				locks = append(locks, m)
+			}
+			first, rival, beside, deleted := locks[0], locks[1], locks[2], locks[3]
+			for _, m := range []*lock.Mutex{first, beside, deleted} {
+				if err := m.Lock(ctx); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := rival.TryLock(ctx); !errors.Is(err, lock.ErrLocked) {
+				t.Errorf("TryLock: got %v, want %v", err, lock.ErrLocked)
+			}
+			got := make(chan error, 1)
+			go func() { got <- rival.Lock(ctx) }()
+			time.Sleep(time.Second)
+			if err := first.Unlock(ctx); err != nil {
+				t.Error(err)
+			}
+			if err := <-got; err != nil {
+				t.Error(err)
+			}
+			if _, err := cl.Delete(ctx, deleted.Key()); err != nil {
+				t.Fatal(err)
+			}
+			begin := time.Now()
+			select {
+			case <-deleted.Done():
+				t.Logf("noticed after %v", time.Since(begin))
+			case <-time.After(15 * time.Second):
+				t.Error("the deletion was not noticed in 15 s")
+			}
+			for _, m := range []*lock.Mutex{rival, beside} {
+				if err := m.Unlock(ctx); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
+
 // inUse returns the bytes of heap and stacks in use, and the number of goroutines.
 func inUse() (bytes int64, goroutines int) {
 	runtime.GC()
