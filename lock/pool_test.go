@@ -93,6 +93,36 @@ func TestOneRoundTripEach(t *testing.T) {
 	})
 }
 
+// One that waits puts its key, asks whether the key before it is a contender's, and, when that one
+// goes, whether it is first. clientv3's Mutex sends a transaction and three reads.
+func TestRequestsOfAWaiter(t *testing.T) {
+	sharing(t, 1, func(r *rig) {
+		t := r.t
+		cc, member := r.alone(0), r.cluster.Member(0)
+		b := r.mutex(cc)
+		a := r.locked(cc)
+		if err := b.TryLock(t.Context()); !errors.Is(err, lock.ErrLocked) { // b has its lease then
+			t.Fatalf("TryLock: %v", err)
+		}
+		before, ranges := member.Calls(pb.KV_Txn_FullMethodName), member.Calls(pb.KV_Range_FullMethodName)
+		result := make(chan error, 1)
+		go func() { result <- b.Lock(t.Context()) }()
+		time.Sleep(time.Second)
+		r.unlock(a)
+		if err := <-result; err != nil {
+			t.Fatalf("Lock: %v", err)
+		}
+		r.unlock(b)
+		if txns := member.Calls(pb.KV_Txn_FullMethodName) - before; txns != 5 { // two of them to unlock
+			t.Errorf("%d transactions, want 5", txns)
+		}
+		if got := member.Calls(pb.KV_Range_FullMethodName) - ranges; got != 0 {
+			t.Errorf("%d reads, want none", got)
+		}
+		r.wantNothingLeft()
+	})
+}
+
 // Locks that are held share one lease, one renewal stream and one watch stream, have no
 // goroutine each, and all of them learn at once that their key was deleted.
 func TestThousandLocks(t *testing.T) {
