@@ -38,6 +38,7 @@ func TestLocksBesideClientv3AndKeysOfOthers(t *testing.T) {
 	}
 	defer v3.Close()
 
+	pool := newPool(t, cl)
 	var contenders []contender
 	for i := range 3 {
 		m, err := lock.New(cl.Conn(), "path", lock.WithLeaseService(cl))
@@ -47,6 +48,14 @@ func TestLocksBesideClientv3AndKeysOfOthers(t *testing.T) {
 		contenders = append(contenders, contender{
 			fmt.Sprintf("getcd %d", i), m.Lock, m.Unlock,
 			func(context.Context) (int64, error) { return m.Token(), m.Err() },
+		})
+		shared, err := pool.Mutex("path")
+		if err != nil {
+			t.Fatal(err)
+		}
+		contenders = append(contenders, contender{
+			fmt.Sprintf("getcd's pool %d", i), shared.Lock, shared.Unlock,
+			func(context.Context) (int64, error) { return shared.Token(), shared.Err() },
 		})
 		s, err := concurrency.NewSession(v3)
 		if err != nil {

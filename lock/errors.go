@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/getcd/getcd/internal/closed"
 	"github.com/getcd/getcd/internal/holder"
 )
 
@@ -19,6 +20,8 @@ var (
 	// ErrAlreadyLocked is Lock's and TryLock's answer on a Mutex that holds the
 	// lock already, or for which another Lock, TryLock or Unlock is under way.
 	ErrAlreadyLocked = errors.New("lock: this Mutex is locked or being locked already; use one Mutex per holder")
+	// ErrClosed is the cause when a Pool was closed.
+	ErrClosed = closed.New("lock: closed")
 
 	errReleased = fmt.Errorf("%w: released", ErrNotHeld)
 )

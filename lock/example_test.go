@@ -24,6 +24,38 @@ func dial() (*grpc.ClientConn, func()) {
 	return conn, func() { _ = conn.Close(); c.Close() }
 }
 
+// Locks of a pool share a lease, so that a free lock takes one round trip to lock and one
+// to unlock.
+func ExamplePool() {
+	conn, done := dial()
+	defer done()
+	ctx := context.Background()
+
+	pool, err := lock.NewPool(conn)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = pool.Close(ctx) }() // revokes the lease
+	for _, order := range []string{"orders/17", "orders/18"} {
+		m, err := pool.Mutex(order)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		err = m.Run(ctx, func(context.Context) error {
+			fmt.Println(order, "is ours:", m.Token() > 0)
+			return nil
+		})
+		if err != nil {
+			fmt.Println(err)
+		}
+	}
+	// Output:
+	// orders/17 is ours: true
+	// orders/18 is ours: true
+}
+
 func ExampleMutex() {
 	conn, done := dial()
 	defer done()

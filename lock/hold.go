@@ -13,20 +13,17 @@ import (
 // hold is one try to hold a Mutex's lock.
 type hold struct {
 	*holder.Holder
+	shared
 	wait bool // for other holders
 }
 
 // Run implements holder.Try.
 func (h *hold) Run() error {
-	if err := h.Grant(); err != nil {
-		return err
+	take := h.takeAlone
+	if h.pool != nil {
+		take = h.takeShared
 	}
-	if _, err := h.Keep(); err != nil {
-		return err
-	}
-	h.WatchLease()
-	h.Place.Key = queue.Key(h.Place.Prefix, h.OwnLease())
-	if _, err := h.Place.Take(h.Context(), "", h.OwnLease()); err != nil {
+	if err := take(); err != nil {
 		return err
 	}
 	err := h.AwaitTurn(h.wait)
@@ -36,9 +33,37 @@ func (h *hold) Run() error {
 	return err
 }
 
+// takeAlone takes a place in the queue with a lease of its own.
+func (h *hold) takeAlone() error {
+	if err := h.Grant(); err != nil {
+		return err
+	}
+	if _, err := h.Keep(); err != nil {
+		return err
+	}
+	h.WatchLease()
+	h.Place.Key = queue.Key(h.Place.Prefix, h.OwnLease())
+	_, err := h.Place.Take(h.Context(), "", h.OwnLease())
+	return err
+}
+
+// begin is called when the lock is held.
+func (h *hold) begin() {
+	if h.pool != nil {
+		h.beginShared()
+		return
+	}
+	h.WatchKey()
+}
+
 // Drop implements holder.Try.
 func (h *hold) Drop(ctx context.Context, reason error) error {
 	h.End(reason)
+	ctx, cancel := queue.Cleanup(ctx)
+	defer cancel()
+	if h.pool != nil {
+		return h.leave(ctx)
+	}
 	err := h.Revoke(ctx)
 	h.Wait()
 	h.Close()

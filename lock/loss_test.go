@@ -22,7 +22,7 @@ import (
 func TestDoneBeforeAnotherHolds(t *testing.T) {
 	for name, cut := range cuts() {
 		t.Run(name, func(t *testing.T) {
-			run(t, 2, func(r *rig) {
+			forms(t, 2, func(r *rig) {
 				a, b := r.locked(r.alone(0)), r.mutex(r.alone(1))
 				first := a.Token()
 				lostAt, gotAt := r.succession(a,
@@ -50,7 +50,7 @@ func TestDoneBeforeAnotherHolds(t *testing.T) {
 }
 
 func TestKeyDeletedWhileHeld(t *testing.T) {
-	run(t, 1, func(r *rig) {
+	forms(t, 1, func(r *rig) {
 		t := r.t
 		m := r.locked(r.alone(0))
 		time.Sleep(time.Minute)
@@ -68,7 +68,7 @@ func TestKeyDeletedWhileHeld(t *testing.T) {
 
 // Even when the member at the other end of the watch has fallen silent.
 func TestKeyDeletedWhileWatchIsSilent(t *testing.T) {
-	run(t, 2, func(r *rig) {
+	forms(t, 2, func(r *rig) {
 		t := r.t
 		m := r.locked(&testconn.SplitStreams{ClientConnInterface: r.alone(1), Streams: r.alone(0), Method: pb.Watch_Watch_FullMethodName})
 		time.Sleep(time.Minute)
@@ -85,7 +85,7 @@ func TestKeyDeletedWhileWatchIsSilent(t *testing.T) {
 }
 
 func TestWaiterSeesHandOverOnSilentWatch(t *testing.T) {
-	run(t, 2, func(r *rig) {
+	forms(t, 2, func(r *rig) {
 		t := r.t
 		a := r.locked(r.alone(1))
 		b := r.mutex(&testconn.SplitStreams{ClientConnInterface: r.alone(1), Streams: r.alone(0), Method: pb.Watch_Watch_FullMethodName})
@@ -127,17 +127,17 @@ func TestWaiterStartsOver(t *testing.T) {
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			run(t, 1, func(r *rig) {
+			forms(t, 1, func(r *rig) {
 				t := r.t
 				a, b := r.locked(r.alone(0)), r.mutex(r.alone(0))
 				result := make(chan error, 1)
 				go func() { result <- b.Lock(t.Context()) }()
 				time.Sleep(time.Minute)
-				old := waiting(r, a)
+				old, rev := waiting(r, a)
 				tc.take(r, old)
 				time.Sleep(time.Minute)
-				if again := waiting(r, a); again == old || again == "" {
-					t.Errorf("the waiter's key is %q, want another one than %q", again, old)
+				if again, newRev := waiting(r, a); again == "" || newRev == rev || again == old && !r.shared {
+					t.Errorf("the waiter's key is %q of revision %d, want another one than %q of %d", again, newRev, old, rev)
 				}
 				r.unlock(a)
 				if err := <-result; err != nil {
@@ -150,20 +150,21 @@ func TestWaiterStartsOver(t *testing.T) {
 	}
 }
 
-// waiting is the key in the queue that is not the holder's.
-func waiting(r *rig, holder *lock.Mutex) string {
-	for _, key := range r.keys() {
-		if key != holder.Key() {
-			return key
+// waiting is the key in the queue that is not the holder's, and its create revision.
+func waiting(r *rig, holder *lock.Mutex) (key string, rev int64) {
+	r.t.Helper()
+	for _, kv := range r.kvs() {
+		if key := string(kv.Key); key != holder.Key() {
+			return key, kv.CreateRevision
 		}
 	}
-	return ""
+	return "", 0
 }
 
 // Waiters survive the loss of the member that they wait on, and holders that of
 // the member that they renew on.
 func TestKilledMember(t *testing.T) {
-	run(t, 3, func(r *rig) {
+	forms(t, 3, func(r *rig) {
 		t := r.t
 		a, b := r.locked(r.client()), r.mutex(r.client())
 		result := make(chan error, 1)
@@ -188,7 +189,7 @@ func TestKilledMember(t *testing.T) {
 }
 
 func TestUnlockWithEndedContext(t *testing.T) {
-	run(t, 1, func(r *rig) {
+	forms(t, 1, func(r *rig) {
 		t := r.t
 		m := r.locked(r.alone(0))
 		ctx, cancel := context.WithCancel(t.Context())
@@ -201,7 +202,7 @@ func TestUnlockWithEndedContext(t *testing.T) {
 }
 
 func TestUnlockWithoutCluster(t *testing.T) {
-	run(t, 2, func(r *rig) {
+	forms(t, 2, func(r *rig) {
 		t := r.t
 		m := r.locked(r.alone(0))
 		r.cluster.Member(0).Kill()
@@ -219,7 +220,7 @@ func TestUnlockWithoutCluster(t *testing.T) {
 }
 
 func TestLockAfterLoss(t *testing.T) {
-	run(t, 1, func(r *rig) {
+	forms(t, 1, func(r *rig) {
 		t := r.t
 		m := r.locked(r.alone(0))
 		first, done := m.Token(), m.Done()
@@ -237,7 +238,7 @@ func TestLockAfterLoss(t *testing.T) {
 }
 
 func TestGuardedTxn(t *testing.T) {
-	run(t, 1, func(r *rig) {
+	forms(t, 1, func(r *rig) {
 		t := r.t
 		m := r.mutex(r.alone(0))
 		_, err := m.Txn(t.Context()).Then(kv.OpPut("x", "0")).Commit()
@@ -291,7 +292,7 @@ func withSilentWatch(t *testing.T, r *rig) *lock.Mutex {
 
 // The server knows of the loss before the client does, and decides.
 func TestTxnLearnsOfTheLoss(t *testing.T) {
-	run(t, 2, func(r *rig) {
+	forms(t, 2, func(r *rig) {
 		t := r.t
 		m := withSilentWatch(t, r)
 		r.delete(m.Key())
@@ -310,7 +311,7 @@ func TestTxnLearnsOfTheLoss(t *testing.T) {
 
 // Not even a key of the same name is freed when it is not the own one.
 func TestUnlockFreesOnlyItsOwn(t *testing.T) {
-	run(t, 2, func(r *rig) {
+	forms(t, 2, func(r *rig) {
 		t := r.t
 		m := withSilentWatch(t, r)
 		key := m.Key()
@@ -328,7 +329,7 @@ func TestUnlockFreesOnlyItsOwn(t *testing.T) {
 // A watch that is not confirmed is opened on another member, long before half a
 // TTL has passed.
 func TestWatchMovesToAnotherMember(t *testing.T) {
-	run(t, 2, func(r *rig) {
+	forms(t, 2, func(r *rig) {
 		t := r.t
 		a := r.locked(r.alone(1))
 		r.cluster.Member(0).InterceptStream(func(ss grpc.ServerStream, method string, next func(grpc.ServerStream) error) error {
@@ -359,7 +360,7 @@ func TestWatchMovesToAnotherMember(t *testing.T) {
 // A waiter whose member falls silent after it has confirmed the watch watches on
 // another one before long, rather than be told by the next look at its place.
 func TestWaiterLeavesTheSilentMember(t *testing.T) {
-	run(t, 3, func(r *rig) {
+	forms(t, 3, func(r *rig) {
 		t := r.t
 		a, b := r.locked(r.alone(1)), r.mutex(r.client(), lock.WithTTL(time.Minute))
 		var wg sync.WaitGroup

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 
@@ -26,6 +27,55 @@ type rig struct {
 	t       *testing.T
 	cluster *etcdtest.Cluster
 	admin   *grpc.ClientConn // the last member, which the faults of tests leave alone
+
+	shared bool // mutexes are those of a Pool for each connection
+	pools  map[grpc.ClientConnInterface]*lock.Pool
+	empty  bool // nothing may be left at the end
+}
+
+// forms runs a test with Mutexes that share nothing, and with those of Pools.
+func forms(t *testing.T, members int, test func(r *rig)) {
+	t.Helper()
+	for name, shared := range map[string]bool{"alone": false, "shared": true} {
+		t.Run(name, func(t *testing.T) {
+			run(t, members, func(r *rig) {
+				r.shared = shared
+				defer r.closePools()
+				test(r)
+			})
+		})
+	}
+}
+
+// closePools closes the pools and checks that they have left nothing, if nothing else can be there.
+func (r *rig) closePools() {
+	r.t.Helper()
+	for _, p := range r.pools {
+		_ = p.Close(timeout(r.t, time.Second)) // some tests leave no member to revoke leases on
+	}
+	clear(r.pools)
+	if r.empty && r.shared {
+		time.Sleep(time.Minute)
+		r.shared = false
+		r.wantNothingLeft()
+	}
+}
+
+// pool is the pool of a connection.
+func (r *rig) pool(cc grpc.ClientConnInterface, opts ...lock.Option) *lock.Pool {
+	r.t.Helper()
+	if p := r.pools[cc]; p != nil && len(opts) == 0 {
+		return p
+	}
+	p, err := lock.NewPool(cc, opts...)
+	if err != nil {
+		r.t.Fatalf("NewPool: %v", err)
+	}
+	if r.pools == nil {
+		r.pools = make(map[grpc.ClientConnInterface]*lock.Pool)
+	}
+	r.pools[cc] = p
+	return p
 }
 
 func run(t *testing.T, members int, test func(r *rig)) {
@@ -63,7 +113,18 @@ func (r *rig) alone(i int) grpc.ClientConnInterface {
 
 func (r *rig) mutex(cc grpc.ClientConnInterface, opts ...lock.Option) *lock.Mutex {
 	r.t.Helper()
-	m, err := lock.New(cc, "job", opts...)
+	return r.named(cc, "job", opts...)
+}
+
+func (r *rig) named(cc grpc.ClientConnInterface, name string, opts ...lock.Option) *lock.Mutex {
+	r.t.Helper()
+	var m *lock.Mutex
+	var err error
+	if r.shared {
+		m, err = r.pool(cc, opts...).Mutex(name)
+	} else {
+		m, err = lock.New(cc, name, opts...)
+	}
 	if err != nil {
 		r.t.Fatalf("New: %v", err)
 	}
@@ -124,15 +185,21 @@ func (r *rig) succession(a holder, cut func(), next func() holder) (lostAt, gotA
 	return lostAt, gotAt
 }
 
-// keys lists the keys of the lock "job".
-func (r *rig) keys() []string {
+// kvs reads the keys of the lock "job".
+func (r *rig) kvs() []*mvccpb.KeyValue {
 	r.t.Helper()
 	resp, err := pb.NewKVClient(r.admin).Range(r.t.Context(), &pb.RangeRequest{Key: []byte("job/"), RangeEnd: []byte("job0")})
 	if err != nil {
 		r.t.Fatalf("Range: %v", err)
 	}
+	return resp.Kvs
+}
+
+// keys lists the keys of the lock "job".
+func (r *rig) keys() []string {
+	r.t.Helper()
 	var keys []string
-	for _, kv := range resp.Kvs {
+	for _, kv := range r.kvs() {
 		keys = append(keys, string(kv.Key))
 	}
 	return keys
@@ -168,6 +235,10 @@ func (r *rig) wantNothingLeft() {
 	r.t.Helper()
 	synctest.Wait()
 	r.wantKeys()
+	r.empty = true
+	if r.shared { // leases stay until the pools are closed
+		return
+	}
 	if n := r.leases(); n > 0 {
 		r.t.Errorf("%d leases are left", n)
 	}

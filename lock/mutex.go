@@ -21,10 +21,12 @@ import (
 // lock was lost, Lock and TryLock may be called with or without an Unlock
 // before.
 //
-// Each lock has a lease of its own, which is revoked with it, so that nothing
-// that is still under way to the cluster can bring back its key.
+// Each lock of a Mutex of New has a lease of its own, which is revoked with it, so that
+// nothing that is still under way to the cluster can bring back its key. Those of a
+// Pool share leases; the package comment says how that is seen to there.
 type Mutex struct {
-	cfg config
+	cfg  config
+	pool *Pool // nil: it shares nothing
 
 	mu   sync.Mutex // guards what follows
 	busy bool       // a call of Lock, TryLock or Unlock is under way
@@ -39,17 +41,12 @@ func New(cc grpc.ClientConnInterface, name string, opts ...Option) (*Mutex, erro
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
-	if err := misuse.Options("lock: New", opts); err != nil {
+	cfg, err := newConfig("lock: New", cc, opts)
+	if err != nil {
 		return nil, err
 	}
-	m := &Mutex{cfg: newConfig(cc, name)}
-	for _, o := range opts {
-		o(&m.cfg)
-	}
-	if err := holder.CheckTTL("lock: WithTTL", m.cfg.TTL); err != nil {
-		return nil, err
-	}
-	return m, nil
+	cfg.setName(name)
+	return &Mutex{cfg: cfg}, nil
 }
 
 // Lock waits until it holds the lock or ctx ends; once held, the lock does not
@@ -82,10 +79,10 @@ func (m *Mutex) lock(ctx context.Context, wait bool) error {
 		_ = old.Drop(ctx, errReleased) // it was lost; failing that, its TTL ends it
 	}
 	h, err := holder.Acquire(ctx, &m.cfg.Config, false, func(h *holder.Holder) *hold {
-		return &hold{Holder: h, wait: wait}
+		return &hold{Holder: h, shared: shared{pool: m.pool}, wait: wait}
 	})
 	if err == nil {
-		h.WatchKey()
+		h.begin()
 	}
 	m.mu.Lock()
 	m.busy, m.held = false, h
@@ -96,12 +93,13 @@ func (m *Mutex) lock(ctx context.Context, wait bool) error {
 // Unlock releases the lock, if it is held: it deletes the key, provided that it
 // is still the one that was locked, and revokes the lease, which also deletes it.
 // Done closes before anything is sent. The revocation has its own 3 s, so that
-// the lock is freed even when ctx has ended.
+// the lock is freed even when ctx has ended. In a Pool the lease stays; what has 3 s then is the
+// deletion, if it fails at first.
 //
 // A lock that was lost before is ErrLost, and nothing of another holder's is
 // freed. Without a lock it is ErrNotHeld. Any other error means that the cluster
-// could not be reached; the lock is free when its TTL has passed. After all of
-// them the Mutex is as good as new.
+// could not be reached; the lock is free when its TTL has passed, or, in a Pool, as soon
+// as the cluster can be reached. After all of them the Mutex is as good as new.
 func (m *Mutex) Unlock(ctx context.Context) error {
 	if err := misuse.Context(ctx, "lock: Unlock"); err != nil {
 		return err

@@ -6,21 +6,34 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/internal/holder"
+	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
+	"github.com/getcd/getcd/watch"
 )
 
 // DefaultTTL is a Mutex's time to live without WithTTL.
 const DefaultTTL = 10 * time.Second
 
-// Option is an option of New.
+// Option is an option of New and NewPool. What it says of a Mutex applies to all those of a
+// Pool together.
 type Option func(*config)
 
 type config struct{ holder.Config }
 
-func newConfig(cc grpc.ClientConnInterface, name string) config {
-	return config{holder.Config{Kind: kind, Name: name, Prefix: name + "/", TTL: DefaultTTL, Conn: cc, KV: kv.New(cc)}}
+// newConfig is the configuration of call, without a name.
+func newConfig(call string, cc grpc.ClientConnInterface, opts []Option) (config, error) {
+	c := config{holder.Config{Kind: kind, TTL: DefaultTTL, Conn: cc, KV: kv.New(cc)}}
+	if err := misuse.Options(call, opts); err != nil {
+		return c, err
+	}
+	for _, o := range opts {
+		o(&c)
+	}
+	return c, holder.CheckTTL("lock: WithTTL", c.TTL)
 }
+
+func (c *config) setName(name string) { c.Name, c.Prefix = name, name+"/" }
 
 // WithTTL sets the time to live of the lock's lease, in whole seconds from 1 s to
 // lease.MaxTTL; servers lengthen one that is below their minimum, 2 s by default.
@@ -35,4 +48,10 @@ func WithTTL(ttl time.Duration) Option {
 // Without the option, or with nil, each Lock has its own, which Unlock closes.
 func WithLeaseService(l lease.Lease) Option {
 	return func(c *config) { c.Leases = l }
+}
+
+// WithWatcher makes the Mutex use a watch service, such as a client's, and its streams.
+// Without the option, or with nil, each Lock has its own, which Unlock closes.
+func WithWatcher(w watch.Watcher) Option {
+	return func(c *config) { c.Watcher = w }
 }

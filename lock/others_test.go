@@ -13,7 +13,7 @@ import (
 
 // A key below the lock's name that is no waiter's does not block it.
 func TestMutexBesideKeysOfOthers(t *testing.T) {
-	run(t, 1, func(r *rig) {
+	forms(t, 1, func(r *rig) {
 		t := r.t
 		store := kv.New(r.admin)
 		for _, key := range []string{"job/1", "job/v", "job/1/2"} {
@@ -45,7 +45,7 @@ func TestMutexBesideKeysOfOthers(t *testing.T) {
 // Etcd's lock service, and clientv3, count every key; they and a Mutex still exclude
 // each other, in whatever order they come.
 func TestMutexBesideEtcdsClients(t *testing.T) {
-	run(t, 1, func(r *rig) {
+	forms(t, 1, func(r *rig) {
 		t := r.t
 		put := func(key string) {
 			if _, err := kv.New(r.admin).Put(t.Context(), key, "v"); err != nil {

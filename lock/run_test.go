@@ -17,7 +17,7 @@ type name struct{}
 var errWork = errors.New("the work failed")
 
 func TestContextEndsWithTheLock(t *testing.T) {
-	run(t, 2, func(r *rig) {
+	forms(t, 2, func(r *rig) {
 		t := r.t
 		m := r.mutex(r.alone(0))
 		none := m.Context()
@@ -60,7 +60,7 @@ func TestContextEndsWithTheLock(t *testing.T) {
 }
 
 func TestContextOfALockersLock(t *testing.T) {
-	run(t, 2, func(r *rig) {
+	forms(t, 2, func(r *rig) {
 		t := r.t
 		l, err := lock.NewLocker(r.alone(0), lock.Config{})
 		if err != nil {
@@ -122,7 +122,7 @@ func TestRun(t *testing.T) {
 		}, []error{lock.ErrNotHeld}, []error{lock.ErrLost}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			run(t, 1, func(r *rig) {
+			forms(t, 1, func(r *rig) {
 				m := r.mutex(r.alone(0))
 				ctx, cancel := context.WithCancel(context.WithValue(r.t.Context(), name{}, "nightly"))
 				defer cancel()
@@ -149,7 +149,7 @@ func TestRun(t *testing.T) {
 
 // The function stops before another one gets the lock, and is waited for.
 func TestRunWaitsForItsFunction(t *testing.T) {
-	run(t, 2, func(r *rig) {
+	forms(t, 2, func(r *rig) {
 		t := r.t
 		m := r.mutex(r.alone(0))
 		var stopped, got time.Time
@@ -183,7 +183,7 @@ func TestRunWaitsForItsFunction(t *testing.T) {
 }
 
 func TestRunReleasesAfterAPanic(t *testing.T) {
-	run(t, 1, func(r *rig) {
+	forms(t, 1, func(r *rig) {
 		m := r.mutex(r.alone(0))
 		func() {
 			defer func() {
@@ -199,7 +199,7 @@ func TestRunReleasesAfterAPanic(t *testing.T) {
 }
 
 func TestRunWithoutTheLock(t *testing.T) {
-	run(t, 1, func(r *rig) {
+	forms(t, 1, func(r *rig) {
 		t := r.t
 		held, m := r.locked(r.alone(0)), r.mutex(r.alone(0))
 		never := func(context.Context) error { t.Error("the function ran without the lock"); return nil }

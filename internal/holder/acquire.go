@@ -45,7 +45,7 @@ func Acquire[T Try](ctx context.Context, c *Config, last bool, try func(*Holder)
 				return none, cause
 			}
 			err = cause
-		case errors.Is(err, queue.ErrDeleted), etcderr.NotFound(err):
+		case errors.Is(err, queue.ErrDeleted), errors.Is(err, queue.ErrInDoubt), etcderr.NotFound(err):
 			// Its key or its lease is gone: it has lost its place, but another try may hold.
 		default:
 			return none, err

@@ -110,6 +110,16 @@ func (h *Holder) watchLeaseLocked() {
 	}
 }
 
+// Join lets the life depend on a lease that others share, and ends it with the context
+// that ends with that lease, until the caller calls leave.
+func (h *Holder) Join(session context.Context, lease Lease) (leave func() bool) {
+	h.SetLease(lease)
+	h.mu.Lock()
+	h.leaseWatched = true
+	h.mu.Unlock()
+	return context.AfterFunc(session, func() { _ = h.Lost(context.Cause(session)) })
+}
+
 // AwaitTurn returns nil when it is the place's turn. Without wait it returns
 // Kind.Contended if it is the turn of another.
 func (h *Holder) AwaitTurn(wait bool) error {

@@ -93,6 +93,7 @@ func TestMisuseNamesItsPackage(t *testing.T) {
 		"lease.Keep":                 second(leases.Keep(ctx, lease.NoLease)),
 		"lock.New":                   second(lock.New(cc, "")),
 		"lock.WithTTL":               second(lock.New(cc, "m", lock.WithTTL(1))),
+		"lock.NewPool":               second(lock.NewPool(cc, lock.WithTTL(1))),
 		"lock.NewLocker":             second(lock.NewLocker(cc, lock.Config{TTL: 1})),
 		"lock.Lock":                  second(lock.NewService(cc).Lock(ctx, "", 1)),
 		"lock.Lock without a lease":  second(lock.NewService(cc).Lock(ctx, "m", lease.NoLease)),
@@ -132,6 +133,15 @@ func TestNilService(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	pool, err := lock.NewPool(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = pool.Close(ctx) }()
+	pooled, err := pool.Mutex("m")
+	if err != nil {
+		t.Fatal(err)
+	}
 	candidate, err := election.New(nil, "e")
 	if err != nil {
 		t.Fatal(err)
@@ -141,6 +151,7 @@ func TestNilService(t *testing.T) {
 		"lease.New":                second(lease.New(nil).Grant(ctx, 10)),
 		"watch.New":                firstOf(watch.New(nil).Events(ctx, "k")),
 		"lock.New":                 mutex.TryLock(ctx),
+		"lock.NewPool":             pooled.TryLock(ctx),
 		"lock.NewService":          second(lock.NewService(nil).Unlock(ctx, "k")),
 		"election.New":             candidate.Campaign(ctx, ""),
 		"election.NewService":      second(election.NewService(nil).Leader(ctx, "e")),

@@ -121,6 +121,7 @@ func services(t *testing.T, members *etcdtest.Cluster, cc grpc.ClientConnInterfa
 	if err := mutex.TryLock(ctx); err != nil {
 		t.Fatal(err)
 	}
+	pool := must(lock.NewPool(cc)).(*lock.Pool)
 	clients := recipe.NewClient(store, watcher)
 	c := must(client.New(client.Config{
 		Endpoints:   members.Addrs(),
@@ -135,7 +136,7 @@ func services(t *testing.T, members *etcdtest.Cluster, cc grpc.ClientConnInterfa
 		stop()
 		<-flags.Done()
 		ctx := context.WithoutCancel(ctx)
-		for _, err := range []error{held.Unlock(ctx), mutex.Unlock(ctx), led.Resign(ctx), registered.Close(ctx), kept.Close(ctx), s.Close(ctx), leases.Close(), watcher.Close(), c.Close(), json.Close()} {
+		for _, err := range []error{held.Unlock(ctx), mutex.Unlock(ctx), pool.Close(ctx), led.Resign(ctx), registered.Close(ctx), kept.Close(ctx), s.Close(ctx), leases.Close(), watcher.Close(), c.Close(), json.Close()} {
 			if err != nil {
 				t.Error(err)
 			}
@@ -144,7 +145,7 @@ func services(t *testing.T, members *etcdtest.Cluster, cc grpc.ClientConnInterfa
 	return map[string]any{
 		"kv.KV": store, "kv.Marker": must(kv.NewMarker(store, "marker")), "kv.Streamer": kv.NewStreamer(cc), "lease.Lease": leases, "auth.Auth": auth.New(cc), "auth.Service": auth.New(cc),
 		"cluster.Cluster": cluster.New(cc), "maintenance.Maintenance": maintenance.New(cc), "maintenance.Service": maintenance.New(cc),
-		"lock.Service": lock.NewService(cc), "lock.Locker": locker, "lock.Held": held, "lock.Mutex": mutex,
+		"lock.Service": lock.NewService(cc), "lock.Locker": locker, "lock.Held": held, "lock.Mutex": mutex, "lock.Pool": pool,
 		"election.Service": election.NewService(cc), "election.Election": led, "session.Session": s, "leasing.KV": kept,
 		"mirror.Mirror":  must(mirror.New(clients, "x")),
 		"naming.Service": registry, "naming.Registration": registered,
@@ -159,7 +160,7 @@ func services(t *testing.T, members *etcdtest.Cluster, cc grpc.ClientConnInterfa
 
 // functions are those of the packages, which reflection does not find.
 var functions = map[string]any{
-	"lock.New": lock.New, "election.New": election.New, "election.Resume": election.Resume,
+	"lock.New": lock.New, "lock.NewPool": lock.NewPool, "election.New": election.New, "election.Resume": election.Resume,
 	"mirror.New": mirror.New, "session.New": session.New, "leasing.New": leasing.New, "naming.New": naming.New, "naming.NewBuilder": naming.NewBuilder,
 	"view.New": view.New[string], "recipe.WaitEvents": recipe.WaitEvents, "stm.Run": stm.Run, "client.Dial": client.Dial,
 }

@@ -28,8 +28,14 @@
 //  5. Revoke ends the lease, and the place with it, and so whatever request is
 //     still under way to put the key.
 //
-// A session's lease, which is not revoked, has a Ledger in place of step 5: it deletes a
-// key that is put when nobody wants it any more.
+// Locks that share a lease do without step 5 as long as nothing can be under way: a
+// place that is Shared has at most one request in doubt, and Forsake deals with that
+// until the lease is revoked (package lock says when). They leave step 3 to a
+// Lookout, which watches all keys on one stream, and to Missing, which looks at many places
+// by one request.
+//
+// A session's lease of package election, which is not revoked either, has a Ledger in
+// place of step 5: it deletes a key that is put when nobody wants it any more.
 //
 // # What is certain
 //

@@ -45,7 +45,9 @@ func (p *Place) follow(ctx context.Context, waiting bool) error {
 		if d == nil {
 			d = p.watch(ctx, older)
 		}
-		recheck.Reset(backoff.Jitter(p.TTL / 2))
+		if waiting || !p.Shared {
+			recheck.Reset(backoff.Jitter(p.TTL / 2))
+		}
 		var resp watch.WatchResponse
 		open := true
 		select {
@@ -69,7 +71,7 @@ func (p *Place) follow(ctx context.Context, waiting bool) error {
 type deletions struct {
 	cancel      context.CancelFunc
 	older       string
-	own, before watch.WatchChan // before is nil without older
+	own, before watch.WatchChan // nil if not watched; before without older
 }
 
 // watch begins after the revision at which the place was looked at.
@@ -77,7 +79,9 @@ func (p *Place) watch(ctx context.Context, older string) *deletions {
 	ctx, cancel := context.WithCancel(ctx)
 	d := &deletions{cancel: cancel, older: older}
 	opts := []kv.OpOption{kv.WithRev(p.at.rev + 1), kv.WithFilterPut()}
-	d.own = p.Watcher.Watch(ctx, p.Key, opts...)
+	if older == "" || !p.Shared { // who waits otherwise looks at its own key when the older one goes, or by time
+		d.own = p.Watcher.Watch(ctx, p.Key, opts...)
+	}
 	if older != "" {
 		d.before = p.Watcher.Watch(ctx, older, opts...)
 	}

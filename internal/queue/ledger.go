@@ -117,19 +117,20 @@ type caretaker struct {
 	key   string
 	id    lease.ID
 	once  bool          // none is to come
+	one   bool          // at most one is to come
 	clean chan struct{} // closed when the key was not there
 }
 
 // run returns when ctx has ended, trying on is of no use, or, with once, the key is not
-// there.
+// there, or, with one, the one that was put was deleted.
 func (c *caretaker) run(ctx context.Context) {
 	for failures, clean := 0, false; ; {
-		rev, err := c.sweep(ctx)
+		rev, deleted, err := c.sweep(ctx)
 		if err == nil && !clean {
 			clean = true
 			close(c.clean)
 		}
-		if err == nil && c.once {
+		if err == nil && (c.once || c.one && deleted) {
 			return
 		}
 		if err == nil && c.await(ctx, rev) {
@@ -144,15 +145,15 @@ func (c *caretaker) run(ctx context.Context) {
 }
 
 // sweep deletes the key if it is there, and returns the revision at which it is not, or
-// not the session's.
-func (c *caretaker) sweep(ctx context.Context) (int64, error) {
-	for {
+// not the session's, and whether it may have deleted it.
+func (c *caretaker) sweep(ctx context.Context) (rev int64, deleted bool, err error) {
+	for ; ; deleted = true {
 		resp, err := c.kv.Get(ctx, c.key)
 		if err != nil {
-			return 0, err
+			return 0, deleted, err
 		}
 		if len(resp.Kvs) == 0 || resp.Kvs[0].Lease != int64(c.id) {
-			return resp.Header.GetRevision(), nil
+			return resp.Header.GetRevision(), deleted, nil
 		}
 		k := resp.Kvs[0]
 		_, err = c.kv.Txn(ctx).
@@ -160,7 +161,7 @@ func (c *caretaker) sweep(ctx context.Context) (int64, error) {
 			Then(kv.OpDelete(c.key)).
 			Commit()
 		if err != nil {
-			return 0, err
+			return 0, deleted, err
 		}
 	}
 }

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -18,6 +19,9 @@ import (
 // the place is lost.
 var ErrDeleted = errors.New("its key was deleted, by another client or with its lease")
 
+// ErrInDoubt means that the own key is not there, and may be put yet.
+var ErrInDoubt = errors.New("its key may be put yet")
+
 // Place is one's place in a queue. The fields up to Key are set by who makes it;
 // Rev too, if the place was taken before, and otherwise by Take.
 //
@@ -32,7 +36,11 @@ type Place struct {
 	Key     string        // the own key, under Prefix
 	Rev     int64         // its create revision: the fencing token
 	Doubt   bool          // set by Take when it has sent a request that may yet put the key
+	// Shared says that the lease goes on when the place is left: Take leaves at most one
+	// request in doubt, and Hold leaves it to Missing to look at the place by time.
+	Shared bool
 
+	gone   bool // Leave has made certain that the key is
 	at     standing
 	others map[string]int64 // keys that are no contender's, though named so, with their mod revisions
 }
@@ -62,12 +70,12 @@ type Taken struct {
 // key put, or, later, its lease revoked.
 func (p *Place) Take(ctx context.Context, val string, id lease.ID) (Taken, error) {
 	begin, end := bounds(p.Prefix)
-	oldest := kv.OpGet(begin, kv.WithRange(end), kv.WithKeysOnly(), kv.WithSort(kv.SortByCreateRevision, kv.SortAscend), kv.WithLimit(1))
+	newest := kv.OpGet(begin, kv.WithRange(end), kv.WithKeysOnly(), kv.WithSort(kv.SortByCreateRevision, kv.SortDescend), kv.WithLimit(2))
 	for failures := 0; ; failures++ {
 		resp, err := p.KV.Txn(ctx).
 			If(kv.Compare(kv.CreateRevision(p.Key), "=", 0)).
-			Then(kv.OpPut(p.Key, val, kv.WithLease(id)), oldest).
-			Else(kv.OpGet(p.Key), oldest).
+			Then(kv.OpPut(p.Key, val, kv.WithLease(id)), newest).
+			Else(kv.OpGet(p.Key)).
 			Commit()
 		if err == nil {
 			rev := resp.Header.Revision
@@ -79,9 +87,8 @@ func (p *Place) Take(ctx context.Context, val string, id lease.ID) (Taken, error
 				own = resp.Responses[0].GetResponseRange().Kvs[0]
 			}
 			p.Rev = own.CreateRevision
-			// Who is the first of all keys is that of the contenders.
-			if all := resp.Responses[1].GetResponseRange().Kvs; len(all) > 0 && all[0].CreateRevision == p.Rev {
-				p.at = standing{rev: rev, mine: true}
+			if resp.Succeeded {
+				p.stand(ctx, rev, (*kv.GetResponse)(resp.Responses[1].GetResponseRange()))
 			}
 			return Taken{Header: resp.Header, Own: own, New: resp.Succeeded}, nil
 		}
@@ -89,9 +96,47 @@ func (p *Place) Take(ctx context.Context, val string, id lease.ID) (Taken, error
 		if ctx.Err() != nil || etcderr.Final(err) || etcderr.NotFound(err) || !Pause(ctx, failures) {
 			return Taken{}, err
 		}
+		if p.Shared && p.Doubt {
+			return p.settle(ctx, id, err)
+		}
 		if got, err := p.KV.Get(ctx, p.Key); err == nil && len(got.Kvs) > 0 {
 			p.Rev = got.Kvs[0].CreateRevision
 			return Taken{Header: got.Header, Own: got.Kvs[0]}, nil
+		}
+	}
+}
+
+// stand takes the standing from the newest two keys at the revision at which the own one
+// was put, which is the newest.
+func (p *Place) stand(ctx context.Context, rev int64, newest *kv.GetResponse) {
+	if len(newest.Kvs) == 0 || newest.Kvs[0].CreateRevision != p.Rev {
+		return
+	}
+	newest.Kvs = newest.Kvs[1:]
+	before, err := p.youngest(ctx, newest)
+	if err != nil {
+		return // whoever needs the standing asks again
+	}
+	p.at = standing{rev: rev, mine: true}
+	if before != nil {
+		p.at.older = string(before.Key)
+	}
+}
+
+// settle finds out about the one request of a shared lease that is in doubt. It is not
+// sent again: a second copy could not be told from the first, and might put the key
+// after the place was left. If the key is there it was applied, and none is to come.
+func (p *Place) settle(ctx context.Context, id lease.ID, cause error) (Taken, error) {
+	for failures := 0; ; failures++ {
+		got, err := p.KV.Get(ctx, p.Key)
+		switch {
+		case err == nil && len(got.Kvs) > 0 && got.Kvs[0].Lease == int64(id):
+			p.Rev, p.Doubt = got.Kvs[0].CreateRevision, false
+			return Taken{Header: got.Header, Own: got.Kvs[0]}, nil
+		case err == nil:
+			return Taken{}, fmt.Errorf("%w: %w", ErrInDoubt, cause)
+		case ctx.Err() != nil || etcderr.Final(err) || !Pause(ctx, failures):
+			return Taken{}, cause
 		}
 	}
 }
@@ -180,6 +225,7 @@ func (p *Place) Leave(ctx context.Context) error {
 	if err == nil && !resp.Succeeded {
 		err = ErrDeleted
 	}
+	p.gone = p.gone || err == nil || errors.Is(err, ErrDeleted)
 	return err
 }
 

@@ -41,10 +41,28 @@ func (a *arena) run(ctx context.Context, name string, kinds []kind) {
 	wg.Wait()
 }
 
-// locks lets mutexes, lockers and clientv3's mutexes contend for one lock.
+// locks lets mutexes, those of pools, lockers and clientv3's mutexes contend for one lock.
 func locks(ctx context.Context, s *soak) {
 	a := newArena(s, "lock", func(r *Report) *Holds { return &r.Locks })
 	name := strings.TrimSuffix(a.prefix, "/")
+	var pools []*lock.Pool
+	for _, c := range s.clients[:2] {
+		p, err := lock.NewPool(c.Conn(), lock.WithTTL(ttl), lock.WithLeaseService(c), lock.WithWatcher(c))
+		if err != nil {
+			s.violate("NewPool: %v", err)
+			return
+		}
+		pools = append(pools, p)
+	}
+	defer func() { //nolint:contextcheck // they are closed when all is over
+		for _, p := range pools {
+			cctx, cancel := within(ctx, finishing)
+			if err := p.Close(cctx); err != nil {
+				s.cfg.Log("coordination: closing a pool: %v", err)
+			}
+			cancel()
+		}
+	}()
 	a.run(ctx, "lock", []kind{
 		{"mutex", 4, func(i int, rng *rand.Rand) (contender, error) {
 			c := s.clients[i%len(s.clients)]
@@ -54,6 +72,15 @@ func locks(ctx context.Context, s *soak) {
 			}
 			m, err := lock.New(c.Conn(), name, opts...)
 			return &mutex{m: m, rng: rng}, err
+		}},
+		{"pool", 4, func(i int, rng *rand.Rand) (contender, error) {
+			p := pools[i%len(pools)]
+			m, err := p.Mutex(name)
+			if err != nil {
+				return nil, err
+			}
+			side, err := p.Mutex(fmt.Sprintf("%s-beside-%d", name, i))
+			return &pooled{mutex{m: m, rng: rng}, side}, err
 		}},
 		{"locker", 2, func(i int, _ *rand.Rand) (contender, error) {
 			c := s.clients[i%len(s.clients)]
@@ -101,6 +128,23 @@ func (c *mutex) acquire(ctx context.Context) (*hold, error) {
 		done: c.m.Done(), err: c.m.Err, unlock: c.m.Unlock,
 		knows: func(err error) bool { return errors.Is(err, lock.ErrLost) },
 	}, nil
+}
+
+// pooled contends with a Pool's Mutex. Mostly it also holds another lock, so that the
+// lease goes on when the contended lock is left.
+type pooled struct {
+	mutex
+	side *lock.Mutex
+}
+
+func (c *pooled) prepare(ctx context.Context) error {
+	if c.rng.IntN(8) == 0 {
+		_ = c.side.Unlock(ctx) // what was lost need not be unlocked
+	}
+	if c.side.Err() == nil {
+		return nil
+	}
+	return c.side.Lock(ctx)
 }
 
 // locker contends with package lock's Locker, which uses etcd's lock service.
