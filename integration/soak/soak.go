@@ -143,7 +143,8 @@ func one(ctx context.Context, o options, run check) (string, error) {
 	text, violations, events, err := through(ctx, c, p, o, run)
 	errs := []error{err}
 	if len(violations) > 0 {
-		errs = append(errs, fmt.Errorf("%d violations, such as: %s", len(violations), violations[0]))
+		const shown = 20
+		errs = append(errs, fmt.Errorf("%d violations, such as: %s", len(violations), strings.Join(violations[:min(shown, len(violations))], "\n")))
 	}
 	text = strings.TrimRight(text, "\n") + "\n" + summary(events) + p.summary(o.through)
 	if err := leaked(before); err != nil {

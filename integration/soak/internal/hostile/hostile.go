@@ -13,10 +13,12 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/getcd/getcd/client"
 )
 
-// One in lostOf answers is lost, and one in copiedOf transactions is sent again, up to latest
-// later.
+// One in lostOf answers is lost, and a copy of one in copiedOf transactions comes up to latest
+// after it.
 const (
 	lostOf   = 8
 	copiedOf = 4
@@ -64,11 +66,12 @@ func (h *Conn) Invoke(ctx context.Context, method string, req, reply any, opts .
 		r = proto.CloneOf(r)
 		h.mangle(r)
 	}
-	if rand.IntN(copiedOf) == 0 {
+	err := h.ClientConnInterface.Invoke(ctx, method, r, reply, opts...)
+	// There is no copy of what was certainly not sent.
+	if (err == nil || client.IsAmbiguous(err)) && rand.IntN(copiedOf) == 0 {
 		copied := proto.CloneOf(r)
 		h.wg.Go(func() { h.again(copied) }) //nolint:contextcheck // it outlives the call
 	}
-	err := h.ClientConnInterface.Invoke(ctx, method, r, reply, opts...)
 	if err == nil && rand.IntN(lostOf) == 0 {
 		h.lost.Add(1)
 		return status.Error(codes.Unavailable, "the answer is lost")
