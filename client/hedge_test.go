@@ -208,3 +208,29 @@ func TestHedgesAreFew(t *testing.T) {
 		}
 	})
 }
+
+// A slow member is not asked twice, although a client has two connections to a single address:
+// the second copy of a large read would take the time of the first.
+func TestHedgesGoToAnotherMember(t *testing.T) {
+	for members, hedged := range map[int]bool{1: false, 2: true} {
+		run(t, members, nil, func(r *rig) {
+			t := r.t
+			r.warm()
+			time.Sleep(time.Second) // both connections are there
+			for _, m := range r.cluster.Members() {
+				m.Intercept(func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {
+					if method == pb.KV_Range_FullMethodName {
+						time.Sleep(300 * time.Millisecond)
+					}
+					return next()
+				})
+			}
+			if _, err := r.get(r.timeout(time.Minute)); err != nil {
+				t.Fatal(err)
+			}
+			if n := r.Counters().Hedges; (n > 0) != hedged {
+				t.Errorf("%d members: %d hedges", members, n)
+			}
+		})
+	}
+}

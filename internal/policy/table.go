@@ -22,7 +22,7 @@ type Table struct {
 
 	counters counters
 	active   atomic.Pointer[member] // nil while none is connected
-	spare    atomic.Bool            // another is connected too
+	reported atomic.Bool            // by a transport without the policy
 }
 
 // NewTable returns an empty table.
@@ -78,8 +78,26 @@ func (t *Table) ReadLatency() time.Duration {
 	return 0
 }
 
-// Spare reports whether another endpoint is connected beside the active one.
-func (t *Table) Spare() bool { return t.spare.Load() }
+// Spare reports whether another member is connected beside the active one. A second connection
+// to the same member is none: it helps when the first one is silent, which the policy finds out,
+// and not when the member is slow.
+func (t *Table) Spare() bool {
+	if t.reported.Load() {
+		return true
+	}
+	active := t.active.Load()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i, m := range t.members {
+		if m == active || t.status[i].State != connectivity.Ready {
+			continue
+		}
+		if id := m.id.Load(); active == nil || id == 0 || id != active.id.Load() {
+			return true
+		}
+	}
+	return false
+}
 
 // Changed returns a channel that is closed at the next change of a role, a
 // state or the list of endpoints. To miss none, get the channel before the
@@ -95,16 +113,12 @@ func (t *Table) publish(members []*member, status []balancer.Status, settled boo
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var active *member
-	spare := false
 	for i, s := range status {
 		if s.Role == balancer.Active {
 			active = members[i]
-		} else if s.State == connectivity.Ready {
-			spare = true
 		}
 	}
 	t.active.Store(active)
-	t.spare.Store(spare)
 	t.members, t.status, t.settled = members, status, settled
 	close(t.changed)
 	t.changed = make(chan struct{})
@@ -120,5 +134,5 @@ func (t *Table) Report(rows []balancer.Status) {
 		members[i].id.Store(s.MemberID)
 	}
 	t.publish(members, rows, true)
-	t.spare.Store(true)
+	t.reported.Store(true)
 }
