@@ -288,8 +288,8 @@ func TestPermissionIsTaken(t *testing.T) {
 		if err := cached.WaitReady(ctx); err != nil {
 			t.Fatal(err)
 		}
-		// Now a part of the prefix: the user may read the key, but the cache is no longer the user's.
-		if err := errors.Join(second(root.RoleGrantPermission(ctx, "reader", "a/k", "", 0)), second(root.RoleRevokePermission(ctx, "reader", "a/", "a0"))); err != nil {
+		// Now the first part of the prefix: the user may read the key, but the cache is no longer the user's.
+		if err := errors.Join(second(root.RoleGrantPermission(ctx, "reader", "a/", "a/l", 0)), second(root.RoleRevokePermission(ctx, "reader", "a/", "a0"))); err != nil {
 			t.Fatal(err)
 		}
 		before := cluster.Member(0).Calls(pb.KV_Range_FullMethodName)
