@@ -63,17 +63,18 @@ func NewLookout(cc grpc.ClientConnInterface, after time.Duration, gap func()) *L
 func (l *Lookout) Watch(p *Place, gone, handBack func()) {
 	s := &sight{key: p.Key, rev: p.Rev, from: max(p.at.rev, p.Rev) + 1, due: time.Now().Add(l.after), gone: gone, handBack: handBack}
 	l.mu.Lock()
-	blind := l.blind
+	blind, alone := l.blind, len(l.fresh) == 0
 	if !blind {
 		l.sights[s.key] = s
 		l.fresh = append(l.fresh, s)
 	}
 	l.mu.Unlock()
-	if blind {
+	switch {
+	case blind:
 		handBack()
-		return
+	case alone: // otherwise another one is due before
+		l.signal()
 	}
-	l.signal()
 }
 
 // Forget ends a Watch. A callback may still be under way.
