@@ -32,7 +32,7 @@ func leases(ctx context.Context, w *work) error {
 	}
 	sent, cpu, begin := w.wire.sent.Load(), measure.CPU(), time.Now()
 	period := leaseTTL * time.Second / 3
-	if err := wait(ctx, max(1, w.For/period)*period); err != nil {
+	if err := wait(ctx, max(w.For, period).Round(period)); err != nil {
 		return err
 	}
 	took := time.Since(begin).Seconds()

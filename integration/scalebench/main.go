@@ -18,8 +18,8 @@ import (
 	"github.com/getcd/getcd/integration/internal/measure"
 )
 
-// name is this program's, in errors and for its processes.
-const name = "scalebench"
+// program is this program's name, in errors and for its processes.
+const program = "scalebench"
 
 func main() {
 	cluster.Main() // this program also runs the members of the cluster
@@ -28,14 +28,16 @@ func main() {
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		measure.Say(os.Stderr, "%s: %v\n", name, err)
+		measure.Say(os.Stderr, "%s: %v\n", program, err)
 		os.Exit(1)
 	}
 }
 
 // child measures, if this process is to.
 func child() {
-	measure.Child(name, func(ctx context.Context, t task, parent *measure.Parent) ([]figure, error) { return t.measured(ctx, parent) })
+	measure.Child(program, func(ctx context.Context, t task, parent *measure.Parent) ([]figure, error) {
+		return t.measured(ctx, parent)
+	})
 }
 
 type config struct {
@@ -53,9 +55,9 @@ func parse(args []string, stderr io.Writer) (config, error) {
 		all = append(all, r.name)
 	}
 	cfg := config{rows: all, clients: clientNames()}
-	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags := flag.NewFlagSet(program, flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.Func("rows", "the `rows` to measure, with commas between them (all but long)", measure.Chosen(&cfg.rows))
+	flags.Func("rows", "the `rows` to measure, with commas between them; fleet is all whose names begin so (all but long)", chosenRows(&cfg.rows))
 	flags.Func("clients", "the `clients` ("+strings.Join(cfg.clients, ",")+")", measure.Chosen(&cfg.clients))
 	flags.IntVar(&cfg.rounds, "rounds", 5, "how `often` to measure each of them")
 	flags.Float64Var(&cfg.scale, "scale", 1, "the `part` of the leases, locks, watches and keys to take, up to 10")
@@ -80,6 +82,25 @@ func parse(args []string, stderr io.Writer) (config, error) {
 		return cfg, fmt.Errorf("-scale is %v: it must be more than 0 and at most 10", cfg.scale)
 	}
 	return cfg, nil
+}
+
+// chosenRows is measure.Chosen, with one name for all fleets.
+func chosenRows(to *[]string) func(string) error {
+	choose := measure.Chosen(to)
+	return func(s string) error {
+		parts := strings.Split(s, ",")
+		for i, part := range parts {
+			if part != "fleet" {
+				continue
+			}
+			var names []string
+			for _, r := range fleetRows {
+				names = append(names, r.name)
+			}
+			parts[i] = strings.Join(names, ",")
+		}
+		return choose(strings.Join(parts, ","))
+	}
 }
 
 func rowOf(name string) (row, error) {
@@ -120,7 +141,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var all []measured
 	var s *stage
 	for _, r := range cfg.chosen() {
-		if s != nil && len(s.Members()) != max(1, r.members) {
+		if s != nil && !s.fits(r) {
 			err, s = s.close(), nil
 		}
 		if s == nil && err == nil {

@@ -22,6 +22,8 @@ type row struct {
 	fixed bool
 	// members is the size of the cluster.
 	members int
+	// secure means that clients log in.
+	secure bool
 	// once means that one round is enough.
 	once bool
 	// notes explain the figures.
@@ -32,6 +34,8 @@ type row struct {
 	measure func(ctx context.Context, w *work) error
 	// during runs in the parent when the client's process is ready.
 	during func(ctx context.Context, s *stage, say func(string) error) error
+	// after runs in the parent after each measurement.
+	after func(ctx context.Context, s *stage) error
 }
 
 // task is what one process measures.
@@ -74,7 +78,7 @@ func (w *work) add(name string, value float64, unit string) *figure {
 }
 
 func (f *figure) main() *figure { f.Main = true; return f }
-func (f *figure) more() *figure { f.More = true; return f }
+func (f *figure) more()         { f.More = true }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
@@ -85,7 +89,7 @@ func (t task) measured(ctx context.Context, parent *measure.Parent) (_ []figure,
 		return nil, err
 	}
 	defer func() {
-		if bad := w.peer.close(); err == nil {
+		if bad := w.close(); err == nil {
 			err = bad
 		}
 	}()

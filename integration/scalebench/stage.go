@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/integration/cluster"
 	"github.com/getcd/getcd/integration/internal/measure"
 )
@@ -18,27 +19,70 @@ import (
 // stage is the cluster, as the parent sees it.
 type stage struct {
 	*cluster.Cluster
-	kv     pb.KVClient
-	leases pb.LeaseClient
-	conn   *grpc.ClientConn
+	admin  *client.Client
+	kv     pb.KVClient // admin's
+	user   string
 	scale  float64
 	during time.Duration
 	size   int // the row's, scaled
 }
 
-func newStage(ctx context.Context, r row, cfg config) (*stage, error) {
+func newStage(ctx context.Context, r row, cfg config) (_ *stage, err error) {
 	c, err := cluster.Start(ctx, cluster.Config{Size: max(1, r.members), QuotaBytes: 8 << 30})
 	if err != nil {
 		return nil, err
 	}
-	conn, err := grpc.NewClient("passthrough:///"+c.Endpoints()[0], grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		return nil, errors.Join(err, c.Stop())
+	s := &stage{Cluster: c, scale: cfg.scale, during: cfg.during}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.Stop())
+		}
+	}()
+	admin := client.Config{Endpoints: c.Endpoints()}
+	if r.secure {
+		if err := secure(ctx, c.Endpoints()[0]); err != nil {
+			return nil, err
+		}
+		s.user, admin.Username, admin.Password = rootUser, rootUser, rootPassword
 	}
-	return &stage{Cluster: c, kv: pb.NewKVClient(conn), leases: pb.NewLeaseClient(conn), conn: conn, scale: cfg.scale, during: cfg.during}, nil
+	if s.admin, err = client.New(admin); err != nil {
+		return nil, err
+	}
+	s.kv = pb.NewKVClient(s.admin.Conn())
+	return s, nil
 }
 
-func (s *stage) close() error { return errors.Join(s.conn.Close(), s.Stop()) }
+const (
+	rootUser     = "root"
+	rootPassword = "scalebench"
+)
+
+// secure makes clients log in from now on.
+func secure(ctx context.Context, endpoint string) error {
+	conn, err := grpc.NewClient("passthrough:///"+endpoint, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return err
+	}
+	auth := pb.NewAuthClient(conn)
+	_, err = auth.UserAdd(ctx, &pb.AuthUserAddRequest{Name: rootUser, Password: rootPassword})
+	if err == nil {
+		_, err = auth.UserGrantRole(ctx, &pb.AuthUserGrantRoleRequest{User: rootUser, Role: rootUser})
+	}
+	if err == nil {
+		_, err = auth.AuthEnable(ctx, &pb.AuthEnableRequest{})
+	}
+	if err != nil {
+		err = fmt.Errorf("enabling authentication: %w", err)
+	}
+	return errors.Join(err, conn.Close())
+}
+
+func (s *stage) close() error { return errors.Join(s.admin.Close(), s.Stop()) }
+
+// fits reports whether the row can run on the stage.
+func (s *stage) fits(r row) bool {
+	return len(s.Members()) == max(1, r.members) && (s.user != "") == r.secure
+}
 
 // scaled returns at least 1.
 func (s *stage) scaled(n int) int { return max(1, int(float64(n)*s.scale)) }
@@ -59,19 +103,18 @@ func (s *stage) member(ctx context.Context, leads bool) (*cluster.Member, error)
 
 // clear revokes what leases a process has left, so that the next one does not pay for them.
 func (s *stage) clear(ctx context.Context) error {
-	left, err := s.leases.LeaseLeases(ctx, &pb.LeaseLeasesRequest{}, grpc.WaitForReady(true))
+	left, err := s.admin.Leases(ctx)
 	if err != nil {
 		return err
 	}
 	return each(ctx, len(left.Leases), 32, func(ctx context.Context, i int) error {
-		// It may have expired by itself.
-		_, _ = s.leases.LeaseRevoke(ctx, &pb.LeaseRevokeRequest{ID: left.Leases[i].ID})
+		_, _ = s.admin.Revoke(ctx, left.Leases[i].ID) // it may have expired by itself
 		return ctx.Err()
 	})
 }
 
 // run measures a row with a client, in a process of its own.
-func (s *stage) run(ctx context.Context, r row, client string, stderr io.Writer) ([]figure, error) {
+func (s *stage) run(ctx context.Context, r row, name string, stderr io.Writer) (_ []figure, err error) {
 	if s.size = r.size; !r.fixed {
 		s.size = s.scaled(r.size)
 	}
@@ -86,10 +129,16 @@ func (s *stage) run(ctx context.Context, r row, client string, stderr io.Writer)
 			return nil, fmt.Errorf("preparing: %w", err)
 		}
 	}
-	t := task{Row: r.name, Client: client, Size: s.size, For: s.during, Endpoints: s.Endpoints()}
+	if r.after != nil {
+		defer func() { err = errors.Join(err, r.after(ctx, s)) }()
+	}
+	t := task{Row: r.name, Client: name, Size: s.size, For: s.during, Endpoints: s.Endpoints()}
+	if s.user != "" {
+		t.User, t.Password = rootUser, rootPassword
+	}
 	var during func(context.Context, func(string) error) error
 	if r.during != nil {
 		during = func(ctx context.Context, say func(string) error) error { return r.during(ctx, s, say) }
 	}
-	return measure.Process[task, []figure](ctx, name, t, stderr, during)
+	return measure.Process[task, []figure](ctx, program, t, stderr, during)
 }

@@ -58,7 +58,7 @@ func (s theirs) keep(ctx context.Context, seconds int64) (<-chan struct{}, error
 	}
 	lost := make(chan struct{})
 	go func() { // as clientv3's sessions do: it warns when nobody reads
-		for range answers { //nolint:revive // only its end matters
+		for range answers {
 		}
 		close(lost)
 	}()
