@@ -8,6 +8,8 @@ import (
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/grpc"
+
+	"github.com/getcd/getcd/resolver"
 )
 
 // peer is a client as the rows use it.
@@ -51,6 +53,7 @@ type settings struct {
 	endpoints      []string
 	user, password string
 	options        []grpc.DialOption
+	resolver       resolver.Options // getcd's alone
 }
 
 func clientNames() []string {

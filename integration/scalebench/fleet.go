@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/getcd/getcd/resolver"
 )
 
 const (
@@ -50,9 +52,13 @@ func fleet(ctx context.Context, w *work) (err error) {
 // flock is the clients of a fleet.
 type flock struct {
 	task
-	herd    *herd
-	cancel  context.CancelFunc
-	running sync.WaitGroup
+	herd *herd
+	// spread is the time within which clients begin, at random; 0 means that they begin as
+	// fast as they can. In virtual time that would be all at once.
+	spread   time.Duration
+	resolver resolver.Options
+	cancel   context.CancelFunc
+	running  sync.WaitGroup
 
 	mu      sync.Mutex // guards what is below
 	members []*member
@@ -74,11 +80,19 @@ func newFlock(t task, h *herd) *flock { return &flock{task: t, herd: h} }
 // start makes all clients, and returns when all have what they need.
 func (f *flock) start(ctx context.Context) error {
 	ctx, f.cancel = context.WithCancel(ctx)
+	if f.spread > 0 {
+		return each(ctx, f.Size, f.Size, func(_ context.Context, _ int) error {
+			_ = wait(ctx, rand.N(f.spread))
+			return f.one(ctx)
+		})
+	}
 	return each(ctx, f.Size, 16, func(_ context.Context, _ int) error { return f.one(ctx) })
 }
 
 func (f *flock) one(ctx context.Context) error {
-	p, err := dial(f.Client, f.settings(f.herd.options()...))
+	settings := f.settings(f.herd.options()...)
+	settings.resolver = f.resolver
+	p, err := dial(f.Client, settings)
 	if err != nil {
 		return err
 	}

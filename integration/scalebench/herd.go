@@ -43,7 +43,10 @@ const (
 
 var kinds = []kind{dials, connections, logins, health, streams, requests}
 
-const ticksPerSecond = 10
+const (
+	ticksPerSecond = 10
+	perSecond      = ", most on a member in a second"
+)
 
 // mark forgets what was before the fault.
 func (h *herd) mark() {
@@ -83,7 +86,7 @@ func (h *herd) peak(k kind, within int64) (most, all int) {
 func (h *herd) report(w *work) {
 	for _, k := range kinds {
 		second, all := h.peak(k, ticksPerSecond)
-		w.add(string(k)+", most on a member in a second", float64(second), "").main()
+		w.add(string(k)+perSecond, float64(second), "").main()
 		w.add(string(k)+", all", float64(all), "")
 	}
 	tenth, _ := h.peak(connections, 1)

@@ -12,7 +12,7 @@ import (
 type ours struct{ c *client.Client }
 
 func dialOurs(s settings) (peer, error) {
-	c, err := client.New(client.Config{Endpoints: s.endpoints, Username: s.user, Password: s.password, DialOptions: s.options})
+	c, err := client.New(client.Config{Endpoints: s.endpoints, Username: s.user, Password: s.password, DialOptions: s.options, Resolver: s.resolver})
 	if err != nil {
 		return nil, err
 	}
