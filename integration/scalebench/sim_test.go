@@ -213,7 +213,7 @@ func checkFleet(t *testing.T, all *measured) {
 func simulate(t *testing.T, name string, n int, fault func(s *sim)) []figure {
 	t.Helper()
 	valCtxCh = make(chan struct{})
-	s := &sim{Cluster: etcdtest.NewCluster(3, grpc.ReadBufferSize(2048), grpc.WriteBufferSize(2048), grpc.SharedWriteBuffer(true)), zone: new(zone)}
+	s := &sim{Cluster: etcdtest.NewCluster(3, grpc.ReadBufferSize(2048), grpc.WriteBufferSize(2048)), zone: new(zone)}
 	defer s.Close()
 	s.EnableAuth(map[string]string{rootUser: rootPassword})
 	s.zone.set(s.Addrs())
