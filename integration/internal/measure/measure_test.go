@@ -17,7 +17,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// add returns the sum of the task's numbers and of what it is told.
+// add returns the sum of the task's numbers and of what it is told, until it is told that
+// this is done.
 func add(_ context.Context, task []int, parent *Parent) (int, error) {
 	sum := 0
 	for _, n := range task {
@@ -32,6 +33,9 @@ func add(_ context.Context, task []int, parent *Parent) (int, error) {
 	for {
 		line, err := parent.Next()
 		if errors.Is(err, io.EOF) {
+			return sum, nil
+		}
+		if line == "done" {
 			return sum, nil
 		}
 		var n int
@@ -49,6 +53,16 @@ func TestProcess(t *testing.T) {
 	}
 	if got, err := Process[[]int, int](t.Context(), "adder", []int{1, 2}, io.Discard, nil); got != 3 || err != nil {
 		t.Errorf("without anything said: %d, %v; want 3", got, err)
+	}
+}
+
+// The process may have its result before during has ended.
+func TestProcessDoesNotWait(t *testing.T) {
+	for range 20 {
+		wait := func(ctx context.Context, say func(string) error) error { _ = say("done"); <-ctx.Done(); return ctx.Err() }
+		if got, err := Process[[]int, int](t.Context(), "adder", []int{1, 2}, io.Discard, wait); got != 3 || err != nil {
+			t.Fatalf("got %d, %v; want 3", got, err)
+		}
 	}
 }
 

@@ -63,7 +63,7 @@ func Child[T, R any](name string, measure func(ctx context.Context, task T, pare
 
 // Process has a process of its own measure the task: this program, which must call Child
 // with the same name and types first of all. When that process is ready, during is called,
-// unless it is nil; its context ends with the process. What it says is the process's next
+// unless it is nil; its context ends with the process's result, or its end. What it says is the process's next
 // line.
 func Process[T, R any](ctx context.Context, name string, task T, stderr io.Writer, during func(ctx context.Context, say func(string) error) error) (R, error) {
 	var none R
@@ -130,9 +130,10 @@ func follow[R any](ctx context.Context, kill func(), out io.Reader, in io.WriteC
 			started = true
 			go func() {
 				err := during(ctx, say)
-				if err == nil {
+				switch {
+				case err == nil:
 					err = in.Close()
-				} else {
+				case ctx.Err() == nil:
 					kill() // nothing else would end the process
 				}
 				done <- err
