@@ -59,7 +59,11 @@ func TestProcess(t *testing.T) {
 // The process may have its result before during has ended.
 func TestProcessDoesNotWait(t *testing.T) {
 	for range 20 {
-		wait := func(ctx context.Context, say func(string) error) error { _ = say("done"); <-ctx.Done(); return ctx.Err() }
+		wait := func(ctx context.Context, say func(string) error) error {
+			_ = say("done")
+			<-ctx.Done()
+			return ctx.Err()
+		}
 		if got, err := Process[[]int, int](t.Context(), "adder", []int{1, 2}, io.Discard, wait); got != 3 || err != nil {
 			t.Fatalf("got %d, %v; want 3", got, err)
 		}
