@@ -4,8 +4,8 @@
 //	go run ./integration/scalebench                                     # everything
 //	go run ./integration/scalebench -scale 0.05 -rounds 1 -for 2s       # a quick look
 //	go run ./integration/scalebench -rows leases,lock,locks -rounds 3
-//	go run ./integration/scalebench -long                               # 100,000 leases, two members killed
-//	go run ./integration/scalebench -markdown docs/measurements/scale.md
+//	go run ./integration/scalebench -rows long                          # 100,000 leases, two members killed: 20 minutes
+//	go run ./integration/scalebench -long -markdown docs/measurements/scale.md
 //
 // Each measurement is a process of its own with one client (or, for fleets, with many). In
 // each round both clients are measured one after the other, each time another one first,

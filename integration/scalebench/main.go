@@ -54,24 +54,21 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	for _, r := range rows {
 		all = append(all, r.name)
 	}
-	cfg := config{rows: all, clients: clientNames()}
+	cfg := config{rows: append(slices.Clone(all), longRow.name), clients: clientNames()}
+	chosen := chosenRows(&cfg.rows)
+	cfg.rows = all
 	flags := flag.NewFlagSet(program, flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.Func("rows", "the `rows` to measure, with commas between them; fleet is all whose names begin so (all but long)", chosenRows(&cfg.rows))
+	flags.Func("rows", "the `rows` to measure, with commas between them; fleet is all whose names begin so (all but long)", chosen)
 	flags.Func("clients", "the `clients` ("+strings.Join(cfg.clients, ",")+")", measure.Chosen(&cfg.clients))
 	flags.IntVar(&cfg.rounds, "rounds", 5, "how `often` to measure each of them")
 	flags.Float64Var(&cfg.scale, "scale", 1, "the `part` of the leases, locks, watches and keys to take, up to 10")
-	flags.DurationVar(&cfg.during, "for", 0, "how long to measure what has no end of its own (15s; 10m with -long)")
-	flags.BoolVar(&cfg.long, "long", false, "measure only how leases are kept for long, while members are killed, once")
+	flags.DurationVar(&cfg.during, "for", 15*time.Second, "how long to measure what has no end of its own")
+	flags.BoolVar(&cfg.long, "long", false, "measure the row long as well, once: it takes 10 minutes for each client at scale 1")
 	flags.BoolVar(&cfg.list, "list", false, "list the rows, and do nothing")
 	flags.StringVar(&cfg.markdown, "markdown", "", "write the page to this `file`, too")
 	if err := flags.Parse(args); err != nil {
 		return cfg, err
-	}
-	if cfg.during == 0 {
-		if cfg.during = 15 * time.Second; cfg.long {
-			cfg.during = 10 * time.Minute
-		}
 	}
 	switch {
 	case flags.NArg() > 0:
@@ -80,6 +77,9 @@ func parse(args []string, stderr io.Writer) (config, error) {
 		return cfg, fmt.Errorf("-rounds is %d and -for is %v: both must be positive", cfg.rounds, cfg.during)
 	case !(cfg.scale > 0 && cfg.scale <= 10):
 		return cfg, fmt.Errorf("-scale is %v: it must be more than 0 and at most 10", cfg.scale)
+	}
+	if cfg.long && !slices.Contains(cfg.rows, longRow.name) {
+		cfg.rows = append(cfg.rows, longRow.name)
 	}
 	return cfg, nil
 }
@@ -104,7 +104,7 @@ func chosenRows(to *[]string) func(string) error {
 }
 
 func rowOf(name string) (row, error) {
-	for _, r := range append(slices.Clone(rows), longRow) {
+	for _, r := range every() {
 		if r.name == name {
 			return r, nil
 		}
@@ -112,12 +112,12 @@ func rowOf(name string) (row, error) {
 	return row{}, fmt.Errorf("there is no row %q", name)
 }
 
+// every returns all rows.
+func every() []row { return append(slices.Clone(rows), longRow) }
+
 // chosen returns the rows that the flags name.
 func (cfg config) chosen() []row {
-	if cfg.long {
-		return []row{longRow}
-	}
-	return slices.DeleteFunc(slices.Clone(rows), func(r row) bool { return !slices.Contains(cfg.rows, r.name) })
+	return slices.DeleteFunc(every(), func(r row) bool { return !slices.Contains(cfg.rows, r.name) })
 }
 
 // measured is what has been found of a row: the figures of each round, by client.
@@ -133,7 +133,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	if cfg.list {
-		for _, r := range append(slices.Clone(rows), longRow) {
+		for _, r := range every() {
 			measure.Say(stdout, "%-12s "+r.text+"\n", r.name, r.size)
 		}
 		return nil

@@ -22,6 +22,8 @@ type row struct {
 	fixed bool
 	// members is the size of the cluster.
 	members int
+	// lasts is how long it takes at scale 1, if that is not for the flags to say.
+	lasts time.Duration
 	// secure means that clients log in.
 	secure bool
 	// once means that one round is enough.

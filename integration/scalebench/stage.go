@@ -23,8 +23,9 @@ type stage struct {
 	kv     pb.KVClient // admin's
 	user   string
 	scale  float64
-	during time.Duration
-	size   int // the row's, scaled
+	flag   time.Duration // of the flags
+	during time.Duration // the row's
+	size   int           // the row's, scaled
 }
 
 func newStage(ctx context.Context, r row, cfg config) (_ *stage, err error) {
@@ -32,7 +33,7 @@ func newStage(ctx context.Context, r row, cfg config) (_ *stage, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &stage{Cluster: c, scale: cfg.scale, during: cfg.during}
+	s := &stage{Cluster: c, scale: cfg.scale, flag: cfg.during}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, c.Stop())
@@ -117,6 +118,9 @@ func (s *stage) clear(ctx context.Context) error {
 func (s *stage) run(ctx context.Context, r row, name string, stderr io.Writer) (_ []figure, err error) {
 	if s.size = r.size; !r.fixed {
 		s.size = s.scaled(r.size)
+	}
+	if s.during = s.flag; r.lasts > 0 {
+		s.during = time.Duration(float64(r.lasts) * s.scale)
 	}
 	if err := s.WaitHealthy(ctx); err != nil {
 		return nil, err
