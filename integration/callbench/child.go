@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"runtime"
@@ -11,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/getcd/getcd/integration/internal/measure"
 )
 
 // task is what one process measures.
@@ -30,30 +31,6 @@ type result struct {
 	Members   time.Duration // the members' processes, together
 	Allocs    float64
 	Bytes     float64
-}
-
-// taskEnv has the task of a process that measures.
-const taskEnv = "GETCD_CALLBENCH_TASK"
-
-// child measures, if this process is to.
-func child() {
-	text := os.Getenv(taskEnv)
-	if text == "" {
-		return
-	}
-	var t task
-	err := json.Unmarshal([]byte(text), &t)
-	if err == nil {
-		var r result
-		if r, err = t.measure(context.Background()); err == nil {
-			err = json.NewEncoder(os.Stdout).Encode(r)
-		}
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "callbench:", err)
-		os.Exit(1)
-	}
-	os.Exit(0)
 }
 
 const value = "0123456789abcdef0123456789abcdef"
@@ -99,10 +76,10 @@ func (t task) measure(ctx context.Context) (_ result, err error) {
 	if err != nil {
 		return result{}, err
 	}
-	before, n, cpu, members, begin := memory(), calls.Load(), cpuTime(), cpuTimeOf(t.Members), time.Now()
+	before, n, cpu, members, begin := memory(), calls.Load(), measure.CPU(), measure.CPUOf(t.Members), time.Now()
 	time.Sleep(t.For)
-	took, used, made, after := time.Since(begin), cpuTime()-cpu, calls.Load()-n, memory()
-	members = cpuTimeOf(t.Members) - members
+	took, used, made, after := time.Since(begin), measure.CPU()-cpu, calls.Load()-n, memory()
+	members = measure.CPUOf(t.Members) - members
 	close(done)
 	callers.Wait()
 	if err := stop(); err != nil {

@@ -1,4 +1,4 @@
-package main
+package measure
 
 import (
 	"bytes"
@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// cpuTime is what this process has used so far.
-func cpuTime() time.Duration {
+// CPU is what this process has used so far.
+func CPU() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
 		return 0
@@ -17,9 +17,9 @@ func cpuTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// cpuTimeOf is what other processes have used so far: fields 14 and 15 of proc(5)'s stat,
+// CPUOf is what other processes have used so far: fields 14 and 15 of proc(5)'s stat,
 // in hundredths of a second.
-func cpuTimeOf(processes []int) time.Duration {
+func CPUOf(processes []int) time.Duration {
 	ticks := 0
 	for _, pid := range processes {
 		stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
