@@ -13,6 +13,9 @@
 // client that sends less to them looks better, as it would in an application that has other
 // work to do.
 //
+// "raw txn" puts with the raw stub, in the smallest transaction that can be applied only once: it
+// compares a key, and puts it as well. No client that puts exactly once can take less.
+//
 // Each caller has a key of its own, with a value of 32 bytes: callers who put the same key
 // have to take turns in a batch.
 package main
