@@ -24,6 +24,18 @@ func (s ours) put(ctx context.Context, key, value string) error {
 	return err
 }
 
+func (s ours) getOne(ctx context.Context, key string, serializable bool) error {
+	var opts []kv.OpOption
+	if serializable {
+		opts = append(opts, kv.WithSerializable())
+	}
+	resp, err := s.c.Get(ctx, key, opts...)
+	if err == nil && len(resp.Kvs) != 1 {
+		err = errMissing
+	}
+	return err
+}
+
 func (s ours) get(ctx context.Context, prefix string) (int, error) {
 	resp, err := s.c.Get(ctx, prefix, kv.WithPrefix())
 	if err != nil {
