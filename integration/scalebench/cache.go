@@ -47,7 +47,8 @@ func dialCached(ctx context.Context, s settings, prefix string) (ours, *cache.Co
 		_ = c.Close()
 		return ours{}, nil, err
 	}
-	return ours{c: c}, cached, nil
+	o, err := newOurs(c)
+	return o, cached, err
 }
 
 // cachedReads has many callers read keys, each one after another.

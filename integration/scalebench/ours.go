@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/kv"
@@ -9,14 +10,22 @@ import (
 	"github.com/getcd/getcd/watch"
 )
 
-type ours struct{ c *client.Client }
+type ours struct {
+	c     *client.Client
+	locks *lock.Pool
+}
 
 func dialOurs(s settings) (peer, error) {
 	c, err := client.New(client.Config{Endpoints: s.endpoints, Username: s.user, Password: s.password, DialOptions: s.options, Resolver: s.resolver})
 	if err != nil {
 		return nil, err
 	}
-	return ours{c}, nil
+	return newOurs(c)
+}
+
+func newOurs(c *client.Client) (ours, error) {
+	locks, err := lock.NewPool(c.Conn(), lock.WithLeaseService(c), lock.WithWatcher(c))
+	return ours{c, locks}, err
 }
 
 func (s ours) put(ctx context.Context, key, value string) error {
@@ -69,7 +78,7 @@ func (s ours) keep(ctx context.Context, seconds int64) (<-chan struct{}, error) 
 
 func (s ours) contender(context.Context) (contender, error) {
 	return func(ctx context.Context, name string) (func(context.Context) error, error) {
-		m, err := lock.New(s.c.Conn(), name, lock.WithLeaseService(s.c))
+		m, err := s.locks.Mutex(name)
 		if err != nil {
 			return nil, err
 		}
@@ -104,4 +113,6 @@ func (w ourWatch) next() ([]*watch.Event, error) {
 	return resp.Events, resp.Err()
 }
 
-func (s ours) close() error { return s.c.Close() }
+func (s ours) close() error {
+	return errors.Join(s.locks.Close(context.Background()), s.c.Close())
+}
