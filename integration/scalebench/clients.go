@@ -18,7 +18,7 @@ type peer interface {
 	getOne(ctx context.Context, key string, serializable bool) error
 	// get returns how many keys there are in a prefix, after it has read them all.
 	get(ctx context.Context, prefix string) (int, error)
-	// stream is get in parts.
+	// stream is get in parts, or key by key.
 	stream(ctx context.Context, prefix string) (int, error)
 	// keep grants a lease of that many seconds and keeps it until ctx ends. lost closes when
 	// the lease is kept no longer.

@@ -55,11 +55,11 @@ func (s ours) get(ctx context.Context, prefix string) (int, error) {
 
 func (s ours) stream(ctx context.Context, prefix string) (int, error) {
 	n := 0
-	for part, err := range s.c.Parts(ctx, prefix, kv.WithPrefix()) {
+	for _, err := range s.c.Scan(ctx, prefix, kv.WithPrefix()) {
 		if err != nil {
 			return n, err
 		}
-		n += len(part.Kvs)
+		n++
 	}
 	return n, nil
 }
