@@ -15,9 +15,10 @@ import (
 // peer is a client as the rows use it.
 type peer interface {
 	put(ctx context.Context, key, value string) error
+	getOne(ctx context.Context, key string, serializable bool) error
 	// get returns how many keys there are in a prefix, after it has read them all.
 	get(ctx context.Context, prefix string) (int, error)
-	// stream is get in parts.
+	// stream is get in parts, or key by key.
 	stream(ctx context.Context, prefix string) (int, error)
 	// keep grants a lease of that many seconds and keeps it until ctx ends. lost closes when
 	// the lease is kept no longer.
@@ -73,7 +74,10 @@ func dial(name string, s settings) (peer, error) {
 	return nil, errors.New("there is no client " + name)
 }
 
-var errEnded = errors.New("the watch has ended")
+var (
+	errEnded   = errors.New("the watch has ended")
+	errMissing = errors.New("the key is not there")
+)
 
 // each runs f for 0 to n-1, at most so many at a time, until one fails.
 func each(ctx context.Context, n, atATime int, f func(ctx context.Context, i int) error) error {

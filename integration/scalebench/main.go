@@ -179,6 +179,9 @@ func (cfg config) rowIn(ctx context.Context, s *stage, r row, stderr io.Writer) 
 	for round := range rounds {
 		for i := range cfg.clients {
 			client := cfg.clients[(round+i)%len(cfg.clients)]
+			if !r.has(client) {
+				continue
+			}
 			measure.Say(stderr, "%s: round %d of %d, %s\n", r.name, round+1, rounds, client)
 			figures, err := s.run(ctx, r, client, stderr)
 			if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/kv"
@@ -9,18 +10,38 @@ import (
 	"github.com/getcd/getcd/watch"
 )
 
-type ours struct{ c *client.Client }
+type ours struct {
+	c     *client.Client
+	locks *lock.Pool
+}
 
 func dialOurs(s settings) (peer, error) {
 	c, err := client.New(client.Config{Endpoints: s.endpoints, Username: s.user, Password: s.password, DialOptions: s.options, Resolver: s.resolver})
 	if err != nil {
 		return nil, err
 	}
-	return ours{c}, nil
+	return newOurs(c)
+}
+
+func newOurs(c *client.Client) (ours, error) {
+	locks, err := lock.NewPool(c.Conn(), lock.WithLeaseService(c), lock.WithWatcher(c))
+	return ours{c, locks}, err
 }
 
 func (s ours) put(ctx context.Context, key, value string) error {
 	_, err := s.c.Put(ctx, key, value)
+	return err
+}
+
+func (s ours) getOne(ctx context.Context, key string, serializable bool) error {
+	var opts []kv.OpOption
+	if serializable {
+		opts = append(opts, kv.WithSerializable())
+	}
+	resp, err := s.c.Get(ctx, key, opts...)
+	if err == nil && len(resp.Kvs) != 1 {
+		err = errMissing
+	}
 	return err
 }
 
@@ -34,11 +55,11 @@ func (s ours) get(ctx context.Context, prefix string) (int, error) {
 
 func (s ours) stream(ctx context.Context, prefix string) (int, error) {
 	n := 0
-	for part, err := range s.c.Parts(ctx, prefix, kv.WithPrefix()) {
+	for _, err := range s.c.Scan(ctx, prefix, kv.WithPrefix()) {
 		if err != nil {
 			return n, err
 		}
-		n += len(part.Kvs)
+		n++
 	}
 	return n, nil
 }
@@ -57,7 +78,7 @@ func (s ours) keep(ctx context.Context, seconds int64) (<-chan struct{}, error) 
 
 func (s ours) contender(context.Context) (contender, error) {
 	return func(ctx context.Context, name string) (func(context.Context) error, error) {
-		m, err := lock.New(s.c.Conn(), name, lock.WithLeaseService(s.c))
+		m, err := s.locks.Mutex(name)
 		if err != nil {
 			return nil, err
 		}
@@ -92,4 +113,6 @@ func (w ourWatch) next() ([]*watch.Event, error) {
 	return resp.Events, resp.Err()
 }
 
-func (s ours) close() error { return s.c.Close() }
+func (s ours) close() error {
+	return errors.Join(s.locks.Close(context.Background()), s.c.Close())
+}

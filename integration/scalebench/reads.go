@@ -7,24 +7,26 @@ import (
 	"slices"
 	"time"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/integration/internal/measure"
+	"github.com/getcd/getcd/kv"
 )
 
 const readPrefix = "scalebench/read/"
 
 // keys returns what gives the prefix as many keys as the row's size, once.
 func keys(prefix string) func(ctx context.Context, s *stage) error {
-	return func(ctx context.Context, s *stage) error {
-		n := s.size / perTxn * perTxn
-		have, err := s.kv.Range(ctx, &pb.RangeRequest{Key: []byte(prefix), RangeEnd: []byte(prefix[:len(prefix)-1] + "0"), CountOnly: true})
-		if err != nil || have.Count == int64(n) {
-			return err
-		}
-		return each(ctx, n/perTxn, 8, func(ctx context.Context, i int) error { return s.write(ctx, prefix, i) })
+	return func(ctx context.Context, s *stage) error { return s.fill(ctx, prefix, s.size/perTxn*perTxn) }
+}
+
+// fill gives the prefix n keys, unless it has them.
+func (s *stage) fill(ctx context.Context, prefix string, n int) error {
+	have, err := s.admin.Get(ctx, prefix, kv.WithPrefix(), kv.WithCountOnly())
+	if err != nil || have.Count == int64(n) {
+		return err
 	}
+	return each(ctx, n/perTxn, 8, func(ctx context.Context, i int) error { return s.write(ctx, prefix, i) })
 }
 
 // getAll reads all keys of a prefix at once, ten times after a first.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"runtime/metrics"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -28,6 +29,8 @@ type row struct {
 	secure bool
 	// once means that one round is enough.
 	once bool
+	// clients are those that can do it; nil means all.
+	clients []string
 	// notes explain the figures.
 	notes string
 	// prepare runs in the parent before each measurement.
@@ -39,6 +42,9 @@ type row struct {
 	// after runs in the parent after each measurement.
 	after func(ctx context.Context, s *stage) error
 }
+
+// has reports whether the client can do it.
+func (r row) has(client string) bool { return r.clients == nil || slices.Contains(r.clients, client) }
 
 // task is what one process measures.
 type task struct {

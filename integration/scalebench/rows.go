@@ -1,9 +1,12 @@
 package main
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // rows are all rows, in the order of the tables.
-var rows = append([]row{
+var rows = slices.Concat([]row{
 	{name: "leases", text: "%d leases of 15 s kept", size: 10_000, measure: leases},
 	{name: "lock", text: "Lock and Unlock, uncontended, %d times", size: 2000, measure: lockUnlock},
 	{name: "contended", text: "one lock, %d contenders", size: 32, fixed: true, measure: contended},
@@ -13,7 +16,7 @@ var rows = append([]row{
 	{name: "get", text: "Get of %d keys", size: 50_000, prepare: keys(readPrefix), measure: getAll},
 	{name: "stream", text: "%d keys streamed", size: 1_000_000, prepare: keys(streamPrefix), measure: streamAll},
 	{name: "first", text: "first Get of a new client, %d clients", size: 100, measure: firstGet},
-}, fleetRows...)
+}, cacheRows, fleetRows)
 
 // longRow is what -long measures.
 var longRow = row{

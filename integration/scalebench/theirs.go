@@ -24,6 +24,18 @@ func (s theirs) put(ctx context.Context, key, value string) error {
 	return err
 }
 
+func (s theirs) getOne(ctx context.Context, key string, serializable bool) error {
+	var opts []clientv3.OpOption
+	if serializable {
+		opts = append(opts, clientv3.WithSerializable())
+	}
+	resp, err := s.c.Get(ctx, key, opts...)
+	if err == nil && len(resp.Kvs) != 1 {
+		err = errMissing
+	}
+	return err
+}
+
 func (s theirs) get(ctx context.Context, prefix string) (int, error) {
 	resp, err := s.c.Get(ctx, prefix, clientv3.WithPrefix())
 	if err != nil {
