@@ -66,7 +66,7 @@ func complete(events []*Event) int {
 	return sort.Search(len(events), func(i int) bool { return events[i].Kv.ModRevision >= last })
 }
 
-// deliver puts whole revisions into the watch's buffer.
+// deliver puts whole revisions into the watch's buffer, or its riders'.
 func (x *machine) deliver(w *watcher, header *pb.ResponseHeader, events []*Event) {
 	for len(events) > 0 && events[0].Kv.ModRevision < w.next {
 		events = events[1:] // before the watch's first revision
@@ -74,13 +74,22 @@ func (x *machine) deliver(w *watcher, header *pb.ResponseHeader, events []*Event
 	if len(events) == 0 {
 		return
 	}
-	n := w.push(header, events)
+	b := newBatch(header, events[:len(events):len(events)])
+	n := len(events)
+	if !w.carries() {
+		n = w.push(b)
+	}
 	if n > 0 {
 		w.next = events[n-1].Kv.ModRevision + 1
 		w.tooLarge, w.strays, w.broken = 0, 0, 0
 	}
-	if n < len(events) {
+	switch {
+	case w.carries():
+		x.fanOut(w.group, b)
+	case n < len(events):
 		x.off(w, paused)
+	default:
+		x.meet(w)
 	}
 }
 

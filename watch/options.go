@@ -22,6 +22,7 @@ type config struct {
 	wait      bool
 	whole     bool
 	parts     bool
+	own       bool
 	err       error
 }
 
@@ -108,6 +109,12 @@ func WithResponses() Option {
 // Snapshot.Part.
 func WithParts() Option {
 	return func(c *config) { c.parts = true }
+}
+
+// WithOwnEvents makes what a watch is given its own, keys and values too, for consumers
+// that write into it: watches that share (see the package) are given copies then.
+func WithOwnEvents() Option {
+	return func(c *config) { c.own = true }
 }
 
 // WithFinal has f say which errors of streams end their watches, besides those that no
