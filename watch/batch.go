@@ -1,7 +1,6 @@
 package watch
 
 import (
-	"bytes"
 	"slices"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -57,23 +56,38 @@ func sealKV(kv *mvccpb.KeyValue) {
 // own is a copy of what several consumers are given, for one that may write into it.
 func (b *batch) own() batch {
 	c := batch{header: proto.CloneOf(b.header), events: make([]*Event, len(b.events)), bytes: b.bytes}
+	var slab []ownEvent
 	for i, e := range b.events {
-		own := &struct {
-			e  Event
-			kv mvccpb.KeyValue
-		}{}
-		c.events[i] = &own.e
-		own.e.Type, own.e.Kv = e.Type, &own.kv
+		if len(slab) == 0 {
+			slab = make([]ownEvent, min(len(b.events)-i, ownSlab))
+		}
+		own := &slab[0]
+		slab = slab[1:]
+		own.event.Type, own.event.Kv = e.Type, &own.kv
 		copyKV(&own.kv, e.Kv)
 		if e.PrevKv != nil {
-			own.e.PrevKv = &mvccpb.KeyValue{}
-			copyKV(own.e.PrevKv, e.PrevKv)
+			own.event.PrevKv = &mvccpb.KeyValue{}
+			copyKV(own.event.PrevKv, e.PrevKv)
 		}
+		c.events[i] = &own.event
 	}
 	return c
 }
 
+// ownSlab is how many events are copied into one piece of memory, without their keys and
+// values. More would cost somebody who keeps a single one too much.
+const ownSlab = 16
+
+type ownEvent struct {
+	event Event
+	kv    mvccpb.KeyValue
+}
+
 func copyKV(to, from *mvccpb.KeyValue) {
-	to.Key, to.Value = bytes.Clone(from.Key), bytes.Clone(from.Value)
+	k, v := len(from.Key), len(from.Value)
+	buf := append(append(make([]byte, 0, k+v), from.Key...), from.Value...)
+	if to.Key = buf[:k:k]; v > 0 {
+		to.Value = buf[k:]
+	}
 	to.CreateRevision, to.ModRevision, to.Version, to.Lease = from.CreateRevision, from.ModRevision, from.Version, from.Lease
 }
