@@ -74,7 +74,7 @@ func (x *machine) deliver(w *watcher, header *pb.ResponseHeader, events []*Event
 	if len(events) == 0 {
 		return
 	}
-	b := newBatch(header, events[:len(events):len(events)])
+	b := newBatch(header, slices.Clip(events))
 	n := len(events)
 	if !w.carries() {
 		n = w.push(b)

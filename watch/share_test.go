@@ -66,7 +66,7 @@ func (c *traffic) want(t *testing.T, when string, live, events int) {
 }
 
 // many makes n watches that the server has.
-func many(t *testing.T, ctx context.Context, w watch.Watcher, n int, key string, opts ...kv.OpOption) []watch.WatchChan {
+func many(ctx context.Context, t *testing.T, w watch.Watcher, n int, key string, opts ...kv.OpOption) []watch.WatchChan {
 	t.Helper()
 	chans := make([]watch.WatchChan, n)
 	for i := range chans {
@@ -96,13 +96,13 @@ func TestShare(t *testing.T) {
 		c := etcdtest.Start(t, 2)
 		store, w := kv.New(c.Member(1).Conn(t)), service(t, newRotating(t, c))
 		sent, other := watchTraffic(c.Member(0)), watchTraffic(c.Member(1))
-		chans := many(t, t.Context(), w, 100, "p/", kv.WithPrefix())
+		chans := many(t.Context(), t, w, 100, "p/", kv.WithPrefix())
 		sent.want(t, "made", 1, 0)
 		for i := range 50 {
 			all(t, chans, put(t, store, fmt.Sprint("p/", i), "v"))
 		}
 		sent.want(t, "after 50 changes", 1, 50)
-		more := many(t, t.Context(), w, 10, "p/", kv.WithPrefix())
+		more := many(t.Context(), t, w, 10, "p/", kv.WithPrefix())
 		sent.want(t, "joined in the middle", 1, 0)
 		chans = append(chans, more...)
 		all(t, chans, put(t, store, "p/x", "v"))
@@ -124,12 +124,17 @@ func TestShareNothing(t *testing.T) {
 		sent := watchTraffic(c.Member(0))
 		var chans []watch.WatchChan
 		for _, opts := range [][]kv.OpOption{
-			nil, {kv.WithPrefix()}, {kv.WithRange("m")}, {kv.WithFromKey()},
-			{kv.WithPrevKV()}, {kv.WithProgressNotify()}, {kv.WithFilterDelete()},
+			nil,
+			{kv.WithPrefix()},
+			{kv.WithRange("m")},
+			{kv.WithFromKey()},
+			{kv.WithPrevKV()},
+			{kv.WithProgressNotify()},
+			{kv.WithFilterDelete()},
 		} {
-			chans = append(chans, many(t, t.Context(), w, 2, "k", opts...)...)
+			chans = append(chans, many(t.Context(), t, w, 2, "k", opts...)...)
 		}
-		without := many(t, t.Context(), w, 2, "k", kv.WithFilterPut())
+		without := many(t.Context(), t, w, 2, "k", kv.WithFilterPut())
 		sent.want(t, "made", 8, 0)
 		all(t, chans, put(t, store, "k", "v"))
 		sent.want(t, "after a change", 8, 7)
@@ -149,7 +154,7 @@ func TestShareFromThePast(t *testing.T) {
 			put(t, store, "k", "v") // 2 to 21
 		}
 		c.SetWatchBatch(3)
-		now := many(t, t.Context(), w, 2, "k")
+		now := many(t.Context(), t, w, 2, "k")
 		from := make([]watch.WatchChan, 20)
 		for i := range from {
 			from[i] = w.Watch(t.Context(), "k", kv.WithRev(int64(i+2)))
@@ -186,13 +191,13 @@ func TestShareComeAndGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, c, store := single(t)
 		sent := watchTraffic(c.Member(0))
-		keep := many(t, t.Context(), w, 1, "other")
+		keep := many(t.Context(), t, w, 1, "other")
 		var cancels []context.CancelFunc
 		var chans []watch.WatchChan
 		for range 10 {
 			ctx, cancel := context.WithCancel(t.Context())
 			cancels = append(cancels, cancel)
-			chans = append(chans, many(t, ctx, w, 1, "k")...)
+			chans = append(chans, many(ctx, t, w, 1, "k")...)
 		}
 		for len(chans) > 0 { // the first, whose watch it was, is the first to go
 			all(t, chans, put(t, store, "k", "v"))
@@ -216,8 +221,8 @@ func TestShareSlowly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, c, store := single(t, watch.WithBuffer(8, 1<<20))
 		sent := watchTraffic(c.Member(0))
-		fast := many(t, t.Context(), w, 3, "k")
-		slow := many(t, t.Context(), w, 1, "k")[0]
+		fast := many(t.Context(), t, w, 3, "k")
+		slow := many(t.Context(), t, w, 1, "k")[0]
 		read := func(from, to int64) {
 			t.Helper()
 			for rev := from; rev <= to; {
@@ -276,7 +281,7 @@ func TestShareCompacted(t *testing.T) {
 		for range 5 {
 			put(t, store, "k", "v") // 2 to 6
 		}
-		early := append(many(t, t.Context(), w, 2, "k"), w.Watch(t.Context(), "k", kv.WithRev(6)))
+		early := append(many(t.Context(), t, w, 2, "k"), w.Watch(t.Context(), "k", kv.WithRev(6)))
 		all(t, early[2:], 6)
 		late := w.Watch(t.Context(), "k", kv.WithRev(10))
 		synctest.Wait()
@@ -315,7 +320,7 @@ func TestShareIsNoWayIn(t *testing.T) {
 				return nil
 			})
 		}
-		chans := many(t, t.Context(), w, 3, "k")
+		chans := many(t.Context(), t, w, 3, "k")
 		deny.Store(true)
 		wantIs(t, "a further one", ending(t, w.Watch(t.Context(), "k")), rpctypes.ErrPermissionDenied)
 		all(t, chans, put(t, store, "k", "v"))
@@ -331,8 +336,8 @@ func TestShareProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, c, store := single(t)
 		c.SetProgressInterval(time.Minute)
-		chans := many(t, t.Context(), w, 5, "k")
-		notified := many(t, t.Context(), w, 5, "k", kv.WithProgressNotify())
+		chans := many(t.Context(), t, w, 5, "k")
+		notified := many(t.Context(), t, w, 5, "k", kv.WithProgressNotify())
 		rev := put(t, store, "other", "v")
 		if err := w.RequestProgress(t.Context()); err != nil {
 			t.Fatal(err)
@@ -358,7 +363,7 @@ func TestShareProgress(t *testing.T) {
 func TestShareClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, _, store := single(t)
-		chans := many(t, t.Context(), w, 5, "k")
+		chans := many(t.Context(), t, w, 5, "k")
 		all(t, chans, put(t, store, "k", "v"))
 		if err := w.Close(); err != nil {
 			t.Errorf("Close: %v", err)
@@ -380,7 +385,7 @@ func TestShareEvents(t *testing.T) {
 					opts = append(opts, watch.WithOwnEvents(), watch.WithResponses())
 				}
 				w, _, store := single(t, opts...)
-				chans := many(t, t.Context(), w, 3, "k", kv.WithPrevKV())
+				chans := many(t.Context(), t, w, 3, "k", kv.WithPrevKV())
 				put(t, store, "k", "old value")
 				put(t, store, "k", "new value")
 				var got []watch.WatchResponse

@@ -179,7 +179,7 @@ func TestRequestProgress(t *testing.T) {
 func TestWatchesThatShare(t *testing.T) {
 	run(t, func(r rig) {
 		t := r.t
-		store, w := r.store("p/"), r.watcher("p/")
+		store, w := r.store("q/"), r.watcher("q/")
 		defer w.Close()
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
