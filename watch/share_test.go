@@ -424,3 +424,52 @@ func TestShareEvents(t *testing.T) {
 		})
 	}
 }
+
+// Watches that are on different streams come together on one.
+func TestShareMoves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, c, store := single(t, watch.WithBuffer(4, 1<<20))
+		sent := watchTraffic(c.Member(0))
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		many(t.Context(), t, w, 1, "other")
+		for i := range 999 { // the rest of a stream's
+			w.Watch(ctx, fmt.Sprint("other", i))
+		}
+		synctest.Wait()
+		slow := many(t.Context(), t, w, 1, "k")[0]
+		gone, leave := context.WithCancel(t.Context())
+		defer leave()
+		many(gone, t, w, 1, "k")
+		leave()
+		synctest.Wait()
+		for range 30 {
+			put(t, store, "k", "v") // 2 to 31
+		}
+		synctest.Wait()
+		if _, _, off := watch.Buffered(w); off != 1 {
+			t.Fatalf("%d watches are off their streams, want the slow one", off)
+		}
+		cancel() // there is room on the first stream
+		synctest.Wait()
+		fast := many(t.Context(), t, w, 2, "k")
+		for rev := int64(2); rev <= 31; {
+			for _, e := range receive(t, slow).Events {
+				if e.Kv.ModRevision != rev {
+					t.Fatalf("slow: got revision %d, want %d", e.Kv.ModRevision, rev)
+				}
+				rev++
+			}
+		}
+		for range 3 {
+			all(t, append(fast, slow), put(t, store, "k", "v"))
+		}
+		synctest.Wait()
+		sent.events = 0
+		all(t, append(fast, slow), put(t, store, "k", "v"))
+		synctest.Wait()
+		if sent.events != 1 {
+			t.Errorf("the server has sent the event %d times, want once", sent.events)
+		}
+	})
+}
