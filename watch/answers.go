@@ -128,6 +128,7 @@ func (x *machine) activate(st *stream, w *watcher, resp *pb.WatchResponse) {
 		w.next = rev + 1
 		w.start = w.next
 	}
+	w.current = w.next > w.since
 	if w.op.IsCreatedNotify() && !w.told {
 		w.told = true
 		w.notify(WatchResponse{Header: resp.Header, Created: true})

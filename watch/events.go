@@ -33,6 +33,9 @@ func (x *machine) events(st *stream, w *watcher, resp *pb.WatchResponse) {
 		return
 	}
 	w.seen.advance(resp.Header)
+	// History comes with the store's revision, a change with its own (etcd's
+	// storage/mvcc/watchable_store.go, syncWatchers and notify).
+	w.current = w.current || resp.Header.GetRevision() == resp.Events[len(resp.Events)-1].Kv.ModRevision
 	events, n := resp.Events, len(resp.Events)
 	switch {
 	case resp.Fragment && x.cfg.whole:

@@ -136,7 +136,7 @@ func (x *machine) advance(w *watcher, header *pb.ResponseHeader, tell bool) {
 	if rev := header.GetRevision(); rev == 0 || rev < w.next-1 {
 		return // of a member that is behind what was delivered
 	}
-	w.next = header.GetRevision() + 1
+	w.next, w.current = header.GetRevision()+1, true
 	w.strays, w.broken = 0, 0
 	w.seen.advance(header)
 	switch {

@@ -12,7 +12,9 @@ import "time"
 //     before its own next revision are left out. Then both ride on a carrier, which
 //     takes the first one's place on the stream, and the other one's watch is
 //     canceled on the server.
-//   - One that is behind is served by its own watch until it has come as far.
+//   - One that is behind is served by its own watch until it has come as far; and so
+//     is one that is ahead of another one that is replaying history, for which it
+//     would have to wait.
 //   - A consumer that falls behind is kept up to date from the group's recent events
 //     for a while, and then parts: its watch is created again where it stands.
 //   - What ends the carrier's watch ends those that stand where it does, as it would
@@ -95,7 +97,7 @@ func (x *machine) meet(w *watcher) {
 		s.host = w
 	case h.phase != active || h.next == 0:
 	case h.lane == w.lane:
-		if h.next <= w.next {
+		if h.next == w.next || h.next < w.next && h.current {
 			x.ride(w, h)
 		}
 	case !h.lane.apart && !w.lane.apart:
@@ -120,7 +122,7 @@ func (w *watcher) carry() *watcher {
 	c := &watcher{
 		m: w.m, op: w.op, share: w.share, phase: active, known: true, told: true,
 		id: w.id, next: w.next, start: w.start, partial: w.partial, pieces: w.pieces,
-		seen: w.seen, cleared: w.cleared, since: w.since, asked: w.asked,
+		seen: w.seen, cleared: w.cleared, since: w.since, asked: w.asked, current: w.current,
 		lane: w.lane, index: w.index,
 	}
 	c.group = &group{carrier: c}

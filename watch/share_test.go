@@ -473,3 +473,57 @@ func TestShareMoves(t *testing.T) {
 		}
 	})
 }
+
+// A watch that begins now does not wait for another one that is replaying history; both
+// share when it has.
+func TestShareWaitsForNoHistory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, c, store := single(t)
+		for range 10 {
+			put(t, store, "k", "v") // 2 to 11
+		}
+		c.SetWatchBatch(1)
+		var mu sync.Mutex
+		var held []func()
+		events, first := 0, int64(-1)
+		stand(c.Member(0), func(b *between) {
+			b.give = func(resp *pb.WatchResponse, send func(*pb.WatchResponse)) {
+				mu.Lock()
+				defer mu.Unlock()
+				if resp.Created && first < 0 {
+					first = resp.WatchId
+				}
+				if events += len(resp.Events); len(resp.Events) > 0 && resp.WatchId == first && len(held) < 100 {
+					held = append(held, func() { send(resp) })
+					return
+				}
+				send(resp)
+			}
+		})
+		past := many(t.Context(), t, w, 1, "k", kv.WithRev(2))
+		now := many(t.Context(), t, w, 2, "k")
+		all(t, now, put(t, store, "k", "v"))
+		nothing(t, past[0])
+		mu.Lock()
+		for _, send := range held {
+			send()
+		}
+		held = make([]func(), 100) // no more
+		mu.Unlock()
+		for rev := int64(2); rev <= 12; rev++ {
+			all(t, past, rev)
+		}
+		all(t, slices.Concat(past, now), put(t, store, "k", "v"))
+		synctest.Wait()
+		mu.Lock()
+		events = 0
+		mu.Unlock()
+		all(t, slices.Concat(past, now), put(t, store, "k", "v"))
+		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
+		if events != 1 {
+			t.Errorf("the server has sent the event %d times, want once", events)
+		}
+	})
+}

@@ -48,6 +48,7 @@ type watcher struct {
 	share    *share
 	group    *group // that it rides in, or carries
 	late     bool   // riding, with a full buffer
+	current  bool   // active, and known not to be replaying history
 	phase    phase
 	id       int64 // on the stream, while active
 	next     int64 // the first revision not taken into the buffer; 0 before the creation of a watch from now
