@@ -48,8 +48,10 @@
 // Watches of the same keys with the same options share one watch on the server, which
 // sends each event once, however many there are. Each is first created for itself, so it
 // has its own answer and its own beginning, and joins the others as soon as nothing is
-// missed by that. Each has its own position and its own buffer. What ends the watch on the
-// server ends those whose own watches it would have ended; the others are created again.
+// missed by that. Each has its own position and its own buffer. Up to 64 watches of
+// parts of a range, made after one of the whole, share with it, unless they are
+// WithProgressNotify. What ends the watch on the server ends those whose own watches it
+// would have ended; the others are created again.
 //
 // So an Event may be given to several consumers, which must not modify it. To append to its
 // keys and values is safe. WithOwnEvents gives each its own copy.

@@ -116,6 +116,9 @@ func (x *machine) laneFor(w *watcher) *lane {
 	if h := w.share.host; h != nil && h.lane != nil && !h.lane.apart {
 		return h.lane
 	}
+	if h := w.wider(); h != nil && !h.lane.apart && len(h.lane.watchers) < watchersPerLane {
+		return h.lane
+	}
 	var best *lane
 	shared := 0
 	for _, l := range x.lanes {

@@ -20,6 +20,7 @@ type machine struct {
 
 	lanes    []*lane
 	shares   map[shareKey]*share
+	wide     []*share   // those that may cover others
 	later    []*watcher // whose ranges are settling
 	watchers int
 }

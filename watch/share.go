@@ -1,6 +1,9 @@
 package watch
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Watches of one range with the same options differ only in where they stand. So
 // they share one watch on the server:
@@ -27,7 +30,8 @@ type share struct {
 	key     shareKey
 	watches int
 	// host is the one that others may ride on: a carrier, or else a watch for itself.
-	host *watcher
+	host  *watcher
+	wider *share // that covers this one, or nil
 }
 
 type shareKey struct {
@@ -35,10 +39,14 @@ type shareKey struct {
 	options uint8
 }
 
-// group is a carrier and those that ride on it. There is at least one.
+// withProgress is WithProgressNotify in a shareKey's options.
+const withProgress = 1 << 1
+
+// group is a carrier and those that ride on it. At least one is of the carrier's range.
 type group struct {
 	carrier *watcher // stands in a lane, and has no consumer
 	riders  []*watcher
+	narrow  int // riders of narrower ranges
 	late    int // riders that wait for room in their buffers
 
 	// What late riders have not taken: all events since the first one of them was
@@ -67,8 +75,11 @@ func (x *machine) enroll(w *watcher) {
 	key := w.shareKey()
 	s := x.shares[key]
 	if s == nil {
-		s = &share{key: key, host: w}
+		s = &share{key: key, host: w, wider: x.widerThan(key)}
 		x.shares[key] = s
+		if key.end != "" && len(x.wide) < maxWide {
+			x.wide = append(x.wide, s)
+		}
 	}
 	s.watches++
 	w.share = s
@@ -82,25 +93,33 @@ func (x *machine) withdraw(w *watcher) {
 	}
 	if s.watches--; s.watches == 0 {
 		delete(x.shares, s.key)
+		x.wide = slices.DeleteFunc(x.wide, func(wide *share) bool { return wide == s })
 	}
 }
 
 // meet lets a watch that stands for itself ride with the others of its share, if
 // nothing is missed by that.
 func (x *machine) meet(w *watcher) {
-	s := w.share
-	if s.watches == 1 || s.host == w || w.phase != active || w.next == 0 {
+	if w.phase != active || w.next == 0 || w.carries() {
 		return
 	}
-	switch h := s.host; {
-	case h == nil, h.phase != active && !h.carries():
+	s := w.share
+	if h := s.host; h == nil || h.phase != active && !h.carries() {
 		s.host = w
+	}
+	h := s.host
+	if h == w {
+		if h = w.wider(); h == nil {
+			return
+		}
+	}
+	switch {
 	case h.phase != active || h.next == 0:
 	case h.lane == w.lane:
 		if h.next == w.next || h.next < w.next && h.current {
 			x.ride(w, h)
 		}
-	case !h.lane.apart && !w.lane.apart:
+	case s.host != w && !h.lane.apart && !w.lane.apart:
 		x.move(w, h.lane) // where they can meet
 	}
 }
@@ -109,6 +128,9 @@ func (x *machine) meet(w *watcher) {
 func (x *machine) ride(w, h *watcher) {
 	if !h.carries() {
 		h = h.carry()
+	}
+	if w.share.host == w {
+		w.share.host = nil
 	}
 	l := w.lane
 	x.off(w, riding)
@@ -139,6 +161,9 @@ func (w *watcher) carry() *watcher {
 func (g *group) board(w *watcher) {
 	w.lane, w.group, w.index, w.late = nil, g, len(g.riders), false
 	g.riders = append(g.riders, w)
+	if w.narrow() {
+		g.narrow++
+	}
 }
 
 // alight lets a watch go, which then knows of the cluster what its carrier does.
@@ -148,6 +173,9 @@ func (g *group) alight(w *watcher) {
 	g.riders[end] = nil
 	g.riders = g.riders[:end]
 	g.caughtUp(w)
+	if w.narrow() {
+		g.narrow--
+	}
 	w.group, w.off = nil, time.Now()
 	if c := g.carrier; c.phase != active {
 		w.off = c.off
@@ -155,20 +183,24 @@ func (g *group) alight(w *watcher) {
 	w.seen.join(g.carrier.seen)
 }
 
-// part lets a rider stand for itself from now on, and ends its group if it was the last.
+// part lets a rider stand for itself from now on, and ends its group if it was the last of
+// the carrier's range.
 func (x *machine) part(w *watcher, to phase) {
 	g := w.group
 	g.alight(w)
 	w.phase = to
 	g.carrier.lane.join(w)
-	if len(g.riders) == 0 {
-		x.dissolve(g)
+	if len(g.riders) == g.narrow {
+		for _, w := range x.dissolve(g) {
+			x.want(w)
+		}
 	}
 }
 
 // dissolve takes the carrier off its stream. Its riders stand for themselves, and wait.
-func (x *machine) dissolve(g *group) {
+func (x *machine) dissolve(g *group) (riders []*watcher) {
 	c := g.carrier
+	riders = slices.Clone(g.riders)
 	for len(g.riders) > 0 {
 		w := g.riders[len(g.riders)-1]
 		g.alight(w)
@@ -178,15 +210,15 @@ func (x *machine) dissolve(g *group) {
 	x.off(c, ended)
 	c.lane.leave(c)
 	c.share.host = nil
+	return riders
 }
 
-// endGroup ends a carrier's watch, and those that stand where it does or, if all,
-// everybody's. The others are created for themselves.
+// endGroup ends a carrier's watch, and those of its range that stand where it does or, if
+// all, everybody's. The others are created for themselves.
 func (x *machine) endGroup(c *watcher, cause error, drop, all bool) {
-	riders := append([]*watcher(nil), c.group.riders...)
-	x.dissolve(c.group)
+	riders := x.dissolve(c.group)
 	for _, w := range riders {
-		if all || w.next == c.next {
+		if all || w.share == c.share && w.next == c.next {
 			x.end(w, cause, drop)
 		}
 	}
@@ -217,15 +249,25 @@ func (x *machine) fanOut(g *group, b batch) {
 // take puts what a rider has not had of a batch into its buffer, and reports whether
 // there was room for all.
 func (w *watcher) take(b batch) bool {
-	if w.next >= b.next() {
+	next := b.next()
+	if w.next >= next {
 		return true
 	}
-	b = b.after(w.next)
-	n := w.push(b)
+	if b = b.after(w.next); w.narrow() {
+		b = b.of(w)
+	}
+	n := 0
+	if len(b.events) > 0 {
+		n = w.push(b)
+	}
+	if n == len(b.events) {
+		w.next = next
+		return true
+	}
 	if n > 0 {
 		w.next = b.events[n-1].Kv.ModRevision + 1
 	}
-	return n == len(b.events)
+	return false
 }
 
 // bound bounds what is kept for late riders. Who needs more of it parts.

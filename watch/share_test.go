@@ -117,7 +117,8 @@ func TestShare(t *testing.T) {
 	})
 }
 
-// Watches that differ in their range or in what the server is asked for don't share.
+// Watches that differ in what the server is asked for don't share, nor do those of ranges
+// that come before a wider one.
 func TestShareNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, c, store := single(t)
