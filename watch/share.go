@@ -157,10 +157,11 @@ func (w *watcher) carry() *watcher {
 	return c
 }
 
-// board takes a watch in.
+// board takes a watch in. What it knows of the cluster its carrier must know, too.
 func (g *group) board(w *watcher) {
 	w.lane, w.group, w.index, w.late = nil, g, len(g.riders), false
 	g.riders = append(g.riders, w)
+	g.carrier.seen.join(w.seen)
 	if w.narrow() {
 		g.narrow++
 	}

@@ -528,3 +528,23 @@ func TestShareWaitsForNoHistory(t *testing.T) {
 		}
 	})
 }
+
+// A group is not resumed on a member that knows less than one of its watches has seen,
+// before a linearizable read has told that the cluster does not.
+func TestShareRemembersRevisions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := etcdtest.Start(t, 2)
+		store, w := kv.New(c.Member(1).Conn(t)), service(t, newRotating(t, c))
+		first := many(t.Context(), t, w, 1, "k")
+		for range 5 {
+			put(t, store, "other", "v") // 2 to 6
+		}
+		second := many(t.Context(), t, w, 1, "k")
+		made := lag(c.Member(1), 4)
+		c.Member(0).Kill()
+		all(t, append(first, second...), put(t, store, "k", "v"))
+		if *made != 2 {
+			t.Errorf("the watch was made %d times, want again after the read", *made)
+		}
+	})
+}
