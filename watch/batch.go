@@ -48,8 +48,14 @@ func (b *batch) seal() {
 }
 
 func sealKV(kv *mvccpb.KeyValue) {
-	if kv != nil {
-		kv.Key, kv.Value = slices.Clip(kv.Key), slices.Clip(kv.Value)
+	if kv == nil {
+		return
+	}
+	if cap(kv.Key) > len(kv.Key) {
+		kv.Key = slices.Clip(kv.Key)
+	}
+	if cap(kv.Value) > len(kv.Value) {
+		kv.Value = slices.Clip(kv.Value)
 	}
 }
 
