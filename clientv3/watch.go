@@ -79,7 +79,7 @@ func NewWatchFromWatchClient(wc pb.WatchClient, _ *Client) Watcher {
 }
 
 func newWatcher(cc grpc.ClientConnInterface, g guard) *watcher {
-	return &watcher{Watcher: watch.New(cc), cc: cc, guard: g, kinds: make(map[string]*kind)}
+	return &watcher{Watcher: watch.New(cc, watch.WithOwnEvents()), cc: cc, guard: g, kinds: make(map[string]*kind)}
 }
 
 // finalError returns the error of a watch's last response. It is nil if the
@@ -144,7 +144,7 @@ func (w *watcher) join(ctx context.Context) *kind {
 	k := w.kinds[key]
 	if k == nil {
 		cc := &watchConn{ClientConnInterface: w.cc, md: md, guard: w.guard}
-		k = &kind{Watcher: watch.New(cc, watch.WithWait(), watch.WithResponses(), watch.WithCauses(finalError), watch.WithFinal(isRefusal))}
+		k = &kind{Watcher: watch.New(cc, watch.WithWait(), watch.WithResponses(), watch.WithOwnEvents(), watch.WithCauses(finalError), watch.WithFinal(isRefusal))}
 		w.kinds[key] = k
 	}
 	if key != "" { // there may be any number of other kinds

@@ -1,6 +1,7 @@
 package clientv3_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -308,6 +309,35 @@ func TestWatchOnAStub(t *testing.T) {
 		}
 		if resp, err := ws.Recv(); err != nil || len(resp.Events) != 1 {
 			t.Errorf("Recv: %v, %v; want the event", resp, err)
+		}
+	})
+}
+
+// A program may write into its events, though other watches of the same keys have
+// received them too.
+func TestWatchEventsAreOwn(t *testing.T) {
+	run(t, 1, nil, func(r *rig) {
+		const n = 5
+		var chans [n]clientv3.WatchChan
+		for i := range chans {
+			chans[i] = r.Watch(r.t.Context(), "p/", clientv3.WithPrefix(), clientv3.WithPrevKV())
+		}
+		for _, val := range []string{"old", "new"} {
+			if _, err := r.Put(r.t.Context(), "p/k", val); err != nil {
+				r.t.Fatal(err)
+			}
+		}
+		for i, ch := range chans {
+			<-ch
+			resp := <-ch
+			e := resp.Events[0]
+			if string(e.Kv.Key) != "p/k" || string(e.Kv.Value) != "new" || string(e.PrevKv.Value) != "old" || resp.Header.Revision != e.Kv.ModRevision {
+				r.t.Errorf("watch %d: got %+v", i, resp)
+			}
+			e.Kv.Key = bytes.TrimPrefix(e.Kv.Key, []byte("p/")) // as clientv3's package namespace does
+			e.Kv.Value[0], e.PrevKv.Value[0] = 'X', 'X'
+			e.Kv.ModRevision, resp.Header.Revision = 0, 0
+			resp.Events[0] = nil
 		}
 	})
 }

@@ -81,6 +81,7 @@ func (x *machine) answer(st *stream, resp *pb.WatchResponse) {
 		x.events(st, w, resp)
 	case !resp.Fragment && len(w.partial) == 0:
 		x.advance(w, resp.Header, true)
+		x.meet(w)
 	}
 }
 
@@ -127,11 +128,13 @@ func (x *machine) activate(st *stream, w *watcher, resp *pb.WatchResponse) {
 		w.next = rev + 1
 		w.start = w.next
 	}
+	w.current = w.next > w.since
 	if w.op.IsCreatedNotify() && !w.told {
 		w.told = true
 		w.notify(WatchResponse{Header: resp.Header, Created: true})
 	}
 	w.release()
+	x.meet(w)
 }
 
 // refused takes a creation's refusal, or the server's cancellation.

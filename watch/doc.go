@@ -45,6 +45,17 @@
 // state of all of them; each stream adds two that receive and send. A watch has
 // no goroutine of its own, unless its channel's consumer is behind.
 //
+// Watches of the same keys with the same options share one watch on the server, which
+// sends each event once, however many there are. Each is first created for itself, so it
+// has its own answer and its own beginning, and joins the others as soon as nothing is
+// missed by that. Each has its own position and its own buffer. Up to 64 watches of
+// parts of a range, made after one of the whole, share with it, unless they are
+// WithProgressNotify. What ends the watch on the server ends those whose own watches it
+// would have ended; the others are created again.
+//
+// So an Event may be given to several consumers, which must not modify it. To append to its
+// keys and values is safe. WithOwnEvents gives each its own copy.
+//
 // A stream that fails is opened again after 10 ms to 1 s, growing and jittered,
 // on another member where the connection can tell members apart,
 // as a client's does. A stream that has been silent for 5 s is asked for its
@@ -69,8 +80,9 @@
 //
 // # Slow consumers
 //
-// Each watch has a buffer of 1,024 events and 4 MiB (WithBuffer). When it is
-// full, the watch alone is canceled on the server, and created again where it
+// Each watch has a buffer of 1,024 events and 4 MiB (WithBuffer). Watches that share keep
+// as much once more, for those of them whose buffers are full. When there is no room, the
+// watch alone is canceled on the server, and created again where it
 // stands when the consumer has taken half of it. The others on its stream do not
 // notice, memory stays flat, and nothing is lost, unless it is compacted
 // meanwhile, which is a *CompactedError. Besides the buffer, a channel holds one

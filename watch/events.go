@@ -33,6 +33,9 @@ func (x *machine) events(st *stream, w *watcher, resp *pb.WatchResponse) {
 		return
 	}
 	w.seen.advance(resp.Header)
+	// History comes with the store's revision, a change with its own (etcd's
+	// storage/mvcc/watchable_store.go, syncWatchers and notify).
+	w.current = w.current || resp.Header.GetRevision() == resp.Events[len(resp.Events)-1].Kv.ModRevision
 	events, n := resp.Events, len(resp.Events)
 	switch {
 	case resp.Fragment && x.cfg.whole:
@@ -66,7 +69,7 @@ func complete(events []*Event) int {
 	return sort.Search(len(events), func(i int) bool { return events[i].Kv.ModRevision >= last })
 }
 
-// deliver puts whole revisions into the watch's buffer.
+// deliver puts whole revisions into the watch's buffer, or its riders'.
 func (x *machine) deliver(w *watcher, header *pb.ResponseHeader, events []*Event) {
 	for len(events) > 0 && events[0].Kv.ModRevision < w.next {
 		events = events[1:] // before the watch's first revision
@@ -74,13 +77,22 @@ func (x *machine) deliver(w *watcher, header *pb.ResponseHeader, events []*Event
 	if len(events) == 0 {
 		return
 	}
-	n := w.push(header, events)
+	b := newBatch(header, slices.Clip(events))
+	n := len(events)
+	if !w.carries() {
+		n = w.push(b)
+	}
 	if n > 0 {
 		w.next = events[n-1].Kv.ModRevision + 1
 		w.tooLarge, w.strays, w.broken = 0, 0, 0
 	}
-	if n < len(events) {
+	switch {
+	case w.carries():
+		x.fanOut(w.group, b)
+	case n < len(events):
 		x.off(w, paused)
+	default:
+		x.meet(w)
 	}
 }
 

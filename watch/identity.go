@@ -49,6 +49,14 @@ func (id *identity) merge(h *pb.ResponseHeader) {
 	id.advance(h)
 }
 
+// join takes over what another watch on the same stream knows.
+func (id *identity) join(other identity) {
+	if other.cluster != 0 {
+		id.cluster = other.cluster
+	}
+	id.revision, id.term = max(id.revision, other.revision), max(id.term, other.term)
+}
+
 // otherCluster is the error if the header is another cluster's.
 func (id *identity) otherCluster(h *pb.ResponseHeader) error {
 	if is := h.GetClusterId(); id.cluster != 0 && proves(h) && is != id.cluster {

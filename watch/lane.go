@@ -109,9 +109,16 @@ func (l *lane) ask()      { l.asked++ }
 func (l *lane) answered() { l.asked-- }
 func (l *lane) merge()    { l.asked = min(l.asked, 1) }
 
-// laneFor chooses the lane of a new watcher: the emptiest one, or a further one
-// when all are full and there may be more.
-func (x *machine) laneFor() *lane {
+// laneFor chooses the lane of a watcher that is in none: that of the others of its
+// share, which it leaves again when they have met, or the emptiest one, or a further
+// one when all are full and there may be more.
+func (x *machine) laneFor(w *watcher) *lane {
+	if h := w.share.host; h != nil && h.lane != nil && !h.lane.apart {
+		return h.lane
+	}
+	if h := w.wider(); h != nil && !h.lane.apart && len(h.lane.watchers) < watchersPerLane {
+		return h.lane
+	}
 	var best *lane
 	shared := 0
 	for _, l := range x.lanes {

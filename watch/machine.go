@@ -19,6 +19,8 @@ type machine struct {
 	messages chan message // from the streams; unbuffered, so that what a stream has not handed over waits in its flow control
 
 	lanes    []*lane
+	shares   map[shareKey]*share
+	wide     []*share   // those that may cover others
 	later    []*watcher // whose ranges are settling
 	watchers int
 }
@@ -42,7 +44,7 @@ const (
 )
 
 func newMachine(m *manager) *machine {
-	x := &machine{m: m, cfg: m.cfg, messages: make(chan message)}
+	x := &machine{m: m, cfg: m.cfg, messages: make(chan message), shares: make(map[shareKey]*share)}
 	x.ctx, x.cancel = context.WithCancel(context.Background())
 	return x
 }
@@ -84,13 +86,17 @@ func (x *machine) command(c command) {
 	switch c.kind {
 	case cmdAdd:
 		x.watchers++
-		x.laneFor().join(c.w)
+		x.enroll(c.w)
+		x.laneFor(c.w).join(c.w)
 		x.want(c.w)
 	case cmdEnd:
 		x.end(c.w, c.err, true)
 	case cmdDrained:
-		if c.w.phase == paused {
+		switch {
+		case c.w.phase == paused:
 			x.want(c.w)
+		case c.w.late:
+			c.w.group.catchUp(c.w)
 		}
 	case cmdTally:
 		c.tally <- x.tally(time.Now())
@@ -109,8 +115,18 @@ func (x *machine) end(w *watcher, cause error, drop bool) {
 	if w.phase == ended {
 		return
 	}
-	x.off(w, ended)
-	w.lane.leave(w)
+	switch g := w.group; {
+	case w.carries():
+		x.endGroup(w, cause, drop, false)
+		return
+	case g != nil:
+		x.part(w, ended)
+		w.lane.leave(w)
+	default:
+		x.off(w, ended)
+		w.lane.leave(w)
+	}
+	x.withdraw(w)
 	x.watchers--
 	if w.stop() {
 		x.m.wg.Done()
@@ -127,6 +143,10 @@ func (x *machine) endAll(cause error) {
 
 func (x *machine) endLane(l *lane, cause error, drop bool) {
 	for len(l.watchers) > 0 {
-		x.end(l.watchers[len(l.watchers)-1], cause, drop)
+		if w := l.watchers[len(l.watchers)-1]; w.carries() {
+			x.endGroup(w, cause, drop, true)
+		} else {
+			x.end(w, cause, drop)
+		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/etcdtest"
@@ -123,6 +124,7 @@ func (m *model) run() {
 		seed := m.rnd.Uint64()
 		wg.Go(func() { (&observer{model: m, rnd: rand.New(rand.NewPCG(seed, 3)), name: i}).run(ctx) })
 		wg.Go(func() { m.follow(ctx, rand.New(rand.NewPCG(seed, 4))) })
+		wg.Go(func() { (&observer{model: m, rnd: rand.New(rand.NewPCG(seed, 5)), name: 100 + i}).visit(ctx) })
 	}
 	for range 400 {
 		m.step()
@@ -276,6 +278,50 @@ func (m *model) noteProgress() {
 	m.progress++
 }
 
+// visit makes one watch after the other that begins now, or some revisions before, and
+// stays for a while. They share with each other, and with those that run all the time.
+func (o *observer) visit(ctx context.Context) {
+	for {
+		o.mu.Lock()
+		done, now, compacted := o.done, o.rev, o.compact
+		o.mu.Unlock()
+		if done {
+			return
+		}
+		key, opts := "", []kv.OpOption{kv.WithPrefix(), kv.WithCreatedNotify()}
+		if o.rnd.IntN(2) == 0 {
+			key, opts[0] = "ema", kv.WithFromKey()
+		}
+		next := -now // at the earliest
+		if past := now - int64(o.rnd.IntN(10)); past > compacted && o.rnd.IntN(3) == 0 {
+			next, opts = past, append(opts, kv.WithRev(past))
+		}
+		in := func(k string) bool { return k >= key }
+		stay, cancel := context.WithTimeout(ctx, time.Duration(o.rnd.IntN(2000))*time.Millisecond)
+		err := o.watch(stay, key, opts, in, &next, o.rnd.IntN(4) == 0)
+		left := stay.Err() != nil
+		cancel()
+		if err != nil && !left && !errors.Is(err, rpctypes.ErrCompacted) {
+			o.t.Errorf("visitor %d: the watch ended: %v", o.name, err)
+			return
+		}
+	}
+}
+
+// begin takes note of where a watch that was made now begins: after all that was
+// written before it was asked for.
+func (o *observer) begin(next *int64, created int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if *next > 0 {
+		return // it was said
+	}
+	if created < -*next || created > o.rev {
+		o.t.Errorf("observer %d: made at revision %d, want %d to %d", o.name, created, -*next, o.rev)
+	}
+	*next = created + 1
+}
+
 // watch checks one watch, and returns nil when it has seen the last change.
 func (o *observer) watch(ctx context.Context, key string, opts []kv.OpOption, in func(string) bool, next *int64, slow bool) error {
 	ctx, cancel := context.WithCancel(ctx)
@@ -288,6 +334,9 @@ func (o *observer) watch(ctx context.Context, key string, opts []kv.OpOption, in
 			return errors.New("closed without a cause")
 		case resp.Err() != nil:
 			return resp.Err()
+		}
+		if resp.Created {
+			o.begin(next, resp.Header.Revision)
 		}
 		if resp.IsProgressNotify() {
 			o.noteProgress()

@@ -22,6 +22,7 @@ type config struct {
 	wait      bool
 	whole     bool
 	parts     bool
+	own       bool
 	err       error
 }
 
@@ -49,7 +50,8 @@ func WithCallOptions(opts ...grpc.CallOption) Option {
 
 // WithBuffer bounds what waits for the consumer of each watch: that many events,
 // and that many bytes of keys and values. A watch that reaches a bound is taken
-// off its stream, and resumed when half of it was consumed. One revision is
+// off its stream, and resumed when half of it was consumed. Watches that share keep
+// as much once more, together, before one of them is taken off. One revision is
 // never split, so a single one may exceed the bounds; one that comes in fragments
 // may take 64 times as many bytes, and 16 MiB at least, and ends the watch with a
 // *TooLargeError beyond. Each must be 1 or more; the defaults are 1024 events and
@@ -108,6 +110,13 @@ func WithResponses() Option {
 // Snapshot.Part.
 func WithParts() Option {
 	return func(c *config) { c.parts = true }
+}
+
+// WithOwnEvents gives each watch events of its own, for consumers that modify them: the
+// header, the events, their keys and their values. Without it, watches that share are given
+// the same ones, which costs less.
+func WithOwnEvents() Option {
+	return func(c *config) { c.own = true }
 }
 
 // WithFinal has f say which errors of streams end their watches, besides those that no

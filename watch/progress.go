@@ -125,6 +125,9 @@ func (x *machine) progressAll(st *stream, resp *pb.WatchResponse) {
 			x.advance(w, resp.Header, tell)
 		}
 	}
+	for _, w := range st.active {
+		x.meet(w)
+	}
 }
 
 // advance notes that a watcher has been sent everything up to the header's
@@ -133,10 +136,17 @@ func (x *machine) advance(w *watcher, header *pb.ResponseHeader, tell bool) {
 	if rev := header.GetRevision(); rev == 0 || rev < w.next-1 {
 		return // of a member that is behind what was delivered
 	}
-	w.next = header.GetRevision() + 1
+	w.next, w.current = header.GetRevision()+1, true
 	w.strays, w.broken = 0, 0
 	w.seen.advance(header)
-	if tell {
+	switch {
+	case w.carries():
+		for _, r := range w.group.riders {
+			if !r.late {
+				x.advance(r, header, tell)
+			}
+		}
+	case tell:
 		w.notify(WatchResponse{Header: header})
 	}
 }

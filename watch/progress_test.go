@@ -332,11 +332,11 @@ func TestRequestProgressOnce(t *testing.T) {
 			time.Sleep(time.Minute)
 			nothing(t, ch)
 		}
-		// A watch of the future keeps the server from answering; when it is
-		// gone, the next heartbeat asks again.
+		// A watch of the future, which shares nothing, keeps the server from
+		// answering; when it is gone, the next heartbeat asks again.
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		created(t, w.Watch(ctx, "k", kv.WithRev(rev+100), kv.WithCreatedNotify()))
+		created(t, w.Watch(ctx, "other", kv.WithRev(rev+100), kv.WithCreatedNotify()))
 		if err := w.RequestProgress(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -52,7 +52,8 @@ func (x *machine) split(l *lane, err error) {
 // for long enough.
 func (x *machine) rejoin(l *lane) {
 	for len(l.watchers) > 0 {
-		x.move(l.watchers[len(l.watchers)-1], x.laneFor())
+		w := l.watchers[len(l.watchers)-1]
+		x.move(w, x.laneFor(w))
 	}
 }
 

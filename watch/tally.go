@@ -47,23 +47,33 @@ func (x *machine) tally(now time.Time) (t census.Tally) {
 			t.Late(now.Sub(st.heard))
 		}
 		for _, w := range l.watchers {
-			t.Watches++
-			switch w.phase {
-			case active:
-			case paused: // what waits in the buffer is older
-				t.Paused++
-			default:
-				t.Resuming++
-				t.Late(now.Sub(w.off))
+			if !w.carries() {
+				w.tally(&t, w, now)
+				continue
 			}
-			events, since := w.backlog()
-			t.Buffered += events
-			if !since.IsZero() {
-				t.Late(now.Sub(since))
+			for _, r := range w.group.riders {
+				r.tally(&t, w, now)
 			}
 		}
 	}
 	return t
+}
+
+// tally counts a watch, whose events come to on.
+func (w *watcher) tally(t *census.Tally, on *watcher, now time.Time) {
+	t.Watches++
+	switch {
+	case on.phase == paused, w.late: // what waits in the buffer is older
+		t.Paused++
+	case on.phase != active:
+		t.Resuming++
+		t.Late(now.Sub(on.off))
+	}
+	events, since := w.backlog()
+	t.Buffered += events
+	if !since.IsZero() {
+		t.Late(now.Sub(since))
+	}
 }
 
 // backlog returns how many events wait in the buffer, and since when a response has waited

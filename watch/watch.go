@@ -15,7 +15,8 @@ import (
 )
 
 // Event is one change of a key. IsCreate tells a PUT that made the key, IsModify
-// one that changed it.
+// one that changed it. It must not be modified unless the Watcher was made
+// WithOwnEvents, since other watches of the key may have been given it too.
 type Event = mvccpb.Event
 
 // Kinds of events.
@@ -35,7 +36,7 @@ type WatchResponse struct { //nolint:revive // clientv3's name
 	// last response that this client has made.
 	Header *pb.ResponseHeader
 	// Events are in the order of revisions, and all that there are of each
-	// revision.
+	// revision. Neither they nor the slice may be modified: see Event.
 	Events []*Event
 	// CompactRevision is the first revision that can still be watched, when the
 	// watch ended because its own was compacted.

@@ -21,6 +21,8 @@ const (
 	creating
 	// active on its lane's stream.
 	active
+	// riding on its group's carrier, and in no lane.
+	riding
 	// paused: taken off the stream because its buffer is full.
 	paused
 	// unverified: off the stream until the cluster's identity is verified.
@@ -42,7 +44,11 @@ type watcher struct {
 
 	// Owned by the machine.
 	lane     *lane
-	index    int // in lane.watchers
+	index    int // in lane.watchers, or in group.riders
+	share    *share
+	group    *group // that it rides in, or carries
+	late     bool   // riding, with a full buffer
+	current  bool   // active, and known not to be replaying history
 	phase    phase
 	id       int64 // on the stream, while active
 	next     int64 // the first revision not taken into the buffer; 0 before the creation of a watch from now
@@ -73,8 +79,9 @@ type watcher struct {
 
 // queued is a response that waits for the consumer.
 type queued struct {
-	resp WatchResponse
-	at   time.Time // since when
+	resp  WatchResponse
+	bytes int       // of its events
+	at    time.Time // since when
 }
 
 func newWatcher(ctx context.Context, m *manager, op kv.Op, out chan WatchResponse) *watcher {
@@ -123,20 +130,26 @@ func (w *watcher) request() *pb.WatchCreateRequest {
 	return r
 }
 
-// push takes as many whole revisions of events as the buffer has room for, at
+// push takes as many whole revisions of a batch as the buffer has room for, at
 // least one when it is empty, and returns how many events that were: all or none
 // WithResponses. When it is not all, a cmdDrained will follow.
-func (w *watcher) push(header *pb.ResponseHeader, events []*Event) int {
+func (w *watcher) push(b batch) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.err != nil {
-		return len(events)
+		return len(b.events)
 	}
-	n, bytes := w.fitLocked(events)
+	n, all := w.fitLocked(&b), len(b.events)
 	if n > 0 {
-		w.putLocked(WatchResponse{Header: header, Events: events[:n:n]}, n, bytes, n == len(events))
+		if n < all {
+			b = newBatch(b.header, b.events[:n:n])
+		}
+		if w.group != nil && w.m.cfg.own {
+			b = b.own()
+		}
+		w.putLocked(WatchResponse{Header: b.header, Events: b.events}, b.bytes, n == all)
 	}
-	w.overflowed = n < len(events)
+	w.overflowed = n < all
 	return n
 }
 
@@ -152,10 +165,15 @@ func (w *watcher) notify(resp WatchResponse) {
 		w.queue[n-1].resp = resp
 		return
 	}
-	w.putLocked(resp, 0, 0, true)
+	w.putLocked(resp, 0, true)
 }
 
-func (w *watcher) fitLocked(events []*Event) (n, bytes int) {
+// fitLocked returns how many events of a batch there is room for.
+func (w *watcher) fitLocked(b *batch) (n int) {
+	events, bytes := b.events, 0
+	if w.events+len(events) <= w.m.cfg.maxEvents && w.bytes+b.bytes <= w.m.cfg.maxBytes {
+		return len(events)
+	}
 	for n < len(events) {
 		end, size := n, 0
 		for rev := events[n].Kv.ModRevision; end < len(events) && (w.m.cfg.whole || events[end].Kv.ModRevision == rev); end++ {
@@ -166,7 +184,7 @@ func (w *watcher) fitLocked(events []*Event) (n, bytes int) {
 		}
 		n, bytes = end, bytes+size
 	}
-	return n, bytes
+	return n
 }
 
 func sizeOf(e *Event) int {
@@ -176,7 +194,7 @@ func sizeOf(e *Event) int {
 // putLocked queues a response. An idle channel takes it at once, unless it has
 // to be seen when it is consumed; one that is full gets a goroutine until the
 // queue is empty, so that only a watch whose consumer is behind has one.
-func (w *watcher) putLocked(resp WatchResponse, events, bytes int, direct bool) {
+func (w *watcher) putLocked(resp WatchResponse, bytes int, direct bool) {
 	if w.out != nil && direct && !w.pumping {
 		select {
 		case w.out <- resp:
@@ -185,8 +203,8 @@ func (w *watcher) putLocked(resp WatchResponse, events, bytes int, direct bool) 
 		default:
 		}
 	}
-	w.queue = append(w.queue, queued{resp, time.Now()})
-	w.events += events
+	w.queue = append(w.queue, queued{resp, bytes, time.Now()})
+	w.events += len(resp.Events)
 	w.bytes += bytes
 	w.wakeLocked()
 }
@@ -250,15 +268,14 @@ func (w *watcher) pop() (resp WatchResponse, ok, final bool) {
 		w.pumping = false
 		return WatchResponse{}, false, false
 	}
-	resp = w.queue[0].resp
+	first := w.queue[0]
+	resp = first.resp
 	w.queue[0] = queued{}
 	if w.queue = w.queue[1:]; len(w.queue) == 0 {
 		w.queue = nil
 	}
 	w.events -= len(resp.Events)
-	for _, e := range resp.Events {
-		w.bytes -= sizeOf(e)
-	}
+	w.bytes -= first.bytes
 	if w.overflowed && w.events <= w.m.cfg.maxEvents/2 && w.bytes <= w.m.cfg.maxBytes/2 {
 		w.overflowed = false
 		_ = w.m.post(command{kind: cmdDrained, w: w}) // closed: the watch ends anyway

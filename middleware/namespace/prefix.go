@@ -90,6 +90,32 @@ func (p space) stripEvents(events []*mvccpb.Event) {
 	}
 }
 
+// stripped is stripEvents of what other watches may be given too.
+func (p space) stripped(events []*mvccpb.Event) []*mvccpb.Event {
+	if len(events) == 0 {
+		return events
+	}
+	out := make([]*mvccpb.Event, len(events))
+	for i, e := range events {
+		out[i] = p.strippedEvent(e)
+	}
+	return out
+}
+
+func (p space) strippedEvent(e *mvccpb.Event) *mvccpb.Event {
+	return &mvccpb.Event{Type: e.Type, Kv: p.strippedKV(e.Kv), PrevKv: p.strippedKV(e.PrevKv)}
+}
+
+func (p space) strippedKV(k *mvccpb.KeyValue) *mvccpb.KeyValue {
+	if k == nil {
+		return nil
+	}
+	return &mvccpb.KeyValue{
+		Key: p.strip(k.Key), Value: k.Value, Lease: k.Lease, Version: k.Version,
+		CreateRevision: k.CreateRevision, ModRevision: k.ModRevision,
+	}
+}
+
 func (p space) stripTxn(resp *pb.TxnResponse) {
 	for _, r := range resp.GetResponses() {
 		p.stripKVs(r.GetResponseRange().GetKvs())

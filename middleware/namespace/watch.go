@@ -57,7 +57,7 @@ func (w *watcher) Watch(ctx context.Context, key string, opts ...kv.OpOption) wa
 func (w *watcher) pump(ctx context.Context, in watch.WatchChan, out chan<- watch.WatchResponse) {
 	defer close(out)
 	for resp := range in {
-		w.p.stripEvents(resp.Events)
+		resp.Events = w.p.stripped(resp.Events)
 		select {
 		case out <- resp:
 			continue
@@ -74,7 +74,7 @@ func (w *watcher) pump(ctx context.Context, in watch.WatchChan, out chan<- watch
 func (w *watcher) Responses(ctx context.Context, key string, opts ...kv.OpOption) iter.Seq2[watch.WatchResponse, error] {
 	return func(yield func(watch.WatchResponse, error) bool) {
 		for resp, err := range w.Watcher.Responses(ctx, key, w.options(opts)...) {
-			w.p.stripEvents(resp.Events)
+			resp.Events = w.p.stripped(resp.Events)
 			if !yield(resp, err) {
 				return
 			}
@@ -86,7 +86,7 @@ func (w *watcher) Events(ctx context.Context, key string, opts ...kv.OpOption) i
 	return func(yield func(*watch.Event, error) bool) {
 		for e, err := range w.Watcher.Events(ctx, key, w.options(opts)...) {
 			if e != nil {
-				w.p.stripEvents([]*watch.Event{e})
+				e = w.p.strippedEvent(e)
 			}
 			if !yield(e, err) {
 				return
@@ -98,7 +98,7 @@ func (w *watcher) Events(ctx context.Context, key string, opts ...kv.OpOption) i
 func (w *watcher) Follow(ctx context.Context, key string, opts ...kv.OpOption) iter.Seq2[watch.Update, error] {
 	return func(yield func(watch.Update, error) bool) {
 		for u, err := range w.Watcher.Follow(ctx, key, w.options(opts)...) {
-			w.p.stripEvents(u.Events)
+			u.Events = w.p.stripped(u.Events)
 			if u.Snapshot != nil {
 				w.p.stripKVs(u.Snapshot.KVs)
 			}

@@ -174,3 +174,29 @@ func TestRequestProgress(t *testing.T) {
 		}
 	})
 }
+
+// Watches that share their events below are each given the keys inside the namespace.
+func TestWatchesThatShare(t *testing.T) {
+	run(t, func(r rig) {
+		t := r.t
+		store, w := r.store("q/"), r.watcher("q/")
+		defer w.Close()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		chans := make([]watch.WatchChan, 3)
+		for i := range chans {
+			chans[i] = w.Watch(ctx, "", kv.WithPrefix(), kv.WithPrevKV(), kv.WithCreatedNotify())
+			if resp := <-chans[i]; !resp.Created {
+				t.Fatalf("got %+v, want it created", resp)
+			}
+		}
+		put(t, store, "p/a", "1", "p/a", "2")
+		for i, ch := range chans {
+			for _, want := range []string{"PUT p/a=1", "PUT p/a=2 was p/a=1"} {
+				if resp := <-ch; len(resp.Events) != 1 || describe(resp.Events[0]) != want {
+					t.Errorf("watch %d: got %v, want %s", i, resp.Events, want)
+				}
+			}
+		}
+	})
+}
