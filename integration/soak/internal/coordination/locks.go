@@ -54,7 +54,7 @@ func locks(ctx context.Context, s *soak) {
 		}
 		pools = append(pools, p)
 	}
-	defer func() { //nolint:contextcheck // they are closed when all is over
+	defer func() {
 		for _, p := range pools {
 			cctx, cancel := within(ctx, finishing)
 			if err := p.Close(cctx); err != nil {
