@@ -31,7 +31,7 @@ const (
 func cachedKeys(ctx context.Context, s *stage) error { return s.fill(ctx, cachePrefix, cachedCount) }
 
 // dialCached is dialOurs with a cache that is filled.
-func dialCached(ctx context.Context, s settings, prefix string) (ours, *cache.Conn, error) {
+func dialCached(ctx context.Context, s settings, prefix string) (peer, *cache.Conn, error) {
 	var cached *cache.Conn
 	c, err := client.New(client.Config{
 		Endpoints: s.endpoints, Username: s.user, Password: s.password, DialOptions: s.options,
@@ -41,11 +41,11 @@ func dialCached(ctx context.Context, s settings, prefix string) (ours, *cache.Co
 		}},
 	})
 	if err != nil {
-		return ours{}, nil, err
+		return nil, nil, err
 	}
 	if err := cached.WaitReady(ctx); err != nil {
 		_ = c.Close()
-		return ours{}, nil, err
+		return nil, nil, err
 	}
 	o, err := newOurs(c)
 	return o, cached, err
