@@ -100,6 +100,7 @@ func (s *watchStream) follow(w *watch, r *request) error {
 		switch err := msgs.next(resp); {
 		case errors.Is(context.Cause(r.x.ctx), errCanceled):
 			// The last one has the header of the one before: nothing is known that is newer.
+			s.forget(w)
 			s.give(&pb.WatchResponse{Header: header, WatchId: w.id, Canceled: true})
 			return nil
 		case errors.Is(err, io.EOF):
@@ -112,6 +113,9 @@ func (s *watchStream) follow(w *watch, r *request) error {
 		}
 		if !resp.Canceled || resp.WatchId >= 0 {
 			resp.WatchId = w.id
+		}
+		if resp.Canceled {
+			s.forget(w) // who reads it may use the ID again
 		}
 		if !first && !s.give(resp) || first && !s.answer(r, resp) {
 			return nil
@@ -145,5 +149,7 @@ func (s *watchStream) drop(id int64) error {
 func (s *watchStream) forget(w *watch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.watches, w.id)
+	if s.watches[w.id] == w {
+		delete(s.watches, w.id)
+	}
 }

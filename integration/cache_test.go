@@ -51,7 +51,9 @@ func TestCacheAnswersAsAMember(t *testing.T) {
 		t.Fatal(err)
 	}
 	rnd := rand.New(rand.NewPCG(3, 5))
-	key := func() []byte { return fmt.Appendf(nil, "%s%02d", []string{"a/", "a/x/", "a/y/", "b/"}[rnd.IntN(4)], rnd.IntN(20)) }
+	key := func() []byte {
+		return fmt.Appendf(nil, "%s%02d", []string{"a/", "a/x/", "a/y/", "b/"}[rnd.IntN(4)], rnd.IntN(20))
+	}
 	get := func(now int64) *pb.RangeRequest {
 		g := &pb.RangeRequest{Key: key(), SortOrder: pb.RangeRequest_SortOrder(rnd.IntN(3)), KeysOnly: rnd.IntN(4) == 0, CountOnly: rnd.IntN(8) == 0}
 		switch rnd.IntN(4) {

@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 // Each client is measured, and the table has a row for it.
 func TestRun(t *testing.T) {
 	var out, problems bytes.Buffer
-	if err := run(t.Context(), []string{"-members", "1", "-callers", "3", "-rounds", "1", "-for", "100ms"}, &out, &problems); err != nil {
+	if err := run(t.Context(), []string{"-members", "1", "-callers", "3", "-rounds", "1", "-for", "400ms"}, &out, &problems); err != nil {
 		t.Fatalf("%v\n%s", err, &problems)
 	}
 	for _, op := range []string{"put", "get"} {
