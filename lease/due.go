@@ -23,9 +23,10 @@ func (d *due) push(e *entry, at time.Time) {
 }
 
 // move gives a lease another time.
-func (d due) move(e *entry, at time.Time) {
-	earlier := at.Before(d[e.index].at)
-	d[e.index].at = at
+func (d *due) move(e *entry, at time.Time) {
+	a := &(*d)[e.index]
+	earlier := at.Before(a.at)
+	a.at = at
 	if earlier {
 		d.up(e.index)
 	} else {
@@ -46,43 +47,45 @@ func (d *due) remove(e *entry) {
 	}
 }
 
-func (d due) put(i int, a appointment) {
-	d[i] = a
+func (d *due) put(i int, a appointment) {
+	(*d)[i] = a
 	a.e.index = i
 }
 
 // up moves the element at i to its place, if that is nearer to the top.
-func (d due) up(i int) {
-	a := d[i]
+func (d *due) up(i int) {
+	all := *d
+	a := all[i]
 	for i > 0 {
 		parent := (i - 1) / children
-		if !a.at.Before(d[parent].at) {
+		if !a.at.Before(all[parent].at) {
 			break
 		}
-		d.put(i, d[parent])
+		d.put(i, all[parent])
 		i = parent
 	}
 	d.put(i, a)
 }
 
 // down moves the element at i to its place, if that is farther from the top.
-func (d due) down(i int) {
-	a := d[i]
+func (d *due) down(i int) {
+	all := *d
+	a := all[i]
 	for {
 		first := children*i + 1
-		if first >= len(d) {
+		if first >= len(all) {
 			break
 		}
 		least := first
-		for other := first + 1; other < min(first+children, len(d)); other++ {
-			if d[other].at.Before(d[least].at) {
+		for other := first + 1; other < min(first+children, len(all)); other++ {
+			if all[other].at.Before(all[least].at) {
 				least = other
 			}
 		}
-		if !d[least].at.Before(a.at) {
+		if !all[least].at.Before(a.at) {
 			break
 		}
-		d.put(i, d[least])
+		d.put(i, all[least])
 		i = least
 	}
 	d.put(i, a)

@@ -12,7 +12,7 @@ import (
 func (m *manager) renewLocked(l *lane, now time.Time, round bool) {
 	for len(l.due) > 0 {
 		e, at := l.due[0].e, l.due[0].at
-		if at.After(now) && !(round && !e.pending && at.Sub(now) <= early(e.ttl)) {
+		if at.After(now) && (!round || e.pending || at.Sub(now) > early(e.ttl)) {
 			return
 		}
 		switch {
