@@ -1,31 +1,92 @@
 package lease
 
-// dueHeap orders the leases by when they need attention.
-type dueHeap []*entry
+import "time"
 
-// Len, Less, Swap, Push and Pop make it a heap.Interface.
-func (h *dueHeap) Len() int           { return len(*h) }
-func (h *dueHeap) Less(i, j int) bool { return (*h)[i].at.Before((*h)[j].at) }
+// due is a heap of the leases, ordered by when they need attention. Each renewal moves its
+// lease from the top to the bottom, so the times lie in the heap itself, and each element
+// has four below it: a lease's entry, which is rarely in the processor's cache, is touched
+// once for each level.
+type due []appointment
 
-// Swap keeps the indexes.
-func (h *dueHeap) Swap(i, j int) {
-	q := *h
-	q[i], q[j] = q[j], q[i]
-	q[i].index, q[j].index = i, j
+const children = 4
+
+type appointment struct {
+	at time.Time
+	e  *entry
 }
 
-// Push adds a last element.
-func (h *dueHeap) Push(x any) {
-	e := x.(*entry)
-	e.index = len(*h)
-	*h = append(*h, e)
+// push adds a lease.
+func (d *due) push(e *entry, at time.Time) {
+	e.index = len(*d)
+	*d = append(*d, appointment{at, e})
+	d.up(e.index)
 }
 
-// Pop removes the last element.
-func (h *dueHeap) Pop() any {
-	old := *h
-	e := old[len(old)-1]
-	old[len(old)-1] = nil
-	*h = old[:len(old)-1]
-	return e
+// move gives a lease another time.
+func (d *due) move(e *entry, at time.Time) {
+	a := &(*d)[e.index]
+	earlier := at.Before(a.at)
+	a.at = at
+	if earlier {
+		d.up(e.index)
+	} else {
+		d.down(e.index)
+	}
+}
+
+// remove takes a lease out.
+func (d *due) remove(e *entry) {
+	i, last := e.index, len(*d)-1
+	moved := (*d)[last]
+	(*d)[last] = appointment{}
+	*d = (*d)[:last]
+	if i < last {
+		d.put(i, moved)
+		d.up(i)
+		d.down(moved.e.index)
+	}
+}
+
+func (d *due) put(i int, a appointment) {
+	(*d)[i] = a
+	a.e.index = i
+}
+
+// up moves the element at i to its place, if that is nearer to the top.
+func (d *due) up(i int) {
+	all := *d
+	a := all[i]
+	for i > 0 {
+		parent := (i - 1) / children
+		if !a.at.Before(all[parent].at) {
+			break
+		}
+		d.put(i, all[parent])
+		i = parent
+	}
+	d.put(i, a)
+}
+
+// down moves the element at i to its place, if that is farther from the top.
+func (d *due) down(i int) {
+	all := *d
+	a := all[i]
+	for {
+		first := children*i + 1
+		if first >= len(all) {
+			break
+		}
+		least := first
+		for other := first + 1; other < min(first+children, len(all)); other++ {
+			if all[other].at.Before(all[least].at) {
+				least = other
+			}
+		}
+		if !all[least].at.Before(a.at) {
+			break
+		}
+		d.put(i, all[least])
+		i = least
+	}
+	d.put(i, a)
 }

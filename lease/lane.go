@@ -30,7 +30,7 @@ var pauses = backoff.Exponential{First: 5 * time.Millisecond, Max: 250 * time.Mi
 // lane is a share of the leases and the stream that renews them. Its fields are
 // guarded by manager.mu.
 type lane struct {
-	n        int      // leases
+	due      due      // its leases, by when they have to be looked at, or earlier
 	pending  int      // those of them that wait for an answer
 	waiting  []*entry // renewals to be sent; also those of leases that have ended
 	current  *stream  // nil while none is open or opening
@@ -94,11 +94,11 @@ func (l *latency) bound() time.Duration { return 2*l.mean + 4*l.deviation }
 func (m *manager) laneLocked() *lane {
 	var best *lane
 	for _, l := range m.lanes {
-		if best == nil || l.n < best.n {
+		if best == nil || len(l.due) < len(best.due) {
 			best = l
 		}
 	}
-	if best == nil || best.n >= leasesPerLane && len(m.lanes) < maxLanes {
+	if best == nil || len(best.due) >= leasesPerLane && len(m.lanes) < maxLanes {
 		best = &lane{}
 		m.lanes = append(m.lanes, best)
 	}
@@ -116,6 +116,7 @@ func (m *manager) tendLocked(ctx context.Context, l *lane, now time.Time) time.T
 	if l.pending == 0 {
 		return time.Time{}
 	}
+	l.rouse()
 	if l.current != nil {
 		if silent := l.quiet.Add(l.patience()); silent.After(now) {
 			return silent
@@ -130,9 +131,14 @@ func (m *manager) tendLocked(ctx context.Context, l *lane, now time.Time) time.T
 	return now.Add(l.patience())
 }
 
-// join and part count the lane's leases; part reports whether it was the last one.
-func (l *lane) join()             { l.n++ }
-func (l *lane) part() (last bool) { l.n--; return l.n == 0 }
+// join adds a lease.
+func (l *lane) join(e *entry, now time.Time) { l.due.push(e, now) }
+
+// part removes a lease, and reports whether it was the last one.
+func (l *lane) part(e *entry) (last bool) {
+	l.due.remove(e)
+	return len(l.due) == 0
+}
 
 // end closes the lane's streams.
 func (l *lane) end() {
@@ -191,14 +197,9 @@ func (l *lane) retreat(now time.Time) {
 	l.failures++
 }
 
-// hand takes over a renewal that is due.
-func (l *lane) hand(e *entry, now time.Time) {
-	l.waiting = append(l.waiting, e)
-	l.pending++
-	if l.pending == 1 {
-		l.await(now)
-	}
-	if l.current != nil {
+// rouse has the stream's sender send what waits: once for all that was handed over.
+func (l *lane) rouse() {
+	if l.current != nil && len(l.waiting) > 0 {
 		signal(l.current.wake)
 	}
 }

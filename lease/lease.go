@@ -190,6 +190,9 @@ func (s *service) Keep(ctx context.Context, id ID) (*Keeper, error) {
 	if err != nil {
 		return nil, err
 	}
+	if first == nil {
+		return k, nil
+	}
 	select {
 	case <-first:
 		return k, nil

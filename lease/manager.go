@@ -1,11 +1,9 @@
 package lease
 
 import (
-	"container/heap"
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -27,17 +25,18 @@ type entry struct {
 	id      ID
 	lane    *lane
 	keepers []*Keeper
-	first   chan struct{} // closed by the first acknowledged renewal
+	sinks   []chan<- *KeepAliveResponse // the keepers'
+	first   chan struct{}               // closed by the first acknowledged renewal; nil after it
 	ended   bool
 
 	ttl      time.Duration // zero before the first acknowledged renewal
 	deadline time.Time     // zero before the first acknowledged renewal
+	chance   float32       // from 0 to 1: how much earlier than it has to the next renewal is due
 	next     time.Time     // when the next renewal is due, unless one is pending
 	pending  bool          // a renewal waits to be sent, or for its answer
 	again    bool          // it was sent again since the last answer
 
-	at    time.Time // when the manager has to look at it
-	index int       // in the heap
+	index int // in lane.due
 }
 
 // manager renews all leases of one service. One goroutine, run, owns the clock
@@ -53,7 +52,6 @@ type manager struct {
 	closed  bool
 	running bool
 	entries map[ID]*entry
-	due     dueHeap
 	lanes   []*lane
 	asleep  time.Time      // until when run sleeps; zero while it does not
 	census  *census.Census // that the leases count in; nil while no stream was opened on a client
@@ -68,8 +66,8 @@ func newManager(rpc pb.LeaseClient, opts []grpc.CallOption) *manager {
 	}
 }
 
-// add starts a keeper. The channel closes with the lease's first acknowledged
-// renewal, which for a lease that is kept already may have been long ago.
+// add starts a keeper. The channel closes with the lease's first acknowledged renewal; it
+// is nil when that has been.
 func (m *manager) add(ctx context.Context, id ID, sink chan *KeepAliveResponse) (*Keeper, <-chan struct{}, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -84,10 +82,10 @@ func (m *manager) add(ctx context.Context, id ID, sink chan *KeepAliveResponse) 
 	if e == nil {
 		e = &entry{id: id, first: make(chan struct{})}
 		e.lane = m.laneLocked()
-		e.lane.join()
+		e.lane.join(e, now)
 		m.entries[id] = e
-		heap.Push(&m.due, e)
-		m.dueLocked(e, now)
+		e.lane.hand(e, now)
+		e.lane.rouse()
 		if !m.running {
 			m.running = true
 			m.wg.Go(m.run)
@@ -96,6 +94,9 @@ func (m *manager) add(ctx context.Context, id ID, sink chan *KeepAliveResponse) 
 	}
 	k := &Keeper{m: m, e: e, done: make(chan struct{}), sink: sink}
 	e.keepers = append(e.keepers, k)
+	if sink != nil {
+		e.sinks = append(e.sinks, sink)
+	}
 	m.wg.Add(1)
 	k.stop = context.AfterFunc(ctx, func() {
 		defer m.wg.Done()
@@ -125,6 +126,9 @@ func (m *manager) release(k *Keeper, cause error) {
 		return
 	}
 	k.endLocked(cause)
+	if k.sink != nil {
+		k.e.sinks = slices.DeleteFunc(k.e.sinks, func(o chan<- *KeepAliveResponse) bool { return o == k.sink })
+	}
 	k.e.keepers = slices.DeleteFunc(k.e.keepers, func(o *Keeper) bool { return o == k })
 	if len(k.e.keepers) == 0 {
 		m.finishLocked(k.e, cause)
@@ -162,11 +166,10 @@ func (m *manager) finishLocked(e *entry, cause error) {
 	for _, k := range e.keepers {
 		k.endLocked(cause)
 	}
-	e.keepers = nil
+	e.keepers, e.sinks = nil, nil
 	e.answered()
 	delete(m.entries, e.id)
-	heap.Remove(&m.due, e.index)
-	if e.lane.part() {
+	if e.lane.part(e) {
 		m.dropLaneLocked(e.lane)
 	}
 	if len(m.entries) == 0 {
@@ -221,33 +224,18 @@ func (m *manager) run() {
 
 // tickLocked does everything that is due and returns when to look again.
 func (m *manager) tickLocked(ctx context.Context, now time.Time) time.Time {
-	for len(m.due) > 0 && !m.due[0].at.After(now) {
-		e := m.due[0]
-		switch {
-		case m.expireLocked(e, now):
-		case e.pending:
-			m.scheduleLocked(e, now)
-		default:
-			m.dueLocked(e, now)
-		}
-	}
+	round := slices.ContainsFunc(m.lanes, func(l *lane) bool { return l.dueAt(now) })
 	next := now.Add(idle)
-	if len(m.due) > 0 {
-		next = m.due[0].at
-	}
-	for _, l := range m.lanes {
+	for _, l := range slices.Clone(m.lanes) { // one whose last lease ends leaves them
+		m.renewLocked(l, now, round)
+		if len(l.due) > 0 && l.due[0].at.Before(next) {
+			next = l.due[0].at
+		}
 		if at := m.tendLocked(ctx, l, now); !at.IsZero() && at.Before(next) {
 			next = at
 		}
 	}
 	return next
-}
-
-// dueLocked hands a renewal to the lease's lane.
-func (m *manager) dueLocked(e *entry, now time.Time) {
-	e.pending, e.again = true, false
-	e.lane.hand(e, now)
-	m.scheduleLocked(e, now)
 }
 
 // answered takes note that no renewal is pending any more.
@@ -258,20 +246,15 @@ func (e *entry) answered() {
 	}
 }
 
-// scheduleLocked puts the lease where it belongs in the heap: until its next
-// renewal, or while one is pending, which is the lane's business, until it
-// ends.
+// scheduleLocked sees to it that the lease is looked at when it has to be. One that is
+// looked at too early gets a later appointment then.
 func (m *manager) scheduleLocked(e *entry, now time.Time) {
-	switch {
-	case !e.pending:
-		e.at = e.next
-	case e.deadline.IsZero():
-		e.at = now.Add(idle)
-	default:
-		e.at = e.deadline
+	at := e.appointment(now)
+	if !at.Before(e.lane.due[e.index].at) {
+		return
 	}
-	heap.Fix(&m.due, e.index)
-	if e.at.Before(m.asleep) {
+	e.lane.due.move(e, at)
+	if at.Before(m.asleep) {
 		signal(m.wake)
 	}
 }
@@ -305,15 +288,16 @@ func (m *manager) answered(st *stream, resp *pb.LeaseKeepAliveResponse, now time
 	}
 	ttl := seconds(resp.TTL)
 	if deadline := p.at.Add(ttl - Margin(ttl)); deadline.After(e.deadline) && deadline.After(now) {
-		if e.ttl == 0 {
+		if e.first != nil {
 			close(e.first)
+			e.first = nil
 		}
 		e.ttl, e.deadline = ttl, deadline
 		l.granted(ttl)
 		e.tell(resp)
 	}
 	if st == l.current {
-		e.next = p.at.Add(interval(ttl, e.again || e.next.IsZero()))
+		e.next = p.at.Add(interval(ttl, e.again || e.next.IsZero(), e.chance))
 		e.answered()
 		l.forgetRetired(e)
 	}
@@ -323,28 +307,12 @@ func (m *manager) answered(st *stream, resp *pb.LeaseKeepAliveResponse, now time
 
 // tell sends an answer to the channels of KeepAlive.
 func (e *entry) tell(resp *pb.LeaseKeepAliveResponse) {
-	for _, k := range e.keepers {
-		if k.sink == nil {
-			continue
-		}
+	for _, sink := range e.sinks {
 		select {
-		case k.sink <- &KeepAliveResponse{ResponseHeader: resp.Header, ID: e.id, TTL: resp.TTL}:
+		case sink <- &KeepAliveResponse{ResponseHeader: resp.Header, ID: e.id, TTL: resp.TTL}:
 		default: // full: dropped, as documented
 		}
 	}
-}
-
-// interval is the time from one renewal to the next: a third of the TTL, a
-// little less by chance, so that leases that were granted together drift apart.
-// After the first renewal, and after one that was sent again, when many are in
-// step, it is spread over half of it.
-func interval(ttl time.Duration, inStep bool) time.Duration {
-	third := ttl / 3
-	spread := third / 10
-	if inStep {
-		spread = third / 2
-	}
-	return third - rand.N(spread+1)
 }
 
 func signal(c chan struct{}) {

@@ -76,7 +76,8 @@ func (m *manager) serve(ctx context.Context, st *stream, a *attempt.Attempt) {
 				m.lost(st, st.endpoint, err)
 				return
 			}
-			m.answered(st, resp, clock.Now())
+			// The deadline depends on when the renewal was sent, and not on this.
+			m.answered(st, resp, clock.Recent())
 		}
 	}()
 	m.send(ctx, st, rpc, a)
@@ -155,7 +156,7 @@ func (m *manager) lost(st *stream, endpoint string, err error) {
 	l.failed(endpoint, err)
 	if denied(err) {
 		m.deniedLocked(st, err)
-		if l.n == 0 {
+		if len(l.due) == 0 {
 			return
 		}
 	}

@@ -35,6 +35,10 @@ var (
 // Now is time.Now, later by Slept. Compare it with nothing but itself.
 func Now() time.Time { return time.Now().Add(Slept()) }
 
+// Recent is Now as if the machine had not been suspended since Now or Slept was called
+// last, by whomever: it costs no system call.
+func Recent() time.Time { return time.Now().Add(time.Duration(slept.Load() + extra.Load())) }
+
 // Until is the time from Now to t.
 func Until(t time.Time) time.Duration { return t.Sub(Now()) }
 
