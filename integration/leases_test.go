@@ -71,7 +71,7 @@ func TestLeasesOutliveTwoKills(t *testing.T) {
 	hold := func() {
 		t.Helper()
 		time.Sleep(phase)
-		lost, least := 0, time.Duration(ttl*time.Second)
+		lost, least := 0, ttl*time.Second
 		var last error
 		for _, k := range keepers {
 			if err := k.Err(); err != nil {
