@@ -28,6 +28,7 @@ const (
 // Conn is a connection for what is checked to lie on. Make one with New.
 type Conn struct {
 	grpc.ClientConnInterface
+	twice  bool
 	mangle func(*pb.TxnRequest)
 	stop   chan struct{} // closed when there are to be no more copies
 	wg     sync.WaitGroup
@@ -35,10 +36,11 @@ type Conn struct {
 	copies atomic.Int64
 }
 
-// New returns a Conn whose connection Over sets. mangle, if not nil, breaks each transaction
-// before it is sent, to show that the check notices.
-func New(mangle func(*pb.TxnRequest)) *Conn {
-	return &Conn{mangle: mangle, stop: make(chan struct{})}
+// New returns a Conn whose connection Over sets. With twice a copy may come of everything, as it
+// may of what is sent several times. Without it only what was not answered may come late. mangle,
+// if not nil, breaks each transaction before it is sent, to show that the check notices.
+func New(twice bool, mangle func(*pb.TxnRequest)) *Conn {
+	return &Conn{twice: twice, mangle: mangle, stop: make(chan struct{})}
 }
 
 // Over puts the Conn above cc. It is a client.Middleware.
@@ -66,17 +68,30 @@ func (h *Conn) Invoke(ctx context.Context, method string, req, reply any, opts .
 		r = proto.CloneOf(r)
 		h.mangle(r)
 	}
+	lost := rand.IntN(lostOf) == 0
+	if lost && !h.twice && rand.IntN(2) == 0 {
+		h.later(r) //nolint:contextcheck // it outlives the call
+		return h.lose()
+	}
 	err := h.ClientConnInterface.Invoke(ctx, method, r, reply, opts...)
 	// There is no copy of what was certainly not sent.
-	if (err == nil || client.IsAmbiguous(err)) && rand.IntN(copiedOf) == 0 {
-		copied := proto.CloneOf(r)
-		h.wg.Go(func() { h.again(copied) }) //nolint:contextcheck // it outlives the call
+	if h.twice && (err == nil || client.IsAmbiguous(err)) && rand.IntN(copiedOf) == 0 {
+		h.later(r) //nolint:contextcheck // likewise
 	}
-	if err == nil && rand.IntN(lostOf) == 0 {
-		h.lost.Add(1)
-		return status.Error(codes.Unavailable, "the answer is lost")
+	if err == nil && lost {
+		return h.lose()
 	}
 	return err
+}
+
+func (h *Conn) lose() error {
+	h.lost.Add(1)
+	return status.Error(codes.Unavailable, "the answer is lost")
+}
+
+func (h *Conn) later(r *pb.TxnRequest) {
+	copied := proto.CloneOf(r)
+	h.wg.Go(func() { h.again(copied) })
 }
 
 // again sends a copy after a while.

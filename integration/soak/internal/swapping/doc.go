@@ -2,8 +2,8 @@
 // failure is false.
 //
 // Clients that know nothing of each other count together by Modify, and change one key by Create,
-// Replace and Delete, with values that others write too. Answers are lost, and copies of requests come late. At the
-// end:
+// Replace and Delete, with values that others write too. Answers are lost, and requests without
+// one come late. At the end:
 //
 //   - the counter and its version are the number of increments that were reported;
 //   - no two clients were told of the same revision of a key;

@@ -80,7 +80,7 @@ func Run(ctx context.Context, cfg Config) (_ Report, err error) {
 	var wg sync.WaitGroup
 	var all []*hostile.Conn
 	for i := range clients {
-		h := hostile.New(cfg.Mangle)
+		h := hostile.New(false, cfg.Mangle)
 		cl, err := client.New(client.Config{Endpoints: cfg.Endpoints, Middleware: []client.Middleware{h.Over}})
 		if err != nil {
 			return Report{}, err

@@ -76,7 +76,7 @@ func Run(ctx context.Context, cfg Config) (_ Report, err error) {
 	}
 	defer func() { err = errors.Join(err, c.plain.Close()) }()
 	for range clients {
-		h := hostile.New(cfg.Mangle)
+		h := hostile.New(true, cfg.Mangle)
 		cl, err := client.New(client.Config{Endpoints: cfg.Endpoints, Middleware: []client.Middleware{once.Of(slots), h.Over}})
 		if err != nil {
 			return Report{}, err
