@@ -56,7 +56,7 @@ fmt: $(LINT)
 
 # The tool, small: docs/reference/tool.md says what the tag is for.
 bin/getcd: FORCE
-	go build -tags grpcnotrace -ldflags='-s -w' -o $@ ./cmd/getcd
+	go build -trimpath -tags grpcnotrace -ldflags='-s -w' -o $@ ./cmd/getcd
 FORCE:
 
 demo:

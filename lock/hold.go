@@ -13,20 +13,30 @@ import (
 // hold is one try to hold a Mutex's lock.
 type hold struct {
 	*holder.Holder
-	shared
-	wait bool // for other holders
+	sharing      // nil: it shares nothing
+	wait    bool // for other holders
+}
+
+// sharing is how a hold shares a lease with others. It is an interface so that a program without a
+// Pool links none.
+type sharing interface {
+	take(h *hold) error                       // as takeAlone
+	begin(h *hold)                            // the lock is held
+	leave(ctx context.Context, h *hold) error // as Drop, when the hold has ended; ctx is one for cleaning up
 }
 
 // Run implements holder.Try.
 func (h *hold) Run() error {
-	take := h.takeAlone
-	if h.pool != nil {
-		take = h.takeShared
+	var err error
+	if h.sharing != nil {
+		err = h.take(h)
+	} else {
+		err = h.takeAlone()
 	}
-	if err := take(); err != nil {
+	if err != nil {
 		return err
 	}
-	err := h.AwaitTurn(h.wait)
+	err = h.AwaitTurn(h.wait)
 	if errors.Is(err, queue.ErrDeleted) {
 		err = h.Lost(err)
 	}
@@ -47,10 +57,10 @@ func (h *hold) takeAlone() error {
 	return err
 }
 
-// begin is called when the lock is held.
-func (h *hold) begin() {
-	if h.pool != nil {
-		h.beginShared()
+// watch is called when the lock is held.
+func (h *hold) watch() {
+	if h.sharing != nil {
+		h.begin(h)
 		return
 	}
 	h.WatchKey()
@@ -61,8 +71,8 @@ func (h *hold) Drop(ctx context.Context, reason error) error {
 	h.End(reason)
 	ctx, cancel := queue.Cleanup(ctx)
 	defer cancel()
-	if h.pool != nil {
-		return h.leave(ctx)
+	if h.sharing != nil {
+		return h.leave(ctx, h)
 	}
 	err := h.Revoke(ctx)
 	h.Wait()

@@ -25,8 +25,8 @@ import (
 // nothing that is still under way to the cluster can bring back its key. Those of a
 // Pool share leases; the package comment says how that is seen to there.
 type Mutex struct {
-	cfg  config
-	pool *Pool // nil: it shares nothing
+	cfg   config
+	share func() sharing // nil: it shares nothing
 
 	mu   sync.Mutex // guards what follows
 	busy bool       // a call of Lock, TryLock or Unlock is under way
@@ -79,10 +79,14 @@ func (m *Mutex) lock(ctx context.Context, wait bool) error {
 		_ = old.Drop(ctx, errReleased) // it was lost; failing that, its TTL ends it
 	}
 	h, err := holder.Acquire(ctx, &m.cfg.Config, false, func(h *holder.Holder) *hold {
-		return &hold{Holder: h, shared: shared{pool: m.pool}, wait: wait}
+		try := &hold{Holder: h, wait: wait}
+		if m.share != nil {
+			try.sharing = m.share()
+		}
+		return try
 	})
 	if err == nil {
-		h.begin()
+		h.watch()
 	}
 	m.mu.Lock()
 	m.busy, m.held = false, h

@@ -70,7 +70,7 @@ func (p *Pool) Mutex(name string) (*Mutex, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
-	m := &Mutex{cfg: p.cfg, pool: p}
+	m := &Mutex{cfg: p.cfg, share: func() sharing { return &shared{pool: p} }}
 	m.cfg.setName(name)
 	return m, nil
 }

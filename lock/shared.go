@@ -19,18 +19,18 @@ const (
 
 // shared is what a hold has besides if it shares a session's lease.
 type shared struct {
-	pool    *Pool       // nil: it shares nothing
+	pool    *Pool
 	session *session    // nil before there is one, and after it was left
 	detach  func() bool // from the session's life
 }
 
-// takeShared is takeAlone with a session's lease, which is kept already.
-func (h *hold) takeShared() (err error) {
-	if h.session, err = h.pool.join(h.Context(), h.Name()); err != nil {
+// take implements sharing. The session's lease is kept already.
+func (o *shared) take(h *hold) (err error) {
+	if o.session, err = o.pool.join(h.Context(), h.Name()); err != nil {
 		return err
 	}
-	s := h.session
-	h.detach = h.Join(s.life.Context(), s.life)
+	s := o.session
+	o.detach = h.Join(s.life.Context(), s.life)
 	h.Place.Shared = true
 	h.Place.Key = queue.Key(h.Place.Prefix, s.id)
 	_, err = h.Place.Take(h.Context(), "", s.id)
@@ -40,11 +40,11 @@ func (h *hold) takeShared() (err error) {
 	return err
 }
 
-// beginShared is called when the lock is held.
-func (h *hold) beginShared() {
-	p := h.pool
+// begin implements sharing.
+func (o *shared) begin(h *hold) {
+	p := o.pool
 	p.mu.Lock()
-	h.session.users[h.Name()] = h
+	o.session.users[h.Name()] = h
 	if !p.looking && !p.closed {
 		p.looking = true
 		p.wg.Go(func() { p.lookout.Run(p.life) })
@@ -53,18 +53,18 @@ func (h *hold) beginShared() {
 	p.lookout.Watch(&h.Place, func() { _ = h.Lost(queue.ErrDeleted) }, h.WatchKey)
 }
 
-// leave is Drop with a session's lease. What is in doubt is settled by the end of the
-// session, if h was the last that it had. Otherwise the session retires, and until its
-// end whatever is still put is deleted. ctx is one for cleaning up.
-func (h *hold) leave(ctx context.Context) error {
-	s := h.session
+// leave implements sharing. What is in doubt is settled by the end of the session, if h was
+// the last that it had. Otherwise the session retires, and until its end whatever is still
+// put is deleted.
+func (o *shared) leave(ctx context.Context, h *hold) error {
+	s := o.session
 	if s == nil {
 		return nil
 	}
-	h.session = nil
-	h.pool.lookout.Forget(&h.Place)
-	if h.detach != nil {
-		h.detach()
+	o.session = nil
+	o.pool.lookout.Forget(&h.Place)
+	if o.detach != nil {
+		o.detach()
 	}
 	h.Wait()
 	settled, retire := h.Place.Settled(), false
@@ -79,7 +79,7 @@ func (h *hold) leave(ctx context.Context) error {
 		}
 		retire = !settled
 	}
-	last := h.pool.part(s, h.Name(), retire)
+	last := o.pool.part(s, h.Name(), retire)
 	switch {
 	case last:
 		return s.finish(ctx)

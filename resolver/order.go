@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math/rand/v2"
 	"slices"
+	"sort"
 )
 
 // targetKey identifies a member within a priority. All addresses of one SRV
@@ -28,7 +29,7 @@ func keyOf(a Address) targetKey {
 // later come after the others of their priority.
 func order(addrs, known []Address, keep bool, later map[Address]bool) []Address {
 	out := slices.Clone(addrs)
-	slices.SortStableFunc(out, func(a, b Address) int { return cmp.Compare(a.Priority, b.Priority) })
+	sort.SliceStable(out, func(i, j int) bool { return out[i].Priority < out[j].Priority })
 	if keep {
 		return out
 	}
@@ -44,16 +45,7 @@ func order(addrs, known []Address, keep bool, later map[Address]bool) []Address 
 		tier := rest[:n]
 		rest = rest[n:]
 		draw(tier)
-		slices.SortStableFunc(tier, func(a, b Address) int {
-			switch {
-			case later[a] == later[b]:
-				return 0
-			case later[b]:
-				return -1
-			default:
-				return 1
-			}
-		})
+		sort.SliceStable(tier, func(i, j int) bool { return !later[tier[i]] && later[tier[j]] })
 		restore(tier, func(a Address) (int, bool) {
 			i, ok := position[a.String()]
 			return i, ok && known[i].Priority == a.Priority
@@ -135,17 +127,17 @@ func restore(tier []Address, formerPosition func(Address) (int, bool)) {
 		former  int
 	}
 	var places []int
-	var old []placed
+	var old []*placed
 	for i, a := range tier {
 		if former, ok := formerPosition(a); ok {
 			places = append(places, i)
-			old = append(old, placed{a, former})
+			old = append(old, &placed{a, former})
 		}
 	}
 	if len(old) == 0 {
 		return
 	}
-	slices.SortFunc(old, func(a, b placed) int { return cmp.Compare(a.former, b.former) })
+	slices.SortFunc(old, func(a, b *placed) int { return cmp.Compare(a.former, b.former) })
 	for i, p := range places {
 		tier[p] = old[i].address
 	}

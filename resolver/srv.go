@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -291,7 +292,7 @@ func (s *srvSource) members(ctx context.Context, c *dnsClient, srv srvAnswer, tl
 			known[target] = a.ips
 		}
 	}
-	slices.SortFunc(failed, func(a, b error) int { return cmp.Compare(a.Error(), b.Error()) })
+	sort.Slice(failed, func(i, j int) bool { return failed[i].Error() < failed[j].Error() })
 
 	res := Result{TTL: resultTTL(ttl)}
 	for _, rr := range records {

@@ -4,7 +4,6 @@ go 1.26.0
 
 require (
 	github.com/clipperhouse/displaywidth v0.11.0
-	github.com/dustin/go-humanize v1.0.1
 	github.com/getcd/getcd v0.0.0
 	github.com/getcd/getcd/integration v0.0.0
 	github.com/gopacket/gopacket v1.7.7

@@ -56,7 +56,7 @@ func (b *builds) build(ctx context.Context) (err error) {
 		b.tools.etcdctl: "go.etcd.io/etcd/etcdctl/v3", b.tools.getcd: "github.com/getcd/getcd/cmd/getcd",
 	} {
 		// As `make bin/getcd` does.
-		build := exec.CommandContext(ctx, "go", "build", "-tags", "grpcnotrace", "-ldflags", "-s -w", "-o", path, pkg)
+		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "grpcnotrace", "-ldflags", "-s -w", "-o", path, pkg)
 		if out, err := build.CombinedOutput(); err != nil {
 			return fmt.Errorf("go build %s: %w\n%s", pkg, err, out)
 		}

@@ -5,8 +5,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/dustin/go-humanize"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/getcd/getcd/cmd/getcd/internal/units"
 )
 
 // table draws boxes around members and endpoints. It has no form for other
@@ -101,7 +102,7 @@ func hashRows(hs []EndpointHashKV) (header []string, rows [][]string) {
 	return []string{"endpoint", "hash", "hash_revision"}, rows
 }
 
-func size(bytes int64) string { return humanize.Bytes(uint64(bytes)) }
+func size(bytes int64) string { return units.Bytes(uint64(bytes)) }
 
 // unused returns the share of the database file that holds no data, in whole
 // percent. It is 0 if the member reports no size (before etcd 3.4).

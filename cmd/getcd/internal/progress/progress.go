@@ -10,8 +10,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/dustin/go-humanize"
 	"golang.org/x/term"
+
+	"github.com/getcd/getcd/cmd/getcd/internal/units"
 )
 
 // Bar is a progress bar on a terminal. A nil Bar shows nothing. Its methods are
@@ -131,7 +132,7 @@ func (b *Bar) line(width int) string {
 
 func (b *Bar) count(n int64) string {
 	if b.unit == Bytes {
-		return humanize.IBytes(uint64(max(n, 0)))
+		return units.IBytes(uint64(max(n, 0)))
 	}
 	return fmt.Sprint(n)
 }
