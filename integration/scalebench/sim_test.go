@@ -199,12 +199,13 @@ func checkFleet(t *testing.T, all *measured) {
 	theirs := func(k kind) float64 { return got("clientv3", string(k)+perSecond) }
 	most("last client well again after the fault", got("clientv3", "last client well again after the fault")+0.5)
 	most("reads failed", got("clientv3", "reads failed"))
-	most(string(logins)+perSecond, theirs(logins))
-	most(string(requests)+perSecond, theirs(requests)+n/3)
-	most(string(streams)+perSecond, theirs(streams)+n/2)
+	// So few clients come together in a second by chance.
+	most(string(logins)+perSecond, theirs(logins)+n/2)
+	most(string(requests)+perSecond, theirs(requests)+n)
+	most(string(streams)+perSecond, theirs(streams)+n)
 	// Two of three clients have lost one of their two connections, and make another one to
 	// one of two members.
-	most(string(connections)+perSecond, max(theirs(connections), 2*n/3))
+	most(string(connections)+perSecond, max(theirs(connections), n))
 	// A member that is away is tried more often: its kernel refuses, which costs it nothing.
 	most(string(dials)+perSecond, 5*n)
 }

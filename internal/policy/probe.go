@@ -252,8 +252,7 @@ func (p *policy) ask(c *conn) {
 	r := p.newCall(&attempt.Attempt{Measure: true, Cancel: cancel}, &target{member: c.member, conn: c})
 	c.calls.add(r)
 	p.watchdog.wake()
-	asUser, _ := p.signed(ctx)
-	switch err := c.readProbe(asUser); {
+	switch err := c.readProbe(ctx); {
 	case err == nil:
 		c.member.observe(time.Since(r.start), false) // no other request tells how quick the member is
 	case ctx.Err() != nil:
