@@ -68,8 +68,13 @@ func TestCaptureOfRealTraffic(t *testing.T) {
 			got = append(got, c)
 		}
 	}
+	// What a connection's two ends have in their buffers when it is reset goes over no wire, or
+	// is read by nobody.
+	reset := slices.Contains(l.events, "reset")
 	for _, want := range rec.sides() {
-		if !slices.Contains(got, want) {
+		if !slices.ContainsFunc(got, func(c [2]string) bool {
+			return c == want || reset && begins(c[0], want[0]) && begins(c[1], want[1])
+		}) {
 			if drops > 0 {
 				t.Skipf("NOT RUN: the kernel has dropped %d packets of the capture", drops)
 			}
@@ -87,6 +92,9 @@ func TestCaptureOfRealTraffic(t *testing.T) {
 	}
 	t.Log(l.Summary)
 }
+
+// begins reports whether one of two is the beginning of the other.
+func begins(a, b string) bool { return strings.HasPrefix(a, b) || strings.HasPrefix(b, a) }
 
 // serve has an etcd in memory listen on a port of the loopback.
 func serve(t *testing.T) (addr string) {
