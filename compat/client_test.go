@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -126,6 +127,26 @@ func TestClientFailover(t *testing.T) {
 			if _, ok := <-kept; !ok {
 				t.Fatal("the keep-alive has ended")
 			}
+		}
+	})
+}
+
+// A member that says that its leader has changed while it read costs no call: clientv3's own
+// retries, which are not used here, would ask again.
+func TestClientReadsThroughAnElection(t *testing.T) {
+	run(t, 3, getcd.Config{}, func(r *rig) {
+		t := r.t
+		var refused atomic.Int32
+		for _, m := range r.cluster.Members() {
+			m.Intercept(func(_ context.Context, _ string, req any, next func() (any, error)) (any, error) {
+				if g, ok := req.(*pb.RangeRequest); ok && string(g.Key) == "k" && refused.Add(1) == 1 {
+					return nil, rpctypes.ErrGRPCLeaderChanged
+				}
+				return next()
+			})
+		}
+		if _, err := r.Get(r.timeout(5*time.Second), "k"); err != nil || refused.Load() != 2 {
+			t.Errorf("got %v after %d requests, want success with the second", err, refused.Load())
 		}
 	})
 }

@@ -6,6 +6,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/getcd/getcd/internal/attempt"
 )
 
 // wire carries the calls of an original client's connection over getcd's. It
@@ -30,6 +32,11 @@ func (w *wire) unary(ctx context.Context, method string, req, reply any, cc *grp
 	}
 	ctx, cancel := until(ctx, w.closing)
 	defer cancel()
+	if attempt.FromContext(ctx) == nil {
+		// Otherwise a stub on ActiveConnection gets each member's answer, such as "leader changed":
+		// what to do about it would be left to the retries that this replaces.
+		ctx = attempt.NewContext(ctx, &attempt.Attempt{})
+	}
 	return w.mend(w.below.Invoke(ctx, method, req, reply, limits(opts)...))
 }
 

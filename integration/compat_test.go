@@ -180,11 +180,6 @@ func behind(t *testing.T, client *original.Client) *original.Client {
 // The original's recipes work on such a client: a lock that is held while the
 // member in use is unavailable stays held, and the next lock is acquired.
 func TestCompatConcurrency(t *testing.T) {
-	if testing.Short() {
-		// An open fault: with the race detector the original's Lock was seen to end with "leader
-		// changed" when its member was stopped. Without it, 12 of 12 runs passed.
-		t.Skip("NOT RUN with -short: under the race detector a waiting lock has ended with the leader's change, which is not understood yet")
-	}
 	c := startCluster(t, cluster.Config{})
 	m := move(t, c)
 	for name, stopping := range stoppings {
