@@ -17,6 +17,7 @@ import (
 // of the leader. GETCD_LEASES makes it another number; GETCD_LEASES_FOR is how long each of
 // the three phases lasts.
 func TestLeasesOutliveTwoKills(t *testing.T) {
+	t.Parallel()
 	grpcOnly(t, "thousands of leases: the gateway has a request for each renewal")
 	leases, phase := 10_000, 10*time.Second
 	if raceEnabled {

@@ -14,6 +14,7 @@ import (
 // that it is read from is killed, and the next one stopped: each key once, in order, as of one
 // revision.
 func TestScanThroughMemberLoss(t *testing.T) {
+	t.Parallel()
 	const keys, size = 24_000, 2 << 10
 	c := startCluster(t, cluster.Config{Size: 3})
 	cl := dial(t, client.Config{Endpoints: c.Endpoints()})
