@@ -12,7 +12,9 @@
 //
 // A member is idle, connecting or connected. Of the connected members one is active and one
 // is the standby. A member whose connection failed or was lost is dialed again, after the
-// members to which that has not happened. A connected member that answers that it can't
+// members to which that has not happened. While another member serves, a lost connection is
+// replaced at a random time within a second, since all clients of a member that dies lose
+// theirs at the same moment. A connected member that answers that it can't
 // serve (it has no leader, or is a learner) is demoted: another one takes over, and the
 // demotion ends when the member serves again or its penalty is over. When all members are
 // demoted, the best of them is used rather than none.

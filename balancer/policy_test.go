@@ -161,12 +161,48 @@ func TestStandbyTakesOverWithoutDialing(t *testing.T) {
 		if d := time.Since(before); d > 0 {
 			t.Errorf("the take-over took %v, want no time", d)
 		}
+		time.Sleep(time.Second) // the bubble's clock: within it another standby is connected
 		synctest.Wait()
 		r.wantRoles(m2, m3, m1)
 		if n := r.dialed(m2); n != 1 {
 			t.Errorf("the standby was dialed %d times, want once", n)
 		}
 	})
+}
+
+// Who lost a connection replaces it at some time within a second, since all clients of the
+// member have lost theirs, but at once when no member serves any more.
+func TestLostConnectionsAreReplacedOneByOne(t *testing.T) {
+	var when []time.Duration
+	for range 20 {
+		runBare(t, 3, func(r *bare) {
+			before := time.Now()
+			r.cluster.Member(0).Kill()
+			for r.dialed(m3) == 0 && time.Since(before) <= time.Second {
+				time.Sleep(10 * time.Millisecond)
+				synctest.Wait()
+			}
+			when = append(when, time.Since(before))
+		})
+		runBare(t, 3, func(r *bare) {
+			r.cluster.Member(0).Kill()
+			synctest.Wait()
+			before := time.Now()
+			r.cluster.Member(1).Kill()
+			synctest.Wait()
+			r.wantGet(m3)
+			if d := time.Since(before); d > 0 {
+				t.Errorf("the last member served after %v, want at once", d)
+			}
+		})
+	}
+	slices.Sort(when)
+	if last := when[len(when)-1]; last > time.Second+10*time.Millisecond {
+		t.Errorf("a connection was replaced after %v, want within a second", last)
+	}
+	if when[0] > when[len(when)-1]/2 {
+		t.Errorf("connections were replaced between %v and %v after the loss, want all over the second", when[0], when[len(when)-1])
+	}
 }
 
 func TestAllLost(t *testing.T) {

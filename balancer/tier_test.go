@@ -85,6 +85,7 @@ func TestOnlyTheBetterTierIsDialed(t *testing.T) {
 	runDialing(t, 4, from(t, tiers{0, 10, 10, 20}), func(addr string) { count(addr).Add(1) }, func(r *rig) {
 		t := r.t
 		r.cluster.Member(0).Kill()
+		time.Sleep(time.Second) // until another standby is connected
 		synctest.Wait()
 		for _, n := range []string{m1, m2, m3, m4} {
 			count(n).Store(0)

@@ -24,6 +24,9 @@ const (
 	// redial is the least time between two attempts to reach one member. So a member
 	// that accepts connections and closes them at once is not dialed in a loop.
 	redial = 250 * time.Millisecond
+	// spread is the time within which a lost connection is replaced, at random, while another
+	// member serves. When a member dies, its clients don't connect to the next one all at once.
+	spread = time.Second
 	// The pause after a round in which no member could be connected.
 	minPause        = 100 * time.Millisecond
 	maxPauseServing = 5 * time.Second // when one still serves and only the standby is missing
@@ -39,6 +42,9 @@ func (p *policy) connectLocked(now time.Time) (next time.Time) {
 	}
 	if now.Before(p.paused) {
 		return p.paused
+	}
+	if now.Before(p.replaced) && p.servingLocked(now) {
+		return p.replaced
 	}
 	for {
 		connecting := 0

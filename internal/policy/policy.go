@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -66,14 +67,16 @@ type policy struct {
 	elected time.Time // when active last changed
 	rounds  int       // rounds in a row that connected none
 	paused  time.Time // no dialing until then
-	dialed  time.Time // when any member was last dialed
-	lapsed  []*member // left the list after they were dialed a moment ago
-	left    []*conn   // connections that take no new calls and still have some
-	single  bool      // there is one address, which may lead to many members
-	cluster uint64    // the cluster that this client is for; 0 while unknown
-	state   connectivity.State
-	shown   []row // as last published
-	timer   *time.Timer
+	// replaced is when a lost connection is to be replaced, while another member serves.
+	replaced time.Time
+	dialed   time.Time // when any member was last dialed
+	lapsed   []*member // left the list after they were dialed a moment ago
+	left     []*conn   // connections that take no new calls and still have some
+	single   bool      // there is one address, which may lead to many members
+	cluster  uint64    // the cluster that this client is for; 0 while unknown
+	state    connectivity.State
+	shown    []row // as last published
+	timer    *time.Timer
 
 	counters *counters // the table's
 
@@ -262,6 +265,7 @@ func (p *policy) connectionChanged(m *member, c *conn, s grpcbalancer.SubConnSta
 			p.newRoundsLocked()
 		}
 		p.failedLocked(m, errLost)
+		p.replaced = time.Now().Add(rand.N(spread))
 	}
 	p.stepLocked()
 }
