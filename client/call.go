@@ -15,6 +15,7 @@ import (
 
 	"github.com/getcd/getcd/internal/attempt"
 	"github.com/getcd/getcd/internal/backoff"
+	"github.com/getcd/getcd/internal/policy"
 )
 
 // try is one call, with all its attempts on the members.
@@ -189,7 +190,11 @@ func (t *try) judge(err error, a *attempt.Attempt, cred *credential) (done bool,
 		if t.elsewhere && t.beside.givenUp() {
 			t.elsewhere = false // this copy is the only one, and may be sent where the first one was
 		}
-		if !t.elsewhere {
+		switch lost := errors.Is(a.GivenUp(), policy.ErrLostWrite); {
+		case t.elsewhere:
+		case lost && !a.Large: // by an election; the policy knows who serves since
+			t.avoid = nil
+		default:
 			t.avoid = []string{e}
 		}
 	}

@@ -210,6 +210,38 @@ func TestIdempotentWriteReturnsToItsFirstMember(t *testing.T) {
 	})
 }
 
+// The former leader answers nothing that takes consensus, since it is cut off from the others. After the
+// election no write is sent to it: neither one of which both copies were lost, nor another one.
+func TestWritesAvoidTheFormerLeader(t *testing.T) {
+	run(t, 2, nil, func(r *rig) {
+		t := r.t
+		r.warm()
+		first := r.cluster.Member(0)
+		r.cluster.Member(1).Intercept(swallowFirstPut())
+		first.Intercept(func(ctx context.Context, method string, _ any, next func() (any, error)) (any, error) {
+			// Until the election it serves reads: a leader does so for a while.
+			if method == pb.KV_Put_FullMethodName || method == pb.KV_Range_FullMethodName && r.cluster.Leader() != first {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return next()
+		})
+		time.AfterFunc(time.Second, func() { r.cluster.Elect(r.cluster.Member(1)) })
+		began := time.Now()
+		later := make(chan error, 1)
+		time.AfterFunc(time.Second+time.Millisecond, func() { _, _ = r.get(r.timeout(5 * time.Second)) }) // the second copy's answer has the new term
+		time.AfterFunc(1150*time.Millisecond, func() { later <- r.put(r.timeout(5*time.Second), "k2", "v") })
+		err := r.put(client.WithIdempotentWrites(r.timeout(5*time.Second)), "k", "v")
+		if took := time.Since(began); err != nil || took > 1200*time.Millisecond {
+			t.Errorf("got %v after %v, want success soon after the election, at 1 s", err, took)
+		}
+		err = <-later
+		if took := time.Since(began); err != nil || took > 1300*time.Millisecond {
+			t.Errorf("another write: got %v after %v, want success at once", err, took)
+		}
+	})
+}
+
 // Nobody reads, and there are users. The answers to probes show the new term all the same.
 func TestIdempotentWriteLearnsTheTerm(t *testing.T) {
 	run(t, 2, asRoot, func(r *rig) {

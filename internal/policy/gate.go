@@ -18,6 +18,9 @@ import (
 // That takes a round trip when only a follower was lost, and as long as the election when
 // the leader was. A request that waits was certainly not applied.
 //
+// A new raft term is such trouble, too: the active member may be the former leader, cut off
+// from the others or with a disk that hangs, and answer nothing of what it is sent.
+//
 // A new client begins in the same way, since an election may be going on. It asks for the
 // proof together with the question who the member is (identity.go), so the proof costs
 // nothing when all is well.

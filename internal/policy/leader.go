@@ -62,6 +62,12 @@ func (p *policy) termChanged() {
 	if p.closed {
 		return
 	}
+	// The active member may be the former leader, which is cut off, or may not know of the
+	// new one. So writes wait for its proof, and first of all those that were lost.
+	if since := p.clock.termSince.Load(); since != 0 && !p.opts.OneMember {
+		p.gate.trouble(p.clock.epoch.Add(time.Duration(since)))
+		p.stepLocked()
+	}
 	p.reviewLocked()
 	if !p.opts.Routing.WritesToLeader || p.seeking || p.active == nil { // new members are asked when they are connected
 		return

@@ -148,13 +148,13 @@ func (p *policy) giveUpLostLocked(c *conn, now time.Time) {
 	}
 	tooLong := max(lostAfter, lostFactor*time.Duration(c.member.latency.Load()))
 	// A second copy of these costs nothing, so there is no need to be sure.
-	c.calls.giveUp(errLostWrite, func(r *call) bool {
+	c.calls.giveUp(ErrLostWrite, func(r *call) bool {
 		return r.kind == repeatable && c.caughtUp != 0 && max(r.at, left) < term
 	})
-	given, _, _ := c.calls.giveUp(errLostWrite, func(r *call) bool {
+	given, _, _ := c.calls.giveUp(ErrLostWrite, func(r *call) bool {
 		return r.kind == costly && (max(r.at, left) < term && overtaken || !moves && c.clock.waited(max(r.at, c.motion.last), r.late, now) > tooLong)
 	})
-	p.gaveUp(c, given, errLostWrite)
+	p.gaveUp(c, given, ErrLostWrite)
 }
 
 func (p *policy) gaveUp(c *conn, calls int, cause error) {

@@ -583,7 +583,7 @@ func (p *policy) leaveSilentLocked(c *conn, start time.Time) {
 // Writes of which a copy does no harm are not waited for: their callers send them again.
 func (p *policy) reviewLocked() {
 	for _, c := range p.connsLocked() {
-		c.calls.giveUp(errLostWrite, func(r *call) bool {
+		c.calls.giveUp(ErrLostWrite, func(r *call) bool {
 			return r.kind == repeatable && !r.attempt.Large && r.at < c.clock.termSince.Load()
 		})
 		if !c.superseded(time.Now()) {

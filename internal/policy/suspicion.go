@@ -61,10 +61,11 @@ const (
 // member answered nothing while another one did.
 var ErrSilent = errors.New("the member stopped answering: requests and probes stay unanswered")
 
-var (
-	errCantRead  = errors.New("stalled: it answers no linearizable read while another member does")
-	errLostWrite = errors.New("it serves, but has lost the write")
-)
+// ErrLostWrite is why a write was given up that an election, or its member, has lost. It says nothing
+// against the member.
+var ErrLostWrite = errors.New("it serves, but has lost the write")
+
+var errCantRead = errors.New("stalled: it answers no linearizable read while another member does")
 
 // suspicion returns how long a request on m may wait before m is probed.
 func (m *member) suspicion() time.Duration {
