@@ -15,6 +15,17 @@
 // until a good value comes or the key is deleted. Config.OnBad is told of it, and Bad lists
 // the keys that are in this state. A key that never had a good value is not in the view.
 //
+// # Indexes
+//
+// Config.Indexes finds keys by what their values say, without looking at all of them:
+//
+//	Indexes: map[string]func(string, Instance) []string{
+//		"zone": func(_ string, i Instance) []string { return []string{i.Zone} },
+//	}
+//	here, err := instances.ByIndex("zone", "b")
+//
+// What is found is of one revision. A key whose value is bad is found by its last good one.
+//
 // # What a view does not do
 //
 // It cannot say that it is up to date. While no member can be reached it stands still, and

@@ -39,6 +39,10 @@ type Config[T any] struct {
 	// OnBad is told of each value that could not be decoded. The error is a
 	// *DecodeError. It is called before OnChange.
 	OnBad func(err error)
+	// Indexes find keys by what their values say: see ByIndex. The function of each
+	// name returns the terms under which a key is found, of any number. It is called
+	// once for each good value.
+	Indexes map[string]func(key string, value T) []string
 }
 
 // JSON is a Decode for values in JSON. As json.Unmarshal it ignores fields that T does not have,
@@ -109,9 +113,10 @@ type View[T any] struct {
 	synced chan struct{} // closed with the first snapshot
 	done   chan struct{} // closed when it has ended
 
+	indexes []*index[T] // guarded by mu, but for their names and functions
+
 	mu       sync.RWMutex // guards what follows
-	entries  map[string]entry[T]
-	most     int // entries that the map has had
+	entries  shrinking[entry[T]]
 	revision int64
 	err      error // why it has ended
 }
@@ -122,6 +127,7 @@ type entry[T any] struct {
 	good  bool         // there is a value
 	bad   *DecodeError // of the present value; nil if that is good
 	mod   int64        // the present value's revision
+	terms [][]string   // of value, for each index; nil without indexes
 }
 
 // New returns a View of a key, or of a range of keys by the options of a watch, such as
@@ -129,8 +135,8 @@ type entry[T any] struct {
 // error that no other try can mend, such as rpctypes.ErrPermissionDenied; it has nothing
 // to close. After the end of ctx, Done tells when its goroutine has ended.
 //
-// What cannot be right is an error: a Config without Decode, and options that leave out
-// events.
+// What cannot be right is an error: a Config without Decode, an index without a function, and
+// options that leave out events.
 func New[T any](ctx context.Context, f Follower, key string, cfg Config[T], opts ...kv.OpOption) (*View[T], error) {
 	if err := misuse.Context(ctx, "view: New"); err != nil {
 		return nil, err
@@ -153,7 +159,13 @@ func New[T any](ctx context.Context, f Follower, key string, cfg Config[T], opts
 	case op.IsFilterPut() || op.IsFilterDelete():
 		return nil, misuse.Error("view: New: WithFilterPut and WithFilterDelete leave out what a view has to see; leave them out")
 	}
-	v := &View[T]{cfg: cfg, synced: make(chan struct{}), done: make(chan struct{}), entries: make(map[string]entry[T])}
+	v := &View[T]{cfg: cfg, synced: make(chan struct{}), done: make(chan struct{})}
+	for _, name := range slices.Sorted(maps.Keys(cfg.Indexes)) {
+		if cfg.Indexes[name] == nil {
+			return nil, misuse.Error(fmt.Sprintf("view: New: the function of index %q is nil", name))
+		}
+		v.indexes = append(v.indexes, &index[T]{name: name, terms: cfg.Indexes[name]})
+	}
 	go func() {
 		defer close(v.done)
 		err := v.follow(ctx, f.Follow(ctx, key, opts...))
@@ -192,7 +204,7 @@ func (v *View[T]) WaitSync(ctx context.Context) error {
 func (v *View[T]) Get(key string) (value T, ok bool) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	e := v.entries[key]
+	e := v.entries.m[key]
 	return e.value, e.good
 }
 
@@ -200,8 +212,8 @@ func (v *View[T]) Get(key string) (value T, ok bool) {
 func (v *View[T]) Snapshot() Snapshot[T] {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	s := Snapshot[T]{Values: make(map[string]T, len(v.entries)), Revision: v.revision}
-	for key, e := range v.entries {
+	s := Snapshot[T]{Values: make(map[string]T, len(v.entries.m)), Revision: v.revision}
+	for key, e := range v.entries.m {
 		if e.good {
 			s.Values[key] = e.value
 		}
@@ -215,7 +227,7 @@ func (v *View[T]) Bad() map[string]*DecodeError {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	bad := make(map[string]*DecodeError)
-	for key, e := range v.entries {
+	for key, e := range v.entries.m {
 		if e.bad != nil {
 			bad[key] = e.bad
 		}
@@ -263,7 +275,7 @@ var errEnded = errors.New("view: the follower has ended without an error")
 // step decodes an update and applies it as a whole.
 func (v *View[T]) step(u watch.Update) *step[T] {
 	s := &step[T]{
-		decode: v.cfg.Decode, before: v.entries,
+		decode: v.cfg.Decode, before: v.entries.m,
 		after: make(map[string]entry[T]), fresh: make(map[string]bool), seen: make(map[string]bool),
 	}
 	if u.Snapshot != nil {
@@ -276,32 +288,26 @@ func (v *View[T]) step(u watch.Update) *step[T] {
 			s.put(e.GetKv())
 		}
 	}
+	s.index(v.indexes)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for _, key := range s.order {
-		change := s.change(key)
-		if e, there := s.after[key]; there {
-			v.entries[key] = e
-		} else {
-			delete(v.entries, key)
-		}
-		if change != nil {
+		if change := s.change(key); change != nil {
 			s.changes = append(s.changes, *change)
+		}
+		was := s.before[key]
+		is, there := s.after[key]
+		if there {
+			v.entries.put(key, is)
+		} else {
+			v.entries.remove(key)
+		}
+		for i, x := range v.indexes {
+			x.move(key, was.of(i), is.of(i))
 		}
 	}
 	v.revision = u.Revision
-	v.shrinkLocked()
 	return s
-}
-
-// shrinkLocked makes a new map when most keys are gone: a map never gives memory back.
-func (v *View[T]) shrinkLocked() {
-	v.most = max(v.most, len(v.entries))
-	if v.most >= 1024 && len(v.entries) < v.most/4 {
-		entries := make(map[string]entry[T], len(v.entries))
-		maps.Copy(entries, v.entries)
-		v.entries, v.most = entries, len(entries)
-	}
 }
 
 // step is one update on its way into a View.
@@ -348,6 +354,21 @@ func (s *step[T]) put(p *mvccpb.KeyValue) {
 	}
 	s.note(key)
 	s.after[key] = e
+}
+
+// index asks for the terms of the step's good values.
+func (s *step[T]) index(indexes []*index[T]) {
+	if len(indexes) == 0 {
+		return
+	}
+	for key := range s.fresh {
+		e := s.after[key]
+		e.terms = make([][]string, len(indexes))
+		for i, x := range indexes {
+			e.terms[i] = slices.Clone(x.terms(key, e.value))
+		}
+		s.after[key] = e
+	}
 }
 
 func (s *step[T]) remove(key string) {

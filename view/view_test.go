@@ -450,7 +450,10 @@ func TestMemoryOfKeysThatAreGone(t *testing.T) {
 			}
 		}
 		gone <- heap()
-	}), "n/", view.Config[int]{Decode: view.JSON[int]}, kv.WithPrefix())
+	}), "n/", view.Config[int]{Decode: view.JSON[int], Indexes: map[string]func(string, int) []string{
+		"one": func(string, int) []string { return []string{"all"} },
+		"own": func(key string, _ int) []string { return []string{key} },
+	}}, kv.WithPrefix())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -523,6 +526,7 @@ func TestMisuse(t *testing.T) {
 		{"no context", nil, nothing, "n", decode, nil, "view: New: the context is nil; pass the caller's, or context.Background()"},
 		{"no follower", ctx, nil, "n", decode, nil, "view: New: the follower is nil"},
 		{"no decode", ctx, nothing, "n", view.Config[int]{}, nil, "view: New: Config.Decode is nil; use JSON, or a function of your own"},
+		{"an index without a function", ctx, nothing, "n", view.Config[int]{Decode: view.JSON[int], Indexes: map[string]func(string, int) []string{"zone": nil}}, nil, `view: New: the function of index "zone" is nil`},
 		{"no key", ctx, nothing, "", decode, nil, "view: New: watch: Watch: key: it is empty; name a key, or add WithPrefix or WithFromKey for all keys"},
 		{"a filter", ctx, nothing, "n", decode, []kv.OpOption{kv.WithFilterDelete()}, "view: New: WithFilterPut and WithFilterDelete leave out what a view has to see; leave them out"},
 		{"a revision", ctx, nothing, "n", decode, []kv.OpOption{kv.WithRev(5)}, "view: New: a view begins with the present state, and WaitSync tells when; leave WithRev and WithCreatedNotify out"},

@@ -125,4 +125,9 @@
 // may be served from memory and others by the cluster. The answer to a progress request is for all
 // of them. A watch that was passed on, because the cache was not filled, say, stays at the cluster: a
 // program that makes its watches when it starts should call WaitReady first.
+//
+// # Decoded values
+//
+// A view (package view) decodes values once, calls back, and finds keys by indexes of the user's. On
+// a client with this cache it costs the cluster nothing: what it follows comes from memory.
 package cache
