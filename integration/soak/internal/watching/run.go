@@ -34,7 +34,8 @@ type Config struct {
 	// Apart prevents two watches of the same range. etcd's proxy combines these,
 	// and then loses events of the watch that is behind (docs/reference/proxies.md).
 	Apart bool
-	// Middleware is the clients'.
+	// Middleware is the clients': a cache, which receives what is written whether or not
+	// a watch takes it from there.
 	Middleware []client.Middleware
 	// Log, if not nil, gets lines about the progress.
 	Log func(format string, args ...any)
@@ -190,7 +191,7 @@ func (r *run) add(s spec, on service) *watcher {
 	}
 	sel := selection{noPuts: s.noPuts, noDelete: s.noDeletes}
 	sel.lo, sel.hi = r.h.keys.between(s.key, end)
-	s.apart = r.cfg.Apart
+	s.apart, s.cached = r.cfg.Apart, len(r.cfg.Middleware) > 0
 	w := &watcher{spec: s, service: on, rand: r.chance(), hurry: &r.hurry}
 	w.cur = cursor{h: r.h, limits: &r.limits, sel: sel, prevKV: s.prevKV}
 	r.watchers = append(r.watchers, w)

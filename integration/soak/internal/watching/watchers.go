@@ -47,6 +47,8 @@ type spec struct {
 
 	// apart gives each session a different range with the same keys.
 	apart bool
+	// cached is set when watches come from the client's memory.
+	cached bool
 
 	// old starts the watch at the first revision of all. Otherwise it starts now.
 	old bool
