@@ -47,7 +47,7 @@ type Snapshot struct {
 	More bool
 }
 
-// snapshotPage is how many keys are read at a time.
+// snapshotPage is how many keys the first page has.
 const snapshotPage = 1000
 
 // errLeft says that the loop over Follow has ended.
@@ -133,7 +133,7 @@ func resync(err error) bool {
 	return isCompacted(err) || errors.Is(err, ErrClusterChanged) || errors.Is(err, ErrRevisionRegressed)
 }
 
-// snapshot reads the keys that op watches, in pages of one revision. The first
+// snapshot reads the keys that op watches, at one revision, in parts. The first
 // page is linearizable. A failure that another try may mend is waited out. WithParts all parts
 // but the last are told.
 func (s *service) snapshot(ctx context.Context, op *kv.Op, told func(*Snapshot) bool) (*Snapshot, error) {
@@ -175,40 +175,49 @@ func (s *service) transient(err error) bool {
 	}
 }
 
+// pages reads the first page, which tells the revision, and then the rest as the server streams
+// it. Page after page would take long: for each of them etcd counts all the keys that are left.
 func (s *service) pages(ctx context.Context, op *kv.Op, told func(*Snapshot) bool) (*Snapshot, error) {
-	key, end := string(op.KeyBytes()), string(op.RangeBytes())
-	snap := &Snapshot{}
-	page := int64(snapshotPage)
-	for {
-		opts := []kv.OpOption{kv.WithRange(end), kv.WithLimit(page)}
-		if snap.Header != nil {
-			opts = append(opts, kv.WithRev(snap.Header.GetRevision()))
-		}
-		resp, err := s.kv.Get(ctx, key, opts...)
-		if tooLarge(err) && page > 1 {
-			page /= 2
-			continue
-		}
-		if tooLarge(err) {
-			return nil, fmt.Errorf("%w: %w", ErrTooLarge, err)
-		}
+	end := kv.WithRange(string(op.RangeBytes()))
+	first, err := s.firstPage(ctx, string(op.KeyBytes()), end)
+	if err != nil {
+		return nil, err
+	}
+	snap := &Snapshot{Header: first.Header, KVs: first.Kvs}
+	if !first.More || len(first.Kvs) == 0 {
+		return snap, nil
+	}
+	next := string(first.Kvs[len(first.Kvs)-1].Key) + "\x00"
+	for part, err := range s.streamer.Parts(ctx, next, end, kv.WithRev(snap.Header.GetRevision())) {
 		if err != nil {
-			return nil, err
+			return nil, asTooLarge(err)
 		}
-		if snap.Header == nil {
-			snap.Header = resp.Header
-		}
-		snap.KVs = append(snap.KVs, resp.Kvs...)
-		if !resp.More || len(resp.Kvs) == 0 {
-			return snap, nil
-		}
-		key = string(resp.Kvs[len(resp.Kvs)-1].Key) + "\x00"
-		if s.cfg.parts {
+		if s.cfg.parts && len(part.Kvs) > 0 {
 			snap.More = true
 			if !told(snap) {
 				return nil, errLeft
 			}
 			snap = &Snapshot{Header: snap.Header, Part: snap.Part + 1}
 		}
+		snap.KVs = append(snap.KVs, part.Kvs...)
 	}
+	return snap, nil
+}
+
+// firstPage asks for fewer keys if they are too large together.
+func (s *service) firstPage(ctx context.Context, key string, end kv.OpOption) (*kv.GetResponse, error) {
+	for page := int64(snapshotPage); ; page /= 2 {
+		resp, err := s.kv.Get(ctx, key, end, kv.WithLimit(page))
+		if !tooLarge(err) || page == 1 {
+			return resp, asTooLarge(err)
+		}
+	}
+}
+
+// asTooLarge makes ErrTooLarge of gRPC's error.
+func asTooLarge(err error) error {
+	if tooLarge(err) {
+		return fmt.Errorf("%w: %w", ErrTooLarge, err)
+	}
+	return err
 }

@@ -105,7 +105,7 @@ func WithResponses() Option {
 	return func(c *config) { c.whole = true }
 }
 
-// WithParts makes Follow yield its snapshots in parts of at most 1,000 keys, each an Update
+// WithParts makes Follow yield its snapshots in parts of about a megabyte, each an Update
 // with a Snapshot of the same revision, so that the keys need not be in memory twice: see
 // Snapshot.Part.
 func WithParts() Option {

@@ -150,9 +150,10 @@ type Watcher interface {
 }
 
 type service struct {
-	cfg config
-	m   *manager
-	kv  kv.KV
+	cfg      config
+	m        *manager
+	kv       kv.KV
+	streamer kv.Streamer
 }
 
 // New returns the watch service over cc. Nothing is sent and no goroutine runs
@@ -169,7 +170,7 @@ func New(cc grpc.ClientConnInterface, opts ...Option) Watcher {
 		}
 		opt(&cfg)
 	}
-	return &service{cfg: cfg, m: newManager(cc, cfg), kv: kv.New(cc, cfg.calls...)}
+	return &service{cfg: cfg, m: newManager(cc, cfg), kv: kv.New(cc, cfg.calls...), streamer: kv.NewStreamer(cc, cfg.calls...)}
 }
 
 func (s *service) Watch(ctx context.Context, key string, opts ...kv.OpOption) WatchChan {
