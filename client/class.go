@@ -57,8 +57,10 @@ type call struct {
 // writes whose answers prove nothing.
 func classify(method string, req any, ownID bool) call {
 	var c call
-	if of, ok := methods[method]; ok {
-		c = of(req, ownID)
+	if k, ok := methods[method]; ok && k.is != nil {
+		c = *k.is
+	} else if ok {
+		c = k.of(req, ownID)
 	}
 	c.proposes = c.class != read
 	c.hedged = c.class == read && !c.waits && method != pb.Auth_Authenticate_FullMethodName // each login costs the server the check of a password

@@ -100,8 +100,8 @@ func TestEveryTextHasAFate(t *testing.T) {
 			t.Errorf("ErrGRPC%s is listed, and not in rpctypes", name)
 		}
 	}
-	for method, of := range methods {
-		if _, listed := lateFates[method]; listed != (of(nil, false).late != nil) {
+	for method := range methods {
+		if _, listed := lateFates[method]; listed != (classify(method, nil, false).late != nil) {
 			t.Errorf("%s: has a list of late fates: %v, want it if it has late steps", method, listed)
 		}
 	}

@@ -181,9 +181,9 @@ func TestCountersUnderFaults(t *testing.T) {
 					t.Fatal(err)
 				}
 				load.awaitProgress(t)
-				eventually(t, "the verdict", func() bool {
+				eventually(t, "the verdict, and another standby within a second", func() bool {
 					d := since(before, cl.Counters())
-					return d.Failovers > 0 && (!fault.stall || d.Severed+d.GivenUp > 0)
+					return d.Failovers > 0 && d.Dials > 0 && (!fault.stall || d.Severed+d.GivenUp > 0)
 				})
 				load.awaitProgress(t)
 				d, took := since(before, cl.Counters()), time.Since(start)

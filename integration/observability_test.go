@@ -97,7 +97,13 @@ func TestObservabilityUnderFaults(t *testing.T) {
 	}
 	wantHedgeSpan(t, spans.GetSpans())
 
-	// A write that was given up or lost is ambiguous in both.
+	// A write that was given up or lost is ambiguous in both. It is sent only if another one could be.
+	if err := members.WaitHealthy(timeout(t)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Put(timeout(t), "k", "v"); err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	for _, m := range members.Members() {
