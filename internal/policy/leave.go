@@ -157,6 +157,29 @@ func (p *policy) giveUpLostLocked(c *conn, now time.Time) {
 	p.gaveUp(c, given, ErrLostWrite)
 }
 
+// reviewLocked probes, after an election, the members on which writes from before it wait.
+// A probe that runs already starts over, since its answers may be from before the election.
+// Writes of which a copy does no harm are not waited for: their callers send them again.
+func (p *policy) reviewLocked() {
+	for _, c := range p.connsLocked() {
+		c.calls.giveUp(ErrLostWrite, func(r *call) bool {
+			return r.kind == repeatable && !r.attempt.Large && r.at < c.clock.termSince.Load()
+		})
+		if !c.superseded(time.Now()) {
+			continue
+		}
+		if c.probing {
+			c.outdated = true
+			select {
+			case c.askAnew <- struct{}{}:
+			default:
+			}
+		} else {
+			p.startProbeLocked(c)
+		}
+	}
+}
+
 func (p *policy) gaveUp(c *conn, calls int, cause error) {
 	if calls > 0 {
 		p.opts.Logger.Warn("etcd: calls given up", "endpoint", c.member.name, "calls", calls, "cause", cause)
