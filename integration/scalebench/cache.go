@@ -23,8 +23,8 @@ var cacheRows = []row{
 	},
 }
 
-const cachedNotes = "clientv3's figures are those of the member, with which it shares the processors. What bounds getcd's is the memory\n" +
-	"for requests and answers: each caller gets messages of its own, which it may change."
+const cachedNotes = "clientv3's figures are those of the member, with which it shares the processors. In getcd each caller gets messages\n" +
+	"of its own, which it may change; those of linearizable reads also wait for round trips, all together."
 
 const (
 	cachePrefix = "scalebench/cached/"
