@@ -117,8 +117,9 @@ func TestRunRefused(t *testing.T) {
 	if got := refused.Results[bench.Clientv3][0]; got.Failed != 1000 || got.Sent != 1000 {
 		t.Errorf("%s: got %+v of clientv3, want each put sent once", refused.Case, got)
 	}
-	if got := refused.Results[bench.Getcd][0]; got.Failed != 1000 || got.Ambiguous != 0 || len(refused.Misses) > 0 {
-		t.Errorf("%s: got %+v of getcd, %q; want certain failures, within the limits", refused.Case, got, refused.Misses)
+	// A put that is sent just before its time ends may not hear of its refusal.
+	if got := refused.Results[bench.Getcd][0]; got.Failed != 1000 || got.Ambiguous > 5 || len(refused.Misses) > 0 {
+		t.Errorf("%s: got %+v of getcd, %q; want failures, nearly all certain, within the limits", refused.Case, got, refused.Misses)
 	}
 }
 
