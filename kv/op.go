@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"sync"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -147,21 +148,28 @@ func OpTxn(cmps []Cmp, thenOps []Op, elseOps []Op) Op {
 	return Op{kind: opTxn, cmps: cmps, thenOps: thenOps, elseOps: elseOps}
 }
 
-// with applies the options to a copy. Only that copy escapes to the heap, and
-// only when there are options.
+// scratch has Ops to apply options to. An option is a function, so what it is given escapes
+// to the heap.
+var scratch = sync.Pool{New: func() any { return new(Op) }}
+
+// with applies the options to a copy.
 func (op Op) with(opts []OpOption) Op {
 	if len(opts) == 0 {
 		return op
 	}
-	applied := op
+	applied := scratch.Get().(*Op) //nolint:forcetypeassert // it has no others
+	*applied = op
 	for i, opt := range opts {
 		if opt == nil {
 			applied.misuse(fmt.Sprintf("option %d", i+1), "it is nil; leave it out", nil)
 			continue
 		}
-		opt(&applied)
+		opt(applied)
 	}
-	return applied
+	op = *applied
+	*applied = Op{}
+	scratch.Put(applied)
+	return op
 }
 
 // misuse records what is wrong with an option. The first error wins.
