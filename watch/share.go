@@ -50,7 +50,7 @@ type group struct {
 	late    int // riders that wait for room in their buffers
 
 	// What late riders have not taken: all events since the first one of them was
-	// late, but those below from, for which there was no room.
+	// late, but those below from, for which there was no room (bound).
 	recent        []batch
 	from          int64
 	events, bytes int
@@ -271,9 +271,11 @@ func (w *watcher) take(b batch) bool {
 	return false
 }
 
-// bound bounds what is kept for late riders. Who needs more of it parts.
+// bound bounds what is kept for late riders to what their own watches would keep, all
+// together. Who needs more of it parts. So in a burst that is too much for all of them, few
+// part: each one that does is sent by the server what it has sent to the group before.
 func (x *machine) bound(g *group) {
-	for len(g.recent) > 0 && (g.events > x.cfg.maxEvents || g.bytes > x.cfg.maxBytes) {
+	for len(g.recent) > 0 && (g.events > g.late*x.cfg.maxEvents || g.bytes > g.late*x.cfg.maxBytes) {
 		b := &g.recent[0]
 		g.from = b.next()
 		g.events -= len(b.events)

@@ -266,6 +266,28 @@ func TestShareSlowly(t *testing.T) {
 	})
 }
 
+// A burst that is too much for all buffers makes none of them leave: the server sends it once.
+func TestShareABurst(t *testing.T) {
+	const buffer, watches = 8, 4
+	synctest.Test(t, func(t *testing.T) {
+		w, c, store := single(t, watch.WithBuffer(buffer, 1<<20))
+		sent := watchTraffic(c.Member(0))
+		chans := many(t.Context(), t, w, watches, "k")
+		const burst = buffer * watches
+		for range burst {
+			put(t, store, "k", "v")
+		}
+		sent.want(t, "nobody reads", 1, burst)
+		for _, ch := range chans {
+			for n := 0; n < burst; {
+				n += len(receive(t, ch).Events)
+			}
+		}
+		all(t, chans, put(t, store, "k", "v"))
+		sent.want(t, "all have read", 1, 1)
+	})
+}
+
 // The cause that ends the watch on the server ends those of the group whose watches it
 // would have ended.
 func TestShareCompacted(t *testing.T) {
