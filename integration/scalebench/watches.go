@@ -83,14 +83,14 @@ func fanOut(ctx context.Context, w *work) error {
 
 const fanOutPrefix = "scalebench/fanout/"
 
-// changes writes in the prefix, 100 keys in each transaction and eight transactions at a
+// changes writes in the prefix, 100 keys in each transaction and 64 transactions at a
 // time, as much as in all as it has said before.
 func changes(ctx context.Context, s *stage, say func(string) error) error {
 	n := max(1, s.scaled(20_000)/perTxn)
 	if err := say(fmt.Sprint(n * perTxn)); err != nil {
 		return err
 	}
-	return each(ctx, n, 8, func(ctx context.Context, i int) error { return s.write(ctx, fanOutPrefix, i) })
+	return each(ctx, n, 64, func(ctx context.Context, i int) error { return s.write(ctx, fanOutPrefix, i) })
 }
 
 // perTxn is how many keys a transaction writes: fewer than a server permits.
