@@ -285,7 +285,7 @@ func TestBadFlags(t *testing.T) {
 		args string
 		want []string
 	}{
-		"client":          {"-clients getcd,clientv4", []string{`no client "clientv4"`, "getcd, getcd-once, getcd-once-batch, getcd-safe, clientv3"}},
+		"client":          {"-clients getcd,clientv4", []string{`no client "clientv4"`, "getcd, getcd-once, getcd-once-batch, getcd-cached, getcd-safe, clientv3"}},
 		"fault":           {"-faults kil", []string{`no fault "kil"`, "kill, terminate, sigstop"}},
 		"kind":            {"-kinds puts", []string{`no kind "puts"`, "put, get, serializable"}},
 		"role":            {"-roles boss", []string{`no role "boss"`, "follower, leader"}},

@@ -61,7 +61,7 @@ type figure struct {
 	Name  string
 	Value float64
 	Unit  string
-	// Main figures are in the table of issue 15.
+	// Main figures are in the first table.
 	Main bool
 	// More is better, rather than less.
 	More bool

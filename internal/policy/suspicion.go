@@ -63,7 +63,7 @@ var ErrSilent = errors.New("the member stopped answering: requests and probes st
 
 // ErrLostWrite is why a write was given up that an election, or its member, has lost. It says nothing
 // against the member.
-var ErrLostWrite = errors.New("it serves, but has lost the write")
+var ErrLostWrite = errors.New("an election, or the member, has lost the write")
 
 var errCantRead = errors.New("stalled: it answers no linearizable read while another member does")
 

@@ -16,6 +16,7 @@ import (
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lock"
 	"github.com/getcd/getcd/middleware/batch"
+	"github.com/getcd/getcd/middleware/cache"
 	"github.com/getcd/getcd/middleware/once"
 	"github.com/getcd/getcd/watch"
 )
@@ -106,6 +107,10 @@ func clientTypes() []clientType {
 		{
 			name: "getcd-once-batch", text: "the same with package batch above it, by which concurrent calls travel together", marks: true, held: true, sure: true, prompt: true,
 			dial: func(t target) (Client, error) { return dialGetcd(t, batch.NewConn, once.Of("faultbench-batch/")) },
+		},
+		{
+			name: "getcd-cached", text: "getcd with package cache, which answers reads and watches of the keys from memory", marks: true, held: true,
+			dial: func(t target) (Client, error) { return dialGetcd(t, cache.Of([]string{"faultbench/"})) },
 		},
 		{
 			name: "getcd-safe", text: "getcd whose puts are declared idempotent; its swaps settle their own doubt", marks: true, held: true, sure: true, repeats: true,

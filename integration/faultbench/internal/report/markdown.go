@@ -85,9 +85,11 @@ victim. It also spreads its watches: where its gap is shorter than getcd's, its 
 not on the victim.
 
 ` + "`getcd-once` has `middleware/once`" + `, which sends a write in doubt again without applying it
-twice, and ` + "`getcd-once-batch`" + ` has ` + "`middleware/batch`" + ` above that. ` + "`getcd-safe`" + ` declares its puts
+twice, and ` + "`getcd-once-batch`" + ` has ` + "`middleware/batch`" + ` above that. ` + "`getcd-cached`" + ` has
+` + "`middleware/cache`" + `, which answers reads from memory. ` + "`getcd-safe`" + ` declares its puts
 repeatable, and its compare-and-swaps settle their own doubt (` + "`concurrency/cas`" + `); since its puts
-may be applied twice, its histories are not checked. No write of these three may fail. ` + "`dropin`" + `
+may be applied twice, its histories are not checked. No write may fail of those that write once,
+nor of the safe one. ` + "`dropin`" + `
 is a program of clientv3 with one import path changed.
 
 `)
