@@ -10,13 +10,19 @@ import (
 
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/integration/internal/measure"
+	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/middleware/cache"
+	"github.com/getcd/getcd/view"
 )
 
 // cacheRows are reads as getcd's cache answers them, beside clientv3's from the cluster.
 var cacheRows = []row{
-	{name: "cache-get", text: "linearizable Get of a key, %d callers (getcd: cached)", size: 256, fixed: true, prepare: cachedKeys, measure: cachedReads(false), notes: cachedNotes},
-	{name: "cache-serializable", text: "serializable Get of a key, %d callers (getcd: cached)", size: 256, fixed: true, prepare: cachedKeys, measure: cachedReads(true), notes: cachedNotes},
+	{name: "cache-get", text: "linearizable Get of a key, %d callers (getcd: cached)", size: 256, fixed: true, prepare: cachedKeys, measure: cachedReads(false, dialReader), notes: cachedNotes},
+	{name: "cache-serializable", text: "serializable Get of a key, %d callers (getcd: cached)", size: 256, fixed: true, prepare: cachedKeys, measure: cachedReads(true, dialReader), notes: cachedNotes},
+	{
+		name: "cache-view", text: "serializable Get of a key, %d callers (getcd: a view's Get)", size: 256, fixed: true, prepare: cachedKeys, measure: cachedReads(true, dialViewer),
+		notes: "A view decodes each value once, when it comes, so its Get gives a value away and makes no messages.",
+	},
 	{
 		name: "cache-memory", text: "%d keys in the cache", size: 1_000_000, prepare: keys(streamPrefix), measure: cacheMemory, clients: []string{"getcd"},
 		notes: "A key has 26 bytes and its value 100.",
@@ -24,7 +30,8 @@ var cacheRows = []row{
 }
 
 const cachedNotes = "clientv3's figures are those of the member, with which it shares the processors. In getcd each caller gets messages\n" +
-	"of its own, which it may change; those of linearizable reads also wait for round trips, all together."
+	"of its own, which it may change; to make them takes most of the time of a serializable read. Those of linearizable\n" +
+	"reads also wait for round trips, all together. A view needs no messages."
 
 const (
 	cachePrefix = "scalebench/cached/"
@@ -54,17 +61,52 @@ func dialCached(ctx context.Context, s settings, prefix string) (peer, *cache.Co
 	return o, cached, err
 }
 
-// cachedReads has many callers read keys, each one after another.
-func cachedReads(serializable bool) func(ctx context.Context, w *work) error {
+// reader reads a key.
+type reader func(ctx context.Context, key string, serializable bool) error
+
+// dialReader returns one that reads from the cache.
+func dialReader(ctx context.Context, s settings) (read reader, end func() error, err error) {
+	c, _, err := dialCached(ctx, s, cachePrefix)
+	if err != nil {
+		return nil, nil, err
+	}
+	return c.getOne, c.close, nil
+}
+
+// dialViewer returns one that reads from a view.
+func dialViewer(ctx context.Context, s settings) (read reader, end func() error, err error) {
+	c, err := client.New(client.Config{Endpoints: s.endpoints, Username: s.user, Password: s.password, DialOptions: s.options})
+	if err != nil {
+		return nil, nil, err
+	}
+	v, err := view.New(ctx, c, cachePrefix, view.Config[string]{
+		Decode: func(_ string, value []byte) (string, error) { return string(value), nil },
+	}, kv.WithPrefix())
+	if err == nil {
+		err = v.WaitSync(ctx)
+	}
+	if err != nil {
+		_ = c.Close()
+		return nil, nil, err
+	}
+	return func(_ context.Context, key string, _ bool) error {
+		if value, ok := v.Get(key); !ok || value == "" {
+			return fmt.Errorf("%s is not in the view", key)
+		}
+		return nil
+	}, c.Close, nil
+}
+
+// cachedReads has many callers read keys, each one after another. getcd's reader is dialed.
+func cachedReads(serializable bool, dial func(context.Context, settings) (reader, func() error, error)) func(ctx context.Context, w *work) error {
 	return func(ctx context.Context, w *work) (err error) {
-		read := w.getOne
+		read := reader(w.getOne)
 		if w.Client == "getcd" {
-			c, _, err := dialCached(ctx, w.settings(grpc.WithStatsHandler(w.wire)), cachePrefix)
-			if err != nil {
+			var end func() error
+			if read, end, err = dial(ctx, w.settings(grpc.WithStatsHandler(w.wire))); err != nil {
 				return err
 			}
-			defer func() { _ = c.close() }()
-			read = c.getOne
+			defer func() { _ = end() }()
 		}
 		names := make([]string, cachedCount)
 		for i := range names {
