@@ -187,12 +187,15 @@ func (t *try) judge(err error, a *attempt.Attempt, cred *credential) (done bool,
 	err = withoutBody(err)
 	if e := a.Endpoint(); e != "" {
 		t.record(a.Address(), err)
-		if t.elsewhere && t.beside.givenUp() {
-			t.elsewhere = false // this copy is the only one, and may be sent where the first one was
+		gone := lostByElection(a)
+		if t.elsewhere && (gone || t.beside.givenUp()) {
+			// This copy is the only one, since the election has lost the first one too, and may be
+			// sent where that was.
+			t.elsewhere = false
 		}
-		switch lost := errors.Is(a.GivenUp(), policy.ErrLostWrite); {
+		switch {
 		case t.elsewhere:
-		case lost && !a.Large: // by an election; the policy knows who serves since
+		case gone: // the policy knows who serves since
 			t.avoid = nil
 		default:
 			t.avoid = []string{e}
@@ -238,6 +241,12 @@ func (t *try) judge(err error, a *attempt.Attempt, cred *credential) (done bool,
 		return true, t.failed(err)
 	}
 	return false, nil
+}
+
+// lostByElection reports whether the policy has given the attempt up because an election has lost
+// its write. That says nothing against the member.
+func lostByElection(a *attempt.Attempt) bool {
+	return errors.Is(a.GivenUp(), policy.ErrLostWrite) && !a.Large
 }
 
 // The pauses between attempts. There is none before the second, which goes to the standby.

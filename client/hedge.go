@@ -171,9 +171,13 @@ func (h *hedge) fire() {
 	h.second = s
 	h.attempt.Abandon()
 	req, opts := h.req, h.opts
+	avoid := slices.Clip(h.avoid)
+	if !lostByElection(h.attempt) {
+		avoid = append(avoid, first)
+	}
 	copied := try{
 		conn: t.conn, ctx: ctx, method: t.method, call: t.call, number: t.number, observed: t.observed, second: true,
-		avoid: append(slices.Clip(h.avoid), first), elsewhere: !givenUp, beside: h, failFast: t.failFast,
+		avoid: avoid, elsewhere: !givenUp, beside: h, failFast: t.failFast,
 	}
 	h.copies.Add(1)
 	h.mu.Unlock()

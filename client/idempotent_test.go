@@ -242,6 +242,36 @@ func TestWritesAvoidTheFormerLeader(t *testing.T) {
 	})
 }
 
+// The election loses a write of which there is no second copy yet. That goes to the member that
+// had the first one, and not to the former leader.
+func TestTheSecondCopyAvoidsTheFormerLeader(t *testing.T) {
+	run(t, 2, nil, func(r *rig) {
+		t := r.t
+		r.warm()
+		first, former := r.cluster.Member(0), r.cluster.Member(1)
+		r.cluster.Elect(former)
+		if _, err := r.get(r.timeout(time.Second)); err != nil { // which tells its term
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		first.Intercept(swallowFirstPut())
+		former.Intercept(func(ctx context.Context, method string, _ any, next func() (any, error)) (any, error) {
+			if method == pb.KV_Put_FullMethodName || method == pb.KV_Range_FullMethodName {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return next()
+		})
+		time.AfterFunc(50*time.Millisecond, func() { r.cluster.Elect(first) })
+		time.AfterFunc(51*time.Millisecond, func() { _, _ = r.get(r.timeout(5 * time.Second)) }) // its answer has the new term
+		began := time.Now()
+		err := r.put(client.WithIdempotentWrites(r.timeout(5*time.Second)), "k", "v")
+		if took := time.Since(began); err != nil || took > 150*time.Millisecond {
+			t.Errorf("got %v after %v, want success soon after the election, at 0.05 s", err, took)
+		}
+	})
+}
+
 // Nobody reads, and there are users. The answers to probes show the new term all the same.
 func TestIdempotentWriteLearnsTheTerm(t *testing.T) {
 	run(t, 2, asRoot, func(r *rig) {
