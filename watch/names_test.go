@@ -216,9 +216,18 @@ func TestRefusedAmongOthers(t *testing.T) {
 				stand(c.Member(0), func(b *between) {
 					b.take = take
 					b.give = func(resp *pb.WatchResponse, send func(*pb.WatchResponse)) {
-						if resp.Created && strings.HasPrefix(string(b.answers().Key), "slow") {
+						var key string
+						if resp.Created {
+							key = string(b.answers().Key)
+						}
+						if strings.HasPrefix(key, "slow") {
 							resp.WatchId, resp.Canceled = -1, true
 							resp.CancelReason = rpctypes.ErrGRPCPermissionDenied.Error()
+						}
+						if key == "slow first" {
+							// All others have asked by then: a stream that has no watch left ends.
+							time.AfterFunc(10*time.Millisecond, func() { send(resp) })
+							return
 						}
 						send(resp)
 					}
