@@ -187,15 +187,15 @@ func (t *try) judge(err error, a *attempt.Attempt, cred *credential) (done bool,
 	err = withoutBody(err)
 	if e := a.Endpoint(); e != "" {
 		t.record(a.Address(), err)
-		gone := lostByElection(a)
-		if t.elsewhere && (gone || t.beside.givenUp()) {
-			// This copy is the only one, since the election has lost the first one too, and may be
-			// sent where that was.
+		lost := lostByElection(a)
+		if t.elsewhere && (lost || t.beside.givenUp()) {
+			// The election has lost the older first copy as well, or that is given up. So this copy
+			// is the only one, and may be sent where that was.
 			t.elsewhere = false
 		}
 		switch {
 		case t.elsewhere:
-		case gone: // the policy knows who serves since
+		case lost: // the policy knows who serves since
 			t.avoid = nil
 		default:
 			t.avoid = []string{e}

@@ -93,7 +93,7 @@ func TestErrorNamesEveryEndpoint(t *testing.T) {
 		for _, m := range r.cluster.Members()[1:] {
 			m.Kill()
 		}
-		time.Sleep(time.Second) // the bubble's clock
+		time.Sleep(2 * time.Second) // the bubble's clock; a lost connection is replaced within one
 		r.cluster.Member(0).Intercept(times(1<<30, pb.KV_Put_FullMethodName, refuse(errLostAnswer)))
 		lost := r.put(r.timeout(time.Second), "k", "v")
 		r.cluster.Member(0).Intercept(times(1<<30, pb.KV_Range_FullMethodName, refuse(errLostAnswer)))

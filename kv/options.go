@@ -11,7 +11,7 @@ import (
 // OpOption is an option of an operation. Each option says which operations it
 // applies to; using it with another operation is a *UsageError. If an option is
 // given twice, the later value wins, but an operation can have only one range
-// end.
+// end. An option must not keep the Op, which serves others afterwards.
 type OpOption func(*Op)
 
 // applies reports whether the option may be applied. An Op without an operation

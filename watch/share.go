@@ -271,11 +271,15 @@ func (w *watcher) take(b batch) bool {
 	return false
 }
 
-// bound bounds what is kept for late riders to what their own watches would keep, all
-// together. Who needs more of it parts. So in a burst that is too much for all of them, few
-// part: each one that does is sent by the server what it has sent to the group before.
+// maxLateBuffers is how many buffers late riders may have together.
+const maxLateBuffers = 8
+
+// bound bounds what is kept for late riders to a buffer for each, and maxLateBuffers for all.
+// Who needs more of it parts. In a burst that is too much for all buffers, that makes many of
+// them stay: to each one that parts the server sends again what it has sent to the group.
 func (x *machine) bound(g *group) {
-	for len(g.recent) > 0 && (g.events > g.late*x.cfg.maxEvents || g.bytes > g.late*x.cfg.maxBytes) {
+	buffers := min(g.late, maxLateBuffers)
+	for len(g.recent) > 0 && (g.events/buffers > x.cfg.maxEvents || g.bytes/buffers > x.cfg.maxBytes) {
 		b := &g.recent[0]
 		g.from = b.next()
 		g.events -= len(b.events)

@@ -288,6 +288,36 @@ func TestShareABurst(t *testing.T) {
 	})
 }
 
+// Consumers that have all stopped cost a bounded number of buffers, and miss nothing.
+func TestShareABurstIsBounded(t *testing.T) {
+	const buffer, watches = 8, 20
+	synctest.Test(t, func(t *testing.T) {
+		w, c, store := single(t, watch.WithBuffer(buffer, 1<<20))
+		sent := watchTraffic(c.Member(0))
+		chans := many(t.Context(), t, w, watches, "k")
+		const burst = buffer * (watches - 1) // which a buffer for each would hold
+		for range burst {
+			put(t, store, "k", "v")
+		}
+		synctest.Wait()
+		sent.mu.Lock()
+		if len(sent.live) != 0 {
+			t.Errorf("the server has %d watches, want all canceled until their consumers go on", len(sent.live))
+		}
+		sent.mu.Unlock()
+		for _, ch := range chans {
+			for rev := int64(2); rev <= burst+1; {
+				for _, e := range receive(t, ch).Events {
+					if e.Kv.ModRevision != rev {
+						t.Fatalf("got revision %d, want %d", e.Kv.ModRevision, rev)
+					}
+					rev++
+				}
+			}
+		}
+	})
+}
+
 // The cause that ends the watch on the server ends those of the group whose watches it
 // would have ended.
 func TestShareCompacted(t *testing.T) {

@@ -30,7 +30,7 @@ var cacheRows = []row{
 }
 
 const cachedNotes = "clientv3's figures are those of the member, with which it shares the processors. In getcd each caller gets messages\n" +
-	"of its own, which it may change; to make them takes most of the time of a serializable read. Those of linearizable\n" +
+	"of its own, which it may change; to make them, and to collect them again, takes about half of a serializable read. Those of linearizable\n" +
 	"reads also wait for round trips, all together. A view needs no messages."
 
 const (

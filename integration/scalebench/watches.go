@@ -84,7 +84,7 @@ func fanOut(ctx context.Context, w *work) error {
 const fanOutPrefix = "scalebench/fanout/"
 
 // changes writes in the prefix, 100 keys in each transaction and 64 transactions at a
-// time, as much as in all as it has said before.
+// time: as many as it has said before. So the writing is not what is measured.
 func changes(ctx context.Context, s *stage, say func(string) error) error {
 	n := max(1, s.scaled(20_000)/perTxn)
 	if err := say(fmt.Sprint(n * perTxn)); err != nil {
