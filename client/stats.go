@@ -39,9 +39,9 @@ type LeaseStats struct {
 	Proven int
 	// Remaining is the time until the nearest deadline of a proven lease. 0 if there is none.
 	Remaining time.Duration
-	// RemainingPart is the least part of its time to live that is left to a proven lease: 0.55
+	// RemainingPart is the least part of its time to live that is left to a proven lease: 0.5
 	// or more while renewals work, since a lease is renewed when a third of the time has
-	// passed. 0 if there is none.
+	// passed, or up to three eighths of a long one. 0 if there is none.
 	RemainingPart float64
 	// Lost is how many leases could not be kept since the client was made: they can no
 	// longer be proven to live, or the cluster has them no more.

@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"math"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -47,5 +48,21 @@ func TestDueOrder(t *testing.T) {
 	}
 	if len(d) != 0 {
 		t.Errorf("%d elements are left", len(d))
+	}
+}
+
+// A short lease is renewed when a third of its TTL has passed, so that most of it is left for
+// other members and an election; a longer one when no more than three eighths have.
+func TestPeriod(t *testing.T) {
+	for ttl, want := range map[time.Duration]time.Duration{
+		2 * time.Second:   2 * time.Second / 3,
+		12 * time.Second:  4 * time.Second,
+		16 * time.Second:  6 * time.Second,
+		time.Minute:       22500 * time.Millisecond,
+		math.MaxInt64 - 7: (math.MaxInt64 - 7) / 8 * 3,
+	} {
+		if got := period(ttl); got != want {
+			t.Errorf("period(%v): got %v, want %v", ttl, got, want)
+		}
 	}
 }

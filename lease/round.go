@@ -63,19 +63,26 @@ func (l *lane) hand(e *entry, now time.Time) {
 }
 
 // early is how much earlier than it is due a renewal may be sent, together with others: a
-// tenth of the third of the TTL after which each is due, and half a second at most, as long
-// as clientv3's rounds, so that no more come to the server at once.
+// thirtieth of the TTL, and half a second at most, as long as clientv3's rounds, so that no
+// more come to the server at once.
 func early(ttl time.Duration) time.Duration { return min(ttl/30, 500*time.Millisecond) }
 
-// interval is the time from one renewal to when the next is due: a third of the TTL, less by
-// up to a twentieth of it by chance (from 0 to 1), so that leases that were granted together
-// drift apart. After the first renewal, and after one that was sent again, when many are in
-// step, it is spread over half of it.
+// interval is the time from one renewal to when the next is due (period), less by up to a
+// twentieth of it by chance (from 0 to 1), so that leases that were granted together drift apart.
+// After the first renewal, and after one that was sent again, when many are in step, it is spread
+// over half of it.
 func interval(ttl time.Duration, inStep bool, chance float32) time.Duration {
-	third := ttl / 3
-	spread := third / 20
+	most := period(ttl)
+	spread := most / 20
 	if inStep {
-		spread = third / 2
+		spread = most / 2
 	}
-	return third - time.Duration(float64(chance)*float64(spread))
+	return most - time.Duration(float64(chance)*float64(spread))
+}
+
+// period is the most of a TTL that passes before a renewal is due: a third, and up to three eighths
+// of a TTL that leaves enough time for a few members to be asked and an election to end.
+func period(ttl time.Duration) time.Duration {
+	const enough = 8 * time.Second
+	return max(ttl/3, min(ttl/8*3, ttl-enough))
 }

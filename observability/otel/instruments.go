@@ -71,7 +71,7 @@ var extremes = []struct{ name, unit, help string }{
 	{"endpoint.latency", "s", "Moving average of the time that the endpoint's answers take."},
 	{"watch.lag", "s", "For how long the watch that is furthest behind has been so."},
 	{"lease.remaining", "s", "Time until the nearest deadline of a kept lease. Absent without leases."},
-	{"lease.remaining.ratio", "1", "The least part of its time to live that is left to a kept lease: 0.55 or more while renewals work. Absent without leases."},
+	{"lease.remaining.ratio", "1", "The least part of its time to live that is left to a kept lease: 0.5 or more while renewals work. Absent without leases."},
 }
 
 // observable tells one instrument's values.

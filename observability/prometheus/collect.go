@@ -70,7 +70,7 @@ var gauges = []struct {
 	{"watch_lag_seconds", "For how long the watch that is furthest behind has been so.", nil},
 	{"leases", "Leases that are kept alive: proven or, before their first renewal, unproven.", []string{"state"}},
 	{"lease_remaining_seconds", "Time until the nearest deadline of a kept lease. Absent without leases.", nil},
-	{"lease_remaining_ratio", "The least part of its time to live that is left to a kept lease: 0.55 or more while renewals work. Absent without leases.", nil},
+	{"lease_remaining_ratio", "The least part of its time to live that is left to a kept lease: 0.5 or more while renewals work. Absent without leases.", nil},
 }
 
 // desc is the description of a counter or gauge.
