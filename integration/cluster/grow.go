@@ -10,6 +10,8 @@ import (
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // removedTimeout is how long a removed member has to exit by itself. etcd takes a
@@ -43,9 +45,13 @@ func (c *Cluster) AddLearner(ctx context.Context, via grpc.ClientConnInterface, 
 		via = c.Members()[0].control
 	}
 	members := etcdserverpb.NewClusterClient(via)
-	var added *etcdserverpb.MemberAddResponse
-	err = again(ctx, func() error {
-		added, err = members.MemberAdd(ctx, &etcdserverpb.MemberAddRequest{PeerURLs: []string{m.peerURL()}, IsLearner: true})
+	var id uint64
+	err = again(ctx, func(ctx context.Context, doubt bool) error {
+		added, err := members.MemberAdd(ctx, &etcdserverpb.MemberAddRequest{PeerURLs: []string{m.peerURL()}, IsLearner: true})
+		id = added.GetMember().GetID()
+		if doubt && errors.Is(rpctypes.Error(err), rpctypes.ErrPeerURLExist) {
+			id, err = listed(ctx, members, m.peerURL())
+		}
 		return err
 	})
 	if err != nil {
@@ -53,7 +59,7 @@ func (c *Cluster) AddLearner(ctx context.Context, via grpc.ClientConnInterface, 
 		return nil, errors.Join(err, forget(ctx, members, m.peerURL()), c.unlinkMember(m), m.close())
 	}
 	m.mu.Lock()
-	m.id = added.GetMember().GetID()
+	m.id = id
 	m.mu.Unlock()
 	c.mu.Lock()
 	c.members = append(c.members, m)
@@ -89,17 +95,29 @@ func (c *Cluster) vacate(port uint16) error {
 func forget(ctx context.Context, members etcdserverpb.ClusterClient, peerURL string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTimeout)
 	defer cancel()
-	list, err := members.MemberList(ctx, &etcdserverpb.MemberListRequest{Linearizable: true})
+	id, err := listed(ctx, members, peerURL)
 	if err != nil {
 		return fmt.Errorf("cluster: checking whether it was added nevertheless: %w", err)
 	}
+	if id == 0 {
+		return nil
+	}
+	_, err = members.MemberRemove(ctx, &etcdserverpb.MemberRemoveRequest{ID: id})
+	return err
+}
+
+// listed returns the ID of the member with that peer URL; 0 if there is none.
+func listed(ctx context.Context, members etcdserverpb.ClusterClient, peerURL string) (uint64, error) {
+	list, err := members.MemberList(ctx, &etcdserverpb.MemberListRequest{Linearizable: true})
+	if err != nil {
+		return 0, err
+	}
 	for _, one := range list.GetMembers() {
 		if slices.Contains(one.GetPeerURLs(), peerURL) {
-			_, err := members.MemberRemove(ctx, &etcdserverpb.MemberRemoveRequest{ID: one.GetID()})
-			return err
+			return one.GetID(), nil
 		}
 	}
-	return nil
+	return 0, nil
 }
 
 // Learner reports whether the member is a learner: AddLearner has added it, and
@@ -120,8 +138,11 @@ func (m *Member) Promote(ctx context.Context, via grpc.ClientConnInterface) erro
 		via = c.Members()[0].control
 	}
 	members := etcdserverpb.NewClusterClient(via)
-	err := again(ctx, func() error {
+	err := again(ctx, func(ctx context.Context, doubt bool) error {
 		_, err := members.MemberPromote(ctx, &etcdserverpb.MemberPromoteRequest{ID: m.ID()})
+		if doubt && errors.Is(rpctypes.Error(err), rpctypes.ErrMemberNotLearner) {
+			return nil
+		}
 		return err
 	})
 	if err != nil {
@@ -162,7 +183,7 @@ func (c *Cluster) remove(ctx context.Context, via grpc.ClientConnInterface, m *M
 	defer m.op.Unlock()
 	p := m.beginEnd() // it may exit from now on
 	members := etcdserverpb.NewClusterClient(via)
-	err := again(ctx, func() error {
+	err := again(ctx, func(ctx context.Context, _ bool) error {
 		_, err := members.MemberRemove(ctx, &etcdserverpb.MemberRemoveRequest{ID: m.ID()})
 		if errors.Is(rpctypes.Error(err), rpctypes.ErrMemberNotFound) {
 			return nil // an earlier request did it, but its response was lost
@@ -195,16 +216,24 @@ func (c *Cluster) remove(ctx context.Context, via grpc.ClientConnInterface, m *M
 	return err
 }
 
-// again repeats f as long as etcd says that the cluster is not ready for a
-// change.
-func again(ctx context.Context, f func() error) error {
+// changeTimeout limits one request for a change. raft drops a request that is passed on to a
+// leader that leads no more, and etcd does not limit how long it waits for what was dropped.
+const changeTimeout = 5 * time.Second
+
+// again repeats f as long as etcd says that the cluster is not ready for a change, or does not
+// answer. doubt says that an earlier request was not answered, and so may have been applied.
+func again(ctx context.Context, f func(ctx context.Context, doubt bool) error) error {
 	tick := time.NewTicker(4 * checkInterval)
 	defer tick.Stop()
-	for {
-		err := f()
-		if !notReady(err) {
+	for doubt := false; ; {
+		one, cancel := context.WithTimeout(ctx, changeTimeout)
+		err := f(one, doubt)
+		cancel()
+		unanswered := status.Code(err) == codes.DeadlineExceeded && ctx.Err() == nil
+		if !notReady(err) && !unanswered {
 			return err
 		}
+		doubt = doubt || unanswered
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("%w: %w", context.Cause(ctx), err)

@@ -117,3 +117,48 @@ func TestAddLearnerEndsWithItsContext(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A request for a change that is lost with the leader is sent again: etcd would never answer it.
+func TestRemoveOutlivesALostRequest(t *testing.T) {
+	c := start(t, fast())
+	learner, err := c.AddLearner(within(t, 30*time.Second), nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leader, err := c.Leader(within(t, 10*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	via := c.Members()[0]
+	if via == leader {
+		via = c.Members()[1]
+	}
+	if err := leader.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	removed := make(chan error, 1)
+	removing := within(t, 30*time.Second)
+	go func() { removed <- learner.Remove(removing, via.Control()) }()
+	// It is passed on to the leader, and another one is elected.
+	ctx := within(t, 20*time.Second)
+	for next := leader.ID(); next == leader.ID() || next == 0; {
+		status, err := etcdserverpb.NewMaintenanceClient(via.Control()).Status(ctx, &etcdserverpb.StatusRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		next = status.GetLeader()
+	}
+	if err := leader.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := leader.Restart(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-removed; err != nil {
+		t.Error(err)
+	}
+	list, err := etcdserverpb.NewClusterClient(via.Control()).MemberList(ctx, &etcdserverpb.MemberListRequest{Linearizable: true})
+	if err != nil || len(list.GetMembers()) != 3 {
+		t.Errorf("the members are %v, %v, want three", list.GetMembers(), err)
+	}
+}
