@@ -80,12 +80,10 @@
 //
 // # Slow consumers
 //
-// Each watch has a buffer of 1,024 events and 4 MiB (WithBuffer). Watches that share keep
+// Each watch has a buffer of 16,384 events and 4 MiB (WithBuffer). Watches that share keep
 // as much once more for each of them whose buffer is full, eight times at most. When there is
-// no room, the
-// watch alone is canceled on the server, and created again where it
-// stands when the consumer has taken half of it. The others on its stream do not
-// notice, memory stays flat, and nothing is lost, unless it is compacted
-// meanwhile, which is a *CompactedError. Besides the buffer, a channel holds one
-// response, and a goroutine that waits for it another.
+// no room, the watch alone is canceled on the server, and created again where it stands when
+// the consumer has taken half of it. The others on its stream do not notice, memory stays
+// flat, and nothing is lost, unless it is compacted meanwhile, which is a *CompactedError.
+// Besides the buffer, a channel holds one response, and a goroutine that waits for it another.
 package watch

@@ -28,7 +28,7 @@ type config struct {
 
 func defaults() config {
 	return config{
-		maxEvents: 1024,
+		maxEvents: 16 << 10,
 		maxBytes:  4 << 20,
 		silence:   5 * time.Second,
 		patience:  3 * time.Second,
@@ -54,8 +54,12 @@ func WithCallOptions(opts ...grpc.CallOption) Option {
 // as much once more, together, before one of them is taken off. One revision is
 // never split, so a single one may exceed the bounds; one that comes in fragments
 // may take 64 times as many bytes, and 16 MiB at least, and ends the watch with a
-// *TooLargeError beyond. Each must be 1 or more; the defaults are 1024 events and
-// 4 MiB, which makes 256 MiB for the fragments.
+// *TooLargeError beyond. Each must be 1 or more; the defaults are 16,384 events, which
+// take about 4 MiB besides their keys and values, and 4 MiB, which makes 256 MiB for the
+// fragments.
+//
+// A small buffer costs the server much when a consumer is far behind: a server sends what
+// a watch has missed 1,000 revisions at a time, and again when the watch is resumed.
 func WithBuffer(events, bytes int) Option {
 	return func(c *config) {
 		if events < 1 || bytes < 1 {

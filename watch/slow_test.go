@@ -114,6 +114,31 @@ func TestBufferBytes(t *testing.T) {
 	})
 }
 
+// A consumer that is far behind is not sent the same again and again: what a server sends at a
+// time, up to a thousand revisions of many events, is not thrown away for the most part.
+func TestSlowConsumerOfManyEvents(t *testing.T) {
+	const txns, each = 120, 100
+	synctest.Test(t, func(t *testing.T) {
+		w, c, store := single(t)
+		for range txns {
+			var puts []kv.Op
+			for i := range each {
+				puts = append(puts, kv.OpPut(fmt.Sprint("k", i), "v"))
+			}
+			if _, err := store.Txn(t.Context()).Then(puts...).Commit(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		sent := watchTraffic(c.Member(0))
+		ch := w.Watch(t.Context(), "k", kv.WithPrefix(), kv.WithRev(2))
+		for n := 0; n < txns*each; {
+			synctest.Wait() // the server sends all that it will
+			n += len(receive(t, ch).Events)
+		}
+		sent.want(t, "all were received", 1, txns*each)
+	})
+}
+
 // What is compacted while a consumer is behind is lost to it, with an error that
 // says what; not before it has had what was buffered.
 func TestCompactedWhileSlow(t *testing.T) {
