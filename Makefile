@@ -23,7 +23,7 @@ build:
 	go build $(PACKAGES)
 
 test:
-	go test $(PACKAGES)
+	go test -timeout 20m $(PACKAGES)
 
 # Once more with the race detector; on real members for less time. Not the comparison of
 # the tools, which runs both as programs of their own: the detector would see nothing.
