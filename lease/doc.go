@@ -56,9 +56,10 @@
 //
 // All keepers of one client share a few LeaseKeepAlive streams, one for each
 // 1,000 leases and at most 8, because the server renews serially per stream. A
-// lease is renewed a little before every third of its TTL, or three eighths of one of 13 s
-// and more, in rounds: when one is due, those that are due within a thirtieth of their own
-// TTL, at most half a second, go with it. So thousands of leases cost a few wake-ups, writes and reads a second.
+// lease is renewed a little before a third of its TTL has passed, or three eighths if the
+// TTL is 13 s or more. Renewals go in rounds: when one is due, those that are due within a
+// thirtieth of their own TTL, at most half a second, go with it. So thousands of leases
+// cost a few wake-ups, writes and reads a second.
 //
 // A member that fails or refuses is left at once for another one, where the
 // connection can tell members apart, as a client's does; when all refuse, as in an

@@ -58,7 +58,7 @@ func blindPatience(moves int) time.Duration { return firstPatience << min(moves,
 // stream's renewals in order, so silence means that the first one is stuck.
 //
 // The first member is given what answers usually take, from a twentieth of the
-// TTL to a third of it. Then, with a third gone before the renewal was due, time
+// TTL to a third of it. Then, with a third or more gone before the renewal was due, time
 // is short: the next member may be the very one whose silence the first was
 // waiting for (a follower passes renewals on to the leader), and one that waits
 // for a leader that is no more has to be asked again after the election. So each

@@ -80,8 +80,8 @@ func interval(ttl time.Duration, inStep bool, chance float32) time.Duration {
 	return most - time.Duration(float64(chance)*float64(spread))
 }
 
-// period is the most of a TTL that passes before a renewal is due: a third, and up to three eighths
-// of a TTL that leaves enough time for a few members to be asked and an election to end.
+// period is the most of a TTL that passes before a renewal is due: a third, or up to three eighths
+// if enough is left after that to ask a few members and to wait for an election.
 func period(ttl time.Duration) time.Duration {
 	const enough = 8 * time.Second
 	return max(ttl/3, min(ttl/8*3, ttl-enough))

@@ -58,8 +58,9 @@ func WithCallOptions(opts ...grpc.CallOption) Option {
 // take about 4 MiB besides their keys and values, and 4 MiB, which makes 256 MiB for the
 // fragments.
 //
-// A small buffer costs the server much when a consumer is far behind: a server sends what
-// a watch has missed 1,000 revisions at a time, and again when the watch is resumed.
+// A consumer that is far behind costs the server more when the buffer is small. A server
+// sends what a watch has missed in parts of up to 1,000 revisions. What the buffer has no
+// room for is sent again when the watch is resumed.
 func WithBuffer(events, bytes int) Option {
 	return func(c *config) {
 		if events < 1 || bytes < 1 {

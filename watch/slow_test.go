@@ -114,8 +114,8 @@ func TestBufferBytes(t *testing.T) {
 	})
 }
 
-// A consumer that is far behind is not sent the same again and again: what a server sends at a
-// time, up to a thousand revisions of many events, is not thrown away for the most part.
+// A consumer that is far behind is sent each event once, though a server sends up to a thousand
+// revisions at a time, and each revision has many events.
 func TestSlowConsumerOfManyEvents(t *testing.T) {
 	const txns, each = 120, 100
 	synctest.Test(t, func(t *testing.T) {

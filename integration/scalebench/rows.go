@@ -10,7 +10,7 @@ var rows = slices.Concat([]row{
 	{
 		name: "leases", text: "%d leases of 15 s kept", size: 10_000, measure: leases,
 		notes: "getcd renews each lease within three eighths of its TTL, and spreads the renewals. clientv3 looks every half\n" +
-			"second for those that are due since a third has passed. So both send about as many requests.",
+			"second for leases of which a third has passed. Both send about as many requests.",
 	},
 	{
 		name: "lock", text: "Lock and Unlock, uncontended, %d times", size: 2000, measure: lockUnlock,
