@@ -56,7 +56,7 @@ func sources(t *testing.T) string {
 		switch name := d.Name(); {
 		case err != nil:
 			return err
-		case d.IsDir() && (len(name) > 2 && strings.HasPrefix(name, ".") || name == "integration" || name == "playground"):
+		case d.IsDir() && (len(name) > 2 && strings.HasPrefix(name, ".") || name == "bin" || name == "integration" || name == "playground"):
 			return filepath.SkipDir
 		case filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go"):
 			return nil

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/stats"
 
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/integration/cluster"
@@ -320,6 +322,72 @@ func TestWatchSlowConsumerMemory(t *testing.T) {
 			}
 			rev++
 		}
+	}
+}
+
+// TestWatchFarBehind has a consumer that takes its time begin far behind: what is sent to the
+// client is hardly more than what there is, though it is many times the buffer.
+func TestWatchFarBehind(t *testing.T) {
+	const size = 512 << 10
+	changes := int64(240) // 120 MiB
+	if checksWire() {
+		changes = 48 // as above
+	}
+	c := startCluster(t, cluster.Config{Size: 1})
+	var received receivedBytes
+	cl := dial(t, client.Config{Endpoints: c.Endpoints(), DialOptions: []grpc.DialOption{grpc.WithStatsHandler(&received)}})
+	ctx := timeout(t)
+	var first int64
+	value := strings.Repeat("v", size)
+	for i := range changes {
+		resp, err := cl.Put(ctx, "k", value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			first = resp.Header.Revision
+		}
+	}
+	neighbor := cl.Watch(ctx, "other", kv.WithCreatedNotify())
+	<-neighbor
+	rev := first
+	for e, err := range cl.Events(ctx, "k", kv.WithRev(first)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Kv.ModRevision != rev {
+			t.Fatalf("got revision %d, want %d", e.Kv.ModRevision, rev)
+		}
+		if rev++; rev == first+changes {
+			break
+		}
+		time.Sleep(2 * time.Millisecond) // a consumer with something to do
+		if rev%8 == 0 {
+			if _, err := cl.Put(ctx, "other", "v"); err != nil {
+				t.Fatal(err)
+			}
+			<-neighbor
+		}
+	}
+	all := changes * size
+	got := received.n.Load()
+	t.Logf("the client was sent %d MiB for %d MiB", got>>20, all>>20)
+	if got > 3*all {
+		t.Errorf("the client was sent %d bytes for %d, want no more than some of it again", got, all)
+	}
+}
+
+// receivedBytes counts what the messages that a client is sent take.
+type receivedBytes struct{ n atomic.Int64 }
+
+func (*receivedBytes) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context   { return ctx }
+func (*receivedBytes) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+func (*receivedBytes) HandleConn(context.Context, stats.ConnStats)                       {}
+
+// HandleRPC implements stats.Handler.
+func (r *receivedBytes) HandleRPC(_ context.Context, s stats.RPCStats) {
+	if in, ok := s.(*stats.InPayload); ok {
+		r.n.Add(int64(in.WireLength))
 	}
 }
 

@@ -54,6 +54,9 @@ func (x *machine) receive(msg message) {
 			l.spoke()
 		}
 		x.answer(st, msg.resp)
+		if st.more != nil && !l.held() {
+			signal(st.more)
+		}
 	}
 }
 

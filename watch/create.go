@@ -72,6 +72,9 @@ func newNames(plain bool) names {
 	return n
 }
 
+// etcd reports whether the server is known to be etcd.
+func (n *names) etcd() bool { return n.naming == identified || n.naming == echoed }
+
 // announced reports whether the server has announced a watch of that ID, be it
 // one that is no more.
 func (n *names) announced(id int64) bool { return n.ours.has(id) || n.theirs.has(id) }

@@ -86,4 +86,10 @@
 // the consumer has taken half of it. The others on its stream do not notice, memory stays
 // flat, and nothing is lost, unless it is compacted meanwhile, which is a *CompactedError.
 // Besides the buffer, a channel holds one response, and a goroutine that waits for it another.
+//
+// It is created again on a stream of its own, of which there are 16 at most. While its buffer is
+// full, this stream is not read, so that HTTP/2's flow control stops the server: each event
+// is sent once. Whatever the server has read from its store waits in the server's memory,
+// so after 10 s the watch is canceled as before. A watch that has kept up for some seconds
+// goes back to a shared stream.
 package watch

@@ -90,7 +90,9 @@ func (x *machine) deliver(w *watcher, header *pb.ResponseHeader, events []*Event
 	case w.carries():
 		x.fanOut(w.group, b)
 	case n < len(events):
-		x.off(w, paused)
+		if !x.hold(w, newBatch(header, events[n:])) {
+			x.off(w, paused)
+		}
 	default:
 		x.meet(w)
 	}
@@ -105,6 +107,13 @@ func (w *watcher) keep(events []*Event) {
 }
 
 func (w *watcher) dropPartial() { w.partial, w.pieces = nil, 0 }
+
+// drop forgets what has come and was not taken into the buffer. It comes again when the
+// watch is resumed.
+func (w *watcher) drop() {
+	w.dropPartial()
+	w.rest = batch{}
+}
 
 // maxPieces bounds what the fragments of one revision may take: a whole keyspace
 // may be deleted at one revision, and come in fragments without end from a server

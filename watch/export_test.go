@@ -15,10 +15,10 @@ func Buffered(w Watcher) (events, bytes, off int) {
 		}
 		for _, w := range all {
 			w.mu.Lock()
-			events += w.events
+			events += w.events + len(w.rest.events)
 			bytes += w.bytes
 			w.mu.Unlock()
-			if w.phase == paused || w.late {
+			if w.phase == paused || w.late || w.held() {
 				off++
 			}
 		}

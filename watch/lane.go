@@ -35,7 +35,8 @@ type lane struct {
 	silences int       // of them, in a row, since nothing came in time
 	reopen   time.Time // not before
 	asked    int       // calls of RequestProgress that wait for their answers
-	apart    bool      // split off another, to find out whose response is too large
+	apart    bool      // not shared: split off another, to find out whose response is too large, or alone
+	alone    bool      // for one watch that is behind
 	plain    bool      // the next stream leaves watch IDs to its server
 	broken   int       // streams, in a row, whose server has broken the protocol soon
 }
@@ -161,7 +162,7 @@ func (x *machine) off(w *watcher, to phase) {
 	default:
 	}
 	w.turn(to, time.Now())
-	w.dropPartial()
+	w.drop()
 }
 
 // tick opens the streams that are needed, asks the silent ones, gives up those
@@ -184,23 +185,28 @@ func (x *machine) tick(now time.Time) time.Time {
 	})
 	apart := x.streamsApart()
 	for _, l := range x.lanes {
+		rejoin := x.rejoinAt(l)
 		switch st := l.current; {
 		case st == nil && !slices.ContainsFunc(l.watchers, func(w *watcher) bool { return w.phase == waiting }):
 			// All are paused: their consumers will say when to go on.
 		case st == nil && l.reopen.After(now):
 			sooner(l.reopen)
-		case st == nil && l.apart && apart >= maxApart:
+		case st == nil && l.apart && !l.alone && apart >= maxApart:
 			// When another one has an end, so that tick runs again.
 		case st == nil:
 			x.open(l)
-			if l.apart {
+			if l.apart && !l.alone {
 				apart++
 			}
 		case !st.opened:
 			// It waits for a connection, which is the connection's business.
-		case l.apart && now.Sub(st.since) >= x.cfg.silence:
+		case !rejoin.IsZero() && !rejoin.After(now):
 			x.rejoin(l)
 			sooner(now)
+		case l.held() && now.Sub(st.held) >= maxHeld:
+			x.shelve(st)
+		case l.held():
+			sooner(st.held.Add(maxHeld))
 		case st.waiting() && now.Sub(st.heard) >= x.patience(l) && st.arrives(now):
 			st.heard = now // patience counts from here
 			sooner(now.Add(x.cfg.patience))
@@ -217,8 +223,8 @@ func (x *machine) tick(now time.Time) time.Time {
 		default:
 			sooner(st.heard.Add(x.cfg.silence))
 		}
-		if st := l.current; l.apart && st != nil && st.opened {
-			sooner(st.since.Add(x.cfg.silence))
+		if t := x.rejoinAt(l); !t.IsZero() {
+			sooner(t)
 		}
 	}
 	return next
@@ -283,7 +289,7 @@ func (x *machine) giveUp(st *stream) {
 	for _, w := range l.watchers {
 		if w.phase != paused {
 			w.turn(waiting, current)
-			w.dropPartial()
+			w.drop()
 		}
 	}
 }

@@ -94,7 +94,10 @@ func (x *machine) command(c command) {
 	case cmdDrained:
 		switch {
 		case c.w.phase == paused:
+			x.seclude(c.w)
 			x.want(c.w)
+		case c.w.held():
+			x.release(c.w)
 		case c.w.late:
 			c.w.group.catchUp(c.w)
 		}

@@ -50,8 +50,11 @@ func WithCallOptions(opts ...grpc.CallOption) Option {
 
 // WithBuffer bounds what waits for the consumer of each watch: that many events,
 // and that many bytes of keys and values. A watch that reaches a bound is taken
-// off its stream, and resumed when half of it was consumed. Watches that share keep
-// as much once more, together, before one of them is taken off. One revision is
+// off its stream, and resumed on one of its own when half of it was consumed. This stream
+// is not read while the buffer is full again, for 10 s at most, and one response waits. When
+// the consumer has kept up for a while the watch shares a stream with others again. Watches
+// that share one watch on the server keep a buffer for each that is behind, and eight for
+// all, before one of them is taken off. One revision is
 // never split, so a single one may exceed the bounds; one that comes in fragments
 // may take 64 times as many bytes, and 16 MiB at least, and ends the watch with a
 // *TooLargeError beyond. Each must be 1 or more; the defaults are 16,384 events, which
@@ -59,8 +62,8 @@ func WithCallOptions(opts ...grpc.CallOption) Option {
 // fragments.
 //
 // A consumer that is far behind costs the server more when the buffer is small. A server
-// sends what a watch has missed in parts of up to 1,000 revisions. What the buffer has no
-// room for is sent again when the watch is resumed.
+// sends what a watch has missed in parts of up to 1,000 revisions. What has come on a shared
+// stream, and the buffer has no room for, is sent again when the watch is resumed.
 func WithBuffer(events, bytes int) Option {
 	return func(c *config) {
 		if events < 1 || bytes < 1 {

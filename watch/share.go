@@ -104,7 +104,7 @@ func (x *machine) meet(w *watcher) {
 		return
 	}
 	s := w.share
-	if h := s.host; h == nil || h.phase != active && !h.carries() {
+	if h := s.host; h == nil || h.phase != active && !h.carries() || h.lane.apart {
 		s.host = w
 	}
 	h := s.host

@@ -82,8 +82,8 @@ func TestSlowConsumer(t *testing.T) {
 				if next != changes+2 {
 					t.Errorf("slow: got revisions up to %d, want %d", next-1, changes+1)
 				}
-				if got := streams(c); got != 1 {
-					t.Errorf("got %d streams, want 1", got)
+				if got := streams(c); got != 2 {
+					t.Errorf("got %d streams, want the shared one, and the slow watch's own", got)
 				}
 			})
 		})
@@ -102,8 +102,8 @@ func TestBufferBytes(t *testing.T) {
 			putMany(t, store, big, "a", "b", "c")
 		}
 		synctest.Wait()
-		if events, bytes, off := watch.Buffered(w); events > 3 || bytes > 183 || off != 1 {
-			t.Errorf("got %d events and %d bytes buffered, %d off; want one revision, and the watch off", events, bytes, off)
+		if events, bytes, off := watch.Buffered(w); events > 6 || bytes > 183 || off != 1 {
+			t.Errorf("got %d events and %d bytes buffered, %d off; want one revision and one that has no room, and the watch off", events, bytes, off)
 		}
 		for rev := int64(2); rev <= 11; rev++ {
 			resp := receive(t, ch)
@@ -136,6 +136,91 @@ func TestSlowConsumerOfManyEvents(t *testing.T) {
 			n += len(receive(t, ch).Events)
 		}
 		sent.want(t, "all were received", 1, txns*each)
+	})
+}
+
+// A consumer that is behind by far more than its buffer takes is sent large events once, too:
+// from the second time on that its buffer is full, its stream is not read meanwhile. Others
+// are not held up.
+func TestFarBehindWithLargeValues(t *testing.T) {
+	const values, size, buffer = 200, 64 << 10, 512 << 10
+	synctest.Test(t, func(t *testing.T) {
+		w, c, store := single(t, watch.WithBuffer(1000, buffer))
+		sent := watchTraffic(c.Member(0))
+		c.SetWatchFragment(24) // 1.5 MB, as etcd does
+		shared := w.Watch(t.Context(), "other", kv.WithCreatedNotify())
+		created(t, shared)
+		for range values {
+			put(t, store, "k", strings.Repeat("v", size)) // 2 to 201
+		}
+		ch := w.Watch(t.Context(), "k", kv.WithRev(2))
+		others := 0
+		for next := int64(2); next < 2+values; others++ {
+			synctest.Wait() // the server sends all that it will
+			resp := receive(t, ch)
+			if resp.Err() != nil {
+				t.Fatal(resp.Err())
+			}
+			for _, e := range resp.Events {
+				if e.Kv.ModRevision != next {
+					t.Fatalf("got revision %d, want %d", e.Kv.ModRevision, next)
+				}
+				next++
+			}
+			rev := put(t, store, "other", "v")
+			if got := receive(t, shared).Events[0].Kv.ModRevision; got != rev {
+				t.Fatalf("the other watch got revision %d, want %d", got, rev)
+			}
+		}
+		calm(t)
+		put(t, store, "k", "v")
+		receive(t, ch)
+		synctest.Wait()
+		// The shared stream was sent what there was before the watch was taken off it.
+		if got, most := sent.events-others-1, 2*values; got > most {
+			t.Errorf("the server has sent %d events for %d, want at most %d", got, values, most)
+		}
+	})
+}
+
+// A stream is not left unread for long: a consumer that has stopped costs the server nothing.
+func TestStoppedConsumer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, c, store := single(t, watch.WithBuffer(4, 1<<20))
+		sent := watchTraffic(c.Member(0))
+		for range 50 {
+			put(t, store, "k", "v") // 2 to 51
+		}
+		ch := w.Watch(t.Context(), "k", kv.WithRev(2))
+		next := int64(2)
+		some := func(until int64) {
+			t.Helper()
+			for next <= until {
+				synctest.Wait()
+				for _, e := range receive(t, ch).Events {
+					if e.Kv.ModRevision != next {
+						t.Fatalf("got revision %d, want %d", e.Kv.ModRevision, next)
+					}
+					next++
+				}
+			}
+		}
+		for round := range int64(3) {
+			some(12 + 10*round)
+			synctest.Wait()
+			if live := sent.watches(); live != 1 {
+				t.Fatalf("the server has %d watches of a consumer that has stopped just now, want 1", live)
+			}
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if live := sent.watches(); live != 0 {
+				t.Fatalf("the server has %d watches of a consumer that has stopped for a minute, want none", live)
+			}
+		}
+		some(51)
+		calm(t)
+		rev := put(t, store, "k", "v")
+		some(rev)
 	})
 }
 

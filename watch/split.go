@@ -70,11 +70,11 @@ func (x *machine) move(w *watcher, to *lane) {
 	x.want(w)
 }
 
-// streamsApart counts the streams of lanes apart.
+// streamsApart counts the streams of lanes that were split off.
 func (x *machine) streamsApart() int {
 	n := 0
 	for _, l := range x.lanes {
-		if l.apart && l.current != nil {
+		if l.apart && !l.alone && l.current != nil {
 			n++
 		}
 	}

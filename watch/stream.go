@@ -26,10 +26,13 @@ type stream struct {
 	cancel  context.CancelFunc
 	attempt *attempt.Attempt
 	wake    chan struct{} // capacity 1: the outbox has something
+	more    chan struct{} // capacity 1: the next message may be read; nil if there is no need to ask
 
 	// Owned by the machine.
 	opened   bool
 	since    time.Time // opened
+	held     time.Time // when reading was stopped last
+	released time.Time // when it was gone on with
 	heard    time.Time // when it last said something, or began to be waited for
 	arriving time.Time // since when bytes are waited for that may be a message's
 	names    names
@@ -48,6 +51,9 @@ func (x *machine) newStream(l *lane, plain bool) *stream {
 	st := &stream{
 		lane: l, attempt: &attempt.Attempt{Avoid: l.avoid, Enlist: x.m.enlist}, wake: make(chan struct{}, 1),
 		names: newNames(plain), active: make(map[int64]*watcher),
+	}
+	if l.alone {
+		st.more = make(chan struct{}, 1)
 	}
 	st.ctx, st.cancel = context.WithCancel(x.ctx)
 	return st
@@ -84,6 +90,20 @@ func (st *stream) tell(x *machine, msg message) bool {
 	}
 }
 
+// goOn waits until the next message may be read. It reports whether the stream is still
+// wanted.
+func (st *stream) goOn() bool {
+	if st.more == nil {
+		return true
+	}
+	select {
+	case <-st.more:
+		return true
+	case <-st.ctx.Done():
+		return false
+	}
+}
+
 // serve opens the stream and sends, until the stream ends. It returns when its
 // receiver has.
 func (st *stream) serve(x *machine) {
@@ -109,7 +129,7 @@ func (st *stream) serve(x *machine) {
 				st.tell(x, message{kind: msgLost, err: err})
 				return
 			}
-			if !st.tell(x, message{kind: msgResponse, resp: resp}) {
+			if !st.tell(x, message{kind: msgResponse, resp: resp}) || !st.goOn() {
 				return
 			}
 		}

@@ -63,14 +63,14 @@ func (x *machine) tally(now time.Time) (t census.Tally) {
 func (w *watcher) tally(t *census.Tally, on *watcher, now time.Time) {
 	t.Watches++
 	switch {
-	case on.phase == paused, w.late: // what waits in the buffer is older
+	case on.phase == paused, w.late, w.held(): // what waits in the buffer is older
 		t.Paused++
 	case on.phase != active:
 		t.Resuming++
 		t.Late(now.Sub(on.off))
 	}
 	events, since := w.backlog()
-	t.Buffered += events
+	t.Buffered += events + len(w.rest.events)
 	if !since.IsZero() {
 		t.Late(now.Sub(since))
 	}

@@ -54,7 +54,8 @@ type watcher struct {
 	next     int64 // the first revision not taken into the buffer; 0 before the creation of a watch from now
 	start    int64 // next, when its creation on the stream was asked for
 	partial  []*Event
-	pieces   int // bytes in partial
+	pieces   int   // bytes in partial
+	rest     batch // has come, and waits for room in the buffer: the stream is held
 	seen     identity
 	cleared  *stream   // on which the identity was verified
 	known    bool      // made is closed
