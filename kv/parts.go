@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -18,7 +19,8 @@ import (
 )
 
 const (
-	// firstPage is the number of keys in the first page, of whose size nothing is known.
+	// firstPage is the number of keys in the first page, of whose size nothing is known, and
+	// how many are few.
 	firstPage = 100
 	// growth is how many times as many keys the next page may have: the values may become
 	// larger all of a sudden.
@@ -27,6 +29,8 @@ const (
 	pageSize = 1 << 20
 	// pairSize is what a key adds to its own bytes and its value's, in memory: a KeyValue.
 	pairSize = 128
+	// oldFor is for how long a server that has no streams is not asked for one.
+	oldFor = time.Minute
 )
 
 // parts reads op, which is valid, part by part.
@@ -59,45 +63,80 @@ func (op *Op) filtered() bool {
 
 // reader reads a range once, in one goroutine.
 //
-// The first part is a page, since only its header tells the revision while the reading
-// goes on: that of a stream comes with its last part. The rest is a stream. When it
-// fails, or there is none, another page comes next: a page is a request, which the
-// connection sends to another member, and whose error is final.
+// A stream tells its revision with its last part, too late to go on elsewhere when it fails.
+// So few keys are read by one stream, and for more the revision is asked for first: by a
+// read of one key, since a page of many has the server count all keys of the range. When a
+// stream fails a page comes next, which is a request that the connection sends to another
+// member, and whose error is final. Then another stream has the rest. If there are no
+// streams, there are only pages.
 type reader struct {
 	streamer
-	op    Op           // the rest, at the revision of the first page
-	left  int64        // the keys of the rest, as far as a limit says
-	first *GetResponse // the first page, for its header and its count
-	size  int64        // the number of keys in the next page
-	wall  int64        // if not 0, that many keys from here on were too large together
-	yield func(*GetResponse, error) bool
+	op     Op                 // the rest, at the revision of what came first
+	left   int64              // the keys of the rest, as far as a limit says
+	before int64              // the keys before the rest
+	base   int64              // before, when the present page or stream was asked for
+	header *pb.ResponseHeader // of what came first
+	size   int64              // the number of keys in the next page
+	wall   int64              // if not 0, that many keys from here on were too large together
+	yield  func(*GetResponse, error) bool
 }
 
 func (r *reader) read(ctx context.Context) {
+	switch {
+	case !r.streams():
+	case r.op.rev == 0 && r.few(ctx):
+		return
+	case r.streams():
+		if err := r.begin(ctx); err != nil {
+			r.yield(nil, err)
+			return
+		}
+		if r.follow(ctx) {
+			return
+		}
+	}
 	for {
 		page, err := r.page(ctx)
 		if err != nil {
 			r.yield(nil, err)
 			return
 		}
-		if r.first == nil {
-			r.first = page
-			if r.op.rev == 0 {
-				r.op.rev = page.Header.GetRevision()
-			}
-		}
+		r.pin(page.Header)
 		n := int64(len(page.Kvs))
-		if !r.deliver(page.Kvs, page.More, !page.More || n == 0 || n == r.left) {
-			return
-		}
-		if r.stream != nil && r.follow(ctx) {
+		if !r.deliver((*pb.RangeResponse)(page), !page.More || n == 0 || n == r.left) || r.streams() && r.follow(ctx) {
 			return
 		}
 	}
 }
 
+// begin asks for the revision to read at, unless the caller has named one.
+func (r *reader) begin(ctx context.Context) error {
+	if r.op.rev != 0 {
+		return nil
+	}
+	op := r.op
+	op.end, op.limit, op.keysOnly = nil, 0, true
+	resp, err := r.get(ctx, op, true)
+	if err == nil {
+		r.pin(resp.Header)
+	}
+	return err
+}
+
+// pin reads everything at the revision of what came first.
+func (r *reader) pin(header *pb.ResponseHeader) {
+	if r.header != nil {
+		return
+	}
+	r.header = header
+	if r.op.rev == 0 {
+		r.op.rev = header.GetRevision()
+	}
+}
+
 // page fetches the next page. It asks for fewer keys if they are too large.
 func (r *reader) page(ctx context.Context) (*GetResponse, error) {
+	r.base = r.before
 	for within := true; ; {
 		op := r.op
 		op.limit = min(r.left, r.size)
@@ -113,7 +152,7 @@ func (r *reader) page(ctx context.Context) (*GetResponse, error) {
 			r.wall = op.limit
 		case tooLarge(err) && within:
 			within = false
-		case op.serializable && r.first != nil && errors.Is(rpctypes.Error(err), rpctypes.ErrFutureRev):
+		case op.serializable && r.header != nil && errors.Is(rpctypes.Error(err), rpctypes.ErrFutureRev):
 			r.op.serializable = false // so that the member waits until it has the revision
 		default:
 			return nil, err
@@ -126,20 +165,47 @@ func (r *reader) adapt(kvs []*mvccpb.KeyValue) {
 	if len(kvs) == 0 {
 		return
 	}
+	r.size = min(max(pageSize/int64(sizeOf(kvs)/len(kvs)), 1), growth*r.size)
+}
+
+// few reads a range that has few keys. It reports false if there are more, or the stream has
+// failed; then nothing was delivered.
+func (r *reader) few(ctx context.Context) (done bool) {
+	var kvs []*mvccpb.KeyValue
 	bytes := 0
-	for _, kv := range kvs {
-		bytes += pairSize + len(kv.Key) + len(kv.Value)
-	}
-	r.size = min(max(pageSize/int64(bytes/len(kvs)), 1), growth*r.size)
+	r.parts(ctx, func(part *pb.RangeResponse, last bool) bool {
+		kvs, bytes = append(kvs, part.GetKvs()...), bytes+sizeOf(part.GetKvs())
+		if done = last; last {
+			part.Kvs = kvs
+			r.pin(part.Header)
+			r.deliver(part, true)
+		}
+		return !last && len(kvs) < firstPage && bytes < pageSize
+	})
+	return done
 }
 
 // follow reads the rest from a stream. It reports false if the stream has failed.
 func (r *reader) follow(ctx context.Context) (done bool) {
+	r.parts(ctx, func(part *pb.RangeResponse, last bool) bool {
+		if last {
+			r.pin(part.Header)
+		}
+		done = !r.deliver(part, last)
+		return !done
+	})
+	return done
+}
+
+// parts reads the rest from a stream, part by part, until the last one, a failure, or take
+// returns false.
+func (r *reader) parts(ctx context.Context, take func(part *pb.RangeResponse, last bool) bool) {
 	// The stream leaves a member that the connection leaves, since the rest can be read
 	// from another one.
 	a := &attempt.Attempt{Flow: true, Spread: true, AnyMember: r.op.serializable}
 	ctx, cancel := context.WithCancel(attempt.NewContext(ctx, a))
 	defer cancel()
+	r.base = r.before
 	op := r.op
 	op.limit = 0
 	if r.left < math.MaxInt64 {
@@ -157,29 +223,49 @@ func (r *reader) follow(ctx context.Context) (done bool) {
 		if last {
 			_, _ = in.Recv() // the end, of which nothing depends any more
 		}
-		if !r.deliver(resp.GetKvs(), resp.GetMore(), last) {
-			return true
+		if !take(resp, last) {
+			return
 		}
 	}
-	if status.Code(err) == codes.Unimplemented || tooLarge(err) {
+	switch {
+	case status.Code(err) == codes.Unimplemented:
+		r.without.Store(time.Now().Add(oldFor).UnixNano())
+		r.stream = nil
+	case tooLarge(err):
 		r.stream = nil // of no use
 	}
-	return false
+}
+
+// streams reports whether there are streams.
+func (r *reader) streams() bool {
+	return r.stream != nil && time.Now().UnixNano() >= r.without.Load()
 }
 
 // deliver gives a part to the caller. It reports whether there is more to read.
-func (r *reader) deliver(kvs []*mvccpb.KeyValue, more, last bool) bool {
+func (r *reader) deliver(part *pb.RangeResponse, last bool) bool {
+	kvs := part.GetKvs()
 	if last {
-		r.yield(&GetResponse{Header: r.first.Header, Kvs: kvs, Count: r.first.Count, More: more}, nil)
+		r.yield(&GetResponse{Header: r.header, Kvs: kvs, Count: r.base + part.GetCount(), More: part.GetMore()}, nil)
 		return false
 	}
 	if len(kvs) == 0 {
 		return true
 	}
-	r.left -= int64(len(kvs))
-	r.wall = max(r.wall-int64(len(kvs)), 0)
-	r.op.key = append(slices.Clip(kvs[len(kvs)-1].GetKey()), 0)
+	n := int64(len(kvs))
+	r.left -= n
+	r.before += n
+	r.wall = max(r.wall-n, 0)
+	r.op.key = append(slices.Clip(kvs[n-1].GetKey()), 0)
 	return r.yield(&GetResponse{Kvs: kvs}, nil)
+}
+
+// sizeOf is about what pairs take in memory.
+func sizeOf(kvs []*mvccpb.KeyValue) int {
+	bytes := 0
+	for _, kv := range kvs {
+		bytes += pairSize + len(kv.Key) + len(kv.Value)
+	}
+	return bytes
 }
 
 // tooLarge reports whether err is gRPC's error for an answer above a limit, be it

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -27,6 +29,7 @@ type measured struct {
 	old     bool
 	pages   []int // in bytes; -1 for one that was refused as too large
 	limits  []int64
+	ranges  int // pages that were no single keys
 	streams int
 }
 
@@ -36,15 +39,18 @@ func (m *measured) Invoke(ctx context.Context, method string, req, resp any, opt
 	if err != nil {
 		size = -1
 	}
+	if len(req.(*pb.RangeRequest).RangeEnd) > 0 {
+		m.ranges++
+	}
 	m.pages, m.limits = append(m.pages, size), append(m.limits, req.(*pb.RangeRequest).Limit)
 	return err
 }
 
 func (m *measured) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	m.streams++
 	if m.old {
 		return nil, status.Error(codes.Unimplemented, "unknown method RangeStream for service etcdserverpb.KV")
 	}
-	m.streams++
 	return m.ClientConnInterface.NewStream(ctx, desc, method, opts...)
 }
 
@@ -156,6 +162,59 @@ func TestStreamOfLargeParts(t *testing.T) {
 	if conn.streams != 1 { // ten keys, as the fake sends, are too large
 		t.Errorf("%d streams, want 1", conn.streams)
 	}
+}
+
+// Few keys take one stream. More take two, and a read of one key, which tells the revision:
+// a page of many would have the server count them all. A server that has no streams is not
+// asked for one each time.
+func TestRoundTrips(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := etcdtest.Start(t, 1)
+		want := fill(t, kv.New(c.Conn(t)), make([]int, 2500)...)
+		for _, tt := range []struct {
+			name                           string
+			opts                           []kv.OpOption
+			keys, streams, pages, oldPages int
+		}{
+			{"many", nil, 2500, 2, 1, 3},
+			{"few", []kv.OpOption{kv.WithLimit(90)}, 90, 1, 0, 1},
+			{"at a revision", []kv.OpOption{kv.WithRev(20)}, 1900, 1, 0, 3},
+		} {
+			conn := &measured{ClientConnInterface: c.Conn(t)}
+			if got := scan(t, kv.NewStreamer(conn), tt.opts...); !slices.Equal(got, want[:tt.keys]) {
+				t.Errorf("%s: got %d keys, want %d", tt.name, len(got), tt.keys)
+			}
+			if conn.streams != tt.streams || len(conn.pages) != tt.pages || conn.ranges != 0 {
+				t.Errorf("%s: %d streams and %d requests, %d of them for ranges; want %d, %d and none",
+					tt.name, conn.streams, len(conn.pages), conn.ranges, tt.streams, tt.pages)
+			}
+			count := int64(0)
+			for part, err := range kv.NewStreamer(conn).Parts(t.Context(), "k", append(tt.opts, kv.WithPrefix())...) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				count = part.Count
+			}
+			if got, err := kv.New(conn).Get(t.Context(), "k", append(tt.opts, kv.WithPrefix(), kv.WithCountOnly())...); err != nil || got.Count != count {
+				t.Errorf("%s: the last part has count %d, Get has %+v (%v)", tt.name, count, got, err)
+			}
+			conn = &measured{ClientConnInterface: c.Conn(t), old: true}
+			s := kv.NewStreamer(conn)
+			for i := range 3 {
+				if i == 2 {
+					time.Sleep(2 * time.Minute)
+				}
+				conn.pages = nil
+				if got := scan(t, s, tt.opts...); !slices.Equal(got, want[:tt.keys]) {
+					t.Errorf("%s, without streams: got %d keys, want %d", tt.name, len(got), tt.keys)
+				}
+				if want := 1 + i/2; conn.streams != want || len(conn.pages) != tt.oldPages {
+					t.Errorf("%s, without streams: after reading %d times, %d streams were asked for, and %d pages; want %d and %d",
+						tt.name, i+1, conn.streams, len(conn.pages), want, tt.oldPages)
+				}
+			}
+		}
+	})
 }
 
 // A serializable read whose second page comes from a member that is behind waits for that

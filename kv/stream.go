@@ -3,6 +3,7 @@ package kv
 import (
 	"context"
 	"iter"
+	"sync/atomic"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -15,9 +16,9 @@ import (
 // Streamer reads ranges in parts, so that neither the server nor the client holds
 // a whole range in memory. It is safe for concurrent use.
 //
-// It takes Get's options. All parts are of one revision: the one that the first was
-// read at, unless WithRev names another. They are read with RangeStream, which
-// servers have from etcd 3.7 on, or one page after another.
+// It takes Get's options. All parts are of one revision: the latest, unless WithRev names
+// another. They are read with RangeStream, which servers have from etcd 3.7 on, or one page
+// after another. A hundred keys take one round trip, and more take two besides the reading.
 //
 // A failure does not end the reading. The rest is read from the last key on, at the
 // same revision, from whichever member the connection chooses: each key comes
@@ -26,7 +27,7 @@ import (
 // connection's, when it can't reach any member or has only one.
 //
 // With WithSerializable, a page is linearizable after all if it comes from a member that
-// has not yet seen the first page's revision.
+// has not yet seen the revision.
 //
 // # Memory
 //
@@ -109,6 +110,7 @@ func NewStreamer(cc grpc.ClientConnInterface, opts ...grpc.CallOption) Streamer 
 	within := append([]grpc.CallOption{grpc.MaxCallRecvMsgSize(MaxPartSize)}, opts...)
 	rpc, whole, limited := pb.NewKVClient(cc), New(cc, opts...), New(cc, within...)
 	return streamer{
+		without: new(atomic.Int64),
 		get: func(ctx context.Context, op Op, within bool) (*GetResponse, error) {
 			store := whole
 			if within {
@@ -138,6 +140,9 @@ type streamer struct {
 	get func(ctx context.Context, op Op, within bool) (*GetResponse, error)
 	// stream opens a stream of the server's. It is nil if there are only pages.
 	stream func(ctx context.Context, op Op) (grpc.ServerStreamingClient[pb.RangeStreamResponse], error)
+	// without is until when the server is taken for one that has no streams, in Unix
+	// nanoseconds. It is nil if stream is.
+	without *atomic.Int64
 }
 
 func (s streamer) Scan(ctx context.Context, key string, opts ...OpOption) iter.Seq2[*mvccpb.KeyValue, error] {
