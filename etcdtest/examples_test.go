@@ -25,7 +25,7 @@ func TestEveryPackageHasAnExample(t *testing.T) {
 			case path == root:
 				return nil
 			case strings.HasPrefix(name, "."), name == "internal", name == "testdata",
-				path == filepath.Join(root, "cmd"), path == filepath.Join(root, "examples"), path == filepath.Join(root, "integration"), path == filepath.Join(root, "tools"):
+				path == filepath.Join(root, "bin"), path == filepath.Join(root, "cmd"), path == filepath.Join(root, "examples"), path == filepath.Join(root, "integration"), path == filepath.Join(root, "tools"):
 				return filepath.SkipDir // nothing that a program imports
 			case filepath.Dir(path) == filepath.Join(root, "clientv3"), filepath.Dir(path) == filepath.Join(root, "compat"):
 				return filepath.SkipDir // another's names; the packages of those have examples

@@ -41,7 +41,7 @@ func pages(t *testing.T) []string {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && len(d.Name()) > 2 && strings.HasPrefix(d.Name(), "."):
+		case d.IsDir() && (len(d.Name()) > 2 && strings.HasPrefix(d.Name(), ".") || d.Name() == "bin"):
 			return filepath.SkipDir
 		case filepath.Ext(path) == ".md":
 			names = append(names, path)

@@ -58,7 +58,9 @@ func TestByIndex(t *testing.T) {
 				r.t.Errorf("of revision %d, want %d", s.Revision, v.Snapshot().Revision)
 			}
 		}
-		want("word", "red") // before the first snapshot
+		if s, err := v.ByIndex("word", "red"); err != nil || s.Revision == 0 && len(s.Values) > 0 {
+			r.t.Errorf("before the first snapshot, or just after it: %+v, %v", s, err)
+		}
 		r.wantLog()
 		want("word", "red", "n/a", "n/b")
 		want("word", "round", "n/a")

@@ -47,9 +47,6 @@ type Snapshot struct {
 	More bool
 }
 
-// snapshotPage is how many keys the first page has.
-const snapshotPage = 1000
-
 // errLeft says that the loop over Follow has ended.
 var errLeft = errors.New("watch: nobody takes the snapshot")
 
@@ -133,8 +130,8 @@ func resync(err error) bool {
 	return isCompacted(err) || errors.Is(err, ErrClusterChanged) || errors.Is(err, ErrRevisionRegressed)
 }
 
-// snapshot reads the keys that op watches, at one revision, in parts. The first
-// page is linearizable. A failure that another try may mend is waited out. WithParts all parts
+// snapshot reads the keys that op watches, at one revision, in parts. The revision is
+// the latest. A failure that another try may mend is waited out. WithParts all parts
 // but the last are told.
 func (s *service) snapshot(ctx context.Context, op *kv.Op, told func(*Snapshot) bool) (*Snapshot, error) {
 	for try := 0; ; try++ {
@@ -175,24 +172,20 @@ func (s *service) transient(err error) bool {
 	}
 }
 
-// pages reads the first page, which tells the revision, and then the rest as the server streams
-// it. Page after page would take long: for each of them etcd counts all the keys that are left.
+// pages reads the keys at the revision that a read of one key tells, as the server streams them.
+// A page of many would have etcd count all of them.
 func (s *service) pages(ctx context.Context, op *kv.Op, told func(*Snapshot) bool) (*Snapshot, error) {
-	end := kv.WithRange(string(op.RangeBytes()))
-	first, err := s.firstPage(ctx, string(op.KeyBytes()), end)
+	key, end := string(op.KeyBytes()), kv.WithRange(string(op.RangeBytes()))
+	latest, err := s.kv.Get(ctx, key, kv.WithKeysOnly())
 	if err != nil {
 		return nil, err
 	}
-	snap := &Snapshot{Header: first.Header, KVs: first.Kvs}
-	if !first.More || len(first.Kvs) == 0 {
-		return snap, nil
-	}
-	next := string(first.Kvs[len(first.Kvs)-1].Key) + "\x00"
-	for part, err := range s.streamer.Parts(ctx, next, end, kv.WithRev(snap.Header.GetRevision())) {
+	snap := &Snapshot{Header: latest.Header}
+	for part, err := range s.streamer.Parts(ctx, key, end, kv.WithRev(snap.Header.GetRevision())) {
 		if err != nil {
 			return nil, asTooLarge(err)
 		}
-		if s.cfg.parts && len(part.Kvs) > 0 {
+		if s.cfg.parts && len(snap.KVs) > 0 && len(part.Kvs) > 0 {
 			snap.More = true
 			if !told(snap) {
 				return nil, errLeft
@@ -202,16 +195,6 @@ func (s *service) pages(ctx context.Context, op *kv.Op, told func(*Snapshot) boo
 		snap.KVs = append(snap.KVs, part.Kvs...)
 	}
 	return snap, nil
-}
-
-// firstPage asks for fewer keys if they are too large together.
-func (s *service) firstPage(ctx context.Context, key string, end kv.OpOption) (*kv.GetResponse, error) {
-	for page := int64(snapshotPage); ; page /= 2 {
-		resp, err := s.kv.Get(ctx, key, end, kv.WithLimit(page))
-		if !tooLarge(err) || page == 1 {
-			return resp, asTooLarge(err)
-		}
-	}
 }
 
 // asTooLarge makes ErrTooLarge of gRPC's error.

@@ -49,7 +49,7 @@ func exampleFiles(t *testing.T) map[string][]*ast.File {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && (d.Name() == "cmd" || strings.HasPrefix(d.Name(), ".") && path != root):
+		case d.IsDir() && (d.Name() == "bin" || d.Name() == "cmd" || strings.HasPrefix(d.Name(), ".") && path != root):
 			return filepath.SkipDir
 		case d.IsDir() || !strings.HasSuffix(path, "_test.go"):
 			return nil
