@@ -35,10 +35,16 @@ type Config struct {
 	Warn func(text string)
 }
 
+// Source is where a Mirror reads from: a *client.Client, for instance.
+type Source interface {
+	kv.KV
+	kv.Streamer
+}
+
 // Mirror copies one cluster to another. Make it with New, and call Run once.
 type Mirror struct {
 	cfg    Config
-	source kv.KV
+	source Source
 	watch  watch.Watcher
 	dest   *writer
 	count  atomic.Int64
@@ -46,7 +52,7 @@ type Mirror struct {
 
 // New returns a Mirror from source, whose changes come from watcher, to dest. The
 // caller closes the clients.
-func New(source kv.KV, watcher watch.Watcher, dest kv.KV, cfg Config) *Mirror {
+func New(source Source, watcher watch.Watcher, dest kv.KV, cfg Config) *Mirror {
 	if cfg.Warn == nil {
 		cfg.Warn = func(string) {}
 	}
@@ -105,7 +111,7 @@ func (m *Mirror) copy(ctx context.Context) (rev int64, err error) {
 	if n := m.cfg.MaxTxnOps; n > 0 {
 		most = min(most, n)
 	}
-	for part, err := range kv.StreamerOf(m.source).Parts(ctx, m.cfg.Prefix, kv.WithPrefix(), kv.WithRev(rev)) {
+	for part, err := range m.source.Parts(ctx, m.cfg.Prefix, kv.WithPrefix(), kv.WithRev(rev)) {
 		if err != nil {
 			return 0, fmt.Errorf("cannot read the source: %w", err)
 		}

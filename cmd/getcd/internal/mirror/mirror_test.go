@@ -24,7 +24,7 @@ import (
 type rig struct {
 	*testing.T
 
-	source  kv.KV
+	source  mirror.Source
 	watcher watch.Watcher
 	dest    *unreliable
 	to      watch.Watcher // of the destination
@@ -36,8 +36,11 @@ func run(t *testing.T, test func(r *rig)) {
 	synctest.Test(t, func(t *testing.T) {
 		from, to := etcdtest.Start(t, 1).Conn(t), etcdtest.Start(t, 1).Conn(t)
 		r := &rig{
-			T:      t,
-			source: kv.New(from), watcher: watch.New(from), to: watch.New(to),
+			T: t,
+			source: struct {
+				kv.KV
+				kv.Streamer
+			}{kv.New(from), kv.NewStreamer(from)}, watcher: watch.New(from), to: watch.New(to),
 			dest: &unreliable{KV: kv.New(to), next: func() fate { return answered }, met: make(map[fate]int)},
 		}
 		defer func() {
