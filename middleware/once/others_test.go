@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -177,6 +178,35 @@ func TestPermission(t *testing.T) {
 		_, err = r.c.Put(r.timeout(time.Minute), "j", "")
 		if !errors.Is(err, rpctypes.ErrPermissionDenied) || strings.Contains(err.Error(), "prefix") {
 			t.Errorf("got %v, want %v, and nothing of slots", err, rpctypes.ErrPermissionDenied)
+		}
+	})
+}
+
+// A write that comes while another one is told that there is no slot gets one all the same.
+func TestWriteAfterARefusal(t *testing.T) {
+	run(t, 1, nil, func(r *rig) {
+		t := r.t
+		var refuse atomic.Bool
+		r.cluster.Member(0).Intercept(func(_ context.Context, method string, req any, next func() (any, error)) (any, error) {
+			if txn, ok := req.(*pb.TxnRequest); ok && method == pb.KV_Txn_FullMethodName && len(txn.Success) > 1 && refuse.Swap(false) {
+				return nil, rpctypes.ErrGRPCPermissionDenied
+			}
+			return next()
+		})
+		plain := dial(t, r.cluster, func(c *client.Config) { c.Middleware = nil }).Conn()
+		for range 300 { // the moment is short
+			conn := once.NewConn(plain, slotsPrefix)
+			store := kv.New(conn)
+			refuse.Store(true)
+			if _, err := store.Put(r.timeout(time.Minute), "k", ""); !errors.Is(rpctypes.Error(err), rpctypes.ErrPermissionDenied) {
+				t.Fatalf("got %v, want the refusal", err)
+			}
+			if _, err := store.Put(r.timeout(time.Minute), "k", ""); err != nil {
+				t.Fatalf("after the refusal: %v", err)
+			}
+			if err := conn.Close(); err != nil {
+				t.Fatal(err)
+			}
 		}
 	})
 }

@@ -231,12 +231,10 @@ func (p *slots) tend() {
 		default:
 			failures++
 		}
-		if !p.failed(err) || !backoff.Sleep(p.life, pauses.Pause(failures-1)) {
-			p.mu.Lock()
-			p.tending = false
-			p.mu.Unlock()
+		if !p.failed(err) {
 			return
 		}
+		backoff.Sleep(p.life, pauses.Pause(failures-1)) // if life ends, the next round says so
 	}
 }
 
@@ -258,21 +256,21 @@ func tooManyOps(err error) bool {
 }
 
 // failed tells the writes that wait for a slot that there will be none, if err is final. It
-// reports whether to try again.
+// reports whether tend is to try again; if not, the next write begins another one.
 func (p *slots) failed(err error) (again bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !etcderr.Final(err) && p.life.Err() == nil {
-		return len(p.waiting) > 0
+	if etcderr.Final(err) || p.life.Err() != nil {
+		if p.closed {
+			err = errClosed
+		}
+		for _, ch := range p.waiting {
+			ch <- taken{err: err}
+		}
+		p.waiting = nil
 	}
-	if p.closed {
-		err = errClosed
-	}
-	for _, ch := range p.waiting {
-		ch <- taken{err: err}
-	}
-	p.waiting = nil
-	return false
+	p.tending = len(p.waiting) > 0
+	return p.tending
 }
 
 // begin makes a writer.
