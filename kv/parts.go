@@ -160,7 +160,7 @@ func (r *reader) page(ctx context.Context) (*GetResponse, error) {
 	}
 }
 
-// adapt chooses the size of the next page by what there was in this one.
+// adapt chooses the size of the next page by what there was in this part.
 func (r *reader) adapt(kvs []*mvccpb.KeyValue) {
 	if len(kvs) == 0 {
 		return
@@ -191,6 +191,7 @@ func (r *reader) follow(ctx context.Context) (done bool) {
 		if last {
 			r.pin(part.Header)
 		}
+		r.adapt(part.GetKvs())
 		done = !r.deliver(part, last)
 		return !done
 	})
@@ -229,7 +230,8 @@ func (r *reader) parts(ctx context.Context, take func(part *pb.RangeResponse, la
 	}
 	switch {
 	case status.Code(err) == codes.Unimplemented:
-		r.without.Store(time.Now().Add(oldFor).UnixNano())
+		old := time.Now()
+		r.old.Store(&old)
 		r.stream = nil
 	case tooLarge(err):
 		r.stream = nil // of no use
@@ -238,7 +240,11 @@ func (r *reader) parts(ctx context.Context, take func(part *pb.RangeResponse, la
 
 // streams reports whether there are streams.
 func (r *reader) streams() bool {
-	return r.stream != nil && time.Now().UnixNano() >= r.without.Load()
+	if r.stream == nil {
+		return false
+	}
+	old := r.old.Load()
+	return old == nil || time.Since(*old) >= oldFor
 }
 
 // deliver gives a part to the caller. It reports whether there is more to read.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"sync/atomic"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -110,7 +111,7 @@ func NewStreamer(cc grpc.ClientConnInterface, opts ...grpc.CallOption) Streamer 
 	within := append([]grpc.CallOption{grpc.MaxCallRecvMsgSize(MaxPartSize)}, opts...)
 	rpc, whole, limited := pb.NewKVClient(cc), New(cc, opts...), New(cc, within...)
 	return streamer{
-		without: new(atomic.Int64),
+		old: new(atomic.Pointer[time.Time]),
 		get: func(ctx context.Context, op Op, within bool) (*GetResponse, error) {
 			store := whole
 			if within {
@@ -140,9 +141,8 @@ type streamer struct {
 	get func(ctx context.Context, op Op, within bool) (*GetResponse, error)
 	// stream opens a stream of the server's. It is nil if there are only pages.
 	stream func(ctx context.Context, op Op) (grpc.ServerStreamingClient[pb.RangeStreamResponse], error)
-	// without is until when the server is taken for one that has no streams, in Unix
-	// nanoseconds. It is nil if stream is.
-	without *atomic.Int64
+	// old is when a server last had no streams. It is nil if stream is.
+	old *atomic.Pointer[time.Time]
 }
 
 func (s streamer) Scan(ctx context.Context, key string, opts ...OpOption) iter.Seq2[*mvccpb.KeyValue, error] {
