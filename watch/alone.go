@@ -2,17 +2,17 @@ package watch
 
 import "time"
 
-// A server sends a watch that is behind up to a thousand revisions at a time, and all of them
-// to the end: etcd looks at the requests of a stream, but not between the fragments of a
-// response (etcd's server/etcdserver/api/v3rpc/watch.go, sendFragments). So when a consumer
-// falls behind on a stream with others, what its buffer has no room for comes all the same: it
-// delays the others' events, is thrown away, and comes again when the watch is resumed. With
-// values of a megabyte that would be a gigabyte for each four of them.
+// A server sends a watch that is behind up to a thousand revisions in one response. etcd sends a
+// response to its end, even if the watch is canceled between two fragments of it (etcd's
+// server/etcdserver/api/v3rpc/watch.go, sendFragments). So when the consumer of a watch on a
+// shared stream falls behind, what its buffer has no room for is sent all the same. It delays the
+// events of the other watches, is thrown away, and is sent again when the watch is resumed. With
+// values of a megabyte, a gigabyte is sent for every four of them that the buffer takes.
 //
-// So a watch that is resumed after its buffer was full gets a stream of its own. While its
-// buffer is full this stream is not read, and HTTP/2's flow control stops the server: each
-// event is sent once. What the server has read from its store by then waits in the server's
-// memory, so that is not for long (maxHeld): a consumer that has stopped costs the server
+// So a watch that is resumed after its buffer was full gets a stream of its own. While the
+// buffer is full this stream is not read, HTTP/2's flow control stops the server, and each event
+// is sent once. What the server has read from its store by then stays in its memory. So a stream
+// is not left unread for longer than maxHeld, and a consumer that has stopped costs the server
 // nothing.
 
 const (
@@ -23,26 +23,44 @@ const (
 	maxHeld = 10 * time.Second
 )
 
-// seclude gives a paused watch, which is about to be resumed, a lane of its own. At a server
-// that is not etcd it stays where it is: etcd's gRPC proxy reads for all watches of the same
-// keys at once, and ends those of a client that does not read (server/proxy/grpcproxy/watch.go).
+// seclude gives a paused watch, which is about to be resumed, a lane of its own. On a server
+// that is not etcd the watch stays where it is: etcd's gRPC proxy has one watch for all clients
+// that watch the same keys, and ends the stream of a client that does not read
+// (server/proxy/grpcproxy/watcher.go, post).
 func (x *machine) seclude(w *watcher) {
-	st := w.lane.current
-	if w.lane.apart || st == nil || !st.names.etcd() {
-		return
+	full := x.streamsAlone() >= maxAlone
+	switch st := w.lane.current; {
+	case w.lane.alone && st == nil && full:
+		x.move(w, x.laneFor(w))
+	case w.lane.apart || st == nil || !st.names.etcd() || full:
+	default:
+		l := &lane{apart: true, alone: true, asked: w.lane.asked}
+		x.lanes = append(x.lanes, l)
+		x.move(w, l)
 	}
-	alone := 0
+}
+
+// streamsAlone counts the streams for one watch each.
+func (x *machine) streamsAlone() int {
+	n := 0
 	for _, l := range x.lanes {
-		if l.alone {
-			alone++
+		if l.alone && l.current != nil {
+			n++
 		}
 	}
-	if alone >= maxAlone {
+	return n
+}
+
+// pause takes a watch off its stream, since there is no room for the rest of what has come. If
+// no other watch is on the stream, the stream ends, and with it what the server is sending.
+func (x *machine) pause(w *watcher, rest batch) {
+	if x.hold(w, rest) {
 		return
 	}
-	l := &lane{apart: true, alone: true, asked: w.lane.asked}
-	x.lanes = append(x.lanes, l)
-	x.move(w, l)
+	x.off(w, paused)
+	if len(w.lane.watchers) == 1 {
+		x.seclude(w)
+	}
 }
 
 // hold stops reading the stream of w, which is alone on it: there is no room for the rest of

@@ -90,9 +90,7 @@ func (x *machine) deliver(w *watcher, header *pb.ResponseHeader, events []*Event
 	case w.carries():
 		x.fanOut(w.group, b)
 	case n < len(events):
-		if !x.hold(w, newBatch(header, events[n:])) {
-			x.off(w, paused)
-		}
+		x.pause(w, newBatch(header, events[n:]))
 	default:
 		x.meet(w)
 	}

@@ -62,8 +62,9 @@ func WithCallOptions(opts ...grpc.CallOption) Option {
 // fragments.
 //
 // A consumer that is far behind costs the server more when the buffer is small. A server
-// sends what a watch has missed in parts of up to 1,000 revisions. What has come on a shared
-// stream, and the buffer has no room for, is sent again when the watch is resumed.
+// sends what a watch has missed in parts of up to 1,000 revisions. What is sent on a stream
+// that other watches share, and the buffer has no room for, is sent again when the watch is
+// resumed.
 func WithBuffer(events, bytes int) Option {
 	return func(c *config) {
 		if events < 1 || bytes < 1 {
