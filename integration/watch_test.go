@@ -380,7 +380,8 @@ func TestWatchFarBehind(t *testing.T) {
 // receivedBytes counts what the messages that a client is sent take.
 type receivedBytes struct{ n atomic.Int64 }
 
-func (*receivedBytes) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context   { return ctx }
+func (*receivedBytes) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
+
 func (*receivedBytes) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
 func (*receivedBytes) HandleConn(context.Context, stats.ConnStats)                       {}
 
