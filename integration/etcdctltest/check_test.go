@@ -6,8 +6,11 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"github.com/getcd/getcd/integration/cluster"
 )
@@ -20,8 +23,9 @@ func (r result) unmeasured() result {
 	return r
 }
 
-// runLong is run for a tool that takes minutes, and that SIGINT may end earlier.
-func runLong(t *testing.T, path string, i invocation, vars *strings.Replacer, interrupt time.Duration) result {
+// runLong is run for a tool that takes minutes. Unless interrupt is nil, the tool gets SIGINT when
+// interrupt has returned.
+func runLong(t *testing.T, path string, i invocation, vars *strings.Replacer, interrupt func(ctx context.Context)) result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
@@ -32,12 +36,31 @@ func runLong(t *testing.T, path string, i invocation, vars *strings.Replacer, in
 		t.Error(err)
 		return result{}
 	}
-	if interrupt > 0 {
-		timer := time.AfterFunc(interrupt, func() { _ = cmd.Process.Signal(os.Interrupt) })
-		defer timer.Stop()
+	var interrupted sync.WaitGroup
+	if interrupt != nil {
+		interrupted.Go(func() {
+			interrupt(ctx)
+			_ = cmd.Process.Signal(os.Interrupt)
+		})
 	}
 	_ = cmd.Wait() // the exit status has the result
+	cancel()
+	interrupted.Wait()
 	return result{stdout: stdout.String(), stderr: stderr.String(), code: cmd.ProcessState.ExitCode()}
+}
+
+// hasKeys waits until the cluster has a key.
+func (b *bench) hasKeys(ctx context.Context) {
+	for ctx.Err() == nil {
+		r, err := b.kv.Range(ctx, &pb.RangeRequest{Key: []byte{0}, RangeEnd: []byte{0}, Limit: 1})
+		if err == nil && len(r.GetKvs()) > 0 {
+			return
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
 }
 
 func TestCheckDatascale(t *testing.T) {
@@ -50,7 +73,7 @@ func TestCheckDatascale(t *testing.T) {
 	i := at(sh("check datascale --prefix=/data/ --auto-compact --auto-defrag"))
 	var results []result
 	for _, tool := range []string{b.etcdctl, b.getcd} {
-		results = append(results, runLong(t, tool, i, vars, 0).unmeasured())
+		results = append(results, runLong(t, tool, i, vars, nil).unmeasured())
 		if all := b.content(t); len(all) > 0 {
 			t.Errorf("%s left %d keys behind", tool, len(all))
 		}
@@ -70,11 +93,11 @@ func TestCheckDatascale(t *testing.T) {
 	}
 	b.wipe(t)
 
-	// An interrupt leaves nothing behind; etcdctl leaves the keys.
-	if r := runLong(t, b.getcd, at(sh("check datascale --load=l")), vars, 2*time.Second); r.code != 130 || len(b.content(t)) > 0 {
+	// An interrupt at work leaves nothing behind; etcdctl leaves the keys.
+	if r := runLong(t, b.getcd, at(sh("check datascale --load=l")), vars, b.hasKeys); r.code != 130 || len(b.content(t)) > 0 {
 		t.Errorf("got exit status %d and %d keys, want 130 and none\nstderr: %s", r.code, len(b.content(t)), r.stderr)
 	}
-	if r := runLong(t, b.getcd, at(sh("check perf")), vars, 3*time.Second); r.code > 1 || !strings.Contains(r.stdout, "Throughput") || len(b.content(t)) > 0 {
+	if r := runLong(t, b.getcd, at(sh("check perf")), vars, b.hasKeys); r.code > 1 || !strings.Contains(r.stdout, "Throughput") || len(b.content(t)) > 0 {
 		t.Errorf("got exit status %d, stdout %q and %d keys, want a report and none\nstderr: %s", r.code, r.stdout, len(b.content(t)), r.stderr)
 	}
 }
@@ -85,7 +108,7 @@ func TestCheckDatascaleOverTLS(t *testing.T) {
 	// Both forms work; etcdctl accepts only the second one, and ignores --cacert.
 	for _, endpoint := range []string{"‹ep0›", "https://‹ep0›"} {
 		i := words("--endpoints", endpoint, "--cacert="+user.CA, "--cert="+user.Cert, "--key="+user.Key, "check", "datascale")
-		if r := runLong(t, b.getcd, i, strings.NewReplacer(b.vars...), 0); r.code != 0 || !strings.Contains(r.stdout, "PASS: ") {
+		if r := runLong(t, b.getcd, i, strings.NewReplacer(b.vars...), nil); r.code != 0 || !strings.Contains(r.stdout, "PASS: ") {
 			t.Errorf("%v: got exit status %d, stdout %q\nstderr: %s", i, r.code, r.stdout, r.stderr)
 		}
 	}
@@ -101,10 +124,10 @@ func TestCheckPerf(t *testing.T) {
 	vars := strings.NewReplacer(b.vars...)
 	results := make(chan result, 1)
 	go func() {
-		results <- runLong(t, b.etcdctl, at(sh("check perf --prefix=/its/ --auto-compact --auto-defrag")), vars, 0).unmeasured()
+		results <- runLong(t, b.etcdctl, at(sh("check perf --prefix=/its/ --auto-compact --auto-defrag")), vars, nil).unmeasured()
 	}()
 	i := at(sh("check perf --prefix=/mine/ --load=small --auto-compact --auto-defrag"))
-	got, want := runLong(t, b.getcd, i, vars, 0).unmeasured(), <-results
+	got, want := runLong(t, b.getcd, i, vars, nil).unmeasured(), <-results
 	// On a busy machine either may fail, so PASS and FAIL are ignored, too.
 	verdict := strings.NewReplacer("PASS: ", "", "FAIL: ", "", "PASS\n", "", "FAIL\n", "", "Slowest request took too long: ", "Slowest request took ",
 		"Stddev too high: ", "Stddev is ", "Throughput too low: ", "Throughput is ")

@@ -70,7 +70,7 @@ func newBook(ctx context.Context, curl bool) (*book, error) {
 }
 
 // pageLimit bounds what one page takes.
-const pageLimit = 2 * time.Minute
+const pageLimit = 4 * time.Minute
 
 // render returns the pages by their names; all of them when none is named.
 func (b *book) render(ctx context.Context, only ...string) (map[string][]byte, error) {

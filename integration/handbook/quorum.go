@@ -26,7 +26,7 @@ import (
 // write must come less than two election timeouts before it, and before the follower knows
 // that it has no leader. So several are sent, and all of it is tried again if none fits.
 func (p *page) leaderDies() (string, error) {
-	const tries = 5
+	const tries = 15 // on a busy machine an election may take too long for the second error
 	var last error
 	for range tries {
 		if err := p.lead(); err != nil {
