@@ -65,6 +65,9 @@ func (s *siege) run(ctx context.Context, began time.Time, written *atomic.Int64,
 	if s.hold {
 		limits.keep(s.w.seen.Load())
 		defer limits.keep(0)
+		// A compaction that was asked for before may come yet.
+		await(ctx, func() bool { return s.w.seen.Load() >= limits.attempted.Load() })
+		limits.keep(s.w.seen.Load())
 	}
 	s.w.gate.close()
 	open := true
