@@ -29,7 +29,7 @@ test:
 # the tools, which runs both as programs of their own: the detector would see nothing.
 race:
 	go test -race -shuffle=on $$(go list $(PACKAGES) | grep -v /integration)
-	go test -race -short -shuffle=on -timeout 20m $$(go list ./integration/... | grep -v /integration/etcdctltest$$)
+	go test -race -short -shuffle=on -timeout 30m $$(go list ./integration/... | grep -v /integration/etcdctltest$$)
 
 # The root module by itself, as an importer gets it, and for the systems that
 # have no CI of their own.
