@@ -173,7 +173,7 @@ func (r *reader) adapt(kvs []*mvccpb.KeyValue) {
 func (r *reader) few(ctx context.Context) (done bool) {
 	var kvs []*mvccpb.KeyValue
 	bytes := 0
-	r.parts(ctx, func(part *pb.RangeResponse, last bool) bool {
+	r.receive(ctx, func(part *pb.RangeResponse, last bool) bool {
 		kvs, bytes = append(kvs, part.GetKvs()...), bytes+sizeOf(part.GetKvs())
 		if done = last; last {
 			part.Kvs = kvs
@@ -187,7 +187,7 @@ func (r *reader) few(ctx context.Context) (done bool) {
 
 // follow reads the rest from a stream. It reports false if the stream has failed.
 func (r *reader) follow(ctx context.Context) (done bool) {
-	r.parts(ctx, func(part *pb.RangeResponse, last bool) bool {
+	r.receive(ctx, func(part *pb.RangeResponse, last bool) bool {
 		if last {
 			r.pin(part.Header)
 		}
@@ -198,9 +198,9 @@ func (r *reader) follow(ctx context.Context) (done bool) {
 	return done
 }
 
-// parts reads the rest from a stream, part by part, until the last one, a failure, or take
+// receive reads the rest from a stream, part by part, until the last one, a failure, or take
 // returns false.
-func (r *reader) parts(ctx context.Context, take func(part *pb.RangeResponse, last bool) bool) {
+func (r *reader) receive(ctx context.Context, take func(part *pb.RangeResponse, last bool) bool) {
 	// The stream leaves a member that the connection leaves, since the rest can be read
 	// from another one.
 	a := &attempt.Attempt{Flow: true, Spread: true, AnyMember: r.op.serializable}
