@@ -51,9 +51,9 @@ func (x *machine) streamsAlone() int {
 	return n
 }
 
-// pause takes a watch off its stream, since there is no room for the rest of what has come. If
+// overflow takes a watch off its stream, since there is no room for the rest of what has come. If
 // no other watch is on the stream, the stream ends, and with it what the server is sending.
-func (x *machine) pause(w *watcher, rest batch) {
+func (x *machine) overflow(w *watcher, rest batch) {
 	if x.hold(w, rest) {
 		return
 	}

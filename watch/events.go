@@ -90,7 +90,7 @@ func (x *machine) deliver(w *watcher, header *pb.ResponseHeader, events []*Event
 	case w.carries():
 		x.fanOut(w.group, b)
 	case n < len(events):
-		x.pause(w, newBatch(header, events[n:]))
+		x.overflow(w, newBatch(header, events[n:]))
 	default:
 		x.meet(w)
 	}
