@@ -28,9 +28,9 @@ import (
 	"github.com/getcd/getcd/watch"
 )
 
-// Client reads and watches keys: a *client.Client, for instance. One that is a kv.Streamer,
-// too, as that is, reads the state in much less time: for each page etcd counts the keys that
-// are left.
+// Client reads and watches keys: a *client.Client, for instance. If it is a kv.Streamer, as that
+// is, the state is read as the server streams it, without the count of the keys that are left,
+// which each page costs etcd.
 type Client interface {
 	Get(ctx context.Context, key string, opts ...kv.OpOption) (*kv.GetResponse, error)
 	Watch(ctx context.Context, key string, opts ...kv.OpOption) watch.WatchChan
