@@ -55,6 +55,9 @@ func (l *lane) leave(w *watcher) {
 	l.watchers = l.watchers[:end]
 }
 
+// split reports whether the lane was split off another.
+func (l *lane) split() bool { return l.apart && !l.alone }
+
 // begin takes the lane's next stream.
 func (l *lane) begin(st *stream) {
 	l.current = st
@@ -191,11 +194,11 @@ func (x *machine) tick(now time.Time) time.Time {
 			// All are paused: their consumers will say when to go on.
 		case st == nil && l.reopen.After(now):
 			sooner(l.reopen)
-		case st == nil && l.apart && !l.alone && apart >= maxApart:
+		case st == nil && l.split() && apart >= maxApart:
 			// When another one has an end, so that tick runs again.
 		case st == nil:
 			x.open(l)
-			if l.apart && !l.alone {
+			if l.split() {
 				apart++
 			}
 		case !st.opened:

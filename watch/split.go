@@ -74,7 +74,7 @@ func (x *machine) move(w *watcher, to *lane) {
 func (x *machine) streamsApart() int {
 	n := 0
 	for _, l := range x.lanes {
-		if l.apart && !l.alone && l.current != nil {
+		if l.split() && l.current != nil {
 			n++
 		}
 	}
