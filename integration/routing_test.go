@@ -1,8 +1,11 @@
 package integration_test
 
 import (
+	"errors"
 	"slices"
 	"testing"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/client"
@@ -48,12 +51,20 @@ func followsLeader(t *testing.T, c *cluster.Cluster, cfg client.Config) {
 		return s.Role == balancer.Active && s.MemberID == near.ID()
 	}))
 	for _, next := range c.Members() {
-		if leaderOf(t, c) == next {
-			continue
-		}
-		if _, err := cl.MoveLeader(timeout(t), next.ID()); err != nil {
-			t.Fatalf("MoveLeader to %s: %v", next.Name(), err)
-		}
+		eventually(t, next.Name()+" leads", func() bool {
+			if leaderOf(t, c) == next {
+				return true
+			}
+			eventually(t, "the client, which is idle, knows a leader", has(func(s balancer.Status) bool { return s.Leader }))
+			_, err := cl.MoveLeader(timeout(t), next.ID())
+			if errors.Is(err, rpctypes.ErrNotLeader) {
+				return false // by an election in between; a client that asks others than the leader is always told so
+			}
+			if err != nil {
+				t.Fatalf("MoveLeader to %s: %v", next.Name(), err)
+			}
+			return true
+		})
 		eventually(t, "the client, which is idle, knows the leader", has(func(s balancer.Status) bool {
 			return s.Leader && s.MemberID == next.ID()
 		}))
