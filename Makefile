@@ -25,16 +25,23 @@ build:
 test:
 	go test -timeout 20m $(PACKAGES)
 
-# Once more with the race detector; on real members for less time. Not the comparison of
-# the tools, which runs both as programs of their own: the detector would see nothing.
-race:
-	go test -race -shuffle=on $$(go list $(PACKAGES) | grep -v /integration)
+# Once more with the race detector; on real members, which are built without it, for less
+# time. Not the comparison of the tools, which runs both as programs of their own: the
+# detector would see nothing.
+# The root module is tested by itself, as an importer gets it.
+race: export GETCD_CHILD := $(CURDIR)/bin/child
+race: bin/child
+	GOWORK=off go test -race -shuffle=on ./...
+	go test -race -shuffle=on $$(go list -f '{{if ne .Module.Dir "$(CURDIR)"}}{{.ImportPath}}{{end}}' $(PACKAGES) | grep -v /integration)
 	go test -race -short -shuffle=on -timeout 30m $$(go list ./integration/... | grep -v /integration/etcdctltest$$)
+
+bin/child: FORCE
+	go build -o $@ ./integration/child
 
 # The root module by itself, as an importer gets it, and for the systems that
 # have no CI of their own.
 alone:
-	GOWORK=off go test ./...
+	GOWORK=off go vet ./...
 	GOWORK=off GOOS=darwin go vet ./...
 	GOWORK=off GOOS=windows go vet ./...
 	GOWORK=off GOOS=linux GOARCH=386 go vet ./...

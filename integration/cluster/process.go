@@ -12,6 +12,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+
+	"github.com/getcd/getcd/integration/internal/child"
 )
 
 // process is one process of a member.
@@ -50,13 +52,13 @@ func (o *output) Write(b []byte) (int, error) {
 
 // startProcess starts the member that spec describes, with the working directory
 // dir, and appends its output to logPath. The process is either an etcd binary or
-// this program, which becomes the member itself, or becomes the binary once it
+// child.Program, which becomes the member itself, or becomes the binary once it
 // controls its disk. Its goroutine ends with the process; wait for exited to join
 // it.
 func startProcess(spec *memberSpec, dir, logPath string) (*process, error) {
-	self, err := os.Executable()
+	program, err := child.Program()
 	if err != nil {
-		return nil, fmt.Errorf("finding this program: %w", err)
+		return nil, err
 	}
 	described, err := json.Marshal(spec)
 	if err != nil {
@@ -79,7 +81,7 @@ func startProcess(spec *memberSpec, dir, logPath string) (*process, error) {
 		cmd = spec.command()
 		cmd.Env = memberEnvironment()
 	} else {
-		cmd = exec.Command(self) //nolint:noctx // a member outlives the call that starts it; process.kill ends it
+		cmd = exec.Command(program) //nolint:noctx // a member outlives the call that starts it; process.kill ends it
 		cmd.Args = []string{"etcd-" + spec.Name}
 		cmd.Env = append(memberEnvironment(), memberEnv+"="+spec.Name)
 	}

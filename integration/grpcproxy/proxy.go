@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
+	"github.com/getcd/getcd/integration/internal/child"
 	"github.com/getcd/getcd/integration/loopback"
 )
 
@@ -133,16 +134,16 @@ func (p *Proxy) Logged(text string) int {
 func (p *Proxy) logPath() string { return filepath.Join(p.dir, "log") }
 
 func (p *Proxy) start() error {
-	self, err := os.Executable()
+	program, err := child.Program()
 	if err != nil {
-		return fmt.Errorf("finding this program: %w", err)
+		return err
 	}
 	out, err := os.OpenFile(p.logPath(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = out.Close() }() // the process has its own descriptor
-	cmd := exec.Command(self)          //nolint:noctx // the proxy outlives the call that starts it; Kill ends it
+	cmd := exec.Command(program)       //nolint:noctx // the proxy outlives the call that starts it; Kill ends it
 	cmd.Args = append([]string{
 		"etcd", "grpc-proxy", "start",
 		"--endpoints=" + strings.Join(p.cfg.Endpoints, ","),
