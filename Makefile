@@ -29,7 +29,7 @@ test:
 # time. Not the comparison of the tools, which runs both as programs of their own: the
 # detector would see nothing.
 # The root module is tested by itself, as an importer gets it.
-race: export GETCD_CHILD := $(CURDIR)/bin/child
+race: export GETCD_TEST_CHILD := $(CURDIR)/bin/child
 race: bin/child
 	GOWORK=off go test -race -shuffle=on ./...
 	go test -race -shuffle=on $$(go list -f '{{if ne .Module.Dir "$(CURDIR)"}}{{.ImportPath}}{{end}}' $(PACKAGES) | grep -v /integration)

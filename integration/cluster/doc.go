@@ -2,7 +2,7 @@
 // member is a separate process, so it can be killed, paused and restarted as if
 // it had its own machine. There is no binary to download: the program that uses
 // this package starts itself again, and [Main] turns the copy into a member. With
-// the environment variable GETCD_CHILD another program becomes the members, such as
+// the environment variable GETCD_TEST_CHILD another program becomes the members, such as
 // one without the race detector; see command integration/child.
 //
 //	func TestMain(m *testing.M) {

@@ -2,7 +2,7 @@
 // tests and benches. The proxy is a separate process, which can be killed and
 // restarted. There is no binary to download: the program that uses this package
 // starts itself again, and [Main] turns the copy into a proxy. As in package
-// cluster, GETCD_CHILD names another program for it.
+// cluster, GETCD_TEST_CHILD names another program for it.
 //
 //	func TestMain(m *testing.M) {
 //		cluster.Main()

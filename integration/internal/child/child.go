@@ -9,7 +9,7 @@ import (
 
 // ProgramEnv is the environment variable with the path of the program. Command
 // integration/child is one.
-const ProgramEnv = "GETCD_CHILD"
+const ProgramEnv = "GETCD_TEST_CHILD"
 
 // Program returns the program's path: ProgramEnv's value or, if it is empty, this
 // program's own. So a suite that is built with the race detector starts members
