@@ -13,10 +13,10 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/stats"
 
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/integration/cluster"
+	"github.com/getcd/getcd/integration/internal/measure"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/watch"
 )
@@ -334,7 +334,7 @@ func TestWatchFarBehind(t *testing.T) {
 		changes = 48 // as above
 	}
 	c := startCluster(t, cluster.Config{Size: 1})
-	var received receivedBytes
+	var received measure.Received
 	cl := dial(t, client.Config{Endpoints: c.Endpoints(), DialOptions: []grpc.DialOption{grpc.WithStatsHandler(&received)}})
 	ctx := timeout(t)
 	var first int64
@@ -370,25 +370,10 @@ func TestWatchFarBehind(t *testing.T) {
 		}
 	}
 	all := changes * size
-	got := received.n.Load()
+	got := received.Bytes()
 	t.Logf("the client was sent %d MiB for %d MiB", got>>20, all>>20)
 	if got > 3*all {
 		t.Errorf("the client was sent %d bytes for %d, want no more than some of it again", got, all)
-	}
-}
-
-// receivedBytes counts what the messages that a client is sent take.
-type receivedBytes struct{ n atomic.Int64 }
-
-func (*receivedBytes) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
-
-func (*receivedBytes) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
-func (*receivedBytes) HandleConn(context.Context, stats.ConnStats)                       {}
-
-// HandleRPC implements stats.Handler.
-func (r *receivedBytes) HandleRPC(_ context.Context, s stats.RPCStats) {
-	if in, ok := s.(*stats.InPayload); ok {
-		r.n.Add(int64(in.WireLength))
 	}
 }
 

@@ -5,10 +5,7 @@ import (
 	"math"
 	"runtime"
 	"strings"
-	"sync/atomic"
 	"time"
-
-	"google.golang.org/grpc/stats"
 )
 
 // heap is the memory of the process after a garbage collection.
@@ -17,9 +14,9 @@ type heap struct {
 	Watch int64 // bytes that watches have received and hold, estimated from the heap profile
 }
 
-// measure returns the minimum of several samples, since a collection also finds
+// heapNow returns the minimum of several samples, since a collection also finds
 // data that is just being processed.
-func measure(ctx context.Context) heap {
+func heapNow(ctx context.Context) heap {
 	least := heap{InUse: math.MaxInt64, Watch: math.MaxInt64}
 	for range 3 {
 		runtime.GC()
@@ -70,19 +67,5 @@ func calls(stack []uintptr, part string) bool {
 		if !more {
 			return false
 		}
-	}
-}
-
-// received counts the bytes of messages that a client receives.
-type received struct{ bytes atomic.Int64 }
-
-func (*received) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context   { return ctx }
-func (*received) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
-func (*received) HandleConn(context.Context, stats.ConnStats)                       {}
-
-// HandleRPC implements stats.Handler.
-func (r *received) HandleRPC(_ context.Context, s stats.RPCStats) {
-	if in, ok := s.(*stats.InPayload); ok {
-		r.bytes.Add(int64(in.WireLength))
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/clientv3"
 	"github.com/getcd/getcd/integration/cluster"
+	"github.com/getcd/getcd/integration/internal/measure"
 	"github.com/getcd/getcd/watch"
 )
 
@@ -209,7 +210,7 @@ func (r *run) prepareSieges() error {
 		{name: "stuck channel", hold: true, from: r.cfg.For / 20, until: r.cfg.For * 6 / 20, latest: r.cfg.For * 12 / 20},
 		{name: "stuck responses", from: r.cfg.For * 8 / 20, until: r.cfg.For * 16 / 20, latest: r.cfg.For * 18 / 20},
 	} {
-		s.in, s.least = &received{}, least
+		s.in, s.least = &measure.Received{}, least
 		cl, err := r.client(grpc.WithStatsHandler(s.in))
 		if err != nil {
 			return err

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+
+	"github.com/getcd/getcd/integration/internal/measure"
 )
 
 // Stuck has the measurements for a consumer that did not receive for a while.
@@ -48,7 +50,7 @@ const (
 type siege struct {
 	name        string
 	w           *watcher
-	in          *received
+	in          *measure.Received
 	hold        bool
 	from, until time.Duration // since the beginning
 	least       int64         // bytes to be written meanwhile, even if that takes longer
@@ -79,10 +81,10 @@ func (s *siege) run(ctx context.Context, began time.Time, written *atomic.Int64,
 	}
 	defer reopen()
 	await(ctx, s.w.gate.stuck.Load)
-	stuck, before, in := time.Now(), written.Load(), s.in.bytes.Load()
+	stuck, before, in := time.Now(), written.Load(), s.in.Bytes()
 	resyncs := s.w.told.Load()
 	await(ctx, func() bool { return written.Load()-before >= min(fill, s.least/2) })
-	result.Before = measure(ctx)
+	result.Before = heapNow(ctx)
 	await(ctx, func() bool {
 		now := time.Since(began)
 		return now >= s.latest || now >= s.until && written.Load()-before >= s.least
@@ -90,13 +92,13 @@ func (s *siege) run(ctx context.Context, began time.Time, written *atomic.Int64,
 	if !s.w.gate.stuck.Load() && ctx.Err() == nil {
 		return result, fmt.Errorf("%s was not stuck", s.name)
 	}
-	result.Passed, result.Received, result.For = written.Load()-before, s.in.bytes.Load()-in, time.Since(stuck)
-	result.After = measure(ctx)
-	target, in := head(), s.in.bytes.Load()
+	result.Passed, result.Received, result.For = written.Load()-before, s.in.Bytes()-in, time.Since(stuck)
+	result.After = heapNow(ctx)
+	target, in := head(), s.in.Bytes()
 	again := time.Now()
 	reopen()
 	await(ctx, func() bool { return s.w.seen.Load() > target })
-	result.Drained, result.Fetched = time.Since(again), s.in.bytes.Load()-in
+	result.Drained, result.Fetched = time.Since(again), s.in.Bytes()-in
 	result.Resyncs = int(s.w.told.Load() - resyncs)
 	return result, nil
 }
