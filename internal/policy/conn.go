@@ -48,8 +48,9 @@ type conn struct {
 	probing  bool
 	askAnew  chan<- struct{} // capacity 1
 	outdated bool
-	doubted  bool // see state.go
-	proving  bool // prove runs
+	rested   time.Time // no probe before, since the last one accused nobody; see rest
+	doubted  bool      // see state.go
+	proving  bool      // prove runs
 	motion   motion
 	pulse    pulse
 	dead     bool  // gRPC can no longer send on it: it is lost, or its server is leaving

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -27,20 +28,17 @@ const (
 var errAnonymous = errors.New("connected, but it does not say who it is")
 
 // introduce asks a member that has just been connected who it is. The connection is not
-// used before the answer. The proof for which the first write waits (gate.go) is asked for
-// at the same time.
+// used before the answer. If a proof is wanted, for which the first write waits (gate.go), it
+// is asked for at the same time.
 func (p *policy) introduce(m *member, c *conn) {
 	ctx, cancel := context.WithTimeout(c.gone, introduction)
 	defer cancel()
-	p.probes.Go(func() {
-		ctx, cancel := context.WithTimeout(c.gone, proofTime)
-		defer cancel()
-		start := time.Now()
-		if c.readProbe(ctx) == nil { // otherwise prove asks again
-			p.served(m, c, start)
-		}
-	})
+	if p.wantsProof(m, c) {
+		p.probes.Go(func() { p.prove(m, c) })
+	}
+	begun := time.Now()
 	header, resp, err := c.identify(ctx)
+	m.observeOwn(time.Since(begun))
 	rank, ranked, refused := p.rank(ctx, m, c, header.GetMemberId())
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -79,6 +77,17 @@ func (p *policy) introduce(m *member, c *conn) {
 		}
 	}
 	p.stepLocked()
+}
+
+// wantsProof reports whether to ask for a proof before m has said who it is: when writes wait, or
+// will as soon as a member is connected, unless another one is being asked, and when m is demoted.
+// When many clients connect at once, each question counts.
+func (p *policy) wantsProof(m *member, c *conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	asked := slices.ContainsFunc(p.members, func(o *member) bool { return o.conn != nil && o.conn.proving })
+	c.proving = m.demotion.cause != nil || !asked && (p.active == nil || !p.gate.passes(p.active.conn))
+	return c.proving
 }
 
 // rank asks Routing.Prefer for the rank of m, whose member has the ID id. It must not be called
@@ -147,6 +156,12 @@ func (p *policy) clusterLocked() uint64 {
 // results are nil if the member does not tell, such as a proxy that has only some of etcd's
 // services.
 func (c *conn) identify(ctx context.Context) (*pb.ResponseHeader, *pb.StatusResponse, error) {
+	if c.policy.discreet.Load() {
+		if header, refused, err := c.refusedWatch(ctx); err == nil && refused {
+			return header, nil, nil
+		}
+		c.policy.discreet.Store(false)
+	}
 	var resp *pb.StatusResponse
 	var err error
 	for deadline := time.Now().Add(introduction / 2); ; {
@@ -169,33 +184,34 @@ func (c *conn) identify(ctx context.Context) (*pb.ResponseHeader, *pb.StatusResp
 	if !refusedFor(err) {
 		return nil, nil, nil // if something is wrong with it, requests will show
 	}
-	header, err := c.refusedWatch(ctx)
+	header, refused, err := c.refusedWatch(ctx)
 	if ctx.Err() != nil {
 		return nil, nil, err
 	}
+	c.policy.discreet.Store(err == nil && refused)
 	return header, nil, nil
 }
 
 // refusedWatch gets a header from a member that requires a token for Status, as etcd does
 // since 3.7. The member refuses a watch for the same reason, but with a header
 // (server/etcdserver/api/v3rpc/watch.go, recvLoop).
-func (c *conn) refusedWatch(ctx context.Context) (*pb.ResponseHeader, error) {
+func (c *conn) refusedWatch(ctx context.Context) (_ *pb.ResponseHeader, refused bool, _ error) {
 	cc, release := c.rpcs()
 	defer release()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := pb.NewWatchClient(cc).Watch(ctx)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	err = stream.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{
 		CreateRequest: &pb.WatchCreateRequest{Key: []byte{0}, Filters: []pb.WatchCreateRequest_FilterType{pb.WatchCreateRequest_NOPUT, pb.WatchCreateRequest_NODELETE}},
 	}})
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	answer, err := stream.Recv()
-	return answer.GetHeader(), err
+	return answer.GetHeader(), answer.GetCanceled(), err
 }
 
 // knownLocked reports whether the member that m has reached through the only address is of

@@ -68,6 +68,9 @@ func (p *policy) termChanged() {
 		p.gate.trouble(p.clock.epoch.Add(time.Duration(since)))
 		p.stepLocked()
 	}
+	for _, c := range p.connsLocked() {
+		c.rested = time.Time{}
+	}
 	p.reviewLocked()
 	if !p.opts.Routing.WritesToLeader || p.seeking || p.active == nil { // new members are asked when they are connected
 		return

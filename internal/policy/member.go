@@ -116,6 +116,19 @@ func (m *member) observe(d time.Duration, write bool) {
 	}
 }
 
+// observeOwn is observe for an answer to one of the policy's own questions. It counts only if it
+// took longer than is usual: a member that is overrun, by all its clients who come back after an
+// outage for instance, should not be asked more and more because its answers are late.
+func (m *member) observeOwn(d time.Duration) {
+	usual := time.Duration(m.latency.Load())
+	if usual == 0 {
+		usual = defaultSuspicion / suspicionFactor
+	}
+	if d > usual {
+		m.observe(d, false)
+	}
+}
+
 // average adds one sample to a moving average (weight 1/8, as TCP's smoothed
 // round-trip time of RFC 6298). Concurrent updates may lose a sample, which does no harm.
 func average(of *atomic.Int64, d time.Duration) {

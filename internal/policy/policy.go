@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	grpcbalancer "google.golang.org/grpc/balancer"
@@ -79,6 +80,8 @@ type policy struct {
 	timer    *time.Timer
 
 	counters *counters // the table's
+
+	discreet atomic.Bool // members have refused to tell their status without a token
 
 	gate      gate
 	shownGate level // as last published
@@ -522,7 +525,14 @@ func (p *policy) judgeLocked(c *conn, beside *member, f findings, start time.Tim
 	m := c.member
 	current := m.conn == c
 	c.doubted = false
-	switch f.outcome(c, time.Now()) {
+	result := f.outcome(c, time.Now())
+	if result == serves || result == nobodyServes {
+		c.rest(start)
+		if beside != nil && beside.ready() && f.otherThere {
+			beside.conn.rest(start) // it was asked the same
+		}
+	}
+	switch result {
 	case silent:
 		p.leaveSilentLocked(c, start)
 	case cantServe:
@@ -544,6 +554,7 @@ func (p *policy) judgeLocked(c *conn, beside *member, f findings, start time.Tim
 			p.gate.trouble(start)
 		}
 	case serves:
+		m.observeOwn(f.took)
 		c.verdict = nil
 		c.owed[0].Store(0)
 		c.owed[1].Store(0)

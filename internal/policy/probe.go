@@ -21,8 +21,9 @@ import (
 
 // findings are what a probe has found out so far.
 type findings struct {
-	there   bool  // it has answered something
-	readErr error // why it has not served the linearizable read; nil when it has
+	there   bool          // it has answered something
+	readErr error         // why it has not served the linearizable read; nil when it has
+	took    time.Duration // the read, if it was answered
 
 	otherThere, otherServes bool // the same of another member
 }
@@ -159,7 +160,7 @@ func (p *policy) probe(c, other *conn, patience time.Duration, stop <-chan struc
 			f.otherThere = true
 		case a.to.read:
 			f.there = true
-			f.readErr = a.err
+			f.readErr, f.took = a.err, time.Since(begun)
 		default:
 			f.there = true // even if it is NOT_SERVING; see health.go for that
 		}
@@ -193,7 +194,8 @@ func (c *conn) checkHealth(ctx context.Context) error {
 }
 
 // readProbe is a linearizable read, which takes a leader and a quorum. A refusal for want of a
-// user or a permission proves as much, but does not have the term; the member's status does.
+// user or a permission proves as much, but does not have the term; the member's status does,
+// unless it wants a user, too.
 func (c *conn) readProbe(ctx context.Context) error {
 	cc, release := c.rpcs()
 	defer release()
@@ -205,7 +207,7 @@ func (c *conn) readProbe(ctx context.Context) error {
 	}
 	c.observeTerm(resp.GetHeader().GetRaftTerm()) //nolint:contextcheck // what follows is the policy's
 	c.hear(start, true)
-	if refusedFor(err) {
+	if refusedFor(err) && (code(err) == codes.PermissionDenied || !c.policy.discreet.Load()) {
 		of, _ := c.status(ctx)
 		c.observeTerm(of.GetRaftTerm()) //nolint:contextcheck // likewise
 	}
@@ -220,16 +222,20 @@ func proves(err error) bool {
 	if etcderr.CantServe(err) {
 		return false
 	}
-	code := status.Code(err)
-	if e, ok := errors.AsType[rpctypes.EtcdError](rpctypes.Error(status.Error(codes.Unknown, status.Convert(err).Message()))); ok {
-		code = e.Code()
-	}
-	switch code {
+	switch code(err) {
 	case codes.InvalidArgument, codes.PermissionDenied, codes.Unauthenticated, codes.DataLoss, codes.Unimplemented:
 		return true
 	default:
 		return false
 	}
+}
+
+// code is the code of one of etcd's errors by its text, and of others as it came.
+func code(err error) codes.Code {
+	if e, ok := errors.AsType[rpctypes.EtcdError](rpctypes.Error(status.Error(codes.Unknown, status.Convert(err).Message()))); ok {
+		return e.Code()
+	}
+	return status.Code(err)
 }
 
 // rpcs returns something to send RPCs on this connection with, until release is called.

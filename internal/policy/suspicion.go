@@ -76,6 +76,15 @@ func (m *member) suspicion() time.Duration {
 	return min(max(suspicionFactor*usual, minSuspicion), maxSuspicion)
 }
 
+// rest keeps c from being probed for twice as long as a probe took that was begun at start and
+// accused nobody. When a whole cluster is overrun, by all its clients who come back for instance,
+// everything waits for too long, and probes that follow each other would make it worse. A new
+// raft term ends the rest.
+func (c *conn) rest(start time.Time) {
+	now := time.Now()
+	c.rested = now.Add(2 * now.Sub(start))
+}
+
 // askable reports whether a probe of c could tell anything new.
 func (c *conn) askable(now time.Time) bool {
 	return !c.dead && !c.silent() && (c.verdict == nil || !c.member.demotion.lasts(now))

@@ -61,6 +61,7 @@ type task struct {
 func (w *watchdog) look(c *conn, every time.Duration, now time.Time) task {
 	t := task{next: -1}
 	if left, ok := c.suspectIn(now); ok && c.askable(now) {
+		left = max(left, c.rested.Sub(now))
 		if t.probe = left <= 0; t.probe {
 			left = again
 		}
