@@ -13,7 +13,7 @@ import (
 )
 
 // herd records what its clients do to each member of a cluster, and when, since the fault.
-// It sees both clients in the same way: as gRPC's dialer and statistics handler.
+// It sees both clients in the same way: as gRPC's dialer, and what leaves on the connections.
 type herd struct {
 	dial func(ctx context.Context, address string) (net.Conn, error)
 
@@ -97,21 +97,18 @@ func (h *herd) report(w *work) {
 func (h *herd) options() []grpc.DialOption {
 	return []grpc.DialOption{grpc.WithStatsHandler(h), grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
 		h.add(dials, address)
-		return h.dial(ctx, address)
+		c, err := h.dial(ctx, address)
+		if err != nil {
+			return nil, err
+		}
+		return newTap(c, func(method string) { h.request(method, address) }), nil
 	})}
 }
 
-func (h *herd) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
-
-// HandleRPC counts a call when it leaves, which is when its member is known.
-func (h *herd) HandleRPC(_ context.Context, s stats.RPCStats) {
-	header, ok := s.(*stats.OutHeader)
-	if !ok {
-		return
-	}
-	member := header.RemoteAddr.String()
+// request counts a request that has left.
+func (h *herd) request(method, member string) {
 	h.add(requests, member)
-	switch method := header.FullMethod; {
+	switch {
 	case method == pb.Auth_Authenticate_FullMethodName:
 		h.add(logins, member)
 	case method == pb.Watch_Watch_FullMethodName, method == pb.Lease_LeaseKeepAlive_FullMethodName:
@@ -120,6 +117,9 @@ func (h *herd) HandleRPC(_ context.Context, s stats.RPCStats) {
 		h.add(health, member)
 	}
 }
+
+func (h *herd) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
+func (h *herd) HandleRPC(context.Context, stats.RPCStats)                       {}
 
 type connKey struct{}
 
