@@ -1,0 +1,99 @@
+package balancer_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/client"
+)
+
+// What a client asks of its cluster when that has the least time for it.
+
+// A cluster that is overrun answers everything late. A client whose calls all wait for too long
+// asks again and again whether its members are there, but not all the time.
+func TestOverrunMembersAreProbedRarely(t *testing.T) {
+	run(t, 3, nil, func(r *rig) {
+		t := r.t
+		r.warm()
+		for _, m := range r.cluster.Members() {
+			m.Intercept(func(_ context.Context, _ string, _ any, next func() (any, error)) (any, error) {
+				time.Sleep(3 * time.Second) // the bubble's clock
+				return next()
+			})
+		}
+		asked := func() (n int) {
+			for _, m := range r.cluster.Members() {
+				n += m.Calls(healthCheck)
+			}
+			return n
+		}
+		before, begun := asked(), time.Now()
+		for time.Since(begun) < time.Minute {
+			if _, err := r.get(r.timeout(time.Minute)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// Twenty reads. Each probe asks both connected members.
+		if n := asked() - before; n == 0 || n > 80 {
+			t.Errorf("the members were asked %d times in a minute whether they are there, want 1 to 80", n)
+		}
+	})
+}
+
+// Since etcd 3.7 a member tells users alone its status. A client that has learned so does not ask
+// for it each time that it connects, and knows all the same who the member is.
+func TestRefusedStatusIsNotAskedForAgain(t *testing.T) {
+	users := map[string]string{"root": "secret"}
+	run(t, 3, func(cfg *client.Config) { cfg.Username, cfg.Password = "root", "secret" }, func(r *rig) {
+		t := r.t
+		ctx := r.timeout(time.Hour)
+		reconnect := func() {
+			t.Helper()
+			for _, m := range r.cluster.Members() {
+				m.Kill()
+			}
+			for _, m := range r.cluster.Members() {
+				m.Start()
+			}
+			if _, err := r.get(ctx); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(2 * time.Second) // the bubble's clock: the standby is connected
+		}
+		asked := func() (n int) {
+			for _, m := range r.cluster.Members() {
+				n += m.Calls(pb.Maintenance_Status_FullMethodName)
+			}
+			return n
+		}
+		known := func() {
+			t.Helper()
+			for _, e := range r.Endpoints() {
+				if e.Role == balancer.Active && e.MemberID == 0 {
+					t.Errorf("%s is connected, and its member is unknown", e.Address)
+				}
+			}
+		}
+		r.cluster.EnableAuth(users)
+		reconnect()
+		before := asked()
+		for range 5 {
+			reconnect()
+			known()
+		}
+		if n := asked() - before; n > 0 {
+			t.Errorf("the status was asked for %d times, though only users get it", n)
+		}
+		r.cluster.DisableAuth()
+		reconnect() // the first member that tells everybody
+		reconnect()
+		known()
+		if asked() == before {
+			t.Error("the status is not asked for, though everybody gets it again")
+		}
+	})
+}
