@@ -48,6 +48,12 @@ func (m *Member) admit(ctx context.Context, method string, req any) error {
 	if noLeader && requiresLeader(ctx) {
 		return rpctypes.ErrGRPCNoLeader
 	}
+	// etcd looks at the user of a linearizable read when it has waited for a leader.
+	if r, ok := req.(*pb.RangeRequest); ok && !r.GetSerializable() {
+		if err := m.awaitLeader(ctx); err != nil {
+			return err
+		}
+	}
 	switch req.(type) {
 	case *pb.AuthenticateRequest:
 		return nil

@@ -5,6 +5,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/status"
+
 	"github.com/getcd/getcd/internal/attempt"
 	"github.com/getcd/getcd/internal/backoff"
 	"github.com/getcd/getcd/internal/etcderr"
@@ -121,23 +124,40 @@ func (g *gate) overtaken(active *member, members []*member, elected, now time.Ti
 }
 
 // prove asks m for a linearizable read again and again, until it serves one or the gate
-// opens.
+// opens. A member that has said that it has no leader is asked to wait for one from then on:
+// otherwise all clients of a cluster would ask it many times a second during an election.
 func (p *policy) prove(m *member, c *conn) {
+	waits := false
 	for begun := time.Now(); ; {
 		start := time.Now()
+		if waits {
+			p.keepDemoted(m, start.Add(proofTime+maxProofPause))
+		}
 		ctx, cancel := context.WithTimeout(p.ctx, proofTime)
-		err := c.readProbe(ctx)
+		err := c.readProbe(ctx, waits)
 		cancel()
 		switch {
 		case err == nil:
 			p.served(m, c, start)
 		case etcderr.CantServe(err):
 			p.refused(m, start, err)
+			waits = true
 		}
 		if p.proved(m, c, err == nil) {
 			return
 		}
-		backoff.Sleep(p.ctx, min(max(time.Since(begun)/20, minProofPause), maxProofPause))
+		if status.Convert(err).Message() != rpctypes.ErrorDesc(rpctypes.ErrGRPCLeaderChanged) { // there is one now
+			backoff.Sleep(p.ctx, min(max(time.Since(begun)/20, minProofPause), maxProofPause))
+		}
+	}
+}
+
+// keepDemoted has m's demotion last until then, since it is asked to wait for a leader.
+func (p *policy) keepDemoted(m *member, until time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if m.demotion.cause != nil && m.demotion.until.Before(until) {
+		m.demotion.until = until
 	}
 }
 

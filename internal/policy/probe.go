@@ -100,7 +100,7 @@ func (p *policy) probe(c, other *conn, patience time.Duration, stop <-chan struc
 		want++
 		p.probes.Go(func() {
 			if to.read {
-				answers <- answer{to, on.readProbe(asUser)}
+				answers <- answer{to, on.readProbe(asUser, false)}
 			} else {
 				answers <- answer{to, on.checkHealth(ctx)}
 			}
@@ -195,12 +195,15 @@ func (c *conn) checkHealth(ctx context.Context) error {
 
 // readProbe is a linearizable read, which takes a leader and a quorum. A refusal for want of a
 // user or a permission proves as much, but does not have the term; the member's status does,
-// unless it wants a user, too.
-func (c *conn) readProbe(ctx context.Context) error {
+// unless it wants a user, too. A member without a leader says so, or, if waits, answers when it has
+// one: with an error that says that the leader has changed (server/etcdserver/v3_server.go).
+func (c *conn) readProbe(ctx context.Context, waits bool) error {
 	cc, release := c.rpcs()
 	defer release()
 	start := time.Now()
-	ctx = metadata.AppendToOutgoingContext(ctx, rpctypes.MetadataRequireLeaderKey, rpctypes.MetadataHasLeader)
+	if !waits {
+		ctx = metadata.AppendToOutgoingContext(ctx, rpctypes.MetadataRequireLeaderKey, rpctypes.MetadataHasLeader)
+	}
 	resp, err := pb.NewKVClient(cc).Range(ctx, &pb.RangeRequest{Key: []byte{0}, CountOnly: true})
 	if err != nil && !proves(err) {
 		return err
@@ -258,7 +261,7 @@ func (p *policy) ask(c *conn) {
 	r := p.newCall(&attempt.Attempt{Measure: true, Cancel: cancel}, &target{member: c.member, conn: c})
 	c.calls.add(r)
 	p.watchdog.wake()
-	switch err := c.readProbe(ctx); {
+	switch err := c.readProbe(ctx, false); {
 	case err == nil:
 		c.member.observe(time.Since(r.start), false) // no other request tells how quick the member is
 	case ctx.Err() != nil:
