@@ -163,11 +163,14 @@ func TestWatchWithoutLeader(t *testing.T) {
 			t.Errorf("what requires a leader: %+v, %v; want %v", strict, strict.Err(), rpctypes.ErrNoLeader)
 		}
 		used := -1
-		for i, m := range r.cluster.Members() {
+		for i := range streams {
 			if _, open := streams[i].read(); open > 0 {
 				used = i
-			} else {
-				m.SetNoLeader(false)
+			}
+		}
+		for i, m := range r.cluster.Members() {
+			if i != used {
+				m.SetNoLeader(false) // at once the stream leaves the other one
 			}
 		}
 		time.Sleep(10 * time.Second)
