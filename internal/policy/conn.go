@@ -2,6 +2,7 @@ package policy
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,9 +32,14 @@ type conn struct {
 	heardLate     atomic.Int64 // clock.late at heard
 	// proof is when the latest of the answered requests was begun that took consensus.
 	proof atomic.Int64
+	// provenTerm is the raft term in the latest answer to a linearizable read of the policy's.
+	provenTerm atomic.Uint64
 	// retired is set when the connection takes no new calls. It is closed when the last
 	// call on it has ended.
 	retired atomic.Bool
+
+	readingMu sync.Mutex // a leaf
+	reading   *reading   // guarded by readingMu; nil when none is under way
 
 	// life ends when streams should leave: the connection is gone, or its member is
 	// doubted or demoted. This and the following are guarded by policy.mu.

@@ -5,9 +5,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	"google.golang.org/grpc/status"
-
 	"github.com/getcd/getcd/internal/attempt"
 	"github.com/getcd/getcd/internal/backoff"
 	"github.com/getcd/getcd/internal/etcderr"
@@ -35,9 +32,12 @@ import (
 type gate struct {
 	// since is when the last trouble began: a request that was begun before proves
 	// nothing. Zero means that there was no trouble.
-	since  time.Time
-	level  level
-	closed atomic.Bool // equals level != open; lets finish look without the mutex
+	since time.Time
+	// elected is the newest raft term; 0 as long as there was one term only. A request proves
+	// nothing that was begun before the term was known, unless its answer has that term.
+	elected uint64
+	level   level
+	closed  atomic.Bool // equals level != open; lets finish look without the mutex
 }
 
 // level says which requests a gate keeps back.
@@ -83,12 +83,20 @@ func (g *gate) trouble(since time.Time) {
 }
 
 // passes reports whether c has given the proof.
-func (g *gate) passes(c *conn) bool { return c.provenSince(g.since) }
+func (g *gate) passes(c *conn) bool {
+	if !g.since.IsZero() && !c.provenSince(g.since) {
+		return false
+	}
+	return g.elected == 0 || c.provenTerm.Load() >= g.elected || c.proof.Load() >= c.clock.termSince.Load()
+}
+
+// untroubled reports whether there has been no trouble at all.
+func (g *gate) untroubled() bool { return g.since.IsZero() && g.elected == 0 }
 
 // set opens or closes the gate for the active member; nil when there is none.
 func (g *gate) set(active *member, now time.Time) {
 	switch {
-	case active == nil || g.since.IsZero() || g.passes(active.conn):
+	case active == nil || g.untroubled() || g.passes(active.conn):
 		g.level = open
 	case active.demotion.lasts(now):
 		g.level = linearizable
@@ -124,18 +132,12 @@ func (g *gate) overtaken(active *member, members []*member, elected, now time.Ti
 }
 
 // prove asks m for a linearizable read again and again, until it serves one or the gate
-// opens. A member that has said that it has no leader is asked to wait for one from then on:
-// otherwise all clients of a cluster would ask it many times a second during an election.
-func (p *policy) prove(m *member, c *conn) {
-	waits := false
+// opens. A member that has said that it has no leader, as waits says in the beginning, is asked to
+// wait for one from then on: otherwise all clients of a cluster would ask it many times a second
+// during an election.
+func (p *policy) prove(m *member, c *conn, waits bool) {
 	for begun := time.Now(); ; {
-		start := time.Now()
-		if waits {
-			p.keepDemoted(m, start.Add(proofTime+maxProofPause))
-		}
-		ctx, cancel := context.WithTimeout(p.ctx, proofTime)
-		err := c.readProbe(ctx, waits)
-		cancel()
+		start, err := p.proof(m, c, waits)
 		switch {
 		case err == nil:
 			p.served(m, c, start)
@@ -146,10 +148,23 @@ func (p *policy) prove(m *member, c *conn) {
 		if p.proved(m, c, err == nil) {
 			return
 		}
-		if status.Convert(err).Message() != rpctypes.ErrorDesc(rpctypes.ErrGRPCLeaderChanged) { // there is one now
-			backoff.Sleep(p.ctx, min(max(time.Since(begun)/20, minProofPause), maxProofPause))
-		}
+		backoff.Sleep(p.ctx, min(max(time.Since(begun)/20, minProofPause), maxProofPause))
 	}
+}
+
+// proof asks m once, and returns when the read was begun.
+func (p *policy) proof(m *member, c *conn, waits bool) (start time.Time, err error) {
+	if !waits {
+		p.mu.Lock()
+		since := p.gate.since
+		p.mu.Unlock()
+		return c.linearizable(p.ctx, since, proofTime)
+	}
+	start = time.Now()
+	p.keepDemoted(m, start.Add(proofTime+maxProofPause))
+	ctx, cancel := context.WithTimeout(p.ctx, proofTime)
+	defer cancel()
+	return start, c.readProbe(ctx, true)
 }
 
 // keepDemoted has m's demotion last until then, since it is asked to wait for a leader.

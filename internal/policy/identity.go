@@ -33,8 +33,8 @@ var errAnonymous = errors.New("connected, but it does not say who it is")
 func (p *policy) introduce(m *member, c *conn) {
 	ctx, cancel := context.WithTimeout(c.gone, introduction)
 	defer cancel()
-	if p.wantsProof(m, c) {
-		p.probes.Go(func() { p.prove(m, c) })
+	if wants, waits := p.wantsProof(m, c); wants {
+		p.probes.Go(func() { p.prove(m, c, waits) })
 	}
 	begun := time.Now()
 	header, resp, err := c.identify(ctx)
@@ -81,13 +81,13 @@ func (p *policy) introduce(m *member, c *conn) {
 
 // wantsProof reports whether to ask for a proof before m has said who it is: when writes wait, or
 // will as soon as a member is connected, unless another one is being asked, and when m is demoted.
-// When many clients connect at once, each question counts.
-func (p *policy) wantsProof(m *member, c *conn) bool {
+// When many clients connect at once, each question counts. waits is prove's.
+func (p *policy) wantsProof(m *member, c *conn) (wants, waits bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	asked := slices.ContainsFunc(p.members, func(o *member) bool { return o.conn != nil && o.conn.proving })
 	c.proving = m.demotion.cause != nil || !asked && (p.active == nil || !p.gate.passes(p.active.conn))
-	return c.proving
+	return c.proving, m.refusesLocked(time.Now())
 }
 
 // rank asks Routing.Prefer for the rank of m, whose member has the ID id. It must not be called

@@ -65,7 +65,7 @@ func (p *policy) termChanged() {
 	// The active member may be the former leader, which is cut off, or may not know of the
 	// new one. So writes wait for its proof, and first of all those that were lost.
 	if since := p.clock.termSince.Load(); since != 0 && !p.opts.OneMember {
-		p.gate.trouble(p.clock.epoch.Add(time.Duration(since)))
+		p.gate.elected = p.clock.term.Load()
 		p.stepLocked()
 	}
 	for _, c := range p.connsLocked() {

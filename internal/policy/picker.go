@@ -138,7 +138,7 @@ var errNoOther = status.Error(codes.Unavailable, "no other endpoint is connected
 func (p *policy) finish(r *call, info grpcbalancer.DoneInfo) {
 	defer p.free(r)
 	c, a := r.on, r.attempt
-	served := info.Err == nil && info.BytesReceived && !a.AnyMember && !a.FromMemory
+	served := (info.Err == nil || leaderChanged(info.Err)) && info.BytesReceived && !a.AnyMember && !a.FromMemory
 	if a.Measure && !info.BytesReceived && a.Abandoned() {
 		c.conn.owe(r)
 		p.watchdog.wake()

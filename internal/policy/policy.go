@@ -319,7 +319,8 @@ func (p *policy) setGateLocked(now time.Time) {
 	for _, m := range p.members {
 		if c := m.conn; m.ready() && !c.proving {
 			c.proving = true
-			p.probes.Go(func() { p.prove(m, c) })
+			waits := m.refusesLocked(now)
+			p.probes.Go(func() { p.prove(m, c, waits) })
 		}
 	}
 }
@@ -550,7 +551,8 @@ func (p *policy) judgeLocked(c *conn, beside *member, f findings, start time.Tim
 		if p.single && beside != nil && current && beside.id.Load() == m.id.Load() && beside.ready() && p.rollLocked(beside, time.Now()) {
 			p.dropLocked(beside)
 		}
-		if current && p.takesLocked(m) {
+		// While the gate is closed the members are asked for the proof already.
+		if current && p.takesLocked(m) && p.gate.level == open {
 			p.gate.trouble(start)
 		}
 	case serves:

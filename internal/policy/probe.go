@@ -86,13 +86,23 @@ const (
 // probe asks c, and other if there is one, and waits for the answers, at most for patience
 // or until it is stopped. After doubtAfter it calls early with its findings so far, unless
 // it has all answers.
+//
+// In an outage all clients of a cluster probe it at the same time. So each question is sent
+// only when those before it have not decided: first the read on c, then, unless it is served
+// within a turn, whether c is there and the read on other, and a turn later whether other is there.
+// Where answers usually take longer than half a turn, the second step is taken at once.
 func (p *policy) probe(c, other *conn, patience time.Duration, stop <-chan struct{}, early func(findings)) findings {
 	ctx, cancel := context.WithTimeout(p.ctx, maxProbe)
 	defer cancel()
-	asUser, _ := p.signed(ctx)
+	begun := time.Now()
 	type answer struct {
-		to  question
-		err error
+		to    question
+		err   error
+		start time.Time
+	}
+	fresh := begun.Add(-proofTime) // an older read may be lost, or wait for a former leader
+	if term := c.clock.epoch.Add(time.Duration(c.clock.termSince.Load())); term.After(fresh) {
+		fresh = term
 	}
 	answers := make(chan answer, 4)
 	want := 0
@@ -100,22 +110,37 @@ func (p *policy) probe(c, other *conn, patience time.Duration, stop <-chan struc
 		want++
 		p.probes.Go(func() {
 			if to.read {
-				answers <- answer{to, on.readProbe(asUser, false)}
+				start, err := on.linearizable(ctx, fresh, maxProbe)
+				answers <- answer{to, err, start}
 			} else {
-				answers <- answer{to, on.checkHealth(ctx)}
+				answers <- answer{to, on.checkHealth(ctx), begun}
 			}
 		})
 	}
-	ask(question{}, c)
-	ask(question{read: true}, c)
-	if other != nil {
-		ask(question{other: true}, other)
-		ask(question{other: true, read: true}, other)
-	}
 	f := findings{readErr: errCantRead}
+	read, otherRead := false, false // whether they are answered
+	asked := 0                      // how many steps of the questions
+	next := func() {
+		switch asked++; {
+		case asked == 1:
+			ask(question{read: true}, c)
+		case asked == 2:
+			if !read {
+				ask(question{}, c)
+			}
+			if other != nil {
+				ask(question{other: true, read: true}, other)
+			}
+		case asked == 3 && other != nil && !f.there && !otherRead:
+			ask(question{other: true}, other)
+		}
+	}
+	next()
+	if !c.prompt() || other != nil && !other.prompt() {
+		next()
+	}
 	told := false
 	var counted, took time.Duration // took is the time to the first answer
-	begun := time.Now()
 	last := begun
 	turns := time.NewTicker(turn)
 	defer turns.Stop()
@@ -131,6 +156,9 @@ func (p *policy) probe(c, other *conn, patience time.Duration, stop <-chan struc
 			near := f.there && now.Sub(begun) > 2*took
 			counted += p.turn(c, near, now.Sub(last), now)
 			last = now
+			if counted >= time.Duration(asked)*turn {
+				next()
+			}
 			if !told && counted >= doubtAfter {
 				told = true
 				early(f)
@@ -152,6 +180,8 @@ func (p *policy) probe(c, other *conn, patience time.Duration, stop <-chan struc
 		}
 		// An error that this process made because the connection is lost is no answer.
 		answered := a.err == nil || !on.raw.failed.Load() && (ctx.Err() == nil || status.Code(a.err) != codes.DeadlineExceeded)
+		read = read || answered && a.to == question{read: true}
+		otherRead = otherRead || answered && a.to == question{other: true, read: true}
 		switch {
 		case !answered:
 		case a.to.other && a.to.read:
@@ -160,9 +190,12 @@ func (p *policy) probe(c, other *conn, patience time.Duration, stop <-chan struc
 			f.otherThere = true
 		case a.to.read:
 			f.there = true
-			f.readErr, f.took = a.err, time.Since(begun)
+			f.readErr, f.took = a.err, time.Since(a.start)
 		default:
 			f.there = true // even if it is NOT_SERVING; see health.go for that
+		}
+		if asked == 1 && a.err != nil {
+			next() // whether other serves is what decides now
 		}
 	}
 	return f
@@ -193,6 +226,57 @@ func (c *conn) checkHealth(ctx context.Context) error {
 	return err
 }
 
+// reading is a linearizable read that is under way on a connection.
+type reading struct {
+	start time.Time
+	done  chan struct{} // closed when err is set
+	err   error
+}
+
+// linearizable asks c's member for a linearizable read, or waits for the answer to one that is
+// under way already and was begun at since or later: in an outage a probe and the gate (gate.go)
+// want to know the same. It waits until the read is older than patience, or ctx ends, and
+// returns when the read was begun.
+func (c *conn) linearizable(ctx context.Context, since time.Time, patience time.Duration) (start time.Time, err error) {
+	c.readingMu.Lock()
+	r := c.reading
+	if r == nil || r.start.Before(since) || time.Since(r.start) >= patience { // it may be lost
+		r = &reading{start: time.Now(), done: make(chan struct{})}
+		c.reading = r
+		c.policy.probes.Go(func() { c.read(r) })
+	}
+	c.readingMu.Unlock()
+	late := time.NewTimer(patience - time.Since(r.start))
+	defer late.Stop()
+	select {
+	case <-r.done:
+		return r.start, r.err
+	case <-ctx.Done():
+		return r.start, status.FromContextError(ctx.Err()).Err()
+	case <-late.C:
+		return r.start, status.FromContextError(context.DeadlineExceeded).Err()
+	}
+}
+
+// read gets the answer for all who wait for r.
+func (c *conn) read(r *reading) {
+	ctx, cancel := context.WithTimeout(c.gone, maxProbe)
+	defer cancel()
+	ctx, _ = c.policy.signed(ctx)
+	r.err = c.readProbe(ctx, false)
+	c.readingMu.Lock()
+	if c.reading == r {
+		c.reading = nil
+	}
+	c.readingMu.Unlock()
+	close(r.done)
+}
+
+// prompt reports whether c's member usually answers within half a turn, as far as is known.
+func (c *conn) prompt() bool {
+	return time.Duration(c.member.latency.Load()) < turn/2
+}
+
 // readProbe is a linearizable read, which takes a leader and a quorum. A refusal for want of a
 // user or a permission proves as much, but does not have the term; the member's status does,
 // unless it wants a user, too. A member without a leader says so, or, if waits, answers when it has
@@ -208,8 +292,11 @@ func (c *conn) readProbe(ctx context.Context, waits bool) error {
 	if err != nil && !proves(err) {
 		return err
 	}
-	c.observeTerm(resp.GetHeader().GetRaftTerm()) //nolint:contextcheck // what follows is the policy's
+	if term := resp.GetHeader().GetRaftTerm(); term > c.provenTerm.Load() {
+		c.provenTerm.Store(term)
+	}
 	c.hear(start, true)
+	c.observeTerm(resp.GetHeader().GetRaftTerm()) //nolint:contextcheck // what follows is the policy's
 	if refusedFor(err) && (code(err) == codes.PermissionDenied || !c.policy.discreet.Load()) {
 		of, _ := c.status(ctx)
 		c.observeTerm(of.GetRaftTerm()) //nolint:contextcheck // likewise
@@ -221,9 +308,15 @@ func (c *conn) readProbe(ctx context.Context, waits bool) error {
 // it comes after consensus, or shows in another way that the member works. Above all this
 // is the refusal of a read without a token, since etcd checks the token after it has read
 // (server/etcdserver/v3_server.go, Range). The text decides, since proxies change codes.
+//
+// A member that answers that the leader has changed has learned of the new one while the read
+// waited (server/etcdserver/raft.go: notified of a leader that is another one, and of none never).
 func proves(err error) bool {
-	if etcderr.CantServe(err) {
+	switch {
+	case etcderr.CantServe(err):
 		return false
+	case leaderChanged(err):
+		return true
 	}
 	switch code(err) {
 	case codes.InvalidArgument, codes.PermissionDenied, codes.Unauthenticated, codes.DataLoss, codes.Unimplemented:
@@ -231,6 +324,10 @@ func proves(err error) bool {
 	default:
 		return false
 	}
+}
+
+func leaderChanged(err error) bool {
+	return status.Convert(err).Message() == rpctypes.ErrorDesc(rpctypes.ErrGRPCLeaderChanged)
 }
 
 // code is the code of one of etcd's errors by its text, and of others as it came.

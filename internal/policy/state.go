@@ -3,6 +3,8 @@ package policy
 import (
 	"errors"
 	"time"
+
+	"github.com/getcd/getcd/internal/etcderr"
 )
 
 // reason is why a connected member is passed over. Each reason ends by itself, so several
@@ -62,6 +64,11 @@ func (m *member) fault(now time.Time) error {
 	return nil
 }
 
+// refusesLocked reports whether m has said that it can't serve, and nothing since.
+func (m *member) refusesLocked(now time.Time) bool {
+	return m.demotion.lasts(now) && etcderr.CantServe(m.demotion.cause)
+}
+
 // demotion is a member's last one.
 type demotion struct {
 	cause   error     // nil when the member has served since
@@ -82,7 +89,11 @@ func (d *demotion) lasts(now time.Time) bool { return d.cause != nil && now.Befo
 // begin begins a demotion, or lengthens it.
 func (d *demotion) begin(cause error, now time.Time) {
 	d.penalty = min(max(2*d.penalty, minPenalty), maxPenalty)
-	d.cause, d.changed, d.until = cause, now, now.Add(d.penalty)
+	until := now.Add(d.penalty)
+	if d.lasts(now) && d.until.After(until) {
+		until = d.until
+	}
+	d.cause, d.changed, d.until = cause, now, until
 }
 
 // lift ends a demotion.

@@ -12,11 +12,13 @@ import (
 // out of its rhythm.
 //
 // When the oldest request on a connection has waited for longer than the suspicion time,
-// the policy probes the member: it sends two questions on that connection, and the same
-// two to another member.
+// the policy probes the member: it asks two questions on that connection, and the same two
+// of another member.
 //
-//	Is it there?     grpc.health.v1 Check, which etcd answers from memory
 //	Does it serve?   a linearizable read, which needs the leader and a quorum
+//	Is it there?     grpc.health.v1 Check, which etcd answers from memory
+//
+// A member that serves the read at once is asked nothing else (probe.go).
 //
 // Slow is not dead: the time in which bytes move on the connection does not count, since
 // the questions may be queued behind a large message (rawconn.go).
