@@ -209,6 +209,48 @@ func TestWriteLostInAnElection(t *testing.T) {
 	})
 }
 
+// The same, while the other connected member is the former leader, which answers nothing: its
+// silence does not delay what the first member's answer tells.
+func TestWriteLostBesideTheFormerLeader(t *testing.T) {
+	run(t, 3, nil, func(r *rig) {
+		t := r.t
+		if err := r.put(r.timeout(time.Second), "k", "v"); err != nil { // tells the term
+			t.Fatal(err)
+		}
+		r.cluster.Member(0).Intercept(func(_ context.Context, _ string, _ any, next func() (any, error)) (any, error) {
+			time.Sleep(15 * time.Millisecond) // a slow network, where a probe asks both members at once
+			return next()
+		})
+		r.warm()
+		elected := make(chan struct{})
+		r.cluster.Member(0).Intercept(func(ctx context.Context, method string, _ any, next func() (any, error)) (any, error) {
+			switch method {
+			case pb.KV_Put_FullMethodName:
+				<-ctx.Done()
+				return nil, ctx.Err()
+			case pb.KV_Range_FullMethodName:
+				<-elected
+			}
+			return next()
+		})
+		r.cluster.Member(1).Intercept(onlyHealth)
+		put := make(chan error, 1)
+		go func() { put <- r.put(r.timeout(time.Minute), "k", "v") }()
+		time.Sleep(700 * time.Millisecond) // the bubble's clock
+		start := time.Now()
+		r.cluster.Elect(r.cluster.Member(2))
+		close(elected)
+		if err := <-put; !client.IsAmbiguous(err) {
+			t.Errorf("put: got %v, want an error that is ambiguous", err)
+		}
+		if d := time.Since(start); d > 750*time.Millisecond {
+			t.Errorf("%v after the election, want at most a probe, the drain and another probe", d)
+		}
+		r.cluster.Member(0).Intercept(nil)
+		r.cluster.Member(1).Intercept(nil)
+	})
+}
+
 // A severed member that comes back is used again.
 func TestSeveredMemberReturns(t *testing.T) {
 	run(t, 2, nil, func(r *rig) {

@@ -527,7 +527,9 @@ func (p *policy) judgeLocked(c *conn, beside *member, f findings, start time.Tim
 	current := m.conn == c
 	c.doubted = false
 	result := f.outcome(c, time.Now())
-	if result == serves || result == nobodyServes {
+	// A write that an election has lost is given up when its member has served for a while.
+	lost := result == serves && c.superseded(time.Now())
+	if !lost && (result == serves || result == nobodyServes) {
 		c.rest(start)
 		if beside != nil && beside.ready() && f.otherThere {
 			beside.conn.rest(start) // it was asked the same

@@ -194,7 +194,10 @@ func (p *policy) probe(c, other *conn, patience time.Duration, stop <-chan struc
 		default:
 			f.there = true // even if it is NOT_SERVING; see health.go for that
 		}
-		if asked == 1 && a.err != nil {
+		switch {
+		case read && f.readErr == nil:
+			return f // whatever the other answers decides nothing
+		case asked == 1 && a.err != nil:
 			next() // whether other serves is what decides now
 		}
 	}
