@@ -246,7 +246,7 @@ func (c *conn) linearizable(ctx context.Context, since time.Time, patience time.
 	if r == nil || r.start.Before(since) || time.Since(r.start) >= patience { // it may be lost
 		r = &reading{start: time.Now(), done: make(chan struct{})}
 		c.reading = r
-		c.policy.probes.Go(func() { c.read(r) })
+		c.policy.probes.Go(func() { c.read(r) }) //nolint:contextcheck // it goes on for the others who wait
 	}
 	c.readingMu.Unlock()
 	late := time.NewTimer(patience - time.Since(r.start))
