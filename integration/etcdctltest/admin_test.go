@@ -14,6 +14,7 @@ import (
 // TestAdministrationSameAsEtcdctl compares the commands for administering a
 // cluster.
 func TestAdministrationSameAsEtcdctl(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, cluster.Config{})
 	t.Run("hashes", b.hashes)
 	t.Run("compactions", b.compactions)

@@ -11,6 +11,7 @@ import (
 )
 
 func TestSameAsEtcdctl(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, cluster.Config{
 		ElectionTimeout: 2 * time.Second, Flags: []string{"--watch-progress-notify-interval=200ms"},
 	})
