@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/grpc"
 	grpcbalancer "google.golang.org/grpc/balancer"
 )
 
@@ -150,3 +151,15 @@ func (c *conn) hear(start time.Time, agreement bool) {
 func (c *conn) provenSince(t time.Time) bool {
 	return c.proof.Load() >= c.clock.at(t)
 }
+
+// rpcs returns something to send RPCs on this connection with, until release is called.
+func (c *conn) rpcs() (cc grpc.ClientConnInterface, release func()) {
+	producer, release := c.sc.GetOrBuildProducer(prober{})
+	cc, _ = producer.(grpc.ClientConnInterface)
+	return cc, release
+}
+
+// prober is a gRPC Producer, the means to send RPCs on one SubConn.
+type prober struct{}
+
+func (prober) Build(cc any) (grpcbalancer.Producer, func()) { return cc, func() {} }
