@@ -251,12 +251,9 @@ const (
 // validate returns all that is wrong with c, each error naming the field, its
 // value and what would be right.
 func (c Config) validate() error {
-	var errs []error
-	bad := func(format string, args ...any) {
-		errs = append(errs, fmt.Errorf("client: Config."+format, args...))
-	}
+	var bad mistakes
 	if len(c.Endpoints) == 0 {
-		bad(`Endpoints is empty: name at least one, such as "dns+srv:///example.com" or "127.0.0.1:2379"`)
+		bad.add(`Endpoints is empty: name at least one, such as "dns+srv:///example.com" or "127.0.0.1:2379"`)
 	}
 	var identities []string
 	for _, id := range []struct {
@@ -269,83 +266,93 @@ func (c Config) validate() error {
 	}
 	switch {
 	case len(identities) > 1:
-		bad("%s are set: a client has one of them", strings.Join(identities, " and Config."))
+		bad.add("%s are set: a client has one of them", strings.Join(identities, " and Config."))
 	case c.Password != "" && c.Username == "":
-		bad("Password is set without Config.Username")
+		bad.add("Password is set without Config.Username")
 	case c.Username != "" && c.Password == "":
-		bad("Username is %q without Config.Password: etcd refuses empty passwords; for a user without a password use a client certificate and leave Username empty", c.Username)
+		bad.add("Username is %q without Config.Password: etcd refuses empty passwords; for a user without a password use a client certificate and leave Username empty", c.Username)
 	}
 	if i := unprintable(c.Token); i >= 0 {
-		bad("Token has an unprintable character at index %d, a line break perhaps: it can't be sent", i)
+		bad.add("Token has an unprintable character at index %d, a line break perhaps: it can't be sent", i)
 	}
 	if c.PermitWithoutStream && c.DialKeepAliveTime < 0 {
-		bad("PermitWithoutStream is set while Config.DialKeepAliveTime is %v, which means never to ping", c.DialKeepAliveTime)
+		bad.add("PermitWithoutStream is set while Config.DialKeepAliveTime is %v, which means never to ping", c.DialKeepAliveTime)
 	}
-	errs = append(errs, headers(c.Headers).validate()...)
+	bad = append(bad, headers(c.Headers).validate()...)
 	if c.AutoSyncInterval < 0 {
-		bad("AutoSyncInterval is %v: must be positive, or 0 for never", c.AutoSyncInterval)
+		bad.add("AutoSyncInterval is %v: must be positive, or 0 for never", c.AutoSyncInterval)
 	}
 	if c.CallTimeout < 0 {
-		bad("CallTimeout is %v: must be positive, or 0 for no limit", c.CallTimeout)
+		bad.add("CallTimeout is %v: must be positive, or 0 for no limit", c.CallTimeout)
 	}
 	if c.ConnectTimeout < 0 {
-		bad("ConnectTimeout is %v: must be positive, or 0 for %v", c.ConnectTimeout, defaultConnectTimeout)
+		bad.add("ConnectTimeout is %v: must be positive, or 0 for %v", c.ConnectTimeout, defaultConnectTimeout)
 	}
 	if c.DialTimeout < 0 {
-		bad("DialTimeout is %v: must be positive, or 0 for %v", c.DialTimeout, defaultDialTimeout)
+		bad.add("DialTimeout is %v: must be positive, or 0 for %v", c.DialTimeout, defaultDialTimeout)
 	}
 	if c.DialKeepAliveTime > 0 && c.DialKeepAliveTime < leastKeepAliveTime {
-		bad("DialKeepAliveTime is %v: gRPC's least is %v; 0 means %v, a negative value means never", c.DialKeepAliveTime, leastKeepAliveTime, defaultKeepAliveTime)
+		bad.add("DialKeepAliveTime is %v: gRPC's least is %v; 0 means %v, a negative value means never", c.DialKeepAliveTime, leastKeepAliveTime, defaultKeepAliveTime)
 	}
 	if c.DialKeepAliveTimeout < 0 {
-		bad("DialKeepAliveTimeout is %v: must be positive, or 0 for %v", c.DialKeepAliveTimeout, defaultKeepAliveTimeout)
+		bad.add("DialKeepAliveTimeout is %v: must be positive, or 0 for %v", c.DialKeepAliveTimeout, defaultKeepAliveTimeout)
 	}
 	if c.WritePatience < 0 {
-		bad("WritePatience is %v: must be positive, or 0 for %v", c.WritePatience, policy.DefaultPatience)
+		bad.add("WritePatience is %v: must be positive, or 0 for %v", c.WritePatience, policy.DefaultPatience)
 	}
 	if c.ClusterID != 0 && c.AllowClusterChange {
-		bad("ClusterID is %x while Config.AllowClusterChange is set: one allows a single cluster, the other any", c.ClusterID)
+		bad.add("ClusterID is %x while Config.AllowClusterChange is set: one allows a single cluster, the other any", c.ClusterID)
 	}
 	if c.OneMember && len(c.Endpoints) > 1 {
-		bad("OneMember is set with %d endpoints: there must be one", len(c.Endpoints))
+		bad.add("OneMember is set with %d endpoints: there must be one", len(c.Endpoints))
 	}
 	if c.MaxCallSendMsgSize < 0 {
-		bad("MaxCallSendMsgSize is %d: must be positive, or 0 for %d", c.MaxCallSendMsgSize, defaultMaxSend)
+		bad.add("MaxCallSendMsgSize is %d: must be positive, or 0 for %d", c.MaxCallSendMsgSize, defaultMaxSend)
 	}
 	if c.MaxCallRecvMsgSize < 0 || c.MaxCallRecvMsgSize > math.MaxInt32 {
-		bad("MaxCallRecvMsgSize is %d: must be from 1 to %d, or 0 for %d", c.MaxCallRecvMsgSize, math.MaxInt32, defaultMaxRecv)
+		bad.add("MaxCallRecvMsgSize is %d: must be from 1 to %d, or 0 for %d", c.MaxCallRecvMsgSize, math.MaxInt32, defaultMaxRecv)
 	}
-	if d := c.withDefaults(); len(errs) == 0 && d.MaxCallRecvMsgSize < d.MaxCallSendMsgSize {
-		bad("MaxCallRecvMsgSize is %d, less than MaxCallSendMsgSize of %d: what can be put could not be got", d.MaxCallRecvMsgSize, d.MaxCallSendMsgSize)
+	if d := c.withDefaults(); len(bad) == 0 && d.MaxCallRecvMsgSize < d.MaxCallSendMsgSize {
+		bad.add("MaxCallRecvMsgSize is %d, less than MaxCallSendMsgSize of %d: what can be put could not be got", d.MaxCallRecvMsgSize, d.MaxCallSendMsgSize)
 	}
 	for i, o := range c.DialOptions {
 		if o == nil {
-			bad("DialOptions[%d] is nil: leave it out", i)
+			bad.add("DialOptions[%d] is nil: leave it out", i)
 		}
 	}
 	for i, m := range c.Middleware {
 		if m == nil {
-			bad("Middleware[%d] is nil: leave it out", i)
+			bad.add("Middleware[%d] is nil: leave it out", i)
 		}
 	}
 	for i, o := range c.Observers {
 		if o == nil {
-			bad("Observers[%d] is nil: leave it out", i)
+			bad.add("Observers[%d] is nil: leave it out", i)
 		}
 	}
 	if (c.TLSFiles.Cert == "") != (c.TLSFiles.Key == "") {
-		bad("TLSFiles has Cert %q and Key %q: give both, or none", c.TLSFiles.Cert, c.TLSFiles.Key)
+		bad.add("TLSFiles has Cert %q and Key %q: give both, or none", c.TLSFiles.Cert, c.TLSFiles.Key)
 	}
 	if c.TLSFiles.Cert != "" && c.TLS != nil && (len(c.TLS.Certificates) > 0 || c.TLS.GetClientCertificate != nil) {
-		bad("TLSFiles.Cert and Config.TLS both have a client's certificate: leave out one")
+		bad.add("TLSFiles.Cert and Config.TLS both have a client's certificate: leave out one")
 	}
 	if c.TLSFiles.CA != "" && c.TLS != nil && c.TLS.RootCAs != nil {
-		bad("TLSFiles.CA and Config.TLS.RootCAs are both set: leave out one")
+		bad.add("TLSFiles.CA and Config.TLS.RootCAs are both set: leave out one")
 	}
 	if c.TLS != nil && len(c.TLS.NextProtos) > 0 {
-		bad("TLS.NextProtos is %q: leave it empty, gRPC sets it", c.TLS.NextProtos)
+		bad.add("TLS.NextProtos is %q: leave it empty, gRPC sets it", c.TLS.NextProtos)
 	}
-	return errors.Join(errs...)
+	return errors.Join(bad...)
+}
+
+// mistakes are those of a Config.
+type mistakes []error
+
+// add is not inlined, since each of its many calls would be some 200 bytes of machine code.
+//
+//go:noinline
+func (m *mistakes) add(format string, args ...any) {
+	*m = append(*m, fmt.Errorf("client: Config."+format, args...))
 }
 
 // withDefaults returns c with its zero values replaced by what they mean.
