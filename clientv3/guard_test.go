@@ -153,6 +153,32 @@ func TestLearnerAlone(t *testing.T) {
 	})
 }
 
+// A program may keep a lease twice, and the second time long before the next renewal is due.
+func TestKeepAliveAgain(t *testing.T) {
+	run(t, 3, nil, func(r *rig) {
+		t := r.t
+		grant, err := r.Grant(t.Context(), 600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, which := range []string{"first", "second"} {
+			answers, err := r.KeepAlive(t.Context(), grant.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if a, ok := <-answers; !ok || a.ID != grant.ID {
+				t.Fatalf("the %s KeepAlive: %v, %v, want an answer", which, a, ok)
+			}
+			time.Sleep(10 * time.Second) // the bubble's clock; a first answer that is late ends it
+			select {
+			case a, ok := <-answers:
+				t.Errorf("the %s KeepAlive: %v, %v, want nothing for minutes", which, a, ok)
+			default:
+			}
+		}
+	})
+}
+
 // KeepAlive waits for the first response as long as documented.
 func TestKeepAliveFirst(t *testing.T) {
 	run(t, 1, nil, func(r *rig) {

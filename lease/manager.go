@@ -79,7 +79,8 @@ func (m *manager) add(ctx context.Context, id ID, sink chan *KeepAliveResponse) 
 	if e != nil && m.expireLocked(e, now) {
 		e = nil
 	}
-	if e == nil {
+	switch {
+	case e == nil:
 		e = &entry{id: id, first: make(chan struct{})}
 		e.lane = m.laneLocked()
 		e.lane.join(e, now)
@@ -90,6 +91,11 @@ func (m *manager) add(ctx context.Context, id ID, sink chan *KeepAliveResponse) 
 			m.running = true
 			m.wg.Go(m.run)
 		}
+		signal(m.wake)
+	case sink != nil && !e.pending:
+		// Who receives from it waits for a first answer, and the next renewal may be minutes away.
+		e.lane.hand(e, now)
+		e.lane.rouse()
 		signal(m.wake)
 	}
 	k := &Keeper{m: m, e: e, done: make(chan struct{}), sink: sink}
