@@ -293,7 +293,7 @@ func (m *manager) answered(st *stream, resp *pb.LeaseKeepAliveResponse, now time
 		return
 	}
 	ttl := seconds(resp.TTL)
-	if deadline := p.at.Add(ttl - Margin(ttl)); deadline.After(e.deadline) && deadline.After(now) {
+	if deadline := p.at.Add(ttl - Margin(ttl)); !deadline.Before(e.deadline) && deadline.After(now) {
 		if e.first != nil {
 			close(e.first)
 			e.first = nil
