@@ -33,7 +33,7 @@ type conn struct {
 	heardLate     atomic.Int64 // clock.late at heard
 	// proof is when the latest of the answered requests was begun that took consensus.
 	proof atomic.Int64
-	// provenTerm is the raft term in the latest answer to a linearizable read of the policy's.
+	// provenTerm is the newest raft term in the answers to the policy's own linearizable reads.
 	provenTerm atomic.Uint64
 	// retired is set when the connection takes no new calls. It is closed when the last
 	// call on it has ended.

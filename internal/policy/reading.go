@@ -76,11 +76,12 @@ func (c *conn) readProbe(ctx context.Context, waits bool) error {
 	if err != nil && !proves(err) {
 		return err
 	}
-	if term := resp.GetHeader().GetRaftTerm(); term > c.provenTerm.Load() {
+	term := resp.GetHeader().GetRaftTerm() // 0 in a refusal
+	if term > c.provenTerm.Load() {
 		c.provenTerm.Store(term)
 	}
 	c.hear(start, true)
-	c.observeTerm(resp.GetHeader().GetRaftTerm()) //nolint:contextcheck // what follows is the policy's
+	c.observeTerm(term) //nolint:contextcheck // what follows is the policy's
 	if refusedFor(err) && (code(err) == codes.PermissionDenied || !c.policy.discreet.Load()) {
 		of, _ := c.status(ctx)
 		c.observeTerm(of.GetRaftTerm()) //nolint:contextcheck // likewise
