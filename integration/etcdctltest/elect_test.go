@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"strings"
 	"syscall"
@@ -50,21 +52,45 @@ func (b *bench) candidates(t *testing.T) int64 {
 	return r.GetCount()
 }
 
-// until waits until there are n candidates.
+// until waits until there are n candidates, and the last one waits: it watches the one before it.
+// A signal before that would come while its request to stand is under way, and etcdctl would
+// leave its key behind until the lease ends.
 func (b *bench) until(t *testing.T, n int64) func() {
 	t.Helper()
 	return func() {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
-		for b.candidates(t) != n {
+		for b.candidates(t) != n || b.watchers(t) == 0 {
 			select {
 			case <-ctx.Done():
-				t.Errorf("there are %d candidates, want %d", b.candidates(t), n)
+				t.Errorf("there are %d candidates and %d watches, want %d and one", b.candidates(t), b.watchers(t), n)
 				return
 			case <-time.After(10 * time.Millisecond):
 			}
 		}
 	}
+}
+
+// watchers returns how many watches there are.
+func (b *bench) watchers(t *testing.T) (n int) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.cluster.Members()[0].ClientURL()+"/metrics", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req) //nolint:gosec // the member's own address
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	page, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(page)) {
+		_, _ = fmt.Sscanf(line, "etcd_debugging_mvcc_watcher_total %d", &n)
+	}
+	return n
 }
 
 // stand adds a candidate, or changes its proposal, with the given lease. getcd

@@ -204,7 +204,9 @@ func checkFleet(t *testing.T, all *measured) {
 	// In an election each client has each member that it is connected to tell when there is a
 	// leader (internal/policy/gate.go).
 	most(string(requests)+perSecond, theirs(requests)+3*n)
-	most(string(streams)+perSecond, theirs(streams)+n)
+	// A watch that is refused tells who the member of a new connection is, and after a restart
+	// of all members another one is refused for its token, which its member has forgotten.
+	most(string(streams)+perSecond, theirs(streams)+2*n)
 	// Two of three clients have lost one of their two connections, and make another one to
 	// one of two members.
 	most(string(connections)+perSecond, max(theirs(connections), n))
@@ -230,7 +232,8 @@ Where getcd does more, and why:
   find members that move. clientv3's have addresses that never change.
 - Streams: when another member becomes the active one, getcd opens its watch and lease streams there.
   clientv3 opens those again that have ended. With users, getcd also learns by a watch that is refused
-  who a new connection's member is, since etcd 3.7 tells nobody else.
+  who a new connection's member is, since etcd 3.7 tells nobody else. After a restart of all members one
+  more is refused for its token, which a member has only in memory.
 - Health checks: getcd follows the health of each member that it is connected to, by one stream.
 - Requests during an election: each of getcd's clients asks each member that it is connected to, and a
   third one, to answer a linearizable read as soon as there is a leader. So it knows which member serves.
