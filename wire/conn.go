@@ -101,7 +101,8 @@ func (c *conn) awaitsLocked(s *stream) bool {
 	case c.channel == nil:
 		return false
 	case s.call != nil:
-		return !s.streams() && !s.call.done
+		// The RST_STREAM of a canceled stream may be traced before the call's end is told.
+		return !s.call.done && (!s.streams() || s.ended && !c.closed)
 	}
 	return slices.ContainsFunc(c.channel.open, func(a *attempt) bool { return a.mayBe(s) })
 }
