@@ -33,7 +33,7 @@
 // # The gate
 //
 // After such trouble writes wait, unsent, until a member has served a linearizable read that
-// was begun afterwards. A member that has not noticed yet that the leader is gone would
+// was begun afterward. A member that has not noticed yet that the leader is gone would
 // accept a write and lose it.
 //
 // # Identity

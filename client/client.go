@@ -112,11 +112,15 @@ func (c *Client) Counters() Counters { return c.conn.Counters() }
 func (c *Client) ResolverErrors() []error { return c.conn.resolver.Errors() }
 
 // Close ends all requests, including those that name an endpoint, all streams, watches and
-// keepers, and closes the connections. It returns when all the client's goroutines have
-// ended. Requests in flight return ErrClosed. Leases are not revoked, except those that
-// middleware has for itself. A second Close only
-// waits for the first. Close waits at most 1 s for the Logger to take its last records, and
-// 1 s for the trace to be written. Its error is always nil.
+// keepers, and closes the connections. Requests in flight return ErrClosed. Leases are not
+// revoked, except those that middleware has for itself. A second Close only waits for the
+// first. Its error is always nil.
+//
+// Close waits for the client's goroutines. There are three exceptions. It waits at most 1 s
+// for the Logger to take its last records, and at most 1 s for the trace to be written: if
+// the Logger's handler or the trace's writer blocks, the goroutine that runs it stays until
+// it returns. And the function of a timer or of a context that has just ended may run a
+// moment later. It finds that there is nothing left to do (DESIGN.md lists these functions).
 func (c *Client) Close() error {
 	c.conn.closed.Store(true) // first, so that the services' streams return ErrClosed
 	c.closing.Do(func() {

@@ -172,7 +172,7 @@ type Config struct {
 	WritePatience time.Duration
 	// HeartbeatInterval is for how long a connection with a watch, a lock or another long
 	// call may carry nothing, before the client sends a small linearizable read on it. A
-	// client that only waits notices about that long afterwards that a member has fallen
+	// client that only waits notices about that long afterward that a member has fallen
 	// silent or lost its peers. With Routing.WritesToLeader it is also how often an idle
 	// client asks who leads. 0 means 1 s; a negative value means never.
 	HeartbeatInterval time.Duration

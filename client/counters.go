@@ -15,8 +15,10 @@ type Counters struct {
 	// Attempts are the requests and streams that it sent for them: more than Calls if
 	// some were sent again or hedged.
 	Attempts uint64
-	// Hedges are the reads that were sent to a second member because the first was slow.
-	// They are included in Attempts.
+	// Hedges are the reads, and the small writes that were declared repeatable, that were
+	// sent to a second member because the first was slow. They are included in Attempts.
+	// Each 100 such calls earn one hedge, and up to 500 hedges can be saved up. The hedges of
+	// calls whose member was given up come on top.
 	Hedges uint64
 	// Logins are the tokens that were requested. They are included in Calls.
 	Logins uint64

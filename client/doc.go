@@ -34,7 +34,8 @@
 // first time at once and to the standby, then with growing pauses. So a call without a
 // deadline waits for as long as the cluster is unavailable. A read that takes several times
 // as long as usual is sent to a second member too, and the first answer wins. This is done
-// for at most one read in a hundred; up to 500 can be saved up.
+// for at most one read in a hundred; up to 500 can be saved up. Reads whose member was given
+// up do not count.
 //
 // A request that is refused with "too many requests" is sent again after 0.1 s, then after
 // pauses that grow to 5 s. For all calls of a client together there is a budget for this: 100
@@ -53,8 +54,9 @@
 //
 // A failed call returns an *Error, which wraps etcd's own error (package rpctypes), if there
 // is one, or the context's. If IsAmbiguous returns true, the write may have been applied, or
-// may still be: read before you write again. Any other error of a write means that nothing
-// was applied. Some of etcd's own answers are ambiguous too. The write that exceeds the
+// may be applied later. Reading the key does not settle this. Use middleware/once or
+// kv.Marker, or make the retry conditional on the revision that you read. Any other error of
+// a write means that nothing was applied. Some of etcd's own answers are ambiguous too. The write that exceeds the
 // database's quota is applied and answered with rpctypes.ErrNoSpace. Lock and Campaign can
 // return the error of a late step, such as an invalid token, while the waiter's key exists.
 // MemberPromote can say, after the promotion, that the member is not a learner or that there

@@ -43,7 +43,9 @@ type Error struct {
 type AttemptError struct {
 	// Endpoint is the address, or for a name that could not be resolved the URI.
 	Endpoint string
-	Err      error
+	// Err is the last failure there: a gRPC status error, one of etcd's (package rpctypes), or
+	// why the endpoint was not tried.
+	Err error
 }
 
 // Ambiguous reports whether the operation may have been applied, or may yet be.

@@ -126,7 +126,7 @@ func (h *hedge) begin(a *attemptContext) {
 }
 
 // detach makes the hedge forget the first copy, whose leash may belong to another call
-// afterwards.
+// afterward.
 func (h *hedge) detach() {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -33,11 +33,15 @@ type Observer interface {
 	// ClientClosed is called once for each client, by Close, when its calls have ended.
 	ClientClosed(c *Client)
 
+	// BeginCall is called when a call begins. It returns the call's context: ctx, or one derived
+	// from it.
 	BeginCall(ctx context.Context, c *Call) context.Context
 	// EndCall gets the call's error, an *Error or nil; IsAmbiguous tells whether it is that
 	// of a write that may have been applied. The error of a stream that its reader has
 	// left is the end of the stream's context, as a gRPC status.
 	EndCall(ctx context.Context, c *Call, err error)
+	// BeginAttempt is called when an attempt of a call begins. It returns the attempt's context:
+	// ctx, or one derived from it.
 	BeginAttempt(ctx context.Context, a *Attempt) context.Context
 	// EndAttempt gets the error of the attempt alone, which has a gRPC status, or nil.
 	EndAttempt(ctx context.Context, a *Attempt, err error)

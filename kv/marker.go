@@ -21,6 +21,7 @@ var ErrMarkerChanged = errors.New("kv: another client has changed the marker's k
 // Transactor begins transactions. A KV does, and so do a lock.Mutex, a lock.Held and an
 // election.Election, whose transactions are applied only while they are held.
 type Transactor interface {
+	// Txn begins a transaction. Nothing is sent before its Commit.
 	Txn(ctx context.Context) Txn
 }
 
@@ -36,7 +37,7 @@ type Transactor interface {
 // member that was stopped and goes on. So each transaction takes for granted that the
 // marker's key has not changed since the one before, and puts a value there that nobody
 // else puts. Settle changes the key as well, unless the transaction has: whichever comes
-// first refuses the other for ever.
+// first refuses the other forever.
 //
 // The key is for one writer at a time, such as a process, or the holder of a lock. It
 // stays on the cluster, as one small key, and the writer's next process can go on with
@@ -126,7 +127,7 @@ func (m *Marker) Txn(ctx context.Context, on Transactor) Txn {
 // Once the fate is known, Settle returns it without asking.
 //
 // An error is an *UnsettledError, of which client.IsAmbiguous is true: call Settle again,
-// unless it is ErrMarkerChanged, which is for ever. If the last transaction was answered,
+// unless it is ErrMarkerChanged, which is forever. If the last transaction was answered,
 // or there was none, that is a *UsageError.
 func (m *Marker) Settle(ctx context.Context) (bool, error) {
 	if err := misuse.Context(ctx, "kv: Marker: Settle"); err != nil {
@@ -324,6 +325,7 @@ func (op Op) writes() bool {
 type UnsettledError struct {
 	// Key is the Marker's.
 	Key string
+	// Err is the last failure.
 	Err error
 }
 

@@ -22,7 +22,9 @@
 // tens of milliseconds. It is a tenth of the TTL, at least 100 ms, at most 5 s,
 // and never below TTL/1000. A new leader counts every lease from its own
 // election and adds an election timeout, so a change of leader only ever gives
-// more time.
+// more time. That needs members that agree on the TTL: each one raises a shorter TTL
+// to one and a half of its own election timeouts. A renewal whose answer has a shorter
+// TTL than the one before brings the deadline nearer at once.
 //
 // # A machine that stands still
 //
@@ -70,8 +72,7 @@
 // fifteenth of the TTL, the next. What was outstanding is sent again, most urgent
 // first. So a lease of 5 s, whose renewal falls due after at most 1.7 s and which
 // is given up after 4.5 s, outlives the loss of its leader when the election takes
-// no more than about 2.5 s; at etcd's defaults it takes 1.1 to 1.6 s, unless votes
-// are split.
+// no more than about 2.5 s. It usually takes 1 to 2 s with etcd's defaults.
 //
 // That the server does not find a lease is final: a new leader renews none before
 // it has applied everything of the terms before its own.

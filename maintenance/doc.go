@@ -19,7 +19,7 @@
 //	status, err := m.Status(ctx, "10.0.0.3:2379")
 //	_, err = m.At("10.0.0.1:2379").MoveLeader(ctx, target)
 //
-// Such a call opens a connection for itself and closes it afterwards. It does not
+// Such a call opens a connection for itself and closes it afterward. It does not
 // fail over, since another member's response would be wrong. The dialer decides
 // how to connect. Without a dialer such a call returns ErrNoEndpointDialer. An
 // empty endpoint means the connection that was given to New.

@@ -19,5 +19,5 @@
 // value is JSON: {"Op":0,"Addr":"10.0.0.1:443","Metadata":null}. This is
 // clientv3's layout, so programs that use either package find each other.
 //
-// Values that do not have this form are ignored and logged.
+// Values that do not have this form are ignored, and logged if WithLogger is set.
 package naming

@@ -241,7 +241,7 @@ func (r *Registration) Changed() <-chan struct{} {
 }
 
 // Done closes when the endpoint is no longer kept registered: after Close, or after an
-// error that no other try can mend, such as a missing permission.
+// error that retrying cannot fix, such as a missing permission.
 func (r *Registration) Done() <-chan struct{} { return r.life.Done() }
 
 // Err is nil until Done closes, and then why: ErrClosed, or the error.

@@ -22,6 +22,7 @@ import (
 // Follower is where a View learns of its keys: a *client.Client or a watch.Watcher, or
 // anything else that follows keys as they do.
 type Follower interface {
+	// Follow is watch.Watcher's: a snapshot, and then what changes.
 	Follow(ctx context.Context, key string, opts ...kv.OpOption) iter.Seq2[watch.Update, error]
 }
 
@@ -71,6 +72,7 @@ func StrictJSON[T any](_ string, value []byte) (T, error) {
 
 // Change is what has become of a key.
 type Change[T any] struct {
+	// Key is the whole key.
 	Key string
 	// Old is the last good value before, if there was one: Had.
 	Old T
@@ -132,7 +134,7 @@ type entry[T any] struct {
 
 // New returns a View of a key, or of a range of keys by the options of a watch, such as
 // kv.WithPrefix. It waits for nothing: WaitSync does. The View ends with ctx, or with an
-// error that no other try can mend, such as rpctypes.ErrPermissionDenied; it has nothing
+// error that retrying cannot fix, such as rpctypes.ErrPermissionDenied; it has nothing
 // to close. After the end of ctx, Done tells when its goroutine has ended.
 //
 // What cannot be right is an error: a Config without Decode, an index without a function, and
@@ -240,7 +242,7 @@ func (v *View[T]) Bad() map[string]*DecodeError {
 func (v *View[T]) Done() <-chan struct{} { return v.done }
 
 // Err is nil while the View follows its keys, and then why it does not: the context's cause,
-// or an error that no other try can mend.
+// or an error that retrying cannot fix.
 func (v *View[T]) Err() error {
 	v.mu.RLock()
 	defer v.mu.RUnlock()

@@ -16,6 +16,7 @@ type Error struct {
 	Op string
 	// Key is the key that was to be changed.
 	Key string
+	// Err is the cause.
 	Err error
 
 	ambiguous bool

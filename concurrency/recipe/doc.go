@@ -27,7 +27,7 @@
 //     depend: the one that is late is refused then. That takes up to 3 s beyond the
 //     context; when the cluster cannot be reached for those, it is done in the
 //     background as soon as it can, for as long as the session lives. So a waiter that
-//     was cancelled does not stay, or come back, as a ghost. The fence is NAME.fence
+//     was canceled does not stay, or come back, as a ghost. The fence is NAME.fence
 //     for barriers and locks. It stays, as one key without a value.
 //   - Who dequeues writes a unique claim into a key of the queue, in the same
 //     transaction that deletes the item. When the answer is lost, the transaction

@@ -34,7 +34,8 @@ var (
 type UnsettledError struct {
 	// Op is the operation, such as "Dequeue", and Key the key that it was about.
 	Op, Key string
-	Err     error
+	// Err is the last failure.
+	Err error
 }
 
 // Error implements error.

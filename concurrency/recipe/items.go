@@ -150,7 +150,7 @@ func (q *items) settle(ctx context.Context, c claim) (mine bool, err error) {
 		}
 		if errors.Is(err, errForgotten) {
 			q.close(c)
-			return false, &UnsettledError{Op: "Dequeue", Key: c.key, Err: err} // for ever
+			return false, &UnsettledError{Op: "Dequeue", Key: c.key, Err: err} // forever
 		}
 		if final(err) || !queue.Pause(ctx, failures) {
 			break

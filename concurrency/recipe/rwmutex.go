@@ -14,7 +14,7 @@ import (
 
 // RWMutex is a lock that either one writer holds, or any number of readers. It is
 // given in the order in which it was asked for, so that neither can keep the others
-// waiting for ever.
+// waiting forever.
 //
 // Its methods are safe for concurrent use, but it stands for one holder: goroutines
 // that compete need one each, of which several may have the same session. The lock

@@ -3,13 +3,15 @@ package stm
 // CommitError is a commit that failed for another reason than a conflict. It
 // unwraps to the connection's error.
 type CommitError struct {
+	// Err is the connection's error.
 	Err error
 
 	ambiguous bool
 }
 
-// Ambiguous reports whether the writes may have been applied, or may yet be, all
-// of them or none. Then read what the function has read before running it again.
+// Ambiguous reports whether the writes may have been applied, or may be applied later,
+// all of them or none. Reading the keys does not settle this. Use middleware/once, which
+// settles it, or a function that does no harm when it is run twice.
 // When false it is certain that nothing was applied. client.IsAmbiguous finds it.
 func (e *CommitError) Ambiguous() bool { return e.ambiguous }
 

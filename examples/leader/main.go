@@ -55,7 +55,7 @@ func lead(ctx context.Context, e *election.Election, name string) error {
 	for n := 1; ; n++ {
 		// No former leader can write here, however late its request arrives.
 		_, err := e.Txn(ctx).Then(kv.OpPut("leader/work", fmt.Sprintf("%s %d", name, n))).Commit()
-		if err != nil && !client.IsAmbiguous(err) { // the next write makes up for one in doubt
+		if err != nil && !client.IsAmbiguous(err) { // the next write makes up for an ambiguous one
 			return err
 		}
 		fmt.Println(name, "has done", n)

@@ -135,9 +135,9 @@ func TestFleetsInVirtualTime(t *testing.T) {
 	}
 	var page strings.Builder
 	fmt.Fprintf(&page, "# Fleets, simulated\n\n"+
-		"What %d clients do to a cluster of three members in memory, in virtual time: they begin within ten\n"+
-		"seconds, and 30 s after a fault are counted, each with a watch, a lease and a linearizable read a second.\n"+
-		"An election takes %v. `%s=%d %s=../../docs/measurements/fleets.md go test -run InVirtualTime\n"+
+		"What %d clients do to a cluster of three members in memory, in virtual time. Each client has a watch,\n"+
+		"a lease and a linearizable read a second. The clients start within 10 s. Requests are counted for 30 s\n"+
+		"after the fault. An election takes %v. `%s=%d %s=../../docs/measurements/fleets.md go test -run InVirtualTime\n"+
 		"./integration/scalebench` writes this page.\n"+simNotes, n, simElection, simClientsEnv, n, simPageEnv)
 	for _, fault := range simFaults {
 		t.Run(fault.name, func(t *testing.T) {

@@ -50,7 +50,7 @@ func TestOnce(t *testing.T) { short(t, "once", "", 1) }
 // TestCompareAndSet is a short run of the check of package cas.
 func TestCompareAndSet(t *testing.T) { short(t, "cas", "", 1) }
 
-// TestThrough is a short run of both checks through a proxy of each kind.
+// TestThrough is a short run of the checks watch and coordination through a proxy of each kind.
 func TestThrough(t *testing.T) {
 	for i, way := range []string{grpcProxy, string(frontproxy.HAProxyTCP), string(frontproxy.NginxGRPC)} {
 		if testing.Short() && i > 0 {

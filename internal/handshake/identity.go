@@ -15,7 +15,7 @@ import (
 )
 
 // In TLS 1.3 the client's handshake is over before the server has looked at the
-// client's certificate (RFC 8446, section 2). The server's alert comes afterwards, in
+// client's certificate (RFC 8446, section 2). The server's alert comes afterward, in
 // place of its first bytes, and is often overtaken by the connection's end: what is
 // left to see is a broken pipe.
 

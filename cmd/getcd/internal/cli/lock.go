@@ -103,7 +103,7 @@ func (a *app) openLock(cmd *cobra.Command, runs bool) (*session, error) {
 }
 
 // reach waits for a connection within the command's time, for commands that go on
-// for as long as it takes: to wait for a lock may take for ever, to wait for a
+// for as long as it takes: to wait for a lock may take forever, to wait for a
 // cluster should not.
 func (s *session) reach(ctx context.Context) error {
 	ctx, cancel := s.timeout(ctx)

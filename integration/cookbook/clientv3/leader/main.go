@@ -127,7 +127,7 @@ func lead(ctx context.Context, c *clientv3.Client, e *concurrency.Election, name
 		if err == nil && !txn.Succeeded {
 			return errLost
 		}
-		if err != nil && refused(err) { // the next write makes up for one in doubt
+		if err != nil && refused(err) { // the next write makes up for an ambiguous one
 			return err
 		}
 		fmt.Println(name, "has done", n)

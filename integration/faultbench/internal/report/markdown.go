@@ -56,7 +56,7 @@ func (r *Report) how(b *strings.Builder, page Page) {
 	}
 	fmt.Fprintf(b, "- Cluster: %s, each in its own process.\n", s.cluster())
 	if s.Clientv3 != "" {
-		fmt.Fprintf(b, "- Rival: go.etcd.io/etcd/client/v3 %s.\n", s.Clientv3)
+		fmt.Fprintf(b, "- Compared with: go.etcd.io/etcd/client/v3 %s.\n", s.Clientv3)
 	}
 	fmt.Fprintf(b, "- Machine: %s, %s, %d CPUs, shared by the members and all clients.\n", s.Go, s.System, s.CPUs)
 	if s.Seed != 0 {
@@ -84,10 +84,10 @@ flight on it. clientv3 spreads its calls over all members, so it has fewer of th
 victim. It also spreads its watches: where its gap is shorter than getcd's, its watches were
 not on the victim.
 
-` + "`getcd-once` has `middleware/once`" + `, which sends a write in doubt again without applying it
+` + "`getcd-once` has `middleware/once`" + `, which sends an ambiguous write again without applying it
 twice, and ` + "`getcd-once-batch`" + ` has ` + "`middleware/batch`" + ` above that. ` + "`getcd-cached`" + ` has
 ` + "`middleware/cache`" + `, which answers reads from memory. ` + "`getcd-safe`" + ` declares its puts
-repeatable, and its compare-and-swaps settle their own doubt (` + "`concurrency/cas`" + `); since its puts
+repeatable, and its compare-and-swaps find out whether they were applied (` + "`concurrency/cas`" + `); since its puts
 may be applied twice, its histories are not checked. No write may fail of those that write once,
 nor of the safe one. ` + "`dropin`" + `
 is a program of clientv3 with one import path changed.

@@ -24,11 +24,11 @@ type Stuck struct {
 	// Before and After are the process's heap when its buffer was full and at the
 	// end.
 	Before, After heap
-	// Drained is how long it took to catch up afterwards, and Fetched is what its
+	// Drained is how long it took to catch up afterward, and Fetched is what its
 	// client received meanwhile.
 	Drained time.Duration
 	Fetched int64
-	// Resyncs is how many times it received a compaction afterwards.
+	// Resyncs is how many times it received a compaction afterward.
 	Resyncs int
 }
 
