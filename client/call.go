@@ -15,6 +15,7 @@ import (
 
 	"github.com/getcd/getcd/internal/attempt"
 	"github.com/getcd/getcd/internal/backoff"
+	"github.com/getcd/getcd/internal/etcderr"
 	"github.com/getcd/getcd/internal/policy"
 )
 
@@ -205,6 +206,9 @@ func (t *try) judge(err error, a *attempt.Attempt, cred *credential) (done bool,
 	// An RPC that never came to the policy counts as sent, unless an interceptor ended it.
 	stray := !a.Begun() && t.conn.strays.Load()
 	f := t.call.fateOf(err, stray || a.Sent(), stray || a.Heard())
+	if f == refused && etcderr.LacksService(err) && a.Proven() {
+		f = answered
+	}
 	t.overload = f == overloaded
 	switch f {
 	case unknown, doubtful, late:

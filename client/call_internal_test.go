@@ -15,6 +15,7 @@ func (p place) Endpoint() string    { return string(p) }
 func (p place) Address() string     { return string(p) }
 func (place) Life() context.Context { return context.Background() }
 func (place) Arrived() uint64       { return 0 }
+func (place) Proven() bool          { return false }
 func (place) Received()             {}
 func (place) Expect()               {}
 func (place) Observe(_, _ uint64)   {}

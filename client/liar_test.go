@@ -54,7 +54,7 @@ func TestStreamsLeaveWhatIsNotEtcd(t *testing.T) {
 		"watch": func(r *rig) {
 			events := r.Watch(r.timeout(time.Minute), "k", kv.WithCreatedNotify())
 			if resp, ok := <-events; !ok || !resp.Created {
-				r.t.Errorf("the watch got %+v, want that it was created", resp)
+				r.t.Errorf("the watch got %+v, want that it was created: %v", resp, resp.Err())
 			}
 		},
 		"lease": func(r *rig) {
@@ -69,10 +69,17 @@ func TestStreamsLeaveWhatIsNotEtcd(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			run(t, 2, nil, func(r *rig) {
+				for _, m := range r.cluster.Members() {
+					m.Kill() // what serves on a connection goes on serving
+				}
+				r.cluster.Member(0).Intercept(refuse(status.Error(codes.Unimplemented, "unknown service etcdserverpb.KV")))
 				r.cluster.Member(0).InterceptStream(func(_ grpc.ServerStream, method string, _ func(grpc.ServerStream) error) error {
 					service, _, _ := strings.Cut(method[1:], "/")
 					return status.Errorf(codes.Unimplemented, "unknown service %s", service)
 				})
+				for _, m := range r.cluster.Members() {
+					m.Start()
+				}
 				test(r)
 			})
 		})
@@ -98,6 +105,43 @@ func TestUnimplementedIsAnAnswer(t *testing.T) {
 		}
 		if n := r.Counters().Attempts - before; n != 1 {
 			r.t.Errorf("%d attempts, want 1", n)
+		}
+	})
+}
+
+// What stands in for etcd may lack a service: kine has no Auth. The caller hears of it at once, and
+// the member serves all the rest.
+func TestServiceThatIsMissing(t *testing.T) {
+	run(t, 1, nil, func(r *rig) {
+		missing := func(method string) error {
+			service, _, _ := strings.Cut(method[1:], "/")
+			return status.Errorf(codes.Unimplemented, "unknown service %s", service)
+		}
+		r.cluster.Member(0).Intercept(func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {
+			if method == pb.Auth_AuthStatus_FullMethodName {
+				return nil, missing(method)
+			}
+			return next()
+		})
+		r.cluster.Member(0).InterceptStream(func(stream grpc.ServerStream, method string, next func(grpc.ServerStream) error) error {
+			if method == pb.Lease_LeaseKeepAlive_FullMethodName {
+				return missing(method)
+			}
+			return next(stream)
+		})
+		if err := r.put(r.timeout(time.Second), "k", "v"); err != nil {
+			r.t.Fatal(err)
+		}
+		for name, call := range map[string]func(context.Context) error{
+			"a call":   func(ctx context.Context) error { _, err := r.AuthStatus(ctx); return err },
+			"a stream": func(ctx context.Context) error { _, err := r.KeepAliveOnce(ctx, 42); return err },
+		} {
+			if err := call(r.timeout(time.Second)); status.Code(err) != codes.Unimplemented {
+				r.t.Errorf("%s: got %v, want Unimplemented", name, err)
+			}
+		}
+		if s := r.Endpoints()[0]; s.Demoted != nil {
+			r.t.Errorf("the member was demoted: %v", s.Demoted)
 		}
 	})
 }

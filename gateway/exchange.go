@@ -75,6 +75,9 @@ func (*exchange) Life() context.Context { return context.Background() }
 // Arrived implements attempt.Connection.
 func (x *exchange) Arrived() uint64 { return x.arrived.Load() }
 
+// Proven implements attempt.Connection: another endpoint may be asked in any case.
+func (x *exchange) Proven() bool { return false }
+
 // Received implements attempt.Connection: each request of a stream is looked after by
 // itself.
 func (*exchange) Received() {}

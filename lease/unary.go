@@ -168,7 +168,7 @@ func (s *service) KeepAliveOnce(ctx context.Context, id ID) (*KeepAliveResponse,
 		if ctx.Err() != nil {
 			return nil, because(fmt.Errorf("lease: renewing %016x: %w", uint64(id), ctx.Err()), last)
 		}
-		if over || final(err) {
+		if over || final(err) || strange(err) && strange(last) {
 			return nil, err
 		}
 		last = err
@@ -219,6 +219,10 @@ func (s *service) renewOnce(ctx context.Context, id ID, avoid []string, wait tim
 // final reports whether another try, on whatever member, would get the same answer. A
 // lease that is gone does not come back.
 func final(err error) bool { return etcderr.FinalForStream(err) || etcderr.NotFound(err) }
+
+// strange reports an answer that is none of etcd's. A server that stands in for etcd says in this
+// way that it does not renew leases, and so does the next one.
+func strange(err error) bool { return err != nil && etcderr.Code(err) == codes.Unknown }
 
 // denied reports an answer to one renewal that ends the stream it came on: since
 // etcd 3.6 the server checks that the user may write the lease's keys.

@@ -240,6 +240,24 @@ func TestKeepAliveOnce(t *testing.T) {
 	})
 }
 
+// A server that stands in for etcd may have no renewals, and says so in words of its own. Two tries
+// are told, and then the caller.
+func TestKeepAliveOnceElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, c := service(t, 1)
+		tries := 0
+		c.Member(0).InterceptStream(func(grpc.ServerStream, string, func(grpc.ServerStream) error) error {
+			tries++
+			return errors.New("lease keep alive is not supported")
+		})
+		begin := time.Now()
+		_, err := l.KeepAliveOnce(t.Context(), 42)
+		if took := time.Since(begin); err == nil || !strings.Contains(err.Error(), "not supported") || tries != 2 || took > time.Second {
+			t.Errorf("got %v after %d tries and %v, want the server's answer after two", err, tries, took)
+		}
+	})
+}
+
 func TestKeepAliveOnceSlowCluster(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, c := service(t, 1)

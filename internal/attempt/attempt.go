@@ -1,6 +1,6 @@
 // Package attempt is what the call path and the policy exchange about one attempt
 // to send an RPC. The caller states its wishes, which endpoints to avoid for
-// instance, and reads afterwards where the RPC went and whether anything was sent.
+// instance, and reads afterward where the RPC went and whether anything was sent.
 // What carries the RPC, the policy of package balancer or package gateway, reads
 // the wishes and fills in the results.
 //
@@ -119,6 +119,9 @@ type Connection interface {
 	Life() context.Context
 	// Arrived is how many bytes have come in on the connection so far.
 	Arrived() uint64
+	// Proven reports whether the member has served a request on the connection that takes
+	// consensus, and so is an etcd, or stands in for one.
+	Proven() bool
 	// Received and Expect are those of the Attempt.
 	Received()
 	Expect()
@@ -178,6 +181,13 @@ func (a *Attempt) Life() context.Context {
 		return c.Life()
 	}
 	return context.Background()
+}
+
+// Proven reports whether the member that the RPC was sent to is known to be an etcd, or what
+// stands in for one.
+func (a *Attempt) Proven() bool {
+	c := a.connection()
+	return c != nil && c.Proven()
 }
 
 // Received tells of a message on the stream. It is for streams with Flow.

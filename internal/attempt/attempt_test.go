@@ -23,6 +23,7 @@ func (p *place) Endpoint() string         { return p.name + "#2" }
 func (p *place) Address() string          { return p.name }
 func (p *place) Life() context.Context    { return p.life }
 func (p *place) Arrived() uint64          { return p.arrived }
+func (p *place) Proven() bool             { return p.member != 0 }
 func (p *place) Received()                { p.messages++ }
 func (p *place) Expect()                  { p.expected++ }
 func (p *place) Observe(member, _ uint64) { p.member = member }
@@ -34,7 +35,7 @@ func TestAttemptAtAConnection(t *testing.T) {
 	a.Received()
 	a.Expect()
 	a.Observe(1, 1)
-	if a.Endpoint() != "" || a.Address() != "" || a.Life() != context.Background() || a.Arriving() {
+	if a.Endpoint() != "" || a.Address() != "" || a.Life() != context.Background() || a.Arriving() || a.Proven() {
 		t.Error("an attempt that went nowhere says that it went somewhere")
 	}
 	life, end := context.WithCancel(t.Context())
@@ -43,7 +44,7 @@ func TestAttemptAtAConnection(t *testing.T) {
 	a.Received()
 	a.Expect()
 	a.Observe(7, 1)
-	if a.Endpoint() != "a#2" || a.Address() != "a" || p.messages != 1 || p.expected != 1 || p.member != 7 {
+	if a.Endpoint() != "a#2" || a.Address() != "a" || p.messages != 1 || p.expected != 1 || p.member != 7 || !a.Proven() {
 		t.Errorf("got %q at %q and %+v, want a#2 at a, and one of each", a.Endpoint(), a.Address(), p)
 	}
 	if end(); a.Life().Err() == nil {

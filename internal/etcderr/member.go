@@ -30,6 +30,14 @@ func NotEtcd(err error) bool {
 			strings.HasPrefix(s.Message(), "unexpected HTTP status code received from server: "))
 }
 
+// LacksService reports whether err says that a gRPC server lacks one of etcd's services other
+// than KV. A stand-in for etcd may be without: kine has no Auth.
+func LacksService(err error) bool {
+	s := status.Convert(err)
+	service, ok := strings.CutPrefix(s.Message(), "unknown service etcdserverpb.")
+	return ok && s.Code() == codes.Unimplemented && service != "KV"
+}
+
 var (
 	noLeader   = rpctypes.ErrorDesc(rpctypes.ErrGRPCNoLeader)
 	learner    = rpctypes.ErrorDesc(rpctypes.ErrGRPCNotSupportedForLearner)

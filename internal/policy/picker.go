@@ -45,6 +45,9 @@ func (c *target) Life() context.Context { return c.life }
 // Arrived implements attempt.Connection.
 func (c *target) Arrived() uint64 { return c.conn.raw.received.Load() }
 
+// Proven implements attempt.Connection.
+func (c *target) Proven() bool { return c.conn.proof.Load() > 0 }
+
 // Received implements attempt.Connection: a streamHealth does more.
 func (c *target) Received() {}
 
@@ -162,6 +165,7 @@ func (p *policy) finish(r *call, info grpcbalancer.DoneInfo) {
 		p.emptied(c.conn)
 	}
 	switch {
+	case info.Err != nil && etcderr.LacksService(info.Err) && c.Proven():
 	case info.Err != nil && etcderr.CantServe(info.Err):
 		p.refused(c.member, r.start, info.Err)
 	case served && (c.member.demoted.Load() || p.gate.closed.Load()):
