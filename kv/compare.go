@@ -3,6 +3,7 @@ package kv
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/protobuf/proto"
@@ -33,7 +34,8 @@ type CompareResult int
 // A Cmp is a value: changing a copy does not change the original. The zero Cmp,
 // and one that was not passed through Compare, are errors when used.
 type Cmp struct { //nolint:recvcheck // clientv3's shape
-	c        *pb.Compare // immutable: copies share it
+	c        *pb.Compare // immutable unless shown: copies share it
+	shown    bool        // by GetCompare, so the program may change it
 	compared bool        // completed by Compare or FromCompare
 	err      *UsageError
 }
@@ -196,7 +198,7 @@ func (cmp Cmp) ranged(option string) Cmp {
 
 // modified returns a copy of cmp whose message may be modified.
 func (cmp Cmp) modified() Cmp {
-	cmp.c = cmp.GetCompare()
+	cmp.c, cmp.shown = cmp.message(), false
 	return cmp
 }
 
@@ -227,6 +229,18 @@ func (cmp *Cmp) check() *UsageError {
 	return nil
 }
 
+// taken returns cmps as they are now: what a program may still change is copied.
+func taken(cmps []Cmp) []Cmp {
+	if !slices.ContainsFunc(cmps, func(cmp Cmp) bool { return cmp.shown }) {
+		return cmps
+	}
+	cmps = slices.Clone(cmps)
+	for i := range cmps {
+		cmps[i] = cmps[i].modified()
+	}
+	return cmps
+}
+
 func compares(cmps []Cmp) ([]*pb.Compare, *UsageError) {
 	if len(cmps) == 0 {
 		return nil, nil
@@ -236,14 +250,26 @@ func compares(cmps []Cmp) ([]*pb.Compare, *UsageError) {
 		if err := cmps[i].check(); err != nil {
 			return nil, err.within(fmt.Sprintf("If[%d]", i))
 		}
-		out[i] = cmps[i].c
+		if out[i] = cmps[i].c; cmps[i].shown {
+			out[i] = proto.CloneOf(out[i])
+		}
 	}
 	return out, nil
 }
 
-// GetCompare returns the comparison as a new protocol message: changing the
-// message does not change cmp. The byte slices are shared; do not modify them.
+// GetCompare returns the comparison's protocol message. Changing the message changes cmp, and
+// copies that are made of cmp afterward, until they are used: a transaction and OpTxn keep what
+// the message was. The byte slices are shared with other copies; replace them instead of writing
+// into them.
 func (cmp *Cmp) GetCompare() *pb.Compare {
+	if !cmp.shown {
+		cmp.c, cmp.shown = cmp.message(), true
+	}
+	return cmp.c
+}
+
+// message returns a new message with what cmp's has. The byte slices are shared.
+func (cmp *Cmp) message() *pb.Compare {
 	return &pb.Compare{
 		Result:      cmp.c.GetResult(),
 		Target:      cmp.c.GetTarget(),

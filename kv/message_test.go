@@ -30,6 +30,12 @@ func TestMessages(t *testing.T) {
 			"sort", kv.OpGet("k", kv.WithSort(kv.SortByModRevision, kv.SortDescend)),
 			&pb.RangeRequest{Key: k, SortTarget: pb.RangeRequest_MOD, SortOrder: pb.RangeRequest_DESCEND},
 		},
+		{
+			"sort by key", kv.OpGet("k", kv.WithSort(kv.SortByKey, kv.SortDescend)),
+			&pb.RangeRequest{Key: k, SortTarget: pb.RangeRequest_KEY, SortOrder: pb.RangeRequest_DESCEND},
+		},
+		// For any other order etcd before 3.7 reads all, whatever the limit.
+		{"default sort", kv.OpGet("k", kv.WithSort(kv.SortByKey, kv.SortAscend)), &pb.RangeRequest{Key: k}},
 		{"serializable", kv.OpGet("k", kv.WithSerializable()), &pb.RangeRequest{Key: k, Serializable: true}},
 		{"keys only", kv.OpGet("k", kv.WithKeysOnly()), &pb.RangeRequest{Key: k, KeysOnly: true}},
 		{"count only", kv.OpGet("k", kv.WithCountOnly()), &pb.RangeRequest{Key: k, CountOnly: true}},
@@ -134,6 +140,25 @@ func TestOpAccessors(t *testing.T) {
 	}
 }
 
+// A Cmp's message is its own: changing it changes the comparison, until that is used.
+func TestCmpMessage(t *testing.T) {
+	cmp := kv.Compare(kv.Version("k"), "=", 0)
+	before := cmp
+	cmp.GetCompare().RangeEnd = []byte("l")
+	op := kv.OpTxn([]kv.Cmp{cmp}, nil, nil)
+	cmp.GetCompare().RangeEnd = []byte("m")
+	cmps, _, _ := op.Txn()
+	for _, c := range []struct {
+		name string
+		cmp  kv.Cmp
+		want string
+	}{{"a copy from before", before, ""}, {"the operation's", cmps[0], "l"}, {"the comparison", cmp, "m"}} {
+		if got := string(c.cmp.GetCompare().GetRangeEnd()); got != c.want {
+			t.Errorf("%s: its range ends at %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
 // A Cmp is a value: changing one copy does not change another.
 func TestCmpCopies(t *testing.T) {
 	original := kv.Compare(kv.Value("k"), "=", "v")
@@ -141,9 +166,7 @@ func TestCmpCopies(t *testing.T) {
 	copied.WithKeyBytes([]byte("x"))
 	copied.WithValueBytes([]byte("y"))
 	ranged := original.WithPrefix()
-	original.GetCompare().Target = pb.Compare_MOD
-	if string(original.KeyBytes()) != "k" || string(original.ValueBytes()) != "v" || len(original.GetCompare().RangeEnd) != 0 ||
-		original.GetCompare().Target != pb.Compare_VALUE {
+	if string(original.KeyBytes()) != "k" || string(original.ValueBytes()) != "v" || len(original.GetCompare().RangeEnd) != 0 {
 		t.Errorf("original: got %v, want it unchanged", original.GetCompare())
 	}
 	if string(copied.KeyBytes()) != "x" || string(copied.ValueBytes()) != "y" || string(ranged.GetCompare().RangeEnd) != "l" {

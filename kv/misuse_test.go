@@ -9,6 +9,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/getcd/getcd/kv"
 )
@@ -143,14 +144,14 @@ func TestMisuse(t *testing.T) {
 		{"if after else", txn(func(x kv.Txn) kv.Txn { return x.Else().If() }), "Txn", "If", nil},
 		{"then after else", txn(func(x kv.Txn) kv.Txn { return x.Else().Then() }), "Txn", "Then", nil},
 		{"the first mistake counts", txn(func(x kv.Txn) kv.Txn { return x.Else(kv.Op{}).Then().If() }), "Txn", "Then", nil},
-		{"commit twice", func(s kv.KV) error {
-			x := s.Txn(ctx).If(kv.Value("k"))
+		{"a wrong step committed twice", func(s kv.KV) error {
+			x := s.Txn(ctx).If().If()
 			if _, err := x.Commit(); err == nil {
 				return nil
 			}
 			_, err := x.Commit()
 			return err
-		}, "Txn", "Commit", nil},
+		}, "Txn", "If", nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -212,15 +213,32 @@ func TestWatchMisuse(t *testing.T) {
 	}
 }
 
-func TestCommitTwice(t *testing.T) {
+// Each Commit sends the transaction as it is by then. The order of the steps stays.
+func TestCommitAgain(t *testing.T) {
 	conn := &recorder{}
 	x := kv.New(conn).Txn(t.Context())
-	if _, err := x.Commit(); err != nil {
-		t.Fatalf("empty transaction: %v", err)
+	for i, step := range []func(){
+		func() {},
+		func() {},
+		func() { x.If(kv.Compare(kv.Version("k"), ">", 0)).Then(kv.OpPut("k", "v")) },
+		func() { x.Else(kv.OpGet("k")) },
+	} {
+		step()
+		if _, err := x.Commit(); err != nil || conn.calls != i+1 {
+			t.Errorf("commit %d: got %v and %d calls, want %d calls", i+1, err, conn.calls, i+1)
+		}
+	}
+	want := &pb.TxnRequest{
+		Compare: []*pb.Compare{{Key: []byte("k"), Result: pb.Compare_GREATER, Target: pb.Compare_VERSION, TargetUnion: &pb.Compare_Version{}}},
+		Success: []*pb.RequestOp{{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: []byte("k"), Value: []byte("v")}}}},
+		Failure: []*pb.RequestOp{{Request: &pb.RequestOp_RequestRange{RequestRange: &pb.RangeRequest{Key: []byte("k")}}}},
+	}
+	if !proto.Equal(conn.req, want) {
+		t.Errorf("the last one sent %v, want %v", conn.req, want)
 	}
 	var usage *kv.UsageError
-	if _, err := x.Commit(); !errors.As(err, &usage) || conn.calls != 1 {
-		t.Errorf("second commit: got %v and %d calls, want a UsageError and 1", err, conn.calls)
+	if _, err := x.Then().Commit(); !errors.As(err, &usage) || usage.Option != "Then" || conn.calls != 4 {
+		t.Errorf("Then after Else: got %v and %d calls, want a UsageError of Then and 4", err, conn.calls)
 	}
 }
 

@@ -145,7 +145,7 @@ func OpWatch(key string, opts ...OpOption) Op {
 // comparisons then see the state before the outermost one. A transaction,
 // including nested ones, may change each key only once.
 func OpTxn(cmps []Cmp, thenOps []Op, elseOps []Op) Op {
-	return Op{kind: opTxn, cmps: cmps, thenOps: thenOps, elseOps: elseOps}
+	return Op{kind: opTxn, cmps: taken(cmps), thenOps: thenOps, elseOps: elseOps}
 }
 
 // scratch has Ops to apply options to. An option is a function, so what it is given escapes
@@ -241,7 +241,7 @@ func (op *Op) rangeRequest() *pb.RangeRequest {
 		RangeEnd:          op.end,
 		Limit:             op.limit,
 		Revision:          op.rev,
-		SortOrder:         pb.RangeRequest_SortOrder(op.sort.Order),
+		SortOrder:         op.sort.order(),
 		SortTarget:        pb.RangeRequest_SortTarget(op.sort.Target),
 		Serializable:      op.serializable,
 		KeysOnly:          op.keysOnly,

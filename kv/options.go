@@ -5,13 +5,14 @@ import (
 	"fmt"
 	"slices"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
 // OpOption is an option of an operation. Each option says which operations it
 // applies to; using it with another operation is a *UsageError. If an option is
 // given twice, the later value wins, but an operation can have only one range
-// end. An option must not keep the Op, which serves others afterwards.
+// end. An option must not keep the Op, which serves others afterward.
 type OpOption func(*Op)
 
 // applies reports whether the option may be applied. An Op without an operation
@@ -105,18 +106,30 @@ const (
 // SortOption is a target and an order. The zero value is the server's default
 // order.
 type SortOption struct {
+	// Target is what to sort by.
 	Target SortTarget
-	Order  SortOrder
+	// Order is the direction. SortNone leaves it to the server.
+	Order SortOrder
 }
 
 func (s SortOption) valid() bool {
 	return SortByKey <= s.Target && s.Target <= SortByValue && SortNone <= s.Order && s.Order <= SortDescend
 }
 
+// order is the order that the server is asked for. The default order is the same as ascending by
+// key, and only for that does etcd before 3.7 stop at the limit.
+func (s SortOption) order() pb.RangeRequest_SortOrder {
+	if s.Target == SortByKey && s.Order == SortAscend {
+		return pb.RangeRequest_NONE
+	}
+	return pb.RangeRequest_SortOrder(s.Order)
+}
+
 // WithSort sets the order in which Get returns keys. Without it, they are in
-// ascending order by key. Give an explicit order together with a limit: the
-// server then sorts all keys before it applies the limit. With SortNone, etcd 3.7
-// sorts only the first limit+1 keys.
+// ascending order by key, and that is also how the server is asked for SortByKey with
+// SortAscend: for any other order etcd before 3.7 reads the whole range, whatever the limit.
+// For another target give an explicit order together with a limit: the server then sorts all
+// keys before it applies the limit. With SortNone, etcd 3.7 sorts only the first limit+1 keys.
 func WithSort(target SortTarget, order SortOrder) OpOption {
 	return func(op *Op) {
 		if !op.applies("WithSort", opGet) {

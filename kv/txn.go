@@ -8,7 +8,7 @@ import "sync"
 //
 // Each step is optional, may come only once, and must come in this order. Without
 // If, the Then branch is taken. If the steps are wrong, Commit returns a
-// *UsageError and sends nothing. A Txn can be used only once.
+// *UsageError and sends nothing.
 type Txn interface {
 	// If sets the comparisons that must all hold for the Then branch.
 	If(cs ...Cmp) Txn
@@ -19,7 +19,8 @@ type Txn interface {
 	// Else sets the operations that are applied otherwise.
 	Else(ops ...Op) Txn
 
-	// Commit sends the transaction with the context that was given to KV.Txn. It
+	// Commit sends the transaction with the context that was given to KV.Txn. A
+	// second Commit sends it a second time, with the steps that came meanwhile. It
 	// is no error if the Then branch is not taken: see TxnResponse.Succeeded.
 	// TxnResponse.Get, Put, Delete and Txn return the responses to the operations of
 	// the branch that was taken, by their numbers.
@@ -31,12 +32,11 @@ const (
 	stepIf = iota
 	stepThen
 	stepElse
-	stepCommit
 )
 
 // NewTxn returns a Txn for code that sends transactions in its own way. Its
-// Commit calls commit once with the assembled transaction. If the transaction is
-// invalid, Commit does not call commit.
+// Commit calls commit with the transaction as it is assembled so far. If the
+// transaction is invalid, Commit does not call commit.
 func NewTxn(commit func(Op) (*TxnResponse, error)) Txn {
 	return &txn{commit: commit, op: Op{kind: opTxn}}
 }
@@ -51,7 +51,7 @@ type txn struct {
 
 // step moves the transaction on to step s, or records why it cannot.
 func (t *txn) step(s int) {
-	names := [...]string{"If", "Then", "Else", "Commit"}
+	names := [...]string{"If", "Then", "Else"}
 	if s < t.next {
 		reason := "it comes after " + names[t.next-1] + "; the order is If, Then, Else, Commit"
 		if s == t.next-1 {
@@ -67,7 +67,7 @@ func (t *txn) If(cs ...Cmp) Txn {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.step(stepIf)
-	t.op.cmps = append(t.op.cmps, cs...)
+	t.op.cmps = append(t.op.cmps, taken(cs)...)
 	return t
 }
 
@@ -88,22 +88,11 @@ func (t *txn) Else(ops ...Op) Txn {
 }
 
 func (t *txn) Commit() (*TxnResponse, error) {
-	op, err := t.finish()
-	if err != nil {
-		return nil, err
+	t.mu.Lock()
+	op := t.op
+	t.mu.Unlock()
+	if op.err != nil {
+		return nil, op.err
 	}
 	return t.commit(op)
-}
-
-func (t *txn) finish() (Op, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.next > stepCommit {
-		return Op{}, &UsageError{
-			Op: "Txn", Option: "Commit",
-			Reason: "the transaction was committed already; begin another one with KV.Txn",
-		}
-	}
-	t.step(stepCommit)
-	return t.op, errOrNil(t.op.err)
 }
