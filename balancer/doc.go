@@ -51,7 +51,8 @@
 //
 // While too few members are connected, the policy dials the others in order: one after
 // another while a member serves, and otherwise staggered but overlapping, like RFC 8305
-// ("Happy Eyeballs"). When it has tried every member, it pauses. The pauses grow, with
+// ("Happy Eyeballs"): after 250 ms, or after a second if there is a connection whose member has
+// yet to say who it is. When it has tried every member, it pauses. The pauses grow, with
 // jitter, up to a limit; an attempt that hangs does not delay the next round while requests
 // wait. While no member serves, the policy asks the resolver for new addresses after each
 // round. It never dials an address more often than four times a second, even if the address

@@ -2,10 +2,13 @@ package balancer_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/client"
@@ -126,4 +129,59 @@ func TestRefusedStatusIsNotAskedForAgain(t *testing.T) {
 			t.Error("the status is not asked for, though everybody gets it again")
 		}
 	})
+}
+
+// When all clients come at once, members answer late who they are. A client waits for that a little
+// before it connects to another one, but not if it is refused, as by a proxy whose member is away.
+func TestALateIntroductionIsWaitedFor(t *testing.T) {
+	for name, tt := range map[string]struct {
+		late, least, most time.Duration // until the answer, and until the next member is dialed
+		err               error
+	}{
+		"late":    {late: 600 * time.Millisecond, least: 600 * time.Millisecond, most: 700 * time.Millisecond},
+		"refused": {late: 100 * time.Millisecond, most: 300 * time.Millisecond, err: status.Error(codes.Unavailable, "no upstream")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var mu sync.Mutex
+			dialed := make(map[string]time.Time)
+			dialing := func(addr string) {
+				mu.Lock()
+				defer mu.Unlock()
+				if _, ok := dialed[addr]; !ok {
+					dialed[addr] = time.Now()
+				}
+			}
+			runDialing(t, 3, nil, dialing, func(r *rig) {
+				for _, m := range r.cluster.Members() {
+					m.Kill()
+				}
+				time.Sleep(time.Minute)
+				r.cluster.Member(0).Intercept(func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {
+					if method != pb.Maintenance_Status_FullMethodName {
+						return next()
+					}
+					if time.Sleep(tt.late); tt.err != nil {
+						return nil, tt.err
+					}
+					return next()
+				})
+				for _, m := range r.cluster.Members() {
+					m.Start()
+				}
+				mu.Lock()
+				clear(dialed)
+				mu.Unlock()
+				time.Sleep(5 * time.Second)
+				mu.Lock()
+				defer mu.Unlock()
+				first, second := dialed[r.cluster.Addrs()[0]], dialed[r.cluster.Addrs()[1]]
+				if waited := second.Sub(first); waited < tt.least || waited > tt.most {
+					r.t.Errorf("the second member was dialed after %v, want %v to %v", waited, tt.least, tt.most)
+				}
+				if at, ok := dialed[r.cluster.Addrs()[2]]; ok {
+					r.t.Errorf("the third member was dialed after %v, though two serve", at.Sub(first))
+				}
+			})
+		})
+	}
 }

@@ -60,6 +60,7 @@ type conn struct {
 	proving  bool      // prove runs
 	motion   motion
 	pulse    pulse
+	greeted  bool  // it is a connection, HTTP/2's settings included
 	dead     bool  // gRPC can no longer send on it: it is lost, or its server is leaving
 	caughtUp int64 // when it first served a read that was begun in the current raft term
 	// verdict is why the calls on the connection are not expected to be answered, and

@@ -21,6 +21,9 @@ const (
 	// is tried beside it, while there is none to serve (RFC 8305, section 5,
 	// recommends 250 ms).
 	stagger = 250 * time.Millisecond
+	// acquaintance is the same for an attempt that has become a connection, whose member is to
+	// say who it is. It is there, and when all clients come at once it answers late.
+	acquaintance = time.Second
 	// redial is the least time between two attempts to reach one member. So a member
 	// that accepts connections and closes them at once is not dialed in a loop.
 	redial = 250 * time.Millisecond
@@ -47,12 +50,15 @@ func (p *policy) connectLocked(now time.Time) (next time.Time) {
 		return p.replaced
 	}
 	for {
-		connecting := 0
+		connecting, patience := 0, stagger
 		var candidates []*member
 		for _, m := range wanted {
 			switch {
 			case m.state == connectivity.Connecting:
 				connecting++
+				if m.conn.greeted {
+					patience = acquaintance
+				}
 			case !m.tried:
 				candidates = append(candidates, m)
 			}
@@ -60,8 +66,8 @@ func (p *policy) connectLocked(now time.Time) (next time.Time) {
 		if connecting == len(wanted) || connecting > 0 && p.servingLocked(now) {
 			return time.Time{} // its outcome is the next event
 		}
-		if connecting > 0 && now.Before(p.dialed.Add(stagger)) {
-			return p.dialed.Add(stagger)
+		if connecting > 0 && now.Before(p.dialed.Add(patience)) {
+			return p.dialed.Add(patience)
 		}
 		if len(candidates) == 0 {
 			return p.endRoundLocked(now)

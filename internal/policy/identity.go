@@ -174,6 +174,7 @@ func (c *conn) identify(ctx context.Context) (*pb.ResponseHeader, *pb.StatusResp
 		// These refusals may be temporary.
 		switch status.Code(err) {
 		case codes.Unavailable, codes.ResourceExhausted, codes.FailedPrecondition:
+			c.policy.estranged(c)
 		default:
 			deadline = time.Time{}
 		}
@@ -190,6 +191,17 @@ func (c *conn) identify(ctx context.Context) (*pb.ResponseHeader, *pb.StatusResp
 	}
 	c.policy.discreet.Store(err == nil && refused)
 	return header, nil, nil
+}
+
+// estranged is told that something on c's way, such as a proxy in front of its member, has refused
+// to say who the member is: then others are not kept waiting for it.
+func (p *policy) estranged(c *conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c.greeted && !p.closed {
+		c.greeted = false
+		p.stepLocked()
+	}
 }
 
 // refusedWatch gets a header from a member that requires a token for Status, as etcd does

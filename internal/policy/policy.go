@@ -253,6 +253,7 @@ func (p *policy) connectionChanged(m *member, c *conn, s grpcbalancer.SubConnSta
 		return
 	case connectivity.Ready:
 		if !p.opts.OneMember {
+			c.greeted = true
 			p.probes.Go(func() { p.introduce(m, c) })
 			return
 		}
