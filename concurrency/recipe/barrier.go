@@ -23,7 +23,9 @@ func NewBarrier(c Client, key string) *Barrier {
 
 // Hold makes the barrier: from then on Wait waits. A barrier that is there already
 // is ErrKeyExists. It stays until Release, by whomever, even if this process dies.
-// After any other error it is not there.
+// An *UnsettledError means that it may have been made, or may yet be: the cluster could
+// not be reached for 3 s to prevent that. After any other error this call has not made
+// it, and will not.
 func (b *Barrier) Hold(ctx context.Context) error {
 	if err := usable(ctx, "Hold", b.c); err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
+	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/concurrency/recipe"
 	"github.com/getcd/getcd/kv"
 )
@@ -135,6 +136,29 @@ func TestHoldThroughFailures(t *testing.T) {
 			})
 		})
 	}
+}
+
+// When the cluster is away for so long that a request in doubt can't be withdrawn, Hold
+// says so.
+func TestHoldUnsettled(t *testing.T) {
+	run(t, func(r *rig) {
+		t := r.t
+		r.faultyTxns(func(n int) fate {
+			if n == 1 {
+				return lost
+			}
+			return never
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
+		defer cancel()
+		err := recipe.NewBarrier(r.client(), "b").Hold(ctx)
+		wantIs(t, "Hold", err, context.DeadlineExceeded)
+		unsettled, ok := errors.AsType[*recipe.UnsettledError](err)
+		if !ok || unsettled.Op != "Hold" || unsettled.Key != "b" || !client.IsAmbiguous(err) {
+			t.Errorf("Hold: got error %v, want an *UnsettledError of Hold and b", err)
+		}
+		r.wantKeys("b", 1)
+	})
 }
 
 func TestDoubleBarrier(t *testing.T) {

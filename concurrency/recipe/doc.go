@@ -27,8 +27,12 @@
 //     depend: the one that is late is refused then. That takes up to 3 s beyond the
 //     context; when the cluster cannot be reached for those, it is done in the
 //     background as soon as it can, for as long as the session lives. So a waiter that
-//     was canceled does not stay, or come back, as a ghost. The fence is NAME.fence
-//     for barriers and locks. It stays, as one key without a value.
+//     was canceled does not stay, or come back, as a ghost. A Barrier has no session:
+//     its Hold is an *UnsettledError then.
+//   - What puts a key again, because the first answer was lost, changes the fence, too.
+//     So a late copy of the first request does not bring the key back when it was
+//     deleted. The fence is NAME.fence for barriers and locks. It stays, as one key
+//     without a value.
 //   - Who dequeues writes a unique claim into a key of the queue, in the same
 //     transaction that deletes the item. When the answer is lost, the transaction
 //     is sent again, which can take the item once only, and if the item is gone, the
@@ -49,5 +53,6 @@
 // lock of its own (package lock), and delete it by the lock's Txn when it is done.
 //
 // The keys of a queue besides its items are __NAME/claim and __NAME/fence, and
-// __NAME/PRIORITY: with authorization, users need a role for them, too.
+// __NAME/PRIORITY: with authorization, users need a role for them, too, and for
+// NAME.fence those of barriers and locks.
 package recipe

@@ -29,23 +29,32 @@ func newMaker(c Client, s Session, name string) *maker {
 }
 
 // open is the comparison that a request depends on.
-func (m *maker) open(seen int64) kv.Cmp {
-	return kv.Compare(kv.ModRevision(m.fence), "<", seen+1)
+func (m *maker) open() kv.Cmp {
+	return kv.Compare(kv.ModRevision(m.fence), "<", m.seen.Load()+1)
 }
 
 // put puts a key and returns its create revision; ErrKeyExists, if there is one
-// with another value. After any error the key is not there, and will not be, unless
-// the cluster could not be reached for 3 s (see free).
+// with another value. After any error the key is not there, and will not be: if the
+// cluster can't be reached for 3 s, one with a lease is deleted later (see free), and
+// one without is an *UnsettledError.
 func (m *maker) put(ctx context.Context, key, val string, id lease.ID) (int64, error) {
 	doubt := false // a request may have been applied, or may yet be
 	for failures := 0; ; failures++ {
-		seen := m.seen.Load()
+		// A try after one in doubt changes the fence, whatever its answer is. The earlier
+		// one is refused from then on: it can't bring the key back when it was deleted,
+		// by whomever.
+		var fence []kv.Op
+		if doubt {
+			fence = []kv.Op{kv.OpPut(m.fence, "")}
+		}
 		resp, err := m.c.Txn(ctx).
-			If(kv.Compare(kv.CreateRevision(key), "=", 0), m.open(seen)).
-			Then(kv.OpPut(key, val, kv.WithLease(id))).
-			Else(kv.OpGet(key)).
+			If(kv.Compare(kv.CreateRevision(key), "=", 0), m.open()).
+			Then(append([]kv.Op{kv.OpPut(key, val, kv.WithLease(id))}, fence...)...).
+			Else(append([]kv.Op{kv.OpGet(key)}, fence...)...).
 			Commit()
 		if err == nil {
+			doubt = false
+			m.seen.Store(resp.Header.Revision)
 			if resp.Succeeded {
 				return resp.Header.Revision, nil
 			}
@@ -55,26 +64,23 @@ func (m *maker) put(ctx context.Context, key, val string, id lease.ID) (int64, e
 				}
 				return 0, fmt.Errorf("%w: %q", ErrKeyExists, key)
 			}
-			// The fence was changed, and all earlier tries are refused.
-			m.seen.Store(resp.Header.Revision)
-			doubt = false
-			continue
+			continue // the fence was changed since
 		}
 		doubt = doubt || !refused(err)
 		if ctx.Err() == nil && !final(err) && queue.Pause(ctx, failures) {
 			continue
 		}
-		if doubt {
-			m.withdraw(ctx, key, val)
-		}
+		unsettled := doubt && m.withdraw(ctx, key, val) != nil && m.s == nil
 		switch {
 		case ctx.Err() != nil:
-			return 0, ended(ctx, key)
+			err = ended(ctx, key)
 		case m.s != nil && etcderr.NotFound(err): // the session learns of it later
-			return 0, fmt.Errorf("%w: %w", ErrSession, err)
-		default:
-			return 0, err
+			err = fmt.Errorf("%w: %w", ErrSession, err)
 		}
+		if unsettled {
+			err = &UnsettledError{Op: "Hold", Key: key, Err: err} // only a barrier has no session
+		}
+		return 0, err
 	}
 }
 
@@ -88,10 +94,10 @@ func ephemeral(prefix string, k *mvccpb.KeyValue) bool {
 }
 
 // withdraw deletes a key, if it was put, and refuses what may be under way to put
-// it.
-func (m *maker) withdraw(ctx context.Context, key, val string) {
+// it. The error is free's.
+func (m *maker) withdraw(ctx context.Context, key, val string) error {
 	fence := kv.OpPut(m.fence, "")
-	_ = m.free(ctx, func(ctx context.Context) error {
+	return m.free(ctx, func(ctx context.Context) error {
 		_, err := commit(ctx, m.c, []kv.Cmp{kv.Compare(kv.Value(key), "=", val)},
 			[]kv.Op{kv.OpDelete(key), fence}, []kv.Op{fence})
 		return err
@@ -99,14 +105,14 @@ func (m *maker) withdraw(ctx context.Context, key, val string) {
 }
 
 // remove deletes a key that was put, and no other of that name. It reports whether it
-// was there.
+// was there. If the answer to a try was lost, a key that is gone counts as deleted by that.
 func (m *maker) remove(ctx context.Context, key string, rev int64) (bool, error) {
 	own := []kv.Cmp{kv.Compare(kv.CreateRevision(key), "=", rev)}
 	var there bool // no named result: what free leaves running writes it after the return
 	err := m.free(ctx, func(ctx context.Context) error {
-		resp, err := commit(ctx, m.c, own, []kv.Op{kv.OpDelete(key)}, nil)
+		resp, doubt, err := commitKnowing(ctx, m.c, own, []kv.Op{kv.OpDelete(key)}, nil)
 		if err == nil {
-			there = resp.Succeeded
+			there = doubt || resp.Succeeded
 		}
 		return err
 	})

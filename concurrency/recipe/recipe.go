@@ -118,13 +118,21 @@ func waitChange(ctx context.Context, c Client, key string, rev int64, kind mvccp
 // commit sends a transaction that may be sent any number of times, until it is
 // answered, or ctx ends, or it is refused for good.
 func commit(ctx context.Context, c Client, cmps []kv.Cmp, thenOps, elseOps []kv.Op) (*kv.TxnResponse, error) {
+	resp, _, err := commitKnowing(ctx, c, cmps, thenOps, elseOps)
+	return resp, err
+}
+
+// commitKnowing is commit. It also reports whether a try may have been applied before the one
+// that was answered.
+func commitKnowing(ctx context.Context, c Client, cmps []kv.Cmp, thenOps, elseOps []kv.Op) (resp *kv.TxnResponse, doubt bool, err error) {
 	for failures := 0; ; failures++ {
 		resp, err := c.Txn(ctx).If(cmps...).Then(thenOps...).Else(elseOps...).Commit()
 		if err == nil {
-			return resp, nil
+			return resp, doubt, nil
 		}
+		doubt = doubt || !refused(err)
 		if final(err) || !queue.Pause(ctx, failures) {
-			return nil, err
+			return nil, doubt, err
 		}
 	}
 }

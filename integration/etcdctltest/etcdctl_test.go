@@ -213,6 +213,8 @@ func (b *bench) leases(t *testing.T) {
 			at(sh("get k"+f)),
 		)
 	}
+	// The server raises these to its minimum.
+	b.scenario(t, at(sh("lease grant 0")), at(sh("lease grant -- -5")))
 	b.wipe(t)
 	if _, err := b.lease.LeaseGrant(t.Context(), &pb.LeaseGrantRequest{ID: 0x1234abcd, TTL: 3000}); err != nil {
 		t.Fatal(err)
@@ -258,6 +260,11 @@ func (b *bench) locks(t *testing.T) {
 		at(words("lock", "resource", "--ttl=5", "-w=table", "echo", "ok")),
 		at(words("get", "resource", "--prefix")),
 	)
+	// A TTL below 1 is that of a session without one.
+	const granted = `"$TOOL" lease timetolive "${ETCD_LOCK_KEY#resource/}" | grep -o "TTL([0-9]*s)"`
+	for _, ttl := range []string{"--ttl=0", "--ttl=-5"} {
+		b.scenario(t, at(words("lock", "resource", ttl, "--", "sh", "-c", granted)).with("ETCDCTL_ENDPOINTS=‹ep0›", "TOOL=‹tool›"))
+	}
 	// A holder starts a waiter, waits until it is in the queue, and interrupts
 	// it.
 	const waiter = `"$TOOL" lock resource echo never & pid=$!

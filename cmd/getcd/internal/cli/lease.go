@@ -40,7 +40,8 @@ func (a *app) leaseGrantCommand() *cobra.Command {
 				return exit.Errorf(exit.BadArgs, "bad TTL %q: want a number of seconds", args[0])
 			}
 			return a.once(cmd, output.Leases, func(ctx context.Context, s *session) error {
-				r, err := s.Grant(ctx, ttl)
+				// The server raises any TTL to its minimum; the client refuses those below 1.
+				r, err := s.Grant(ctx, max(ttl, 1))
 				if err != nil {
 					return fmt.Errorf("failed to grant a lease: %w", err)
 				}

@@ -49,7 +49,7 @@ Flags of the command itself come after '--':
 				return exit.Errorf(exit.BadArgs, "lock needs the name of a lock, and may be given a command to run")
 			}
 			if ttl < 1 {
-				return exit.Errorf(exit.BadArgs, "bad value %d for --ttl: want a number of seconds, at least 1", ttl)
+				ttl = 60 // as with etcdctl, whose session ignores such a TTL
 			}
 			if int64(ttl) > lease.MaxTTL { // a Duration has no room for it
 				return exit.Errorf(exit.Failure, "bad value %d for --ttl: want at most %d: %w", ttl, int64(lease.MaxTTL), rpctypes.ErrLeaseTTLTooLarge)
@@ -69,7 +69,7 @@ Flags of the command itself come after '--':
 			return s.runLocked(cmd.Context(), m, args[1:], loss)
 		},
 	}
-	cmd.Flags().IntVar(&ttl, "ttl", 10, "seconds after which the lock is free when its holder is gone")
+	cmd.Flags().IntVar(&ttl, "ttl", 10, "seconds after which the lock is free when its holder is gone; 60 if below 1")
 	cmd.Flags().DurationVar(&loss.grace, "grace-period", 5*time.Second, "time from SIGTERM to SIGKILL for a command whose lock is lost")
 	cmd.Flags().BoolVar(&loss.keepRunning, "keep-running", false, "do not stop the command when the lock is lost")
 	return cmd

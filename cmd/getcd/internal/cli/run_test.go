@@ -59,7 +59,6 @@ func TestRunWithoutACluster(t *testing.T) {
 		{"put k v -w table", nil, exit.BadFeature, "", "table not supported"},
 		{"lease revoke 1 -w protobuf", nil, exit.BadFeature, "", "protobuf not supported"},
 		{"lock name -w table", nil, exit.BadFeature, "", "table not supported"},
-		{"lock name --ttl=0", nil, exit.BadArgs, "", "--ttl"},
 		{"lock name --ttl=9000000001", nil, exit.Failure, "", "etcdserver: too large lease TTL"},
 		{"lock name --ttl=9223372036854775807", nil, exit.Failure, "", "etcdserver: too large lease TTL"},
 		{"watch k -w table", nil, exit.BadFeature, "", "table not supported"},
