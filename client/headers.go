@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -37,29 +36,26 @@ var reserved = map[string]string{
 
 // validate returns what is wrong with the headers. It does not show values, which may be
 // secret.
-func (h headers) validate() (errs []error) {
+func (h headers) validate() (bad mistakes) {
 	seen := make(map[string]string, len(h))
 	for _, name := range slices.Sorted(maps.Keys(h)) {
-		bad := func(format string, args ...any) {
-			errs = append(errs, fmt.Errorf("client: Config.Headers: the header %q "+format, append([]any{name}, args...)...))
-		}
 		lower := strings.ToLower(name)
 		switch {
 		case name == "" || strings.Trim(lower, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "":
-			bad("can't be sent: a name has letters, digits, '-', '_' and '.'") // gRPC over HTTP2, Custom-Metadata
+			bad.add("Headers: the header %q can't be sent: a name has letters, digits, '-', '_' and '.'", name) // gRPC over HTTP2, Custom-Metadata
 		case seen[lower] != "":
-			bad("is there twice, also as %q", seen[lower])
+			bad.add("Headers: the header %q is there twice, also as %q", name, seen[lower])
 		case reserved[lower] != "":
-			bad("can't be set here: %s", reserved[lower])
+			bad.add("Headers: the header %q can't be set here: %s", name, reserved[lower])
 		case strings.HasPrefix(lower, "grpc-"):
-			bad("can't be set here: names that begin with grpc- are gRPC's")
+			bad.add("Headers: the header %q can't be set here: names that begin with grpc- are gRPC's", name)
 		case strings.HasSuffix(lower, "-bin"):
-			bad("can't be set here: values of names that end with -bin are binary")
+			bad.add("Headers: the header %q can't be set here: values of names that end with -bin are binary", name)
 		}
 		seen[lower] = name
 		if i := strings.IndexFunc(h[name], func(r rune) bool { return r < ' ' || r > '~' }); i >= 0 {
-			bad("has a value with an unprintable character at index %d: it can't be sent", i)
+			bad.add("Headers: the header %q has a value with an unprintable character at index %d: it can't be sent", name, i)
 		}
 	}
-	return errs
+	return bad
 }

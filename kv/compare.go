@@ -3,7 +3,6 @@ package kv
 import (
 	"bytes"
 	"fmt"
-	"slices"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/protobuf/proto"
@@ -202,6 +201,9 @@ func (cmp Cmp) modified() Cmp {
 	return cmp
 }
 
+// misuse is not inlined, nor is Op's: it would be machine code for each of many mistakes.
+//
+//go:noinline
 func (cmp *Cmp) misuse(option, reason string) {
 	if cmp.err == nil {
 		cmp.err = &UsageError{Op: "Compare", Option: option, Reason: reason}
@@ -231,12 +233,14 @@ func (cmp *Cmp) check() *UsageError {
 
 // taken returns cmps as they are now: what a program may still change is copied.
 func taken(cmps []Cmp) []Cmp {
-	if !slices.ContainsFunc(cmps, func(cmp Cmp) bool { return cmp.shown }) {
-		return cmps
-	}
-	cmps = slices.Clone(cmps)
 	for i := range cmps {
-		cmps[i] = cmps[i].modified()
+		if cmps[i].shown {
+			copied := make([]Cmp, len(cmps))
+			for i := range cmps {
+				copied[i] = cmps[i].modified()
+			}
+			return copied
+		}
 	}
 	return cmps
 }

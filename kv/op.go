@@ -173,6 +173,8 @@ func (op Op) with(opts []OpOption) Op {
 }
 
 // misuse records what is wrong with an option. The first error wins.
+//
+//go:noinline
 func (op *Op) misuse(option, reason string, same error) {
 	if op.err == nil {
 		op.err = &UsageError{Package: op.kind.pkg(), Op: op.kind.String(), Option: option, Reason: reason, Err: same}

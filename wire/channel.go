@@ -75,6 +75,9 @@ func (ch *channel) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.C
 	}
 	ch.tracer.mu.Lock()
 	defer ch.tracer.mu.Unlock()
+	if ch.tracer.err != nil {
+		return ctx // the trace has ended: no stream will be found for it
+	}
 	a.call = ch.callLocked(key)
 	a.call.tried++
 	a.n = a.call.tried

@@ -28,8 +28,7 @@ func (c *commands) render(r *record) error {
 	if !r.asked() {
 		return nil
 	}
-	hide := c.hide
-	hide.method = r.method
+	hide := c.hide.of(r.method)
 	for _, m := range r.messages() {
 		if !m.sent || !m.whole() || !c.first(r) {
 			continue

@@ -27,6 +27,9 @@ type conn struct {
 }
 
 func (c *conn) feedLocked(now time.Time, sent bool, p []byte) {
+	if c.tracer.err != nil {
+		return // the trace has ended
+	}
 	h := c.halves[side(sent)]
 	h.feed(now, p, func(f *frame) {
 		h.parse(f, c.halves[side(!sent)])
@@ -81,7 +84,7 @@ func (c *conn) streamLocked(f *frame) *stream {
 	if !c.tracer.reserveLocked(streamSize) {
 		return nil
 	}
-	s = &stream{conn: c, id: f.header.StreamID, size: streamSize}
+	s = &stream{conn: c, id: f.header.StreamID}
 	c.streams[s.id] = s
 	return s
 }
@@ -107,7 +110,8 @@ func (c *conn) awaitsLocked(s *stream) bool {
 	return slices.ContainsFunc(c.channel.open, func(a *attempt) bool { return a.mayBe(s) })
 }
 
-// flushLocked delivers the frames of s.
+// flushLocked delivers the frames of s. Their memory is released when they are
+// written, and that of s itself with its last ones.
 func (c *conn) flushLocked(s *stream) {
 	r := &record{
 		conn: c, frames: s.frames, size: s.size,
@@ -118,6 +122,7 @@ func (c *conn) flushLocked(s *stream) {
 	}
 	s.frames, s.size, s.piece = nil, 0, false
 	if s.ended && !s.past {
+		r.size += streamSize
 		c.retireLocked(s)
 	}
 	if len(r.frames) > 0 || !r.late {

@@ -29,8 +29,7 @@ func DecodeMessage(w io.Writer, o Options, name string, r io.Reader) error {
 	if int64(len(b)) > o.memory() {
 		return fmt.Errorf("wire: the message is larger than Options.Memory, %d bytes", o.memory())
 	}
-	l := &lister{hide: o.hider()}
-	l.hide.method = name
+	l := &lister{hide: o.hider().of(name)}
 	l.message(b, d, 0, 0, false)
 	return show.bare(0, l.parts)
 }
@@ -44,8 +43,7 @@ func DecodeGRPC(w io.Writer, o Options, name string, r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	hide := o.hider()
-	hide.method = name
+	hide := o.hider().of(name)
 	for at := int64(0); ; {
 		m := &message{bytes: make([]byte, prefixLen)}
 		n, err := io.ReadFull(r, m.bytes)

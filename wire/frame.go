@@ -1,8 +1,10 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"golang.org/x/net/http2"
@@ -17,8 +19,7 @@ func listFrame(f *frame, data []part, hide hider) []part {
 		l.add(part{bytes: f.bytes, name: "connection preface", note: "RFC 9113, section 3.4"})
 		return l.parts
 	case noHTTP2:
-		first, _, _ := strings.Cut(string(f.bytes), "\r\n")
-		l.add(part{bytes: f.bytes, name: "no HTTP/2", value: quote(first)})
+		l.alien(f.bytes)
 		return l.parts
 	case unframed:
 		l.raw(f.bytes, 0, "not decoded: bytes before it were not recorded")
@@ -27,6 +28,9 @@ func listFrame(f *frame, data []part, hide hider) []part {
 	}
 	l.add(part{bytes: f.bytes[:min(frameHeaderLen, len(f.bytes))], name: f.header.Type.String(), note: f.describe()})
 	p := f.payload()
+	if f.err != nil || !f.whole() {
+		l.hide.harmless = l.hide.harmless && !isBlock(f.header.Type) // a header field may be a token, whatever the method
+	}
 	switch {
 	case len(p) == 0:
 	case f.err != nil:
@@ -38,6 +42,23 @@ func listFrame(f *frame, data []part, hide hider) []part {
 	}
 	return l.parts
 }
+
+// alien lists bytes that are not HTTP/2. Those of HTTP/1 are shown up to the end of
+// the start line: tokens and passwords, such as those for the JSON gateway, come
+// after it.
+func (l *lister) alien(b []byte) {
+	line, _, _ := bytes.Cut(b, []byte("\r\n"))
+	p := part{bytes: line, name: "no HTTP/2", value: quote(string(line))}
+	if l.hide.unknown() && !startLine.Match(line) {
+		p.value, p.hidden = hiddenText, true
+	}
+	l.add(p)
+	l.raw(b[len(line):], 1, "not decoded")
+}
+
+// startLine matches the first line of a response or a request (RFC 9112, sections 4
+// and 3), unless its target may have a secret: a query or a password.
+var startLine = regexp.MustCompile(`^(HTTP/1\.[01] [0-9]{3}( .*)?|[A-Z]+ [^ ?@]+ HTTP/1\.[01])$`)
 
 // describe returns the meaning of a frame's header (RFC 9113, section 4.1),
 // except for the type.

@@ -44,6 +44,14 @@ func TestBadInputTakesBoundedMemory(t *testing.T) {
 				return "\x00\x00\x01\x01\x04" + string(binary.BigEndian.AppendUint32(nil, stream)) + "\x83"
 			})), nil)
 		}},
+		{"streams that never end, each with a message", func(w io.Writer, o wire.Options, g *gauge) error {
+			headers, stream := block("\x44\x19/etcdserverpb.Watch/Watch"), uint32(1) // from now on index 62 is the :path
+			return wire.DecodeHTTP2(w, o, io.MultiReader(strings.NewReader(http2.ClientPreface+headers), g.generate(total, func() string {
+				stream += 2
+				id := string(binary.BigEndian.AppendUint32(nil, stream))
+				return "\x00\x00\x01\x01\x04" + id + "\xbe" + "\x00\x00\x05\x00\x00" + id + "\x00\x00\x00\x00\x00"
+			})), nil)
+		}},
 		{"2 GB by gRPC's prefix in a stream", dataOf(ask("/etcdserverpb.KV/Put", 0, "\x00\x7f\xff\xff\xff"), strings.Repeat("v", 16000))},
 		{"empty messages in a stream of many", dataOf(ask("/etcdserverpb.Watch/Watch", 1, ""), strings.Repeat("\x00\x00\x00\x00\x00", 3000))},
 		{"2 GB by gRPC's prefix", func(w io.Writer, o wire.Options, g *gauge) error {

@@ -72,8 +72,7 @@ type jsonDropped struct {
 }
 
 func (l *lines) render(r *record) error {
-	hide := l.hide
-	hide.method = r.method
+	hide := l.hide.of(r.method)
 	out := jsonRecord{
 		Event: r.event, Sent: r.total[0], Received: r.total[1], Stream: r.stream, Method: r.method, Call: r.call, Status: r.status, Last: r.last, Late: r.late,
 	}

@@ -35,7 +35,10 @@ const maxParts = 1 << 14
 
 func (l *lister) full() bool { return len(l.parts) >= maxParts }
 
-// add adds a part, unless it is empty.
+// add adds a part, unless it is empty. It is not inlined, since each of its many calls would be
+// some 200 bytes of machine code.
+//
+//go:noinline
 func (l *lister) add(p part) {
 	if len(p.bytes) > 0 {
 		l.parts = append(l.parts, p)

@@ -24,7 +24,7 @@ func TestRecording(t *testing.T) {
 		{func() error { return rec.Add(at, true, []byte(client)) }, "# 03:04:05.000006 connection 1 to 10.0.0.2:2379: opened by 10.0.0.1:40000"},
 		{func() error { return rec.Add(at, false, []byte(server)) }, "count: 7"},
 		{func() error { return rec.Skip(true, 100) }, "100 bytes from the client were not recorded; what follows them is not decoded"},
-		{func() error { return rec.Add(at.Add(time.Second), true, []byte("more")) }, "6d 6f 72 65                                       not decoded: bytes before it were not recorded"},
+		{func() error { return rec.Add(at.Add(time.Second), true, []byte("more")) }, "** ** ** **                                       not decoded: bytes before it were not recorded"},
 		{func() error {
 			return rec.Add(at.Add(time.Second), false, []byte("\x00\x00\x08\x06\x00\x00\x00\x00\x0012345678"))
 		}, "PING"},

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"regexp"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -12,10 +13,21 @@ import (
 type hider struct {
 	secrets  bool     // show secrets
 	prefixes [][]byte // of keys whose values are hidden
-	method   string   // of the call; without a call, the message type
+	harmless bool     // the bytes belong to a call or a message without secrets
 }
 
 const hiddenText = "(hidden)"
+
+// of returns h for the bytes of a call of that method or, without a call, of that
+// message type. If the name is empty or unknown, the bytes may be anybody's.
+func (h hider) of(name string) hider {
+	h.harmless = !mayHaveSecrets.MatchString(name) && (findMethod(name) != nil || findMessage(name) != nil)
+	return h
+}
+
+// mayHaveSecrets matches the names of what carries passwords, tokens or the
+// database: the service Auth, the messages for it, raft entries, and snapshots.
+var mayHaveSecrets = regexp.MustCompile("(?i)auth|internal|snapshot")
 
 // header reports whether the values of that header field are hidden: etcd accepts
 // tokens in both of these (api/v3/v3rpc/rpctypes/metadatafields.go).
@@ -41,7 +53,7 @@ func (h hider) field(f protoreflect.FieldDescriptor) bool {
 // unknown reports whether bytes that cannot be decoded are hidden, since they may
 // be such values.
 func (h hider) unknown() bool {
-	return len(h.prefixes) > 0 || !h.secrets && (strings.Contains(h.method, "etcdserverpb.Auth") || strings.Contains(h.method, "Snapshot"))
+	return len(h.prefixes) > 0 || !h.secrets && !h.harmless
 }
 
 // value reports whether the values in message b belong to a key that the user

@@ -48,8 +48,7 @@ func (t *text) render(r *record) error {
 		return nil
 	}
 	w := &bytes.Buffer{}
-	hide := t.hide
-	hide.method = r.method
+	hide := t.hide.of(r.method)
 	// Frames that belong only to the connection do not each need a title.
 	if r.method != "" || r.event != "" || r.stream != 0 || t.last != r.conn {
 		fmt.Fprintf(w, "\n%s\n", t.paint(bold, "# "+r.clock()+r.title()))

@@ -12,7 +12,7 @@ type Options struct {
 	Format Format
 
 	// Secrets shows what is otherwise hidden: passwords and their hashes, tokens,
-	// and the database in a snapshot.
+	// the database in a snapshot, and bytes that may be any of these.
 	Secrets bool
 	// HideValues has prefixes of keys whose values are hidden, regardless of
 	// Secrets.
@@ -71,7 +71,7 @@ type Tracer struct {
 	calls   int   // so far
 	dropped dropped
 	queue   []*record
-	err     error         // the writer's first error
+	err     error         // the writer's first error, which ends the trace; only writeAll sets it
 	idle    chan struct{} // closed when the writing goroutine ends; nil if there is none
 }
 
@@ -144,7 +144,7 @@ func (t *Tracer) writeAll(idle chan struct{}) {
 	defer close(idle)
 	for {
 		t.mu.Lock()
-		queue := t.queue
+		queue, err := t.queue, t.err
 		t.queue = nil
 		if len(queue) == 0 {
 			t.idle = nil
@@ -153,11 +153,11 @@ func (t *Tracer) writeAll(idle chan struct{}) {
 		}
 		t.mu.Unlock()
 		for _, r := range queue {
-			err := t.write.render(r)
-			t.mu.Lock()
-			if t.err == nil {
-				t.err = err // a trace cannot report it, but a decoder can
+			if err == nil {
+				err = t.write.render(r)
 			}
+			t.mu.Lock()
+			t.err = err // a trace cannot report it, but a decoder can
 			t.used -= int64(r.size)
 			t.mu.Unlock()
 		}

@@ -217,6 +217,9 @@ func (e *UnsupportedError) Error() string {
 // kinds of response embeds it and overrides the methods for those.
 type refusal struct{ format string }
 
+// refuse is not inlined, since its many calls would be some kilobytes of machine code.
+//
+//go:noinline
 func (f refusal) refuse() error { return &UnsupportedError{Format: f.format} }
 
 func (f refusal) Put(*pb.PutResponse) error                        { return f.refuse() }
