@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"sync/atomic"
@@ -219,15 +220,24 @@ func (s streamer) GetStream(ctx context.Context, key string, opts ...OpOption) (
 			select {
 			case out <- RangeStreamResponse{RangeResponse: (*pb.RangeResponse)(part), err: err}:
 			case <-ctx.Done():
-				// The caller may have stopped reading. If not, it should learn
-				// why the stream ended.
-				select {
-				case out <- RangeStreamResponse{err: ctx.Err()}:
-				default:
-				}
+				endStream(out, cmp.Or(err, ctx.Err()))
 				return
 			}
 		}
 	}()
 	return out, nil
+}
+
+// endStream sends the last response of a stream whose caller may have stopped reading, so it
+// must not wait. It is the only sender. When the channel is full, it takes a part out that was
+// not read: the parts before it are still in order, and whoever reads on learns that some are
+// missing.
+func endStream(out chan RangeStreamResponse, err error) {
+	for {
+		select {
+		case out <- RangeStreamResponse{err: err}:
+			return
+		case <-out:
+		}
+	}
 }

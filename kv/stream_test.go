@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -90,19 +91,7 @@ func TestStream(t *testing.T) {
 func TestStreamPages(t *testing.T) {
 	c := etcdtest.Start(t, 1)
 	store := kv.New(c.Conn(t))
-	want := make([]string, 2500)
-	for i := range want {
-		want[i] = fmt.Sprintf("k%04d", i)
-	}
-	for part := range slices.Chunk(want, 100) {
-		var puts []kv.Op
-		for _, key := range part {
-			puts = append(puts, kv.OpPut(key, "v"))
-		}
-		if _, err := store.Txn(t.Context()).Then(puts...).Commit(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	want := putKeys(t, store, 2500)
 	tests := []struct {
 		limit  int64
 		keys   int
@@ -143,11 +132,9 @@ func TestStreamPages(t *testing.T) {
 	}
 }
 
-// Misuse is reported before anything is sent. A stream that nobody reads ends
-// with its context.
-func TestStreamEnds(t *testing.T) {
-	c := etcdtest.Start(t, 1)
-	store, streamer := kv.New(c.Conn(t)), kv.NewStreamer(c.Conn(t))
+// Misuse is reported before anything is sent.
+func TestStreamMisuse(t *testing.T) {
+	streamer := kv.NewStreamer(etcdtest.Start(t, 1).Conn(t))
 	if _, err := streamer.GetStream(t.Context(), "k", kv.WithLimit(-1)); !isUsage(err) {
 		t.Errorf("GetStream with a negative limit: %v, want a *UsageError", err)
 	}
@@ -156,20 +143,58 @@ func TestStreamEnds(t *testing.T) {
 			t.Errorf("Parts without a key: %v, want a *UsageError", err)
 		}
 	}
-	for i := range 100 {
-		if _, err := store.Put(t.Context(), fmt.Sprintf("k%02d", i), "v"); err != nil {
+}
+
+// A stream ends with its context, read or not. Its last response says so even if the channel
+// was full: a part of the answer must not look like all of it.
+func TestStreamEnds(t *testing.T) {
+	for read := range 2 {
+		t.Run(fmt.Sprintf("after %d parts", read), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				conn := etcdtest.Start(t, 1).Conn(t)
+				putKeys(t, kv.New(conn), 2500) // three pages
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				stream, err := kv.NewStreamer(&old{ClientConnInterface: conn}).GetStream(ctx, "k", kv.WithPrefix())
+				if err != nil {
+					t.Fatal(err)
+				}
+				for range read {
+					if part := <-stream; part.Err() != nil || len(part.Kvs) == 0 {
+						t.Fatalf("got %v, want a part", part)
+					}
+				}
+				synctest.Wait() // one part is in the channel, and the next one waits for room
+				cancel()
+				synctest.Wait()
+				if got, err := kv.GetStreamToGetResponse(stream); !errors.Is(err, context.Canceled) {
+					t.Errorf("got %d keys and %v, want %v", len((*pb.RangeResponse)(got).GetKvs()), err, context.Canceled)
+				}
+				if part, open := <-stream; open {
+					t.Errorf("after the error comes %v, want the end", part)
+				}
+			})
+		})
+	}
+}
+
+// putKeys puts the keys k0000, k0001 and so on, and returns them.
+func putKeys(t *testing.T, store kv.KV, n int) []string {
+	t.Helper()
+	keys := make([]string, n)
+	for i := range keys {
+		keys[i] = fmt.Sprintf("k%04d", i)
+	}
+	for part := range slices.Chunk(keys, 100) {
+		var puts []kv.Op
+		for _, key := range part {
+			puts = append(puts, kv.OpPut(key, "v"))
+		}
+		if _, err := store.Txn(t.Context()).Then(puts...).Commit(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	stream, err := streamer.GetStream(ctx, "k", kv.WithPrefix())
-	if err != nil {
-		t.Fatal(err)
-	}
-	<-stream
-	cancel()
-	for range stream { // read until it ends
-	}
+	return keys
 }
 
 func isUsage(err error) bool {

@@ -1,9 +1,9 @@
 package batch
 
 import (
+	"fmt"
+
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -74,11 +74,14 @@ func single(r *pb.RangeResponse) answers {
 	return answers{of: []proto.Message{r}, size: readAnswerSize(r)}
 }
 
-// unpack takes the answer of a transaction apart. An error means that it does not fit the
-// request, which is nothing that etcd does.
+// unpack takes the answer of a transaction apart. It returns an *unfitError for one that does
+// not fit the request.
 func unpack(resp *pb.TxnResponse, b *batch) (answers, error) {
+	unfit := func(format string, args ...any) error {
+		return &unfitError{what: fmt.Sprintf(format, args...), write: b.writes()}
+	}
 	if len(resp.Responses) != len(b.questions) {
-		return answers{}, status.Errorf(codes.Internal, "batch: the server has answered %d of %d operations", len(resp.Responses), len(b.questions))
+		return answers{}, unfit("%d of %d operations", len(resp.Responses), len(b.questions))
 	}
 	out := answers{header: resp.Header, of: make([]proto.Message, len(resp.Responses))}
 	for i, r := range resp.Responses {
@@ -103,7 +106,7 @@ func unpack(resp *pb.TxnResponse, b *batch) (answers, error) {
 			}
 		}
 		if !ok {
-			return answers{}, status.Errorf(codes.Internal, "batch: the server has answered operation %d with a %T", i+1, r.GetResponse())
+			return answers{}, unfit("operation %d with a %T", i+1, r.GetResponse())
 		}
 	}
 	return out, nil

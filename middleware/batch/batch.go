@@ -24,6 +24,8 @@ type batch struct {
 	live int // callers who wait; guarded by conn.mu
 }
 
+func (b *batch) writes() bool { return b.lane.key.kind == puts || b.lane.key.kind == deletes }
+
 // packLocked makes the request and its context. The request is a copy: a caller may change
 // its own when it has left.
 func (b *batch) packLocked() {
@@ -110,7 +112,7 @@ func (c *conn) send(b *batch) {
 }
 
 func (b *batch) options() []grpc.CallOption {
-	if b.lane.key.kind == puts || b.lane.key.kind == deletes {
+	if b.writes() {
 		// Each of the answers may have previous values. If they are too large together,
 		// nobody knows what they were, and the writes are applied.
 		return append(slices.Clip(b.lane.opts), unlimited)

@@ -22,24 +22,24 @@
 // All else of an answer is what the call would have been answered alone: previous values,
 // counts, headers, errors.
 //
-// # Who travels together
+// # What is batched
 //
 // A single Get, Put or Delete of the kv package, of package clientv3 or of etcd's generated stub
-// may travel with others of its kind:
+// may be sent in one batch with others of its kind:
 //
 //   - Linearizable reads of a key, or of a range with a Limit of at most 16, its usual order and
 //     no filters. A linearizable read-only transaction asks the leader as a single read does
 //     (etcdserver/v3_server.go, Txn), after all of its reads have begun.
 //   - Serializable reads, likewise. An endpoint that is a learner answers them only one by one:
 //     a client that has learners alone for endpoints must not use this package.
-//   - Puts. A value of more than 16 KiB goes alone: company would delay it, and gain nothing.
+//   - Puts. A value of more than 16 KiB goes alone: batching would only delay it.
 //   - Deletes, of a key or of a range. Those of a range that ask for the previous values go
-//     alone. Deletes do not travel with puts, because a server that is out of space refuses
-//     puts, and takes deletes.
+//     alone. Deletes and puts do not share a batch, because a server that is out of space
+//     refuses puts, and takes deletes.
 //
-// Larger reads are never put together with others. But of all reads, those that ask the same at
-// the same time are asked once: who comes while the question is under way waits, with all who
-// come after, for the next one. So no read gets an answer that was asked for before it began.
+// Larger reads are never put together with others. But of all reads, identical ones are sent
+// once: a read that arrives while an identical read is in flight waits for the next one, which
+// serves all waiting callers. So no read gets an answer that was asked for before it began.
 //
 // Calls share a batch only if they have the same metadata and the same call options. A call with
 // an option for its own RPC (grpc.Header, grpc.Peer, its own credentials, …) goes alone, as does
@@ -51,9 +51,9 @@
 // When nothing is under way, a call goes at once, unchanged: a caller who is alone does not even
 // notice. The more batches are under way, the more calls must have come together before another
 // one is sent: 1, 1, 4, 16, 64. They also go when a batch comes back, and a batch that is full
-// never waits. A call waits for company only while batches are under way, and for 200 ms at most:
-// those may be stuck on a member that has stalled. Backpressure is by waiting: what is kept of a
-// call is what its caller, who waits, keeps of it.
+// never waits. A call waits for others only while batches are under way, and for 200 ms at most:
+// those may be stuck on a member that has stalled. Callers block while they wait, so no more
+// calls wait than there are callers.
 //
 // Writes of one key are applied in the order of their calls, one after the other, and so are
 // those of a range and of a key in it. Many callers who put the same key therefore take turns,

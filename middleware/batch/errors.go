@@ -19,7 +19,7 @@ func (b *batch) refused(err error) bool {
 	switch {
 	case ended(err):
 		return false
-	case b.lane.key.kind == puts || b.lane.key.kind == deletes:
+	case b.writes():
 		if etcderr.Ambiguous(err) {
 			return false
 		}
@@ -53,20 +53,35 @@ func is(err, etcds error) bool {
 	return errors.Is(err, etcds) || errors.Is(rpctypes.Error(err), etcds)
 }
 
-// named returns the error of a batch as that of one of its calls, where it names its
-// operation.
+// named returns the error of a batch as that of one of its calls, if it names its operation, as
+// a client's does. An error around one stays: middleware below says by it what became of the
+// batch.
 func named(err error, method string) error {
-	if e, ok := errors.AsType[interface {
-		error
-		Renamed(op string) error
-	}](err); ok {
-		return e.Renamed(operation(method))
+	e, ok := err.(interface{ Renamed(op string) error }) // not errors.As
+	if !ok {
+		return err
 	}
-	return err
+	return e.Renamed(operation(method))
 }
 
 // operation is the name of a method in errors: "Put" for "/etcdserverpb.KV/Put".
 func operation(method string) string { return path.Base(method) }
+
+// unfitError says that an answer does not fit its request, which is nothing that etcd does. A
+// server that answers has carried the request out.
+type unfitError struct {
+	what  string
+	write bool
+}
+
+// Error implements error.
+func (e *unfitError) Error() string { return "batch: the server has answered " + e.what }
+
+// Ambiguous is true of writes, which must not be taken for ones that were not applied.
+func (e *unfitError) Ambiguous() bool { return e.write }
+
+// GRPCStatus has codes.Internal.
+func (e *unfitError) GRPCStatus() *status.Status { return status.New(codes.Internal, e.Error()) }
 
 // endedError is the end of a call by its own context.
 type endedError struct {

@@ -22,6 +22,7 @@ import (
 	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/middleware/batch"
+	"github.com/getcd/getcd/middleware/once"
 )
 
 // wants says what a call has to end with.
@@ -277,8 +278,8 @@ func TestAnswerThatDoesNotFit(t *testing.T) {
 					if _, err := r.kv.Put(t.Context(), &pb.PutRequest{Key: key(i)}); err != nil {
 						mu.Lock()
 						defer mu.Unlock()
-						if failed++; status.Code(err) != codes.Internal || !client.IsAmbiguous(err) && status.Code(err) != codes.Internal {
-							t.Error(err)
+						if failed++; status.Code(err) != codes.Internal || !client.IsAmbiguous(err) {
+							t.Errorf("%v (ambiguous: %v), want that the fate of the put is unknown", err, client.IsAmbiguous(err))
 						}
 					}
 				})...)
@@ -286,6 +287,19 @@ func TestAnswerThatDoesNotFit(t *testing.T) {
 					t.Errorf("%d puts failed, want those of batches", failed)
 				}
 				at(times(10, func(i int) { r.get(i)() })...)
+				failed = 0
+				at(times(10, func(i int) {
+					if _, err := r.kv.DeleteRange(t.Context(), &pb.DeleteRangeRequest{Key: key(i)}); err != nil {
+						mu.Lock()
+						defer mu.Unlock()
+						if failed++; !client.IsAmbiguous(err) {
+							t.Errorf("%v, want that the fate of the deletion is unknown", err)
+						}
+					}
+				})...)
+				if failed != 8 {
+					t.Errorf("%d deletions failed, want those of batches", failed)
+				}
 			})
 		})
 	}
@@ -341,6 +355,67 @@ func TestErrorsOfAClient(t *testing.T) {
 		}
 		if n := cluster.Member(0).Calls(pb.KV_Put_FullMethodName) + cluster.Member(0).Calls(pb.KV_Txn_FullMethodName); n > 12 {
 			t.Errorf("%d requests, want that none was sent again", n)
+		}
+	})
+}
+
+// What package once beneath knows of a batch, each of its callers is told: here, that it was
+// applied, and that its answer was lost and can't be read from the store.
+func TestAppliedBatchWithoutAnAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := etcdtest.Start(t, 1)
+		c, err := client.New(client.Config{
+			Endpoints: cluster.Addrs(), DialOptions: cluster.DialOptions(),
+			Middleware: []client.Middleware{batch.NewConn, once.Of("once/")},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := c.Put(t.Context(), "warm", ""); err != nil { // which makes the slots
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		var mu sync.Mutex
+		lost := make(map[string]bool)
+		cluster.Member(0).Intercept(func(_ context.Context, _ string, req any, next func() (any, error)) (any, error) {
+			switch r := req.(type) {
+			case *pb.RangeRequest:
+				if r.Revision != 0 { // of the store's history
+					return nil, rpctypes.ErrGRPCPermissionDenied
+				}
+			case *pb.TxnRequest:
+				time.Sleep(time.Millisecond)
+				slot := string(r.Compare[0].Key)
+				mu.Lock()
+				first := len(r.Success) > 2 && !lost[slot]
+				lost[slot] = true
+				mu.Unlock()
+				if first {
+					_, _ = next()
+					return nil, status.Error(codes.Unavailable, "the answer is lost")
+				}
+			}
+			return next()
+		})
+		failed := 0
+		at(times(10, func(i int) {
+			_, err := c.Put(t.Context(), string(key(i)), "v", kv.WithPrevKV())
+			if err == nil {
+				return // it was alone
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			failed++
+			if _, ok := errors.AsType[*once.AppliedError](err); !ok || !client.IsAmbiguous(err) {
+				t.Errorf("%v (ambiguous: %v), want a *once.AppliedError", err, client.IsAmbiguous(err))
+			}
+		})...)
+		if failed < 5 {
+			t.Errorf("%d puts failed, want those of batches", failed)
+		}
+		if resp, err := c.Get(t.Context(), "k", kv.WithPrefix(), kv.WithCountOnly()); err != nil || resp.Count != 10 {
+			t.Errorf("%v, %v; want all that was put", resp, err)
 		}
 	})
 }

@@ -64,7 +64,7 @@ func (b *below) lastHeader() *pb.ResponseHeader {
 	if b == nil || b.last == nil {
 		return nil
 	}
-	return &pb.ResponseHeader{ClusterId: b.last.ClusterId, MemberId: b.last.MemberId, RaftTerm: b.last.RaftTerm}
+	return &pb.ResponseHeader{ClusterId: b.last.ClusterId, MemberId: b.last.MemberId, Revision: b.last.Revision, RaftTerm: b.last.RaftTerm}
 }
 
 func (b *below) send(r *pb.WatchRequest) {
@@ -96,8 +96,11 @@ func (b *below) createLocked() {
 	}
 }
 
-// cancel ends a watch that is here.
-func (b *below) cancel(w *watching) { b.sendCancel(w.id2) }
+// cancel ends a watch that is here. What the server has sent for it meanwhile comes to nothing.
+func (b *below) cancel(w *watching) {
+	delete(b.active, w.id2)
+	b.sendCancel(w.id2)
+}
 
 func (b *below) sendCancel(id int64) {
 	b.send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CancelRequest{CancelRequest: &pb.WatchCancelRequest{WatchId: id}}})

@@ -19,6 +19,7 @@ type Stats struct {
 
 // PrefixStats are the Stats of one prefix.
 type PrefixStats struct {
+	// Prefix is what its keys begin with.
 	Prefix string
 	// Ready says that reads are answered from memory. If not, Err is why.
 	Ready bool

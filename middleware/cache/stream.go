@@ -213,27 +213,35 @@ func (s *stream) nextLocked() (*pb.WatchResponse, error) {
 	return nil, s.err
 }
 
-// cancelLocked ends a watch. The server ignores an ID that it does not know.
+// cancelLocked ends a watch. As with etcd, its ID is free at once, and it gets no more events. The
+// server ignores an ID that it does not know.
 func (s *stream) cancelLocked(id int64) {
 	w := s.watches[id]
 	switch {
 	case w == nil:
-		return
-	case slices.Contains(s.order, w): // the client can't know of it
+	case slices.Contains(s.order, w): // the client can't know of it, and is told so first
+		delete(s.watches, id)
 		w.leave = true
-		return
-	case w.state == remote:
-		s.below.cancel(w)
-		return
+	default:
+		s.endLocked(w)
 	}
-	s.dropLocked(w)
-	s.out = append(s.out, &pb.WatchResponse{Header: s.headerLocked(w), WatchId: id, Canceled: true})
 }
 
-// dropLocked forgets a watch.
+// endLocked ends a watch of which the client knows.
+func (s *stream) endLocked(w *watching) {
+	if w.state == remote {
+		s.below.cancel(w)
+	}
+	s.dropLocked(w)
+	s.out = append(s.out, &pb.WatchResponse{Header: s.headerLocked(w), WatchId: w.id, Canceled: true})
+}
+
+// dropLocked forgets a watch, whose ID another one may have by now.
 func (s *stream) dropLocked(w *watching) {
 	w.state = ended
-	delete(s.watches, w.id)
+	if s.watches[w.id] == w {
+		delete(s.watches, w.id)
+	}
 	for i, o := range s.local {
 		if o == w {
 			s.local = append(s.local[:i], s.local[i+1:]...)
@@ -272,7 +280,7 @@ func (s *stream) createdLocked() {
 			s.local = append(s.local, w)
 		}
 		if w.leave && w.state != ended {
-			s.cancelLocked(w.id)
+			s.endLocked(w)
 		}
 	}
 	if len(s.order) == 0 {

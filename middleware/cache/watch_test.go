@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -154,6 +155,59 @@ func sameEvents(r *rig, rnd random) {
 		if s.Watches < 10 || s.WatchesPassed == 0 {
 			t.Errorf("%+v: want watches from memory, and some that were passed on", s)
 		}
+	}
+}
+
+// TestCancelFreesTheID cancels a watch, and makes another one with its ID at once: before the first
+// one was answered, and after that; from memory, and from the cluster.
+func TestCancelFreesTheID(t *testing.T) {
+	for _, keys := range [][2]string{{"a/k", "a/k"}, {"a/k", "c/k"}, {"c/k", "a/k"}, {"c/k", "c/k"}} {
+		for _, wait := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s then %s, wait %v", keys[0], keys[1], wait), func(t *testing.T) {
+				run(t, []string{"a/"}, nil, nil, func(r *rig) {
+					for name, cc := range map[string]grpc.ClientConnInterface{"cached": r.cached, "direct": r.plain} {
+						cancelFreesTheID(r, name, open(r.t, cc), keys, wait)
+					}
+				})
+			})
+		}
+	}
+}
+
+func cancelFreesTheID(r *rig, name string, w *watches, keys [2]string, wait bool) {
+	r.t.Helper()
+	createOf := func(key string) *pb.WatchRequest {
+		return &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: &pb.WatchCreateRequest{Key: []byte(key), WatchId: 5}}}
+	}
+	for i, req := range []*pb.WatchRequest{createOf(keys[0]), cancelOf(5), createOf(keys[1])} {
+		if err := w.stream.Send(req); err != nil {
+			r.t.Fatal(err)
+		}
+		if wait && i == 0 {
+			synctest.Wait()
+		}
+	}
+	synctest.Wait()
+	rev := r.put(keys[1], "v")
+	synctest.Wait()
+	var got []string
+	for _, resp := range w.told[5] {
+		switch {
+		case resp.Header.GetClusterId() == 0:
+			got = append(got, "no header")
+		case resp.Created && !resp.Canceled:
+			got = append(got, "created")
+		case resp.Canceled && !resp.Created:
+			got = append(got, "canceled")
+		default:
+			got = append(got, "events")
+		}
+	}
+	if want := []string{"created", "canceled", "created", "events"}; !slices.Equal(got, want) || len(w.told) != 1 {
+		r.t.Errorf("%s: got %v of watch 5 in %v, want %v", name, got, w.told, want)
+	}
+	if events := w.events[5]; len(events) != 1 || events[0].Kv.ModRevision != rev {
+		r.t.Errorf("%s: got the events %v, want the one at %d", name, events, rev)
 	}
 }
 

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"time"
 
@@ -118,7 +119,7 @@ func (s *stream) headerLocked(w *watching) *pb.ResponseHeader {
 		}
 	}
 	if p == nil {
-		return &pb.ResponseHeader{}
+		return cmp.Or(s.below.lastHeader(), &pb.ResponseHeader{})
 	}
 	if st := p.state.Load(); st != nil {
 		return p.headerAt(st.rev)

@@ -30,9 +30,10 @@ type cache struct {
 	writes  map[*writing]struct{} // under way
 	later   map[string]time.Time  // when keys may be asked for again
 	swept   time.Time             // when later was cleaned
-	// seen is the header with the highest revision, and never changed. At that
-	// revision everything that is known is still as it is known to be: nobody else
-	// can have written it, and of own writes nothing is known before they end.
+	// seen is the header with the highest revision of this session, 0 until there is one.
+	// It is never changed. At that revision everything that is known is still as it is
+	// known to be: nobody else can have written it, and of own writes nothing is known
+	// before they end.
 	seen *pb.ResponseHeader
 }
 
@@ -75,11 +76,12 @@ func (c *cache) init(prefix string) {
 	c.seen = &pb.ResponseHeader{}
 }
 
-// use begins anew with a session, or with none.
+// use begins anew with a session, or with none. Between two sessions the cluster may have been
+// restored, and revisions of another history mean nothing.
 func (c *cache) use(s *session.Session) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.session, c.entries = s, make(map[string]*entry)
+	c.session, c.entries, c.seen = s, make(map[string]*entry), &pb.ResponseHeader{}
 }
 
 // note remembers a header if it is the latest.

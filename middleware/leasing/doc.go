@@ -39,10 +39,11 @@
 //     that a process that was cut off, or frozen, stops before others may write,
 //   - no write of this client's to the key is under way.
 //
-// Its header has the highest revision that the KV has seen, so that revisions never go
-// back. A write of the owner's own reads the key back in the same transaction. After a
-// write whose fate is unknown, which may still be applied at any time, the leasing key
-// is made anew: the old write's comparison fails from then on.
+// Its header has the highest revision that the KV has seen with its session. Revisions
+// never go back, unless the cluster was restored from a backup. A write of the owner's
+// own reads the key back in the same transaction. After a write whose fate is unknown,
+// which may still be applied at any time, the leasing key is made anew: the old write's
+// comparison fails from then on.
 //
 // Everything else, and everything while there is no session, is asked of the cluster.
 // A transaction that writes is nested in the one that guards it, which takes as many

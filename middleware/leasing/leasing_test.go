@@ -745,6 +745,71 @@ func TestRestored(t *testing.T) {
 	})
 }
 
+// A cluster may be put back while there is no session, and no watch that would notice. Revisions
+// of the history that was lost are not told any more.
+func TestRestoredBetweenSessions(t *testing.T) {
+	run(t, 1, func(r *rig) {
+		t := r.t
+		backup := r.cluster.Backup()
+		a := r.kv(0)
+		for i := range 100 {
+			r.put(a, "k", fmt.Sprint(i))
+		}
+		r.want(a, "k", "99")
+		for _, m := range r.cluster.Members() {
+			m.Kill()
+		}
+		time.Sleep(2 * ttl)
+		r.cluster.Restore(backup)
+		for _, m := range r.cluster.Members() {
+			m.Start()
+		}
+		time.Sleep(time.Minute)
+		r.put(r.admin, "k", "new")
+		r.want(a, "k", "new")
+		before, now := r.asked(), r.cluster.Revision()
+		got, err := a.Get(t.Context(), "k")
+		if err != nil || r.asked() != before {
+			t.Fatalf("Get: %v, %v, want an answer from memory", got, err)
+		}
+		if got.Header.Revision > now {
+			t.Errorf("an answer from memory has revision %d, and the cluster is at %d", got.Header.Revision, now)
+		}
+		txn, err := a.Txn(t.Context()).Then(kv.OpGet("k")).Commit()
+		if err != nil || r.asked() != before {
+			t.Fatalf("Txn: %v, %v, want an answer from memory", txn, err)
+		}
+		if part := txn.Responses[0].GetResponseRange().Header.Revision; txn.Header.Revision > now || part > now {
+			t.Errorf("a transaction from memory has revisions %d and %d, and the cluster is at %d", txn.Header.Revision, part, now)
+		}
+	})
+}
+
+// A new session that has seen nothing yet knows no revision, so nothing is answered from memory.
+func TestNewSessionKnowsNoRevision(t *testing.T) {
+	run(t, 1, func(r *rig) {
+		t := r.t
+		store, watcher, leases := r.services(0)
+		granted, err := leases.Grant(t.Context(), 30)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := leasing.New(t.Context(), store, &sighted{Watcher: watcher}, leases, prefix, session.WithTTL(ttl), session.WithLease(granted.ID))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.t.Cleanup(func() { _ = a.Close(context.Background()) })
+		if _, err := pb.NewLeaseClient(r.cluster.Member(1).Conn(t)).LeaseRevoke(t.Context(), &pb.LeaseRevokeRequest{ID: int64(granted.ID)}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute) // there is another session
+		got, err := a.Txn(t.Context()).Commit()
+		if err != nil || got.Header.Revision != r.cluster.Revision() {
+			t.Errorf("got %v, %v, want revision %d", got, err, r.cluster.Revision())
+		}
+	})
+}
+
 // Close gives up everything, and the KV goes on without memory.
 func TestClose(t *testing.T) {
 	run(t, 1, func(r *rig) {

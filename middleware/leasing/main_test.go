@@ -90,6 +90,21 @@ func (d deaf) Follow(ctx context.Context, key string, opts ...kv.OpOption) iter.
 	}
 }
 
+// sighted is a watcher that sees the prefix once. Another look takes for ever.
+type sighted struct {
+	watch.Watcher
+	looks int
+}
+
+func (s *sighted) Follow(ctx context.Context, key string, opts ...kv.OpOption) iter.Seq2[watch.Update, error] {
+	if key == prefix {
+		if s.looks++; s.looks > 1 {
+			return func(func(watch.Update, error) bool) { <-ctx.Done() }
+		}
+	}
+	return s.Watcher.Follow(ctx, key, opts...)
+}
+
 // deafKV is a KV on member 0 that learns nothing by its watch until the channel is
 // closed.
 func (r *rig) deafKV() (*leasing.KV, chan struct{}) {

@@ -125,14 +125,14 @@ func (st *state) holds(c *pb.Compare) bool {
 func (c *cache) txn(op kv.Op) (*pb.TxnResponse, *session.Session) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.session == nil {
-		return nil, nil
+	if c.session == nil || c.seen.GetRevision() == 0 {
+		return nil, nil // the session is new, and no revision is known
 	}
 	resp := c.txnLocked(op)
 	if resp == nil {
 		return nil, nil
 	}
-	resp.Header = copied(c.seen) // which the first look at the prefix has set
+	resp.Header = copied(c.seen)
 	return resp, c.session
 }
 

@@ -121,7 +121,7 @@ func (c *cache) begin(op kv.Op, targets []*target) *writing {
 			continue
 		}
 		t.bound = e.rev
-		// What the key is afterwards is read with the write. The value that was put
+		// What the key is afterward is read with the write. The value that was put
 		// need not come back, nor the lease (which etcd 3.7 does not tell with the keys
 		// alone), and what was deleted is not there. What guards a transaction is taken
 		// off the operations that it may have.

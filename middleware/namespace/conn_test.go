@@ -1,11 +1,14 @@
 package namespace_test
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/getcd/getcd/election"
@@ -137,15 +140,79 @@ func TestRequestsStayAsTheyAre(t *testing.T) {
 	})
 }
 
+// A request without a key is refused, as it is without a namespace. It reaches no key, not even the
+// one that is the prefix itself.
 func TestAKeyThatIsMissingStaysMissing(t *testing.T) {
 	onConn(t, func(r rig, all func() []string) {
 		t := r.t
+		put(t, kv.New(r.conn), "a", "", "p/", "", "p/k", "", "q", "")
+		before := all()
 		store := pb.NewKVClient(namespace.NewConn(r.conn, "p/"))
-		if _, err := store.Put(t.Context(), &pb.PutRequest{Value: []byte("v")}); err == nil {
-			t.Errorf("a Put without a key is no error, and the keys are %q", all())
+		refused := func(what string, err error) {
+			t.Helper()
+			if !errors.Is(rpctypes.Error(err), rpctypes.ErrEmptyKey) {
+				t.Errorf("%s without a key: got %v, want %v", what, err, rpctypes.ErrEmptyKey)
+			}
 		}
-		if _, err := store.Range(t.Context(), &pb.RangeRequest{}); err == nil {
-			t.Error("a Range without a key is no error")
+		_, err := store.Put(t.Context(), &pb.PutRequest{Value: []byte("v")})
+		refused("a Put", err)
+		for _, end := range []string{"", "\x00", "k", "z"} {
+			what := fmt.Sprintf(" up to %q", end)
+			get := &pb.RangeRequest{RangeEnd: []byte(end)}
+			_, err := store.Range(t.Context(), get)
+			refused("a Range"+what, err)
+			remove := &pb.DeleteRangeRequest{RangeEnd: []byte(end)}
+			_, err = store.DeleteRange(t.Context(), remove)
+			refused("a DeleteRange"+what, err)
+			_, err = store.Txn(t.Context(), &pb.TxnRequest{Compare: []*pb.Compare{{RangeEnd: []byte(end)}}})
+			refused("a comparison"+what, err)
+			_, err = store.Txn(t.Context(), &pb.TxnRequest{Failure: []*pb.RequestOp{{Request: &pb.RequestOp_RequestRange{RequestRange: get}}}})
+			refused("a transaction's Range"+what, err)
+			_, err = store.Txn(t.Context(), &pb.TxnRequest{Success: []*pb.RequestOp{{Request: &pb.RequestOp_RequestDeleteRange{RequestDeleteRange: remove}}}})
+			refused("a transaction's DeleteRange"+what, err)
+		}
+		if got := all(); !slices.Equal(got, before) {
+			t.Errorf("the keys are %q, want %q", got, before)
+		}
+	})
+}
+
+// A watch without a key begins with the first one, as it does without a namespace.
+func TestAWatchWithoutAKey(t *testing.T) {
+	onConn(t, func(r rig, _ func() []string) {
+		t := r.t
+		for _, test := range []struct {
+			end  string
+			want []string
+		}{{"", []string{"p/\x00"}}, {"\x00", []string{"p/a", "p/\x00"}}, {"a", []string{"p/\x00"}}} {
+			w, err := pb.NewWatchClient(namespace.NewConn(r.conn, "p/")).Watch(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			create := &pb.WatchCreateRequest{RangeEnd: []byte(test.end)}
+			if err := w.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: create}}); err != nil {
+				t.Fatal(err)
+			}
+			if resp, err := w.Recv(); err != nil || !resp.Created {
+				t.Fatalf("got %v, %v, want the watch", resp, err)
+			}
+			for _, key := range []string{"\x00", "a", "p/", "p/a", "q", "p/\x00"} {
+				put(t, kv.New(r.conn), key, key)
+			}
+			var got []string // by their values, which have no prefix that could be removed
+			for last := ""; last != "\x00"; {
+				resp, err := w.Recv()
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, e := range resp.Events {
+					last = string(e.Kv.Key)
+					got = append(got, string(e.Kv.Value))
+				}
+			}
+			if !slices.Equal(got, test.want) {
+				t.Errorf("up to %q: the watch has %q, want %q", test.end, got, test.want)
+			}
 		}
 	})
 }

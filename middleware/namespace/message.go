@@ -25,12 +25,32 @@ func shallow[M proto.Message](m M) M {
 	return to.Interface().(M)
 }
 
-// bounds takes a key and a range end. No key and no end stays the server's to refuse.
+// bounds takes a key and a range end. Without a key, the request stays the server's to refuse: with
+// the prefix for a key, the range would have the key that is the prefix itself, which is in no
+// namespace. It loses its end, so that nobody can take it for a range of all keys.
 func (p space) bounds(key, end *[]byte) {
-	if len(*key) == 0 && len(*end) == 0 {
+	if len(*key) == 0 {
+		*end = nil
 		return
 	}
 	*key, *end = p.key(*key), p.end(*end)
+}
+
+// watched is bounds for a watch, where etcd takes no key for the first one
+// (api/v3rpc/watch.go, recvLoop).
+func (p space) watched(key, end *[]byte) {
+	if len(*key) == 0 {
+		*key = []byte{0}
+	}
+	p.bounds(key, end)
+}
+
+// permitted is bounds for a permission, which is kept within the namespace whatever the server makes
+// of a range without a key.
+func (p space) permitted(key, end *[]byte) {
+	if len(*key) > 0 || len(*end) > 0 {
+		*key, *end = p.key(*key), p.end(*end)
+	}
 }
 
 // name takes what etcd makes keys of. An empty one stays as it is.
@@ -78,7 +98,7 @@ func (p space) keyed(m any) any {
 			return m
 		}
 		r := shallow(m.GetCreateRequest())
-		p.bounds(&r.Key, &r.RangeEnd)
+		p.watched(&r.Key, &r.RangeEnd)
 		return &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: r}}
 	case *v3lockpb.LockRequest:
 		r := shallow(m)
@@ -108,12 +128,12 @@ func (p space) keyed(m any) any {
 		r := shallow(m)
 		if m.GetPerm() != nil {
 			r.Perm = shallow(m.GetPerm())
-			p.bounds(&r.Perm.Key, &r.Perm.RangeEnd)
+			p.permitted(&r.Perm.Key, &r.Perm.RangeEnd)
 		}
 		return r
 	case *pb.AuthRoleRevokePermissionRequest:
 		r := shallow(m)
-		p.bounds(&r.Key, &r.RangeEnd)
+		p.permitted(&r.Key, &r.RangeEnd)
 		return r
 	}
 	return nil
@@ -215,9 +235,9 @@ func (p space) stripPermission(perm *authpb.Permission) (inside bool) {
 	return true
 }
 
-// stripKeys leaves out what is not in the namespace.
+// stripKeys leaves out what is not in the namespace, such as the key that is the prefix itself.
 func (p space) stripKeys(keys [][]byte) [][]byte {
-	keys = slices.DeleteFunc(keys, func(key []byte) bool { return !bytes.HasPrefix(key, []byte(p)) })
+	keys = slices.DeleteFunc(keys, func(key []byte) bool { return len(key) <= len(p) || !bytes.HasPrefix(key, []byte(p)) })
 	for i, key := range keys {
 		keys[i] = p.strip(key)
 	}

@@ -217,12 +217,21 @@ func TestUnknownMethodsAreRefused(t *testing.T) {
 	}
 }
 
+// Without a key a range end is not passed on: nobody below can take it for a range of all keys.
+func TestEndWithoutAKey(t *testing.T) {
+	p := space(prefix)
+	got := p.keyed(&pb.DeleteRangeRequest{RangeEnd: []byte{0}, PrevKv: true})
+	if want := (&pb.DeleteRangeRequest{PrevKv: true}); !proto.Equal(got.(proto.Message), want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
 // A role's permissions are told as they were given, and those for other keys not at all.
 func TestPermissions(t *testing.T) {
 	p := space(prefix)
 	for _, c := range []struct{ key, end string }{{"k", ""}, {"a", "b"}, {"", "\x00"}, {"a", "\x00"}, {"", "b"}} {
 		key, end := []byte(c.key), []byte(c.end)
-		p.bounds(&key, &end)
+		p.permitted(&key, &end)
 		perm := &pb.AuthRoleGetResponse{Perm: []*authpb.Permission{{Key: key, RangeEnd: end}}}
 		p.stripResponse(perm)
 		if len(perm.Perm) != 1 || string(perm.Perm[0].Key) != c.key || string(perm.Perm[0].RangeEnd) != c.end {

@@ -345,7 +345,7 @@ func TestLease(t *testing.T) {
 		if err != nil {
 			t.Fatalf("Grant: %v", err)
 		}
-		for s, key := range map[kv.KV]string{store: "a", outer: "b"} {
+		for key, s := range map[string]kv.KV{"a": store, "b": outer, "p/": outer} {
 			if _, err := s.Put(t.Context(), key, "v", kv.WithLease(g.ID)); err != nil {
 				t.Fatalf("Put: %v", err)
 			}

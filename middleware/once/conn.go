@@ -90,10 +90,10 @@ func (c config) validate(prefix string) error {
 	return nil
 }
 
-// Close deletes the slots, by revoking their lease, and ends what runs here. Writes fail from
-// then on; those under way may still be applied, and say so, or fail. Close waits at most 1 s
-// for the revocation, whose error it returns: then the slots are left to their lease's end. A
-// second Close does nothing.
+// Close deletes the slots, by revoking their lease, and ends what runs here. The lease is revoked
+// even if its grant was not answered yet. Writes fail from then on; those under way may still be
+// applied, and say so, or fail. Close waits at most 1 s for the revocation, whose error it returns:
+// then the slots are left to their lease's end. A second Close does nothing.
 func (c *Conn) Close() error { return c.slots.close() }
 
 // NewStream implements grpc.ClientConnInterface.

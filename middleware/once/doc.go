@@ -42,7 +42,7 @@
 //  2. Only the write puts its slot while it has it. So a slot with a later mod revision and a
 //     value shows that the write was applied, and at which revision. (A late copy of the
 //     transaction that made the slot could make it again after a deletion. It puts no value.)
-//  3. A slot that is gone has a history. Its first change after r is found by halving. It is a
+//  3. A slot that is gone has a history. Its first change after r is found by binary search. It is a
 //     put with a value if the write was applied, and anything else if it was not, and never
 //     will be.
 //  4. A refusal of one copy says nothing of the others. When one was in doubt, a transaction
@@ -67,7 +67,8 @@
 //   - A user needs a role that may read and write the slots' prefix. The error says so if there
 //     is none.
 //   - When the answer was lost and what it takes to make it up was compacted, or may not be
-//     read by the user, the error is an *AppliedError. It has the revision.
+//     read by the user, the error is an *AppliedError. It has the revision. A program written
+//     for clientv3 gets rpctypes.ErrTimeout.
 //   - client.Config.CallTimeout and FailFast do not limit the wait for a slot, which only a
 //     new writer, or one with too few, has to make.
 //   - A lost answer with a large range is read again, as large.

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -12,6 +15,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/kv"
@@ -363,6 +368,81 @@ func TestNoSpace(t *testing.T) {
 	})
 }
 
+// While the store has no space, nothing can make slots for those that were deleted. Writes fail,
+// each after one attempt, and do not wait for the end of their contexts. When there is space again,
+// the same connection works again.
+func TestNoSpaceForSlots(t *testing.T) {
+	run(t, 2, nil, func(r *rig) {
+		t := r.t
+		puts := func(req any) bool {
+			txn, _ := req.(*pb.TxnRequest)
+			return slices.ContainsFunc(txn.GetSuccess(), func(op *pb.RequestOp) bool { return op.GetRequestPut() != nil })
+		}
+		full := func(refuseGrants bool) {
+			for _, m := range r.cluster.Members() {
+				m.Intercept(func(_ context.Context, method string, req any, next func() (any, error)) (any, error) {
+					if puts(req) || refuseGrants && method == pb.Lease_LeaseGrant_FullMethodName {
+						return nil, rpctypes.ErrGRPCNoSpace
+					}
+					return next()
+				})
+			}
+		}
+		fail := func(i int) {
+			t.Helper()
+			began := time.Now()
+			_, err := r.c.Put(r.timeout(time.Minute), "k", "")
+			if !errors.Is(err, rpctypes.ErrNoSpace) || client.IsAmbiguous(err) || time.Since(began) > time.Second {
+				t.Errorf("write %d: got %v (ambiguous: %v) after %v, want %v at once, and certainty", i, err, client.IsAmbiguous(err), time.Since(began), rpctypes.ErrNoSpace)
+			}
+		}
+		full(true)
+		fail(0) // which can't have a lease
+		full(false)
+		for i := range 20 { // more than the writer has slots at first
+			fail(i + 1)
+		}
+		for _, m := range r.cluster.Members() {
+			m.Intercept(nil)
+		}
+		r.put("k", "")
+		full(true)
+		for i := range 20 {
+			fail(i + 21)
+		}
+		for _, m := range r.cluster.Members() {
+			m.Intercept(nil)
+		}
+		r.put("k", "")
+	})
+}
+
+// A context that ends while there is no slot says why there is none.
+func TestContextEndsWithoutASlot(t *testing.T) {
+	run(t, 1, nil, func(r *rig) {
+		t := r.t
+		c := once.NewConn(r.cluster.Conn(t), slotsPrefix) // a plain connection, which does not try again
+		defer c.Close()
+		r.cluster.Member(0).Intercept(func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {
+			if method == pb.Lease_LeaseGrant_FullMethodName {
+				return nil, status.Error(codes.Unavailable, "out of order")
+			}
+			return next()
+		})
+		_, err := kv.New(c).Put(r.timeout(time.Second), "k", "")
+		if !errors.Is(err, context.DeadlineExceeded) || status.Code(err) != codes.DeadlineExceeded || client.IsAmbiguous(err) {
+			t.Errorf("got %v (ambiguous: %v), want the deadline, and certainty", err, client.IsAmbiguous(err))
+		}
+		if !strings.Contains(err.Error(), "granting the slots' lease") || !strings.Contains(err.Error(), "out of order") {
+			t.Errorf("got %v, want it to say why there is no slot", err)
+		}
+		r.cluster.Member(0).Intercept(nil)
+		if _, err := kv.New(c).Put(r.timeout(time.Minute), "k", ""); err != nil {
+			t.Errorf("when it is in order again: %v", err)
+		}
+	})
+}
+
 // Slots are bounded. Writes beyond wait, and all are done.
 func TestSlotsAreBounded(t *testing.T) {
 	for _, most := range []int{1, 3, 20, 300} {
@@ -452,6 +532,40 @@ func TestClientIsClosed(t *testing.T) {
 		began := time.Now()
 		if err := r.c.Close(); err != nil || time.Since(began) > 2*time.Second {
 			r.t.Errorf("got %v after %v, want nil after 1 s or so", err, time.Since(began))
+		}
+	})
+}
+
+// When the client is closed before the grant of the slots' lease was answered, the lease is revoked
+// all the same.
+func TestClosedDuringTheGrant(t *testing.T) {
+	run(t, 1, nil, func(r *rig) {
+		t := r.t
+		granted := make(chan struct{})
+		r.cluster.Member(0).Intercept(func(ctx context.Context, method string, _ any, next func() (any, error)) (any, error) {
+			if method != pb.Lease_LeaseGrant_FullMethodName {
+				return next()
+			}
+			_, _ = next()
+			close(granted)
+			<-ctx.Done()
+			return nil, ctx.Err()
+		})
+		put := make(chan error, 1)
+		go func() {
+			_, err := r.c.Put(r.timeout(time.Minute), "k", "")
+			put <- err
+		}()
+		<-granted
+		if err := r.c.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-put; !errors.Is(err, net.ErrClosed) || client.IsAmbiguous(err) {
+			t.Errorf("got %v (ambiguous: %v), want %v, and certainty", err, client.IsAmbiguous(err), net.ErrClosed)
+		}
+		left, err := pb.NewLeaseClient(r.cluster.Conn(t)).LeaseLeases(t.Context(), &pb.LeaseLeasesRequest{})
+		if err != nil || len(left.Leases) != 0 {
+			t.Errorf("after Close there are leases: %v, %v, want none", left, err)
 		}
 	})
 }

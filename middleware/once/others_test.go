@@ -308,6 +308,45 @@ func TestWhatStandsOnIt(t *testing.T) {
 	})
 }
 
+// A program written for clientv3 must not take an applied write for one that was refused: the
+// error is the one of etcd's that leaves the outcome open.
+func TestFacadeOfAppliedWrites(t *testing.T) {
+	run(t, 2, nil, func(r *rig) {
+		t := r.t
+		cli, err := clientv3.NewWith(clientv3.Config{Endpoints: r.cluster.Addrs(), DialOptions: r.cluster.DialOptions()}, func(n *client.Config) {
+			n.Middleware = []client.Middleware{once.Of(slotsPrefix)}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cli.Close()
+		if _, err := cli.Put(t.Context(), "k", "0"); err != nil {
+			t.Fatal(err)
+		}
+		var tp tape
+		for _, m := range r.cluster.Members() {
+			m.Intercept(tp.hook(func(n int, ctx context.Context, next func() (any, error)) (any, error) {
+				if n > 0 {
+					return next()
+				}
+				_, _ = next()
+				resp, err := r.outside.Put(ctx, "other", "")
+				if err == nil {
+					_, err = r.outside.Compact(ctx, resp.Header.Revision)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+				return nil, errLost
+			}))
+		}
+		_, err = cli.Put(r.timeout(time.Minute), "k", "1", clientv3.WithPrevKV())
+		if err != rpctypes.ErrTimeout || r.get("k").GetVersion() != 2 { //nolint:errorlint // clientv3's programs compare
+			t.Errorf("got %v, want %v, and the store has %v", err, rpctypes.ErrTimeout, r.get("k"))
+		}
+	})
+}
+
 // Whoever deletes the slots from outside stops no write, and lets no late copy in.
 func TestSlotsAreDeleted(t *testing.T) {
 	run(t, 2, nil, func(r *rig) {

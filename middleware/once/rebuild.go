@@ -1,6 +1,7 @@
 package once
 
 import (
+	"bytes"
 	"context"
 	"slices"
 
@@ -184,9 +185,10 @@ func (p *replay) before(s span) ([]*mvccpb.KeyValue, error) {
 	return resp.GetKvs(), err
 }
 
-// with returns kvs after a put.
+// with returns kvs after a put. The answer is the caller's, and the request may be used again, so
+// they share no memory.
 func (p *replay) with(kvs []*mvccpb.KeyValue, r *pb.PutRequest) []*mvccpb.KeyValue {
-	kv := &mvccpb.KeyValue{Key: r.GetKey(), Value: r.GetValue(), Lease: r.GetLease(), CreateRevision: p.rev, ModRevision: p.rev, Version: 1}
+	kv := &mvccpb.KeyValue{Key: bytes.Clone(r.GetKey()), Value: bytes.Clone(r.GetValue()), Lease: r.GetLease(), CreateRevision: p.rev, ModRevision: p.rev, Version: 1}
 	i, there := slices.BinarySearchFunc(kvs, r.GetKey(), byKey)
 	if !there {
 		return slices.Insert(kvs, i, kv)

@@ -142,6 +142,28 @@ func readOnly(req proto.Message) bool {
 	return true
 }
 
+// An answer that is rebuilt is the caller's, and so is the request: they share no memory.
+func TestAnswersShareNothing(t *testing.T) {
+	run(t, 1, nil, func(r *rig) {
+		t := r.t
+		r.put("warm", "")
+		r.loseEverySecond()
+		put := &pb.PutRequest{Key: []byte("k"), Value: []byte("v")}
+		resp, err := pb.NewKVClient(r.c.Conn()).Txn(t.Context(), &pb.TxnRequest{Success: []*pb.RequestOp{
+			{Request: &pb.RequestOp_RequestPut{RequestPut: put}},
+			{Request: &pb.RequestOp_RequestRange{RequestRange: &pb.RangeRequest{Key: []byte("k")}}},
+		}})
+		if err != nil || len(resp.Responses) != 2 || len(resp.Responses[1].GetResponseRange().GetKvs()) != 1 {
+			t.Fatalf("got %v, %v, want the key", resp, err)
+		}
+		pair := resp.Responses[1].GetResponseRange().Kvs[0]
+		pair.Key[0], pair.Value[0] = 'x', 'x'
+		if string(put.Key) != "k" || string(put.Value) != "v" {
+			t.Errorf("the caller has changed the answer, and the request became %v", put)
+		}
+	})
+}
+
 func (d *difference) sameStores() {
 	d.t.Helper()
 	all := &pb.RangeRequest{Key: []byte("a"), RangeEnd: []byte("f")}

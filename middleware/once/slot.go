@@ -34,7 +34,7 @@ func (s *slot) advanced(at *mvccpb.KeyValue) bool {
 
 // history returns the slot as the first change after s.mod left it; nil if that was its
 // deletion. The slot is known to have changed by revision now. Its mod revision is s.mod until
-// that change, and never again, so halving finds it.
+// that change, and never again, so a binary search finds it.
 func (p *slots) history(ctx context.Context, s *slot, now int64) (*mvccpb.KeyValue, error) {
 	same, changed := s.mod, now
 	for changed-same > 1 {

@@ -56,11 +56,13 @@ type slots struct {
 
 	mu      sync.Mutex // a leaf
 	w       *writer    // nil before the first and after each one's end
+	granted lease.ID   // the last lease that was asked for; NoLease if there is certainly none
 	free    []*slot    // in turn: the first was given back first
 	lent    int        // those of w that writes have
 	stale   []*slot    // those of w whose fate is not known: to be deleted
 	waiting []chan taken
-	atOnce  int // mostAtOnce, or what the server permits
+	last    error // why making slots has failed, if it was not made since
+	atOnce  int   // mostAtOnce, or what the server permits
 	tending bool
 	closed  bool
 }
@@ -111,7 +113,18 @@ func (p *slots) take(ctx context.Context) (*slot, error) {
 		}
 	default:
 	}
-	return nil, context.Cause(ctx)
+	return nil, p.late(context.Cause(ctx))
+}
+
+// late returns the error of a context that has ended before there was a slot, with the reason.
+func (p *slots) late(err error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.last == nil {
+		return err
+	}
+	// The reason is that of another request, and does not decide what the error is.
+	return fmt.Errorf("%w; the last error was: %v", err, p.last) //nolint:errorlint // see above
 }
 
 // give returns a slot whose mod revision is known.
@@ -255,12 +268,18 @@ func tooManyOps(err error) bool {
 	return errors.Is(err, rpctypes.ErrTooManyOps) || errors.Is(err, rpctypes.ErrGRPCTooManyOps)
 }
 
-// failed tells the writes that wait for a slot that there will be none, if err is final. It
-// reports whether tend is to try again; if not, the next write begins another one.
+func noSpace(err error) bool {
+	return errors.Is(err, rpctypes.ErrNoSpace) || errors.Is(err, rpctypes.ErrGRPCNoSpace)
+}
+
+// failed tells the writes that wait for a slot that there will be none, if err is final. A store
+// without space counts as that: it lasts until somebody makes room. failed reports whether tend
+// is to try again; if not, the next write begins another one.
 func (p *slots) failed(err error) (again bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if etcderr.Final(err) || p.life.Err() != nil {
+	p.last = err
+	if etcderr.Final(err) || noSpace(err) || p.life.Err() != nil {
 		if p.closed {
 			err = errClosed
 		}
@@ -275,8 +294,12 @@ func (p *slots) failed(err error) (again bool) {
 
 // begin makes a writer.
 func (p *slots) begin() (*writer, error) {
-	id, err := lease.GrantNew(p.life, p.leases, p.cfg.ttl)
-	if err != nil {
+	id := lease.NewID()
+	p.grant(id) // before it is sent: the answer may be lost
+	if _, err := p.leases.GrantID(p.life, id, p.cfg.ttl); err != nil {
+		if !etcderr.Ambiguous(err) {
+			p.grant(lease.NoLease)
+		}
 		return nil, fmt.Errorf("granting the slots' lease: %w", err)
 	}
 	w := &writer{id: id, prefix: fmt.Sprintf("%s%016x/", p.prefix, uint64(id))}
@@ -294,6 +317,13 @@ func (p *slots) begin() (*writer, error) {
 		p.finish(w)
 	})
 	return w, nil
+}
+
+// grant notes which lease close has to revoke.
+func (p *slots) grant(id lease.ID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.granted = id
 }
 
 // make makes n slots of w, and deletes the stale ones. A copy of the transaction, however late,
@@ -327,6 +357,7 @@ func (p *slots) make(w *writer, n int, stale []*slot) error {
 
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.last = nil
 	if p.w != w {
 		return nil
 	}
@@ -358,7 +389,6 @@ func (p *slots) close() error {
 		return nil
 	}
 	p.closed = true
-	w := p.w
 	for _, ch := range p.waiting {
 		ch <- taken{err: errClosed}
 	}
@@ -367,12 +397,13 @@ func (p *slots) close() error {
 	p.end()
 	p.wg.Wait()
 	_ = p.leases.Close() // always nil
-	if w == nil {
+	// Nobody is left who would ask for another one.
+	if p.granted == lease.NoLease {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), closePatience)
 	defer cancel()
-	if _, err := p.leases.Revoke(ctx, w.id); err != nil && !etcderr.NotFound(err) {
+	if _, err := p.leases.Revoke(ctx, p.granted); err != nil && !etcderr.NotFound(err) {
 		return fmt.Errorf("once: revoking the slots' lease: %w", err)
 	}
 	return nil

@@ -52,6 +52,7 @@ type ViolationFunc func(op kv.Op, resp kv.OpResponse, seen int64) error
 
 // Members knows the endpoints of a cluster's members: a *client.Client does.
 type Members[E Endpoint] interface {
+	// Endpoints returns what is known of each endpoint at the moment.
 	Endpoints() []E
 }
 

@@ -12,10 +12,12 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/internal/etcderr"
 )
 
 // Error returns the first of these that exists: the context's error that caused
-// err, the rpctypes error that err stands for, the gRPC status error that err
+// err, rpctypes.ErrTimeout for a write that is in doubt although err wraps a
+// refusal, the rpctypes error that err stands for, the gRPC status error that err
 // wraps, or err itself.
 func Error(err error) error {
 	if err == nil {
@@ -25,6 +27,9 @@ func Error(err error) error {
 		if errors.Is(err, end) {
 			return end
 		}
+	}
+	if inDoubt(err) {
+		return rpctypes.ErrTimeout // as in cause
 	}
 	if e, ok := errors.AsType[rpctypes.EtcdError](err); ok {
 		return e
@@ -45,6 +50,22 @@ func Status(err error) error {
 		return err
 	}
 	return status.FromContextError(err).Err()
+}
+
+// inDoubt reports whether an error around the client's says that a write may have been
+// applied, while what it wraps says that it was not. Package once has such errors: a
+// write was applied, and a read after it was refused. Programs would take the refusal
+// for the write's.
+func inDoubt(err error) bool {
+	e, ok := errors.AsType[interface {
+		error
+		Ambiguous() bool
+	}](err)
+	if !ok || !e.Ambiguous() {
+		return false
+	}
+	_, own := e.(*client.Error) // not errors.As: the client's own is left to cause
+	return !own && !etcderr.Ambiguous(errors.Unwrap(e))
 }
 
 // cause returns the error that ended a client's call.
