@@ -23,7 +23,7 @@ import (
 // Options configure a Conn. The zero value works.
 type Options struct {
 	// TLS is the configuration of connections to https endpoints. Nil means the system's
-	// defaults. It must not be changed afterwards.
+	// defaults. It must not be changed afterward.
 	TLS *tls.Config
 	// RenewTLS, if not nil, is asked before each new connection, for one at a time, and gets
 	// the configuration that is in use. It returns that if it is still right, and otherwise

@@ -155,7 +155,7 @@ func (s *renewals) SendMsg(msg any) error {
 		s.answer(r, resp)
 		// To its end, so that the connection can be used again.
 		defer time.AfterFunc(time.Second, func() { r.cancel(nil) }).Stop()
-		if msgs.next(resp) == nil {
+		if msgs.next(&pb.LeaseKeepAliveResponse{}) == nil { // resp is RecvMsg's by now
 			discard(msgs.resp)
 		}
 		return nil

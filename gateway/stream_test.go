@@ -257,6 +257,27 @@ func TestWatchesShareAStream(t *testing.T) {
 	}
 }
 
+// A watch that could not be asked for is none that could be canceled.
+func TestCanceledWithoutACreation(t *testing.T) {
+	c := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was sent") })
+	s, err := pb.NewWatchClient(c).Watch(timeout(t), grpc.MaxCallSendMsgSize(100))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Send(create(strings.Repeat("a", 100), 77)); status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("a creation that is too large: got %v", err)
+	}
+	if err := s.Send(cancel(77)); err != nil {
+		t.Errorf("its cancellation: got %v", err)
+	}
+	if _, err := s.Recv(); status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("got %v, want the reason", err)
+	}
+	if err := c.Close(); err != nil { // and no goroutine has failed
+		t.Error(err)
+	}
+}
+
 // A consumer that takes nothing keeps the server waiting, and not the memory filling.
 func TestWatchIsBounded(t *testing.T) {
 	var written atomic.Int64

@@ -19,13 +19,21 @@ type transports struct {
 	identity handshake.Identity
 	current  atomic.Pointer[http.Transport]
 
-	mu   sync.Mutex
-	tls  *tls.Config       // guarded by mu: the current one's
-	past []*http.Transport // guarded by mu: they may have connections that are in use
+	renewing sync.Mutex  // comes before mu
+	tls      *tls.Config // guarded by renewing: the current one's
+
+	mu    sync.Mutex           // a leaf
+	conns map[*connection]bool // guarded by mu: those that are open, also earlier transports'; nil after close
+}
+
+// connection is known to its transports until it is closed.
+type connection struct {
+	net.Conn
+	of *transports
 }
 
 func newTransports(o Options) *transports {
-	t := &transports{opts: o, tls: o.TLS}
+	t := &transports{opts: o, tls: o.TLS, conns: make(map[*connection]bool)}
 	t.current.Store(t.with(o.TLS))
 	return t
 }
@@ -40,9 +48,37 @@ func (t *transports) with(secure *tls.Config) *http.Transport {
 		if t.outdated(secure) {
 			return nil, errRenewed
 		}
-		return dial(ctx, network, addr)
+		raw, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return t.opened(raw)
 	}
 	return one
+}
+
+// opened takes note of a connection. After close there is none any more.
+func (t *transports) opened(raw net.Conn) (net.Conn, error) {
+	c := &connection{raw, t}
+	t.mu.Lock()
+	closed := t.conns == nil
+	if !closed {
+		t.conns[c] = true
+	}
+	t.mu.Unlock()
+	if closed {
+		_ = raw.Close()
+		return nil, net.ErrClosed
+	}
+	return c, nil
+}
+
+// Close implements net.Conn.
+func (c *connection) Close() error {
+	c.of.mu.Lock()
+	delete(c.of.conns, c)
+	c.of.mu.Unlock()
+	return c.Conn.Close()
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -59,28 +95,29 @@ func (t *transports) RoundTrip(req *http.Request) (*http.Response, error) {
 var errRenewed = errors.New("gateway: the TLS configuration has changed")
 
 // outdated reports whether connections must have another configuration than secure. The
-// current transport has that.
+// current transport has that. What is in use of the one before ends with its requests, or when it
+// has been idle for a while.
 func (t *transports) outdated(secure *tls.Config) bool {
 	if t.opts.RenewTLS == nil {
 		return false
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.renewing.Lock()
+	defer t.renewing.Unlock()
 	if now := t.opts.RenewTLS(t.tls); now != t.tls {
 		t.tls = now
-		t.past = append(t.past, t.current.Swap(t.with(now)))
-		for _, p := range t.past {
-			p.CloseIdleConnections()
-		}
+		t.current.Swap(t.with(now)).CloseIdleConnections()
 	}
 	return t.tls != secure
 }
 
 // close closes the connections, which nobody uses any more.
 func (t *transports) close() {
+	t.current.Load().CloseIdleConnections()
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, p := range append(t.past, t.current.Load()) {
-		p.CloseIdleConnections()
+	left := t.conns
+	t.conns = nil
+	t.mu.Unlock()
+	for c := range left {
+		_ = c.Close()
 	}
 }

@@ -83,7 +83,9 @@ func (s *watchStream) create(msg *pb.WatchRequest, c *pb.WatchCreateRequest) err
 		})
 	}
 	var err error
-	w.req, err = s.begin(msg, func(r *request) error { return s.follow(w, r) })
+	if w.req, err = s.begin(msg, func(r *request) error { return s.follow(w, r) }); err != nil {
+		s.forget(w) // there is nothing to cancel
+	}
 	return err
 }
 

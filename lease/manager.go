@@ -31,6 +31,7 @@ type entry struct {
 
 	ttl      time.Duration // zero before the first acknowledged renewal
 	deadline time.Time     // zero before the first acknowledged renewal
+	acked    time.Time     // when the renewal was sent that ttl and deadline are from
 	chance   float32       // from 0 to 1: how much earlier than it has to the next renewal is due
 	next     time.Time     // when the next renewal is due, unless one is pending
 	pending  bool          // a renewal waits to be sent, or for its answer
@@ -274,8 +275,8 @@ func (m *manager) answered(st *stream, resp *pb.LeaseKeepAliveResponse, now time
 	if !ok {
 		return // nobody asked, or nobody waits any more
 	}
-	if p.stale > 0 {
-		p.stale--
+	if len(p.stale) > 0 {
+		p.stale = p.stale[1:]
 		st.sent[ID(resp.ID)] = p
 		return
 	}
@@ -292,13 +293,15 @@ func (m *manager) answered(st *stream, resp *pb.LeaseKeepAliveResponse, now time
 		m.finishLocked(e, errNotFound(e.id))
 		return
 	}
+	// A later renewal may be answered already, on another stream: then this one says nothing new. The
+	// latest counts, even if the deadline comes nearer: the TTL may be shorter than it was.
 	ttl := seconds(resp.TTL)
-	if deadline := p.at.Add(ttl - Margin(ttl)); !deadline.Before(e.deadline) && deadline.After(now) {
+	if deadline := p.at.Add(ttl - Margin(ttl)); !p.at.Before(e.acked) && (e.ttl != 0 || deadline.After(now)) {
 		if e.first != nil {
 			close(e.first)
 			e.first = nil
 		}
-		e.ttl, e.deadline = ttl, deadline
+		e.ttl, e.deadline, e.acked = ttl, deadline, p.at
 		l.granted(ttl)
 		e.tell(resp)
 	}

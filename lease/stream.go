@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/getcd/getcd/internal/attempt"
 	"github.com/getcd/getcd/internal/clock"
+	"github.com/getcd/getcd/internal/etcderr"
 )
 
 // sendBatch is how many renewals a sender takes at a time. They are stamped
@@ -23,10 +25,18 @@ type pending struct {
 	e     *entry
 	at    time.Time // when it was sent
 	order uint64    // on its stream
-	// stale counts the answers still to come to earlier renewals of the same
-	// lease, by keepers that were closed meanwhile: counting them from the
-	// later sending would prove too much.
-	stale int
+	// stale has the orders of the earlier renewals of the same lease, by keepers that were closed
+	// meanwhile, whose answers are still to come: counting them from the later sending would prove
+	// too much.
+	stale []uint64
+}
+
+// oldest is the order of the first renewal of the lease that is not answered.
+func (p *pending) oldest() uint64 {
+	if len(p.stale) > 0 {
+		return p.stale[0]
+	}
+	return p.order
 }
 
 // stream is one LeaseKeepAlive stream.
@@ -59,6 +69,9 @@ func (m *manager) openLocked(ctx context.Context, l *lane) {
 func (m *manager) serve(ctx context.Context, st *stream, a *attempt.Attempt) {
 	rpc, err := m.rpc.LeaseKeepAlive(ctx, m.opts...)
 	if err != nil {
+		if ctx.Err() == nil && etcderr.Closed(err) {
+			m.unplugged(st.lane, err)
+		}
 		m.lost(st, a.Endpoint(), err)
 		return
 	}
@@ -131,7 +144,7 @@ func (m *manager) take(st *stream, batch []ID) int {
 		}
 		p := pending{e: e, at: now, order: st.orders}
 		if old, ok := st.sent[e.id]; ok {
-			p.stale = old.stale + 1
+			p.stale = append(old.stale, old.order)
 		}
 		st.orders++
 		st.sent[e.id] = p
@@ -164,13 +177,25 @@ func (m *manager) lost(st *stream, endpoint string, err error) {
 	signal(m.wake)
 }
 
+// unplugged ends the keepers of a lane that wait for a first answer, when the connection has been
+// closed: no stream will be opened any more. Other leases are proven until their deadlines.
+func (m *manager) unplugged(l *lane, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, a := range slices.Clone(l.due) {
+		if a.e.deadline.IsZero() {
+			m.finishLocked(a.e, err)
+		}
+	}
+}
+
 // deniedLocked ends the lease whose renewal the server refused. It answers in
 // order and ends the stream with the refusal, so that is the one unanswered for
 // longest; the others of the stream must not suffer for it again and again.
 func (m *manager) deniedLocked(st *stream, err error) {
 	var oldest *pending
 	for _, p := range st.sent {
-		if oldest == nil || p.order < oldest.order {
+		if oldest == nil || p.oldest() < oldest.oldest() {
 			oldest = &p
 		}
 	}

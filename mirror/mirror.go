@@ -18,6 +18,7 @@ package mirror
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"sync/atomic"
 
@@ -32,7 +33,9 @@ import (
 // is, the state is read as the server streams it, without the count of the keys that are left,
 // which each page costs etcd.
 type Client interface {
+	// Get is kv.KV's.
 	Get(ctx context.Context, key string, opts ...kv.OpOption) (*kv.GetResponse, error)
+	// Watch is watch.Watcher's.
 	Watch(ctx context.Context, key string, opts ...kv.OpOption) watch.WatchChan
 }
 
@@ -165,8 +168,19 @@ func (m *Mirror) Updates(ctx context.Context) iter.Seq2[watch.WatchResponse, err
 				return
 			}
 		}
-		if err := context.Cause(ctx); err != nil {
-			yield(watch.WatchResponse{}, err)
-		}
+		yield(watch.WatchResponse{}, dropped(ctx))
+	}
+}
+
+// dropped is why a watch has ended whose last response was dropped, because the consumer was busy:
+// with its context, or because the client was closed.
+func dropped(ctx context.Context) error {
+	switch cause := context.Cause(ctx); {
+	case cause == nil:
+		return watch.ErrClosed
+	case cause == ctx.Err(): //nolint:errorlint // identity is meant: is there a cause besides
+		return cause
+	default:
+		return fmt.Errorf("%w: %w", ctx.Err(), cause)
 	}
 }

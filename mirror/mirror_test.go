@@ -173,6 +173,48 @@ func TestUpdatesEndWithTheirContext(t *testing.T) {
 	}
 }
 
+// They say so as well when the consumer is busy at the end, and the watch has no room for the cause.
+func TestUpdatesEndWhileTheConsumerIsBusy(t *testing.T) {
+	shift := errors.New("shift is over")
+	for name, tc := range map[string]struct {
+		end  func(c *client.Client, cancel context.CancelCauseFunc)
+		want []error
+	}{
+		"client":  {func(c *client.Client, _ context.CancelCauseFunc) { _ = c.Close() }, []error{watch.ErrClosed}},
+		"context": {func(_ *client.Client, cancel context.CancelCauseFunc) { cancel(nil) }, []error{context.Canceled}},
+		"cause":   {func(_ *client.Client, cancel context.CancelCauseFunc) { cancel(shift) }, []error{context.Canceled, shift}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				_, c := connect(t, 1)
+				m, err := mirror.New(c, "a/", mirror.WithRev(1))
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithCancelCause(t.Context())
+				defer cancel(nil)
+				fill(t, c, "a/", 1)
+				ended, last := false, error(nil)
+				for _, err := range m.Updates(ctx) {
+					if last = err; ended {
+						continue
+					}
+					fill(t, c, "a/", 300) // more responses than the channel has room for
+					synctest.Wait()
+					tc.end(c, cancel)
+					synctest.Wait()
+					ended = true
+				}
+				for _, want := range tc.want {
+					if !errors.Is(last, want) {
+						t.Errorf("got %v, want %v", last, want)
+					}
+				}
+			})
+		})
+	}
+}
+
 func TestMisuse(t *testing.T) {
 	_, c := connect(t, 1)
 	if _, err := mirror.New(nil, "a/"); err == nil {

@@ -13,9 +13,10 @@ import (
 
 // Follow yields all endpoints in its first step, which is empty if there are
 // none, and then each change of them, exactly once and in order. The changes of
-// one transaction come in one step. If changes were lost because the history was
-// compacted, one step has all differences to the last known state. Follow ends
-// with ctx, or with an error that retrying cannot fix.
+// one transaction come in one step. If changes were lost, because the history was
+// compacted for instance, one step has an Add for each endpoint that there is, changed
+// or not, and a Delete for each one that is gone. Follow ends with ctx, or with an
+// error that retrying cannot fix.
 func (s *Service) Follow(ctx context.Context) iter.Seq2[[]Update, error] {
 	return func(yield func([]Update, error) bool) {
 		if err := misuse.Context(ctx, "naming: Follow"); err != nil {

@@ -70,7 +70,7 @@ func (x *machine) answer(st *stream, resp *pb.WatchResponse) {
 	case resp.WatchId < 0:
 		x.progressAll(st, resp)
 	case w == nil && !st.names.announced(resp.WatchId):
-		x.broke(st, nil, "it speaks of watch %d, which it has not announced", resp.WatchId)
+		x.broke(st, "it speaks of watch %d, which it has not announced", resp.WatchId)
 	case w == nil: // taken off before; the server did not know yet
 	case resp.Canceled || resp.CompactRevision != 0:
 		delete(st.active, w.id)
@@ -90,6 +90,9 @@ func (x *machine) answer(st *stream, resp *pb.WatchResponse) {
 
 // created takes the answer to a creation, and asks for the next.
 func (x *machine) created(st *stream, resp *pb.WatchResponse) {
+	if !st.progress.told {
+		st.introduce(resp.Header)
+	}
 	x.announced(st)
 	r, ok := x.match(st, resp)
 	if !ok {

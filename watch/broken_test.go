@@ -189,6 +189,61 @@ func TestLateEvent(t *testing.T) {
 	})
 }
 
+// repeatEvent sends the first event that m has sent once more, after the second one.
+func repeatEvent(m *etcdtest.Member) {
+	var kept *pb.WatchResponse
+	stand(m, func(b *between) {
+		b.give = func(resp *pb.WatchResponse, send func(*pb.WatchResponse)) {
+			send(resp)
+			switch {
+			case len(resp.Events) == 0:
+			case kept == nil:
+				kept = resp
+			default:
+				send(kept)
+			}
+		}
+	})
+}
+
+// Some members of etcd send events again that they have sent before. A new snapshot makes up for
+// that. One with events without keys does not: it would go on.
+func TestFollowBroken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, c, store := single(t)
+		repeatEvent(c.Member(0))
+		next := follower(t, w, "k")
+		next()
+		for _, value := range []string{"first", "second"} {
+			put(t, store, "k", value)
+			if u := next(); len(u.Events) != 1 || string(u.Events[0].Kv.Value) != value {
+				t.Fatalf("got %+v, want the event of %s", u, value)
+			}
+		}
+		u := next()
+		if u.Snapshot == nil || len(u.Snapshot.KVs) != 1 || string(u.Snapshot.KVs[0].Value) != "second" {
+			t.Fatalf("got %+v, want a snapshot", u)
+		}
+		wantIs(t, "its cause", u.Snapshot.Cause, watch.ErrProtocol)
+
+		breakEvents(c.Member(0), -1, breakages[0].give)
+		snapshots, last := 0, error(nil)
+		for u, err := range service(t, c.Conn(t)).Follow(t.Context(), "k") {
+			if last = err; u.Snapshot == nil {
+				continue
+			}
+			if snapshots++; snapshots > 1 {
+				break
+			}
+			put(t, store, "k", "third")
+		}
+		wantIs(t, "with broken events", last, watch.ErrProtocol)
+		if snapshots != 1 {
+			t.Errorf("got %d snapshots, want the first alone", snapshots)
+		}
+	})
+}
+
 // Fragments of one revision that do not end: memory is bounded.
 func TestEndlessFragments(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

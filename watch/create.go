@@ -131,7 +131,7 @@ func (st *stream) ask(r request, c *pb.WatchCreateRequest) {
 // if that can't be, in which case the stream is of no use any more.
 func (x *machine) match(st *stream, resp *pb.WatchResponse) (r request, ok bool) {
 	if len(st.creating) == 0 {
-		x.broke(st, nil, "it has announced watch %d, which nobody asked for", resp.WatchId)
+		x.broke(st, "it has announced watch %d, which nobody asked for", resp.WatchId)
 		return request{}, false
 	}
 	r = st.creating[0]
@@ -139,10 +139,10 @@ func (x *machine) match(st *stream, resp *pb.WatchResponse) (r request, ok bool)
 	switch {
 	case resp.Canceled && id < 0: // a refusal
 	case id < 0:
-		x.broke(st, nil, "it has announced a watch of ID %d", id)
+		x.broke(st, "it has announced a watch of ID %d", id)
 		return request{}, false
 	case st.active[id] != nil:
-		x.broke(st, nil, "it has given ID %d to a second watch", id)
+		x.broke(st, "it has given ID %d to a second watch", id)
 		return request{}, false
 	case r.id == 0:
 		n.theirs.add(id)

@@ -73,10 +73,11 @@
 // # Servers that are not etcd
 //
 // Behind etcd's gRPC proxy, and on other servers that choose the IDs of watches, a
-// stream has one creation under way at a time, where etcd is asked for all at once. A
-// header without the cluster's ID is not held against anybody. What such a server
-// cancels for compaction is canceled by the client as well, and the next watch of
-// the same keys waits for 0.25 s. RequestProgress says so when it is of no use.
+// stream has one creation under way at a time, where etcd is asked for all at once.
+// getcd ignores a response header that has no cluster ID: it proves nothing about the
+// cluster. What such a server cancels for compaction is canceled by the client as well,
+// and the next watch of the same keys waits for 0.25 s. RequestProgress returns
+// errors.ErrUnsupported if the server does not answer such requests.
 //
 // # Slow consumers
 //

@@ -153,12 +153,16 @@ func newTooLargeError(w *watcher, err error) *TooLargeError {
 // send: an event without a key or of another one than is watched, events out of
 // order, answers for watches that were not asked for. What was wrong is not
 // delivered. An event that comes when its revision is complete ends the watch at
-// once, since changes may be missing from what was delivered.
+// once, since changes may be missing from what was delivered. Members of etcd before
+// 3.4.25, and from 3.5.0 to 3.5.7, send such events after they were sent a snapshot by
+// their leader (etcd issue 15271).
 type ProtocolError struct {
 	// Endpoint is the server's, where the connection can tell.
 	Endpoint string
 	// Reason says what it has sent.
 	Reason string
+
+	late bool // an event has come when its revision was complete
 }
 
 // Error implements error.

@@ -25,11 +25,8 @@ const (
 // the next one and is kept; where the watch would have to be resumed follows
 // what was delivered alone.
 func (x *machine) events(st *stream, w *watcher, resp *pb.WatchResponse) {
-	if reason, lost := w.check(resp.Events); reason != "" {
-		if lost {
-			w.broken = maxBroken
-		}
-		x.broke(st, w, "%s", reason)
+	if reason, late := w.check(resp.Events); reason != "" {
+		x.brokeFor(st, w, reason, late)
 		return
 	}
 	w.seen.advance(resp.Header)
@@ -124,8 +121,8 @@ func (c *config) maxPieces() int {
 }
 
 // check looks for what no server may send: it returns what is wrong, and whether
-// changes may have been lost with it.
-func (w *watcher) check(events []*Event) (reason string, lost bool) {
+// that is an event that comes too late, with which changes may have been lost.
+func (w *watcher) check(events []*Event) (reason string, late bool) {
 	last := int64(0)
 	if n := len(w.partial); n > 0 {
 		last = w.partial[n-1].Kv.ModRevision
@@ -167,14 +164,19 @@ func (w *watcher) covers(key []byte) bool {
 	}
 }
 
-// broke ends a stream whose server has broken the protocol, by something that it
-// has sent for w, or for no watch that there is. The watches are resumed on another
-// stream; w ends when that happens again and again, or else all of them.
-func (x *machine) broke(st *stream, w *watcher, format string, args ...any) {
-	err := &ProtocolError{Endpoint: st.attempt.Endpoint(), Reason: fmt.Sprintf(format, args...)}
-	if w == nil {
-		st.lane.broke(time.Since(st.since) < x.cfg.silence)
-	} else if w.broken++; w.broken >= maxBroken {
+// broke ends a stream whose server has broken the protocol, by something that it has
+// sent for no watch that there is. The watches are resumed on another stream; all end
+// when that happens again and again.
+func (x *machine) broke(st *stream, format string, args ...any) {
+	st.lane.broke(time.Since(st.since) < x.cfg.silence)
+	x.lost(st, &ProtocolError{Endpoint: st.attempt.Endpoint(), Reason: fmt.Sprintf(format, args...)})
+}
+
+// brokeFor is broke for something that was sent for w, which alone ends when that happens
+// again and again, or at once if it is a late event.
+func (x *machine) brokeFor(st *stream, w *watcher, reason string, late bool) {
+	err := &ProtocolError{Endpoint: st.attempt.Endpoint(), Reason: reason, late: late}
+	if w.broken++; late || w.broken >= maxBroken {
 		x.end(w, err, false)
 	}
 	x.lost(st, err)

@@ -37,7 +37,8 @@ type Snapshot struct {
 	// Header is the server's, with the revision of the snapshot.
 	Header *pb.ResponseHeader
 	// Cause is nil for the first snapshot, and else why there has to be another
-	// one: a *CompactedError, *ClusterChangedError or *RevisionRegressedError.
+	// one: a *CompactedError, *ClusterChangedError, *RevisionRegressedError, or a
+	// *ProtocolError for an event that came when its revision was complete.
 	// The changes in between are not known.
 	Cause error
 	// Part is the number of this part of the snapshot, and More says that another one
@@ -127,6 +128,9 @@ func (s *service) checkFollow(op *kv.Op) error {
 
 // resync reports an end of a watch after which a new snapshot helps.
 func resync(err error) bool {
+	if broken, ok := errors.AsType[*ProtocolError](err); ok {
+		return broken.late
+	}
 	return isCompacted(err) || errors.Is(err, ErrClusterChanged) || errors.Is(err, ErrRevisionRegressed)
 }
 

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/etcdtest"
+	"github.com/getcd/getcd/internal/attempt"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/watch"
 )
@@ -207,6 +208,52 @@ func TestRegressedTerm(t *testing.T) {
 		c.Member(0).Start()
 		wantIs(t, "watch", ending(t, ch), watch.ErrRevisionRegressed)
 	})
+}
+
+// A member that is cut off may raise its raft term alone. It is believed when it has a leader: when
+// the stream begins, unless that is for any member.
+func TestTermOfACampaign(t *testing.T) {
+	for name, anyMember := range map[string]bool{"later on a stream": false, "on a stream for any member": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := etcdtest.Start(t, 2)
+				store := kv.New(c.Member(1).Conn(t))
+				creations := 0
+				tap(c.Member(0), nil, func(r *pb.WatchResponse) error {
+					if r.Created {
+						if creations++; creations > 1 || anyMember {
+							r.Header.RaftTerm += 10
+						}
+					}
+					return nil
+				})
+				w := service(t, anyMembers{newRotating(t, c), anyMember})
+				var chans []watch.WatchChan
+				for _, key := range []string{"a", "b"} {
+					ch := w.Watch(t.Context(), key, kv.WithCreatedNotify())
+					created(t, ch)
+					chans = append(chans, ch)
+				}
+				c.Member(0).Kill()
+				put(t, store, "a", "v")
+				put(t, store, "b", "v")
+				for _, ch := range chans {
+					collect(t, ch, 1)
+				}
+			})
+		})
+	}
+}
+
+// anyMembers opens streams that any member may serve, if that is set.
+type anyMembers struct {
+	grpc.ClientConnInterface
+	anyMember bool
+}
+
+func (c anyMembers) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	attempt.FromContext(ctx).AnyMember = c.anyMember
+	return c.ClientConnInterface.NewStream(ctx, desc, method, opts...)
 }
 
 // A member that is merely behind is no regression, and the watch waits there for

@@ -14,7 +14,7 @@ import (
 type identity struct {
 	cluster  uint64
 	revision int64  // the highest seen
-	term     uint64 // the highest seen when a watch was created
+	term     uint64 // the highest seen of a member that had a leader
 }
 
 // proves reports whether a header tells anything of the cluster. One without the
@@ -26,12 +26,11 @@ func proves(h *pb.ResponseHeader) bool { return h.GetClusterId() != 0 }
 // identityOf is what a header proves.
 func identityOf(h *pb.ResponseHeader) identity {
 	var id identity
-	id.merge(h)
+	id.merge(h, h.GetRaftTerm())
 	return id
 }
 
-// advance notes a header's revision. Not its term: the term of a member that
-// loses its leader while the stream lives may grow without the cluster's.
+// advance notes a header's revision. Not its term: see introduce.
 func (id *identity) advance(h *pb.ResponseHeader) {
 	if !proves(h) {
 		return
@@ -39,14 +38,24 @@ func (id *identity) advance(h *pb.ResponseHeader) {
 	id.revision = max(id.revision, h.GetRevision())
 }
 
-// merge takes over what a header proves.
-func (id *identity) merge(h *pb.ResponseHeader) {
+// merge takes over what a header proves, and the term, which need not be the header's.
+func (id *identity) merge(h *pb.ResponseHeader, term uint64) {
 	if !proves(h) {
 		return
 	}
 	id.cluster = h.GetClusterId()
-	id.term = max(id.term, h.GetRaftTerm())
+	id.term = max(id.term, term)
 	id.advance(h)
+}
+
+// introduce takes the member's term from its first announcement on a stream. It had a leader when
+// the stream was opened, a moment before, unless the stream is for any member. Later terms are not
+// believed: a member that is cut off campaigns, and raises its term without the cluster's, unless it
+// asks for votes beforehand (etcd's --pre-vote, which is off by default before 3.5).
+func (st *stream) introduce(h *pb.ResponseHeader) {
+	if proves(h) && !st.attempt.AnyMember {
+		st.term = h.GetRaftTerm()
+	}
 }
 
 // join takes over what another watch on the same stream knows.
@@ -84,7 +93,7 @@ func (x *machine) identify(st *stream, w *watcher, h *pb.ResponseHeader) bool {
 	}
 	nowUnknown := w.next == 0 && !proves(h)
 	if w.cleared == st || !w.seen.behind(h) && !nowUnknown {
-		w.seen.merge(h)
+		w.seen.merge(h, st.term)
 		return true
 	}
 	x.off(w, unverified)

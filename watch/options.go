@@ -128,8 +128,8 @@ func WithOwnEvents() Option {
 	return func(c *config) { c.own = true }
 }
 
-// WithFinal has f say which errors of streams end their watches, besides those that no
-// other try can mend. f must not block.
+// WithFinal has f say which errors of streams end their watches, besides those that
+// retrying cannot fix. f must not block.
 func WithFinal(f func(error) bool) Option {
 	return func(c *config) { c.final = f }
 }

@@ -96,7 +96,7 @@ func (x *machine) announced(st *stream) {
 // progressAll takes an answer to a progress request.
 func (x *machine) progressAll(st *stream, resp *pb.WatchResponse) {
 	if len(resp.Events) > 0 {
-		x.broke(st, nil, "it has sent events of no watch")
+		x.broke(st, "it has sent events of no watch")
 		return
 	}
 	if resp.Canceled {

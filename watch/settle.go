@@ -38,7 +38,7 @@ func (x *machine) compacted(st *stream, w *watcher, resp *pb.WatchResponse) {
 	case !stray:
 		x.end(w, &CompactedError{Revision: w.next, CompactRevision: resp.CompactRevision, header: resp.Header}, false)
 	case w.strays >= maxStrays:
-		x.broke(st, nil, "it has canceled watches of revision %d and later for a compaction at %d", w.next, resp.CompactRevision)
+		x.broke(st, "it has canceled watches of revision %d and later for a compaction at %d", w.next, resp.CompactRevision)
 	default:
 		w.strays++
 		x.create(st, w)

@@ -35,6 +35,7 @@ type stream struct {
 	released time.Time // when it was gone on with
 	heard    time.Time // when it last said something, or began to be waited for
 	arriving time.Time // since when bytes are waited for that may be a message's
+	term     uint64    // of its member's first announcement; 0 if that proves none
 	names    names
 	queue    []*watcher // that wait for their turn to be created
 	creating []request  // under way, in the order of sending

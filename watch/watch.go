@@ -125,10 +125,10 @@ type Watcher interface {
 	// Follow reads the present state and then watches from there: its first
 	// Update is a Snapshot, those after it have events, exactly once and in
 	// order. Where a watch would end because changes cannot be learned any more
-	// (compaction, another cluster, a restored backup), another Snapshot comes,
-	// which replaces everything before and says why. It ends with an error that
-	// no other try can mend, or the context's. It takes Watch's options but
-	// WithRev and WithCreatedNotify.
+	// (compaction, another cluster, a restored backup, an event that came when its
+	// revision was complete), another Snapshot comes, which replaces everything before
+	// and says why. It ends with an error that retrying cannot fix, or the context's. It
+	// takes Watch's options but WithRev and WithCreatedNotify.
 	Follow(ctx context.Context, key string, opts ...kv.OpOption) iter.Seq2[Update, error]
 
 	// RequestProgress asks the server for a progress notification of the
