@@ -151,7 +151,7 @@ func (s *stream) explain(err error) error {
 		err = errMoved
 	}
 	err = withoutBody(err)
-	if etcderr.NotEtcd(err) && !(etcderr.LacksService(err) && s.attempt.Proven()) {
+	if etcderr.NotEtcd(err) && (!etcderr.LacksService(err) || !s.attempt.Proven()) {
 		// Another endpoint may be a member, so this is no reason to give up.
 		err = status.Error(codes.Unavailable, status.Convert(err).Message())
 	}

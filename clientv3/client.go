@@ -12,8 +12,10 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/client"
+	"github.com/getcd/getcd/gateway"
 	"github.com/getcd/getcd/internal/endpoint"
 	"github.com/getcd/getcd/internal/members"
+	"github.com/getcd/getcd/resolver"
 )
 
 // Client is a client of one etcd cluster. Its services are interfaces, so a
@@ -47,8 +49,8 @@ type Client struct {
 	cancel context.CancelFunc
 	logger atomic.Pointer[slog.Logger]
 
-	secure bool           // read-only
-	syncs  sync.WaitGroup // the goroutine of AutoSyncInterval
+	parsing resolver.Config // how endpoints are parsed; read-only
+	syncs   sync.WaitGroup  // the goroutine of AutoSyncInterval
 
 	voter atomic.Bool // for guard
 
@@ -64,7 +66,8 @@ type Option func(*Client)
 
 // New returns a client for the cluster that cfg describes. With a user, it waits
 // until the user is logged in. With RejectOldCluster, it waits until the members
-// have reported their versions. Otherwise it does not block. The caller must call
+// have reported their versions. Otherwise it does not block. An endpoint that
+// cannot be used is logged, as long as there are others. The caller must call
 // Close.
 func New(cfg Config) (*Client, error) { return NewWith(cfg, func(*client.Config) {}) }
 
@@ -98,14 +101,18 @@ func NewWith(cfg Config, change func(*client.Config)) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	parsing := resolver.Config{Options: n.Resolver, TLS: n.TLS != nil, InsecureDiscovery: n.InsecureDiscovery}
+	var unusable error
+	n.Endpoints, unusable = usable(n.Endpoints, parsing)
 	native, err := client.New(n)
 	if err != nil {
 		return nil, err
 	}
 	c := NewCtxClient(base, WithZapLogger(n.Logger))
+	c.logUnusable(unusable)
 	c.cfg, c.change, c.native = cfg, change, native
 	c.Username, c.Password, c.Token = n.Username, n.Password, n.Token
-	c.secure, c.endpoints = n.TLS != nil, slices.Clone(cfg.Endpoints)
+	c.parsing, c.endpoints = parsing, slices.Clone(cfg.Endpoints)
 	c.Cluster, c.KV, c.Auth, c.Maintenance = NewCluster(c), NewKV(c), NewAuth(c), NewMaintenance(c)
 	c.lease = NewLease(c)
 	c.Lease = c.lease
@@ -163,11 +170,13 @@ func (c *Client) Sync(ctx context.Context) error {
 	return c.setEndpoints(members.URLs(list.Members))
 }
 
-// SetEndpoints replaces the endpoints. If an endpoint is invalid, SetEndpoints
-// logs the error and changes nothing. Requests in progress are not affected.
-func (c *Client) SetEndpoints(eps ...string) {
-	if err := c.setEndpoints(eps); err != nil {
-		c.GetLogger().Warn("etcd: the endpoints cannot be used", "endpoints", eps, "cause", err)
+// SetEndpoints replaces the endpoints. It logs the errors of those that cannot be
+// used. If none can be, it changes nothing. Requests in progress are not affected.
+func (c *Client) SetEndpoints(eps ...string) { c.logUnusable(c.setEndpoints(eps)) }
+
+func (c *Client) logUnusable(err error) {
+	if lg := c.GetLogger(); err != nil && lg != nil {
+		lg.Warn("etcd: the endpoints cannot be used", "cause", err)
 	}
 }
 
@@ -177,16 +186,40 @@ func (c *Client) setEndpoints(eps []string) error {
 	}
 	adapted := make([]string, len(eps))
 	for i, e := range eps {
-		adapted[i] = endpoint.One(e, c.secure)
+		adapted[i] = endpoint.One(e, c.parsing.TLS)
 	}
+	good, unusable := usable(adapted, c.parsing)
+	c.logUnusable(unusable)
 	c.mu.Lock() // so that Endpoints matches what the native client was given last
 	defer c.mu.Unlock()
-	if err := c.native.SetEndpoints(adapted...); err != nil {
+	if err := c.native.SetEndpoints(good...); err != nil {
 		return err
 	}
 	c.endpoints = slices.Clone(eps)
 	c.voter.Store(false)
 	return nil
+}
+
+// usable returns the endpoints that can be used, and the errors of the others.
+// clientv3 has addresses for those that never connect. If none can be used, usable
+// returns all, and package client says why.
+func usable(endpoints []string, parsing resolver.Config) (good []string, unusable error) {
+	var failed []error
+	for _, e := range endpoints {
+		_, err := resolver.New([]string{e}, parsing)
+		_, bad := errors.AsType[*resolver.EndpointError](err)
+		switch {
+		case e == "": // a stray comma leaves it
+		case bad && !gateway.IsEndpoint(e):
+			failed = append(failed, err)
+		default:
+			good = append(good, e)
+		}
+	}
+	if len(good) == 0 {
+		return endpoints, nil
+	}
+	return good, errors.Join(failed...)
 }
 
 // checkVersions asks all members at once.

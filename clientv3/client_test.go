@@ -1,8 +1,10 @@
 package clientv3_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +18,9 @@ import (
 	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/clientv3"
+	"github.com/getcd/getcd/clientv3/leasing"
+	"github.com/getcd/getcd/clientv3/namespace"
+	"github.com/getcd/getcd/clientv3/ordering"
 	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/kv"
 )
@@ -272,6 +277,78 @@ func TestWatchEnds(t *testing.T) {
 	}
 	if r, ok := <-cli.Watch(ctx, "k"); ok {
 		t.Errorf("begun after that: %+v, want the channel closed", r)
+	}
+}
+
+// A transaction may be committed again, through wrappers, too.
+func TestCommitAgain(t *testing.T) {
+	cli, _ := newClient(t, clientv3.Config{})
+	leased, done, err := leasing.NewKV(cli, "leases/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer done()
+	for name, store := range map[string]clientv3.KV{
+		"client":    cli.KV,
+		"namespace": namespace.NewKV(cli.KV, "inside/"),
+		"ordering":  ordering.NewKV(cli.KV, func(clientv3.Op, clientv3.OpResponse, int64) error { return nil }),
+		"leasing":   leased,
+		"stub":      clientv3.NewKVFromKVClient(pb.NewKVClient(cli.ActiveConnection()), nil),
+	} {
+		first := clientv3.Compare(clientv3.Version(name), "=", 0)
+		txn := store.Txn(t.Context()).If(first).Then(clientv3.OpPut(name, "v")).Else(clientv3.OpPut(name, "w"), clientv3.OpGet(name))
+		for i := range 3 {
+			resp, err := txn.Commit()
+			if err != nil {
+				t.Fatalf("%s: commit %d: %v", name, i+1, err)
+			}
+			if resp.Succeeded != (i == 0) {
+				t.Errorf("%s: commit %d: succeeded is %v", name, i+1, resp.Succeeded)
+			}
+		}
+		get, err := store.Get(t.Context(), name)
+		if err != nil || len(get.Kvs) != 1 || get.Kvs[0].Version != 3 || string(get.Kvs[0].Value) != "w" {
+			t.Errorf("%s: got %v, %v; want three versions", name, get, err)
+		}
+	}
+}
+
+// Endpoints that cannot be used are logged, and the others are used.
+func TestUnusableEndpoints(t *testing.T) {
+	c := etcdtest.Start(t, 2)
+	var logged bytes.Buffer
+	warnings := slog.HandlerOptions{Level: slog.LevelWarn}
+	cli, err := clientv3.New(clientv3.Config{
+		Endpoints:   []string{"nonsense://x", "http://%zz", "a b", " " + c.Addrs()[0] + "\n", ""},
+		DialOptions: []grpc.DialOption{grpc.WithContextDialer(c.Dialer())},
+		Logger:      slog.New(slog.NewTextHandler(&logged, &warnings)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cli.Close()
+	if _, err := cli.Put(t.Context(), "k", "v"); err != nil {
+		t.Error(err)
+	}
+	if got := cli.Endpoints(); len(got) != 5 {
+		t.Errorf("the endpoints are %q, want what was configured", got)
+	}
+	cli.SetEndpoints("other://y", "\t"+c.Addrs()[1])
+	if _, err := cli.Put(t.Context(), "k", "v"); err != nil {
+		t.Error(err)
+	}
+	if got := cli.Endpoints(); len(got) != 2 {
+		t.Errorf("the endpoints are %q, want what was set", got)
+	}
+	_ = cli.Close() // so that nothing else is logged
+	for _, bad := range []string{"nonsense", "%zz", "a b", "other"} {
+		if !strings.Contains(logged.String(), bad) {
+			t.Errorf("the log says %s, want that %q cannot be used", &logged, bad)
+		}
+	}
+	_, err = clientv3.New(clientv3.Config{Endpoints: []string{"nonsense://x", "a b"}})
+	if err == nil || !strings.Contains(err.Error(), "nonsense") || !strings.Contains(err.Error(), "a b") {
+		t.Errorf("got %v, want an error that names both endpoints", err)
 	}
 }
 

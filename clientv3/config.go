@@ -37,7 +37,8 @@ type Config struct {
 	// means 10 s. A negative value means never.
 	DialKeepAliveTime time.Duration `json:"dial-keep-alive-time"`
 
-	// DialKeepAliveTimeout is how long a ping's answer may take. 0 means 3 s.
+	// DialKeepAliveTimeout is how long a ping's answer may take. 0 means 20 s if
+	// DialKeepAliveTime is set, as in gRPC, and otherwise 3 s.
 	DialKeepAliveTimeout time.Duration `json:"dial-keep-alive-timeout"`
 
 	// MaxCallSendMsgSize is the maximum size of a request in bytes. 0 means 2

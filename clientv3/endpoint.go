@@ -1,6 +1,7 @@
 package clientv3
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"slices"
@@ -15,6 +16,10 @@ import (
 // native converts cfg to the configuration of package client, which is stricter.
 func (cfg *Config) native() client.Config {
 	secure, endpoints := adapt(cfg.Endpoints, cfg.TLS)
+	options := cfg.DialOptions
+	if secure == nil {
+		options = withoutInsecure(options)
+	}
 	n := client.Config{
 		AllowClusterChange: true, // like clientv3, which does not check
 
@@ -27,21 +32,50 @@ func (cfg *Config) native() client.Config {
 		PermitWithoutStream:  cfg.PermitWithoutStream && cfg.DialKeepAliveTime >= 0,
 		MaxCallSendMsgSize:   max(cfg.MaxCallSendMsgSize, 0),
 		Logger:               newLogger(cfg),
-		DialOptions:          cfg.DialOptions,
+		DialOptions:          options,
 	}
 	if cfg.Username != "" && cfg.Password != "" {
 		n.Username, n.Password = cfg.Username, cfg.Password // a user without a password, or the reverse, counts as none
 	}
 	if n.DialKeepAliveTime > 0 {
 		n.DialKeepAliveTime = max(n.DialKeepAliveTime, 10*time.Second)
+		if n.DialKeepAliveTimeout == 0 {
+			n.DialKeepAliveTimeout = 20 * time.Second // gRPC's, for who relies on it
+		}
 	}
 	if size := cfg.MaxCallRecvMsgSize; size > 0 {
 		// This limit may be below that of requests, which package client refuses.
 		limit := grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(size))
-		n.DialOptions = append([]grpc.DialOption{limit}, cfg.DialOptions...)
+		n.DialOptions = append([]grpc.DialOption{limit}, options...)
 	}
 	return n
 }
+
+// withoutInsecure leaves out credentials that secure nothing, which clientv3's users add for plain
+// endpoints. Package client refuses all credentials, since each endpoint says whether it is secured.
+func withoutInsecure(opts []grpc.DialOption) []grpc.DialOption {
+	return slices.DeleteFunc(slices.Clone(opts), func(o grpc.DialOption) bool {
+		// gRPC makes no client without credentials, and none that would send a secret over
+		// insecure ones. It connects to nothing.
+		return o != nil && makes(o) && !makes(o, grpc.WithPerRPCCredentials(secret{}))
+	})
+}
+
+func makes(opts ...grpc.DialOption) bool {
+	cc, err := grpc.NewClient("passthrough:", opts...)
+	if err == nil {
+		_ = cc.Close() // can't fail
+	}
+	return err == nil
+}
+
+// secret is a secret that must not be sent in the clear.
+type secret struct{}
+
+func (secret) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	return nil, nil
+}
+func (secret) RequireTransportSecurity() bool { return true }
 
 // changed is native after NewWith's function.
 func (cfg *Config) changed(change func(*client.Config)) (client.Config, error) {

@@ -5,6 +5,10 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 )
 
 // The first endpoint decides whether TLS is used, as in clientv3, and the others
@@ -25,6 +29,7 @@ func TestAdapt(t *testing.T) {
 		{"https has one", []string{"https://a:1"}, own, true, []string{"https://a:1"}},
 		{"a zone", []string{"http://[::1%25lo]:2379"}, nil, false, []string{"http://[::1%25lo]:2379"}},
 		{"empty ones", []string{"a:1", ""}, nil, false, []string{"a:1"}},
+		{"white space", []string{"http://a:1", " http://b:2", "c:3\n", " "}, own, false, []string{"http://a:1", "http://b:2", "c:3"}},
 		{"the local host", []string{":2379", "http://:2379"}, nil, false, []string{":2379", "http://:2379"}},
 		{"with paths", []string{"http://a:1/", "http://[::1]:2/x"}, nil, false, []string{"http://a:1", "http://[::1]:2"}},
 		{"sockets", []string{"unix:///run/a", "unix://local", "unix:b"}, nil, false, []string{"unix:///run/a", "unix://local", "unix:b"}},
@@ -58,6 +63,42 @@ func TestAdapt(t *testing.T) {
 	}
 	if len(own.NextProtos) != 1 {
 		t.Error("the caller's TLS configuration was changed")
+	}
+}
+
+// Credentials that secure nothing are left out for plain endpoints. Others are refused.
+func TestCredentialsInOptions(t *testing.T) {
+	plain, secure := grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithTransportCredentials(credentials.NewTLS(nil))
+	for _, tt := range []struct {
+		name     string
+		endpoint string
+		option   grpc.DialOption
+		want     bool
+	}{
+		{"plain", "a:1", plain, true},
+		{"secure on plain", "a:1", secure, false},
+		{"plain on secure", "https://a:1", plain, false},
+		{"an option without credentials", "a:1", grpc.WithUserAgent("x"), true},
+	} {
+		c, err := New(Config{Endpoints: []string{tt.endpoint}, DialOptions: []grpc.DialOption{tt.option}})
+		if (err == nil) != tt.want {
+			t.Errorf("%s: got %v, want success: %t", tt.name, err, tt.want)
+		}
+		if c != nil {
+			_ = c.Close()
+		}
+	}
+}
+
+// Who sets the time between pings and no timeout gets gRPC's.
+func TestKeepAliveTimeout(t *testing.T) {
+	for _, tt := range []struct{ every, timeout, want time.Duration }{
+		{0, 0, 0}, {-1, 0, 0}, {time.Minute, 0, 20 * time.Second}, {time.Minute, time.Second, time.Second}, {0, time.Second, time.Second},
+	} {
+		cfg := Config{DialKeepAliveTime: tt.every, DialKeepAliveTimeout: tt.timeout}
+		if got := cfg.native().DialKeepAliveTimeout; got != tt.want {
+			t.Errorf("every %v, timeout %v: got %v, want %v", tt.every, tt.timeout, got, tt.want)
+		}
 	}
 }
 

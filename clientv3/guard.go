@@ -20,11 +20,12 @@ import (
 )
 
 // guard is a client's connection whose calls do not wait for something that may
-// never come. Without a deadline, a call does not wait for a reachable member
-// (see reach.go). With WithRequireLeader, it does not wait for a leader. If all
-// endpoints are learners, it does not wait for a voter. Package client waits in
-// these cases as long as the call's context allows. clientv3 returns the member's
-// refusal, and so does guard once every reachable member has refused.
+// never come. With WithRequireLeader, a call does not wait for a leader. If all
+// endpoints are learners, it does not wait for a voter. If no server is etcd, and
+// the call has no deadline, it does not wait for one that is (see reach.go).
+// Package client waits in these cases as long as the call's context allows.
+// clientv3 returns the server's refusal, and so does guard once every server that
+// can be reached has refused. While none can be reached, both wait.
 //
 // Streams wait elsewhere: watchConn handles the refusal of a watch, and the
 // caller of watchOver that of a renewal.
@@ -38,7 +39,7 @@ type guard struct {
 func newGuard(c *client.Client) guard { return guard{c, new(atomic.Bool)} }
 
 func (g guard) Invoke(ctx context.Context, method string, req, reply any, opts ...grpc.CallOption) error {
-	limited, end := bounded(ctx, g.client, opts)
+	limited, end := answerable(ctx, g.client)
 	defer end()
 	guarded, stop := g.watchOver(limited, learnerServes(req))
 	defer stop()

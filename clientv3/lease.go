@@ -2,7 +2,6 @@ package clientv3
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -48,7 +47,8 @@ type Lease interface {
 	// short.
 	Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, error)
 
-	// Revoke ends a lease and deletes its keys.
+	// Revoke ends a lease and deletes its keys. KeepAlive's channels of the lease
+	// close, unless the error means for certain that it was not revoked.
 	Revoke(ctx context.Context, id LeaseID) (*LeaseRevokeResponse, error)
 
 	// TimeToLive returns the remaining time of a lease.
@@ -82,7 +82,7 @@ func NewLease(c *Client) Lease {
 	if c == nil || c.native == nil {
 		return FromLease(lease.New(unconnected{}))
 	}
-	return leases{lease.New(c.guard()), c.guard(), c.firstRenewal()}
+	return leases{lease.New(c.guard()), c.guard(), c.firstRenewal(), &channels{}}
 }
 
 // firstRenewal is how long KeepAlive waits for the first answer.
@@ -100,24 +100,26 @@ func firstRenewal(timeout time.Duration) time.Duration {
 // second means 5 s. The time limit of later renewals depends on the time to live
 // (package lease).
 func NewLeaseFromLeaseClient(remote pb.LeaseClient, _ *Client, keepAliveTimeout time.Duration) Lease {
-	return leases{lease.New(stub{lease: remote}), guard{}, firstRenewal(keepAliveTimeout)}
+	return leases{lease.New(stub{lease: remote}), guard{}, firstRenewal(keepAliveTimeout), &channels{}}
 }
 
 // FromLease makes a Lease from getcd's own service. clientv3 does not have it.
-// The result also implements lease.Lease.
+// The result also implements lease.Lease. What a Revoke that was refused does to its
+// channels of KeepAlive is l's decision: package lease closes them.
 func FromLease(l lease.Lease) Lease {
 	if l, ok := l.(leases); ok {
 		return l
 	}
-	return leases{l, guard{}, firstRenewal(time.Second)}
+	return leases{l, guard{}, firstRenewal(time.Second), nil}
 }
 
 // leases converts errors to clientv3's.
 type leases struct {
 	lease.Lease
 
-	guard guard
-	first time.Duration // how long KeepAlive waits for the first response
+	guard    guard
+	first    time.Duration // how long KeepAlive waits for the first response
+	channels *channels     // nil: they end with a Revoke, whatever becomes of it
 }
 
 func (l leases) Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, error) {
@@ -128,7 +130,15 @@ func (l leases) Grant(ctx context.Context, ttl int64) (*LeaseGrantResponse, erro
 }
 
 func (l leases) Revoke(ctx context.Context, id LeaseID) (*LeaseRevokeResponse, error) {
+	if err := misuse.Context(ctx, "lease: Revoke"); err != nil {
+		return nil, err
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err() // nothing is sent, so no keeper ends
+	}
+	settle := l.channels.revoking(id)
 	resp, err := l.Lease.Revoke(ctx, id)
+	settle(mayBeGone(err))
 	return resp, plain(ctx, err)
 }
 
@@ -143,66 +153,6 @@ func (l leases) TimeToLive(ctx context.Context, id LeaseID, opts ...LeaseOption)
 func (l leases) Leases(ctx context.Context) (*LeaseLeasesResponse, error) {
 	resp, err := l.Lease.Leases(ctx)
 	return resp, plain(ctx, err)
-}
-
-func (l leases) KeepAlive(ctx context.Context, id LeaseID) (<-chan *LeaseKeepAliveResponse, error) {
-	if err := misuse.Context(ctx, "lease: KeepAlive"); err != nil {
-		return nil, err
-	}
-	kept, cancel := context.WithCancel(ctx)
-	guarded, stop := l.guard.watchOver(kept, false)
-	answers, err := l.Lease.KeepAlive(guarded, id)
-	if err != nil {
-		stop()
-		cancel()
-		closed := make(chan *LeaseKeepAliveResponse)
-		close(closed)
-		switch {
-		case errors.Is(err, lease.ErrClosed):
-			return closed, ErrKeepAliveHalted{Reason: err}
-		case id == NoLease:
-			return closed, nil // the server treats it as a lease that does not exist
-		}
-		return closed, plain(ctx, err)
-	}
-	out := make(chan *LeaseKeepAliveResponse, LeaseResponseChSize)
-	go func() { // ends with answers, which end with kept
-		defer cancel()
-		defer stop()
-		l.pass(ctx, answers, out)
-	}()
-	return out, nil
-}
-
-// pass forwards the answers until they end, or until the first one is late. When
-// the lease has ended, pass removes the unread answers from out, since they say
-// that the lease lives.
-func (l leases) pass(ctx context.Context, answers <-chan *LeaseKeepAliveResponse, out chan *LeaseKeepAliveResponse) {
-	defer close(out)
-	timer := time.NewTimer(l.first)
-	defer timer.Stop()
-	late := timer.C
-	for {
-		select {
-		case a, ok := <-answers:
-			if !ok {
-				for ctx.Err() == nil && len(out) > 0 {
-					select {
-					case <-out:
-					default: // the program has received it meanwhile
-					}
-				}
-				return
-			}
-			late = nil
-			select {
-			case out <- a:
-			default:
-			}
-		case <-late:
-			return
-		}
-	}
 }
 
 func (l leases) KeepAliveOnce(ctx context.Context, id LeaseID) (*LeaseKeepAliveResponse, error) {

@@ -19,23 +19,17 @@ import (
 	"github.com/getcd/getcd/internal/explain"
 )
 
-// Package client waits for a member as long as the call's context allows. In
-// clientv3, two kinds of calls do not wait forever while no endpoint can be
-// reached:
+// Package client waits for a member as long as the call's context allows, and so
+// do a client's own calls: clientv3 makes each of them a wait-for-ready call
+// (grpc's doc/wait-for-ready.md). Two kinds of calls do not wait:
 //
-//   - a stub's call fails, as gRPC's calls do;
-//   - a client's own call fails if its context has no deadline, since otherwise
-//     only the cluster's return could end it.
-//
-// Neither fails if it is a wait-for-ready call (grpc's doc/wait-for-ready.md).
-const (
-	// refusalStands is how long no endpoint must be reachable before a stub's
-	// call fails.
-	refusalStands = time.Second
-	// outageStands is the same for a client's own call, which also begins to
-	// check only after this time, since all members may just be restarting.
-	outageStands = 3 * time.Second
-)
+//   - a stub's call fails while no endpoint can be reached, as gRPC's calls do,
+//     unless it is a wait-for-ready call;
+//   - a client's own call fails if no server that can be reached is etcd, whose
+//     answer clientv3 returns. If its context has a deadline, that ends it.
+
+// refusalStands is how long a refusal must stand before it ends a call.
+const refusalStands = time.Second
 
 // reachable returns a context for a stub's call. It ends with ctx, when stop is
 // called, or with a refusal as its cause.
@@ -45,21 +39,22 @@ func reachable(ctx context.Context, c *client.Client, opts []grpc.CallOption) (_
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	quit := make(chan struct{})
-	go watchOutage(ctx, cancel, quit, c, refusalStands) // ends with ctx or stop
+	go watchEndpoints(ctx, cancel, quit, c, unreachable) // ends with ctx or stop
 	return ctx, func() { close(quit) }
 }
 
-// bounded returns a context for a client's own call. It ends with ctx, when stop
-// is called, or, if ctx has no deadline, with a refusal as its cause.
-func bounded(ctx context.Context, c *client.Client, opts []grpc.CallOption) (_ context.Context, stop func()) {
-	if c == nil || ctx == nil || waits(opts) {
+// answerable returns a context for a client's own call. It ends with ctx, when
+// stop is called, or, if ctx has no deadline, with the answer of servers that are
+// not etcd as its cause. Most calls end before that is checked.
+func answerable(ctx context.Context, c *client.Client) (_ context.Context, stop func()) {
+	if c == nil || ctx == nil {
 		return ctx, func() {}
 	}
 	if _, ok := ctx.Deadline(); ok {
 		return ctx, func() {}
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	t := time.AfterFunc(outageStands, func() { watchOutage(ctx, cancel, nil, c, outageStands) }) // ends with ctx
+	t := time.AfterFunc(refusalStands, func() { watchEndpoints(ctx, cancel, nil, c, foreign) }) // ends with ctx
 	return ctx, func() { t.Stop(); cancel(nil) }
 }
 
@@ -81,25 +76,25 @@ func patient(opts []grpc.CallOption) []grpc.CallOption {
 	return slices.DeleteFunc(slices.Clone(opts), failsFast)
 }
 
-// watchOutage cancels the call's context when no endpoint could be reached for
-// the duration stands. It returns when ctx ends or quit is closed.
-func watchOutage(ctx context.Context, cancel context.CancelCauseFunc, quit <-chan struct{}, c *client.Client, stands time.Duration) {
+// watchEndpoints cancels the call's context when useless has returned an error for
+// refusalStands. It returns when ctx ends or quit is closed.
+func watchEndpoints(ctx context.Context, cancel context.CancelCauseFunc, quit <-chan struct{}, c *client.Client, useless func([]balancer.Status) error) {
 	var since time.Time
 	for {
 		changed := c.EndpointsChanged() // before Endpoints, so that no change is missed
-		err := unreachable(c.Endpoints())
+		err := useless(c.Endpoints())
 		var over <-chan time.Time
 		switch {
 		case err == nil:
 			since = time.Time{}
 		case since.IsZero():
 			since = time.Now()
-			over = time.After(stands)
-		case time.Since(since) >= stands:
+			over = time.After(refusalStands)
+		case time.Since(since) >= refusalStands:
 			cancel(refusal{err})
 			return
 		default:
-			over = time.After(stands - time.Since(since))
+			over = time.After(refusalStands - time.Since(since))
 		}
 		select {
 		case <-ctx.Done():
@@ -119,7 +114,7 @@ func unreachable(endpoints []balancer.Status) error {
 	var err error
 	for _, e := range endpoints {
 		switch {
-		case e.State == connectivity.Ready && etcderr.NotEtcd(e.Demoted):
+		case isForeign(e):
 			err = bare.Error(e.Demoted)
 		case e.State == connectivity.Ready, e.LastError == nil:
 			return nil
@@ -132,4 +127,18 @@ func unreachable(endpoints []balancer.Status) error {
 		}
 	}
 	return err
+}
+
+// foreign returns the answer of servers that are not etcd. It is nil if none can
+// be reached, or if an endpoint can be used, or was not tried.
+func foreign(endpoints []balancer.Status) error {
+	if i := slices.IndexFunc(endpoints, isForeign); i >= 0 && unreachable(endpoints) != nil {
+		return bare.Error(endpoints[i].Demoted)
+	}
+	return nil
+}
+
+// isForeign reports whether an endpoint is connected to a server that is not etcd.
+func isForeign(e balancer.Status) bool {
+	return e.State == connectivity.Ready && etcderr.NotEtcd(e.Demoted)
 }

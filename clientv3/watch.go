@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -192,7 +193,15 @@ func (w *watcher) Watch(ctx context.Context, key string, opts ...OpOption) Watch
 		close(closed)
 		return closed
 	}
-	return k.Watch(ctx, key, opts...)
+	return k.Watch(ctx, key, append(slices.Clip(opts), firstKey)...)
+}
+
+// firstKey is the last option of each watch. The server takes an empty key for the
+// first one (v3rpc/watch.go), and package watch refuses it.
+func firstKey(op *Op) {
+	if len(op.KeyBytes()) == 0 {
+		op.WithKeyBytes([]byte{0})
+	}
 }
 
 func (w *watcher) RequestProgress(ctx context.Context) error {

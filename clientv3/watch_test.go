@@ -22,6 +22,44 @@ import (
 	"github.com/getcd/getcd/etcdtest"
 )
 
+// A watch of the empty key is one of the first key, or begins with it.
+func TestWatchEmptyKey(t *testing.T) {
+	run(t, 1, nil, func(r *rig) {
+		watches := map[string]struct {
+			events clientv3.WatchChan
+			want   []string
+		}{
+			"one":    {r.Watch(r.t.Context(), ""), []string{"\x00"}},
+			"to m":   {r.Watch(r.t.Context(), "", clientv3.WithRange("m")), []string{"\x00", "a"}},
+			"all":    {r.Watch(r.t.Context(), "", clientv3.WithRange("\x00")), []string{"\x00", "a", "z"}},
+			"prefix": {r.Watch(r.t.Context(), "", clientv3.WithPrefix()), []string{"\x00", "a", "z"}},
+			"from":   {r.Watch(r.t.Context(), "", clientv3.WithFromKey()), []string{"\x00", "a", "z"}},
+		}
+		for _, key := range []string{"\x00", "a", "z"} {
+			if _, err := r.Put(r.t.Context(), key, "v"); err != nil {
+				r.t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		for name, w := range watches {
+			var got []string
+			for len(w.events) > 0 {
+				resp := <-w.events
+				if err := resp.Err(); err != nil {
+					r.t.Errorf("%s: %v", name, err)
+				}
+				for _, e := range resp.Events {
+					got = append(got, string(e.Kv.Key))
+				}
+				synctest.Wait()
+			}
+			if !slices.Equal(got, w.want) {
+				r.t.Errorf("%s: got events of %q, want %q", name, got, w.want)
+			}
+		}
+	})
+}
+
 // Events come in the server's responses. If fragments were requested, they are
 // reassembled. If not, a response that is too large for the client ends the
 // watch.

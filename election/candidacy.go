@@ -31,6 +31,8 @@ type candidacy struct {
 	claimed bool            // the key
 	left    bool            // it could not be deleted
 
+	turn *pb.ResponseHeader // of the answer that gave the turn; nil if that was the one to the put
+
 	mu     sync.Mutex // guards what follows
 	mod    int64      // the key's last known mod revision; 0 for unknown
 	header *pb.ResponseHeader
@@ -83,7 +85,11 @@ func (c *candidacy) Run() error {
 	if err := c.adopt(taken, c.val); err != nil {
 		return err
 	}
-	return c.AwaitTurn(c.wait)
+	if err := c.AwaitTurn(c.wait); err != nil {
+		return err
+	}
+	c.turn = c.Place.Looked // before anybody watches the key, and looks again
+	return nil
 }
 
 // claim says that the key is wanted, until release.

@@ -53,10 +53,10 @@
 //
 // # Leases
 //
-// Without more ado every campaign has a lease of its own, which ends with it.
-// WithSession uses one that exists, and is kept, anyway, as clientv3's sessions
-// are: the candidate goes when the session does, and candidates of one session in
-// one election are the same one.
+// By default each campaign has its own lease, which ends with the campaign. With
+// WithSession, candidates use an existing lease that the caller keeps alive, as
+// clientv3's do: the candidate goes when the session does, and candidates of one
+// session in one election are the same one.
 //
 // A candidate that gives up while the outcome of its request is unknown must not
 // come back by itself later, when some member gets round to that request. A lease

@@ -32,6 +32,7 @@ type Election struct {
 	led      *candidacy              // what Campaign has won; nil before, and after Resign
 	rev      int64
 	header   *pb.ResponseHeader
+	turn     *pb.ResponseHeader
 }
 
 // New returns a part in the election called name, which must not be
@@ -160,7 +161,10 @@ func (e *Election) settle(led *candidacy, err error) {
 func (e *Election) settleLocked(led *candidacy, err error) {
 	e.led = led
 	if led != nil && err == nil {
-		e.rev, e.header = led.Place.Rev, led.proposal()
+		e.rev, e.header, e.turn = led.Place.Rev, led.proposal(), led.turn
+		if e.turn.GetRevision() < e.header.GetRevision() {
+			e.turn = e.header
+		}
 	}
 }
 
@@ -299,6 +303,16 @@ func (e *Election) Header() *pb.ResponseHeader {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.header
+}
+
+// Turn is the header of an answer that the server gave when the candidate led already, in
+// the last Campaign that succeeded, and nil before the first. All that former leaders have
+// done while they led is in the state at its revision. Header's can be before that: a
+// candidate that waits has put its key long before it leads.
+func (e *Election) Turn() *pb.ResponseHeader {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.turn
 }
 
 // Done returns a channel that closes the moment the leadership can no longer be

@@ -21,7 +21,7 @@ import (
 // the present leader. The header's revision is the one of the change.
 //
 // It begins with the loop and ends with it. The last pair, and no other, has an
-// error: the context's, watch.ErrClosed, or one that no other try can mend, such
+// error: the context's, watch.ErrClosed, or one that retrying cannot fix, such
 // as rpctypes.ErrPermissionDenied.
 func (e *Election) Leaders(ctx context.Context) iter.Seq2[*kv.GetResponse, error] {
 	return func(yield func(*kv.GetResponse, error) bool) {

@@ -17,11 +17,24 @@
 //     next Proclaim, or from a transaction with IsOwner. lock.Mutex and
 //     election.Election report that, too.
 //   - Unlock and Resign return nil even if the lock or the leadership was already
-//     lost.
+//     lost. After an error, Unlock can be called again until the key is gone. Resign
+//     cannot: it has given up the leadership, and the next call returns nil.
 //   - The lease belongs to the session. If the cluster cannot be reached for 3 s,
 //     a key cannot be deleted at once. It is then deleted in the background, or
 //     when the session ends. A lock.Mutex has its own lease, which expires by
 //     itself.
 //   - The errors of NewSTM do not say whether the commit may have been applied;
 //     those of stm.Run do (client.IsAmbiguous).
+//
+// # Lease services of other makers
+//
+// A program may set the client's Lease to a service of its own, or to a wrapper. A
+// session then has the service's KeepAlive keep its lease, and knows of it only what
+// comes through the channel. It ends when the channel closes, or when no answer has
+// come for a time to live, less lease.Margin. A time to live counts from the receipt
+// of the answer, or from the call of Grant. The server counts from when it handled the
+// renewal, which was earlier. So if an answer took longer than the margin, for example
+// because the process was stopped meanwhile, such a session may end after its lease,
+// as clientv3's sessions may. A session on getcd's own service, or on one of
+// clientv3/namespace over it, counts from when the renewal was sent, and ends in time.
 package concurrency

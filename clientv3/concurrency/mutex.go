@@ -1,6 +1,7 @@
 package concurrency
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -12,6 +13,8 @@ import (
 	"github.com/getcd/getcd/clientv3"
 	"github.com/getcd/getcd/clientv3/internal/bare"
 	"github.com/getcd/getcd/election"
+	"github.com/getcd/getcd/internal/misuse"
+	"github.com/getcd/getcd/internal/queue"
 )
 
 var (
@@ -33,7 +36,14 @@ type Mutex struct {
 	native *election.Election
 	err    error // a usage error that every call returns
 	held   atomic.Bool
+	left   atomic.Pointer[leftover] // nil unless the last Unlock has failed
 	header atomic.Pointer[pb.ResponseHeader]
+}
+
+// leftover is a key that Unlock could not delete, as far as it knows.
+type leftover struct {
+	key   string
+	guard clientv3.Cmp // holds as long as the key is there
 }
 
 // NewMutex returns the session's mutex with the given prefix.
@@ -67,7 +77,8 @@ func (m *Mutex) TryLock(ctx context.Context) error {
 func (m *Mutex) locked(err error, dead bool) error {
 	switch {
 	case err == nil:
-		m.header.Store(m.native.Header())
+		m.header.Store(m.native.Turn())
+		m.left.Store(nil)
 		m.held.Store(true)
 		return nil
 	case errors.Is(err, election.ErrContended):
@@ -81,37 +92,62 @@ func (m *Mutex) locked(err error, dead bool) error {
 	}
 }
 
-// Unlock releases the mutex if the session still holds it.
+// Unlock releases the mutex if the session still holds it. If the cluster cannot be
+// reached, it takes up to 3 s, whatever has become of ctx. It can be called again after
+// an error, until it returns nil: the key is gone then.
 func (m *Mutex) Unlock(ctx context.Context) error {
-	if m.err != nil {
-		return m.err
+	if err := cmp.Or(m.err, misuse.Context(ctx, "concurrency: Unlock")); err != nil {
+		return err
 	}
-	if !m.held.Swap(false) {
+	if m.held.Swap(false) {
+		guard := m.native.Guard()
+		err := m.native.Resign(ctx)
+		if err != nil {
+			m.left.Store(&leftover{string(guard.KeyBytes()), guard})
+		}
+		return bare.Error(err)
+	}
+	left := m.left.Load()
+	if left == nil {
 		return ErrLockReleased
 	}
-	return bare.Error(m.native.Resign(ctx))
+	ctx, cancel := queue.Cleanup(ctx)
+	defer cancel()
+	_, err := m.s.client.Txn(ctx).If(left.guard).Then(clientv3.OpDelete(left.key)).Commit()
+	if err == nil {
+		m.left.CompareAndSwap(left, nil)
+	}
+	return err
 }
 
 // IsOwner returns a comparison that holds as long as the session holds the mutex.
-// If the session does not hold it now, the comparison never holds.
+// If the session does not hold it now, the comparison never holds. After a failed
+// Unlock it holds until the key is gone.
 func (m *Mutex) IsOwner() clientv3.Cmp {
 	if m.err != nil {
 		return clientv3.Compare(clientv3.CreateRevision("\x00"), "=", -1)
 	}
+	if left := m.left.Load(); left != nil {
+		return left.guard
+	}
 	return m.native.Guard()
 }
 
-// Key returns the lock's key, or an empty string if the mutex is not locked.
+// Key returns the lock's key, or an empty string if the mutex is not locked. After a
+// failed Unlock it is the key that may be left.
 func (m *Mutex) Key() string {
 	if m.err != nil {
 		return ""
 	}
+	if left := m.left.Load(); left != nil {
+		return left.key
+	}
 	return m.native.Key()
 }
 
-// Header returns the header of the request that locked the mutex or joined the
-// queue. Its revision grows from one holder to the next. It is kept after Unlock,
-// and is nil before the first Lock.
+// Header returns the header of an answer that came when the mutex was held already:
+// everything that former holders did is in the state at its revision, which grows from
+// one holder to the next. It is kept after Unlock, and is nil before the first Lock.
 func (m *Mutex) Header() *pb.ResponseHeader { return m.header.Load() }
 
 // NewLocker returns a sync.Locker. A sync.Locker cannot return errors, so its

@@ -1,6 +1,7 @@
 package concurrency
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -81,13 +82,27 @@ func WithContext(ctx context.Context) SessionOption {
 // NewSession makes a session. It returns after the lease was renewed once, or
 // with the reason why the renewal failed. If WithLease names a lease that does
 // not exist, the session has already ended.
+//
+// If a program has set client.Lease to a service of its own, NewSession calls only
+// its Grant and its KeepAlive, and Close its Revoke. The package comment says what is
+// known of such a lease.
 func NewSession(client *clientv3.Client, opts ...SessionOption) (*Session, error) {
 	o, err := newSessionOptions(client, opts)
 	if err != nil {
 		return nil, err
 	}
 	s := &Session{client: client, ctx: o.ctx, ttl: o.timeToLive()}
-	made, err := session.New(o.ctx, below.Lease(client.Lease), o.native()...)
+	leases := below.Lease(client.Lease)
+	if o.id == clientv3.NoLease && below.Foreign(client.Lease) {
+		// Package session would revoke the lease if it can't be kept. The program's own
+		// service need not have a Revoke for that, since clientv3 lets the lease expire.
+		granted, err := leases.Grant(o.ctx, int64(o.ttl))
+		if err != nil {
+			return nil, err
+		}
+		o.id = granted.ID
+	}
+	made, err := session.New(o.ctx, leases, o.native()...)
 	switch {
 	case err == nil:
 		s.native = made
@@ -96,7 +111,7 @@ func NewSession(client *clientv3.Client, opts ...SessionOption) (*Session, error
 		end(err)
 		s.native = absent{o.id, ctx}
 	default:
-		return nil, bare.Error(err)
+		return nil, bare.Error(cmp.Or(errors.Unwrap(err), err)) // without the words of package session
 	}
 	return s, nil
 }

@@ -14,8 +14,9 @@ import (
 type Syncer interface {
 	// SyncBase reads the state in parts. All parts but the last have More set.
 	// Both channels close when everything is read. If reading fails, the second
-	// channel has the reason. Unless the caller reads both channels to their end,
-	// it must end ctx.
+	// channel has the reason. Up to 1024 parts, of 1000 keys or less, wait in the
+	// first one. Unless the caller reads both channels to their end, it must end
+	// ctx.
 	SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, chan error)
 
 	// SyncUpdates watches the changes since the state that SyncBase read, until
@@ -38,7 +39,7 @@ type syncer struct {
 }
 
 func (s *syncer) SyncBase(ctx context.Context) (<-chan *clientv3.GetResponse, chan error) {
-	parts, errs := make(chan *clientv3.GetResponse, 1), make(chan error, 1)
+	parts, errs := make(chan *clientv3.GetResponse, 1024), make(chan error, 1) // some programs wait for the error first
 	fail := func(err error) (<-chan *clientv3.GetResponse, chan error) {
 		errs <- err
 		close(errs)

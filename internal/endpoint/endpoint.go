@@ -10,11 +10,12 @@ import (
 // Adapt decides by the first endpoint whether the client uses TLS, as clientv3 does
 // (client.go, dialWithBalancer; internal/endpoint): https and unixs do, http does not,
 // and any other one leaves it at secure. It returns the endpoints in a form that agrees
-// with that, without empty ones.
+// with that, without empty ones. White space around an endpoint is ignored: a list that was
+// split at its commas has some.
 func Adapt(endpoints []string, secure bool) (bool, []string) {
 	out := make([]string, 0, len(endpoints))
 	for _, e := range endpoints {
-		if e != "" {
+		if e = strings.TrimSpace(e); e != "" {
 			out = append(out, e)
 		}
 	}
@@ -34,6 +35,7 @@ func Adapt(endpoints []string, secure bool) (bool, []string) {
 
 // One makes a single endpoint agree with what was decided.
 func One(endpoint string, secure bool) string {
+	endpoint = strings.TrimSpace(endpoint)
 	scheme, rest, ok := cut(endpoint)
 	switch {
 	case !ok:

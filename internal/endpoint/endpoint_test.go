@@ -29,6 +29,8 @@ func TestAdapt(t *testing.T) {
 		{"a zone", []string{"http://[fe80::1%25lo]:2379"}, false, false, []string{"http://[fe80::1%25lo]:2379"}},
 		{"the local host", []string{":2379", "http://:2379"}, false, false, []string{":2379", "http://:2379"}},
 		{"empty ones", []string{"", "https://a:1", ""}, false, true, []string{"https://a:1"}},
+		{"white space", []string{"http://a:1", " https://b:2", "c:3\n", "\td:4 ", " "}, true, false, []string{"http://a:1", "http://b:2", "c:3", "d:4"}},
+		{"white space before the first", []string{" https://a:1", "b:2"}, false, true, []string{"https://a:1", "b:2"}},
 		{"sockets", []string{"unix:///run/a", "unix://local", "unix:b"}, false, false, []string{"unix:///run/a", "unix://local", "unix:b"}},
 		{"sockets of members", []string{"unixs://localhost:1", "unix://localhost:2"}, false, true, []string{"unix://localhost:1", "unix://localhost:2"}},
 		{"names", []string{"dns+srv:///example.com"}, true, true, []string{"dns+srv:///example.com"}},

@@ -174,7 +174,7 @@ func (c *conn) identify(ctx context.Context) (*pb.ResponseHeader, *pb.StatusResp
 		// These refusals may be temporary.
 		switch status.Code(err) {
 		case codes.Unavailable, codes.ResourceExhausted, codes.FailedPrecondition:
-			c.policy.estranged(c)
+			c.policy.estranged(c) //nolint:contextcheck // what follows is the policy's
 		default:
 			deadline = time.Time{}
 		}

@@ -36,6 +36,9 @@ type Place struct {
 	Key     string        // the own key, under Prefix
 	Rev     int64         // its create revision: the fencing token
 	Doubt   bool          // set by Take when it has sent a request that may yet put the key
+	// Looked is set when First or Wait had to ask for the standing: the header of the last
+	// answer. After Wait its revision is not before that of the deletion that gave the turn.
+	Looked *pb.ResponseHeader
 	// Shared says that the lease goes on when the place is left: Take leaves at most one
 	// request in doubt, and Hold leaves it to Missing to look at the place by time.
 	Shared bool
@@ -208,7 +211,7 @@ func (p *Place) read(ctx context.Context) error {
 			at.older = string(before.Key)
 		}
 	}
-	p.at = at
+	p.at, p.Looked = at, resp.Header
 	return nil
 }
 

@@ -120,6 +120,31 @@ func TestTurns(t *testing.T) {
 	})
 }
 
+// Who has waited has a header that is not older than the end of the turn before.
+func TestLooked(t *testing.T) {
+	run(t, func(r *rig) {
+		t := r.t
+		a, _ := r.take()
+		b, _ := r.take()
+		if err := a.Wait(t.Context()); err != nil || a.Looked != nil {
+			t.Errorf("Wait of the first: %v, with the header %v, want none besides that of Take", err, a.Looked)
+		}
+		result := make(chan error, 1)
+		go func() { result <- b.Wait(t.Context()) }()
+		synctest.Wait()
+		deleted, err := r.kv.Delete(t.Context(), a.Key)
+		if err != nil {
+			t.Fatalf("Delete: %v", err)
+		}
+		if err := <-result; err != nil {
+			t.Errorf("Wait: %v", err)
+		}
+		if got, want := b.Looked.GetRevision(), deleted.Header.Revision; got < want {
+			t.Errorf("the header's revision is %d, want at least that of the deletion, %d", got, want)
+		}
+	})
+}
+
 // A key of the same name that somebody else has put is another place.
 func TestAnotherKeyOfTheSameName(t *testing.T) {
 	run(t, func(r *rig) {

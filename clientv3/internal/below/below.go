@@ -36,10 +36,16 @@ func Watcher(w clientv3.Watcher, store clientv3.KV) watch.Watcher {
 }
 
 // Lease returns a lease service. If l is not one of getcd's, it chooses the IDs
-// of leases itself, and leases are kept alive with its KeepAliveOnce.
+// of leases itself, and leases are kept alive with its KeepAlive.
 func Lease(l clientv3.Lease) lease.Lease {
 	if l, ok := l.(lease.Lease); ok {
 		return l
 	}
-	return leases{l, lease.New(renewals{l})}
+	return &leases{Lease: l}
+}
+
+// Foreign reports whether a lease service is not one of getcd's.
+func Foreign(l clientv3.Lease) bool {
+	_, own := l.(lease.Lease)
+	return !own
 }

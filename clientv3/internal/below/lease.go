@@ -1,112 +1,84 @@
 package below
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"sync"
+	"time"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/getcd/getcd/clientv3"
+	"github.com/getcd/getcd/internal/clock"
 	"github.com/getcd/getcd/lease"
 )
 
-// leases adds the other methods of getcd's lease service to any lease service.
+// leases adds the other methods of getcd's lease service to any lease service. A
+// session calls only Grant, KeepAlive and Revoke of the latter, as clientv3's does.
 type leases struct {
 	clientv3.Lease
-	kept lease.Lease // keeps leases alive
+
+	mu   sync.Mutex // guards what follows
+	last lease.ID   // the lease that was granted last
+	from time.Time  // of clock.Now: when Grant was called
+	ttl  int64      // what was granted then
 }
 
-func (l leases) GrantID(context.Context, lease.ID, int64) (*lease.GrantResponse, error) {
+// Grant remembers the lease, which Keep then knows to live.
+func (l *leases) Grant(ctx context.Context, ttl int64) (*lease.GrantResponse, error) {
+	begin := clock.Now()
+	resp, err := l.Lease.Grant(ctx, ttl)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last, l.from, l.ttl = resp.ID, begin, cmp.Or(resp.TTL, ttl)
+	return resp, nil
+}
+
+func (l *leases) GrantID(context.Context, lease.ID, int64) (*lease.GrantResponse, error) {
 	return nil, fmt.Errorf("clientv3: a %T chooses the IDs of its leases itself: %w", l.Lease, errors.ErrUnsupported)
 }
 
-func (l leases) Keep(ctx context.Context, id lease.ID) (*lease.Keeper, error) {
-	return l.kept.Keep(ctx, id)
-}
-
-// renewals is a connection that renews leases with a service's KeepAliveOnce. It
-// does nothing else.
-type renewals struct{ service clientv3.Lease }
-
-func (renewals) Invoke(_ context.Context, method string, _, _ any, _ ...grpc.CallOption) error {
-	return status.Errorf(codes.Unimplemented, "clientv3: %s is not supported on a connection for renewals", method)
-}
-
-func (r renewals) NewStream(ctx context.Context, _ *grpc.StreamDesc, method string, _ ...grpc.CallOption) (grpc.ClientStream, error) {
-	if method != pb.Lease_LeaseKeepAlive_FullMethodName {
-		return nil, r.Invoke(ctx, method, nil, nil)
+// Revoke does not bother the service with a lease that was not granted.
+func (l *leases) Revoke(ctx context.Context, id lease.ID) (*lease.RevokeResponse, error) {
+	if id == lease.NoLease {
+		return nil, rpctypes.ErrLeaseNotFound
 	}
-	return &renewal{ctx: ctx, service: r.service, ids: make(chan clientv3.LeaseID, 1), sent: make(chan struct{})}, nil
+	return l.Lease.Revoke(ctx, id)
 }
 
-// renewal is a stream. The receiver processes the sent requests one after
-// another.
-type renewal struct {
-	ctx     context.Context //nolint:containedctx // the stream's
-	service clientv3.Lease
-	ids     chan clientv3.LeaseID
-	sent    chan struct{} // closed by CloseSend, which is called only once
+// Keep returns a keeper that the service's KeepAlive supplies with what is known of
+// the lease. It ends when the channel closes.
+func (l *leases) Keep(ctx context.Context, id lease.ID) (*lease.Keeper, error) {
+	ctx, end := context.WithCancel(ctx)
+	answers, err := l.KeepAlive(ctx, id)
+	if err == nil && answers == nil {
+		err = fmt.Errorf("clientv3: KeepAlive of a %T returned neither a channel nor an error", l.Lease)
+	}
+	if err != nil {
+		end()
+		return nil, err
+	}
+	t := &tidings{known: make(chan struct{})}
+	l.mu.Lock()
+	if id == l.last {
+		t.learn(l.from, l.ttl)
+	}
+	l.mu.Unlock()
+	service := lease.New(t)
+	go t.follow(ctx, answers, service, id) // ends with ctx
+	keeper, err := service.Keep(ctx, id)
+	if err != nil {
+		end()
+		return nil, err
+	}
+	go func() {
+		<-keeper.Done()
+		end()
+	}()
+	return keeper, nil
 }
-
-func (r *renewal) SendMsg(m any) error {
-	req, ok := m.(*pb.LeaseKeepAliveRequest)
-	if !ok {
-		return status.Errorf(codes.Internal, "clientv3: the request is a %T", m)
-	}
-	select {
-	case r.ids <- clientv3.LeaseID(req.GetID()):
-		return nil
-	case <-r.ctx.Done():
-		return io.EOF // RecvMsg returns the reason
-	}
-}
-
-func (r *renewal) RecvMsg(m any) error {
-	reply, ok := m.(*pb.LeaseKeepAliveResponse)
-	if !ok {
-		return status.Errorf(codes.Internal, "clientv3: the answer is a %T", m)
-	}
-	select {
-	case id := <-r.ids:
-		return r.renew(id, reply)
-	default:
-	}
-	select {
-	case id := <-r.ids:
-		return r.renew(id, reply)
-	case <-r.sent:
-		return io.EOF
-	case <-r.ctx.Done():
-		return status.FromContextError(r.ctx.Err()).Err()
-	}
-}
-
-func (r *renewal) renew(id clientv3.LeaseID, reply *pb.LeaseKeepAliveResponse) error {
-	resp, err := r.service.KeepAliveOnce(r.ctx, id)
-	switch {
-	case errors.Is(err, rpctypes.ErrLeaseNotFound):
-		proto.Merge(reply, &pb.LeaseKeepAliveResponse{ID: int64(id)}) // a response without a TTL, as from the server
-		return nil
-	case err != nil:
-		return status.Convert(err).Err()
-	}
-	proto.Merge(reply, &pb.LeaseKeepAliveResponse{Header: resp.ResponseHeader, ID: int64(resp.ID), TTL: resp.TTL})
-	return nil
-}
-
-func (r *renewal) CloseSend() error {
-	close(r.sent)
-	return nil
-}
-
-func (r *renewal) Context() context.Context   { return r.ctx }
-func (*renewal) Header() (metadata.MD, error) { return metadata.MD{}, nil }
-func (*renewal) Trailer() metadata.MD         { return nil }

@@ -19,6 +19,7 @@ import (
 	"go.etcd.io/etcd/client/v3/yaml"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
@@ -215,6 +216,7 @@ func dialOptions(ctx context.Context, cli *clientv3.Client, out io.Writer) error
 		DialOptions: []grpc.DialOption{
 			grpc.WithBlock(), //nolint:staticcheck // as programs do, to no effect
 			grpc.WithUserAgent("gardener"),
+			grpc.WithTransportCredentials(insecure.NewCredentials()), // likewise
 			grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 5 * time.Second}),
 			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(1 << 25)),
 			grpc.WithChainUnaryInterceptor(record("first"), record("second")),

@@ -338,6 +338,8 @@ func comparisons(ctx context.Context, cli *clientv3.Client, out io.Writer) error
 	changed.WithKeyBytes([]byte("color"))
 	changed.WithValueBytes([]byte("green"))
 	p.line("%s = %s", changed.KeyBytes(), changed.ValueBytes())
+	ranged := clientv3.Compare(clientv3.Version("col"), ">", 0)
+	ranged.GetCompare().RangeEnd = []byte("com")
 	for _, cmp := range []clientv3.Cmp{
 		clientv3.Compare(clientv3.Value("color"), "=", "green"),
 		clientv3.Compare(clientv3.Value("color"), "!=", "green"),
@@ -351,6 +353,7 @@ func comparisons(ctx context.Context, cli *clientv3.Client, out io.Writer) error
 		clientv3.Compare(clientv3.Version("fruit/").WithPrefix(), ">", 0),
 		clientv3.Compare(clientv3.Version("a").WithRange("b"), ">", 0),
 		changed,
+		ranged,
 	} {
 		resp, err := cli.Txn(ctx).If(cmp).Commit()
 		if err != nil {

@@ -26,7 +26,7 @@ type program func(ctx context.Context, cli *clientv3.Client, out io.Writer) erro
 
 func all() map[string]program {
 	every := make(map[string]program)
-	for _, some := range []map[string]program{kvPrograms(), leasePrograms(), watchPrograms(), clusterPrograms(), concurrencyPrograms(), wrapperPrograms(), leasingPrograms(), configPrograms(), failurePrograms(), idiomPrograms(), behaviorPrograms(), accessPrograms(), namingPrograms()} {
+	for _, some := range []map[string]program{kvPrograms(), leasePrograms(), watchPrograms(), clusterPrograms(), concurrencyPrograms(), wrapperPrograms(), leasingPrograms(), configPrograms(), failurePrograms(), idiomPrograms(), behaviorPrograms(), accessPrograms(), namingPrograms(), holdingPrograms(), lenientPrograms()} {
 		maps.Copy(every, some)
 	}
 	return every
