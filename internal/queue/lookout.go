@@ -237,7 +237,7 @@ func (l *Lookout) take(resp *pb.WatchResponse) bool {
 	}
 	for _, e := range resp.Events {
 		// Those of an earlier key of the same name are older.
-		if s := l.sights[string(e.Kv.Key)]; s != nil && e.Kv.ModRevision > s.rev {
+		if s := l.sights[string(e.Kv.GetKey())]; s != nil && e.Kv.GetModRevision() > s.rev {
 			l.dropLocked(s)
 			if s.id != 0 { // 0: the watch of an earlier key has told of it
 				l.cancels = append(l.cancels, s.id)

@@ -185,7 +185,7 @@ func unlockedAgain(ctx context.Context, cli *clientv3.Client, out io.Writer) err
 		return err
 	}
 	p.line("still the owner: %v", txn.Succeeded)
-	for err := m.Unlock(ctx); err != nil; { // until it succeeds
+	for err := m.Unlock(ctx); err != nil && ctx.Err() == nil; { // until it succeeds
 		err = m.Unlock(ctx)
 	}
 	p.line("the other: %v", <-got)
@@ -196,7 +196,7 @@ func unlockedAgain(ctx context.Context, cli *clientv3.Client, out io.Writer) err
 	cancel()
 	p.line("in time: %v", other.Unlock(late) == nil)
 	kv.silent.Store(false)
-	for err := other.Unlock(ctx); err != nil; { // until it succeeds
+	for err := other.Unlock(ctx); err != nil && ctx.Err() == nil; { // until it succeeds
 		err = other.Unlock(ctx)
 	}
 	left, err := cli.Get(ctx, "lock/", clientv3.WithPrefix(), clientv3.WithCountOnly())
