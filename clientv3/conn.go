@@ -91,7 +91,7 @@ func (unconnected) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.
 // programs need that type. It has no connections of its own: it reports n's state
 // (see mirror). Its Close calls closed.
 func clientConn(cc grpc.ClientConnInterface, n *client.Client, endpoint string, closed func()) (*grpc.ClientConn, error) {
-	cc = rawConn{statusConn{cc}, n}
+	cc = rawConn{statusConn{cc}, n, false}
 	// As in clientv3: an identity, and the first endpoint.
 	target := url.URL{Scheme: scheme, Host: fmt.Sprintf("%p", n), Path: "/" + authority(endpoint)}
 	conn, err := grpc.NewClient(target.String(),

@@ -402,6 +402,41 @@ func TestCallsWaitInAnOutage(t *testing.T) {
 	})
 }
 
+// A stub's calls do not wait, even if the stub retries. A service on a stub waits if
+// it was given the client.
+func TestStubsInAnOutage(t *testing.T) {
+	run(t, 1, nil, func(r *rig) {
+		t, m := r.t, r.cluster.Member(0)
+		ctx := context.WithoutCancel(t.Context())
+		m.Kill()
+		synctest.Wait()
+		retrying, plain := clientv3.RetryKVClient(r.Client), pb.NewKVClient(r.ActiveConnection())
+		waits := make(chan error, 2)
+		for _, stub := range []pb.KVClient{retrying, plain} {
+			if _, err := stub.Range(ctx, &pb.RangeRequest{Key: []byte("k")}); status.Code(err) != codes.Unavailable {
+				t.Errorf("a stub: got %v, want Unavailable", err)
+			}
+			if _, err := clientv3.NewKVFromKVClient(stub, nil).Get(ctx, "k"); status.Code(err) != codes.Unavailable {
+				t.Errorf("a service without the client: got %v, want Unavailable", err)
+			}
+			go func() {
+				_, err := clientv3.NewKVFromKVClient(stub, r.Client).Get(ctx, "k")
+				waits <- err
+			}()
+		}
+		time.Sleep(time.Minute) // the bubble's clock
+		if n := len(waits); n > 0 {
+			t.Errorf("%d services with the client have not waited", n)
+		}
+		m.Start()
+		for range cap(waits) {
+			if err := <-waits; err != nil {
+				t.Errorf("a service with the client: %v", err)
+			}
+		}
+	})
+}
+
 // A call without a deadline ends if no server that can be reached is etcd.
 func TestCallsEndWithoutAnEtcd(t *testing.T) {
 	for reached := 1; reached <= 2; reached++ {

@@ -118,8 +118,8 @@ func NewKV(c *Client) KV {
 
 // NewKVFromKVClient returns the key-value service on a generated stub, such as
 // that of an in-process server. The stub decides which requests are repeated, and
-// when. The client is not used and may be nil.
-func NewKVFromKVClient(remote pb.KVClient, _ *Client) KV { return newKV(stub{kv: remote}) }
+// when. With a client, which may be nil, calls wait for a member as its own do.
+func NewKVFromKVClient(remote pb.KVClient, c *Client) KV { return newKV(stub{kv: remote, client: c}) }
 
 func newKV(cc grpc.ClientConnInterface) keyValues {
 	return keyValues{store: kv.New(cc), streamer: kv.NewStreamer(streaming{plainConn{cc}})}

@@ -95,12 +95,12 @@ func firstRenewal(timeout time.Duration) time.Duration {
 	return timeout
 }
 
-// NewLeaseFromLeaseClient returns the lease service on a generated stub. The
-// client is not used. The timeout applies to KeepAlive's first response; one
-// second means 5 s. The time limit of later renewals depends on the time to live
-// (package lease).
-func NewLeaseFromLeaseClient(remote pb.LeaseClient, _ *Client, keepAliveTimeout time.Duration) Lease {
-	return leases{lease.New(stub{lease: remote}), guard{}, firstRenewal(keepAliveTimeout), &channels{}}
+// NewLeaseFromLeaseClient returns the lease service on a generated stub. With a
+// client, which may be nil, calls wait for a member as its own do. The timeout
+// applies to KeepAlive's first response; one second means 5 s. The time limit of
+// later renewals depends on the time to live (package lease).
+func NewLeaseFromLeaseClient(remote pb.LeaseClient, c *Client, keepAliveTimeout time.Duration) Lease {
+	return leases{lease.New(stub{lease: remote, client: c}), guard{}, firstRenewal(keepAliveTimeout), &channels{}}
 }
 
 // FromLease makes a Lease from getcd's own service. clientv3 does not have it.

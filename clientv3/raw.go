@@ -17,7 +17,8 @@ import (
 type rawConn struct {
 	statusConn
 
-	client *client.Client // whose connections it uses
+	client  *client.Client // whose connections it uses
+	retries bool           // what may be repeated (RetryKVClient)
 }
 
 func (c rawConn) Invoke(ctx context.Context, method string, req, reply any, opts ...grpc.CallOption) error {
@@ -26,7 +27,7 @@ func (c rawConn) Invoke(ctx context.Context, method string, req, reply any, opts
 	}
 	reached, stop := reachable(ctx, c.client, opts)
 	defer stop()
-	if attempt.FromContext(ctx) == nil {
+	if !c.retries && attempt.FromContext(ctx) == nil {
 		reached = attempt.NewContext(reached, &attempt.Attempt{Final: true})
 	}
 	err := c.statusConn.Invoke(reached, method, req, reply, opts...)

@@ -71,10 +71,10 @@ func StrToPermissionType(s string) (PermissionType, error) { return auth.ParsePe
 // NewAuth returns the auth service on the client's connection.
 func NewAuth(c *Client) Auth { return auth.New(plainConn{c.conn()}) }
 
-// NewAuthFromAuthClient returns the auth service on a generated stub. The client
-// is not used and may be nil.
-func NewAuthFromAuthClient(remote pb.AuthClient, _ *Client) Auth {
-	return auth.New(plainConn{stub{auth: remote}})
+// NewAuthFromAuthClient returns the auth service on a generated stub. With a
+// client, which may be nil, calls wait for a member as its own do.
+func NewAuthFromAuthClient(remote pb.AuthClient, c *Client) Auth {
+	return auth.New(plainConn{stub{auth: remote, client: c}})
 }
 
 // These types are package cluster's; see there.
@@ -99,9 +99,9 @@ type (
 func NewCluster(c *Client) Cluster { return cluster.New(plainConn{c.conn()}) }
 
 // NewClusterFromClusterClient returns the cluster service on a generated stub.
-// The client is not used and may be nil.
-func NewClusterFromClusterClient(remote pb.ClusterClient, _ *Client) Cluster {
-	return cluster.New(plainConn{stub{cluster: remote}})
+// With a client, which may be nil, calls wait for a member as its own do.
+func NewClusterFromClusterClient(remote pb.ClusterClient, c *Client) Cluster {
+	return cluster.New(plainConn{stub{cluster: remote, client: c}})
 }
 
 // These types are package maintenance's; see there.
@@ -142,29 +142,38 @@ func NewMaintenance(c *Client) Maintenance {
 }
 
 // NewMaintenanceFromMaintenanceClient returns the maintenance service on a
-// generated stub, which handles calls for every endpoint. The client is not used
-// and may be nil.
-func NewMaintenanceFromMaintenanceClient(remote pb.MaintenanceClient, _ *Client) Maintenance {
-	cc := plainConn{stub{maintenance: remote}}
+// generated stub, which handles calls for every endpoint. With a client, which
+// may be nil, calls wait for a member as its own do.
+func NewMaintenanceFromMaintenanceClient(remote pb.MaintenanceClient, c *Client) Maintenance {
+	cc := plainConn{stub{maintenance: remote, client: c}}
 	return maintenance.New(cc, maintenance.WithEndpointDialer(
 		func(context.Context, string) (grpc.ClientConnInterface, func() error, error) { return cc, nil, nil }))
 }
 
+// retrying returns the connection of generated stubs that retry. Their calls are no
+// wait-for-ready calls unless they say so.
+func (c *Client) retrying() grpc.ClientConnInterface {
+	if c == nil || c.native == nil {
+		return statusConn{unconnected{}}
+	}
+	return rawConn{statusConn{c.guard()}, c.native, true}
+}
+
 // RetryAuthClient returns a generated stub that retries requests that may be
 // repeated.
-func RetryAuthClient(c *Client) pb.AuthClient { return pb.NewAuthClient(statusConn{c.conn()}) }
+func RetryAuthClient(c *Client) pb.AuthClient { return pb.NewAuthClient(c.retrying()) }
 
 // RetryClusterClient returns a generated stub that retries requests that may be
 // repeated.
-func RetryClusterClient(c *Client) pb.ClusterClient { return pb.NewClusterClient(statusConn{c.conn()}) }
+func RetryClusterClient(c *Client) pb.ClusterClient { return pb.NewClusterClient(c.retrying()) }
 
 // RetryKVClient returns a generated stub that retries requests that may be
 // repeated.
-func RetryKVClient(c *Client) pb.KVClient { return pb.NewKVClient(statusConn{c.conn()}) }
+func RetryKVClient(c *Client) pb.KVClient { return pb.NewKVClient(c.retrying()) }
 
 // RetryLeaseClient returns a generated stub that retries requests that may be
 // repeated.
-func RetryLeaseClient(c *Client) pb.LeaseClient { return pb.NewLeaseClient(statusConn{c.conn()}) }
+func RetryLeaseClient(c *Client) pb.LeaseClient { return pb.NewLeaseClient(c.retrying()) }
 
 // RetryMaintenanceClient returns a generated stub on conn. If conn comes from
 // ActiveConnection or Dial, requests that no member has answered are retried if

@@ -22,10 +22,19 @@ type stub struct {
 	auth        pb.AuthClient
 	cluster     pb.ClusterClient
 	maintenance pb.MaintenanceClient
+
+	client *Client // if not nil, calls are wait-for-ready calls, as those of the client are
+}
+
+func (s stub) options(opts []grpc.CallOption) []grpc.CallOption {
+	if s.client == nil {
+		return opts
+	}
+	return append([]grpc.CallOption{grpc.WaitForReady(true)}, opts...)
 }
 
 func (s stub) Invoke(ctx context.Context, method string, req, reply any, opts ...grpc.CallOption) error {
-	c := stubCall{ctx, req, reply, opts}
+	c := stubCall{ctx, req, reply, s.options(opts)}
 	var err error
 	switch {
 	case s.kv != nil:
@@ -183,6 +192,7 @@ func fill(reply any, resp proto.Message) error {
 }
 
 func (s stub) NewStream(ctx context.Context, _ *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	opts = s.options(opts)
 	switch {
 	case s.watch != nil && method == pb.Watch_Watch_FullMethodName:
 		in, err := s.watch.Watch(ctx, opts...)

@@ -73,10 +73,10 @@ func NewWatcher(c *Client) Watcher {
 	return newWatcher(c.guard(), c.guard())
 }
 
-// NewWatchFromWatchClient returns the watch service on a generated stub. The
-// client is not used and may be nil.
-func NewWatchFromWatchClient(wc pb.WatchClient, _ *Client) Watcher {
-	return newWatcher(stub{watch: wc}, guard{})
+// NewWatchFromWatchClient returns the watch service on a generated stub. With a
+// client, which may be nil, streams wait for a member as its own do.
+func NewWatchFromWatchClient(wc pb.WatchClient, c *Client) Watcher {
+	return newWatcher(stub{watch: wc, client: c}, guard{})
 }
 
 func newWatcher(cc grpc.ClientConnInterface, g guard) *watcher {

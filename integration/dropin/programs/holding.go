@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -136,21 +137,29 @@ func (s *sealed) Delete(ctx context.Context, key string, opts ...clientv3.OpOpti
 }
 
 func (s *sealed) Txn(ctx context.Context) clientv3.Txn {
-	return &sealedTxn{s.KV.Txn(ctx), s, ctx}
+	return &sealedTxn{Txn: s.KV.Txn(ctx), s: s, ctx: ctx}
 }
 
 type sealedTxn struct {
 	clientv3.Txn
-	s   *sealed
-	ctx context.Context //nolint:containedctx // Txn's
+	s       *sealed
+	ctx     context.Context //nolint:containedctx // Txn's
+	deletes bool
 }
 
 func (t *sealedTxn) If(cs ...clientv3.Cmp) clientv3.Txn   { t.Txn = t.Txn.If(cs...); return t }
-func (t *sealedTxn) Then(ops ...clientv3.Op) clientv3.Txn { t.Txn = t.Txn.Then(ops...); return t }
 func (t *sealedTxn) Else(ops ...clientv3.Op) clientv3.Txn { t.Txn = t.Txn.Else(ops...); return t }
+
+func (t *sealedTxn) Then(ops ...clientv3.Op) clientv3.Txn {
+	t.Txn, t.deletes = t.Txn.Then(ops...), slices.ContainsFunc(ops, clientv3.Op.IsDelete)
+	return t
+}
+
 func (t *sealedTxn) Commit() (*clientv3.TxnResponse, error) {
-	if err := t.s.check(t.ctx); err != nil {
-		return nil, err
+	if t.deletes {
+		if err := t.s.check(t.ctx); err != nil {
+			return nil, err
+		}
 	}
 	return t.Txn.Commit()
 }
