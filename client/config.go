@@ -38,7 +38,7 @@ type Config struct {
 
 	// AutoSyncInterval is how often the endpoints are replaced by the members' own client
 	// URLs (Sync), beginning when the client has connected. While the members can't be
-	// asked, the client uses Endpoints again. 0 means never. With "dns+srv" endpoints the
+	// asked, the client uses Endpoints and the last URLs in turns. 0 means never. With "dns+srv" endpoints the
 	// zone says who the members are, and there is no need for it.
 	AutoSyncInterval time.Duration
 

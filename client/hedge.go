@@ -64,6 +64,16 @@ type second struct {
 	err    error
 }
 
+// over reports whether the copy has ended without an answer.
+func (s *second) over() bool {
+	select {
+	case <-s.done:
+		return !s.won
+	default:
+		return false
+	}
+}
+
 // errHedged ends a first copy when the second has brought an answer.
 var errHedged = errors.New("client: answered elsewhere")
 
@@ -147,6 +157,9 @@ func (h *hedge) fire() {
 	givenUp := cause != nil
 	if givenUp && !errors.Is(cause, policy.ErrSilent) {
 		arriving = false // the bytes are something else: the member is there, but can't serve
+	}
+	if s := h.second; s != nil && s.over() {
+		h.second = nil // there was no member for it, and there may be one now
 	}
 	if s := h.second; s != nil {
 		if arriving {

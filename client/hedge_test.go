@@ -9,7 +9,9 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/etcdtest"
@@ -233,4 +235,30 @@ func TestHedgesGoToAnotherMember(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A second copy whose member dies, while no other one is connected, is not the last one.
+func TestSecondCopyThatFindsNobody(t *testing.T) {
+	run(t, 3, nil, func(r *rig) {
+		t := r.t
+		if err := r.put(r.timeout(time.Second), "k", "v"); err != nil {
+			t.Fatal(err)
+		}
+		dying := r.cluster.Member(1)
+		dying.Intercept(func(_ context.Context, _ string, req any, next func() (any, error)) (any, error) {
+			if read, ok := req.(*pb.RangeRequest); ok && string(read.GetKey()) == "k" {
+				dying.Kill()
+				return nil, status.Error(codes.Unavailable, "killed")
+			}
+			return next()
+		})
+		r.cluster.Member(0).Hang()
+		begin := time.Now()
+		if _, err := r.get(r.timeout(time.Minute)); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(begin); took > 3*time.Second {
+			t.Errorf("it took %v, want what the third member takes to connect", took)
+		}
+	})
 }

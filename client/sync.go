@@ -21,6 +21,8 @@ type membership struct {
 
 	mu         sync.Mutex // before the resolver's
 	configured []string   // by Config or SetEndpoints
+	set        int        // how often SetEndpoints was called
+	synced     []string   // by Sync since then; nil if it has set none
 	current    []string   // what the resolver has
 }
 
@@ -40,7 +42,8 @@ func (c *Client) SetEndpoints(endpoints ...string) error {
 	if err := c.setEndpointsLocked(endpoints); err != nil {
 		return err
 	}
-	c.members.configured = slices.Clone(endpoints)
+	c.members.configured, c.members.synced = slices.Clone(endpoints), nil
+	c.members.set++
 	return nil
 }
 
@@ -59,11 +62,14 @@ func (c *Client) setEndpointsLocked(endpoints []string) error {
 // the member list has them (etcd's --advertise-client-urls). A client that uses TLS uses it for
 // all of them, and one that does not for none, whatever their schemes say; with TLS the
 // certificates must be valid for the URLs' hosts. If Sync returns an error, nothing has
-// changed.
+// changed. The endpoints of a SetEndpoints meanwhile stay.
 func (c *Client) Sync(ctx context.Context) error {
 	if err := misuse.Context(ctx, "client: Sync"); err != nil {
 		return err
 	}
+	c.members.mu.Lock()
+	set := c.members.set
+	c.members.mu.Unlock()
 	resp, err := c.MemberList(ctx)
 	if err != nil {
 		return err
@@ -81,6 +87,10 @@ func (c *Client) Sync(ctx context.Context) error {
 	slices.Sort(urls) // the list has no order of its own
 	c.members.mu.Lock()
 	defer c.members.mu.Unlock()
+	if c.members.set != set {
+		return nil // the list may be another cluster's
+	}
+	c.members.synced = urls
 	if slices.Equal(urls, c.members.current) {
 		return nil
 	}
@@ -97,14 +107,20 @@ func (c *Client) autoSync() {
 	members.Sync(ctx, c.cfg.AutoSyncInterval, c.Sync, c.unsynced)
 }
 
-// unsynced returns to the configured endpoints: the members may have advertised URLs that can't
-// be reached from here, or all of them have moved.
+// unsynced goes from the endpoints of the last Sync to the configured ones, or back: the members
+// may have advertised URLs that can't be reached from here, or all of them have moved; or the
+// configured ones are long gone, and the cluster was away for a while.
 func (c *Client) unsynced(err error) {
 	c.cfg.Logger.Info("etcd: the endpoints could not be synchronized", "cause", err)
 	c.members.mu.Lock()
 	defer c.members.mu.Unlock()
-	if !slices.Equal(c.members.current, c.members.configured) {
-		_ = c.setEndpointsLocked(c.members.configured) // they were valid before; or the client is closed
+	m := c.members
+	next := m.configured
+	if m.synced != nil && slices.Equal(m.current, m.configured) {
+		next = m.synced
+	}
+	if !slices.Equal(m.current, next) {
+		_ = c.setEndpointsLocked(next) // they were valid before; or the client is closed
 	}
 }
 

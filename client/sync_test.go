@@ -70,6 +70,45 @@ func TestAutoSyncWithURLsThatCantBeReached(t *testing.T) {
 	})
 }
 
+// Members that were away for a while are found again, even if the configured one is gone.
+func TestAutoSyncAfterAnOutage(t *testing.T) {
+	run(t, 3, func(c *client.Config) { c.Endpoints, c.AutoSyncInterval = c.Endpoints[:1], 10*time.Second }, func(r *rig) {
+		time.Sleep(time.Second)
+		for _, m := range r.cluster.Members() {
+			m.Kill()
+		}
+		time.Sleep(time.Minute)
+		r.cluster.Member(1).Start()
+		r.cluster.Member(2).Start()
+		if _, err := r.get(r.timeout(time.Minute)); err != nil {
+			r.t.Errorf("when the others are back: %v", err)
+		}
+	})
+}
+
+// A SetEndpoints during a Sync wins.
+func TestSetEndpointsDuringASync(t *testing.T) {
+	run(t, 2, nil, func(r *rig) {
+		t := r.t
+		want := r.cluster.Addrs()[1:]
+		r.cluster.Member(0).Intercept(func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {
+			if method == pb.Cluster_MemberList_FullMethodName {
+				if err := r.SetEndpoints(want...); err != nil {
+					t.Error(err)
+				}
+			}
+			return next()
+		})
+		if err := r.Sync(r.timeout(time.Second)); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Second)
+		if got := slices.Compact(r.addresses()); !slices.Equal(got, want) { // one address has two rows
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
+
 // Sync does it once. With an error nothing changes.
 func TestSync(t *testing.T) {
 	run(t, 2, func(c *client.Config) { c.Endpoints = c.Endpoints[:1] }, func(r *rig) {
