@@ -59,10 +59,17 @@ func (a *arena) count(f func(*Holds)) { a.s.count(func(r *Report) { f(a.figures(
 
 // contend acquires and releases repeatedly until ctx ends.
 func (a *arena) contend(ctx context.Context, who string, c contender, rng *rand.Rand) {
+	var last hold
 	for ctx.Err() == nil {
 		h := a.acquire(ctx, who, c, rng)
 		if h != nil {
+			if h.token == last.token {
+				// Its key could not be deleted in an outage, and a contender with a session
+				// goes on with the key that it has.
+				h.seq = last.seq
+			}
 			a.hold(ctx, h, rng)
+			last = hold{token: h.token, seq: h.seq}
 		}
 		pause(ctx, between(rng, 0, 40*time.Millisecond))
 	}
@@ -119,7 +126,9 @@ const (
 func (a *arena) hold(ctx context.Context, h *hold, rng *rand.Rand) {
 	a.enter(h)
 	hctx, cancel := within(ctx, section)
-	for seq := range 1 + rng.IntN(5) {
+	for range 1 + rng.IntN(5) {
+		seq := h.seq
+		h.seq++
 		if !a.write(hctx, h, seq) || hctx.Err() != nil {
 			break
 		}

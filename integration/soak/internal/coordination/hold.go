@@ -35,6 +35,7 @@ type hold struct {
 	who   string
 	key   string   // its key on the cluster; empty if unknown
 	token int64    // the fencing token: the key's create revision; 0 if unknown
+	seq   int      // of its next write under that token
 	lease lease.ID // the key's lease
 
 	shared bool // other shared holders may hold it at the same time
