@@ -21,9 +21,9 @@ const (
 	// is tried beside it, while there is none to serve (RFC 8305, section 5,
 	// recommends 250 ms).
 	stagger = 250 * time.Millisecond
-	// acquaintance is the same for an attempt that has become a connection, whose member is to
+	// introductionStagger is the same for an attempt that has become a connection, whose member is to
 	// say who it is. It is there, and when all clients come at once it answers late.
-	acquaintance = time.Second
+	introductionStagger = time.Second
 	// redial is the least time between two attempts to reach one member. So a member
 	// that accepts connections and closes them at once is not dialed in a loop.
 	redial = 250 * time.Millisecond
@@ -57,7 +57,7 @@ func (p *policy) connectLocked(now time.Time) (next time.Time) {
 			case m.state == connectivity.Connecting:
 				connecting++
 				if m.conn.greeted {
-					patience = acquaintance
+					patience = introductionStagger
 				}
 			case !m.tried:
 				candidates = append(candidates, m)

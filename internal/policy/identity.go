@@ -174,7 +174,7 @@ func (c *conn) identify(ctx context.Context) (*pb.ResponseHeader, *pb.StatusResp
 		// These refusals may be temporary.
 		switch status.Code(err) {
 		case codes.Unavailable, codes.ResourceExhausted, codes.FailedPrecondition:
-			c.policy.estranged(c) //nolint:contextcheck // what follows is the policy's
+			c.policy.introductionRefused(c) //nolint:contextcheck // what follows is the policy's
 		default:
 			deadline = time.Time{}
 		}
@@ -193,9 +193,9 @@ func (c *conn) identify(ctx context.Context) (*pb.ResponseHeader, *pb.StatusResp
 	return header, nil, nil
 }
 
-// estranged is told that something on c's way, such as a proxy in front of its member, has refused
+// introductionRefused is told that something on c's way, such as a proxy in front of its member, has refused
 // to say who the member is: then others are not kept waiting for it.
-func (p *policy) estranged(c *conn) {
+func (p *policy) introductionRefused(c *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if c.greeted && !p.closed {
