@@ -62,7 +62,7 @@ func (c *Client) setEndpointsLocked(endpoints []string) error {
 // the member list has them (etcd's --advertise-client-urls). A client that uses TLS uses it for
 // all of them, and one that does not for none, whatever their schemes say; with TLS the
 // certificates must be valid for the URLs' hosts. If Sync returns an error, nothing has
-// changed. The endpoints of a SetEndpoints meanwhile stay.
+// changed. If SetEndpoints is called during a Sync, its endpoints stay, and Sync returns nil.
 func (c *Client) Sync(ctx context.Context) error {
 	if err := misuse.Context(ctx, "client: Sync"); err != nil {
 		return err

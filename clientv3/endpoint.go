@@ -40,7 +40,7 @@ func (cfg *Config) native() client.Config {
 	if n.DialKeepAliveTime > 0 {
 		n.DialKeepAliveTime = max(n.DialKeepAliveTime, 10*time.Second)
 		if n.DialKeepAliveTimeout == 0 {
-			n.DialKeepAliveTimeout = 20 * time.Second // gRPC's, for who relies on it
+			n.DialKeepAliveTimeout = 20 * time.Second // gRPC's default, as in clientv3
 		}
 	}
 	if size := cfg.MaxCallRecvMsgSize; size > 0 {

@@ -21,8 +21,9 @@ const (
 	// is tried beside it, while there is none to serve (RFC 8305, section 5,
 	// recommends 250 ms).
 	stagger = 250 * time.Millisecond
-	// introductionStagger is the same for an attempt that has become a connection, whose member is to
-	// say who it is. It is there, and when all clients come at once it answers late.
+	// introductionStagger is stagger for an attempt that has become a connection, and whose member
+	// has yet to say who it is. The member is there. It answers late when all its clients connect
+	// at once.
 	introductionStagger = time.Second
 	// redial is the least time between two attempts to reach one member. So a member
 	// that accepts connections and closes them at once is not dialed in a loop.

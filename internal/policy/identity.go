@@ -193,8 +193,8 @@ func (c *conn) identify(ctx context.Context) (*pb.ResponseHeader, *pb.StatusResp
 	return header, nil, nil
 }
 
-// introductionRefused is told that something on c's way, such as a proxy in front of its member, has refused
-// to say who the member is: then others are not kept waiting for it.
+// introductionRefused is called when the question who c's member is was refused for now, for
+// example by a proxy whose member is away. The next member is not kept waiting for c then.
 func (p *policy) introductionRefused(c *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
