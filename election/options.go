@@ -32,6 +32,10 @@ func newConfig(cc grpc.ClientConnInterface, name string) config {
 // dies, and what a leader that is cut off has to notice it in, less a margin
 // (lease.Margin). With a session, its own time to live counts, and this is how
 // long a candidate may remain whose process dies while it is put.
+//
+// A leader goes on while etcd's members elect a leader of theirs if that takes less than
+// two thirds of the TTL, less the margin. With etcd's default timers it takes 1 to 2 s, and
+// sometimes 3 s: a TTL of 3 s can be too short for that, and one of 10 s is not.
 func WithTTL(ttl time.Duration) Option {
 	return func(c *config) { c.TTL = ttl }
 }

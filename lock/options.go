@@ -39,6 +39,10 @@ func (c *config) setName(name string) { c.Name, c.Prefix = name, name+"/" }
 // lease.MaxTTL; servers lengthen one that is below their minimum, 2 s by default.
 // It is how long the lock stays taken when its holder dies, and what a holder
 // that is cut off has to notice it in, less a margin (lease.Margin).
+//
+// A holder goes on while etcd's members elect a leader if that takes less than two
+// thirds of the TTL, less the margin. With etcd's default timers it takes 1 to 2 s, and
+// sometimes 3 s: a TTL of 3 s can be too short for that, and one of 10 s is not.
 func WithTTL(ttl time.Duration) Option {
 	return func(c *config) { c.TTL = ttl }
 }
