@@ -113,6 +113,16 @@ func TestUsersAndRoles(t *testing.T) {
 	if err != nil || len(role.Perm) != 4 || string(role.Perm[0].Key) != "a/" {
 		t.Errorf("RoleGet: got %v, %v, want four permissions by their keys", role, err)
 	}
+	before, err := a.AuthStatus(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.UserGrantRole(root, "alice", "app"); err != nil {
+		t.Error(err)
+	}
+	if after, err := a.AuthStatus(root); err != nil || after.AuthRevision != before.AuthRevision {
+		t.Errorf("a role that alice has was granted again: got %v, %v, want the auth revision as before, %v", after, err, before)
+	}
 	if _, err := a.RoleRevokePermission(root, "app", "c", ""); err != nil {
 		t.Error(err)
 	}

@@ -7,11 +7,12 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
-// Backup is the cluster's keys at one moment, leases left out.
+// Backup is the cluster's keys and leases at one moment.
 type Backup struct {
 	rev, compactRev int64
 	history         map[string][]*mvccpb.KeyValue
 	events          []*mvccpb.Event
+	leases          map[int64]int64 // their times to live in seconds
 }
 
 // Backup takes a backup, for Restore.
@@ -24,13 +25,17 @@ func (c *Cluster) Backup() *Backup {
 	for key, kvs := range s.history {
 		b.history[key] = slices.Clone(kvs)
 	}
+	b.leases = make(map[int64]int64, len(s.leases))
+	for id, l := range s.leases {
+		b.leases[id] = l.ttl
+	}
 	return b
 }
 
 // Restore puts the cluster back to a backup, in raft term 2, as a restored
 // cluster begins. Its ID stays, which is what happens when the members and the
-// cluster token are the same as before. Kill all members first: a process does
-// not see its data go back.
+// cluster token are the same as before. A lease has all of its time to live again.
+// Kill all members first: a process does not see its data go back.
 func (c *Cluster) Restore(b *Backup) {
 	if b == nil {
 		panic("etcdtest: Restore: the backup is nil; Cluster.Backup takes one")
@@ -42,6 +47,15 @@ func (c *Cluster) Restore(b *Backup) {
 	s.history = maps.Clone(b.history)
 	for key, kvs := range s.history {
 		s.history[key] = slices.Clone(kvs)
+	}
+	s.forgetLeasesLocked()
+	for id, ttl := range b.leases {
+		s.beginLeaseLocked(id, ttl)
+	}
+	for key := range s.history {
+		if kv := s.atLocked(key, s.rev); kv != nil {
+			s.attachLocked(kv.Lease, key)
+		}
 	}
 	s.mu.Unlock()
 	c.mu.Lock()

@@ -44,7 +44,12 @@ func (s *store) grant(id, ttl int64) (*lease, error) {
 	for id == 0 || s.leases[id] != nil {
 		id = rand.Int64N(math.MaxInt64-1) + 1
 	}
-	l := &lease{id: id, ttl: max(ttl, minLeaseTTL), keys: make(map[string]struct{})}
+	return s.beginLeaseLocked(id, max(ttl, minLeaseTTL)), nil
+}
+
+// beginLeaseLocked adds a lease that has all of its time to live.
+func (s *store) beginLeaseLocked(id, ttl int64) *lease {
+	l := &lease{id: id, ttl: ttl, keys: make(map[string]struct{})}
 	l.deadline = time.Now().Add(l.duration())
 	s.timers.Add(1)
 	l.timer = time.AfterFunc(l.duration(), func() {
@@ -52,7 +57,7 @@ func (s *store) grant(id, ttl int64) (*lease, error) {
 		s.expire(l)
 	})
 	s.leases[id] = l
-	return l, nil
+	return l
 }
 
 // duration avoids the overflow of etcd's largest TTL, about 285 years.
@@ -119,16 +124,21 @@ func (s *store) detachLocked(id int64, key string) {
 	}
 }
 
-// close stops all expirations and waits for those that run.
-func (s *store) close() {
-	s.mu.Lock()
-	s.closed = true
+// forgetLeasesLocked drops all leases and leaves their keys.
+func (s *store) forgetLeasesLocked() {
 	for id, l := range s.leases {
 		if l.timer.Stop() {
 			s.timers.Done()
 		}
 		delete(s.leases, id)
 	}
+}
+
+// close stops all expirations and waits for those that run.
+func (s *store) close() {
+	s.mu.Lock()
+	s.closed = true
+	s.forgetLeasesLocked()
 	s.mu.Unlock()
 	s.timers.Wait()
 }

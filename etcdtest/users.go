@@ -3,6 +3,7 @@ package etcdtest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"maps"
 	"slices"
 
@@ -18,13 +19,19 @@ import (
 // revision of them.
 func (as *authServer) change(ctx context.Context, do func(*accounts) error) (*pb.ResponseHeader, error) {
 	return as.accounts(ctx, func(a *accounts) error {
-		if err := do(a); err != nil {
+		switch err := do(a); {
+		case errors.Is(err, errUnchanged):
+			return nil
+		case err != nil:
 			return err
 		}
 		a.revision++
 		return nil
 	})
 }
+
+// errUnchanged is a change's that has found everything as it was to become.
+var errUnchanged = errors.New("nothing has changed")
 
 // UserAdd also accepts a hashed password, but nobody can log in with it.
 func (as *authServer) UserAdd(ctx context.Context, r *pb.AuthUserAddRequest) (*pb.AuthUserAddResponse, error) {
@@ -103,10 +110,11 @@ func (as *authServer) UserGrantRole(ctx context.Context, r *pb.AuthUserGrantRole
 		if _, ok := a.roles[r.Role]; !ok && r.Role != root {
 			return rpctypes.ErrGRPCRoleNotFound
 		}
-		if !slices.Contains(u.roles, r.Role) {
-			u.roles = append(u.roles, r.Role)
-			slices.Sort(u.roles)
+		if slices.Contains(u.roles, r.Role) {
+			return errUnchanged
 		}
+		u.roles = append(u.roles, r.Role)
+		slices.Sort(u.roles)
 		return nil
 	})
 	return &pb.AuthUserGrantRoleResponse{Header: h}, err

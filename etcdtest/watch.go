@@ -32,6 +32,7 @@ type watchServer struct {
 type watcher struct {
 	id       int64
 	rng      keyRange
+	start    int64 // the revision that it asked for; 0: the next one
 	next     int64
 	prevKV   bool
 	progress bool
@@ -110,11 +111,15 @@ func (ws *watchStream) handle(r *pb.WatchRequest) error {
 }
 
 func (ws *watchStream) create(r *pb.WatchCreateRequest) error {
+	if len(r.Key) == 0 {
+		r.Key = []byte{0} // the smallest key there is
+	}
 	rev := ws.m.c.store.revision()
 	resp := &pb.WatchResponse{Header: ws.m.header(rev), WatchId: noWatchID, Created: true}
 	w := &watcher{
 		id:       r.WatchId,
 		rng:      keyRange{r.Key, r.RangeEnd},
+		start:    r.StartRevision,
 		next:     r.StartRevision,
 		prevKV:   r.PrevKv,
 		progress: r.ProgressNotify,
@@ -122,17 +127,14 @@ func (ws *watchStream) create(r *pb.WatchCreateRequest) error {
 		noDelete: slices.Contains(r.Filters, pb.WatchCreateRequest_NODELETE),
 		fragment: r.Fragment,
 	}
-	if len(w.rng.key) == 0 {
-		w.rng.key = []byte{0} // the smallest key there is
-	}
 	if w.next == 0 {
 		w.next = rev + 1
 	}
 	switch err := ws.m.c.permit(ws.stream.Context(), r); {
-	case err != nil:
-		resp.CancelReason = err.Error()
 	case r.StartRevision < 0:
 		resp.CancelReason = rpctypes.ErrCompacted.Error()
+	case err != nil:
+		resp.CancelReason = err.Error()
 	case !w.rng.single() && !w.rng.unbounded() && bytes.Compare(w.rng.key, w.rng.end) >= 0:
 		resp.CancelReason = "mvcc: watcher range is empty"
 	case w.id != 0 && ws.find(w.id) != nil:
@@ -222,7 +224,7 @@ func (ws *watchStream) collectLocked(s *store, w *watcher, batch int) *pb.WatchR
 	}
 	if w.next < s.compactRev {
 		return &pb.WatchResponse{
-			Header: ws.m.header(s.rev), WatchId: w.id, CompactRevision: s.compactRev, Canceled: true,
+			Header: ws.m.header(0), WatchId: w.id, CompactRevision: s.compactRev, Canceled: true,
 		}
 	}
 	var events []*mvccpb.Event
@@ -253,8 +255,11 @@ func (ws *watchStream) collectLocked(s *store, w *watcher, batch int) *pb.WatchR
 	return &pb.WatchResponse{Header: ws.m.header(s.rev), WatchId: w.id, Events: events}
 }
 
+// awaits reports whether w waits for its first revision, of which etcd says nothing.
+func (w *watcher) awaits(current int64) bool { return w.start > current }
+
 // answerProgress says once for the whole stream how far it has come. etcd keeps
-// silent when there is no watcher, or one that waits for a later revision.
+// silent when there is no watcher, or one whose first revision is still to come.
 func (ws *watchStream) answerProgress() error {
 	if err := ws.deliver(); err != nil {
 		return err
@@ -266,7 +271,7 @@ func (ws *watchStream) answerProgress() error {
 	for _, w := range ws.watchers {
 		rev = min(rev, w.next-1)
 	}
-	if current := ws.m.c.store.revision(); slices.ContainsFunc(ws.watchers, func(w *watcher) bool { return w.next > current+1 }) {
+	if current := ws.m.c.store.revision(); slices.ContainsFunc(ws.watchers, func(w *watcher) bool { return w.awaits(current) }) {
 		return nil
 	}
 	return ws.stream.Send(&pb.WatchResponse{Header: ws.m.header(rev), WatchId: noWatchID})
@@ -279,11 +284,8 @@ func (ws *watchStream) notifyProgress() error {
 		return err
 	}
 	for _, w := range ws.watchers {
-		if !w.progress {
+		if !w.progress || w.awaits(ws.m.c.store.revision()) {
 			continue
-		}
-		if w.next > ws.m.c.store.revision()+1 {
-			continue // it waits for a revision to come
 		}
 		if err := ws.stream.Send(&pb.WatchResponse{Header: ws.m.header(w.next - 1), WatchId: w.id}); err != nil {
 			return err

@@ -86,8 +86,20 @@ func TestBackupAndRestore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := etcdtest.Start(t, 1)
 		put(t, c.Conn(t), "k", "1")
+		leases := pb.NewLeaseClient(c.Conn(t))
+		grant := func(id int64) {
+			if _, err := leases.LeaseGrant(t.Context(), &pb.LeaseGrantRequest{ID: id, TTL: 60}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		grant(1)
+		if _, err := pb.NewKVClient(c.Conn(t)).Put(t.Context(), &pb.PutRequest{Key: []byte("leased"), Lease: 1}); err != nil {
+			t.Fatal(err)
+		}
 		backup := c.Backup()
 		put(t, c.Conn(t), "k", "2")
+		time.Sleep(45 * time.Second)
+		grant(2)
 		c.Elect(c.Member(0))
 		c.Member(0).Kill()
 		c.Restore(backup)
@@ -98,10 +110,18 @@ func TestBackupAndRestore(t *testing.T) {
 			t.Errorf("got %v, want what was backed up", got)
 		}
 		put(t, conn, "k", "3")
-		resp := watchFrom(t, c, &pb.WatchCreateRequest{StartRevision: 3})()
+		recv := watchFrom(t, c, &pb.WatchCreateRequest{StartRevision: 4})
+		resp := recv()
 		if h := resp.Header; len(resp.Events) != 1 || resp.Events[0].Type != mvccpb.Event_PUT || string(resp.Events[0].Kv.Value) != "3" ||
-			h.Revision != 3 || h.ClusterId != 7 || h.RaftTerm != 2 {
-			t.Errorf("got %v, want revision 3 written anew, in cluster 7 and term 2", resp)
+			h.Revision != 4 || h.ClusterId != 7 || h.RaftTerm != 2 {
+			t.Errorf("got %v, want revision 4 written anew, in cluster 7 and term 2", resp)
+		}
+		start := time.Now()
+		if resp := recv(); len(resp.Events) != 1 || string(resp.Events[0].Kv.Key) != "leased" || time.Since(start) != time.Minute {
+			t.Errorf("got %v after %v, want the leased key deleted when the lease of the backup has all its time again", resp, time.Since(start))
+		}
+		if list, err := pb.NewLeaseClient(conn).LeaseLeases(t.Context(), &pb.LeaseLeasesRequest{}); err != nil || len(list.Leases) != 0 {
+			t.Errorf("got %v, %v, want no lease of the lost history", list, err)
 		}
 	})
 }

@@ -143,6 +143,7 @@ func watched(ctx context.Context, conn *grpc.ClientConn, r *pb.WatchCreateReques
 		all.Events = append(all.Events, resp.Events...)
 		switch {
 		case resp.Canceled:
+			all.Header = resp.Header
 			all.Canceled = true
 			all.CancelReason = resp.CancelReason
 			all.CompactRevision = resp.CompactRevision
@@ -168,6 +169,70 @@ func askForProgress(ctx context.Context, s pb.Watch_WatchClient) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		}
+	}
+}
+
+// As etcd, package etcdtest says nothing of the progress of a watch that waits for its
+// first revision.
+func TestEtcdtestIsSilentAsEtcdIs(t *testing.T) {
+	c := startCluster(t, cluster.Config{Size: 1})
+	need(t, c, "3.7", "the silence of etcdtest")
+	etcd, err := grpc.NewClient("passthrough:///"+c.Endpoints()[0], grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer etcd.Close()
+	for name, conn := range map[string]*grpc.ClientConn{"etcd": etcd, "etcdtest": etcdtest.Start(t, 1).Conn(t)} {
+		for _, tt := range []struct {
+			start  string
+			from   func(current int64) int64
+			silent bool
+		}{
+			{"now", func(int64) int64 { return 0 }, false},
+			{"the next revision", func(current int64) int64 { return current + 1 }, true},
+		} {
+			ctx := timeout(t)
+			store := pb.NewKVClient(conn)
+			put, err := store.Put(ctx, &pb.PutRequest{Key: []byte("k")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := pb.NewWatchClient(conn).Watch(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			create := &pb.WatchCreateRequest{Key: []byte("k"), StartRevision: tt.from(put.Header.Revision)}
+			for _, r := range []*pb.WatchRequest{
+				{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: create}},
+				{RequestUnion: &pb.WatchRequest_ProgressRequest{ProgressRequest: &pb.WatchProgressRequest{}}},
+				{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: create}}, // which is answered after it
+			} {
+				if err := s.Send(r); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var created, progress, events int
+			for events == 0 {
+				resp, err := s.Recv()
+				switch {
+				case err != nil:
+					t.Fatal(err)
+				case resp.Created:
+					if created++; created == 2 {
+						if _, err := store.Put(ctx, &pb.PutRequest{Key: []byte("k")}); err != nil {
+							t.Fatal(err)
+						}
+					}
+				case len(resp.Events) == 0:
+					progress++
+				default:
+					events++
+				}
+			}
+			if silent := progress == 0; silent != tt.silent {
+				t.Errorf("%s, a watch from %s: silent %v, want %v", name, tt.start, silent, tt.silent)
+			}
 		}
 	}
 }

@@ -392,8 +392,12 @@ func TestRequestProgress(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.Member(0).Start()
-		if resp := receive(t, a); !resp.IsProgressNotify() {
-			t.Errorf("got %+v, want progress", resp)
+		// The server says nothing of watches that wait for their first revision.
+		time.Sleep(time.Minute)
+		nothing(t, a)
+		rev = put(t, store, "other", "v")
+		if resp := receive(t, a); !resp.IsProgressNotify() || resp.Header.Revision != rev {
+			t.Errorf("got %+v, want progress at revision %d", resp, rev)
 		}
 	})
 }
