@@ -9,11 +9,9 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/anishathalye/porcupine"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
@@ -406,89 +404,26 @@ func testBatchUnderFaults(t *testing.T, dialBatch func(client.Config) *client.Cl
 	ctx, stop := context.WithCancel(timeout(t))
 	defer stop()
 	cl := dialBatch(client.Config{Endpoints: c.Endpoints()})
-	begin := time.Now()
-	var mu sync.Mutex
-	var histories [keys][]leasingOp
-	var values atomic.Int64
+	history := newRegisters(keys)
 	var wg sync.WaitGroup
 	for range callers {
 		wg.Go(func() {
 			for ctx.Err() == nil {
 				time.Sleep(rand.N(60 * time.Millisecond))
 				key := rand.IntN(keys)
-				o := leasingOp{call: time.Since(begin), write: rand.IntN(2) == 0}
-				if o.write {
-					o.value = strconv.FormatInt(values.Add(1), 10)
-					limited, cancel := context.WithTimeout(ctx, rand.N(5*time.Second))
-					_, err := cl.Put(limited, strconv.Itoa(key), o.value)
-					cancel()
-					if err != nil && !client.IsAmbiguous(err) {
-						continue // it is certain that nothing has happened
-					}
-					o.unknown = err != nil
+				if rand.IntN(2) == 0 {
+					history.write(ctx, cl, key, strconv.Itoa(key))
 				} else {
-					resp, err := cl.Get(ctx, strconv.Itoa(key))
-					if err != nil {
-						continue
-					}
-					if len(resp.Kvs) > 0 {
-						o.value = string(resp.Kvs[0].Value)
-					}
+					history.read(ctx, cl, key, strconv.Itoa(key))
 				}
-				o.ret = time.Since(begin)
-				mu.Lock()
-				histories[key] = append(histories[key], o)
-				mu.Unlock()
 			}
 		})
 	}
-	for round := range 4 {
-		time.Sleep(time.Second)
-		m, err := c.Leader(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if round%2 == 0 {
-			err = m.Kill()
-		} else {
-			err = m.Pause()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(2 * time.Second)
-		if round%2 == 0 {
-			err = m.Restart(ctx)
-		} else {
-			err = m.Continue()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := c.WaitHealthy(ctx); err != nil {
-			t.Fatal(err)
-		}
-	}
-	time.Sleep(time.Second)
+	disturb(ctx, t, c, 4, false)
 	stop()
 	wg.Wait()
-	reads, writes, unknown := 0, 0, 0
-	for key, ops := range histories {
-		for _, o := range ops {
-			switch {
-			case o.unknown:
-				unknown++
-			case o.write:
-				writes++
-			default:
-				reads++
-			}
-		}
-		if got := linearizable(ops); got != porcupine.Ok {
-			t.Errorf("key %d: the history of %d operations is %v, want it linearizable", key, len(ops), got)
-		}
-	}
-	t.Logf("in %v: %d reads, %d writes, %d of unknown outcome", time.Since(begin), reads, writes, unknown)
+	reads, writes, unknown := history.check(t)
+	t.Logf("in %v: %d reads, %d writes, %d of unknown outcome", history.now(), reads, writes, unknown)
 	if reads < 1000 || writes < 1000 {
 		t.Error("too few to tell anything")
 	}

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/anishathalye/porcupine"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
@@ -135,10 +134,8 @@ func TestCacheUnderFaults(t *testing.T) {
 	ctx, stop := context.WithCancel(timeout(t))
 	defer stop()
 	cl, cached := dialCached(t, c.Endpoints(), "k/")
-	begin := time.Now()
-	var mu sync.Mutex
-	var histories [keys][]leasingOp
-	var values, elsewhere atomic.Int64
+	history := newRegisters(keys)
+	var elsewhere atomic.Int64
 	var wg sync.WaitGroup
 	for range callers {
 		wg.Go(func() {
@@ -146,79 +143,23 @@ func TestCacheUnderFaults(t *testing.T) {
 				time.Sleep(rand.N(60 * time.Millisecond))
 				key := rand.IntN(keys)
 				name := "k/" + strconv.Itoa(key)
-				o := leasingOp{call: time.Since(begin), write: rand.IntN(3) == 0}
-				if rand.IntN(10) == 0 { // the revision is beyond the prefix's
+				switch {
+				case rand.IntN(10) == 0: // the revision is beyond the prefix's
 					_, _ = cl.Put(ctx, "elsewhere", strconv.FormatInt(elsewhere.Add(1), 10))
-					continue
+				case rand.IntN(3) == 0:
+					history.write(ctx, cl, key, name)
+				default:
+					history.read(ctx, cl, key, name)
 				}
-				if o.write {
-					o.value = strconv.FormatInt(values.Add(1), 10)
-					limited, cancel := context.WithTimeout(ctx, rand.N(5*time.Second))
-					_, err := cl.Put(limited, name, o.value)
-					cancel()
-					if err != nil && !client.IsAmbiguous(err) {
-						continue // it is certain that nothing has happened
-					}
-					o.unknown = err != nil
-				} else {
-					resp, err := cl.Get(ctx, name)
-					if err != nil {
-						continue
-					}
-					if len(resp.Kvs) > 0 {
-						o.value = string(resp.Kvs[0].Value)
-					}
-				}
-				o.ret = time.Since(begin)
-				mu.Lock()
-				histories[key] = append(histories[key], o)
-				mu.Unlock()
 			}
 		})
 	}
-	for round := range 4 {
-		time.Sleep(time.Second)
-		m, err := c.Leader(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if round%2 == 0 {
-			err = m.Kill()
-		} else {
-			err = m.Pause()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(2 * time.Second)
-		if round%2 == 0 {
-			err = m.Restart(ctx)
-		} else {
-			err = m.Continue()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := c.WaitHealthy(ctx); err != nil {
-			t.Fatal(err)
-		}
-	}
-	time.Sleep(time.Second)
+	disturb(ctx, t, c, 4, false)
 	stop()
 	wg.Wait()
-	reads := 0
-	for key, ops := range histories {
-		for _, o := range ops {
-			if !o.write {
-				reads++
-			}
-		}
-		if got := linearizable(ops); got != porcupine.Ok {
-			t.Errorf("key %d: the history of %d operations is %v, want it linearizable", key, len(ops), got)
-		}
-	}
+	reads, _, _ := history.check(t)
 	s := cached.Stats().Prefixes[0]
-	t.Logf("in %v: %d reads; %+v", time.Since(begin), reads, s)
+	t.Logf("in %v: %d reads; %+v", history.now(), reads, s)
 	if reads < 1000 || s.Hits < int64(reads)/2 {
 		t.Error("too few reads, or too few from memory, to tell anything")
 	}

@@ -3,7 +3,6 @@ package integration_test
 import (
 	"context"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"runtime"
 	"strconv"
@@ -12,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/anishathalye/porcupine"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	v3leasing "go.etcd.io/etcd/client/v3/leasing"
@@ -349,87 +347,6 @@ func TestLeasingLeavesNothing(t *testing.T) {
 	eventually(t, fmt.Sprintf("%d goroutines, as before", before), func() bool { return runtime.NumGoroutine() <= before })
 }
 
-// leasingOp is one operation in the history of a key: a read, or a write of a
-// value that no other operation writes. A swap writes only if the key has an
-// expected value.
-type leasingOp struct {
-	call, ret     time.Duration
-	write, swap   bool
-	expect, value string // value is also what a read returned
-	swapped       bool
-	unknown       bool // it may be applied at any time after its call
-}
-
-// leasingRegister is a linearizable register with compare-and-swap.
-var leasingRegister = porcupine.Model{
-	Init: func() any { return "" },
-	Step: func(state, input, _ any) (bool, any) {
-		has, o := state.(string), input.(leasingOp)
-		switch {
-		case !o.write:
-			return has == o.value, has
-		case !o.swap:
-			return true, o.value
-		case o.unknown && has != o.expect:
-			return true, has
-		case o.unknown || o.swapped:
-			return has == o.expect, o.value
-		default:
-			return has != o.expect, has
-		}
-	},
-}
-
-// linearizable checks a key's history. It ignores writes with an unknown outcome
-// whose values nobody saw: the explanation that they were never applied is as
-// good as any.
-func linearizable(ops []leasingOp) porcupine.CheckResult {
-	seen := make(map[string]bool)
-	for _, o := range ops {
-		if !o.write {
-			seen[o.value] = true
-		}
-		if o.swap {
-			seen[o.expect] = true
-		}
-	}
-	var history []porcupine.Operation
-	for i, o := range ops {
-		end := int64(o.ret)
-		if o.unknown {
-			end = math.MaxInt64
-		}
-		if !o.unknown || seen[o.value] {
-			history = append(history, porcupine.Operation{ClientId: i, Input: o, Call: int64(o.call), Return: end})
-		}
-	}
-	return porcupine.CheckOperationsTimeout(leasingRegister, history, limit)
-}
-
-// The checker finds violations.
-func TestLeasingChecker(t *testing.T) {
-	at := func(from, to int, o leasingOp) leasingOp {
-		o.call, o.ret = time.Duration(from), time.Duration(to)
-		return o
-	}
-	put := func(v string) leasingOp { return leasingOp{write: true, value: v} }
-	read := func(v string) leasingOp { return leasingOp{value: v} }
-	for name, test := range map[string]struct {
-		ops  []leasingOp
-		want porcupine.CheckResult
-	}{
-		"in order":           {[]leasingOp{at(0, 1, put("a")), at(2, 3, read("a"))}, porcupine.Ok},
-		"stale":              {[]leasingOp{at(0, 1, put("a")), at(2, 3, put("b")), at(4, 5, read("a"))}, porcupine.Illegal},
-		"unknown, and late":  {[]leasingOp{at(0, 1, leasingOp{write: true, value: "a", unknown: true}), at(2, 3, put("b")), at(4, 5, read("b")), at(6, 7, read("a"))}, porcupine.Ok},
-		"unknown, and twice": {[]leasingOp{at(0, 1, leasingOp{write: true, value: "a", unknown: true}), at(2, 3, read("a")), at(4, 5, put("b")), at(6, 7, read("a"))}, porcupine.Illegal},
-		"swapped in vain":    {[]leasingOp{at(0, 1, put("a")), at(2, 3, leasingOp{write: true, swap: true, swapped: true, expect: "b", value: "c"})}, porcupine.Illegal},
-	} {
-		if got := linearizable(test.ops); got != test.want {
-			t.Errorf("%s: got %v, want %v", name, got, test.want)
-		}
-	}
-}
-
 // Two caches and a writer without a cache, on a few keys, always see one register
 // per key, whatever happens to the members.
 func TestLeasingUnderFaults(t *testing.T) {
@@ -437,25 +354,15 @@ func TestLeasingUnderFaults(t *testing.T) {
 	c := startCluster(t, cluster.Config{})
 	ctx, stop := context.WithCancel(timeout(t))
 	defer stop()
-	begin := time.Now()
-	var mu sync.Mutex
-	var histories [keys][]leasingOp
-	record := func(key int, from time.Duration, o leasingOp) {
-		o.call, o.ret = from, time.Since(begin)
-		mu.Lock()
-		defer mu.Unlock()
-		histories[key] = append(histories[key], o)
-	}
+	history := newRegisters(keys)
 	var wg sync.WaitGroup
-	var values, memory, reads atomic.Int64
-	fresh := func() string { return strconv.FormatInt(values.Add(1), 10) }
+	var memory atomic.Int64
 	write := func(key int, do func(ctx context.Context, name, value string) error) {
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
-		o := leasingOp{write: true, value: fresh()}
-		from := time.Since(begin)
+		from, o := history.now(), registerOp{write: true, value: history.fresh()}
 		o.unknown = do(ctx, strconv.Itoa(key), o.value) != nil
-		record(key, from, o)
+		history.record(key, from, o)
 	}
 	every := func(pause time.Duration, do func(key int)) {
 		wg.Go(func() {
@@ -472,20 +379,10 @@ func TestLeasingUnderFaults(t *testing.T) {
 		l, store := newLeasing(t, dial(t, client.Config{Endpoints: c.Endpoints()}), 30*time.Second)
 		for range 2 {
 			every(3*time.Millisecond, func(key int) {
-				from, asked := time.Since(begin), store.n.Load()
-				resp, err := l.Get(ctx, strconv.Itoa(key))
-				if err != nil {
-					return // the outcome is unknown
-				}
-				reads.Add(1)
-				if store.n.Load() == asked {
+				asked := store.n.Load()
+				if history.read(ctx, l, key, strconv.Itoa(key)) && store.n.Load() == asked {
 					memory.Add(1)
 				}
-				o := leasingOp{}
-				if len(resp.Kvs) > 0 {
-					o.value = string(resp.Kvs[0].Value)
-				}
-				record(key, from, o)
 			})
 		}
 		every(100*time.Millisecond, func(key int) {
@@ -502,13 +399,13 @@ func TestLeasingUnderFaults(t *testing.T) {
 			if err != nil || len(resp.Kvs) == 0 {
 				return
 			}
-			o := leasingOp{write: true, swap: true, expect: string(resp.Kvs[0].Value), value: fresh()}
-			from := time.Since(begin)
+			o := registerOp{write: true, swap: true, expect: readValue(resp), value: history.fresh()}
+			from := history.now()
 			txn, err := l.Txn(ctx).If(kv.Compare(kv.Value(name), "=", o.expect)).Then(kv.OpPut(name, o.value)).Else(kv.OpGet(name)).Commit()
 			if o.unknown = err != nil; err == nil {
 				o.swapped = txn.Succeeded
 			}
-			record(key, from, o)
+			history.record(key, from, o)
 		})
 	}
 	raw := dial(t, client.Config{Endpoints: c.Endpoints()})
@@ -516,60 +413,14 @@ func TestLeasingUnderFaults(t *testing.T) {
 		write(key, func(ctx context.Context, name, value string) error { return rawLeasingWrite(ctx, raw, name, value) })
 	})
 
-	for round := range 6 {
-		leader, err := c.Leader(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		m := leader
-		if round%3 == 2 {
-			for _, m = range c.Members() {
-				if m != leader {
-					break
-				}
-			}
-		}
-		if round%2 == 0 {
-			err = m.Kill()
-		} else {
-			err = m.Pause()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(2 * time.Second)
-		if round%2 == 0 {
-			err = m.Restart(ctx)
-		} else {
-			err = m.Continue()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := c.WaitHealthy(ctx); err != nil {
-			t.Fatal(err)
-		}
-	}
-	time.Sleep(3 * time.Second)
+	disturb(ctx, t, c, 6, true)
+	time.Sleep(2 * time.Second)
 	stop()
 	wg.Wait()
 
-	writes, unknown := 0, 0
-	for key, ops := range histories {
-		for _, o := range ops {
-			if o.write {
-				writes++
-			}
-			if o.unknown {
-				unknown++
-			}
-		}
-		if got := linearizable(ops); got != porcupine.Ok {
-			t.Errorf("key %d: the history of %d operations is %v, want it linearizable", key, len(ops), got)
-		}
-	}
-	t.Logf("in %v: %d reads, %d of them from memory; %d writes, %d of unknown outcome", time.Since(begin), reads.Load(), memory.Load(), writes, unknown)
-	if memory.Load() < reads.Load()/20 || writes < 100 {
-		t.Errorf("%d of %d reads were from memory, and there were %d writes: too few to tell anything", memory.Load(), reads.Load(), writes)
+	reads, writes, unknown := history.check(t)
+	t.Logf("in %v: %d reads, %d of them from memory; %d writes, and %d of unknown outcome", history.now(), reads, memory.Load(), writes, unknown)
+	if memory.Load() < int64(reads)/20 || writes < 100 {
+		t.Errorf("%d of %d reads were from memory, and there were %d writes: too few to tell anything", memory.Load(), reads, writes)
 	}
 }
