@@ -26,14 +26,14 @@ test:
 	go test -timeout 20m $(PACKAGES)
 
 # Once more with the race detector; on real members, which are built without it, for less
-# time. Not the comparisons of the tools and of others' programs, which run as programs of their
-# own: the detector would see nothing.
+# time. Not the comparisons of programs and the benches, which run programs of their own: the
+# detector would see nothing.
 # The root module is tested by itself, as an importer gets it.
 race: export GETCD_TEST_CHILD := $(CURDIR)/bin/child
 race: bin/child
 	GOWORK=off go test -race -shuffle=on ./...
 	go test -race -shuffle=on $$(go list -f '{{if ne .Module.Dir "$(CURDIR)"}}{{.ImportPath}}{{end}}' $(PACKAGES) | grep -v /integration)
-	go test -race -short -shuffle=on -timeout 30m $$(go list ./integration/... | grep -v -e /integration/etcdctltest$$ -e /integration/dropin/programs$$)
+	go test -race -short -shuffle=on -timeout 30m $$(go list ./integration/... | grep -v -E '[a-z]bench$$|/(etcdctltest|dropin/programs|measure)$$')
 
 bin/child: FORCE
 	go build -o $@ ./integration/child

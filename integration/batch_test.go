@@ -221,9 +221,9 @@ func testBatchAnswers(t *testing.T, dialBatch func(client.Config) *client.Client
 	const keys = 100
 	key := func(i int) []byte { return fmt.Appendf(nil, "k%02d", i) }
 	answered, refused := 0, 0
-	rounds := 40
+	rounds := 20
 	if testing.Short() {
-		rounds = 10
+		rounds = 5
 	}
 	for range rounds {
 		p.ctx = timeout(t) //nolint:fatcontext // of the test, not of the round before; a round has hundreds of calls, one after the other

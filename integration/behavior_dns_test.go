@@ -97,6 +97,7 @@ func TestMemberReplaced(t *testing.T) {
 // Slow DNS delays only the first connection. Later, nobody waits for DNS while a
 // member is connected.
 func TestSlowDNS(t *testing.T) {
+	long(t)
 	t.Parallel()
 	const delay = time.Second
 	c := startCluster(t, cluster.Config{})
@@ -127,6 +128,7 @@ func TestSlowDNS(t *testing.T) {
 // continues to work. If all members have moved meanwhile, the client connects as
 // soon as DNS has their addresses.
 func TestDNSFailsAndRecovers(t *testing.T) {
+	long(t)
 	t.Parallel()
 	for name, fault := range map[string]struct{ begin, end func(*dnsserver.Server) }{
 		"NXDOMAIN": {func(s *dnsserver.Server) { s.SetRcode(dns.RcodeNameError) }, (*dnsserver.Server).Behave},
@@ -243,6 +245,7 @@ func listen(t *testing.T, serve func(net.Listener) error) net.Listener {
 // client finds the members at the start, and continues if the wrong address is
 // added later.
 func TestLyingDNS(t *testing.T) {
+	long(t)
 	t.Parallel()
 	c := startCluster(t, cluster.Config{})
 	for name, lie := range liars {

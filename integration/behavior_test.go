@@ -260,6 +260,7 @@ func TestLeaderTransferred(t *testing.T) {
 // client leaves it for a voting member. When it is promoted, it serves like any
 // other member. When it is removed, the client continues without it.
 func TestLearnerPromotedAndRemoved(t *testing.T) {
+	long(t)
 	c := startCluster(t, cluster.Config{})
 	learner, err := c.AddLearner(timeout(t), nil, 0)
 	if err != nil {

@@ -39,6 +39,7 @@ func dialCached(t *testing.T, endpoints []string, prefixes ...string) (*client.C
 // Random questions get the same answers from memory as from a real member, whose header has the
 // same revision.
 func TestCacheAnswersAsAMember(t *testing.T) {
+	long(t)
 	t.Parallel()
 	c := startCluster(t, cluster.Config{Size: 1})
 	plain := dial(t, client.Config{Endpoints: c.Endpoints()})

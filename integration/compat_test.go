@@ -74,6 +74,7 @@ var stoppings = map[string]struct {
 // getcd, it continues to serve calls, watches and leases while the member that it
 // uses is unavailable.
 func TestCompatGRPCProxy(t *testing.T) {
+	long(t)
 	t.Parallel()
 	c := startCluster(t, cluster.Config{})
 	m := move(t, c)
@@ -180,6 +181,7 @@ func behind(t *testing.T, client *original.Client) *original.Client {
 // The original's recipes work on such a client: a lock that is held while the
 // member in use is unavailable stays held, and the next lock is acquired.
 func TestCompatConcurrency(t *testing.T) {
+	long(t)
 	c := startCluster(t, cluster.Config{})
 	m := move(t, c)
 	for name, stopping := range stoppings {

@@ -148,6 +148,7 @@ func TestFollowZoneAtTTL(t *testing.T) {
 // The DNS server is unavailable for several TTLs, during which a member dies: the
 // client keeps the addresses that it knows.
 func TestKeepAddressesWithoutDNS(t *testing.T) {
+	long(t)
 	t.Parallel()
 	for name, breakDNS := range map[string]func(*dnsserver.Server){
 		"away":     func(s *dnsserver.Server) { _ = s.Stop() },

@@ -34,6 +34,15 @@ func timeout(tb testing.TB) context.Context {
 	return ctx
 }
 
+// long skips a test with -short, which is for the race detector: it takes many seconds, in
+// which little happens at the same time.
+func long(tb testing.TB) {
+	tb.Helper()
+	if testing.Short() {
+		tb.Skip("it takes long, and -short is set")
+	}
+}
+
 // startCluster starts a cluster for the test. Its election timeout is short, so
 // that tests that lose leaders are fast. The test is skipped if the etcd binary
 // in the environment variable GETCD_ETCD cannot do what cfg asks for.

@@ -16,6 +16,7 @@ import (
 
 // The README's programs are copied into empty modules, built, and run.
 func TestREADME(t *testing.T) {
+	long(t)
 	c, err := cluster.Start(t.Context(), cluster.Config{Size: 1})
 	if err != nil {
 		t.Fatal(err)

@@ -70,6 +70,7 @@ func configured(t *testing.T, format string, args ...any) client.Config {
 // A password is changed while a client works, in the program's store before the cluster
 // and the other way around. What waits meanwhile goes on afterwards.
 func TestRotatedPassword(t *testing.T) {
+	long(t)
 	t.Parallel()
 	c := startCluster(t, cluster.Config{Flags: []string{"--bcrypt-cost=4"}})
 	withAuth(t, c)
@@ -155,6 +156,7 @@ func TestRotatedPassword(t *testing.T) {
 // The members get certificates of another authority, while a client works that reads its
 // authorities from a file.
 func TestRotatedAuthority(t *testing.T) {
+	long(t)
 	t.Parallel()
 	grpcOnly(t, "connections of gRPC; see TestGatewayReadsFilesAgain")
 	first, second := authority(t), authority(t)
@@ -219,6 +221,7 @@ func authority(t *testing.T) *certs.CA {
 
 // A client's certificate expires, after another one has taken its place on disk.
 func TestRotatedClientCertificate(t *testing.T) {
+	long(t)
 	t.Parallel()
 	grpcOnly(t, "connections of gRPC; see TestGatewayReadsFilesAgain")
 	c, ca := secured(t, true, "localhost")

@@ -208,6 +208,7 @@ func withAuth(t *testing.T, c *cluster.Cluster) {
 
 // Tokens live for a second. A thousand callers and a watch use several of them.
 func TestTokensExpire(t *testing.T) {
+	long(t)
 	grpcOnly(t, "an interceptor, which counts the logins; see TestOneLoginForAll")
 	c := startCluster(t, cluster.Config{AuthTokenTTL: time.Second, Flags: []string{"--bcrypt-cost=4"}})
 	withAuth(t, c)

@@ -74,6 +74,7 @@ func says(t *testing.T, cfg client.Config, why string) {
 
 // A client that can't connect says why, once and for each endpoint.
 func TestWordsOfTheUnconnected(t *testing.T) {
+	long(t)
 	t.Parallel()
 	c, ca := secured(t, true, "127.0.0.1")
 	plain := startCluster(t, cluster.Config{Size: 1})
@@ -122,6 +123,7 @@ func TestWordsOfTheUnconnected(t *testing.T) {
 
 // Over the JSON gateway a client says so, too: net/http knows as little as gRPC.
 func TestWordsOfTheUnconnectedGateway(t *testing.T) {
+	long(t)
 	t.Parallel()
 	c, ca := secured(t, true, "127.0.0.1")
 	plain := startCluster(t, cluster.Config{Size: 1})
@@ -182,6 +184,7 @@ func TestWordsOfAnExpiredMember(t *testing.T) {
 // A write under way on a member that is stopped ends with words about the member, not
 // about this side's socket.
 func TestWordsOfASeveredWrite(t *testing.T) {
+	long(t)
 	t.Parallel()
 	for name, options := range map[string][]grpc.DialOption{
 		"given up": nil,
@@ -220,6 +223,7 @@ func TestWordsOfASeveredWrite(t *testing.T) {
 // A member that accepts connections and says nothing, such as one that is stopped, is
 // told from one that is not there.
 func TestWordsOfAMuteMember(t *testing.T) {
+	long(t)
 	t.Parallel()
 	c := startCluster(t, cluster.Config{Size: 1})
 	m := c.Members()[0]

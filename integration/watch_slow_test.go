@@ -20,6 +20,7 @@ import (
 // getcd connection sees the bytes arrive; on another connection, each attempt
 // waits longer.
 func TestWatchCatchesUpOnASlowLine(t *testing.T) {
+	long(t)
 	c, p := behindProxy(t)
 	store := pb.NewKVClient(c.Members()[0].Control())
 	const events, size, rate = 12, 500_000, 1_500_000 // 4 s

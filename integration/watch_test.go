@@ -273,6 +273,7 @@ func TestWatchProgressIsTrue(t *testing.T) {
 // TestWatchSlowConsumerMemory sends fifty times the buffer to a watch that nobody
 // reads.
 func TestWatchSlowConsumerMemory(t *testing.T) {
+	long(t)
 	const size = 64 << 10
 	changes := int64(800) // 50 MiB
 	if checksWire() {
