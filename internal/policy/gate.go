@@ -67,8 +67,6 @@ const (
 	// them a pause is a twentieth of the time since the first request.
 	minProofPause = 20 * time.Millisecond
 	maxProofPause = 250 * time.Millisecond
-	// grace is how much later than another member the active one may give its proof.
-	grace = 50 * time.Millisecond
 	// proofTime is how long one such request may take. A member answers by itself when
 	// an election ends; the limit is for requests that were lost.
 	proofTime = time.Second
@@ -107,7 +105,7 @@ func (g *gate) set(active *member, now time.Time) {
 }
 
 // overtaken reports whether another member has given its proof and the active one, which
-// became so at elected, has not followed within grace, as members do after an election.
+// became so at elected, has not followed within its lag, as members do after an election.
 // Then the active one has not noticed yet what is wrong with it. next is when to look
 // again; zero means never.
 func (g *gate) overtaken(active *member, members []*member, elected, now time.Time) (yes bool, next time.Time) {
@@ -122,7 +120,7 @@ func (g *gate) overtaken(active *member, members []*member, elected, now time.Ti
 		// tier becomes active as soon as it is back.
 		c := m.conn
 		since := max(c.agreed.Load(), c.clock.at(elected))
-		left := grace - time.Duration(c.clock.at(now)-since)
+		left := active.lag() - time.Duration(c.clock.at(now)-since)
 		if left <= 0 {
 			return true, time.Time{}
 		}

@@ -498,7 +498,7 @@ func (p *policy) startProbeLocked(c *conn) {
 	})
 }
 
-// compare gets a probe's findings after doubtAfter. If the other member is ahead, c's member
+// compare gets a probe's findings after the member's lag. If the other member is ahead, c's member
 // is doubted until the probe ends.
 func (p *policy) compare(c *conn, f findings, start time.Time) {
 	p.mu.Lock()

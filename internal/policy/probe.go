@@ -101,8 +101,8 @@ type answer struct {
 }
 
 // probe asks c, and other if there is one, and waits for the answers, at most for patience
-// or until it is stopped. After doubtAfter it calls early with its findings so far, unless
-// it has all answers.
+// or until it is stopped. After the lag of c's member it calls early with its findings so far,
+// unless it has all answers.
 func (p *policy) probe(c, other *conn, patience time.Duration, stop <-chan struct{}, early func(findings)) findings {
 	ctx, cancel := context.WithTimeout(p.ctx, maxProbe)
 	defer cancel()
@@ -115,7 +115,7 @@ func (p *policy) probe(c, other *conn, patience time.Duration, stop <-chan struc
 	if !c.prompt() || other != nil && !other.prompt() {
 		b.step(ctx)
 	}
-	told := false
+	lag, told := c.member.lag(), false
 	var counted time.Duration
 	last := b.begun
 	turns := time.NewTicker(turn)
@@ -134,7 +134,7 @@ func (p *policy) probe(c, other *conn, patience time.Duration, stop <-chan struc
 			if counted >= time.Duration(b.asked)*turn {
 				b.step(ctx)
 			}
-			if !told && counted >= doubtAfter {
+			if !told && counted >= lag {
 				told = true
 				early(b.found)
 			}

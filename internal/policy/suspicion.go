@@ -23,7 +23,7 @@ import (
 // Slow is not dead: the time in which bytes move on the connection does not count, since
 // the questions may be queued behind a large message (rawconn.go).
 //
-// The policy acts on the answers twice. After doubtAfter, a member is doubted if it is
+// The policy acts on the answers twice. After its lag, a member is doubted if it is
 // silent while the other one speaks, or can't serve while the other one can. New requests
 // and the streams then go elsewhere; the requests that wait on it may still be answered.
 // When all the time for the answers has passed, the probe ends with one of the outcomes of
@@ -46,8 +46,10 @@ const (
 	suspicionFactor  = 8                      // times the usual latency
 	// again is after how long a member is probed again if its requests still wait.
 	again = 250 * time.Millisecond
-	// doubtAfter is how long after the questions a member can be doubted.
-	doubtAfter = 60 * time.Millisecond
+	// minLag is the least lag of a member, and lagFactor times its usual latency is more than that
+	// for one that is far away, or overrun together with all others.
+	minLag    = 50 * time.Millisecond
+	lagFactor = 4
 	// minPatience is the least time that a member has to answer both questions.
 	minPatience = 400 * time.Millisecond
 	// maxSilence is how long a member must be silent to be left when the other one is
@@ -76,6 +78,11 @@ func (m *member) suspicion() time.Duration {
 		return defaultSuspicion
 	}
 	return min(max(suspicionFactor*usual, minSuspicion), maxSuspicion)
+}
+
+// lag is how much later than another member m may answer without being doubted.
+func (m *member) lag() time.Duration {
+	return min(max(minLag, lagFactor*time.Duration(m.latency.Load())), maxSuspicion)
 }
 
 // rest keeps c from being probed for twice as long as a probe took that was begun at start and
