@@ -127,14 +127,14 @@ type watcher struct {
 type kind struct {
 	watch.Watcher
 
-	watches int // counted by their contexts
+	contexts map[<-chan struct{}]struct{} // of its watches, by their Done, until they end
 }
 
 // errNoStream is clientv3's error for a service that is closed.
 var errNoStream = errors.New("no stream found for context")
 
-// join returns the kind of ctx, with one more watch until ctx ends. It returns
-// nil if the service is closed.
+// join returns the kind of ctx, which stays until ctx ends. It returns nil if the
+// service is closed.
 func (w *watcher) join(ctx context.Context) *kind {
 	md, key := kindOf(ctx)
 	w.mu.Lock()
@@ -145,20 +145,23 @@ func (w *watcher) join(ctx context.Context) *kind {
 	k := w.kinds[key]
 	if k == nil {
 		cc := &watchConn{ClientConnInterface: w.cc, md: md, guard: w.guard}
-		k = &kind{Watcher: watch.New(cc, watch.WithWait(), watch.WithResponses(), watch.WithOwnEvents(), watch.WithCauses(finalError), watch.WithFinal(isRefusal))}
+		k = &kind{contexts: make(map[<-chan struct{}]struct{}), Watcher: watch.New(cc, watch.WithWait(), watch.WithResponses(), watch.WithOwnEvents(), watch.WithCauses(finalError), watch.WithFinal(isRefusal))}
 		w.kinds[key] = k
 	}
-	if key != "" { // there may be any number of other kinds
-		k.watches++
-		context.AfterFunc(ctx, func() { w.leave(key, k) })
+	// There may be any number of other kinds, and any number of watches with one context.
+	if done := ctx.Done(); key != "" {
+		if _, known := k.contexts[done]; !known {
+			k.contexts[done] = struct{}{}
+			context.AfterFunc(ctx, func() { w.leave(key, k, done) })
+		}
 	}
 	return k
 }
 
-func (w *watcher) leave(key string, k *kind) {
+func (w *watcher) leave(key string, k *kind, ended <-chan struct{}) {
 	w.mu.Lock()
-	k.watches--
-	done := k.watches == 0 && w.kinds[key] == k
+	delete(k.contexts, ended)
+	done := len(k.contexts) == 0 && w.kinds[key] == k
 	if done {
 		delete(w.kinds, key)
 		w.wg.Add(1)

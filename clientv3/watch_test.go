@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -379,6 +380,62 @@ func TestWatchEventsAreOwn(t *testing.T) {
 			e.Kv.Value[0], e.PrevKv.Value[0] = 'X', 'X'
 			e.Kv.ModRevision, resp.Header.Revision = 0, 0
 			resp.Events[0] = nil
+		}
+	})
+}
+
+// hooked counts what waits for the end of a context.
+type hooked struct {
+	context.Context
+
+	done  chan struct{} // its own, or package context would find the context inside
+	waits *atomic.Int64
+}
+
+func newHooked(ctx context.Context) hooked {
+	h := hooked{ctx, make(chan struct{}), new(atomic.Int64)}
+	context.AfterFunc(ctx, func() { close(h.done) })
+	return h
+}
+
+func (h hooked) Done() <-chan struct{} { return h.done }
+
+// AfterFunc implements what package context asks of a context for context.AfterFunc.
+func (h hooked) AfterFunc(f func()) (stop func() bool) {
+	h.waits.Add(1)
+	end := context.AfterFunc(h.Context, f)
+	return func() bool {
+		h.waits.Add(-1)
+		return end()
+	}
+}
+
+// Watches with metadata that end before their context leave nothing behind in it.
+func TestEndedWatchesLeaveTheirContext(t *testing.T) {
+	run(t, 1, nil, func(r *rig) {
+		t := r.t
+		ctx := newHooked(clientv3.WithRequireLeader(t.Context()))
+		var rev int64
+		for range 3 {
+			put, err := r.Put(ctx, "k", "v")
+			if err != nil {
+				t.Fatal(err)
+			}
+			rev = put.Header.Revision
+		}
+		if _, err := r.Compact(ctx, rev); err != nil {
+			t.Fatal(err)
+		}
+		for range 100 {
+			for resp := range r.Watch(ctx, "k", clientv3.WithRev(1)) {
+				if resp.CompactRevision != rev {
+					t.Fatalf("got %+v, want a compaction at %d", resp, rev)
+				}
+			}
+		}
+		synctest.Wait()
+		if n := ctx.waits.Load(); n > 3 {
+			t.Errorf("%d wait for the end of the context after 100 watches, none of which is left", n)
 		}
 	})
 }

@@ -15,14 +15,14 @@ import (
 // that sees nothing is created as well, which is answered by every server that
 // serves the stream at all, be it with a refusal; then it is canceled.
 func (x *machine) heartbeat(st *stream) {
-	l, p := st.lane, &st.progress
+	p := &st.progress
+	p.inquired = time.Now()
 	p.beats++
-	if (p.beats <= fairTry || p.beats%rareBeat == 0) && x.askProgress(st) {
-		p.own = l.asked == 0
-		l.merge() // the answer will be theirs who wait for one
+	if p.beats <= fairTry || p.beats%rareBeat == 0 {
+		x.inquire(st)
 	}
 	st.ask(request{}, &pb.WatchCreateRequest{
-		Key:     l.watchers[0].op.KeyBytes(), // which its user may read
+		Key:     st.lane.watchers[0].op.KeyBytes(), // which its user may read
 		Filters: []pb.WatchCreateRequest_FilterType{pb.WatchCreateRequest_NOPUT, pb.WatchCreateRequest_NODELETE},
 	})
 }
@@ -37,7 +37,7 @@ func (x *machine) receive(msg message) {
 	switch msg.kind {
 	case msgOpened:
 		st.opened, st.since = true, time.Now()
-		st.heard = st.since
+		st.heard, st.progress.inquired = st.since, st.since
 		st.send(progressRequest()) // before any watch, see progress
 		for _, w := range l.watchers {
 			if w.phase == waiting {

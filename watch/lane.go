@@ -224,7 +224,11 @@ func (x *machine) tick(now time.Time) time.Time {
 			x.heartbeat(st)
 			sooner(now.Add(x.patience(l)))
 		default:
+			if now.Sub(st.progress.inquired) >= quietTime {
+				x.inquire(st)
+			}
 			sooner(st.heard.Add(x.cfg.silence))
+			sooner(st.progress.inquired.Add(quietTime))
 		}
 		if t := x.rejoinAt(l); !t.IsZero() {
 			sooner(t)

@@ -473,3 +473,28 @@ func TestStrayCompaction(t *testing.T) {
 		}
 	})
 }
+
+// etcd shares no watches, so nothing has to settle after a compaction, even on a stream whose
+// first watch is canceled for it.
+func TestNextWatchAfterACompaction(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, _, store := single(t)
+		var rev int64
+		for range 3 {
+			rev = put(t, store, "k", "v")
+		}
+		if _, err := store.Compact(t.Context(), rev); err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		for range 3 {
+			resp := receive(t, w.Watch(t.Context(), "k", kv.WithRev(1)))
+			if resp.CompactRevision != rev {
+				t.Fatalf("got %+v, want a compaction at %d", resp, rev)
+			}
+		}
+		if took := time.Since(start); took >= 250*time.Millisecond {
+			t.Errorf("three watches ended after %v, want at once", took)
+		}
+	})
+}

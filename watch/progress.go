@@ -38,7 +38,8 @@ type progress struct {
 	ignored  int       // requests since the last answer
 	since    time.Time // the first of them
 	beats    int       // heartbeats since the last answer
-	own      bool      // the last heartbeat's request waits for its answer
+	own      bool      // the machine's own last request waits for its answer
+	inquired time.Time // when that was sent; the stream's opening before
 }
 
 const (
@@ -46,6 +47,9 @@ const (
 	fairTry = 3
 	// rareBeat is which heartbeats ask then.
 	rareBeat = 12
+	// quietTime is how far behind a quiet watch may fall on a stream that others keep busy. It
+	// resumes where it is, and what is older may be compacted by then.
+	quietTime = 30 * time.Second
 )
 
 func progressRequest() *pb.WatchRequest {
@@ -73,6 +77,16 @@ func (x *machine) askProgress(st *stream) bool {
 	p.asked++
 	st.send(progressRequest())
 	return true
+}
+
+// inquire asks for the machine itself.
+func (x *machine) inquire(st *stream) {
+	p, l := &st.progress, st.lane
+	p.inquired = time.Now()
+	if x.askProgress(st) {
+		p.own = l.asked == 0
+		l.merge() // the answer will be theirs who wait for one
+	}
 }
 
 // announced takes note that a creation was answered. Before the first, nobody
@@ -113,10 +127,8 @@ func (x *machine) progressAll(st *stream, resp *pb.WatchResponse) {
 	p.answered++
 	p.ignored, p.beats = 0, 0
 	l := st.lane
-	tell := l.asked > 0
-	if p.own {
-		p.own = false // it is this one that is answered first
-	} else if tell {
+	tell := l.asked > 0 && !p.own // that is answered first, and may have been asked too early for the others
+	if p.own = false; tell {
 		l.answered()
 	}
 	for _, w := range st.active {

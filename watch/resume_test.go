@@ -476,3 +476,34 @@ func TestBackoff(t *testing.T) {
 		}
 	})
 }
+
+// A watch that sees nothing resumes near the present, though others keep its stream busy: what
+// it would resume after otherwise may be compacted.
+func TestQuietWatchOnABusyStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, c, store := single(t)
+		quiet := w.Watch(t.Context(), "quiet", kv.WithCreatedNotify())
+		busy := w.Watch(t.Context(), "busy", kv.WithCreatedNotify())
+		created(t, quiet)
+		created(t, busy)
+		go func() {
+			for range busy {
+			}
+		}()
+		var revs []int64
+		for range 6000 { // ten minutes
+			revs = append(revs, put(t, store, "busy", "v"))
+			time.Sleep(100 * time.Millisecond)
+		}
+		if _, err := store.Compact(t.Context(), revs[len(revs)-600]); err != nil { // what is older than a minute
+			t.Fatal(err)
+		}
+		c.Member(0).Kill()
+		c.Member(0).Start()
+		time.Sleep(10 * time.Second)
+		rev := put(t, store, "quiet", "v")
+		if got, want := collect(t, quiet, 1)[0], fmt.Sprintf("%d create quiet=v", rev); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"math"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -30,10 +31,11 @@ func (w *watcher) keyRange() keyRange {
 
 // compacted takes a cancellation for compaction.
 func (x *machine) compacted(st *stream, w *watcher, resp *pb.WatchResponse) {
-	if st.names.naming != echoed { // etcd shares nothing
+	stray := w.next >= resp.CompactRevision // etcd cancels those below (storage/mvcc/watcher_group.go, chooseAll)
+	// etcd shares nothing, and says of which cluster it is when it has created a watch.
+	if st.names.naming != echoed && (stray || w.since == math.MaxInt64) {
 		x.m.settling[w.keyRange()] = time.Now().Add(settling)
 	}
-	stray := w.next >= resp.CompactRevision // etcd cancels those below (storage/mvcc/watcher_group.go, chooseAll)
 	switch {
 	case !stray:
 		x.end(w, &CompactedError{Revision: w.next, CompactRevision: resp.CompactRevision, header: resp.Header}, false)

@@ -34,7 +34,8 @@ var (
 type Mutex struct {
 	s      *Session
 	native *election.Election
-	err    error // a usage error that every call returns
+	err    error         // a usage error that every call returns
+	turn   chan struct{} // capacity 1: full while Lock or TryLock is under way
 	held   atomic.Bool
 	left   atomic.Pointer[leftover] // nil unless the last Unlock has failed
 	header atomic.Pointer[pb.ResponseHeader]
@@ -49,24 +50,38 @@ type leftover struct {
 // NewMutex returns the session's mutex with the given prefix.
 func NewMutex(s *Session, pfx string) *Mutex {
 	e, err := newElection(s, pfx)
-	return &Mutex{s: s, native: e, err: err}
+	return &Mutex{s: s, native: e, err: err, turn: make(chan struct{}, 1)}
 }
 
 // Lock waits until the session holds the mutex or ctx ends. If ctx ends, Lock
-// first removes its key from the cluster, which takes up to 3 s more.
+// first removes its key from the cluster, which takes up to 3 s more. The mutex is the
+// session's: it does not keep goroutines of one session apart, and each that calls Lock
+// gets it.
 func (m *Mutex) Lock(ctx context.Context) error {
-	if m.err != nil {
-		return m.err
+	if err := cmp.Or(m.err, misuse.Context(ctx, "concurrency: Lock")); err != nil {
+		return err
+	}
+	select {
+	case m.turn <- struct{}{}:
+		defer func() { <-m.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 	dead := m.s.native.Err() != nil
 	return m.locked(m.native.Campaign(ctx, ""), dead)
 }
 
 // TryLock is like Lock, but returns ErrLocked instead of waiting for another
-// session.
+// session, or for another goroutine that locks the mutex.
 func (m *Mutex) TryLock(ctx context.Context) error {
 	if m.err != nil {
 		return m.err
+	}
+	select {
+	case m.turn <- struct{}{}:
+		defer func() { <-m.turn }()
+	default:
+		return ErrLocked
 	}
 	dead := m.s.native.Err() != nil
 	return m.locked(m.native.TryCampaign(ctx, ""), dead)

@@ -1,6 +1,8 @@
 package concurrency_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -54,5 +56,43 @@ func TestMutexWritesOnce(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("got %q, want %q", got, want)
 		}
+	})
+}
+
+// Goroutines of one session that lock one mutex all get it, as clientv3's do, when nobody else
+// holds it any more.
+func TestMutexOfManyGoroutines(t *testing.T) {
+	run(t, func(r *rig) {
+		t := r.t
+		other, s := r.mutex(), r.session()
+		r.lock(other)
+		m, l := concurrency.NewMutex(s, "lock"), concurrency.NewLocker(s, "lock")
+		locked := make(chan error, 6)
+		for range 3 {
+			go func() { locked <- m.Lock(t.Context()) }()
+			go func() {
+				l.Lock()
+				locked <- nil
+			}()
+		}
+		synctest.Wait()
+		if len(locked) > 0 {
+			t.Fatal("the mutex was locked, though another session holds it")
+		}
+		if err := m.TryLock(t.Context()); !errors.Is(err, concurrency.ErrLocked) {
+			t.Errorf("TryLock while others wait: got %v, want %v", err, concurrency.ErrLocked)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := m.Lock(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("Lock with an ended context: got %v", err)
+		}
+		r.unlock(other)
+		for range cap(locked) {
+			if err := <-locked; err != nil {
+				t.Error(err)
+			}
+		}
+		r.unlock(m)
 	})
 }
