@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"strings"
@@ -294,7 +295,7 @@ func (x *exchange) setHeaders(h http.Header) {
 		h.Set("TE", "trailers")
 	}
 	if d, ok := x.ctx.Deadline(); ok {
-		left := max(time.Until(d), 0)
+		left := min(max(time.Until(d), 0), math.MaxInt64-time.Microsecond) // what is rounded up is a duration, too
 		h.Set("Grpc-Timeout", fmt.Sprintf("%du", left.Microseconds()+1))
 	}
 	md, _ := metadata.FromOutgoingContext(x.ctx)

@@ -24,7 +24,7 @@ type many struct {
 	cancel context.CancelCauseFunc
 	out    chan proto.Message // unbuffered: a consumer that is late slows the servers down
 	slots  chan struct{}      // taken by those that wait for their first answers
-	turn   chan struct{}      // closed when the last request has had its first answer; SendMsg's
+	turn   chan struct{}      // closed when the last request has had its first answer, or the last canceled watch its end; SendMsg's
 }
 
 func newMany(x *exchange, cancel context.CancelCauseFunc) many {

@@ -257,6 +257,34 @@ func TestWatchesShareAStream(t *testing.T) {
 	}
 }
 
+// As with etcd, the ID of a canceled watch is free at once: the end of the first is told, and then that there is
+// another one.
+func TestCancelFreesTheID(t *testing.T) {
+	server, c := watching(t)
+	s, err := pb.NewWatchClient(c).Watch(timeout(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	close(server.of("YQ==").announce)
+	close(server.of("Yg==").announce)
+	for _, r := range []*pb.WatchRequest{create("a", 77), cancel(77), create("b", 77)} {
+		if err := s.Send(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []string{"created", "canceled", "created"} {
+		resp, err := s.Recv()
+		if err != nil || resp.WatchId != 77 || resp.Created != (want == "created") || resp.Canceled != (want == "canceled") {
+			t.Fatalf("got %v, %v, want watch 77 %s", resp, err, want)
+		}
+	}
+	<-server.of("YQ==").gone
+	server.of("Yg==").say <- result(`,"watch_id":"77","events":[{"kv":{"key":"Yg=="}}]`)
+	if resp, err := s.Recv(); err != nil || resp.WatchId != 77 || len(resp.Events) != 1 {
+		t.Errorf("got %v, %v, want the second watch's event", resp, err)
+	}
+}
+
 // A watch that could not be asked for is none that could be canceled.
 func TestCanceledWithoutACreation(t *testing.T) {
 	c := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was sent") })

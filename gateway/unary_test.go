@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -419,5 +420,22 @@ func TestBadEndpoints(t *testing.T) {
 	}
 	if _, err := gateway.New(nil, gateway.Options{}); err == nil {
 		t.Error("no endpoints: got no error")
+	}
+}
+
+// A deadline that is further away than a duration can say is not one that is over.
+func TestDeadlineFarAway(t *testing.T) {
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		// As grpc-gateway reads it (runtime/context.go, timeoutDecode).
+		n, err := strconv.ParseInt(strings.TrimSuffix(r.Header.Get("Grpc-Timeout"), "u"), 10, 64)
+		if d := time.Microsecond * time.Duration(n); err != nil || d <= 0 {
+			t.Errorf("Grpc-Timeout is %q, which means %v, want a time to come", r.Header.Get("Grpc-Timeout"), d)
+		}
+		reply(w, http.StatusOK, "application/json", answer+"}")
+	})
+	ctx, cancel := context.WithDeadline(t.Context(), time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC))
+	defer cancel()
+	if _, err := pb.NewKVClient(c).Range(ctx, &pb.RangeRequest{Key: []byte("k")}); err != nil {
+		t.Error(err)
 	}
 }

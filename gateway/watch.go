@@ -24,8 +24,9 @@ type watchStream struct {
 
 // watch is one of a stream's.
 type watch struct {
-	id  int64
-	req *request // SendMsg's
+	id   int64
+	req  *request      // SendMsg's
+	over chan struct{} // closed when nothing more is said of it
 }
 
 // errCanceled ends a watch that its client has canceled.
@@ -63,7 +64,7 @@ func (s *watchStream) say(resp *pb.WatchResponse) error {
 }
 
 func (s *watchStream) create(msg *pb.WatchRequest, c *pb.WatchCreateRequest) error {
-	w := &watch{id: c.GetWatchId()}
+	w := &watch{id: c.GetWatchId(), over: make(chan struct{})}
 	s.mu.Lock()
 	_, taken := s.watches[w.id]
 	if w.id == 0 { // as etcd does (storage/mvcc/watcher.go, Watch)
@@ -91,6 +92,7 @@ func (s *watchStream) create(msg *pb.WatchRequest, c *pb.WatchCreateRequest) err
 
 // follow carries out a creation and gives the watch's messages.
 func (s *watchStream) follow(w *watch, r *request) error {
+	defer close(w.over)
 	defer s.forget(w)
 	msgs, err := r.x.stream()
 	if err != nil {
@@ -102,7 +104,6 @@ func (s *watchStream) follow(w *watch, r *request) error {
 		switch err := msgs.next(resp); {
 		case errors.Is(context.Cause(r.x.ctx), errCanceled):
 			// The last one has the header of the one before: nothing is known that is newer.
-			s.forget(w)
 			s.give(&pb.WatchResponse{Header: header, WatchId: w.id, Canceled: true})
 			return nil
 		case errors.Is(err, io.EOF):
@@ -130,20 +131,32 @@ func (s *watchStream) follow(w *watch, r *request) error {
 }
 
 // drop cancels a watch, once it has been created. Of those that there aren't, etcd says
-// nothing.
+// nothing. As with etcd, the ID is free at once: the end of the watch is told in its turn, before
+// another one is that has the ID.
 func (s *watchStream) drop(id int64) error {
 	s.mu.Lock()
 	w := s.watches[id]
+	delete(s.watches, id)
 	s.mu.Unlock()
 	if w == nil {
 		return nil
 	}
+	previous, told := s.turn, make(chan struct{})
+	s.turn = told
 	s.x.conn.spawn(func() {
 		select {
 		case <-w.req.first:
 		case <-s.x.ctx.Done():
 		}
 		w.req.cancel(errCanceled)
+		for _, before := range []<-chan struct{}{previous, w.over} {
+			select {
+			case <-before:
+			case <-s.x.ctx.Done():
+				return
+			}
+		}
+		close(told)
 	})
 	return nil
 }

@@ -126,3 +126,13 @@ func Told(err error) (ambiguous, told bool) {
 	}
 	return false, told
 }
+
+// Certain returns the first cause of err that leaves nothing in doubt.
+func Certain(err error) error {
+	for cause := err; cause != nil; cause = errors.Unwrap(cause) {
+		if ambiguous, _ := Told(cause); !ambiguous {
+			return cause
+		}
+	}
+	return errors.New(err.Error())
+}

@@ -123,6 +123,23 @@ func orEmpty[T any, M interface {
 	return m
 }
 
+// answerSize is about the bytes of the answer to a call that was sent alone.
+func answerSize(reply any) int {
+	switch r := reply.(type) {
+	case *pb.RangeResponse:
+		return readAnswerSize(r)
+	case *pb.PutResponse:
+		return len(r.GetPrevKv().GetValue())
+	case *pb.DeleteRangeResponse:
+		n := 0
+		for _, kv := range r.GetPrevKvs() {
+			n += len(kv.GetValue())
+		}
+		return n
+	}
+	return 0
+}
+
 func readAnswerSize(r *pb.RangeResponse) int {
 	n := 0
 	for _, kv := range r.GetKvs() {

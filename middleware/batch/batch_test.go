@@ -541,3 +541,25 @@ func TestStuckBatchesDelayNobody(t *testing.T) {
 		time.Sleep(time.Second)
 	})
 }
+
+// After an answer that was too large to share a batch, calls go alone; but not for ever: small answers,
+// of single calls too, make batches large again.
+func TestLargeAnswersAreForgotten(t *testing.T) {
+	run(t, func(r *rig) {
+		t := r.t
+		large := make([]byte, 600<<10)
+		for i := range 6 {
+			if _, err := pb.NewKVClient(r.below).Put(t.Context(), &pb.PutRequest{Key: key(i), Value: large}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		at(times(6, func(i int) { r.get(i)() })...)
+		r.below.sent()
+		for i := range 40 { // one after the other, of keys with small values
+			r.get(100 + i)()
+		}
+		r.below.sent()
+		at(times(26, func(i int) { r.get(100 + i)() })...)
+		r.wantSent("Range", "Range", "4 Ranges", "16 Ranges", "4 Ranges")
+	})
+}

@@ -1,6 +1,7 @@
 package leasing
 
 import (
+	"bytes"
 	"context"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -17,7 +18,8 @@ const acquisitions = 3
 
 // get answers from memory, or asks the cluster and remembers.
 func (l *KV) get(ctx context.Context, op kv.Op) (kv.OpResponse, error) {
-	if len(op.RangeBytes()) > 0 || op.Rev() != 0 || ctx.Err() != nil {
+	own := bytes.HasPrefix(op.KeyBytes(), []byte(l.prefix)) // those who write leasing keys ask no owner
+	if own || len(op.RangeBytes()) > 0 || op.Rev() != 0 || ctx.Err() != nil {
 		return l.ask(ctx, op)
 	}
 	resp, s, e := l.cache.get(op)

@@ -13,10 +13,12 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/concurrency/session"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
@@ -968,6 +970,59 @@ func TestIncrements(t *testing.T) {
 		}
 		if leased := r.leased(); !slices.Contains([]int{0, 1, 2}, len(leased)) {
 			t.Errorf("the leasing keys are %v", leased)
+		}
+	})
+}
+
+// A write that waits for another client's key was not applied, whatever becomes of what it says to the owner:
+// when its context ends while that is under way, the error is not ambiguous.
+func TestWriterGivesUpWhileItAsks(t *testing.T) {
+	run(t, 2, func(r *rig) {
+		t := r.t
+		r.put(r.admin, "k", "v")
+		owner := r.kv(1)
+		r.want(owner, "k", "v")
+		c, err := client.New(client.Config{ // whose errors tell what is ambiguous
+			Endpoints:   []string{r.cluster.Member(0).Addr()},
+			DialOptions: []grpc.DialOption{grpc.WithContextDialer(r.cluster.Dialer())},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		l, err := leasing.New(t.Context(), c, c, c, prefix, session.WithTTL(ttl))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close(t.Context())
+		r.cluster.Member(0).Intercept(func(ctx context.Context, _ string, req any, next func() (any, error)) (any, error) {
+			if txn, ok := req.(*pb.TxnRequest); ok && len(txn.Success) > 0 && txn.Success[0].GetRequestTxn() != nil { // REVOKE
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return next()
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err = l.Put(ctx, "k", "w"); !errors.Is(err, context.DeadlineExceeded) || client.IsAmbiguous(err) {
+			t.Errorf("got %v (ambiguous: %v), want an error that says for certain that nothing was written", err, client.IsAmbiguous(err))
+		}
+		r.want(r.admin, "k", "v")
+	})
+}
+
+// Leasing keys are read as any key can be, and are not kept in memory: those who write them ask no owner.
+func TestLeasingKeysAreNotKept(t *testing.T) {
+	run(t, 2, func(r *rig) {
+		t := r.t
+		l, other := r.kv(0), r.kv(1)
+		if got := r.value(l, prefix+"k"); got != nothing {
+			t.Fatalf("before, the leasing key is %q, want nothing", got)
+		}
+		r.want(other, "k", nothing) // which makes the leasing key
+		resp, err := l.Get(t.Context(), prefix+"k")
+		if err != nil || len(resp.Kvs) != 1 {
+			t.Errorf("the leasing key is %v, %v, want the one that the other has made", resp, err)
 		}
 	})
 }

@@ -101,5 +101,18 @@ func remaining(left map[string]int64, u watch.Update) {
 
 // unfinished is the error of a write that was not applied because of an owner.
 func unfinished(pair *mvccpb.KeyValue, err error) error {
-	return fmt.Errorf("leasing: the owner of %q has not given it up: %w", pair.GetKey(), err)
+	return &ownedError{pair.GetKey(), etcderr.Certain(err)}
 }
+
+// ownedError is certain, whatever has become of the request that was under way: that was not the write, but
+// what was to be said to the owner.
+type ownedError struct {
+	key   []byte // the leasing key
+	cause error
+}
+
+func (e *ownedError) Error() string {
+	return fmt.Sprintf("leasing: the owner of %q has not given it up: %v", e.key, e.cause)
+}
+func (e *ownedError) Unwrap() error   { return e.cause }
+func (e *ownedError) Ambiguous() bool { return false }

@@ -1,7 +1,6 @@
 package once
 
 import (
-	"errors"
 	"fmt"
 
 	"google.golang.org/grpc/codes"
@@ -50,22 +49,12 @@ type notAppliedError struct {
 	cause error
 }
 
-func newNotApplied(what string, err error) error { return &notAppliedError{what, certain(err)} }
+func newNotApplied(what string, err error) error { return &notAppliedError{what, etcderr.Certain(err)} }
 
 func (e *notAppliedError) Error() string              { return "once: " + e.what + ": " + e.cause.Error() }
 func (e *notAppliedError) Unwrap() error              { return e.cause }
 func (e *notAppliedError) Ambiguous() bool            { return false }
 func (e *notAppliedError) GRPCStatus() *status.Status { return status.New(code(e.cause), e.Error()) }
-
-// certain returns the first cause of err that leaves nothing in doubt.
-func certain(err error) error {
-	for cause := err; cause != nil; cause = errors.Unwrap(cause) {
-		if ambiguous, _ := etcderr.Told(cause); !ambiguous {
-			return cause
-		}
-	}
-	return errors.New(err.Error())
-}
 
 // inDoubtError is the error of a write that may have been applied, or may yet be.
 type inDoubtError struct{ cause error }

@@ -571,3 +571,24 @@ func TestClosedDuringTheGrant(t *testing.T) {
 }
 
 var _ grpc.ClientConnInterface = (*once.Conn)(nil)
+
+// A write on a Conn that was closed fails at once, even if the cluster is away and the connection below is
+// open: it was not sent, and nothing that is to be told of it takes an answer.
+func TestClosedWhileTheClusterIsAway(t *testing.T) {
+	run(t, 1, func(c *client.Config) { c.Middleware = nil }, func(r *rig) {
+		t := r.t
+		conn := once.NewConn(r.c.Conn(), slotsPrefix)
+		if err := conn.Close(); err != nil {
+			t.Fatal(err)
+		}
+		r.cluster.Member(0).Kill()
+		begin := time.Now()
+		_, err := pb.NewKVClient(conn).Put(r.timeout(time.Minute), &pb.PutRequest{Key: []byte("k")})
+		if !errors.Is(err, net.ErrClosed) || client.IsAmbiguous(err) {
+			t.Errorf("got %v (ambiguous: %v), want %v, and certainty", err, client.IsAmbiguous(err), net.ErrClosed)
+		}
+		if took := time.Since(begin); took > time.Second {
+			t.Errorf("it took %v, want no time", took)
+		}
+	})
+}

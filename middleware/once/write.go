@@ -112,10 +112,7 @@ func (c *Conn) write(ctx context.Context, w *write, opts []grpc.CallOption) erro
 	for {
 		s, err := c.slots.take(ctx)
 		if errors.Is(err, errClosed) {
-			// If it is the client that was closed, it says so.
-			if _, below := c.slots.get(ctx, &pb.RangeRequest{Key: c.prefix.from, CountOnly: true}); below != nil {
-				err = below
-			}
+			err = c.closed(ctx)
 		}
 		if err != nil {
 			return newNotApplied("the write was not sent, since it has no slot", err)
@@ -125,6 +122,19 @@ func (c *Conn) write(ctx context.Context, w *write, opts []grpc.CallOption) erro
 			return err
 		}
 	}
+}
+
+// closed returns why c is closed. If it is the client that was closed, it says so, and at once. What
+// else becomes of the question, which may take an answer of the cluster, does not matter.
+func (c *Conn) closed(ctx context.Context) error {
+	const patience = 10 * time.Millisecond
+	asking, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	_, err := c.slots.get(asking, &pb.RangeRequest{Key: c.prefix.from, CountOnly: true})
+	if err != nil && asking.Err() == nil && etcderr.Closed(err) {
+		return err
+	}
+	return errClosed
 }
 
 // send sends w by the slot s until its fate is known or ctx ends. fenced is true when w was not

@@ -165,9 +165,13 @@ func (o *ordered) Do(ctx context.Context, op kv.Op) (kv.OpResponse, error) {
 	}
 	seen := o.floor.Revision()
 	var avoid []string
+	var behind *RegressionError // what was found out before
 	for rounds := 0; ; {
 		resp, err := o.KV.Do(avoiding(ctx, avoid), op)
-		if err != nil {
+		switch {
+		case err != nil && behind != nil && ctx.Err() != nil:
+			return kv.OpResponse{}, fmt.Errorf("%w: %w", behind, err)
+		case err != nil:
 			return resp, err
 		}
 		header := headerOf(resp)
@@ -175,7 +179,7 @@ func (o *ordered) Do(ctx context.Context, op kv.Op) (kv.OpResponse, error) {
 		if header.GetRevision() >= seen || !readOnly(op) {
 			return resp, nil
 		}
-		behind := &RegressionError{Seen: seen, Got: header.GetRevision(), MemberID: header.GetMemberId()}
+		behind = &RegressionError{Seen: seen, Got: header.GetRevision(), MemberID: header.GetMemberId()}
 		switch {
 		case o.violated != nil:
 			if err := o.violated(op, resp, seen); err != nil {

@@ -250,3 +250,30 @@ func TestFloor(t *testing.T) {
 		}
 	})
 }
+
+// The context ends while the other member is asked, which does not answer: what was found out before is
+// in the error all the same.
+func TestRetryEndsUnanswered(t *testing.T) {
+	run(t, func(r *rig) {
+		t := r.t
+		store := ordering.NewKV(r.client, ordering.WithRetry(r.client))
+		rev := r.put(store)
+		r.behind(0, 0)
+		for i := 1; i < 3; i++ {
+			r.cluster.Member(i).Intercept(func(ctx context.Context, method string, _ any, next func() (any, error)) (any, error) {
+				if method == pb.KV_Range_FullMethodName {
+					<-ctx.Done()
+					return nil, ctx.Err()
+				}
+				return next()
+			})
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		_, err := store.Get(ctx, "k", kv.WithSerializable())
+		behind, ok := errors.AsType[*ordering.RegressionError](err)
+		if !ok || behind.Seen != rev || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Get: %v, want a *RegressionError and the context's", err)
+		}
+	})
+}
