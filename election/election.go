@@ -233,9 +233,7 @@ func (e *Election) Resign(ctx context.Context) error {
 		busy, withdraw := e.busy, e.withdraw
 		e.mu.Unlock()
 		withdraw(ErrResigned)
-		select {
-		case <-busy:
-		case <-ctx.Done():
+		if !await(ctx, busy) {
 			return kind.Ended(ctx, e.cfg.Name, nil)
 		}
 		e.mu.Lock()
@@ -258,6 +256,23 @@ func (e *Election) Resign(ctx context.Context) error {
 		e.header = header
 	}
 	return err
+}
+
+// await waits until busy is closed, and when ctx has ended for as long as cleaning up may take.
+func await(ctx context.Context, busy <-chan struct{}) bool {
+	select {
+	case <-busy:
+		return true
+	case <-ctx.Done():
+	}
+	rest, cancel := queue.Cleanup(ctx)
+	defer cancel()
+	select {
+	case <-busy:
+		return true
+	case <-rest.Done():
+		return false
+	}
 }
 
 // Leader reads who leads: the one of Kvs is the leader's key and value. Nobody is

@@ -10,6 +10,7 @@ import (
 
 	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/internal/queue"
+	"github.com/getcd/getcd/internal/whole"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/watch"
 )
@@ -37,7 +38,7 @@ func (e *Election) Leaders(ctx context.Context) iter.Seq2[*kv.GetResponse, error
 		v := view{contends: func(k *mvccpb.KeyValue) (bool, error) {
 			return queue.Contends(ctx, e.cfg.LeaseRequests(), e.cfg.Prefix, k)
 		}}
-		for u, err := range w.Follow(ctx, e.cfg.Prefix, kv.WithPrefix()) {
+		for u, err := range whole.Snapshots(w.Follow(ctx, e.cfg.Prefix, kv.WithPrefix())) {
 			if err != nil {
 				yield(nil, err)
 				return

@@ -2,6 +2,7 @@ package election_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/getcd/getcd/election"
 	"github.com/getcd/getcd/kv"
+	"github.com/getcd/getcd/lease"
 	"github.com/getcd/getcd/watch"
 )
 
@@ -248,6 +250,37 @@ func TestObserveWithoutPermission(t *testing.T) {
 		}
 		if resp, ok := <-e.Observe(r.t.Context()); ok {
 			r.t.Errorf("Observe: got %v, want a closed channel", resp)
+		}
+	})
+}
+
+// A watcher may yield its snapshots in parts. The leader is the first of all candidates.
+func TestLeadersInParts(t *testing.T) {
+	run(t, 1, func(r *rig) {
+		t := r.t
+		w := watch.New(r.admin, watch.WithParts())
+		defer w.Close()
+		store, leases := kv.New(r.admin), lease.New(r.admin)
+		defer leases.Close()
+		// By the order of their keys the leader comes last.
+		const first = 0x30
+		for id := lease.ID(first); id >= 0x10; id-- { // more than the fake sends in a part
+			if _, err := leases.GrantID(t.Context(), id, 60); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := store.Put(t.Context(), fmt.Sprintf("job/%x", int64(id)), "v", kv.WithLease(id)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		e := r.election(r.admin, election.WithWatcher(w))
+		for resp, err := range e.Leaders(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if key := string(resp.Kvs[0].Key); key != fmt.Sprintf("job/%x", first) {
+				t.Errorf("%s leads, want job/%x", key, first)
+			}
+			break
 		}
 	})
 }

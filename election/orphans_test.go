@@ -226,6 +226,36 @@ func TestServerErrorEndsCampaign(t *testing.T) {
 	})
 }
 
+// Resign waits until a Campaign has cleaned up also when its own context has ended.
+func TestResignOfACampaignWithoutTime(t *testing.T) {
+	inBothModes(t, 2, func(r *rig, options func() []election.Option) {
+		t := r.t
+		leader := r.election(r.alone(1), options()...)
+		if err := leader.Campaign(t.Context(), "leader"); err != nil {
+			t.Fatalf("Campaign: %v", err)
+		}
+		e := r.election(r.alone(0), options()...)
+		campaign := make(chan error, 1)
+		go func() { campaign <- e.Campaign(t.Context(), "e") }()
+		time.Sleep(time.Second)
+		over, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := e.Resign(over); err != nil {
+			t.Errorf("Resign: %v", err)
+		}
+		synctest.Wait()
+		select {
+		case err := <-campaign:
+			wantIs(t, "Campaign", err, election.ErrResigned)
+		default:
+			t.Error("Resign has returned before Campaign")
+		}
+		if err := leader.Resign(t.Context()); err != nil {
+			t.Errorf("Resign: %v", err)
+		}
+	})
+}
+
 // Resign works when its context has ended, and says when it could not.
 func TestResignWithoutTime(t *testing.T) {
 	inBothModes(t, 2, func(r *rig, options func() []election.Option) {

@@ -237,6 +237,29 @@ func TestLockAfterLoss(t *testing.T) {
 	})
 }
 
+// A Lock after a loss, without a cluster, has 3 s beyond its context for cleaning up, and not 3 s
+// for the lock that was lost and 3 s for its own.
+func TestLockAfterLossWithoutCluster(t *testing.T) {
+	forms(t, 2, func(r *rig) {
+		t := r.t
+		m := r.mutex(r.alone(0))
+		if err := m.Lock(t.Context()); err != nil {
+			t.Fatalf("Lock: %v", err)
+		}
+		r.cluster.Member(0).Freeze()
+		defer r.cluster.Member(0).Thaw()
+		<-m.Done()
+		ctx := timeout(t, time.Second)
+		begin := time.Now()
+		if err := m.Lock(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Lock: %v, want the deadline's error", err)
+		}
+		if took := time.Since(begin); took > 4*time.Second {
+			t.Errorf("Lock took %v, want at most 3s beyond its context", took)
+		}
+	})
+}
+
 func TestGuardedTxn(t *testing.T) {
 	forms(t, 1, func(r *rig) {
 		t := r.t

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/getcd/getcd/internal/misuse"
+	"github.com/getcd/getcd/internal/whole"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/watch"
 )
@@ -24,7 +25,7 @@ func (s *Service) Follow(ctx context.Context) iter.Seq2[[]Update, error] {
 			return
 		}
 		known, first := make(map[string]bool), true
-		for u, err := range s.client.Follow(ctx, s.prefix, kv.WithPrefix()) {
+		for u, err := range whole.Snapshots(s.client.Follow(ctx, s.prefix, kv.WithPrefix())) {
 			if err != nil {
 				yield(nil, err)
 				return

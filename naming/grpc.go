@@ -123,6 +123,7 @@ func (f *follower) follow(ctx context.Context) (learned bool, err error) {
 		var state grpcresolver.State
 		for _, key := range slices.Sorted(maps.Keys(all)) {
 			state.Endpoints = append(state.Endpoints, all[key])
+			state.Addresses = append(state.Addresses, all[key].Addresses...) // all that policies of package base look at
 		}
 		if len(all) > 0 {
 			_ = f.cc.UpdateState(state) // the next change replaces a state that gRPC refuses

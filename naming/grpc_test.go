@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/balancer/base"
 	_ "google.golang.org/grpc/balancer/leastrequest"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -124,6 +126,52 @@ func TestNoEndpointsNamesTheService(t *testing.T) {
 			})
 		})
 	}
+}
+
+// ofBase is a policy that is made with gRPC's package base, as many of programs' own are.
+const ofBase = "of_package_base"
+
+type noPicker struct{}
+
+func (noPicker) Build(base.PickerBuildInfo) balancer.Picker {
+	return base.NewErrPicker(balancer.ErrNoSubConnAvailable)
+}
+
+func init() { balancer.Register(base.NewBalancerBuilder(ofBase, noPicker{}, base.Config{})) }
+
+// A policy of package base knows addresses, and nothing of gRPC's endpoints.
+func TestPolicyOfPackageBase(t *testing.T) {
+	run(t, func(r *rig) {
+		b, err := naming.NewBuilder(r.client)
+		r.do(err)
+		web := r.service("team/web")
+		r.do(web.Add(r.t.Context(), "team/web/a", naming.Endpoint{Addr: "10.0.0.1:80"}))
+		var dialed atomic.Int32
+		cc, err := grpc.NewClient("etcd:///team/web", grpc.WithResolvers(b), grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithContextDialer(func(_ context.Context, addr string) (net.Conn, error) {
+				if addr == "10.0.0.1:80" {
+					dialed.Add(1)
+				}
+				return nil, errors.New("refused by the test")
+			}),
+			grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"`+ofBase+`":{}}]}`))
+		r.do(err)
+		defer func() { r.do(cc.Close()) }()
+		says := func(text string) {
+			r.t.Helper()
+			err := cc.Invoke(r.t.Context(), "/service/Method", &healthpb.HealthCheckRequest{}, &healthpb.HealthCheckResponse{})
+			if status.Code(err) != codes.Unavailable || !strings.Contains(status.Convert(err).Message(), text) {
+				r.t.Errorf("got %v, want Unavailable and %q", err, text)
+			}
+		}
+		says("refused by the test")
+		if dialed.Load() == 0 {
+			r.t.Error("the endpoint was not dialed")
+		}
+		r.do(web.Delete(r.t.Context(), "team/web/a"))
+		synctest.Wait()
+		says(`the service "team/web" has no endpoints`)
+	})
 }
 
 // failing is a client whose Follow fails until the test repairs it.

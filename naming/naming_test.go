@@ -3,6 +3,7 @@ package naming_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -221,6 +222,31 @@ func TestMisuse(t *testing.T) {
 		}
 		if err := web.Add(r.t.Context(), "site/a", naming.Endpoint{}); err == nil {
 			r.t.Error("Add of another service's key: no error")
+		}
+	})
+}
+
+// A watcher may yield its snapshots in parts. No endpoint is gone because it is in another part.
+func TestFollowInParts(t *testing.T) {
+	run(t, func(r *rig) {
+		conn := r.cluster.Member(0).Conn(r.t)
+		w := watch.New(conn, watch.WithParts())
+		defer w.Close()
+		web, err := naming.New(recipe.NewClient(kv.New(conn), w), "web")
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		const n = 25 // more than the fake sends in a part
+		for i := range n {
+			if err := web.Add(r.t.Context(), fmt.Sprint("web/", i), naming.Endpoint{Addr: "10.0.0.1:80"}); err != nil {
+				r.t.Fatal(err)
+			}
+		}
+		for updates, err := range web.Follow(r.t.Context()) {
+			if err != nil || len(updates) != n {
+				r.t.Errorf("the first step has %d updates (%v), want %d", len(updates), err, n)
+			}
+			break
 		}
 	})
 }

@@ -148,10 +148,12 @@ func (r *Registration) try() (keeper *lease.Keeper, err error) {
 	return keeper, nil
 }
 
-// put puts the endpoint with a lease. It may send the transaction again, and copies of it
-// may come late, as may those of an earlier lease. So each depends on the key not having
-// changed since a revision that was seen before it was sent: once the endpoint is there,
-// all of them are refused, and cannot bind it to a lease that is about to end.
+// put puts the endpoint with a lease. Copies of the transaction may come late, as may those
+// of an earlier lease. So each depends on the key not having changed since a revision that
+// was seen before it was sent: once the endpoint is there, all of them are refused, and
+// cannot bind it to a lease that is about to end. A key that somebody has deleted looks as
+// if it had never changed. So none is sent with a lease with which another one may be under
+// way yet: that lease is given up, and what has it comes too late when it is revoked.
 func (r *Registration) put(id lease.ID) error {
 	put, err := r.s.Op(r.update, kv.WithLease(id))
 	if err != nil {
@@ -163,6 +165,12 @@ func (r *Registration) put(id lease.ID) error {
 			[]kv.Cmp{kv.Compare(kv.ModRevision(key), "<", seen+1)}, []kv.Op{put}, []kv.Op{kv.OpGet(key)}))
 		if err != nil {
 			if etcderr.Final(err) || etcderr.NotFound(err) || !queue.Pause(r.life, failures) {
+				return err
+			}
+			if etcderr.Ambiguous(err) {
+				if r.has(id) {
+					return nil
+				}
 				return err
 			}
 			failures++
@@ -180,6 +188,17 @@ func (r *Registration) put(id lease.ID) error {
 		}
 		seen = resp.Txn().Header.GetRevision()
 	}
+}
+
+// has reports whether the endpoint is there with the lease: then the one request that was in
+// doubt was applied.
+func (r *Registration) has(id lease.ID) bool {
+	resp, err := r.s.client.Do(r.life, kv.OpGet(r.update.Key))
+	if err != nil {
+		return false
+	}
+	found := resp.Get().Kvs
+	return len(found) > 0 && found[0].Lease == int64(id)
 }
 
 // keep registers again whenever the lease is lost, until the life ends.

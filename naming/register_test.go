@@ -300,6 +300,31 @@ func TestRegisterThroughLostAnswers(t *testing.T) {
 	}
 }
 
+// Somebody takes the endpoint out. A request that put it, and seemed lost, may come after that.
+func TestLateCopyOfARegistration(t *testing.T) {
+	withRegistry(t, func(r *registry) {
+		t := r.t
+		var first *pb.TxnRequest // the first request that puts the endpoint
+		r.cluster.Member(0).Intercept(func(_ context.Context, _ string, req any, next func() (any, error)) (any, error) {
+			if txn, ok := req.(*pb.TxnRequest); ok && first == nil {
+				first = txn
+				return nil, status.Error(codes.Unavailable, "the connection broke")
+			}
+			return next()
+		})
+		reg := r.register()
+		r.wantThere(reg, 1)
+		if _, err := r.admin.Delete(t.Context(), "web/a"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := pb.NewKVClient(r.conn).Txn(t.Context(), first); !errors.Is(rpctypes.Error(err), rpctypes.ErrLeaseNotFound) {
+			t.Errorf("the late copy: %v, want that its lease is gone", err)
+		}
+		r.wantEvents("PUT DELETE")
+		r.close(reg)
+	})
+}
+
 // The process before has left its endpoint, whose lease ends later.
 func TestRegisterTakesOver(t *testing.T) {
 	withRegistry(t, func(r *registry) {

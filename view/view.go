@@ -15,6 +15,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	"github.com/getcd/getcd/internal/misuse"
+	"github.com/getcd/getcd/internal/whole"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/watch"
 )
@@ -170,7 +171,7 @@ func New[T any](ctx context.Context, f Follower, key string, cfg Config[T], opts
 	}
 	go func() {
 		defer close(v.done)
-		err := v.follow(ctx, f.Follow(ctx, key, opts...))
+		err := v.follow(ctx, whole.Snapshots(f.Follow(ctx, key, opts...)))
 		v.mu.Lock()
 		defer v.mu.Unlock()
 		v.err = err

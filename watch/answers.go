@@ -75,6 +75,7 @@ func (x *machine) answer(st *stream, resp *pb.WatchResponse) {
 	case resp.Canceled || resp.CompactRevision != 0:
 		delete(st.active, w.id)
 		w.turn(waiting, st.heard)
+		w.drop() // if it goes on, that comes again
 		// The watch is no more; at etcd's gRPC proxy it still is: the next one of
 		// the same keys would join it, and get nothing. etcd, which keeps a
 		// record of it until then, confirms the cancellation.

@@ -3,6 +3,7 @@ package watch_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/getcd/getcd/etcdtest"
 	"github.com/getcd/getcd/kv"
@@ -495,6 +497,38 @@ func TestNextWatchAfterACompaction(t *testing.T) {
 		}
 		if took := time.Since(start); took >= 250*time.Millisecond {
 			t.Errorf("three watches ended after %v, want at once", took)
+		}
+	})
+}
+
+// A watch that is canceled for a compaction that is not its own, in the middle of a revision,
+// forgets the fragments that it has: the revision comes again, and is delivered once.
+func TestStrayCompactionBetweenFragments(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, c, store := single(t)
+		broken := false
+		stand(c.Member(0), func(b *between) {
+			b.give = func(resp *pb.WatchResponse, send func(*pb.WatchResponse)) {
+				if len(resp.Events) == 0 || broken {
+					send(resp)
+					return
+				}
+				broken = true
+				fragment := proto.CloneOf(resp)
+				fragment.Fragment = true
+				send(fragment)
+				send(&pb.WatchResponse{Header: resp.Header, WatchId: resp.WatchId, CompactRevision: 1, Canceled: true})
+			}
+		})
+		ch := w.Watch(t.Context(), "k", kv.WithCreatedNotify())
+		created(t, ch)
+		first := put(t, store, "k", "1")
+		time.Sleep(time.Second)
+		second := put(t, store, "k", "2")
+		got := collect(t, ch, 2)
+		want := []string{fmt.Sprintf("%d create k=1", first), fmt.Sprintf("%d modify k=2", second)}
+		if !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
 		}
 	})
 }

@@ -80,6 +80,9 @@ func (q *items) dequeue(ctx context.Context) (string, error) {
 			return "", err
 		}
 		mine, err := q.take(ctx, c)
+		if errors.Is(err, errForgotten) {
+			err = nil // it was answered, and it was too late: only a former try could have got the item
+		}
 		if err != nil && !refused(err) {
 			mine, err = q.settle(ctx, c)
 		} else {

@@ -365,6 +365,29 @@ func TestClaimForgotten(t *testing.T) {
 	})
 }
 
+// A consumer that is slow, so that more others have taken items than are remembered before its
+// claim arrives, has lost no answer: it knows that it got nothing, and takes another one.
+func TestSlowClaim(t *testing.T) {
+	onBothQueues(t, func(r *rig, q func() queue) {
+		const others = 66
+		a := q()
+		for i := range others + 1 {
+			r.do("Enqueue", a.enqueue(r.t.Context(), fmt.Sprint(i)))
+		}
+		first := true
+		r.faulty().Intercept(func(_ context.Context, _ string, req any, next func() (any, error)) (any, error) {
+			if changes(req) && first {
+				first = false
+				for i := range others {
+					r.dequeue(q(), fmt.Sprint(i))
+				}
+			}
+			return next()
+		})
+		r.dequeue(a, fmt.Sprint(others))
+	})
+}
+
 // Several goroutines may use one Queue: each finds its own claim.
 func TestClaimsOfOneConsumer(t *testing.T) {
 	onBothQueues(t, func(r *rig, q func() queue) {

@@ -53,6 +53,14 @@ func New(ctx context.Context, leases lease.Lease, opts ...Option) (*Session, err
 		return s, nil
 	}
 	detach()
+	if err == nil { // ctx has ended in this moment
+		err = context.Cause(ctx)
+		s.life.End(err)
+		_ = s.keeper.Close() // always nil
+		if cfg.id == lease.NoLease {
+			_ = s.revoke(ctx, s.ID()) // failing that, its TTL ends it
+		}
+	}
 	if s.life.Context().Err() != nil {
 		err = holder.Because(context.Cause(s.life.Context()), err) //nolint:contextcheck // it is why the session is over that is asked
 	}

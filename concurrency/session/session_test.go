@@ -219,6 +219,40 @@ func TestNewGivesUp(t *testing.T) {
 	}
 }
 
+// lateLeases ends a context when a lease has just been proven.
+type lateLeases struct {
+	lease.Lease
+	end context.CancelFunc
+}
+
+func (l lateLeases) Keep(ctx context.Context, id lease.ID) (*lease.Keeper, error) {
+	k, err := l.Lease.Keep(ctx, id)
+	l.end()
+	return k, err
+}
+
+// New leaves no lease if its context ends in the moment in which the lease is
+// acknowledged, and leaves one that exists as it is.
+func TestNewGivesUpInTheLastMoment(t *testing.T) {
+	run(t, func(r *rig) {
+		t := r.t
+		ctx, cancel := context.WithCancel(t.Context())
+		_, err := session.New(ctx, lateLeases{r.leases, cancel})
+		wantIs(t, "New", err, context.Canceled)
+		synctest.Wait()
+		r.wantLeft(false)
+
+		before := r.session()
+		r.put(before.ID())
+		before.Orphan()
+		ctx, cancel = context.WithCancel(t.Context())
+		_, err = session.New(ctx, lateLeases{r.leases, cancel}, session.WithLease(before.ID()))
+		wantIs(t, "New with a lease that exists", err, context.Canceled)
+		synctest.Wait()
+		r.wantLeft(true)
+	})
+}
+
 // A session outlives the context that it was made with.
 func TestNewContextEnds(t *testing.T) {
 	run(t, func(r *rig) {

@@ -25,6 +25,9 @@ type Try interface {
 // a loss is such an error.
 func Acquire[T Try](ctx context.Context, c *Config, last bool, try func(*Holder) T) (T, error) {
 	var none T
+	if ctx.Err() != nil { // what the caller has cleaned up before may have taken the time for that
+		return none, c.Ended(ctx, c.Name, nil)
+	}
 	for failures := 0; ; failures++ {
 		h, detach := c.New(ctx)
 		t := try(h)

@@ -118,19 +118,20 @@ type caretaker struct {
 	id    lease.ID
 	once  bool          // none is to come
 	one   bool          // at most one is to come
+	found bool          // one has come
 	clean chan struct{} // closed when the key was not there
 }
 
 // run returns when ctx has ended, trying on is of no use, or, with once, the key is not
-// there, or, with one, the one that was put was deleted.
+// there, or, with one, the one that was put has come and gone.
 func (c *caretaker) run(ctx context.Context) {
 	for failures, clean := 0, false; ; {
-		rev, deleted, err := c.sweep(ctx)
+		rev, err := c.sweep(ctx)
 		if err == nil && !clean {
 			clean = true
 			close(c.clean)
 		}
-		if err == nil && (c.once || c.one && deleted) {
+		if err == nil && (c.once || c.one && c.found) {
 			return
 		}
 		if err == nil && c.await(ctx, rev) {
@@ -145,23 +146,24 @@ func (c *caretaker) run(ctx context.Context) {
 }
 
 // sweep deletes the key if it is there, and returns the revision at which it is not, or
-// not the session's, and whether it may have deleted it.
-func (c *caretaker) sweep(ctx context.Context) (rev int64, deleted bool, err error) {
-	for ; ; deleted = true {
+// not the session's.
+func (c *caretaker) sweep(ctx context.Context) (rev int64, err error) {
+	for {
 		resp, err := c.kv.Get(ctx, c.key)
 		if err != nil {
-			return 0, deleted, err
+			return 0, err
 		}
 		if len(resp.Kvs) == 0 || resp.Kvs[0].Lease != int64(c.id) {
-			return resp.Header.GetRevision(), deleted, nil
+			return resp.Header.GetRevision(), nil
 		}
+		c.found = true // whatever is answered to its deletion
 		k := resp.Kvs[0]
 		_, err = c.kv.Txn(ctx).
 			If(kv.Compare(kv.CreateRevision(c.key), "=", k.CreateRevision), kv.Compare(kv.ModRevision(c.key), "=", k.ModRevision)).
 			Then(kv.OpDelete(c.key)).
 			Commit()
 		if err != nil {
-			return 0, deleted, err
+			return 0, err
 		}
 	}
 }

@@ -272,3 +272,47 @@ func TestNothingRunsAfterHold(t *testing.T) {
 		}
 	})
 }
+
+// A place that may be put yet is deleted when it comes, and then none is to come: what looks
+// after it ends, also when the answer to the deletion was lost.
+func TestForsakeAfterALostAnswer(t *testing.T) {
+	run(t, func(r *rig) {
+		t := r.t
+		g, err := r.leases.Grant(t.Context(), 3600)
+		if err != nil {
+			t.Fatalf("Grant: %v", err)
+		}
+		p := &queue.Place{KV: r.kv, Watcher: r.watcher, Leases: r.leases, Prefix: "q/", TTL: 10 * time.Second, Key: queue.Key("q/", g.ID), Shared: true, Doubt: true}
+		clean, ended := make(chan struct{}), make(chan struct{})
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go func() {
+			defer close(ended)
+			p.Forsake(ctx, g.ID, clean)
+		}()
+		<-clean
+		synctest.Wait()
+
+		lost := false
+		r.cluster.Member(0).Intercept(func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {
+			resp, err := next()
+			if method == pb.KV_Txn_FullMethodName && !lost {
+				lost = true
+				return nil, status.Error(codes.Unavailable, "the connection broke")
+			}
+			return resp, err
+		})
+		if _, err := r.kv.Put(t.Context(), p.Key, "", kv.WithLease(g.ID)); err != nil { // it comes late
+			t.Fatalf("Put: %v", err)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		select {
+		case <-ended:
+		default:
+			t.Error("Forsake still waits for a second put")
+		}
+		cancel()
+		<-ended
+	})
+}
