@@ -189,7 +189,7 @@ func (t *try) judge(err error, a *attempt.Attempt, cred *credential) (done bool,
 	if e := a.Endpoint(); e != "" {
 		t.record(a.Address(), err)
 		lost := lostByElection(a)
-		if t.elsewhere && (lost || t.beside.givenUp()) {
+		if t.elsewhere && (lost || t.beside.givenUp() || t.beside.waits()) {
 			// The election has lost the older first copy as well, or that is given up. So this copy
 			// is the only one, and may be sent where that was.
 			t.elsewhere = false

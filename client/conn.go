@@ -180,6 +180,7 @@ func (c *Conn) close() {
 		}
 	})
 	c.auth.cancel()
+	c.turns.close()
 	_ = c.cc.Close() // fails only if it is closed already
 	c.auth.close()
 }

@@ -375,6 +375,34 @@ func TestWaitReady(t *testing.T) {
 	})
 }
 
+// The time that a member takes to say who it is counts as a latency only if the member answers. A
+// latency that is too large would make the client suspect the member too late from then on.
+func TestFailedIntroductionIsNoLatency(t *testing.T) {
+	run(t, 1, nil, func(r *rig) {
+		t := r.t
+		m := r.cluster.Member(0)
+		m.Kill()
+		m.Intercept(func(ctx context.Context, method string, _ any, next func() (any, error)) (any, error) {
+			if method == pb.Maintenance_Status_FullMethodName {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return next()
+		})
+		m.Start()
+		time.Sleep(12 * time.Second) // the bubble's clock; longer than an introduction
+		m.Intercept(nil)
+		if _, err := r.get(r.timeout(30 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range r.Endpoints() {
+			if s.Latency > 10*time.Millisecond {
+				t.Errorf("a latency of %v, want that of the answers, which came at once", s.Latency)
+			}
+		}
+	})
+}
+
 func TestMessageSizes(t *testing.T) {
 	run(t, 1, func(c *client.Config) { c.MaxCallSendMsgSize, c.MaxCallRecvMsgSize = 1000, 1500 }, func(r *rig) {
 		t := r.t

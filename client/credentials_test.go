@@ -81,3 +81,26 @@ func TestNoSecretsBecauseOfDNS(t *testing.T) {
 		})
 	}
 }
+
+// An address that only DNS had called plain gets the token when the user names it as plain. The next
+// connection uses what the resolver says of the address now.
+func TestPlainByDNSAndThenByTheUser(t *testing.T) {
+	resolve := from(t, func(n int32) []resolver.Address {
+		a := addressOf(m1)
+		a.PlainByDNS = n == 1
+		return []resolver.Address{a}
+	})
+	configure := func(c *client.Config) {
+		resolve(c)
+		c.Token = "secret"
+	}
+	run(t, 1, configure, func(r *rig) {
+		if _, err := r.get(r.timeout(500 * time.Millisecond)); err == nil || !strings.Contains(err.Error(), "sent in the clear") {
+			r.t.Errorf("at first: got %v, want that the token is not sent", err)
+		}
+		time.Sleep(10 * time.Second) // the bubble's clock
+		if _, err := r.get(r.timeout(10 * time.Second)); err != nil {
+			r.t.Errorf("when the user has named it: %v", err)
+		}
+	})
+}

@@ -84,6 +84,40 @@ func TestHTTPStatuses(t *testing.T) {
 	}
 }
 
+// A stream that the server's side, a proxy often, has broken off says nothing of what became of the
+// request. Reads and writes that are declared repeatable are sent again, and other writes are in doubt.
+func TestStreamsThatAreReset(t *testing.T) {
+	for _, text := range []string{
+		"stream terminated by RST_STREAM with error code: INTERNAL_ERROR",
+		"server closed the stream without sending trailers",
+	} {
+		for name, tt := range map[string]struct {
+			method string
+			call   func(r *rig) error
+			again  bool
+		}{
+			"a read": {pb.KV_Range_FullMethodName, func(r *rig) error { _, err := r.get(r.timeout(time.Minute)); return err }, true},
+			"a repeatable write": {pb.KV_Put_FullMethodName, func(r *rig) error {
+				return r.put(client.WithIdempotentWrites(r.timeout(time.Minute)), "k", "v")
+			}, true},
+			"a write": {pb.KV_Put_FullMethodName, func(r *rig) error { return r.put(r.timeout(time.Minute), "k", "v") }, false},
+		} {
+			t.Run(name+", "+text, func(t *testing.T) {
+				run(t, 2, nil, func(r *rig) {
+					t := r.t
+					r.warm()
+					r.cluster.Member(0).Intercept(once(tt.method, refuse(status.Error(codes.Internal, text))))
+					before := r.Counters().Attempts
+					err := tt.call(r)
+					if n := r.Counters().Attempts - before; tt.again && (err != nil || n != 2) || !tt.again && (!client.IsAmbiguous(err) || n != 1) {
+						t.Errorf("error %v (ambiguous: %v) after %d attempts, want it sent again: %v", err, client.IsAmbiguous(err), n, tt.again)
+					}
+				})
+			})
+		}
+	}
+}
+
 // A call that nobody could serve tells of all endpoints, also of those that it was
 // never sent to.
 func TestErrorNamesEveryEndpoint(t *testing.T) {

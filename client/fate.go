@@ -211,7 +211,15 @@ func again(err error) bool {
 	switch s := status.Convert(err); s.Code() {
 	case codes.Unavailable, codes.Canceled, codes.DeadlineExceeded:
 		return true // made by the server, since the caller's context has not ended
+	case codes.Internal:
+		return reset(s.Message())
 	default:
 		return fates[s.Message()] == unknown
 	}
+}
+
+// reset reports whether gRPC says in these words that the server's side, a proxy often, has broken
+// off a stream.
+func reset(text string) bool {
+	return strings.HasPrefix(text, "stream terminated by RST_STREAM ") || text == "server closed the stream without sending trailers"
 }

@@ -51,6 +51,7 @@ type hedge struct {
 	reply   protoreflect.MessageType
 	opts    []grpc.CallOption
 	second  *second        // nil until it is sent
+	waiting bool           // the first copy has failed, and waits for the second
 	applied bool           // a second copy of a write may have been applied
 	copies  sync.WaitGroup // the second copies, including one that was dropped
 }
@@ -162,7 +163,7 @@ func (h *hedge) fire() {
 		h.second = nil // there was no member for it, and there may be one now
 	}
 	if s := h.second; s != nil {
-		if arriving {
+		if arriving && !h.waiting {
 			// Two large answers would only delay each other.
 			s.cancel()
 			h.second = nil
@@ -182,7 +183,6 @@ func (h *hedge) fire() {
 	var ctx context.Context
 	ctx, s.cancel = context.WithCancel(t.ctx)
 	h.second = s
-	h.attempt.Abandon()
 	req, opts := h.req, h.opts
 	avoid := slices.Clip(h.avoid)
 	if !lostByElection(h.attempt) {
@@ -204,7 +204,7 @@ func (h *hedge) fire() {
 		h.applied = true
 		h.mu.Unlock()
 	}
-	if s.won = s.err == nil || ctx.Err() == nil && !copied.alone; s.won {
+	if s.won = s.err == nil || ctx.Err() == nil && !copied.alone && etcdsOwn(errors.Unwrap(s.err)); s.won {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		if h.second == s {
@@ -221,17 +221,28 @@ func (h *hedge) givenUp() bool {
 	return h.attempt == nil || h.attempt.GivenUp() != nil
 }
 
+// waits reports whether the first copy has failed, and waits for the second one.
+func (h *hedge) waits() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.waiting
+}
+
 // joined waits for the second copy, if there is one. It is called when the first one has
 // failed, which is not sent again while the second is in flight. It reports whether the
 // second brought an answer.
 func (h *hedge) joined() bool {
 	h.mu.Lock()
 	s := h.second
+	h.waiting = s != nil
 	h.mu.Unlock()
 	if s == nil {
 		return false
 	}
 	<-s.done
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.waiting = false
 	return s.won
 }
 

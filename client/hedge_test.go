@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -260,5 +261,125 @@ func TestSecondCopyThatFindsNobody(t *testing.T) {
 		if took := time.Since(begin); took > 3*time.Second {
 			t.Errorf("it took %v, want what the third member takes to connect", took)
 		}
+	})
+}
+
+// A read whose first copy's connection breaks, while its second copy is at a member that can't
+// serve, goes back to the first member when that is there again. Neither copy waits for the other.
+func TestSecondCopyAtAMemberThatCantServe(t *testing.T) {
+	for name, set := range map[string]func(*etcdtest.Member, bool){
+		"no leader": (*etcdtest.Member).SetNoLeader,
+		"learner":   (*etcdtest.Member).SetLearner,
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, 2, nil, func(r *rig) {
+				t := r.t
+				r.warm()
+				first, second := r.cluster.Member(0), r.cluster.Member(1)
+				set(second, true)
+				first.Hang()
+				start := time.Now()
+				done := make(chan error, 1)
+				go func() {
+					_, err := r.get(r.timeout(time.Minute))
+					done <- err
+				}()
+				time.Sleep(100 * time.Millisecond) // the bubble's clock; the second copy is sent meanwhile
+				first.Resume()
+				first.Kill()
+				time.Sleep(100 * time.Millisecond)
+				first.Start()
+				if err := <-done; err != nil || time.Since(start) > 3*time.Second {
+					t.Errorf("error %v after %v, want success within 3 s", err, time.Since(start))
+				}
+				set(second, false)
+			})
+		})
+	}
+}
+
+// An error that a proxy has put in the place of a second copy's answer does not end the read: the
+// first copy may yet be answered.
+func TestSecondCopyMeetsAProxysError(t *testing.T) {
+	for name, answer := range map[string]error{
+		"reset":                 status.Error(codes.Internal, "stream terminated by RST_STREAM with error code: INTERNAL_ERROR"),
+		"HTTP 500":              status.Error(codes.Unknown, "unexpected HTTP status code received from server: 500 (Internal Server Error)"),
+		"Envoy without a route": status.Error(codes.Unimplemented, ""),
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, 2, nil, func(r *rig) {
+				t := r.t
+				r.warm()
+				r.cluster.Member(0).Intercept(func(_ context.Context, _ string, _ any, next func() (any, error)) (any, error) {
+					time.Sleep(90 * time.Millisecond) // more than a hedge's delay, less than a suspicion
+					return next()
+				})
+				r.cluster.Member(1).Intercept(refuse(answer))
+				start := time.Now()
+				if _, err := r.get(r.timeout(time.Minute)); err != nil || time.Since(start) != 90*time.Millisecond {
+					t.Errorf("error %v after %v, want success after 90 ms", err, time.Since(start))
+				}
+				if n := r.Counters().Hedges; n != 1 {
+					t.Errorf("%d hedges, want 1", n)
+				}
+				r.cluster.Member(0).Intercept(nil)
+				r.cluster.Member(1).Intercept(nil)
+			})
+		})
+	}
+}
+
+// A second copy is kept when the first one has failed and waits for it, even if bytes of another
+// answer arrive on the first one's connection. Its answer is that of the read.
+func TestSecondCopyWhoseFirstHasFailed(t *testing.T) {
+	// The second copy is answered after 195 ms, and decoded after 205 ms. The hedge looks at both in
+	// between, after 200 ms.
+	decode := func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		err := invoke(ctx, method, req, reply, cc, opts...)
+		if read, ok := req.(*pb.RangeRequest); ok && string(read.Key) == "k" && err == nil {
+			time.Sleep(10 * time.Millisecond)
+		}
+		return err
+	}
+	keyOf := func(req any) string {
+		read, _ := req.(*pb.RangeRequest)
+		return string(read.GetKey())
+	}
+	run(t, 2, func(c *client.Config) { c.DialOptions = append(c.DialOptions, grpc.WithUnaryInterceptor(decode)) }, func(r *rig) {
+		t := r.t
+		if err := r.put(r.timeout(time.Second), "large", strings.Repeat("x", 4096)); err != nil {
+			t.Fatal(err)
+		}
+		r.cluster.Member(0).Intercept(func(_ context.Context, _ string, req any, next func() (any, error)) (any, error) {
+			switch keyOf(req) {
+			case "k":
+				time.Sleep(150 * time.Millisecond)
+				return nil, rpctypes.ErrGRPCTimeout
+			case "large":
+				time.Sleep(160 * time.Millisecond)
+			}
+			return next()
+		})
+		r.cluster.Member(1).Intercept(func(_ context.Context, _ string, req any, next func() (any, error)) (any, error) {
+			if keyOf(req) == "k" {
+				time.Sleep(95 * time.Millisecond)
+			}
+			return next()
+		})
+		large := make(chan error, 1)
+		go func() {
+			header := grpc.Header(new(metadata.MD)) // so that it is not hedged
+			_, err := r.kv.Range(r.timeout(time.Second), &pb.RangeRequest{Key: []byte("large")}, header)
+			large <- err
+		}()
+		start := time.Now()
+		if _, err := r.get(r.timeout(time.Minute)); err != nil || time.Since(start) != 205*time.Millisecond {
+			t.Errorf("error %v after %v, want success after 205 ms", err, time.Since(start))
+		}
+		if err := <-large; err != nil {
+			t.Errorf("the other read: %v", err)
+		}
+		r.cluster.Member(0).Intercept(nil)
+		r.cluster.Member(1).Intercept(nil)
 	})
 }

@@ -289,3 +289,37 @@ func TestIdempotentWriteLearnsTheTerm(t *testing.T) {
 		}
 	})
 }
+
+// One context of WithIdempotentWrites serves several streams. All of them end when their member
+// has fallen silent, so that each can be opened on another member.
+func TestStreamsShareAContextOfIdempotentWrites(t *testing.T) {
+	run(t, 2, nil, func(r *rig) {
+		t := r.t
+		r.warm()
+		r.cluster.Member(0).Hang()
+		ctx := client.WithIdempotentWrites(r.timeout(time.Minute))
+		start := time.Now()
+		ends := make(chan time.Duration, 2)
+		for range cap(ends) {
+			s, err := pb.NewMaintenanceClient(r.Conn()).Snapshot(ctx, &pb.SnapshotRequest{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			go func() {
+				_, _ = s.Recv()
+				ends <- time.Since(start)
+			}()
+		}
+		for range 20 { // they show that the member is silent
+			if _, err := r.get(r.timeout(time.Second)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range cap(ends) {
+			if d := <-ends; d > 2*time.Second {
+				t.Errorf("a stream ended after %v, want at most a suspicion and a probe", d)
+			}
+		}
+		r.cluster.Member(0).Resume()
+	})
+}

@@ -30,12 +30,16 @@ var overloadPauses = backoff.Exponential{First: 100 * time.Millisecond, Max: 5 *
 type turns struct {
 	parts atomic.Int64
 
+	closed chan struct{}
+	close  func() // ends all pauses; may be called again
+
 	mu    sync.Mutex
 	since time.Time // up to when time has earned
 }
 
 func newTurns() *turns {
-	t := &turns{since: time.Now()}
+	t := &turns{since: time.Now(), closed: make(chan struct{})}
+	t.close = sync.OnceFunc(func() { close(t.closed) })
 	t.parts.Store(maxTurns * callsPerTurn)
 	return t
 }
@@ -65,13 +69,22 @@ func (t *turns) take() bool {
 }
 
 // await waits for a turn, with pauses that grow, after the given number of them. It
-// returns how many there have been, and whether ctx lived through it.
-func (t *turns) await(ctx context.Context, pauses int) (int, bool) {
+// returns how many there have been, and whether ctx and the Conn lived through it.
+func (t *turns) await(ctx context.Context, pauses int) (_ int, alive bool) {
 	for {
-		alive := backoff.Sleep(ctx, overloadPauses.Pause(pauses))
+		pause := time.NewTimer(overloadPauses.Pause(pauses))
 		pauses++
-		if !alive || t.take() {
-			return pauses, alive
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return pauses, false
+		case <-t.closed:
+			pause.Stop()
+			return pauses, false
+		}
+		if t.take() {
+			return pauses, true
 		}
 	}
 }

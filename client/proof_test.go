@@ -371,6 +371,38 @@ func TestOverloadIsAnsweredWithLess(t *testing.T) {
 	})
 }
 
+// Close ends the calls that pause because members have too much to do, at once and not after
+// their pauses, which may take many seconds.
+func TestCloseEndsCallsThatPause(t *testing.T) {
+	run(t, 1, nil, func(r *rig) {
+		t := r.t
+		r.warm()
+		r.cluster.Member(0).Intercept(func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {
+			if method == pb.KV_Put_FullMethodName {
+				return nil, rpctypes.ErrGRPCRequestTooManyRequests
+			}
+			return next()
+		})
+		ends := make(chan error, 200)
+		for range cap(ends) {
+			go func() { ends <- r.put(t.Context(), "k", "v") }()
+		}
+		time.Sleep(30 * time.Second) // the bubble's clock; until the pauses are long
+		start := time.Now()
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		for range cap(ends) {
+			if err := <-ends; !errors.Is(err, client.ErrClosed) {
+				t.Errorf("got %v, want %v", err, client.ErrClosed)
+			}
+		}
+		if d := time.Since(start); d > 100*time.Millisecond {
+			t.Errorf("the last call ended %v after Close began, want at once", d)
+		}
+	})
+}
+
 func TestNilArguments(t *testing.T) {
 	run(t, 1, nil, func(r *rig) {
 		var none context.Context

@@ -26,6 +26,9 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 	t.failFast = failsFast(opts, c.failFast && !flows(method))
 	// The caller may have an Attempt of its own, to learn where the stream went.
 	own := attempt.FromContext(ctx)
+	if own != nil && own.Repeat {
+		own = nil // WithIdempotentWrites, whose context serves many calls
+	}
 	if own != nil {
 		t.avoid = own.Avoid
 		if own.Enlist != nil {

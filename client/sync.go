@@ -90,12 +90,14 @@ func (c *Client) Sync(ctx context.Context) error {
 	if c.members.set != set {
 		return nil // the list may be another cluster's
 	}
-	c.members.synced = urls
-	if slices.Equal(urls, c.members.current) {
-		return nil
+	if !slices.Equal(urls, c.members.current) {
+		c.cfg.Logger.Info("etcd: endpoints synchronized with the member list", "endpoints", urls)
+		if err := c.setEndpointsLocked(urls); err != nil {
+			return err
+		}
 	}
-	c.cfg.Logger.Info("etcd: endpoints synchronized with the member list", "endpoints", urls)
-	return c.setEndpointsLocked(urls)
+	c.members.synced = urls
+	return nil
 }
 
 // autoSync keeps the endpoints in step with the member list until the client is closed.

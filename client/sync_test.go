@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -131,6 +132,41 @@ func TestSync(t *testing.T) {
 		_ = r.Close()
 		if err := r.Sync(t.Context()); err == nil {
 			t.Error("on a closed client: got no error")
+		}
+	})
+}
+
+// A Sync whose member list can't be used changes nothing: the client goes on with the endpoints
+// that it knew, also when it has to go back to those of the last Sync that succeeded.
+func TestSyncThatFailsKeepsTheFormerMembers(t *testing.T) {
+	var unusable atomic.Bool
+	run(t, 3, func(c *client.Config) { c.Endpoints, c.AutoSyncInterval = c.Endpoints[:1], 10*time.Second }, func(r *rig) {
+		t := r.t
+		for _, m := range r.cluster.Members() {
+			m.Intercept(func(_ context.Context, _ string, _ any, next func() (any, error)) (any, error) {
+				resp, err := next()
+				if list, ok := resp.(*pb.MemberListResponse); ok && unusable.Load() {
+					list.Members[2].ClientURLs = []string{"http://bad-:2379"}
+				}
+				return resp, err
+			})
+		}
+		time.Sleep(12 * time.Second) // the bubble's clock
+		want := r.cluster.Addrs()
+		if got := r.addresses(); !slices.Equal(got, want) {
+			t.Fatalf("after an interval: got %q, want %q", got, want)
+		}
+		unusable.Store(true)
+		if err := r.Sync(r.timeout(time.Second)); err == nil {
+			t.Error("with a list that can't be used: got no error")
+		}
+		if got := r.addresses(); !slices.Equal(got, want) {
+			t.Errorf("after an error: got %q, want %q as before", got, want)
+		}
+		time.Sleep(40 * time.Second)
+		r.cluster.Member(0).Kill()
+		if _, err := r.get(r.timeout(30 * time.Second)); err != nil {
+			t.Errorf("without the configured member: %v", err)
 		}
 	})
 }

@@ -386,7 +386,7 @@ func TestWatchEventsAreOwn(t *testing.T) {
 
 // hooked counts what waits for the end of a context.
 type hooked struct {
-	context.Context
+	context.Context //nolint:containedctx // it is one
 
 	done  chan struct{} // its own, or package context would find the context inside
 	waits *atomic.Int64

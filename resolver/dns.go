@@ -33,6 +33,9 @@ type dnsSource struct {
 	host string
 	port uint16
 	tls  bool
+
+	name  string       // the last one that had addresses
+	known []netip.Addr // of it
 }
 
 // newDNSSource is the factory of the scheme dns:
@@ -70,11 +73,15 @@ func (s *dnsSource) Resolve(ctx context.Context) (Result, error) {
 		}
 	}
 	return s.ns.each(s.host, func(c *dnsClient, name string) (Result, error) {
-		ips, ttl, err := c.lookupHost(ctx, name)
-		if err != nil {
-			return Result{}, err
+		a := c.lookupHost(ctx, name)
+		if a.err != nil {
+			return Result{}, a.err
 		}
-		return Result{Addresses: s.addresses(ips), TTL: resultTTL(ttl)}, nil
+		if name == s.name {
+			a.keep(s.known)
+		}
+		s.name, s.known = name, a.ips
+		return Result{Addresses: s.addresses(a.ips), TTL: resultTTL(a.ttl)}, nil
 	})
 }
 
@@ -114,8 +121,30 @@ func (s *dnsSource) address(host string) Address {
 // lookupHost queries both families at once. It returns addresses if either family
 // has any, and does not report a failure of the other family then: such failures
 // are common in networks with broken servers.
-func (c *dnsClient) lookupHost(ctx context.Context, name string) ([]netip.Addr, uint32, error) {
+func (c *dnsClient) lookupHost(ctx context.Context, name string) hostAnswer {
 	return c.lookupFamilies(ctx, name, dns.TypeAAAA, dns.TypeA)
+}
+
+// hostAnswer is the addresses of a host, or err.
+type hostAnswer struct {
+	ips  []netip.Addr
+	ttl  uint32
+	lost []uint16 // A or AAAA, if nobody has said what the host has of that family
+	err  error
+}
+
+// keep adds what was known of the families that are lost: a lost packet must not lose members.
+func (a *hostAnswer) keep(known []netip.Addr) {
+	for _, ip := range known {
+		family := dns.TypeAAAA
+		if ip.Is4() {
+			family = dns.TypeA
+		}
+		if slices.Contains(a.lost, family) {
+			a.ips = append(a.ips, ip)
+		}
+	}
+	a.ips = sortIPs(a.ips)
 }
 
 type familyAnswer struct {
@@ -124,7 +153,7 @@ type familyAnswer struct {
 	err error
 }
 
-func (c *dnsClient) lookupFamilies(ctx context.Context, name string, types ...uint16) ([]netip.Addr, uint32, error) {
+func (c *dnsClient) lookupFamilies(ctx context.Context, name string, types ...uint16) hostAnswer {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	answers := make([]familyAnswer, len(types))
@@ -135,26 +164,28 @@ func (c *dnsClient) lookupFamilies(ctx context.Context, name string, types ...ui
 			answered <- i
 		}()
 	}
-	var (
-		ips    []netip.Addr
-		ttl    = ^uint32(0)
-		failed = make([]error, len(types)) // in a fixed order, so that the error text does not vary
-	)
+	out := hostAnswer{ttl: ^uint32(0)}
+	// In a fixed order, so that the error text does not vary.
+	failed := make([]error, len(types))
 	for range types { // wait for every goroutine; cancel makes that quick
 		i := <-answered
 		a := answers[i]
 		if a.err != nil {
 			failed[i] = a.err
+			if !definitive(a.err) {
+				out.lost = append(out.lost, types[i])
+			}
 			continue
 		}
-		ips = append(ips, a.ips...)
-		ttl = min(ttl, a.ttl)
+		out.ips = append(out.ips, a.ips...)
+		out.ttl = min(out.ttl, a.ttl)
 		defer time.AfterFunc(familyDelay, cancel).Stop()
 	}
-	if len(ips) > 0 {
-		return sortIPs(ips), ttl, nil
+	if len(out.ips) == 0 {
+		return hostAnswer{lost: out.lost, err: worst(failed)}
 	}
-	return nil, 0, worst(failed)
+	out.ips = sortIPs(out.ips)
+	return out
 }
 
 // worst selects which failure of a name's two families to report. A failure that

@@ -379,6 +379,63 @@ func TestOneFamilyIsEnough(t *testing.T) {
 	})
 }
 
+// When the answer about one address family is lost, the addresses of that family stay: a lost
+// packet must not lose members. When DNS says that there are none, they go.
+func TestLostAnswerKeepsTheFamily(t *testing.T) {
+	const (
+		four = "etcd.test. 0 IN A 10.0.0.1"
+		six  = "etcd.test. 0 IN AAAA 2001:db8::1"
+		srv  = "_x._tcp.test. 0 IN SRV 0 0 2379 etcd.test."
+		both = "[10.0.0.1:2379 [2001:db8::1]:2379]"
+	)
+	for name, tt := range map[string]struct {
+		endpoint   string
+		additional bool // the server gives the IPv4 addresses together with the SRV records
+		lost       uint16
+		there      string // what DNS has in the end
+		want       string
+	}{
+		"A":                     {"dns://%s/etcd.test", false, dns.TypeA, six, "[[2001:db8::1]:2379]"},
+		"AAAA":                  {"dns://%s/etcd.test", false, dns.TypeAAAA, four, "[10.0.0.1:2379]"},
+		"A of a target":         {"dns+srv://%s/_x._tcp.test", false, dns.TypeA, six, "[[2001:db8::1]:2379]"},
+		"AAAA beside SRV and A": {"dns+srv://%s/_x._tcp.test", true, dns.TypeAAAA, four, "[10.0.0.1:2379]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := startDNS(t, four, six, srv)
+			s.mu.Lock()
+			s.additional, s.onlyA = tt.additional, true
+			s.mu.Unlock()
+			r, err := resolver.New([]string{fmt.Sprintf(tt.endpoint, s.addr)},
+				resolver.Config{Options: resolver.Options{MinTTL: 10 * time.Millisecond, MinInterval: time.Millisecond}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			cc := newClientConn()
+			w := build(t, r, cc)
+			defer w.Close()
+			if got := fmt.Sprint(sortedDials(cc.await(t))); got != both {
+				t.Fatalf("addresses %v, want %v", got, both)
+			}
+			s.setHook(func(_ dns.ResponseWriter, q *dns.Msg, _ bool) bool { return q.Question[0].Qtype == tt.lost })
+			before := r.Resolutions()
+			cc.until(t, "two resolutions", func() bool { // when the second begins, the first has ended
+				w.ResolveNow(grpcresolver.ResolveNowOptions{})
+				return r.Resolutions() >= before+2
+			})
+			if got := fmt.Sprint(sortedDials(r.Addresses())); got != both {
+				t.Errorf("addresses %v without the answer, want %v as before", got, both)
+			}
+			s.set(t, tt.there, srv)
+			s.setHook(nil)
+			cc.until(t, "the family to go", func() bool {
+				w.ResolveNow(grpcresolver.ResolveNowOptions{})
+				return fmt.Sprint(sortedDials(cc.addresses())) == tt.want
+			})
+		})
+	}
+}
+
 func TestSeveralNameservers(t *testing.T) {
 	good := startDNS(t, "etcd.test. 60 IN A 10.0.0.1")
 	lame := startDNS(t)

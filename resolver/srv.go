@@ -257,7 +257,7 @@ func (s *srvSource) members(ctx context.Context, c *dnsClient, srv srvAnswer, tl
 		return Result{}, srv.err
 	}
 	records := s.sorted(srv.records)
-	targets := make(map[string]*familyAnswer)
+	targets := make(map[string]*hostAnswer)
 	for _, rr := range records {
 		if !s.leftToProxy(rr) {
 			targets[strings.ToLower(rr.Target)] = nil
@@ -266,7 +266,7 @@ func (s *srvSource) members(ctx context.Context, c *dnsClient, srv srvAnswer, tl
 	lookups := make(chan struct{}, maxLookups)
 	var wg sync.WaitGroup
 	for target := range targets {
-		a := new(familyAnswer)
+		a := new(hostAnswer)
 		targets[target] = a
 		wg.Go(func() {
 			lookups <- struct{}{}
@@ -284,10 +284,8 @@ func (s *srvSource) members(ctx context.Context, c *dnsClient, srv srvAnswer, tl
 			ttl = min(ttl, a.ttl)
 		} else {
 			failed = append(failed, fmt.Errorf("SRV target: %w", a.err))
-			if !definitive(a.err) {
-				a.ips = s.known[target] // a lost packet must not lose a member
-			}
 		}
+		a.keep(s.known[target])
 		if len(a.ips) > 0 {
 			known[target] = a.ips
 		}
@@ -357,15 +355,15 @@ func (s *srvSource) sorted(records []*dns.SRV) []*dns.SRV {
 // precedence, as for every host name. Otherwise it uses the additional section as
 // far as that goes. A server may omit an address family there without a sign, so
 // lookupTarget queries the missing one, with a short timeout.
-func (c *dnsClient) lookupTarget(ctx context.Context, target string, extra []dns.RR) familyAnswer {
+func (c *dnsClient) lookupTarget(ctx context.Context, target string, extra []dns.RR) hostAnswer {
 	if ip, err := parseIP(target); err == nil {
-		return familyAnswer{ips: []netip.Addr{ip}, ttl: ^uint32(0)}
+		return hostAnswer{ips: []netip.Addr{ip}, ttl: ^uint32(0)}
 	}
 	if ips := lookupHosts(c.hosts, target); len(ips) > 0 {
-		return familyAnswer{ips: ips, ttl: uint32(hostTTL / time.Second)}
+		return hostAnswer{ips: ips, ttl: uint32(hostTTL / time.Second)}
 	}
 	owner := target + "."
-	out := familyAnswer{ttl: ^uint32(0)}
+	out := hostAnswer{ttl: ^uint32(0)}
 	missing := map[uint16]bool{dns.TypeA: true, dns.TypeAAAA: true}
 	for _, rr := range extra {
 		h := rr.Header()
@@ -379,16 +377,16 @@ func (c *dnsClient) lookupTarget(ctx context.Context, target string, extra []dns
 		}
 	}
 	if len(missing) == 2 {
-		out.ips, out.ttl, out.err = c.lookupHost(ctx, owner)
-		return out
+		return c.lookupHost(ctx, owner)
 	}
 	for typ := range missing {
 		ctx, cancel := context.WithTimeout(ctx, familyDelay)
-		ips, ttl, err := c.lookupFamilies(ctx, owner, typ)
+		a := c.lookupFamilies(ctx, owner, typ)
 		cancel()
-		if err == nil {
-			out.ips = append(out.ips, ips...)
-			out.ttl = min(out.ttl, ttl)
+		out.ips = append(out.ips, a.ips...)
+		out.lost = append(out.lost, a.lost...)
+		if a.err == nil {
+			out.ttl = min(out.ttl, a.ttl)
 		}
 	}
 	out.ips = sortIPs(out.ips)

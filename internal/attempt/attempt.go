@@ -96,12 +96,11 @@ type Attempt struct {
 	// to none.
 	Call uint64
 
-	begun     atomic.Bool
-	sent      atomic.Bool
-	heard     atomic.Bool
-	abandoned atomic.Bool
-	givenUp   atomic.Pointer[error]
-	arrived   atomic.Uint64 // Connection.Arrived when Arriving was asked last
+	begun   atomic.Bool
+	sent    atomic.Bool
+	heard   atomic.Bool
+	givenUp atomic.Pointer[error]
+	arrived atomic.Uint64 // Connection.Arrived when Arriving was asked last
 
 	mu     sync.Mutex // a leaf
 	picked Connection // guarded by mu
@@ -230,14 +229,6 @@ func (a *Attempt) Arriving() bool {
 	return now-a.arrived.Swap(now) >= leastAnswer
 }
 
-// Abandon says that the RPC, which is late, may be canceled for another's answer.
-// Its member is waited for all the same: an answer that nobody wants any more is
-// still owed.
-func (a *Attempt) Abandon() { a.abandoned.Store(true) }
-
-// Abandoned reports whether Abandon was called.
-func (a *Attempt) Abandoned() bool { return a.abandoned.Load() }
-
 // GivenUp is why the policy has canceled the RPC; nil when it has not.
 func (a *Attempt) GivenUp() error {
 	if err := a.givenUp.Load(); err != nil {
@@ -249,7 +240,6 @@ func (a *Attempt) GivenUp() error {
 // Reset forgets the results, so that the Attempt can serve the next RPC.
 func (a *Attempt) Reset() {
 	a.begun.Store(false)
-	a.abandoned.Store(false)
 	a.givenUp.Store(nil)
 	a.Unpick()
 }

@@ -23,7 +23,7 @@ type conn struct {
 	cancel context.CancelFunc
 
 	calls calls // the RPCs under way
-	// owed is when the oldest abandoned request was begun: first of those that take
+	// owed is when the oldest unanswered request was begun: first of those that take
 	// consensus, then of the others. It counts as waiting until an answer of its kind
 	// comes.
 	owed [2]atomic.Int64
@@ -35,6 +35,10 @@ type conn struct {
 	proof atomic.Int64
 	// provenTerm is the newest raft term in the answers to the policy's own linearizable reads.
 	provenTerm atomic.Uint64
+	// failures counts the answers in a row that are vague errors; see picker.go.
+	failures atomic.Int32
+	// introduced is set when the member has said that it is of the cluster.
+	introduced atomic.Bool
 	// retired is set when the connection takes no new calls. It is closed when the last
 	// call on it has ended.
 	retired atomic.Bool
@@ -106,7 +110,7 @@ func (c *conn) silence(now time.Time) time.Duration {
 	if !ok {
 		return 0
 	}
-	late := c.clock.late.Load() // unknown for an abandoned request
+	late := c.clock.late.Load() // unknown for a request that has ended
 	for _, k := range awaited {
 		if t, then, waits := c.calls.oldest(k); waits && t == since {
 			late = then
@@ -118,7 +122,7 @@ func (c *conn) silence(now time.Time) time.Duration {
 	return c.clock.waited(since, late, now)
 }
 
-// owe notes a request that was abandoned.
+// owe notes a request that has ended unanswered.
 func (c *conn) owe(r *call) {
 	owed, answered := &c.owed[0], &c.agreed
 	if r.attempt.AnyMember {

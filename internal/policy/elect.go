@@ -37,7 +37,7 @@ func (p *policy) electLocked(now time.Time) {
 		case standby == nil && !m.unlisted:
 			standby = m
 			m.setRole(balancer.Standby)
-		case !m.unlisted && (m.passedOver(now) == doubted || !standby.usable(now) || everyone(p.opts.Routing)):
+		case !m.unlisted && (m.passedOver(now) == doubted || !standby.usable(now) || everyone(p.opts.Routing) || m.tier.compare(active.tier) < 0):
 			m.setRole(balancer.Idle) // stays connected: its probe runs, or more are wanted
 		default:
 			p.dropLocked(m)

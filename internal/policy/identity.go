@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -38,7 +39,9 @@ func (p *policy) introduce(m *member, c *conn) {
 	}
 	begun := time.Now()
 	header, resp, err := c.identify(ctx)
-	m.observeOwn(time.Since(begun))
+	if resp != nil {
+		m.observeOwn(time.Since(begun))
+	}
 	rank, ranked, refused := p.rank(ctx, m, c, header.GetMemberId())
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -95,7 +98,7 @@ func (p *policy) wantsProof(m *member, c *conn) (wants, waits bool) {
 // its name for users.
 func (p *policy) rank(ctx context.Context, m *member, c *conn, id uint64) (rank int, ok, refused bool) {
 	p.mu.Lock()
-	prefer := p.opts.Routing.Prefer
+	prefer, e := p.opts.Routing.Prefer, describe(m.addr)
 	p.mu.Unlock()
 	if prefer == nil || id == 0 {
 		return 0, false, false
@@ -107,7 +110,6 @@ func (p *policy) rank(ctx context.Context, m *member, c *conn, id uint64) (rank 
 	// Any member answers this from memory, since etcd 3.7 only with a token if there are users
 	// (etcdserver/server.go, MemberList). Without an answer the name is unknown.
 	list, err := pb.NewClusterClient(cc).MemberList(ctx, &pb.MemberListRequest{})
-	e := describe(m.addr)
 	e.MemberID = id
 	for _, member := range list.GetMembers() {
 		if member.GetID() == id {
@@ -171,26 +173,40 @@ func (c *conn) identify(ctx context.Context) (*pb.ResponseHeader, *pb.StatusResp
 		if ctx.Err() != nil {
 			return nil, nil, err
 		}
-		// These refusals may be temporary.
-		switch status.Code(err) {
-		case codes.Unavailable, codes.ResourceExhausted, codes.FailedPrecondition:
-			c.policy.introductionRefused(c) //nolint:contextcheck // what follows is the policy's
-		default:
-			deadline = time.Time{}
+		if !temporary(err) {
+			break
 		}
+		c.policy.introductionRefused(c) //nolint:contextcheck // what follows is the policy's
 		if time.Now().After(deadline) || !backoff.Sleep(ctx, minSeekPause) {
 			break
+		}
+	}
+	certain := c.policy.oneCluster() // a member of another one may refuse for now, too
+	if temporary(err) && certain {
+		var header *pb.ResponseHeader
+		if header, err = c.ownHeader(ctx); err == nil || !refusedFor(err) {
+			return header, nil, err
 		}
 	}
 	if !refusedFor(err) {
 		return nil, nil, nil // if something is wrong with it, requests will show
 	}
 	header, refused, err := c.refusedWatch(ctx)
-	if ctx.Err() != nil {
+	if err != nil && (ctx.Err() != nil || certain && temporary(err)) {
 		return nil, nil, err
 	}
 	c.policy.discreet.Store(err == nil && refused)
 	return header, nil, nil
+}
+
+// temporary reports whether a member that has refused a question with err may answer it later.
+func temporary(err error) bool {
+	switch status.Code(err) {
+	case codes.Unavailable, codes.ResourceExhausted, codes.FailedPrecondition:
+		return true
+	default:
+		return false
+	}
 }
 
 // introductionRefused is called when the question who c's member is was refused for now, for
@@ -219,7 +235,7 @@ func (c *conn) refusedWatch(ctx context.Context) (_ *pb.ResponseHeader, refused 
 	err = stream.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{
 		CreateRequest: &pb.WatchCreateRequest{Key: []byte{0}, Filters: []pb.WatchCreateRequest_FilterType{pb.WatchCreateRequest_NOPUT, pb.WatchCreateRequest_NODELETE}},
 	}})
-	if err != nil {
+	if err != nil && !errors.Is(err, io.EOF) { // of EOF Recv has the reason
 		return nil, false, err
 	}
 	answer, err := stream.Recv()
@@ -266,6 +282,21 @@ func (p *policy) rerollLocked(now time.Time) {
 			p.dropLocked(m)
 		}
 	}
+}
+
+// ownHeader gets a header by a read that the member answers from its own data.
+func (c *conn) ownHeader(ctx context.Context) (*pb.ResponseHeader, error) {
+	cc, release := c.rpcs()
+	defer release()
+	resp, err := pb.NewKVClient(cc).Range(ctx, &pb.RangeRequest{Key: []byte{0}, CountOnly: true, Serializable: true})
+	return resp.GetHeader(), err
+}
+
+// oneCluster reports whether the policy uses members of one cluster only, and knows which.
+func (p *policy) oneCluster() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.clusterLocked() != 0
 }
 
 // refusedFor reports whether err refuses a request because it has no user.

@@ -76,9 +76,10 @@ func (m *member) memberName() string {
 	return name
 }
 
-// update takes what the resolver says of m's tier. A rank that was asked for before m had said
-// who it is does not replace one that was asked for since.
+// update takes what the resolver says of m: its tier, and what the next connection is made with. A
+// rank that was asked for before m had said who it is does not replace one that was asked for since.
 func (m *member) update(e endpoint) {
+	m.addr.Attributes = e.addr.Attributes
 	r, _ := e.addr.Attributes.Value(rankKey{}).(ranking)
 	m.tier.priority = e.tier.priority
 	if !m.met || r.member == m.id.Load() {

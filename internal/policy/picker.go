@@ -123,7 +123,11 @@ func (p *picker) choose(a *attempt.Attempt) *target {
 		first = rand.N(p.spread)
 	}
 	for i := range p.members {
-		if c := p.members[(first+i)%len(p.members)]; !a.Avoids(c.member.name) {
+		at := i
+		if i < p.spread {
+			at = (first + i) % p.spread
+		}
+		if c := p.members[at]; !a.Avoids(c.member.name) {
 			return c
 		}
 	}
@@ -142,7 +146,7 @@ func (p *policy) finish(r *call, info grpcbalancer.DoneInfo) {
 	defer p.free(r)
 	c, a := r.on, r.attempt
 	served := (info.Err == nil || leaderChanged(info.Err)) && info.BytesReceived && !a.AnyMember && !a.FromMemory
-	if a.Measure && !info.BytesReceived && a.Abandoned() {
+	if a.Measure && !a.Elsewhere && unanswered(info) { // a second copy's end is no sign of anything
 		c.conn.owe(r)
 		p.watchdog.wake()
 	}
@@ -164,11 +168,54 @@ func (p *policy) finish(r *call, info grpcbalancer.DoneInfo) {
 	if c.conn.calls.remove(r) && c.conn.retired.Load() {
 		p.emptied(c.conn)
 	}
+	if served && c.conn.failures.Load() > 0 {
+		c.conn.failures.Store(0)
+	}
 	switch {
 	case info.Err != nil && etcderr.LacksService(info.Err) && c.Proven():
 	case info.Err != nil && etcderr.CantServe(info.Err):
 		p.refused(c.member, r.start, info.Err)
 	case served && (c.member.demoted.Load() || p.gate.closed.Load()):
 		p.served(c.member, c.conn, r.start)
+	case info.Err != nil && info.BytesReceived && a.Measure && vague(info.Err) && c.conn.failures.Add(1) >= maxVague:
+		p.suspect(c.conn)
+	}
+}
+
+// unanswered reports whether the caller has ended an RPC that its member had not served: another
+// copy was answered, or the caller would wait no longer. A member may say itself that the deadline
+// has passed.
+func unanswered(info grpcbalancer.DoneInfo) bool {
+	switch status.Code(info.Err) {
+	case codes.Canceled:
+		return info.BytesSent && !info.BytesReceived
+	case codes.DeadlineExceeded:
+		return info.BytesSent
+	default:
+		return false
+	}
+}
+
+// maxVague is after how many vague errors in a row a member is probed. A proxy whose member is
+// gone can answer every request, and at once, so that none waits for long enough to have it probed.
+const maxVague = 3
+
+// vague reports whether err says that a request has failed, and neither that the request is to
+// blame nor what is wrong with the member.
+func vague(err error) bool {
+	switch code(err) {
+	case codes.Unavailable, codes.Unknown, codes.Internal:
+		return !leaderChanged(err)
+	default:
+		return false
+	}
+}
+
+// suspect has c's member probed, unless that was done a moment ago.
+func (p *policy) suspect(c *conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if now := time.Now(); !p.closed && c.member.conn == c && now.After(c.rested) {
+		p.startProbeLocked(c)
 	}
 }

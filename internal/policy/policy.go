@@ -277,6 +277,7 @@ func (p *policy) connectionChanged(m *member, c *conn, s grpcbalancer.SubConnSta
 // readyLocked puts m, which is connected and has said who it is, into use.
 func (p *policy) readyLocked(m *member, c *conn) {
 	m.setState(connectivity.Ready)
+	m.conn.introduced.Store(true)
 	m.failed = false
 	p.rounds, p.paused = 0, time.Time{}
 	p.probes.Go(func() { p.watchHealth(m, c) })
@@ -545,8 +546,9 @@ func (p *policy) judgeLocked(c *conn, beside *member, f findings, start time.Tim
 		}
 		p.condemnLocked(c, f.readErr, start)
 	case nobodyServes:
-		// This member is not to blame. But if both are silent, try a third one.
-		if !f.there && beside != nil && current {
+		// This member is not to blame. But if both are silent, or have served nothing for long, try
+		// a third one.
+		if beside != nil && current && (!f.there || c.silence(time.Now()) >= maxSilence || c.failures.Load() >= maxVague) {
 			m.mutedUntil = time.Now().Add(muteTime)
 			beside.mutedUntil = m.mutedUntil
 		}
@@ -561,6 +563,7 @@ func (p *policy) judgeLocked(c *conn, beside *member, f findings, start time.Tim
 	case serves:
 		m.observeOwn(f.took)
 		c.verdict = nil
+		c.failures.Store(0)
 		c.owed[0].Store(0)
 		c.owed[1].Store(0)
 		for _, s := range c.streams {

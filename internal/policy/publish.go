@@ -72,7 +72,7 @@ func (p *policy) pickerLocked(now time.Time) *picker {
 		if p.opts.Routing.SpreadReads && i == pick.spread && m.usable(now) && !m.unlisted && m.tier == p.active.tier {
 			pick.spread++
 		}
-		if p.leadsLocked(m) && m.usable(now) {
+		if p.leadsLocked(m) && m.usable(now) && (m == p.active || m.demotion.cause == nil) {
 			pick.leader, pick.leading = c, &target{m, m.conn, m.conn.leads}
 		}
 	}

@@ -254,8 +254,12 @@ func (f refusal) Report(string, proto.Message) error                    { return
 // page collects the output for one response, to write it at once.
 type page struct{ bytes.Buffer }
 
+// f is not inlined in its many callers, so that the program stays small; nor are the next ones.
+//
+//go:noinline
 func (p *page) f(format string, args ...any) { fmt.Fprintf(&p.Buffer, format, args...) }
 
+//go:noinline
 func (p *page) ln(args ...any) { fmt.Fprintln(&p.Buffer, args...) }
 
 func (p *page) to(w io.Writer) error {
