@@ -20,6 +20,8 @@ type lease struct {
 	of      getcd.Lease
 	closing context.Context //nolint:containedctx // it ends with the service
 	cancel  context.CancelFunc
+
+	mu      sync.Mutex // none is added to keepers after closing has ended
 	keepers sync.WaitGroup
 }
 
@@ -31,13 +33,20 @@ func newLease(original *clientv3.Client, of getcd.Lease) *lease {
 
 func (l *lease) KeepAlive(ctx context.Context, id clientv3.LeaseID) (<-chan *clientv3.LeaseKeepAliveResponse, error) {
 	out := make(chan *clientv3.LeaseKeepAliveResponse, clientv3.LeaseResponseChSize)
-	if err := l.closing.Err(); err != nil {
+	l.mu.Lock()
+	err := l.closing.Err()
+	if err == nil {
+		l.keepers.Add(1)
+	}
+	l.mu.Unlock()
+	if err != nil {
 		close(out)
 		return out, clientv3.ErrKeepAliveHalted{Reason: err}
 	}
 	ctx, cancel := until(ctx, l.closing)
 	in, err := l.of.KeepAlive(ctx, getcd.LeaseID(id))
 	if err != nil {
+		l.keepers.Done()
 		cancel()
 		close(out)
 		if halted, ok := errors.AsType[getcd.ErrKeepAliveHalted](err); ok {
@@ -45,7 +54,8 @@ func (l *lease) KeepAlive(ctx context.Context, id clientv3.LeaseID) (<-chan *cli
 		}
 		return out, err
 	}
-	l.keepers.Go(func() { // ends with in, which ends with ctx
+	go func() { // ends with in, which ends with ctx
+		defer l.keepers.Done()
 		defer close(out)
 		defer cancel()
 		for r := range in {
@@ -54,7 +64,7 @@ func (l *lease) KeepAlive(ctx context.Context, id clientv3.LeaseID) (<-chan *cli
 			default: // clientv3 drops it, too
 			}
 		}
-	})
+	}()
 	return out, nil
 }
 
@@ -74,7 +84,9 @@ func keptAlive(r *getcd.LeaseKeepAliveResponse) *clientv3.LeaseKeepAliveResponse
 }
 
 func (l *lease) Close() error {
+	l.mu.Lock()
 	l.cancel()
+	l.mu.Unlock()
 	l.keepers.Wait()
 	return l.Lease.Close()
 }

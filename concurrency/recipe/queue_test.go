@@ -374,13 +374,16 @@ func TestSlowClaim(t *testing.T) {
 		for i := range others + 1 {
 			r.do("Enqueue", a.enqueue(r.t.Context(), fmt.Sprint(i)))
 		}
-		first := true
+		takeThem := func() {
+			for i := range others {
+				r.dequeue(q(), fmt.Sprint(i))
+			}
+		}
+		begun := false
 		r.faulty().Intercept(func(_ context.Context, _ string, req any, next func() (any, error)) (any, error) {
-			if changes(req) && first {
-				first = false
-				for i := range others {
-					r.dequeue(q(), fmt.Sprint(i))
-				}
+			if changes(req) && !begun {
+				begun = true // theirs pass
+				takeThem()
 			}
 			return next()
 		})

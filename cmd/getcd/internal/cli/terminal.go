@@ -60,5 +60,6 @@ func readHidden(fd int) (string, error) {
 
 // say writes a message to the user. Where it cannot be written, there is nobody
 // to tell.
+//
 //go:noinline
 func say(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }

@@ -228,6 +228,7 @@ func (f *fields) EndpointStatus(ss []EndpointStatus) error {
 }
 
 // field prints a value as Go prints it; quoted prints a string in Go's quotes.
+//
 //go:noinline
 func (p *page) field(name string, value any) { p.f("\"%s\" : %v\n", name, value) }
 
