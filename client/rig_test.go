@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -104,12 +105,12 @@ func once(method string, hook etcdtest.UnaryHook) etcdtest.UnaryHook {
 	return times(1, method, hook)
 }
 
-// times makes a hook that handles the first n calls of the method. The calls of
-// a test come one after the other.
+// times makes a hook that handles the first n calls of the method. The policy's own requests count,
+// too, and may come at any time.
 func times(n int, method string, hook etcdtest.UnaryHook) etcdtest.UnaryHook {
+	var calls atomic.Int64
 	return func(ctx context.Context, m string, req any, next func() (any, error)) (any, error) {
-		if m == method && n > 0 {
-			n--
+		if m == method && calls.Add(1) <= int64(n) {
 			return hook(ctx, m, req, next)
 		}
 		return next()
