@@ -30,7 +30,7 @@ func (as *authServer) change(ctx context.Context, do func(*accounts) error) (*pb
 	})
 }
 
-// errUnchanged is a change's that has found everything as it was to become.
+// errUnchanged is the error of a change that had nothing to change.
 var errUnchanged = errors.New("nothing has changed")
 
 // UserAdd also accepts a hashed password, but nobody can log in with it.

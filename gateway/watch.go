@@ -131,8 +131,8 @@ func (s *watchStream) follow(w *watch, r *request) error {
 }
 
 // drop cancels a watch, once it has been created. Of those that there aren't, etcd says
-// nothing. As with etcd, the ID is free at once: the end of the watch is told in its turn, before
-// another one is that has the ID.
+// nothing. As with etcd, the ID is free at once: the end of the watch is told before the creation
+// of another one with that ID.
 func (s *watchStream) drop(id int64) error {
 	s.mu.Lock()
 	w := s.watches[id]

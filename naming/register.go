@@ -152,8 +152,8 @@ func (r *Registration) try() (keeper *lease.Keeper, err error) {
 // of an earlier lease. So each depends on the key not having changed since a revision that
 // was seen before it was sent: once the endpoint is there, all of them are refused, and
 // cannot bind it to a lease that is about to end. A key that somebody has deleted looks as
-// if it had never changed. So none is sent with a lease with which another one may be under
-// way yet: that lease is given up, and what has it comes too late when it is revoked.
+// if it had never changed. So when the fate of a transaction is unknown, its lease is revoked,
+// and another one is used: a copy that comes late is refused with it.
 func (r *Registration) put(id lease.ID) error {
 	put, err := r.s.Op(r.update, kv.WithLease(id))
 	if err != nil {

@@ -129,7 +129,7 @@ func (c *dnsClient) lookupHost(ctx context.Context, name string) hostAnswer {
 type hostAnswer struct {
 	ips  []netip.Addr
 	ttl  uint32
-	lost []uint16 // A or AAAA, if nobody has said what the host has of that family
+	lost []uint16 // the families (A, AAAA) of which there was no answer
 	err  error
 }
 

@@ -46,8 +46,8 @@ const (
 	suspicionFactor  = 8                      // times the usual latency
 	// again is after how long a member is probed again if its requests still wait.
 	again = 250 * time.Millisecond
-	// minLag is the least lag of a member, and lagFactor times its usual latency is more than that
-	// for one that is far away, or overrun together with all others.
+	// minLag is the least lag of a member. It is lagFactor times the usual latency of a member that
+	// is far away, or overrun together with all others.
 	minLag    = 50 * time.Millisecond
 	lagFactor = 4
 	// minPatience is the least time that a member has to answer both questions.

@@ -1,5 +1,5 @@
-// Package whole puts the parts of snapshots together (watch.WithParts), for who takes a snapshot
-// for all that there is.
+// Package whole puts the parts of snapshots together (watch.WithParts), for those who take a
+// snapshot for all that there is.
 package whole
 
 import (

@@ -220,7 +220,7 @@ func (c *conn) finish(a *call, err error) {
 		a.lane.inflight--
 		if err == nil {
 			a.lane.growLocked()
-			a.lane.room.measureLocked(1, answerSize(a.reply)) // or a large answer would be remembered for ever
+			a.lane.room.measureLocked(1, answerSize(a.reply)) // or a large answer would be remembered forever
 		}
 		c.touchLocked(a.lane)
 	}
