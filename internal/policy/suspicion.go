@@ -49,7 +49,7 @@ const (
 	// minLag is the least lag of a member. It is lagFactor times the usual latency of a member that
 	// is far away, or overrun together with all others.
 	minLag    = 50 * time.Millisecond
-	lagFactor = 4
+	lagFactor = 2
 	// minPatience is the least time that a member has to answer both questions.
 	minPatience = 400 * time.Millisecond
 	// maxSilence is how long a member must be silent to be left when the other one is
