@@ -79,7 +79,6 @@ func (p *page) funcs() template.FuncMap {
 		"await":          await,
 		"then":           then,
 		"finish":         finish,
-		"finishSending":  finishSending,
 		"cancel":         cancelStream,
 		"breaks":         breakStream,
 	}

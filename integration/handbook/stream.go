@@ -28,7 +28,6 @@ const (
 	sends  stepKind = iota // a message
 	awaits                 // answers
 	thens                  // another call, on another connection
-	closes                 // the client has no more to send
 	ends                   // and the server ends the stream
 	cancels
 	breaks // the server ends the stream with an error
@@ -37,7 +36,6 @@ const (
 func send(text string) step            { return step{kind: sends, text: text} }
 func await(n int) step                 { return step{kind: awaits, n: n} }
 func then(method, request string) step { return step{kind: thens, method: method, text: request} }
-func finishSending() step              { return step{kind: closes} }
 func finish() step                     { return step{kind: ends} }
 func cancelStream() step               { return step{kind: cancels} }
 func breakStream(name string) step     { return step{kind: breaks, text: name} }
@@ -65,7 +63,9 @@ func (p *page) streamed(method string, format wire.Format, steps []step) (string
 	}
 	ctx, done := p.context()
 	defer done()
-	st, err := l.cc.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, pathOf(m))
+	// Of a method that takes one request, the request's own frame says that it is the last. An
+	// END_STREAM that follows on its own may come before or after the answer to a server's ping.
+	st, err := l.cc.NewStream(ctx, &grpc.StreamDesc{ClientStreams: m.IsStreamingClient(), ServerStreams: true}, pathOf(m))
 	if err != nil {
 		return "", err
 	}
@@ -118,8 +118,6 @@ func (s *streaming) do(st step) error {
 		fmt.Fprintf(&s.listing, "# somebody else: %s\n", st)
 		_, err := s.page.do(st.method, st.text)
 		return err
-	case closes:
-		return s.stream.CloseSend()
 	case ends:
 		if err := s.stream.CloseSend(); err != nil {
 			return err
