@@ -22,6 +22,8 @@ type attempt struct {
 	packed bool // the first message was compressed, so sum does not match what is sent
 	stream *stream
 	done   bool // outcome is set
+
+	omitted int // Tracer.omitted when it began
 	outcome
 }
 
@@ -132,6 +134,10 @@ func (ch *channel) tellLocked(a *attempt) {
 	}
 	if a.done && (a.conn == nil || a.conn.closed) {
 		ch.unsentLocked(a)
+		return
+	}
+	if a.done && a.omitted != ch.tracer.omitted {
+		ch.closeLocked(a) // its stream is one that there was no memory for, if it was sent at all
 		return
 	}
 	ch.settleLocked(a.method)

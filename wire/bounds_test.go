@@ -66,6 +66,35 @@ func TestASlowWriter(t *testing.T) {
 	}
 }
 
+// Calls that there was no memory for are not taken for later ones with the same request.
+func TestCallsLeftOutAreNotTakenForOthers(t *testing.T) {
+	const most = 200
+	out := &stuck{}
+	synctest.Test(t, func(t *testing.T) {
+		out.gate = make(chan struct{})
+		cluster := etcdtest.Start(t, 1)
+		tracer := wire.New(out, wire.Options{Format: wire.JSON, Memory: 16 << 10})
+		kv := pb.NewKVClient(cluster.Conn(t, tracer.DialOptions(insecure.NewCredentials())...))
+		for i := range most {
+			if _, err := kv.Put(t.Context(), &pb.PutRequest{Key: []byte("k")}); err != nil {
+				t.Fatal(err)
+			}
+			if i == most-2 {
+				close(out.gate)
+				tracer.Flush(-1)
+			}
+		}
+		tracer.Flush(-1)
+	})
+	last := 0
+	for _, c := range calls(t, out.String()) {
+		last = c.Call
+	}
+	if last != most {
+		t.Errorf("the last call is shown as call %d, want %d", last, most)
+	}
+}
+
 // A message larger than the memory limit uses no more than the limit, and later
 // calls are decoded.
 func TestALargeMessage(t *testing.T) {

@@ -78,6 +78,7 @@ func (ch *channel) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.C
 	if ch.tracer.err != nil {
 		return ctx // the trace has ended: no stream will be found for it
 	}
+	a.omitted = ch.tracer.omitted
 	a.call = ch.callLocked(key)
 	a.call.tried++
 	a.n = a.call.tried

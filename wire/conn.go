@@ -82,6 +82,7 @@ func (c *conn) streamLocked(f *frame) *stream {
 		return nil // late or invalid: the client has opened no such stream (section 5.1.1)
 	}
 	if !c.tracer.reserveLocked(streamSize) {
+		c.tracer.omitted++
 		return nil
 	}
 	s = &stream{conn: c, id: f.header.StreamID}

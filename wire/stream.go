@@ -28,8 +28,9 @@ type stream struct {
 
 type streamHalf struct {
 	framing
-	ended bool // END_STREAM
-	lost  bool // a frame was not decoded, so it is unknown where messages begin
+	ending bool // END_STREAM
+	ended  bool // the same, and the header block that has it is complete
+	lost   bool // a frame was not decoded, so it is unknown where messages begin
 
 	// alien says that its data are no gRPC, such as a proxy's page: their content type.
 	alien string
@@ -63,7 +64,10 @@ func (s *stream) add(f *frame) {
 			half.lost = true
 		}
 		f.at, f.alien = half.total, half.alien
-		if !half.lost && half.alien == "" {
+		switch {
+		case half.lost:
+			half.total += int64(f.length) // more than its data, so that no message goes on after it
+		case half.alien == "":
 			before := half.whole
 			f.starts = half.feed(f.bytes[f.data[0]:f.data[1]])
 			s.piece = s.piece || half.whole > before
@@ -74,6 +78,10 @@ func (s *stream) add(f *frame) {
 	}
 	// END_STREAM, a flag of these two types alone (section 6).
 	if (f.header.Type == http2.FrameHeaders || f.header.Type == http2.FrameData) && f.header.Flags.Has(http2.FlagDataEndStream) {
+		half.ending = true
+	}
+	// The end of HEADERS may be in CONTINUATION frames (section 6.2), which nothing comes between.
+	if half.ending && (f.header.Type == http2.FrameData || f.header.Flags.Has(http2.FlagHeadersEndHeaders)) {
 		half.ended = true
 		s.ended = s.ended || s.halves[0].ended && s.halves[1].ended
 	}

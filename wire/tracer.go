@@ -70,6 +70,7 @@ type Tracer struct {
 	conns   int   // so far
 	calls   int   // so far
 	dropped dropped
+	omitted int // streams so far that there was no memory for
 	queue   []*record
 	err     error         // the writer's first error, which ends the trace; only writeAll sets it
 	idle    chan struct{} // closed when the writing goroutine ends; nil if there is none

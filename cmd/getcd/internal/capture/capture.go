@@ -9,6 +9,7 @@ import (
 
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
+	"github.com/gopacket/gopacket/reassembly"
 
 	"github.com/getcd/getcd/wire"
 )
@@ -76,25 +77,26 @@ func Decode(w io.Writer, o wire.Options, r io.Reader) (Summary, error) {
 		if info.CaptureLength < info.Length {
 			d.sum.Cut++
 		}
-		// Lazily, since only what is below TCP matters. It recovers from its own panics.
-		d.packet(gopacket.NewPacket(data, link, gopacket.DecodeOptions{Lazy: true, NoCopy: true}), info)
+		// It recovers from its own panics.
+		d.packet(gopacket.NewPacket(data, link, gopacket.DecodeOptions{NoCopy: true}), moment(info))
 	}
 	d.finish()
 	return d.sum, d.err
 }
 
-func (d *flows) packet(p gopacket.Packet, info gopacket.CaptureInfo) {
-	tcp, _ := p.Layer(layers.LayerTypeTCP).(*layers.TCP)
-	switch ip := p.NetworkLayer().(type) {
-	case *layers.IPv4:
-		if tcp != nil {
-			d.segment(way{endpoint(ip.SrcIP, tcp.SrcPort), endpoint(ip.DstIP, tcp.DstPort)}, tcp, info)
-			return
-		}
-	case *layers.IPv6:
-		if tcp != nil {
-			d.segment(way{endpoint(ip.SrcIP, tcp.SrcPort), endpoint(ip.DstIP, tcp.DstPort)}, tcp, info)
-			return
+func (d *flows) packet(p gopacket.Packet, info reassembly.AssemblerContext) {
+	var from, to net.IP
+	for _, l := range p.Layers() {
+		switch l := l.(type) {
+		case *layers.IPv4: // in a tunnel the last one is TCP's
+			from, to = l.SrcIP, l.DstIP
+		case *layers.IPv6:
+			from, to = l.SrcIP, l.DstIP
+		case *layers.TCP:
+			if from != nil {
+				d.segment(way{endpoint(from, l.SrcPort), endpoint(to, l.DstPort)}, l, info)
+				return
+			}
 		}
 	}
 	if p.Layer(gopacket.LayerTypeFragment) != nil || p.Layer(layers.LayerTypeIPv6Fragment) != nil {

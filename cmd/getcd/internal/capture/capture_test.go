@@ -5,10 +5,12 @@ import (
 	"compress/gzip"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"golang.org/x/net/http2"
@@ -239,6 +241,81 @@ func TestWhatCantBeDecoded(t *testing.T) {
 				t.Errorf("events %q", l.events)
 			}
 		})
+	}
+}
+
+// When a connection is reset, or followed by another one, what was captured after bytes
+// that were missed is listed nevertheless.
+func TestBytesAfterAGapAreListed(t *testing.T) {
+	client, server := talk(t, 5, "value")
+	half := len(client) / 2
+	for what, end := range map[string]func(c *connection){
+		"reset": func(c *connection) { c.segment(1, layers.TCP{RST: true}, "") },
+		"followed by another one with the same ports": func(c *connection) {
+			c.net.connection(side{40000, 90000}, side{2379, 90000}).open()
+		},
+	} {
+		n := newNetwork(t, layers.LinkTypeEthernet, false)
+		c := n.connection(side{40000, 5}, side{2379, 5}).open()
+		c.send(1, server)
+		c.send(0, client[:half])
+		c.ends[0].seq += 10
+		c.send(0, client[half+10:half+20])
+		c.ends[0].seq += 10
+		c.send(0, client[half+30:])
+		end(c)
+		l := list(t, n.file(false, 1<<16))
+		if want := client[:half] + client[half+10:half+20] + client[half+30:]; l.conns[1][0] != want {
+			t.Errorf("%s: %d of the client's bytes are listed, want %d", what, len(l.conns[1][0]), len(want))
+		}
+		const missed = "10 bytes from the client were not recorded; what follows them is not decoded"
+		if want := []string{"opened by 10.0.0.1:40000", missed, missed, what}; !slices.Equal(l.events, want) {
+			t.Errorf("events %q, want %q", l.events, want)
+		}
+	}
+}
+
+// Nothing is left of connections that were reset, so that later ones have room for segments
+// in disorder.
+func TestResetConnectionsLeaveNothingBehind(t *testing.T) {
+	client, server := talk(t, 5, "value")
+	n := newNetwork(t, layers.LinkTypeRaw, false)
+	for i := range 7000 {
+		c := n.connection(side{uint16(1000 + i), 1}, side{2379, 1}).open()
+		c.ends[0].seq++ // all that follows waits for this byte
+		for range 5 {
+			c.send(0, "x")
+		}
+		c.segment(1, layers.TCP{RST: true}, "")
+	}
+	c := n.connection(side{40000, 1}, side{2379, 1}).open()
+	c.send(0, client[:100])
+	c.send(0, client[100:])
+	last := len(n.packets) - 1
+	n.packets[last-1], n.packets[last] = n.packets[last], n.packets[last-1]
+	c.send(1, server)
+	if l := list(t, n.file(false, 1<<16)); l.conns[7001] != [2]string{client, server} || l.Connections != 1 || l.Foreign != 7000 {
+		t.Errorf("the last connection is not listed with its bytes (%v, last events %q)", l.Summary, l.events[max(0, len(l.events)-3):])
+	}
+}
+
+// The addresses of a connection in a tunnel are its own, not the tunnel's.
+func TestConnectionsInATunnel(t *testing.T) {
+	client, server := talk(t, 5, "value")
+	n := newNetwork(t, layers.LinkTypeRaw, false)
+	c := n.connection(side{40000, 1}, side{2379, 1}).open()
+	c.send(0, client)
+	c.send(1, server)
+	c.close()
+	for i, p := range n.packets {
+		b := gopacket.NewSerializeBuffer()
+		outer := &layers.IPv4{Version: 4, Protocol: layers.IPProtocolIPv4, TTL: 64, SrcIP: net.IP{192, 0, 2, p.bytes[15]}, DstIP: net.IP{192, 0, 2, p.bytes[19]}}
+		must(t, gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, outer, gopacket.Payload(p.bytes)))
+		n.packets[i].bytes = b.Bytes()
+	}
+	l := list(t, n.file(false, 1<<16))
+	if want := []string{"opened by 10.0.0.1:40000", "closed"}; !slices.Equal(l.events, want) || len(l.calls) != 5 {
+		t.Errorf("events %q and %d calls, want %q and 5", l.events, len(l.calls), want)
 	}
 }
 

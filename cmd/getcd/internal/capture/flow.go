@@ -26,7 +26,9 @@ type flow struct {
 	client int             // the side that is the client, when rec is not nil
 	why    string          // it is not decoded; empty while it may be
 	reset  bool
-	shut   bool // by close
+	shut   bool   // by close
+	how    string // it ends by close; empty if by what was captured
+	given  bool   // the assembler has given bytes
 	ended  bool
 }
 
@@ -67,33 +69,41 @@ type moment gopacket.CaptureInfo
 // GetCaptureInfo implements reassembly.AssemblerContext.
 func (m moment) GetCaptureInfo() gopacket.CaptureInfo { return gopacket.CaptureInfo(m) }
 
-func (f *flow) assemble(w way, tcp *layers.TCP, info gopacket.CaptureInfo) {
+func (f *flow) assemble(w way, tcp *layers.TCP, info reassembly.AssemblerContext) {
 	s := &f.sides[f.side(w)]
 	if tcp.SYN && !s.syn {
 		s.syn, s.isn = true, tcp.Seq
 	}
-	// The assembler keeps connections that have ended by their addresses, so f goes by a
-	// number of its own.
-	var ends [2][9]byte
-	for i := range ends {
-		binary.BigEndian.PutUint64(ends[i][:], f.n)
-		ends[i][8] = byte(i)
-	}
-	from, to := ends[0][:], ends[1][:]
-	if w != f.way {
-		from, to = to, from
-	}
-	tcp.SrcPort, tcp.DstPort = 0, 0
-	f.flows.asm.AssembleWithContext(gopacket.NewFlow(gopacket.EndpointInvalid, from, to), tcp, moment(info))
+	// The assembler keeps connections that have ended by their addresses and ports, so f goes
+	// by a number of its own, and by no ports.
+	from := 2*f.n + uint64(f.side(w)) //nolint:gosec // it is 0 or 1
+	ends := gopacket.NewFlow(gopacket.EndpointInvalid, binary.BigEndian.AppendUint64(nil, from), binary.BigEndian.AppendUint64(nil, from^1))
+	segment := &layers.TCP{SYN: tcp.SYN, ACK: tcp.ACK, FIN: tcp.FIN, RST: tcp.RST, Seq: tcp.Seq, Ack: tcp.Ack}
+	segment.Payload = tcp.Payload
+	f.flows.asm.AssembleWithContext(ends, segment, info)
 }
 
-// close has the assembler close both halves of f.
-func (f *flow) close(info gopacket.CaptureInfo) {
-	f.shut = true
+// close has the assembler give what it holds of f, and close both halves. how is why, if
+// that is not in what was captured.
+func (f *flow) close(info reassembly.AssemblerContext, how string) {
+	f.shut, f.how = true, how
 	f.flows.next = f
-	for _, w := range []way{f.way, f.way.back()} {
-		f.assemble(w, &layers.TCP{RST: true}, info) // Accept sets its number
+	// What waits for bytes that were not captured is given, gap by gap, for segments that
+	// have to wait, too, while there is no room for them.
+	f.flows.asm.MaxBufferedPagesPerConnection = 1
+	w := f.way
+	for range 2 {
+		for tcp := (&layers.TCP{}); !f.ended; { // Accept sets its number
+			f.given = false
+			f.assemble(w, tcp, info)
+			if tcp.RST {
+				break
+			}
+			tcp.RST = !f.given
+		}
+		w = w.back()
 	}
+	f.flows.asm.MaxBufferedPagesPerConnection = maxPagesOne
 }
 
 // Accept implements reassembly.Stream.
@@ -103,7 +113,10 @@ func (f *flow) Accept(tcp *layers.TCP, _ gopacket.CaptureInfo, dir reassembly.TC
 		if *start = true; known {
 			tcp.Seq = uint32(next) //nolint:gosec // it is a sequence number
 		}
-		return true
+		if !tcp.RST { // it has to wait
+			tcp.Seq++
+		}
+		return known || tcp.RST
 	}
 	// One with another number is ignored (RFC 9293, section 3.10.7.4).
 	f.reset = f.reset || tcp.RST && (!known || uint32(next) == tcp.Seq) //nolint:gosec // the same
@@ -162,6 +175,7 @@ func (f *flow) ReassembledSG(sg reassembly.ScatterGather, _ reassembly.Assembler
 	if n == 0 || f.ended {
 		return
 	}
+	f.given = true
 	f.take(index(dir), sg.CaptureInfo(0).Timestamp, sg.Fetch(n), skip)
 }
 
@@ -169,6 +183,8 @@ func (f *flow) ReassembledSG(sg reassembly.ScatterGather, _ reassembly.Assembler
 func (f *flow) ReassemblyComplete(reassembly.AssemblerContext) bool {
 	switch {
 	case f.flows.finishing: // the flows are ended in their order
+	case f.how != "":
+		f.end(f.how)
 	case f.reset:
 		f.end("reset")
 	default:

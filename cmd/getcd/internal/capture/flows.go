@@ -60,11 +60,10 @@ func (d *flows) New(gopacket.Flow, gopacket.Flow, *layers.TCP, reassembly.Assemb
 }
 
 // segment takes the next segment of the capture.
-func (d *flows) segment(w way, tcp *layers.TCP, info gopacket.CaptureInfo) {
+func (d *flows) segment(w way, tcp *layers.TCP, info reassembly.AssemblerContext) {
 	f := d.byWay[w]
 	if f != nil && tcp.SYN && f.begunOtherwise(w, tcp.Seq) {
-		f.close(info)
-		f.end("followed by another one with the same ports")
+		f.close(info, "followed by another one with the same ports")
 		f = nil
 	}
 	switch {
@@ -81,7 +80,7 @@ func (d *flows) segment(w way, tcp *layers.TCP, info gopacket.CaptureInfo) {
 	d.next = f
 	f.assemble(w, tcp, info)
 	if (f.reset || f.sides[0].fin && f.sides[1].fin) && !f.ended {
-		f.close(info)
+		f.close(info, "")
 	}
 }
 

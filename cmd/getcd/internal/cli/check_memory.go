@@ -53,7 +53,8 @@ func (c *checker) metricsURL(ctx context.Context) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/metrics"}).String(), nil
+		scheme := strings.TrimPrefix(u.Scheme, "gateway+") // on the same port
+		return (&url.URL{Scheme: scheme, Host: u.Host, Path: "/metrics"}).String(), nil
 	}
 	scheme := "http"
 	if c.settings.flags.wantsTLS() {
