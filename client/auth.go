@@ -25,6 +25,8 @@ type credential struct {
 	// signed is set for a JWT (RFC 7519), which says itself to which revision of
 	// users and roles it belongs; etcd's simple tokens have one dot.
 	signed bool
+	// callers is set for the token in a caller's own metadata, which only the caller can replace.
+	callers bool
 }
 
 func newCredential(token string) *credential {

@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
@@ -39,7 +40,8 @@ type try struct {
 	attempts []AttemptError // each endpoint's last failure
 	applied  bool           // an earlier try may have been applied
 
-	observed *observed // nil when nobody is told of the call
+	observed *observed   // nil when nobody is told of the call
+	finished func(error) // of a stream: calls the functions of grpc.OnFinish; nil if there are none
 
 	hedge  *hedge // sends a second copy when this is slow; nil for none
 	second bool   // this is a hedge's second copy
@@ -92,9 +94,7 @@ func (t *try) invoke(req, reply any, opts []grpc.CallOption) error {
 			told.end(a, nil)
 			return nil
 		}
-		if cause := a.GivenUp(); cause != nil && status.Code(err) == codes.Canceled {
-			err = givenUpError{cause}
-		}
+		err = orGivenUp(err, a)
 		told.end(a, err)
 		if t.elsewhere && a.Endpoint() == "" {
 			t.alone = true
@@ -116,12 +116,24 @@ func (t *try) invoke(req, reply any, opts []grpc.CallOption) error {
 	}
 }
 
-// credential returns the credential that the request carries. If a login fails that may
-// succeed later, or times out, a call that has time left waits for another one.
+// credential returns the credential that the request carries: the caller's own, or that of a login.
 func (t *try) credential() (*credential, error) {
 	if t.method == pb.Auth_Authenticate_FullMethodName {
 		return t.conn.none, t.reachable()
 	}
+	if theirs, ok := metadata.FromOutgoingContext(t.ctx); ok {
+		if token := theirs.Get(rpctypes.TokenFieldNameGRPC); len(token) > 0 {
+			cred := newCredential(token[0])
+			cred.callers = true
+			return cred, t.reachable()
+		}
+	}
+	return t.login()
+}
+
+// login returns the client's credential. If a login fails that may succeed later, or times out, a
+// call that has time left waits for another one.
+func (t *try) login() (*credential, error) {
 	var last error // of the logins that others may follow
 	for {
 		if err := t.reachable(); err != nil {
@@ -175,7 +187,10 @@ func (t *try) renew(f fate, cred *credential) bool {
 		if t.outdated > maxOutdated {
 			return false
 		}
-		return !cred.signed || t.conn.auth.reject(cred)
+		return !cred.signed || !cred.callers && t.conn.auth.reject(cred)
+	}
+	if cred.callers {
+		return false
 	}
 	t.renewed++
 	return t.renewed <= maxRenewals && t.conn.auth.reject(cred)

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -144,7 +145,7 @@ func (c *Conn) WaitReady(ctx context.Context) error {
 		}
 	}
 	t := try{conn: c, ctx: ctx, method: "WaitReady"}
-	if _, err := t.credential(); err != nil {
+	if _, err := t.login(); err != nil {
 		return t.failed(err)
 	}
 	if !overGRPC {
@@ -198,12 +199,16 @@ func (c *Conn) ask(ctx context.Context, method string, req, reply any, opts []gr
 		return t.refused(err)
 	}
 	t.failFast = failsFast(opts, c.failFast)
+	opts, finished := onFinish(opts)
 	t.observe(false)
 	err := c.invoke(t, req, reply, opts) //nolint:contextcheck // t has it
 	if err != nil && answers != nil && answers(err) {
 		err = nil
 	}
 	t.observed.end(err)
+	if finished != nil {
+		finished(err)
+	}
 	return err
 }
 
@@ -253,6 +258,22 @@ func (c *Conn) unresolved() (out []AttemptError) {
 		}
 	}
 	return out
+}
+
+// onFinish takes the functions of grpc.OnFinish out of opts, since gRPC would call them for each
+// attempt. finished calls them; nil if there are none.
+func onFinish(opts []grpc.CallOption) (rest []grpc.CallOption, finished func(error)) {
+	is := func(o grpc.CallOption) bool { _, ok := o.(grpc.OnFinishCallOption); return ok }
+	if !slices.ContainsFunc(opts, is) {
+		return opts, nil
+	}
+	return slices.DeleteFunc(slices.Clone(opts), is), func(err error) {
+		for _, o := range opts {
+			if f, ok := o.(grpc.OnFinishCallOption); ok {
+				f.OnFinish(err)
+			}
+		}
+	}
 }
 
 // checkCall returns the error of a call with a nil context or option.

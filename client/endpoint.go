@@ -41,7 +41,7 @@ func (c *Client) dialEndpoint(_ context.Context, endpoint string) (grpc.ClientCo
 			cfg.TLS = cfg.TLS.Clone()
 			cfg.TLS.ServerName = known[i].ServerName
 		}
-		if !strings.Contains(endpoint, "://") {
+		if known[i].Network == resolver.NetworkTCP && !strings.Contains(endpoint, "://") {
 			cfg.Endpoints = []string{"https://" + endpoint}
 		}
 	}

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -61,4 +62,27 @@ func TestCallsToOneEndpointEndWithTheClient(t *testing.T) {
 			t.Errorf("a call afterwards: got %v, want %v", err, client.ErrClosed)
 		}
 	})
+}
+
+// Endpoints are named as Client.Endpoints shows them, also a socket with TLS and a relative path.
+func TestCallToASocketWithTLS(t *testing.T) {
+	c, err := client.New(client.Config{Endpoints: []string{"unixs:no-such.sock"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close() //nolint:errcheck // always nil
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	for changed := c.EndpointsChanged(); len(c.Endpoints()) == 0; changed = c.EndpointsChanged() {
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			t.Fatal("no endpoints")
+		}
+	}
+	ctx, cancel = context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := c.Status(ctx, c.Endpoints()[0].Address); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want an attempt to connect", err)
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/getcd/getcd/balancer"
+	"github.com/getcd/getcd/internal/attempt"
 	"github.com/getcd/getcd/internal/closed"
 	"github.com/getcd/getcd/internal/etcderr"
 	"github.com/getcd/getcd/internal/explain"
@@ -146,6 +147,14 @@ func (e givenUpError) Error() string { return e.GRPCStatus().Err().Error() }
 
 func (e givenUpError) GRPCStatus() *status.Status {
 	return status.New(codes.Unavailable, "given up: "+text(e.cause))
+}
+
+// orGivenUp returns err, or why the policy has canceled the attempt if that is how it ended.
+func orGivenUp(err error, a *attempt.Attempt) error {
+	if cause := a.GivenUp(); cause != nil && status.Code(err) == codes.Canceled {
+		return givenUpError{cause}
+	}
+	return err
 }
 
 // text is err without gRPC's "rpc error: code = … desc =", which names what the

@@ -10,6 +10,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"github.com/getcd/getcd/gateway"
+	"github.com/getcd/getcd/internal/redact"
 	"github.com/getcd/getcd/resolver"
 )
 
@@ -36,7 +37,7 @@ func (c Config) overGateway() bool { return slices.ContainsFunc(c.Endpoints, gat
 func allGateways(endpoints []string) error {
 	for _, e := range endpoints {
 		if !gateway.IsEndpoint(e) {
-			return fmt.Errorf("client: Config.Endpoints has gateways (gateway+http, gateway+https) and %q, which is spoken to over gRPC: a client uses one or the other", e)
+			return fmt.Errorf("client: Config.Endpoints has gateways (gateway+http, gateway+https) and %q, which is spoken to over gRPC: a client uses one or the other", redact.Endpoint(e))
 		}
 	}
 	return nil
@@ -66,7 +67,7 @@ func (c Config) checkGateway() error {
 	if c.TLS != nil {
 		for _, e := range c.Endpoints {
 			if len(e) > len(plainGateway) && strings.EqualFold(e[:len(plainGateway)], plainGateway) {
-				errs = append(errs, fmt.Errorf("client: Config.TLS is set, and the endpoint %q is plain: write gateway+https", e))
+				errs = append(errs, fmt.Errorf("client: Config.TLS is set, and the endpoint %q is plain: write gateway+https", redact.Endpoint(e)))
 			}
 		}
 	}

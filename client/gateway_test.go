@@ -248,6 +248,7 @@ func TestGatewayConfig(t *testing.T) {
 		want string
 	}{
 		{client.Config{Endpoints: []string{"gateway+http://a", "b:2379"}}, `and "b:2379", which is spoken to over gRPC`},
+		{client.Config{Endpoints: []string{"gateway+http://a", "http://root:secret@b:2379"}}, `and "http://xxxxx@b:2379", which is`},
 		{client.Config{Endpoints: []string{"dns+srv:///a", "gateway+http://b"}}, `and "dns+srv:///a", which is`},
 		{client.Config{Endpoints: []string{"gateway+http://a"}, DialOptions: []grpc.DialOption{grpc.WithUserAgent("x")}}, "Config.DialOptions has no meaning"},
 		{client.Config{Endpoints: []string{"gateway+http://a"}, Routing: balancer.Routing{SpreadReads: true}}, "Config.Routing has no meaning"},

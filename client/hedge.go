@@ -269,7 +269,7 @@ func hedgeable(reply any, opts []grpc.CallOption) (proto.Message, bool) {
 	}
 	for _, o := range opts {
 		switch o.(type) {
-		case grpc.HeaderCallOption, grpc.TrailerCallOption, grpc.PeerCallOption, grpc.OnFinishCallOption:
+		case grpc.HeaderCallOption, grpc.TrailerCallOption, grpc.PeerCallOption:
 			return nil, false
 		}
 	}

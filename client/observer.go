@@ -153,8 +153,9 @@ func (a *observedAttempt) end(from *attempt.Attempt, err error) {
 
 // observedStream tells of a stream's end, and of its call's, once. Nil tells nobody.
 type observedStream struct {
-	once    sync.Once
-	attempt *observedAttempt
+	once     sync.Once
+	attempt  *observedAttempt // nil if there are no observers
+	finished func(error)      // nil if there is no grpc.OnFinish
 }
 
 // end is called with the reader's error, nil at the regular end, or when the stream's
@@ -164,7 +165,12 @@ func (s *observedStream) end(from *attempt.Attempt, err error) {
 		return
 	}
 	s.once.Do(func() {
-		s.attempt.end(from, err)
-		s.attempt.call.end(err)
+		if s.attempt != nil {
+			s.attempt.end(from, err)
+			s.attempt.call.end(err)
+		}
+		if s.finished != nil {
+			s.finished(err)
+		}
 	})
 }

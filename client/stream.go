@@ -35,10 +35,14 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 			own.Enlist(&c.census)
 		}
 	}
+	opts, t.finished = onFinish(opts)
 	t.observe(true)
 	s, err := t.open(desc, own, opts) //nolint:contextcheck // t has it
 	if err != nil {
 		t.observed.end(err)
+		if t.finished != nil {
+			t.finished(err)
+		}
 		return nil, err
 	}
 	return s, nil
@@ -72,8 +76,11 @@ func (t *try) open(desc *grpc.StreamDesc, own *attempt.Attempt, opts []grpc.Call
 		t.conn.counters.attempts.Add(1)
 		s, err := t.conn.cc.NewStream(sctx, desc, t.method, opts...)
 		if err == nil {
-			return newStream(sctx, cancel, s, *t, a, cred, told), nil
+			out := newStream(sctx, cancel, s, *t, a, cred, told)
+			out.single = !desc.ServerStreams
+			return out, nil
 		}
+		err = orGivenUp(err, a)
 		told.end(a, err)
 		cancel(nil)
 		if done, err := t.judge(err, a, cred); done {
@@ -97,6 +104,7 @@ type stream struct {
 	ctx     context.Context //nolint:containedctx // the stream's own, as grpc keeps it too
 	cancel  context.CancelCauseFunc
 	told    *observedStream
+	single  bool // it ends with its first answer
 }
 
 // errMoved is why a stream with Attempt.Flow has ended by itself.
@@ -105,14 +113,22 @@ var errMoved = status.Error(codes.Unavailable, "the endpoint is stalled, or no l
 // newStream wraps s, whose context is ctx and ends with cancel.
 func newStream(ctx context.Context, cancel context.CancelCauseFunc, s grpc.ClientStream, t try, a *attempt.Attempt, cred *credential, told *observedAttempt) *stream {
 	out := &stream{ClientStream: s, try: t, attempt: a, cred: cred, ctx: ctx, cancel: cancel}
-	if told != nil {
-		out.told = &observedStream{attempt: told}
-		context.AfterFunc(ctx, func() {
+	if told != nil || t.finished != nil {
+		out.told = &observedStream{attempt: told, finished: t.finished}
+		ended := func() {
 			err := context.Cause(ctx)
-			if _, ok := status.FromError(err); !ok {
+			if t.conn.closed.Load() {
+				err = &Error{Op: operation(t.method), Err: ErrClosed}
+			} else if _, ok := status.FromError(err); !ok {
 				err = status.FromContextError(err).Err()
 			}
 			out.told.end(a, err)
+		}
+		context.AfterFunc(ctx, ended)
+		context.AfterFunc(s.Context(), func() { // gRPC's own, which ends with the connection too
+			if t.conn.closed.Load() {
+				ended()
+			}
 		})
 	}
 	if a.Flow {
@@ -133,6 +149,10 @@ func (s *stream) RecvMsg(m any) error {
 		// A watch is refused by a message on its stream, and the stream goes on.
 		if w, ok := m.(*pb.WatchResponse); ok && w.GetCanceled() && s.refused(w.GetCancelReason()) {
 			s.try.conn.auth.reject(s.cred)
+		}
+		if s.single {
+			s.told.end(s.attempt, nil)
+			s.cancel(nil)
 		}
 		return nil
 	}

@@ -35,7 +35,10 @@ func newMembership(endpoints []string) *membership {
 // SetEndpoints replaces the configured endpoints. If it returns an error, which says what is
 // wrong with the new ones, nothing has changed. It does not wait until they are resolved.
 // Calls in flight are not disturbed: a member that is no longer among the addresses serves
-// until another one is connected. On a closed client SetEndpoints returns ErrClosed.
+// until another one is connected. On a closed client SetEndpoints returns ErrClosed. The new
+// endpoints must agree on TLS with those that New was given. If those left it to DNS, the new ones
+// may say something else than DNS has said; if they leave it to DNS too, DNS can't turn TLS off,
+// and ResolverErrors says which endpoints are not used for that.
 func (c *Client) SetEndpoints(endpoints ...string) error {
 	c.members.mu.Lock()
 	defer c.members.mu.Unlock()

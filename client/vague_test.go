@@ -7,8 +7,10 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/etcdtest"
 )
 
@@ -84,4 +86,33 @@ func TestBothConnectedMembersFail(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Servers of etcd 3.4 refuse what an outdated token comes with, in words that have no code of their
+// own. The refusal is certain, and no sign that something is wrong with the member.
+func TestOutdatedTokenIsNoFaultOfTheMember(t *testing.T) {
+	run(t, 2, func(c *client.Config) { c.Token = "ab.cd.ef" }, func(r *rig) {
+		t := r.t
+		r.warm()
+		for _, m := range r.cluster.Members() {
+			m.Intercept(func(ctx context.Context, method string, _ any, next func() (any, error)) (any, error) {
+				if md, _ := metadata.FromIncomingContext(ctx); method == healthCheck || len(md.Get(rpctypes.TokenFieldNameGRPC)) == 0 {
+					return next()
+				}
+				return nil, status.Error(codes.Unknown, "auth: revision in header is old")
+			})
+		}
+		before := r.Counters()
+		for range 20 {
+			start := time.Now()
+			err := r.put(r.timeout(time.Minute), "k", "v")
+			if took := time.Since(start); err == nil || client.IsAmbiguous(err) || took > time.Second {
+				t.Fatalf("got %v after %v, want a certain refusal at once", err, took)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		if now := r.Counters(); now.Probes != before.Probes || now.Demotions != before.Demotions {
+			t.Errorf("%d probes and %d demotions, want none", now.Probes-before.Probes, now.Demotions-before.Demotions)
+		}
+	})
 }

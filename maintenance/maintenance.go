@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/internal/misuse"
+	"github.com/getcd/getcd/internal/redact"
 )
 
 // The responses are the protocol's messages under clientv3's names.
@@ -162,11 +163,11 @@ func (s *Service) member(ctx context.Context, call, endpoint string) (rpc pb.Mai
 		return pb.NewMaintenanceClient(s.cc), func() {}, nil
 	}
 	if s.dial == nil {
-		return nil, nil, fmt.Errorf("%s at %q: %w", call, endpoint, ErrNoEndpointDialer)
+		return nil, nil, fmt.Errorf("%s at %q: %w", call, redact.Endpoint(endpoint), ErrNoEndpointDialer)
 	}
 	cc, closeConn, err := s.dial(ctx, endpoint)
 	if err != nil {
-		return nil, nil, fmt.Errorf("maintenance: %s: connecting to %q: %w", call, endpoint, err)
+		return nil, nil, fmt.Errorf("maintenance: %s: connecting to %q: %w", call, redact.Endpoint(endpoint), err)
 	}
 	done = func() {
 		if closeConn != nil {

@@ -177,6 +177,11 @@ func TestEndpoints(t *testing.T) {
 	if _, err := s.Defragment(t.Context(), "elsewhere:1"); err == nil || !strings.Contains(err.Error(), `Defragment: connecting to "elsewhere:1": nobody is there`) {
 		t.Errorf("got error %v, want one that says who could not be reached and why", err)
 	}
+	for name, s := range map[string]*maintenance.Service{"with a dialer": s, "without one": maintenance.New(c.Member(0).Conn(t))} {
+		if _, err := s.Status(t.Context(), "http://root:secret@elsewhere:1"); err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: got error %v, want one without the password", name, err)
+		}
+	}
 }
 
 func TestEndpointWithoutDialer(t *testing.T) {

@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/getcd/getcd/internal/redact"
 )
 
 var errCredentials = errors.New("an endpoint takes no credentials; give user and password in the client's configuration")
@@ -37,7 +39,7 @@ func newSource(raw string, reg *Registry, o SourceOptions) (Source, error) {
 	}
 	u, err := url.Parse(raw)
 	if err != nil {
-		if redact(raw) != raw {
+		if redact.Endpoint(raw) != raw {
 			return nil, errCredentials // the parser's own error may contain the credentials
 		}
 		if after, ok := strings.CutPrefix(rest, "//"); ok {

@@ -62,24 +62,6 @@ func quote(s string) string {
 	return b.String()
 }
 
-// redact removes possible credentials from an endpoint: everything before the
-// last "@" of its authority.
-func redact(endpoint string) string {
-	if scheme, _, ok := strings.Cut(endpoint, ":"); ok && isSocket(scheme) {
-		return endpoint // in a socket path, "@" is an ordinary character
-	}
-	head, rest := "", endpoint
-	if i := strings.Index(endpoint, "://"); i >= 0 {
-		head, rest = endpoint[:i+3], endpoint[i+3:]
-	}
-	// A password may contain a "/", so search for the last "@" of the whole
-	// string.
-	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
-		return head + "xxxxx" + rest[i:]
-	}
-	return endpoint
-}
-
 // joinedErrors shows several errors on one line. errors.Is finds each of them.
 type joinedErrors []error
 

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/getcd/getcd/internal/redact"
 )
 
 // Order exports order, to test its distribution.
@@ -32,8 +34,8 @@ func (o Config) WithHosts(path string) Config {
 	return o
 }
 
-// Redact is redact.
-func Redact(endpoint string) string { return redact(endpoint) }
+// Redact is redact.Endpoint.
+func Redact(endpoint string) string { return redact.Endpoint(endpoint) }
 
 // SplitHostPort is splitHostPort.
 func SplitHostPort(s string) (string, uint16, error) { return splitHostPort(s, DefaultPort) }

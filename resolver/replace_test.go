@@ -99,3 +99,49 @@ func TestSetEndpointsKeeps(t *testing.T) {
 		}
 	})
 }
+
+// What DNS has said about TLS gives way to endpoints that say it themselves. DNS alone does not
+// turn TLS off, even if it is asked for another name.
+func TestSetEndpointsAfterDNSDecidedOnTLS(t *testing.T) {
+	secured := func(host string) *fakeSource {
+		return &fakeSource{result: resolver.Result{Addresses: []resolver.Address{overTLS(tcp(host, 1))}}}
+	}
+	plain := func(host string) *fakeSource {
+		return &fakeSource{result: resolver.Result{Addresses: []resolver.Address{tcp(host, 1)}}}
+	}
+	for name, c := range map[string]struct {
+		sources []resolver.Source // New is given the first
+		then    []string
+		want    string
+		wrong   int // endpoints in Errors
+	}{
+		"plain after TLS":                  {[]resolver.Source{secured("a")}, []string{"10.0.0.1:2379"}, "[10.0.0.1:2379]", 0},
+		"TLS after plain":                  {[]resolver.Source{plain("a")}, []string{"https://10.0.0.1:2379"}, "[10.0.0.1:2379]", 0},
+		"plain beside TLS by DNS":          {[]resolver.Source{secured("a")}, []string{"fake:source0", "10.0.0.1:2379"}, "[10.0.0.1:2379]", 1},
+		"TLS beside plain by DNS":          {[]resolver.Source{plain("a")}, []string{"fake:source0", "https://10.0.0.1:2379"}, "[10.0.0.1:2379]", 1},
+		"another name, plain by DNS alone": {[]resolver.Source{secured("a"), plain("b")}, []string{"fake:source1"}, "[a:1]", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newResolver(t, resolver.Config{}, c.sources...)
+				if err := r.SetEndpoints([]string{"fake:source0"}); err != nil {
+					t.Fatal(err)
+				}
+				cc := newClientConn()
+				w := build(t, r, cc)
+				defer w.Close()
+				time.Sleep(time.Second)
+				if got := cc.dials(); got != "[a:1]" {
+					t.Fatalf("before: the addresses are %v, want a", got)
+				}
+				if err := r.SetEndpoints(c.then); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Second)
+				if got, errs := cc.dials(), r.Errors(); got != c.want || len(errs) != c.wrong {
+					t.Errorf("the addresses are %v and the errors %v, want %v and %d", got, errs, c.want, c.wrong)
+				}
+			})
+		})
+	}
+}

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 
 	grpcresolver "google.golang.org/grpc/resolver"
+
+	"github.com/getcd/getcd/internal/redact"
 )
 
 // Scheme is the scheme of the gRPC target that a Resolver serves.
@@ -39,7 +41,7 @@ type Resolver struct {
 	current  []Address  // guarded by mu: what gRPC was told last; never modified
 
 	changed chan struct{} // capacity 1: next was set
-	next    []*endpoint   // guarded by mu: from SetEndpoints; nil once the watcher has taken it
+	next    *list         // guarded by mu: from SetEndpoints; nil once the watcher has taken it
 
 	// The open watcher owns endpoints and the state in them.
 	endpoints []*endpoint
@@ -116,7 +118,7 @@ func (r *Resolver) parse(endpoints []string) (list, []error) {
 		lookup:            r.opts.lookup, hosts: r.opts.hosts, proxied: r.proxied,
 	}
 	for _, raw := range endpoints {
-		uri := redact(raw)
+		uri := redact.Endpoint(raw)
 		source, err := newSource(raw, r.opts.Registry, so)
 		if err != nil {
 			failed = append(failed, &EndpointError{Endpoint: uri, Err: err})
@@ -142,7 +144,8 @@ func (r *Resolver) parse(endpoints []string) (list, []error) {
 }
 
 // SetEndpoints replaces the endpoints. It validates the new ones like New, and
-// they must agree with the former ones on TLS. After an error nothing has
+// they must agree on TLS with what New was given. What DNS alone has said about
+// TLS gives way to what they say. After an error nothing has
 // changed. It does not wait: the new endpoints are resolved in the background.
 // Endpoints that are in both lists keep what is known of them, and the former
 // addresses stay in use until some of the new endpoints' addresses are known.
@@ -152,7 +155,7 @@ func (r *Resolver) SetEndpoints(endpoints []string) error {
 		return err
 	}
 	r.mu.Lock()
-	r.next = l.endpoints
+	r.next = &l
 	r.mu.Unlock()
 	select {
 	case r.changed <- struct{}{}:
@@ -162,7 +165,7 @@ func (r *Resolver) SetEndpoints(endpoints []string) error {
 }
 
 // takeNext returns the list of the last SetEndpoints, once.
-func (r *Resolver) takeNext() []*endpoint {
+func (r *Resolver) takeNext() *list {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	next := r.next

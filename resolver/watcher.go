@@ -145,19 +145,27 @@ func (w *watcher) run(ctx context.Context) {
 }
 
 // replace adopts SetEndpoints' list. It waits for running resolutions of
-// endpoints that are no longer in the list, and ignores their outcomes.
+// endpoints that are no longer in the list, and ignores their outcomes. If the
+// list says whether the client uses TLS, that holds from now on. If it leaves
+// this to DNS, the former decision stays, since DNS never turns TLS off.
 func (w *watcher) replace() {
-	next := w.r.takeNext()
-	if next == nil {
+	l := w.r.takeNext()
+	if l == nil {
 		return
 	}
-	now := time.Now()
+	if l.security.security != SecurityUnknown {
+		w.r.decided = l.security
+	}
+	now, next := time.Now(), l.endpoints
 	for i, e := range next {
 		old := slices.IndexFunc(w.r.endpoints, func(o *endpoint) bool { return o.raw == e.raw })
-		if old >= 0 {
-			next[i] = w.r.endpoints[old]
-		} else {
+		if old < 0 {
 			e.due = now
+			continue
+		}
+		next[i] = w.r.endpoints[old]
+		if a := next[i].addrs; len(a) > 0 && securityOf(a[0].TLS) != w.r.decided.security {
+			next[i].addrs = nil // of the decision before
 		}
 	}
 	w.r.endpoints = next

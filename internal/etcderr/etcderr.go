@@ -98,7 +98,21 @@ func Ambiguous(err error) bool {
 	if ambiguous, told := Told(err); told {
 		return ambiguous
 	}
-	return !Refused(Code(err))
+	return !Refused(Code(err)) && !RefusedByText(err)
+}
+
+// RefusedByText reports whether err is the answer of a member that serves and has not applied the
+// request, and is told by its text alone: it comes with the code Unknown, and package rpctypes does
+// not know it.
+func RefusedByText(err error) bool {
+	switch status.Convert(err).Message() {
+	case "auth: revision in header is old": // auth.ErrAuthOldRevision, of 3.4 and most of 3.5
+		return true
+	case "election: not leader": // concurrency.ErrElectionNotLeader
+		return true
+	default:
+		return false
+	}
 }
 
 // Told returns what the errors of a tree say themselves of the fate of their writes:

@@ -31,6 +31,7 @@ func TestSorts(t *testing.T) {
 		{"etcd's, wrapped", fmt.Errorf("x: %w", rpctypes.ErrLeaseNotFound), codes.NotFound, false, true, false, false},
 		{"etcd's on the wire", rpctypes.ErrGRPCLeaseNotFound, codes.NotFound, false, true, false, false},
 		{"etcd's text, without its code", status.Error(codes.Unknown, "etcdserver: permission denied"), codes.PermissionDenied, true, false, true, false},
+		{"old revision, of etcd 3.4", status.Error(codes.Unknown, "auth: revision in header is old"), codes.Unknown, false, false, false, false},
 		{"another text without a code", status.Error(codes.Unknown, "no idea"), codes.Unknown, false, false, false, true},
 		{"etcd's that passes", rpctypes.ErrNoLeader, codes.Unavailable, false, false, false, true},
 		{"connection closed", status.Error(codes.Canceled, "grpc: the client connection is closing"), codes.Canceled, true, false, false, true},

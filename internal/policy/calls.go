@@ -36,7 +36,7 @@ func (p *policy) newCall(a *attempt.Attempt, c *target) *call {
 	}
 	r.attempt, r.on = a, c
 	r.start = time.Now()
-	r.at, r.late = p.clock.at(r.start), p.clock.late.Load()
+	r.at, r.late = p.clock.at(r.start), p.watchdog.lateness(r.start)
 	return r
 }
 

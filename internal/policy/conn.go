@@ -136,9 +136,10 @@ func (c *conn) owe(r *call) {
 // hear notes an answer to a request that was begun at start. agreement says that the
 // answer took consensus.
 func (c *conn) hear(start time.Time, agreement bool) {
-	now := c.clock.at(time.Now())
+	t := time.Now()
+	now := c.clock.at(t)
 	c.heard.Store(now)
-	c.heardLate.Store(c.clock.late.Load())
+	c.heardLate.Store(c.policy.watchdog.lateness(t))
 	if !agreement {
 		return
 	}

@@ -205,7 +205,7 @@ const maxVague = 3
 func vague(err error) bool {
 	switch code(err) {
 	case codes.Unavailable, codes.Unknown, codes.Internal:
-		return !leaderChanged(err)
+		return !leaderChanged(err) && !etcderr.RefusedByText(err)
 	default:
 		return false
 	}

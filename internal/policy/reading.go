@@ -102,7 +102,7 @@ func proves(err error) bool {
 	switch {
 	case etcderr.CantServe(err):
 		return false
-	case leaderChanged(err):
+	case leaderChanged(err), etcderr.RefusedByText(err):
 		return true
 	}
 	switch code(err) {

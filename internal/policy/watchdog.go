@@ -11,7 +11,7 @@ type watchdog struct {
 	clock *clock
 	timer *time.Timer
 	set   atomic.Bool  // the timer is set, and fires after minSuspicion at the latest
-	due   atomic.Int64 // when it should fire, to tell by how much it is late
+	due   atomic.Int64 // when it should fire, to tell by how much it is late; 0 when the timer is not set
 }
 
 // wake sets the timer if it is not set. Each request and each message of a stream calls it.
@@ -30,7 +30,19 @@ func (w *watchdog) runIn(d time.Duration) {
 func (w *watchdog) runs(now time.Time) {
 	// Requests from now on set the watchdog again, if runAgain does not.
 	w.set.Store(false)
-	if late := time.Duration(w.clock.at(now) - w.due.Load()); late > turn {
+	w.notice(w.due.Swap(0), now)
+}
+
+// lateness returns clock.late as of now. When this process goes on after a stop, requests may begin
+// before the timer's function runs. They have not waited for any of the stop, so it is booked first.
+func (w *watchdog) lateness(now time.Time) int64 {
+	w.notice(w.due.Load(), now)
+	return w.clock.late.Load()
+}
+
+// notice books by how much the timer is late that was due at due.
+func (w *watchdog) notice(due int64, now time.Time) {
+	if late := time.Duration(w.clock.at(now) - due); due != 0 && late > turn {
 		w.clock.book(late, now)
 	}
 }
