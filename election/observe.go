@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
+	"github.com/getcd/getcd/internal/backoff"
 	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/internal/queue"
 	"github.com/getcd/getcd/internal/whole"
@@ -19,7 +21,10 @@ import (
 // proclamation, and, by a response without Kvs, that nobody leads. They come in
 // order and none is left out, whatever happens to members and connections; when
 // the changes can no longer be learned (package watch says when), it goes on with
-// the present leader. The header's revision is the one of the change.
+// the present leader. The header's revision is the one of the change. When somebody
+// has overwritten the leader's key without its lease, the end of that lease is a change
+// of which no key tells: it is noticed within half of WithTTL, and has the last
+// revision that was known.
 //
 // It begins with the loop and ends with it. The last pair, and no other, has an
 // error: the context's, watch.ErrClosed, or one that retrying cannot fix, such
@@ -38,18 +43,57 @@ func (e *Election) Leaders(ctx context.Context) iter.Seq2[*kv.GetResponse, error
 		v := view{contends: func(k *mvccpb.KeyValue) (bool, error) {
 			return queue.Contends(ctx, e.cfg.LeaseRequests(), e.cfg.Prefix, k)
 		}}
-		for u, err := range whole.Snapshots(w.Follow(ctx, e.cfg.Prefix, kv.WithPrefix())) {
-			if err != nil {
-				yield(nil, err)
-				return
+		steps, stop := follow(ctx, w, e.cfg.Prefix)
+		defer stop()
+		look := time.NewTimer(time.Hour)
+		defer look.Stop()
+		for {
+			if v.unbound(e.cfg.Prefix) {
+				look.Reset(backoff.Jitter(e.cfg.TTL / 2)) // as those who wait do
+			} else {
+				look.Stop()
 			}
-			for resp, err := range v.update(u) {
+			var changes iter.Seq2[*kv.GetResponse, error]
+			select {
+			case s := <-steps:
+				if s.err != nil {
+					yield(nil, s.err)
+					return
+				}
+				changes = v.update(s.Update)
+			case <-look.C:
+				changes = v.lookAgain
+			}
+			for resp, err := range changes {
 				if !yield(resp, err) || err != nil {
 					return
 				}
 			}
 		}
 	}
+}
+
+// step is what Follow yields.
+type step struct {
+	watch.Update
+	err error
+}
+
+// follow follows the keys under a prefix in a goroutine, until stop. The last step has an error.
+func follow(ctx context.Context, w watch.Watcher, prefix string) (steps <-chan step, stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	out, left, ended := make(chan step), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for u, err := range whole.Snapshots(w.Follow(ctx, prefix, kv.WithPrefix())) {
+			select {
+			case out <- step{u, err}:
+			case <-left:
+				return
+			}
+		}
+	}()
+	return out, func() { cancel(); close(left); <-ended }
 }
 
 // Observe is Leaders as a channel, in clientv3's shape: each leader and each
@@ -81,6 +125,7 @@ type view struct {
 	contends   func(*mvccpb.KeyValue) (bool, error) // whether a key is a candidate's
 	candidates map[string]*mvccpb.KeyValue          // and what may be others' keys, until they would lead
 	header     *pb.ResponseHeader                   // of the last snapshot
+	rev        int64                                // of the last step
 	told       bool
 	leader     *mvccpb.KeyValue // that was told; nil for nobody
 }
@@ -89,6 +134,7 @@ type view struct {
 // revision after the other.
 func (v *view) update(u watch.Update) iter.Seq2[*kv.GetResponse, error] {
 	return func(yield func(*kv.GetResponse, error) bool) {
+		v.rev = u.Revision
 		if s := u.Snapshot; s != nil {
 			// Revisions of a cluster that was restored are other ones.
 			if s.Cause != nil && !isCompacted(s.Cause) {
@@ -118,6 +164,23 @@ func (v *view) update(u watch.Update) iter.Seq2[*kv.GetResponse, error] {
 				return
 			}
 		}
+	}
+}
+
+// unbound reports whether the leader that was told may cease to lead without a change of
+// any key, since its own does not go with its lease.
+func (v *view) unbound(prefix string) bool {
+	if v.leader == nil {
+		return false
+	}
+	id, _ := queue.LeaseOf(prefix, string(v.leader.Key))
+	return v.leader.Lease != int64(id)
+}
+
+// lookAgain is update when no key has changed.
+func (v *view) lookAgain(yield func(*kv.GetResponse, error) bool) {
+	if resp, err := v.change(v.rev); resp != nil || err != nil {
+		yield(resp, err)
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -147,6 +149,42 @@ func TestObserve(t *testing.T) {
 		if resp, ok := <-ch; ok {
 			t.Errorf("got %v after the end, want a closed channel", resp)
 		}
+	})
+}
+
+// A leader's key that was overwritten without its lease stays when the lease ends. No key
+// changes then, and the leader does.
+func TestLeadersSeeAnUnboundLeaderEnd(t *testing.T) {
+	run(t, 1, func(r *rig) {
+		t := r.t
+		o := r.observe(r.election(r.alone(0)))
+		o.want("-")
+		a, b := r.leader(r.alone(0), "a"), r.election(r.alone(0))
+		result := r.campaign(t.Context(), b)
+		r.wantCandidates("a", "b")
+		if _, err := kv.New(r.admin).Put(t.Context(), a.Key(), "a"); err != nil {
+			t.Fatal(err)
+		}
+		leases := lease.New(r.admin)
+		defer leases.Close()
+		id, err := strconv.ParseInt(strings.TrimPrefix(a.Key(), "job/"), 16, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		o.want("-", "a")
+		if _, err := leases.Revoke(t.Context(), lease.ID(id)); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-result; err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(election.DefaultTTL / 2)
+		o.want("-", "a", "b")
+		r.resign(b)
+		o.want("-", "a", "b", "-")
+		o.end()
+		_ = a.Resign(t.Context()) // its key is nobody's
 	})
 }
 

@@ -131,6 +131,9 @@ func NewStreamer(cc grpc.ClientConnInterface, opts ...grpc.CallOption) Streamer 
 // such as one of package namespace. MaxPartSize does not apply to it.
 func StreamerOf(store KV) Streamer {
 	return streamer{get: func(ctx context.Context, op Op, _ bool) (*GetResponse, error) {
+		if err := misuse.Nil("kv: StreamerOf", "store", store); err != nil {
+			return nil, err
+		}
 		resp, err := store.Do(ctx, op)
 		return resp.Get(), err
 	}}

@@ -31,6 +31,7 @@ type Pool struct {
 	life context.Context //nolint:containedctx // the pool's lifecycle
 	end  context.CancelCauseFunc
 	wg   sync.WaitGroup // of the lookout, and of what ends sessions
+	over chan struct{}  // closed when the first Close has done all
 
 	lookout *queue.Lookout // for the keys of locks that are held
 
@@ -52,7 +53,7 @@ func NewPool(cc grpc.ClientConnInterface, opts ...Option) (*Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Pool{cfg: cfg, retired: make(map[*session]struct{})}
+	p := &Pool{cfg: cfg, over: make(chan struct{}), retired: make(map[*session]struct{})}
 	p.life, p.end = context.WithCancelCause(context.Background())
 	p.lookout = queue.NewLookout(misuse.Conn("lock", cc), watchAfter, p.lookNow)
 	if p.ownLeases = p.cfg.Leases == nil; p.ownLeases {
@@ -85,6 +86,12 @@ func (p *Pool) Close(ctx context.Context) error {
 		return err
 	}
 	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		<-p.over
+		return nil
+	}
+	defer close(p.over)
 	p.closed = true
 	sessions := slices.Clone(p.sessions)
 	for s := range p.retired {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -369,6 +370,45 @@ func TestDeletionBetweenStreams(t *testing.T) {
 		}
 		wantIs(t, "Unlock", m.Unlock(t.Context()), lock.ErrLost)
 		r.unlock(stays)
+		r.wantNothingLeft()
+	})
+}
+
+// A second Close returns when the first has freed the locks, and not before.
+func TestSecondCloseWaitsForTheFirst(t *testing.T) {
+	run(t, 1, func(r *rig) {
+		t := r.t
+		p := r.pool(r.alone(0))
+		m, err := p.Mutex("job")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Lock(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		revoke := make(chan struct{})
+		r.cluster.Member(0).Intercept(func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {
+			if method == pb.Lease_LeaseRevoke_FullMethodName {
+				<-revoke
+			}
+			return next()
+		})
+		var closed atomic.Int32
+		var all sync.WaitGroup
+		for range 2 {
+			all.Go(func() {
+				if err := p.Close(t.Context()); err != nil {
+					t.Errorf("Close: %v", err)
+				}
+				closed.Add(1)
+			})
+			synctest.Wait()
+		}
+		if n := closed.Load(); n != 0 {
+			t.Errorf("%d of two calls of Close have returned before the lease was revoked", n)
+		}
+		close(revoke)
+		all.Wait()
 		r.wantNothingLeft()
 	})
 }

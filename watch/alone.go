@@ -40,11 +40,11 @@ func (x *machine) seclude(w *watcher) {
 	}
 }
 
-// streamsAlone counts the streams for one watch each.
+// streamsAlone counts the streams for one watch each, those that are about to be opened too.
 func (x *machine) streamsAlone() int {
 	n := 0
 	for _, l := range x.lanes {
-		if l.alone && l.current != nil {
+		if l.alone && (l.current != nil || l.waits()) {
 			n++
 		}
 	}

@@ -58,6 +58,9 @@ type CompactedError struct {
 
 // Error implements error.
 func (e *CompactedError) Error() string {
+	if e.CompactRevision == 0 {
+		return fmt.Sprintf("watch: revision %d is gone: %v", e.Revision, rpctypes.ErrCompacted)
+	}
 	return fmt.Sprintf("watch: revision %d is gone, revisions below %d were compacted: %v", e.Revision, e.CompactRevision, rpctypes.ErrCompacted)
 }
 

@@ -58,6 +58,11 @@ func (l *lane) leave(w *watcher) {
 // split reports whether the lane was split off another.
 func (l *lane) split() bool { return l.apart && !l.alone }
 
+// waits reports whether one of the lane's watchers waits for a stream.
+func (l *lane) waits() bool {
+	return slices.ContainsFunc(l.watchers, func(w *watcher) bool { return w.phase == waiting })
+}
+
 // begin takes the lane's next stream.
 func (l *lane) begin(st *stream) {
 	l.current = st
@@ -190,7 +195,7 @@ func (x *machine) tick(now time.Time) time.Time {
 	for _, l := range x.lanes {
 		rejoin := x.rejoinAt(l)
 		switch st := l.current; {
-		case st == nil && !slices.ContainsFunc(l.watchers, func(w *watcher) bool { return w.phase == waiting }):
+		case st == nil && !l.waits():
 			// All are paused: their consumers will say when to go on.
 		case st == nil && l.reopen.After(now):
 			sooner(l.reopen)

@@ -2,10 +2,12 @@ package watch_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -234,6 +236,47 @@ func TestStoppedConsumer(t *testing.T) {
 		calm(t)
 		rev := put(t, store, "k", "v")
 		some(rev)
+	})
+}
+
+// However many consumers read on at the same moment, no more than 16 of their watches get streams
+// of their own.
+func TestStreamsOfManySlowConsumers(t *testing.T) {
+	const consumers, changes = 100, 20
+	synctest.Test(t, func(t *testing.T) {
+		busy := make(chan struct{}) // the goroutine that serves all watches is, until it is closed
+		w, c, store := single(t, watch.WithBuffer(4, 1<<20), watch.WithCauses(func(err error) error {
+			<-busy
+			return err
+		}))
+		channels := make([]watch.WatchChan, consumers)
+		for i := range channels {
+			channels[i] = w.Watch(t.Context(), fmt.Sprint("k", i))
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		_ = w.Watch(ctx, "other")
+		synctest.Wait()
+		for range changes {
+			for i := range channels {
+				put(t, store, fmt.Sprint("k", i), "v")
+			}
+		}
+		synctest.Wait()
+		cancel()
+		var all sync.WaitGroup
+		for _, ch := range channels {
+			all.Go(func() {
+				for n := 0; n < changes; {
+					n += len((<-ch).Events)
+				}
+			})
+		}
+		synctest.Wait() // all have read what was buffered
+		close(busy)
+		all.Wait()
+		if got := streams(c); got != 17 {
+			t.Errorf("got %d streams, want the shared one and 16 others", got)
+		}
 	})
 }
 

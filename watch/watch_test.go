@@ -3,6 +3,7 @@ package watch_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -320,6 +321,9 @@ func TestRefused(t *testing.T) {
 					wantIs(t, "cause", err, tt.want)
 				case !errors.As(err, &canceled) || canceled.Reason != tt.reason:
 					t.Errorf("got %v, want a CanceledError with the reason %q", err, tt.reason)
+				}
+				if strings.Contains(err.Error(), "below 0") {
+					t.Errorf("got %q, want no compacted revision, of which the server has told none", err)
 				}
 				put(t, store, "ok", "v")
 				collect(t, healthy, 1)

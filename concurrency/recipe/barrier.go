@@ -2,6 +2,8 @@ package recipe
 
 import (
 	"context"
+	"errors"
+	"sync/atomic"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
@@ -14,6 +16,8 @@ type Barrier struct {
 	c   Client
 	key string
 	mk  *maker
+
+	unsettled atomic.Bool // a Hold was: its request may come yet
 }
 
 // NewBarrier returns the barrier that is the given key.
@@ -24,13 +28,16 @@ func NewBarrier(c Client, key string) *Barrier {
 // Hold makes the barrier: from then on Wait waits. A barrier that is there already
 // is ErrKeyExists. It stays until Release, by whomever, even if this process dies.
 // An *UnsettledError means that it may have been made, or may yet be: the cluster could
-// not be reached for 3 s to prevent that. After any other error this call has not made
-// it, and will not.
+// not be reached for 3 s to prevent that. Release on the same Barrier prevents it then.
+// After any other error this call has not made it, and will not.
 func (b *Barrier) Hold(ctx context.Context) error {
 	if err := usable(ctx, "Hold", b.c); err != nil {
 		return err
 	}
 	_, err := b.mk.put(ctx, b.key, unique(), 0)
+	if _, ok := errors.AsType[*UnsettledError](err); ok {
+		b.unsettled.Store(true)
+	}
 	return err
 }
 
@@ -39,6 +46,11 @@ func (b *Barrier) Hold(ctx context.Context) error {
 func (b *Barrier) Release(ctx context.Context) error {
 	if err := usable(ctx, "Release", b.c); err != nil {
 		return err
+	}
+	if b.unsettled.Load() { // for good: a later Hold may be unsettled, too
+		if _, err := commit(ctx, b.c, nil, []kv.Op{kv.OpPut(b.mk.fence, "")}, nil); err != nil {
+			return err
+		}
 	}
 	resp, err := b.c.Get(ctx, b.key, kv.WithKeysOnly())
 	if err != nil || len(resp.Kvs) == 0 {

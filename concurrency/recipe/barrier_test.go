@@ -161,6 +161,42 @@ func TestHoldUnsettled(t *testing.T) {
 	})
 }
 
+// What is under way of such a Hold is refused when Release has returned, be there a barrier
+// meanwhile or not.
+func TestReleaseAfterAnUnsettledHold(t *testing.T) {
+	for name, again := range map[string]bool{"released": false, "held again, and released": true} {
+		t.Run(name, func(t *testing.T) {
+			run(t, func(r *rig) {
+				t := r.t
+				var back atomic.Bool
+				applied := r.faultyTxns(func(n int) fate {
+					switch {
+					case n == 1:
+						return late
+					case back.Load():
+						return fine
+					default:
+						return never
+					}
+				})
+				ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
+				defer cancel()
+				b := recipe.NewBarrier(r.client(), "b")
+				if _, ok := errors.AsType[*recipe.UnsettledError](b.Hold(ctx)); !ok {
+					t.Fatal("Hold is settled, want an *UnsettledError")
+				}
+				back.Store(true)
+				if again {
+					r.do("Hold", b.Hold(t.Context()))
+				}
+				r.do("Release", b.Release(t.Context()))
+				applied()
+				r.wantOnlyFence("b")
+			})
+		})
+	}
+}
+
 func TestDoubleBarrier(t *testing.T) {
 	run(t, func(r *rig) {
 		t := r.t

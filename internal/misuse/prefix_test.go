@@ -148,6 +148,7 @@ func TestNilService(t *testing.T) {
 	}
 	for name, err := range map[string]error{
 		"kv.New":                   second(kv.New(nil).Get(ctx, "k")),
+		"kv.StreamerOf":            firstOf(kv.StreamerOf(nil).Scan(ctx, "k")),
 		"lease.New":                second(lease.New(nil).Grant(ctx, 10)),
 		"watch.New":                firstOf(watch.New(nil).Events(ctx, "k")),
 		"lock.New":                 mutex.TryLock(ctx),
