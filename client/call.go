@@ -39,6 +39,7 @@ type try struct {
 	avoid    []string       // the endpoint that failed last
 	attempts []AttemptError // each endpoint's last failure
 	applied  bool           // an earlier try may have been applied
+	copied   bool           // what was answered may not be the only copy that a member has seen
 
 	observed *observed   // nil when nobody is told of the call
 	finished func(error) // of a stream: calls the functions of grpc.OnFinish; nil if there are none
@@ -86,6 +87,7 @@ func (t *try) invoke(req, reply any, opts []grpc.CallOption) error {
 		t.conn.counters.attempts.Add(1)
 		err = t.conn.cc.Invoke(ctx, t.method, req, reply, opts...)
 		if err == nil {
+			t.copied = t.copied || t.applied || !a.BegunOnce()
 			t.conn.turns.earn()
 			if r, ok := reply.(interface{ GetHeader() *pb.ResponseHeader }); ok {
 				h := r.GetHeader()

@@ -212,10 +212,14 @@ func (c *Conn) ask(ctx context.Context, method string, req, reply any, opts []gr
 	return err
 }
 
-func (c *Conn) invoke(t *try, req, reply any, opts []grpc.CallOption) error {
+func (c *Conn) invoke(t *try, req, reply any, opts []grpc.CallOption) (err error) {
 	if a := attempt.FromContext(t.ctx); a != nil {
 		t.avoid, t.final = a.Avoid, a.Final
 		t.call = classify(t.method, req, a.OwnID).declared(a, req)
+		if a.Guarded {
+			a.Begin() // a middleware may send it twice
+			defer func() { a.SetOnly(err == nil && !t.copied && a.BegunOnce()) }()
+		}
 	} else {
 		t.call = classify(t.method, req, false)
 	}

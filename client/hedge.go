@@ -51,6 +51,7 @@ type hedge struct {
 	reply   protoreflect.MessageType
 	opts    []grpc.CallOption
 	second  *second        // nil until it is sent
+	hedged  bool           // a second copy was sent, which may have been dropped
 	waiting bool           // the first copy has failed, and waits for the second
 	applied bool           // a second copy of a write may have been applied
 	copies  sync.WaitGroup // the second copies, including one that was dropped
@@ -95,7 +96,7 @@ func (c *Conn) invokeHedged(t *try, req any, reply proto.Message, opts []grpc.Ca
 	h := c.newHedge()
 	h.mu.Lock()
 	h.call, h.avoid, h.req, h.reply, h.opts = t, t.avoid, req, reply.ProtoReflect().Type(), opts
-	h.delay, h.applied = defaultHedgeDelay, false
+	h.delay, h.applied, h.hedged = defaultHedgeDelay, false, false
 	if t.call.class == read {
 		h.delay = hedgeDelay(c.table.ReadLatency())
 	}
@@ -105,6 +106,7 @@ func (c *Conn) invokeHedged(t *try, req any, reply proto.Message, opts []grpc.Ca
 	err := t.invoke(req, reply, opts)
 	t.observed.settle()
 	s := h.finish()
+	t.copied = t.copied || h.hedged
 	if err != nil && s != nil && s.won {
 		if err = s.err; err == nil {
 			proto.Reset(reply)
@@ -182,7 +184,7 @@ func (h *hedge) fire() {
 	s := &second{done: make(chan struct{}), reply: h.reply.New().Interface()}
 	var ctx context.Context
 	ctx, s.cancel = context.WithCancel(t.ctx)
-	h.second = s
+	h.second, h.hedged = s, true
 	req, opts := h.req, h.opts
 	avoid := slices.Clip(h.avoid)
 	if !lostByElection(h.attempt) {

@@ -96,7 +96,8 @@ type Attempt struct {
 	// to none.
 	Call uint64
 
-	begun   atomic.Bool
+	begun   atomic.Int32
+	only    atomic.Bool
 	sent    atomic.Bool
 	heard   atomic.Bool
 	givenUp atomic.Pointer[error]
@@ -133,12 +134,22 @@ type Connection interface {
 var ErrUnreachable = status.Error(codes.Unavailable, "no endpoint can be reached")
 
 // Begin says that the RPC has come to its transport with this Attempt in its context.
-func (a *Attempt) Begin() { a.begun.Store(true) }
+func (a *Attempt) Begin() { a.begun.Add(1) }
 
 // Begun reports whether Begin was called. When it was not, something in between
 // has kept the RPC back or has dropped the context's values: then the other results
 // say nothing.
-func (a *Attempt) Begun() bool { return a.begun.Load() }
+func (a *Attempt) Begun() bool { return a.begun.Load() > 0 }
+
+// BegunOnce reports whether Begin was called once: nothing in between has sent the RPC twice.
+func (a *Attempt) BegunOnce() bool { return a.begun.Load() == 1 }
+
+// SetOnly says whether the copy that was answered is the only one that a member can have seen. The
+// call path says so of a request with Guarded.
+func (a *Attempt) SetOnly(only bool) { a.only.Store(only) }
+
+// Only is what SetOnly has said last. False means that there may have been other copies.
+func (a *Attempt) Only() bool { return a.only.Load() }
 
 // connection is where the RPC was sent last; nil when none was picked.
 func (a *Attempt) connection() Connection {
@@ -239,7 +250,8 @@ func (a *Attempt) GivenUp() error {
 
 // Reset forgets the results, so that the Attempt can serve the next RPC.
 func (a *Attempt) Reset() {
-	a.begun.Store(false)
+	a.begun.Store(0)
+	a.only.Store(false)
 	a.givenUp.Store(nil)
 	a.Unpick()
 }

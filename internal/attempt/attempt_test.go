@@ -83,7 +83,14 @@ func TestGivenUp(t *testing.T) {
 	}
 	a.Begin()
 	a.Send()
-	if a.Reset(); a.GivenUp() != nil || a.Begun() || a.Sent() {
+	a.SetOnly(true)
+	if !a.Begun() || !a.BegunOnce() || !a.Only() {
+		t.Error("a result is forgotten")
+	}
+	if a.Begin(); !a.Begun() || a.BegunOnce() {
+		t.Error("two RPCs count as one")
+	}
+	if a.Reset(); a.GivenUp() != nil || a.Begun() || a.Sent() || a.Only() {
 		t.Error("a result outlives Reset")
 	}
 }

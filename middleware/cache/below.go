@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -26,6 +27,12 @@ type below struct {
 	early   bool // its answers to progress requests may overtake events: see package watch, progress
 	told    bool // a creation was answered
 	nextID  int64
+
+	// An answer to a progress request that was sent before a watch came here from memory may come
+	// before that one's events. The requests are answered at most once each, in order.
+	asked, answered int
+	before          int   // requests that were sent before the last such watch's creation
+	since           int64 // the revision at that
 
 	waiting []*watching // to be created
 	under   []*watching // whose creation is under way, in the order of asking
@@ -60,6 +67,24 @@ func (s *stream) moveLocked(w *watching) {
 // asks reports whether the stream below has a say in what a progress request is answered.
 func (b *below) asks() bool { return len(b.active)+len(b.under)+len(b.waiting) > 0 }
 
+// catches reports whether a watch that comes from memory is not there yet.
+func (b *below) catches() bool {
+	silent := func(w *watching) bool { return w.silent && w.state != ended }
+	return b != nil && (slices.ContainsFunc(b.waiting, silent) || slices.ContainsFunc(b.under, silent))
+}
+
+// askProgress asks for the progress of the watches that are here.
+func (b *below) askProgress() {
+	b.asked++
+	b.send(progressRequest())
+}
+
+// current takes an answer to a progress request, and reports whether it is of all watches that are here.
+func (b *below) current(rev int64) bool {
+	b.answered++
+	return !b.catches() && (b.answered > b.before || rev > b.since)
+}
+
 func (b *below) lastHeader() *pb.ResponseHeader {
 	if b == nil || b.last == nil {
 		return nil
@@ -91,6 +116,9 @@ func (b *below) createLocked() {
 		r := w.req
 		r.WatchId = w.id2
 		b.under = append(b.under, w)
+		if w.silent {
+			b.before = b.asked
+		}
 		b.send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: r}})
 		b.s.attempt.Expect()
 	}
@@ -193,7 +221,7 @@ func (b *below) receiveLocked(resp *pb.WatchResponse) {
 		if !b.told {
 			b.early = true
 		}
-		if !b.early && s.asked > 0 {
+		if !b.early && b.current(resp.Header.GetRevision()) && s.asked > 0 {
 			s.upTo = resp.Header.GetRevision()
 		}
 	case w == nil: // canceled before; the server did not know yet
@@ -244,7 +272,9 @@ func (b *below) createdLocked(resp *pb.WatchResponse) {
 	default:
 		w.id2, w.state = resp.WatchId, remote
 		b.active[w.id2] = w
-		if !w.silent {
+		if w.silent {
+			b.since = resp.Header.GetRevision()
+		} else {
 			resp.WatchId = w.id
 			b.tellLocked(w, resp)
 		}

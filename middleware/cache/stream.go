@@ -251,15 +251,15 @@ func (s *stream) dropLocked(w *watching) {
 }
 
 // progressLocked takes a progress request. The answer is for all watches together, and none comes
-// when there is no watch.
+// when there is no watch or, as from etcd, when one is behind.
 func (s *stream) progressLocked() {
-	if len(s.watches) == 0 {
+	if len(s.watches) == 0 || s.below.catches() {
 		return
 	}
 	s.asked++
 	s.upTo = 0
 	if s.below != nil && s.below.asks() {
-		s.below.send(progressRequest())
+		s.below.askProgress()
 	}
 	for p := range s.listening {
 		if p.mayAsk() {

@@ -326,6 +326,85 @@ func TestWatchProgress(t *testing.T) {
 	})
 }
 
+// TestProgressOfSlowWatcher asks for progress while what a watch from memory has not received leaves
+// the window. An answer comes after all events that it speaks of.
+func TestProgressOfSlowWatcher(t *testing.T) {
+	for _, when := range []string{"answered before", "asked just before", "asked afterward"} {
+		t.Run(when, func(t *testing.T) {
+			run(t, []string{"a/"}, []cache.Option{cache.WithWindow(10, 1<<20)}, nil, func(r *rig) {
+				t := r.t
+				stream, err := pb.NewWatchClient(r.cached).Watch(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				send := func(req *pb.WatchRequest) {
+					t.Helper()
+					if err := stream.Send(req); err != nil {
+						t.Fatal(err)
+					}
+				}
+				recv := func() *pb.WatchResponse {
+					t.Helper()
+					resp, err := stream.Recv()
+					if err != nil {
+						t.Fatal(err)
+					}
+					return resp
+				}
+				for i, key := range []string{"c/k", "a/k"} {
+					send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: &pb.WatchCreateRequest{Key: []byte(key), WatchId: int64(i + 1)}}})
+					if resp := recv(); !resp.Created {
+						t.Fatal(resp)
+					}
+				}
+				first := r.put("a/k", "0")
+				for i := range 50 {
+					r.put("a/k", fmt.Sprint(i+1))
+				}
+				synctest.Wait()
+				if when != "asked afterward" {
+					send(progress())
+				}
+				if when == "answered before" {
+					synctest.Wait()
+				}
+				next := first
+				for asked := false; next <= first+50; {
+					resp := recv()
+					if resp.WatchId == -1 && resp.Header.Revision >= next {
+						t.Fatalf("progress up to %d, and the event at %d was not sent", resp.Header.Revision, next)
+					}
+					for _, e := range resp.Events {
+						if e.Kv.ModRevision != next {
+							t.Fatalf("revision %d, want %d", e.Kv.ModRevision, next)
+						}
+						next++
+					}
+					if when == "asked afterward" && !asked {
+						asked = true
+						send(progress())
+					}
+				}
+				rev := r.put("c/k", "")
+				until := func(id int64) {
+					t.Helper()
+					for {
+						switch resp := recv(); {
+						case resp.WatchId == id && resp.Header.Revision == rev:
+							return
+						case resp.WatchId != -1 || resp.Header.Revision >= rev:
+							t.Fatalf("%v, want watch %d at %d", resp, id, rev)
+						}
+					}
+				}
+				until(1)
+				send(progress())
+				until(-1)
+			})
+		})
+	}
+}
+
 // TestPackageWatch has getcd's own watches, which share a stream, of keys in the cache and
 // elsewhere: each gets its events, and Follow a snapshot.
 func TestPackageWatch(t *testing.T) {

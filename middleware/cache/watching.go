@@ -146,6 +146,7 @@ func (s *stream) pullLocked() {
 			s.local = slices.Delete(s.local, s.turn, s.turn+1)
 			w.silent = true
 			w.req.StartRevision = w.next
+			s.asked, s.upTo = 0, 0 // what was answered is not true of this watch
 			s.moveLocked(w)
 			continue
 		}

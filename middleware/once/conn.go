@@ -125,13 +125,21 @@ func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts 
 type transport struct{ cc grpc.ClientConnInterface }
 
 // txn sends a transaction of which a copy, however late, does no harm.
-func (t transport) txn(ctx context.Context, r *pb.TxnRequest, opts ...grpc.CallOption) (*pb.TxnResponse, error) {
+func (t transport) txn(ctx context.Context, r *pb.TxnRequest) (*pb.TxnResponse, error) {
+	resp, _, err := t.send(ctx, r, nil)
+	return resp, err
+}
+
+// send is txn. only is true when the answer is that of the only copy that was sent. On a connection
+// that is not a client's nobody knows.
+func (t transport) send(ctx context.Context, r *pb.TxnRequest, opts []grpc.CallOption) (resp *pb.TxnResponse, only bool, err error) {
 	a := &attempt.Attempt{Guarded: true}
 	if outer := attempt.FromContext(ctx); outer != nil {
 		a.Avoid = outer.Avoid
 	}
-	resp := &pb.TxnResponse{}
-	return resp, t.cc.Invoke(attempt.NewContext(ctx, a), pb.KV_Txn_FullMethodName, r, resp, opts...)
+	resp = &pb.TxnResponse{}
+	err = t.cc.Invoke(attempt.NewContext(ctx, a), pb.KV_Txn_FullMethodName, r, resp, opts...)
+	return resp, a.Only(), err
 }
 
 func (t transport) get(ctx context.Context, r *pb.RangeRequest) (*pb.RangeResponse, error) {

@@ -42,9 +42,11 @@
 //  2. Only the write puts its slot while it has it. So a slot with a later mod revision and a
 //     value shows that the write was applied, and at which revision. (A late copy of the
 //     transaction that made the slot could make it again after a deletion. It puts no value.)
-//  3. A slot that is gone has a history. Its first change after r is found by binary search. It is a
-//     put with a value if the write was applied, and anything else if it was not, and never
-//     will be.
+//  3. If only one copy was sent, and it finds the slot gone, the write was not applied. Otherwise
+//     the slot has a history. Its first change after r is found by binary search. It is a put with
+//     a value if the write was applied, and anything else if it was not, and never will be. If the
+//     change was compacted, the write is ambiguous, unless the oldest revision that is left shows
+//     the put.
 //  4. A refusal of one copy says nothing of the others. When one was in doubt, a transaction
 //     deletes the slot if its mod revision is still r. If it does, the refusal is true of all
 //     copies. If not, 2 or 3 applies.

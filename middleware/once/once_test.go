@@ -298,6 +298,160 @@ func TestCompacted(t *testing.T) {
 	})
 }
 
+// compact puts a key, and compacts all before.
+func (r *rig) compact() {
+	r.t.Helper()
+	resp, err := r.outside.Put(r.t.Context(), "other", "")
+	if err == nil {
+		_, err = r.outside.Compact(r.t.Context(), resp.Header.Revision)
+	}
+	if err != nil {
+		r.t.Error(err)
+	}
+}
+
+// A write that finds its slot gone was not applied, if no other copy of it was sent: its history
+// may be compacted.
+func TestSlotWasGoneAndCompacted(t *testing.T) {
+	run(t, 2, nil, func(r *rig) {
+		t := r.t
+		r.put("k", "0")
+		if _, err := r.outside.Delete(t.Context(), slotsPrefix, kv.WithPrefix()); err != nil {
+			t.Fatal(err)
+		}
+		r.compact()
+		r.put("k", "1")
+		if k := r.get("k"); k.GetVersion() != 2 {
+			t.Errorf("the key was written %d times, want twice", k.GetVersion())
+		}
+	})
+}
+
+// A slot that goes between two copies of a write, of which the first is late, says nothing of the write:
+// its history does.
+func TestSlotGoesBetweenTwoCopies(t *testing.T) {
+	run(t, 3, nil, func(r *rig) {
+		t := r.t
+		r.put("k", "0")
+		var tp tape
+		for _, m := range r.cluster.Members() {
+			m.Intercept(tp.hook(func(n int, ctx context.Context, next func() (any, error)) (any, error) {
+				if n > 0 {
+					return next()
+				}
+				_, _ = next()
+				r.revokeAll() //nolint:contextcheck // the test's
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}))
+		}
+		resp := r.put("k", "1")
+		if k := r.get("k"); k.GetVersion() != 2 || k.GetModRevision() != resp.Header.Revision {
+			t.Errorf("answered with %v, and the store has %v, want it written twice", resp, k)
+		}
+		if len(tp.all()) < 2 {
+			t.Error("no second copy was sent")
+		}
+	})
+}
+
+// twice sends each write a second time, after between, and answers with the second answer.
+type twice struct {
+	grpc.ClientConnInterface
+	between func()
+}
+
+func (c *twice) Invoke(ctx context.Context, method string, req, reply any, opts ...grpc.CallOption) error {
+	if _, ok := write(method, req); ok && c.between != nil {
+		if err := c.ClientConnInterface.Invoke(ctx, method, req, &pb.TxnResponse{}, opts...); err != nil {
+			return err
+		}
+		c.between()
+	}
+	return c.ClientConnInterface.Invoke(ctx, method, req, reply, opts...)
+}
+
+// The same with two copies of a middleware's below.
+func TestMiddlewareBelowSendsTwice(t *testing.T) {
+	var below *twice
+	run(t, 2, func(c *client.Config) {
+		c.Middleware = append(c.Middleware, func(cc grpc.ClientConnInterface) grpc.ClientConnInterface {
+			below = &twice{ClientConnInterface: cc}
+			return below
+		})
+	}, func(r *rig) {
+		r.put("k", "0")
+		below.between = func() { below.between = nil; r.revokeAll() }
+		r.put("k", "1")
+		if k := r.get("k"); k.GetVersion() != 2 {
+			r.t.Errorf("the key was written %d times, want twice", k.GetVersion())
+		}
+	})
+}
+
+// When a write has lost its answer and then its slot, and a part of the slot's history is compacted,
+// the rest tells what became of the write, if it can.
+func TestPartOfTheHistoryIsCompacted(t *testing.T) {
+	for _, c := range []struct {
+		name                string
+		lose                func(context.Context, func() (any, error)) (any, error)
+		compacted           string // when: before the copy, after it, or after the slot's end
+		unknown, unanswered bool
+	}{
+		{name: "applied, compacted before", lose: lostAfter, compacted: "before"},
+		{name: "not applied, compacted before", lose: lostBefore, compacted: "before"},
+		{name: "applied, compacted after", lose: lostAfter, compacted: "after", unanswered: true},
+		{name: "applied, compacted at the end", lose: lostAfter, compacted: "end", unknown: true},
+		{name: "not applied, compacted at the end", lose: lostBefore, compacted: "end", unknown: true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			run(t, 3, nil, func(r *rig) {
+				t := r.t
+				r.put("k", "0")
+				for range 20 {
+					if _, err := r.outside.Put(t.Context(), "other", ""); err != nil {
+						t.Fatal(err)
+					}
+				}
+				step := func(now string) {
+					if c.compacted == now {
+						r.compact()
+					}
+				}
+				var tp tape
+				for _, m := range r.cluster.Members() {
+					m.Intercept(tp.hook(func(n int, ctx context.Context, next func() (any, error)) (any, error) {
+						if n > 0 {
+							return next()
+						}
+						step("before")
+						_, err := c.lose(ctx, next)
+						step("after")
+						r.revokeAll() //nolint:contextcheck // the test's
+						step("end")
+						return nil, err
+					}))
+				}
+				_, err := r.c.Put(r.timeout(time.Minute), "k", "1", kv.WithPrevKV())
+				var applied *once.AppliedError
+				switch {
+				case c.unknown:
+					if errors.As(err, &applied) || !errors.Is(err, rpctypes.ErrCompacted) || !client.IsAmbiguous(err) {
+						t.Errorf("got %v (ambiguous: %v), want %v, and doubt", err, client.IsAmbiguous(err), rpctypes.ErrCompacted)
+					}
+				case c.unanswered:
+					if !errors.As(err, &applied) || applied.Revision != r.get("k").GetModRevision() || r.get("k").GetVersion() != 2 {
+						t.Errorf("got %v, want an *AppliedError, and the store has %v", err, r.get("k"))
+					}
+				case err != nil || r.get("k").GetVersion() != 2:
+					t.Errorf("got %v, want success, and the store has %v", err, r.get("k"))
+				}
+				tp.replay(r)
+			})
+		})
+	}
+}
+
 // A refusal of one copy is no answer while another one may have been applied.
 func TestRefusedAfterDoubt(t *testing.T) {
 	for name, lose := range map[string]func(context.Context, func() (any, error)) (any, error){"applied": lostAfter, "not applied": lostBefore} {

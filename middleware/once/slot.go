@@ -2,9 +2,11 @@ package once
 
 import (
 	"context"
+	"errors"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
 // slot is a key that one write at a time may advance. Who has taken it owns it.
@@ -34,21 +36,34 @@ func (s *slot) advanced(at *mvccpb.KeyValue) bool {
 
 // history returns the slot as the first change after s.mod left it; nil if that was its
 // deletion. The slot is known to have changed by revision now. Its mod revision is s.mod until
-// that change, and never again, so a binary search finds it.
+// that change, and never again, so a binary search finds it. If the change was compacted, the oldest
+// revision that is left tells nothing but that the slot was advanced.
 func (p *slots) history(ctx context.Context, s *slot, now int64) (*mvccpb.KeyValue, error) {
 	same, changed := s.mod, now
+	var unread error // why nobody knows the slot at same
 	for changed-same > 1 {
 		middle := same + (changed-same)/2
 		switch at, err := p.at(ctx, s.key, middle); {
+		case compacted(err):
+			same, unread = middle, err
 		case err != nil:
 			return nil, err
 		case at.GetModRevision() == s.mod:
-			same = middle
+			same, unread = middle, nil
 		default:
 			changed = middle
 		}
 	}
-	return p.at(ctx, s.key, changed)
+	at, err := p.at(ctx, s.key, changed)
+	if err == nil && unread != nil && !s.advanced(at) {
+		return nil, unread
+	}
+	return at, err
+}
+
+// compacted takes the error of a client, or of a plain connection.
+func compacted(err error) bool {
+	return errors.Is(err, rpctypes.ErrCompacted) || errors.Is(err, rpctypes.ErrGRPCCompacted)
 }
 
 // at returns the key as it was at a revision; nil if it was not there.

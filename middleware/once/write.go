@@ -143,7 +143,7 @@ func (c *Conn) send(ctx context.Context, s *slot, w *write, opts []grpc.CallOpti
 	req := w.request(s)
 	doubt := false // an earlier copy may have been applied
 	for n := 0; ; n++ {
-		resp, err := c.slots.txn(ctx, req, opts...)
+		resp, only, err := c.slots.send(ctx, req, opts)
 		if err == nil {
 			if resp.GetSucceeded() {
 				s.mod = resp.GetHeader().GetRevision()
@@ -151,7 +151,7 @@ func (c *Conn) send(ctx context.Context, s *slot, w *write, opts []grpc.CallOpti
 				w.answer(resp)
 				return false, nil
 			}
-			return c.found(ctx, s, w, resp)
+			return c.found(ctx, s, w, resp, only && !doubt)
 		}
 		err = named(err, w.name)
 		certain := !etcderr.Ambiguous(err)
@@ -189,7 +189,7 @@ func (c *Conn) settle(ctx context.Context, s *slot, w *write, cause error) (fenc
 			c.slots.drop(s)
 			return false, newNotApplied("the write was not applied", cause)
 		case err == nil:
-			fenced, err := c.found(ctx, s, w, resp)
+			fenced, err := c.found(ctx, s, w, resp, false)
 			if fenced { // by an earlier copy of the fence, or because the lease has ended
 				return false, newNotApplied("the write was not applied", cause)
 			}
@@ -202,8 +202,8 @@ func (c *Conn) settle(ctx context.Context, s *slot, w *write, cause error) (fenc
 }
 
 // found goes on when the slot is not as it was. Either w has advanced it, and the answer is
-// made up again, or the slot is gone.
-func (c *Conn) found(ctx context.Context, s *slot, w *write, resp *pb.TxnResponse) (fenced bool, _ error) {
+// made up again, or the slot is gone. only is true when resp is the answer of the only copy of w.
+func (c *Conn) found(ctx context.Context, s *slot, w *write, resp *pb.TxnResponse, only bool) (fenced bool, _ error) {
 	var at *mvccpb.KeyValue
 	if len(resp.GetResponses()) > 0 {
 		if kvs := resp.GetResponses()[0].GetResponseRange().GetKvs(); len(kvs) > 0 {
@@ -216,6 +216,9 @@ func (c *Conn) found(ctx context.Context, s *slot, w *write, resp *pb.TxnRespons
 		return false, c.rebuild(ctx, w, at, resp.GetHeader())
 	}
 	c.slots.lose(s)
+	if only {
+		return true, nil // the slot was gone before the copy came
+	}
 	at, err := c.slots.history(ctx, s, resp.GetHeader().GetRevision())
 	switch {
 	case err != nil:
