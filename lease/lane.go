@@ -6,8 +6,11 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/grpc/codes"
+
 	"github.com/getcd/getcd/internal/attempt"
 	"github.com/getcd/getcd/internal/backoff"
+	"github.com/getcd/getcd/internal/etcderr"
 )
 
 const (
@@ -20,6 +23,10 @@ const (
 	// patience as it is, no more than these are given up from when a renewal is
 	// due until its lease is.
 	maxRetired = 9
+	// manyRefusals is how many streams in a row are ended by servers that seem to renew no leases
+	// before a keeper believes them. With the pauses between them that takes about a second: a proxy
+	// may say the same for a moment.
+	manyRefusals = 10
 )
 
 // pauses are those before a stream that failed is opened again. The first is all
@@ -37,6 +44,7 @@ type lane struct {
 	retired  []*stream
 	avoid    attempt.Avoidance // endpoints that were silent or failed since the last answer
 	failures int               // streams lost since the last answer
+	refusals int               // how many of the latest were ended by servers that seem to renew no leases
 	reopen   time.Time         // not before
 	last     error             // why the last stream was lost; nil after an answer
 
@@ -187,6 +195,11 @@ func (l *lane) granted(ttl time.Duration) {
 func (l *lane) failed(endpoint string, err error) {
 	l.last = err
 	l.avoid.Add(endpoint)
+	if strange(err) || etcderr.Code(err) == codes.Unimplemented {
+		l.refusals++
+	} else {
+		l.refusals = 0
+	}
 }
 
 // retreat makes what is outstanding wait for another stream, which is opened after a
@@ -209,7 +222,7 @@ func (l *lane) rouse() {
 func (l *lane) heard(st *stream, now time.Time) {
 	l.quiet, l.moves = now, 0
 	if st == l.current {
-		l.last, l.failures, l.avoid = nil, 0, nil
+		l.last, l.failures, l.refusals, l.avoid = nil, 0, 0, nil
 	}
 }
 

@@ -124,8 +124,8 @@ type Lease interface {
 	// Keep keeps a lease alive until ctx ends or the Keeper is closed. It
 	// returns after the first acknowledged renewal, which is also how the TTL
 	// is learned, or with the reason why there is none: the context's error
-	// together with the last failure of a stream, rpctypes.ErrLeaseNotFound, or the
-	// connection's error if it was closed.
+	// together with the last failure of a stream, rpctypes.ErrLeaseNotFound, the
+	// connection's error if it was closed, or the server's if it renews no leases.
 	// Several keepers of one lease share its renewals.
 	Keep(ctx context.Context, id ID) (*Keeper, error)
 

@@ -173,15 +173,27 @@ func (m *manager) lost(st *stream, endpoint string, err error) {
 			return
 		}
 	}
+	if l.refusals >= manyRefusals {
+		m.endUnprovenLocked(l, err)
+		if len(l.due) == 0 {
+			return
+		}
+	}
 	l.retreat(clock.Now())
 	signal(m.wake)
 }
 
 // unplugged ends the keepers of a lane that wait for a first answer, when the connection has been
-// closed: no stream will be opened any more. Other leases are proven until their deadlines.
+// closed: no stream will be opened any more.
 func (m *manager) unplugged(l *lane, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.endUnprovenLocked(l, err)
+}
+
+// endUnprovenLocked ends the keepers of a lane that wait for a first answer. Other leases are
+// proven until their deadlines.
+func (m *manager) endUnprovenLocked(l *lane, err error) {
 	for _, a := range slices.Clone(l.due) {
 		if a.e.deadline.IsZero() {
 			m.finishLocked(a.e, err)

@@ -92,12 +92,14 @@ func (s *service) Revoke(ctx context.Context, id ID) (*RevokeResponse, error) {
 // NoLease with an error.
 func GrantNew(ctx context.Context, leases Lease, ttl int64) (ID, error) {
 	id := NewID()
-	_, err := leases.GrantID(ctx, id, ttl)
-	if !errors.Is(err, errors.ErrUnsupported) {
+	granted, err := leases.GrantID(ctx, id, ttl)
+	switch {
+	case err == nil:
+		return granted.ID, nil // a server that stands in for etcd may choose another ID
+	case !errors.Is(err, errors.ErrUnsupported):
 		return id, err
 	}
-	granted, err := leases.Grant(ctx, ttl)
-	if err != nil {
+	if granted, err = leases.Grant(ctx, ttl); err != nil {
 		return NoLease, err
 	}
 	return granted.ID, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -162,6 +163,20 @@ func TestGrantNew(t *testing.T) {
 	}
 }
 
+// headstrong grants leases by an ID of its own, as a server that stands in for etcd may.
+type headstrong struct{ lease.Lease }
+
+func (h headstrong) GrantID(ctx context.Context, _ lease.ID, ttl int64) (*lease.GrantResponse, error) {
+	return h.Lease.GrantID(ctx, 42, ttl)
+}
+
+func TestGrantNewElsewhere(t *testing.T) {
+	l, _ := service(t, 1)
+	if id, err := lease.GrantNew(t.Context(), headstrong{l}, 10); err != nil || id != 42 {
+		t.Errorf("got %d, %v, want the server's ID, 42", id, err)
+	}
+}
+
 func TestLongestTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, _ := service(t, 1)
@@ -256,6 +271,51 @@ func TestKeepAliveOnceElsewhere(t *testing.T) {
 			t.Errorf("got %v after %d tries and %v, want the server's answer after two", err, tries, took)
 		}
 	})
+}
+
+// Keep believes such a server after about a second. A lease that is proven, and one that waits while
+// a proxy says the same for a moment, are kept.
+func TestKeepElsewhere(t *testing.T) {
+	for name, refusal := range map[string]error{
+		"in its own words": errors.New("lease keep alive is not supported"),
+		"unimplemented":    status.Error(codes.Unimplemented, "method LeaseKeepAlive not implemented"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l, c := service(t, 1)
+				var refuses atomic.Bool
+				c.Member(0).InterceptStream(func(ss grpc.ServerStream, _ string, next func(grpc.ServerStream) error) error {
+					if refuses.Load() {
+						return refusal
+					}
+					return next(ss)
+				})
+
+				refuses.Store(true)
+				time.AfterFunc(300*time.Millisecond, func() { refuses.Store(false) })
+				if _, err := l.Keep(t.Context(), mustGrant(t, l, 60)); err != nil {
+					t.Errorf("Keep with a refusal for 300 ms: %v", err)
+				}
+				proven, other := mustKeep(t, l, mustGrant(t, l, 60)), mustGrant(t, l, 60)
+
+				refuses.Store(true)
+				c.Member(0).Kill() // ends the stream that is open
+				c.Member(0).Start()
+				begin := time.Now()
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				defer cancel()
+				_, err := l.Keep(ctx, other)
+				if errors.Is(err, context.DeadlineExceeded) || status.Convert(err).Message() != status.Convert(refusal).Message() {
+					t.Errorf("Keep: got %v after %v, want %v", err, time.Since(begin), refusal)
+				}
+				refuses.Store(false)
+				time.Sleep(time.Minute)
+				if err := proven.Err(); err != nil {
+					t.Errorf("the lease that was proven: %v", err)
+				}
+			})
+		})
+	}
 }
 
 func TestKeepAliveOnceSlowCluster(t *testing.T) {
