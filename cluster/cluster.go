@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
@@ -128,11 +129,16 @@ func (s *service) MemberRemove(ctx context.Context, id uint64) (*MemberRemoveRes
 
 func (s *service) MemberUpdate(ctx context.Context, id uint64, peerAddrs []string) (*MemberUpdateResponse, error) {
 	// The server does not check the URLs of an update, so raft would spread a bad
-	// one to every member.
+	// one to every member. Of one with white space around it the members die
+	// (rafthttp's prober).
 	if err := checkPeerURLs("MemberUpdate", peerAddrs); err != nil {
 		return nil, err
 	}
-	resp, err := s.rpc.MemberUpdate(ctx, &pb.MemberUpdateRequest{ID: id, PeerURLs: peerAddrs}, s.opts...)
+	req := &pb.MemberUpdateRequest{ID: id}
+	for _, addr := range peerAddrs {
+		req.PeerURLs = append(req.PeerURLs, strings.TrimSpace(addr))
+	}
+	resp, err := s.rpc.MemberUpdate(ctx, req, s.opts...)
 	if err != nil {
 		return nil, err
 	}

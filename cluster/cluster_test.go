@@ -78,6 +78,10 @@ var calls = []struct {
 		resp, err := c.MemberUpdate(ctx, 7, []string{"http://[::1]:2380"})
 		return (*pb.MemberUpdateResponse)(resp).GetHeader(), err
 	}, pb.Cluster_MemberUpdate_FullMethodName, &pb.MemberUpdateRequest{ID: 7, PeerURLs: []string{"http://[::1]:2380"}}},
+	{"update with white space", func(ctx context.Context, c cluster.Cluster) (*pb.ResponseHeader, error) {
+		resp, err := c.MemberUpdate(ctx, 7, strings.Split("http://10.0.0.4:2380, https://etcd4.example.com:2380\n", ","))
+		return (*pb.MemberUpdateResponse)(resp).GetHeader(), err
+	}, pb.Cluster_MemberUpdate_FullMethodName, &pb.MemberUpdateRequest{ID: 7, PeerURLs: []string{"http://10.0.0.4:2380", "https://etcd4.example.com:2380"}}},
 	{"promote", func(ctx context.Context, c cluster.Cluster) (*pb.ResponseHeader, error) {
 		resp, err := c.MemberPromote(ctx, 7)
 		return (*pb.MemberPromoteResponse)(resp).GetHeader(), err

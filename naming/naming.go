@@ -62,10 +62,22 @@ type record struct {
 	Metadata any
 }
 
+// errNoAddr is what is wrong with other JSON, such as null or somebody's settings.
+var errNoAddr = errors.New("it has no Addr")
+
 func parse(value []byte) (Endpoint, error) {
-	var r record
-	err := json.Unmarshal(value, &r)
-	return Endpoint{r.Addr, r.Metadata}, err
+	var r struct { // a record
+		Op       Operation
+		Addr     *string
+		Metadata any
+	}
+	if err := json.Unmarshal(value, &r); err != nil {
+		return Endpoint{}, err
+	}
+	if r.Addr == nil {
+		return Endpoint{}, errNoAddr
+	}
+	return Endpoint{*r.Addr, r.Metadata}, nil
 }
 
 // Option is an option of New and NewBuilder.

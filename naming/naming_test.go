@@ -98,6 +98,34 @@ func TestEndpointsAreListed(t *testing.T) {
 	})
 }
 
+// JSON that has no address is no endpoint, and an endpoint that becomes such is gone.
+func TestJSONWithoutAnAddress(t *testing.T) {
+	run(t, func(r *rig) {
+		web := r.service("web")
+		r.do(web.Add(r.t.Context(), "web/a", naming.Endpoint{Addr: "10.0.0.1:80"}))
+		r.do(web.Add(r.t.Context(), "web/b", naming.Endpoint{Metadata: "an empty address"}))
+		r.put("web/config", `{"timeout":5}`)
+		r.put("web/none", "null")
+
+		got, err := web.List(r.t.Context())
+		want := map[string]naming.Endpoint{"web/a": {Addr: "10.0.0.1:80"}, "web/b": {Metadata: "an empty address"}}
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			r.t.Errorf("List (-want +got):\n%s%v", diff, err)
+		}
+		if log := r.log.String(); !strings.Contains(log, "key=web/config") || !strings.Contains(log, "key=web/none") {
+			r.t.Errorf("the values that are no endpoints were not logged: %q", log)
+		}
+		steps := r.follow(web)
+		if got := next(r.t, steps); len(got) != 2 {
+			r.t.Errorf("the first step is %v, want two endpoints", got)
+		}
+		r.put("web/a", "{}")
+		if diff := cmp.Diff([]naming.Update{{Op: naming.Delete, Key: "web/a"}}, next(r.t, steps)); diff != "" {
+			r.t.Errorf("after a value without an address (-want +got):\n%s", diff)
+		}
+	})
+}
+
 // next returns the next step, or fails the test after a while of the bubble's
 // time.
 func next(t *testing.T, steps <-chan []naming.Update) []naming.Update {

@@ -165,6 +165,30 @@ func (c *conn) rpcs() (cc grpc.ClientConnInterface, release func()) {
 	return cc, release
 }
 
+// opening sends unary RPCs, and sets opened, unless it is nil, when one of them has a stream. A
+// server limits how many there are on a connection (RFC 9113, section 5.1.2), and gRPC keeps the
+// others back.
+type opening struct {
+	grpc.ClientConnInterface
+
+	opened *atomic.Bool
+}
+
+// Invoke implements grpc.ClientConnInterface.
+func (o opening) Invoke(ctx context.Context, method string, req, resp any, opts ...grpc.CallOption) error {
+	s, err := o.NewStream(ctx, &grpc.StreamDesc{}, method, opts...)
+	if err != nil {
+		return err
+	}
+	if o.opened != nil {
+		o.opened.Store(true)
+	}
+	if err := s.SendMsg(req); err != nil {
+		return err
+	}
+	return s.RecvMsg(resp)
+}
+
 // prober is a gRPC Producer, the means to send RPCs on one SubConn.
 type prober struct{}
 

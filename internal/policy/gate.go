@@ -162,7 +162,7 @@ func (p *policy) proof(m *member, c *conn, waits bool) (start time.Time, err err
 	p.keepDemoted(m, start.Add(proofTime+maxProofPause))
 	ctx, cancel := context.WithTimeout(p.ctx, proofTime)
 	defer cancel()
-	return start, c.readProbe(ctx, true)
+	return start, c.readProbe(ctx, true, nil)
 }
 
 // keepDemoted has m's demotion last until then, since it is asked to wait for a leader.

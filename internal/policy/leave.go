@@ -61,7 +61,7 @@ func (p *policy) giveUpOverdueLocked(c *conn, now time.Time) (in time.Duration, 
 		return 0, false
 	}
 	answered := c.agreed.Load()
-	if c.silent() {
+	if c.silent() || c.full() {
 		answered = c.heard.Load()
 	}
 	if answered > c.verdictAt {
@@ -112,11 +112,20 @@ func dear(a *attempt.Attempt) bool { return a.Once || a.Write && a.Large }
 func (c *conn) lastLeft() int64 { return max(c.motion.out, c.raw.wrote.Load()) }
 
 // dooms reports whether the verdict on c concerns a. A member that can't serve, such as
-// one that defragments, still answers requests that any member can serve.
-func (c *conn) dooms(a *attempt.Attempt) bool { return c.silent() || !a.AnyMember }
+// one that defragments, still answers requests that any member can serve. On a connection that
+// is full, the requests that may wait long, such as locks, have the streams.
+func (c *conn) dooms(a *attempt.Attempt) bool {
+	if c.full() {
+		return a.Measure
+	}
+	return c.silent() || !a.AnyMember
+}
 
 // silent reports whether the verdict on c is that its member answers nothing.
 func (c *conn) silent() bool { return c.verdict == ErrSilent } //nolint:errorlint // the very value
+
+// full reports whether the verdict on c is that it has no stream for another request.
+func (c *conn) full() bool { return c.verdict == errFull } //nolint:errorlint // the very value
 
 // servedSinceLocked reports whether another connection has served a linearizable read
 // since the verdict on c.

@@ -488,7 +488,7 @@ func (p *policy) startProbeLocked(c *conn) {
 		defer p.mu.Unlock()
 		c.probing = false
 		switch {
-		case p.closed:
+		case c.gone.Err() != nil: // the last call on it has ended meanwhile, or the policy is closed
 			return
 		case c.outdated:
 			c.outdated = false
@@ -545,6 +545,11 @@ func (p *policy) judgeLocked(c *conn, beside *member, f findings, start time.Tim
 			p.demoteLocked(m, f.readErr)
 		}
 		p.condemnLocked(c, f.readErr, start)
+	case full:
+		if current {
+			p.demoteLocked(m, errFull)
+		}
+		p.condemnLocked(c, errFull, start)
 	case nobodyServes:
 		// This member is not to blame. But if both are silent, or have served nothing for long, try
 		// a third one.

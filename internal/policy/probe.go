@@ -15,6 +15,7 @@ type findings struct {
 	there   bool          // it has answered something
 	readErr error         // why it has not served the linearizable read; nil when it has
 	took    time.Duration // the read, if it was answered
+	full    bool          // the read was not sent: it waits for a stream
 
 	otherThere, otherServes bool // the same of another member
 }
@@ -42,12 +43,17 @@ const (
 	serves       outcome = iota // it has answered the read
 	silent                      // it answers nothing, while the other one does or for very long
 	cantServe                   // it has not answered the read, and the other one has
+	full                        // it was not asked, and the other one has answered the read
 	nobodyServes                // neither has: the cluster is in trouble, or this process
 )
 
 // outcome returns the result of a probe of c.
 func (f findings) outcome(c *conn, now time.Time) outcome {
 	switch {
+	case f.readErr != nil && f.full && f.otherServes:
+		return full
+	case f.readErr != nil && f.full:
+		return nobodyServes
 	case !f.there && (f.otherThere || c.silence(now) >= maxSilence):
 		return silent
 	case f.readErr != nil && f.otherServes:
@@ -146,6 +152,7 @@ func (p *policy) probe(c, other *conn, patience time.Duration, stop <-chan struc
 			return b.found
 		}
 	}
+	b.found.full = c.keptBack()
 	return b.found
 }
 

@@ -3,6 +3,7 @@ package policy
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -20,6 +21,15 @@ type reading struct {
 	start time.Time
 	done  chan struct{} // closed when err is set
 	err   error
+
+	opened atomic.Bool // it has a stream
+}
+
+// keptBack reports whether a linearizable read of the policy's waits for a stream on c.
+func (c *conn) keptBack() bool {
+	c.readingMu.Lock()
+	defer c.readingMu.Unlock()
+	return c.reading != nil && !c.reading.opened.Load()
 }
 
 // linearizable asks c's member for a linearizable read, or waits for the answer to one that is
@@ -54,7 +64,7 @@ func (c *conn) read(r *reading) {
 	if c.introduced.Load() { // nobody else gets to see the token
 		ctx, _ = c.policy.signed(ctx)
 	}
-	r.err = c.readProbe(ctx, false)
+	r.err = c.readProbe(ctx, false, &r.opened)
 	c.readingMu.Lock()
 	if c.reading == r {
 		c.reading = nil
@@ -67,14 +77,14 @@ func (c *conn) read(r *reading) {
 // user or a permission proves as much, but does not have the term; the member's status does,
 // unless it wants a user, too. A member without a leader says so, or, if waits, answers when it has
 // one: with an error that says that the leader has changed (server/etcdserver/v3_server.go).
-func (c *conn) readProbe(ctx context.Context, waits bool) error {
+func (c *conn) readProbe(ctx context.Context, waits bool, opened *atomic.Bool) error {
 	cc, release := c.rpcs()
 	defer release()
 	start := time.Now()
 	if !waits {
 		ctx = metadata.AppendToOutgoingContext(ctx, rpctypes.MetadataRequireLeaderKey, rpctypes.MetadataHasLeader)
 	}
-	resp, err := pb.NewKVClient(cc).Range(ctx, &pb.RangeRequest{Key: []byte{0}, CountOnly: true})
+	resp, err := pb.NewKVClient(opening{cc, opened}).Range(ctx, &pb.RangeRequest{Key: []byte{0}, CountOnly: true})
 	if err != nil && !proves(err) {
 		return err
 	}
@@ -133,7 +143,7 @@ func (p *policy) ask(c *conn) {
 	r := p.newCall(&attempt.Attempt{Measure: true, Cancel: cancel}, &target{member: c.member, conn: c})
 	c.calls.add(r)
 	p.watchdog.wake()
-	switch err := c.readProbe(ctx, false); {
+	switch err := c.readProbe(ctx, false, nil); {
 	case err == nil:
 		c.member.observe(time.Since(r.start), false) // no other request tells how quick the member is
 	case ctx.Err() != nil:

@@ -33,10 +33,13 @@ import (
 //     connection is left for good. When both are silent, this process or the whole network
 //     may be slow, so it takes a longer silence.
 //   - cantServe: it is there, but can't serve while the other one can. It is demoted.
+//   - full: the server allows no more streams on the connection, so the member could not be
+//     asked. It is demoted, and calls that may wait long, such as locks, keep their streams.
+//     gRPC's pings tell whether the connection still lives.
 //   - nobodyServes: an election is going on, or there is no quorum; see gate.go.
 //   - serves: its slow requests are left alone, except for a write that it has lost.
 //
-// After the first two outcomes there is a verdict on the connection: the calls on it are
+// After the first three outcomes there is a verdict on the connection: the calls on it are
 // not expected to be answered. Those that can be sent again are given up at once. When to
 // give up the others, writes above all, is decided in leave.go.
 const (
@@ -68,6 +71,8 @@ var ErrSilent = errors.New("the member stopped answering: requests and probes st
 // ErrLostWrite is why a write was given up that an election, or its member, has lost. It says nothing
 // against the member.
 var ErrLostWrite = errors.New("an election, or the member, has lost the write")
+
+var errFull = errors.New("the connection has as many streams as the server allows, and none ends")
 
 var errCantRead = errors.New("stalled: it answers no linearizable read while another member does")
 
