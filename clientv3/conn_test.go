@@ -2,6 +2,7 @@ package clientv3_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -455,6 +456,35 @@ func TestCallsEndWithoutAnEtcd(t *testing.T) {
 			time.AfterFunc(5*time.Second, cancel)
 			if _, err := r.Put(ctx, "k", "v"); status.Code(err) != codes.Unimplemented {
 				r.t.Errorf("with %d servers: got %v, want Unimplemented within 5 s", reached, err)
+			}
+		})
+	}
+}
+
+// So does a call with a deadline, and if that comes first, with the same answer.
+func TestCallsWithADeadlineEndWithoutAnEtcd(t *testing.T) {
+	for _, limit := range []time.Duration{500 * time.Millisecond, time.Minute} {
+		run(t, 2, nil, func(r *rig) {
+			r.each(func(m *etcdtest.Member) {
+				m.Intercept(func(context.Context, string, any, func() (any, error)) (any, error) {
+					return nil, status.Error(codes.Unimplemented, "unknown service etcdserverpb.KV")
+				})
+			})
+			for name, call := range map[string]func(context.Context) error{
+				"Put":    func(ctx context.Context) error { _, err := r.Put(ctx, "k", "v"); return err },
+				"Get":    func(ctx context.Context) error { _, err := r.Get(ctx, "k"); return err },
+				"Status": func(ctx context.Context) error { _, err := r.Status(ctx, r.Endpoints()[0]); return err },
+			} {
+				began := time.Now()
+				err := call(r.timeout(limit))
+				if took := time.Since(began); status.Code(err) != codes.Unimplemented || took > 3*time.Second {
+					r.t.Errorf("%s within %v: got %v after %v, want Unimplemented within 3 s", name, limit, err, took)
+				}
+			}
+			ctx, cancel := context.WithCancel(r.timeout(time.Minute))
+			cancel()
+			if _, err := r.Get(ctx, "k"); !errors.Is(err, context.Canceled) {
+				r.t.Errorf("with a canceled context: %v", err)
 			}
 		})
 	}

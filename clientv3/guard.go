@@ -1,6 +1,7 @@
 package clientv3
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -21,8 +22,8 @@ import (
 
 // guard is a client's connection whose calls do not wait for something that may
 // never come. With WithRequireLeader, a call does not wait for a leader. If all
-// endpoints are learners, it does not wait for a voter. If no server is etcd, and
-// the call has no deadline, it does not wait for one that is (see reach.go).
+// endpoints are learners, it does not wait for a voter. If no server is etcd, it
+// does not wait for one that is (see reach.go).
 // Package client waits in these cases as long as the call's context allows.
 // clientv3 returns the server's refusal, and so does guard once every server that
 // can be reached has refused. While none can be reached, both wait.
@@ -39,7 +40,7 @@ type guard struct {
 func newGuard(c *client.Client) guard { return guard{c, new(atomic.Bool)} }
 
 func (g guard) Invoke(ctx context.Context, method string, req, reply any, opts ...grpc.CallOption) error {
-	limited, end := answerable(ctx, g.client)
+	limited, end := answerable(ctx, g.client, g.voter.Load())
 	defer end()
 	guarded, stop := g.watchOver(limited, learnerServes(req))
 	defer stop()
@@ -54,6 +55,8 @@ func (g guard) Invoke(ctx context.Context, method string, req, reply any, opts .
 		return rpctypes.ErrTimeout // as for a write that the client stopped waiting for (package bare)
 	case refusedIn(ctx, guarded) != nil:
 		return refusedIn(ctx, guarded)
+	case ctx != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) && !client.IsAmbiguous(err):
+		return cmp.Or(foreign(g.client.Endpoints()), err)
 	}
 	return err
 }

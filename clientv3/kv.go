@@ -1,11 +1,13 @@
 package clientv3
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
@@ -97,7 +99,7 @@ type KV interface {
 	// Delete removes a key or a range of keys.
 	Delete(ctx context.Context, key string, opts ...OpOption) (*DeleteResponse, error)
 
-	// Compact discards the history before rev.
+	// Compact discards the history before rev. A negative rev is ErrCompacted.
 	Compact(ctx context.Context, rev int64, opts ...CompactOption) (*CompactResponse, error)
 
 	// Do runs an operation that was built before.
@@ -170,6 +172,11 @@ func (k keyValues) Delete(ctx context.Context, key string, opts ...OpOption) (*D
 }
 
 func (k keyValues) Compact(ctx context.Context, rev int64, opts ...CompactOption) (*CompactResponse, error) {
+	if rev < 0 && ctx != nil {
+		// Programs compute it from the latest revision. Package kv refuses it. The
+		// server's answer is this.
+		return nil, cmp.Or(ctx.Err(), rpctypes.ErrCompacted)
+	}
 	resp, err := k.store.Compact(ctx, rev, opts...)
 	return resp, plain(ctx, err)
 }

@@ -22,9 +22,24 @@ func notBy(opt OpOption, ignored ...is) OpOption {
 	}
 }
 
+// atMost is amount for an upper bound of revisions. In a Get, a negative one leaves
+// out all keys, and so does 1: the first change of a store has revision 2.
+func atMost(opt func(int64) OpOption, rev int64, ignored ...is) OpOption {
+	if rev >= 0 {
+		return amount(opt, rev, ignored...)
+	}
+	return func(op *Op) {
+		if op.IsGet() {
+			opt(1)(op)
+		} else {
+			opt(rev)(op) // opt refuses it
+		}
+	}
+}
+
 // amount is an option whose zero value has no effect on the operations that
 // ignore it. In a Get, a negative value counts as zero, as it does on the server
-// for a limit and a revision.
+// for a limit, a revision and a lower bound.
 func amount(opt func(int64) OpOption, n int64, ignored ...is) OpOption {
 	switch {
 	case n == 0:
@@ -166,12 +181,12 @@ func WithLimit(n int64) OpOption { return amount(kv.WithLimit, n, Op.IsPut, Op.I
 
 // WithMaxCreateRev leaves out keys that were created after rev. See kv.WithMaxCreateRev.
 func WithMaxCreateRev(rev int64) OpOption {
-	return amount(kv.WithMaxCreateRev, rev, Op.IsPut, Op.IsDelete, Op.IsWatch)
+	return atMost(kv.WithMaxCreateRev, rev, Op.IsPut, Op.IsDelete, Op.IsWatch)
 }
 
 // WithMaxModRev leaves out keys that were last changed after rev. See kv.WithMaxModRev.
 func WithMaxModRev(rev int64) OpOption {
-	return amount(kv.WithMaxModRev, rev, Op.IsPut, Op.IsDelete, Op.IsWatch)
+	return atMost(kv.WithMaxModRev, rev, Op.IsPut, Op.IsDelete, Op.IsWatch)
 }
 
 // WithMinCreateRev leaves out keys that were created before rev. See kv.WithMinCreateRev.

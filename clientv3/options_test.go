@@ -1,8 +1,11 @@
 package clientv3_test
 
 import (
+	"context"
 	"errors"
 	"testing"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/getcd/getcd/clientv3"
 	"github.com/getcd/getcd/kv"
@@ -36,6 +39,7 @@ func TestOptionsOfOtherOperations(t *testing.T) {
 		{"WithRev(0)", clientv3.WithRev(0), []string{get, put, del, watch}, nil},
 		{"WithRev(-1)", clientv3.WithRev(-1), []string{get}, []string{put, del}},
 		{"WithMaxModRev", clientv3.WithMaxModRev(1), []string{get}, []string{put, del, watch}},
+		{"WithMaxModRev(-1)", clientv3.WithMaxModRev(-1), []string{get}, []string{put, del, watch}},
 		{"WithMinModRev(0)", clientv3.WithMinModRev(0), []string{get, put, del, watch}, nil},
 		{"WithMaxCreateRev(0)", clientv3.WithMaxCreateRev(0), []string{get, put, del, watch}, nil},
 		{"WithMinCreateRev", clientv3.WithMinCreateRev(1), []string{get}, []string{put, del, watch}},
@@ -92,4 +96,42 @@ func TestTwoRanges(t *testing.T) {
 			t.Errorf("the range ends at %q, want %q", got, tt.want)
 		}
 	}
+}
+
+// Revisions that a program computes from the latest one may be negative.
+func TestNegativeRevisions(t *testing.T) {
+	run(t, 1, nil, func(r *rig) {
+		ctx := r.t.Context()
+		if _, err := r.Put(ctx, "k", "v"); err != nil {
+			r.t.Fatal(err)
+		}
+		for _, tt := range []struct {
+			name string
+			opt  clientv3.OpOption
+			want int
+		}{
+			{"WithMaxModRev", clientv3.WithMaxModRev(-1), 0},
+			{"WithMaxCreateRev", clientv3.WithMaxCreateRev(-1), 0},
+			{"WithMinModRev", clientv3.WithMinModRev(-1), 1},
+			{"WithMinCreateRev", clientv3.WithMinCreateRev(-1), 1},
+			{"WithRev", clientv3.WithRev(-1), 1},
+		} {
+			get, err := r.Get(ctx, "k", tt.opt)
+			if err != nil {
+				r.t.Errorf("%s: %v", tt.name, err)
+				continue
+			}
+			if len(get.Kvs) != tt.want {
+				r.t.Errorf("%s: %d keys, want %d", tt.name, len(get.Kvs), tt.want)
+			}
+		}
+		if _, err := r.Compact(ctx, -1); err != rpctypes.ErrCompacted { //nolint:errorlint // as users of clientv3 do
+			r.t.Errorf("Compact: %v, want ErrCompacted", err)
+		}
+		ended, cancel := context.WithCancel(ctx)
+		cancel()
+		if _, err := r.Compact(ended, -1); err != context.Canceled { //nolint:errorlint // as users of clientv3 do
+			r.t.Errorf("Compact with an ended context: %v", err)
+		}
+	})
 }

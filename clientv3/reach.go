@@ -26,7 +26,7 @@ import (
 //   - a stub's call fails while no endpoint can be reached, as gRPC's calls do,
 //     unless it is a wait-for-ready call;
 //   - a client's own call fails if no server that can be reached is etcd, whose
-//     answer clientv3 returns. If its context has a deadline, that ends it.
+//     answer clientv3 returns. A deadline that comes first ends it with that answer.
 
 // refusalStands is how long a refusal must stand before it ends a call.
 const refusalStands = time.Second
@@ -44,13 +44,14 @@ func reachable(ctx context.Context, c *client.Client, opts []grpc.CallOption) (_
 }
 
 // answerable returns a context for a client's own call. It ends with ctx, when
-// stop is called, or, if ctx has no deadline, with the answer of servers that are
-// not etcd as its cause. Most calls end before that is checked.
-func answerable(ctx context.Context, c *client.Client) (_ context.Context, stop func()) {
+// stop is called, or with the answer of servers that are not etcd as its cause.
+// Most calls end before that is checked. A deadline is enough for a call of a
+// client that a voter has answered.
+func answerable(ctx context.Context, c *client.Client, voter bool) (_ context.Context, stop func()) {
 	if c == nil || ctx == nil {
 		return ctx, func() {}
 	}
-	if _, ok := ctx.Deadline(); ok {
+	if _, ok := ctx.Deadline(); ok && voter {
 		return ctx, func() {}
 	}
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -11,13 +11,16 @@ import (
 	"sync"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
 	"go.etcd.io/etcd/client/v3/leasing"
 	"go.etcd.io/etcd/client/v3/mirror"
 	"go.etcd.io/etcd/client/v3/namespace"
 	"go.etcd.io/etcd/client/v3/ordering"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/status"
 )
 
 // lenientPrograms returns programs that clientv3 is lenient with: a client that was
@@ -26,6 +29,8 @@ func lenientPrograms() map[string]program {
 	return map[string]program{
 		"outage/waiting":   waitInAnOutage,
 		"outage/nobody":    waitForNobody,
+		"outage/strangers": callStrangers,
+		"kv/negative":      negativeRevisions,
 		"txn/again":        commitAgain,
 		"config/spaces":    endpointsWithSpaces,
 		"config/unusable":  unusableEndpoints,
@@ -112,6 +117,52 @@ func waitForNobody(ctx context.Context, _ *clientv3.Client, out io.Writer) error
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	return waiting(p, calls(ctx, own), func() error { cancel(); return nil })
+}
+
+// callStrangers makes calls with deadlines to a server that is not etcd.
+func callStrangers(ctx context.Context, _ *clientv3.Client, out io.Writer) error {
+	p := &printer{out: out}
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	server := grpc.NewServer()
+	defer server.Stop()
+	go func() { _ = server.Serve(l) }() // ends with Stop
+	own, err := clientv3.New(clientv3.Config{Endpoints: []string{l.Addr().String()}})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = own.Close() }()
+	for _, limit := range []time.Duration{time.Second, 20 * time.Second} {
+		for _, name := range []string{"a read", "a write", "a transaction", "a lease", "a list", "a status"} {
+			short, cancel := context.WithTimeout(ctx, limit)
+			err := calls(short, own)[name]()
+			p.line("%s: %v, in time: %v", name, status.Code(err), short.Err() == nil || limit == time.Second)
+			cancel()
+		}
+	}
+	return p.err
+}
+
+// negativeRevisions computes revisions from one that is too low.
+func negativeRevisions(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
+	p := &printer{out: out}
+	if _, err := cli.Put(ctx, "color", "green"); err != nil {
+		return err
+	}
+	for _, opt := range []clientv3.OpOption{
+		clientv3.WithMaxModRev(-1), clientv3.WithMaxCreateRev(-1), clientv3.WithMinModRev(-1), clientv3.WithMinCreateRev(-1), clientv3.WithRev(-1), clientv3.WithLimit(-1),
+	} {
+		get, err := cli.Get(ctx, "color", opt)
+		if err != nil {
+			return err
+		}
+		p.pairs(get)
+	}
+	_, err := cli.Compact(ctx, -1)
+	p.line("compacted already: %v", err == rpctypes.ErrCompacted) //nolint:errorlint // as users of clientv3 do
+	return p.err
 }
 
 // member stands for a member that can be killed and started again.
