@@ -144,8 +144,15 @@ func (s *spans) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.Cont
 }
 
 func (s *spans) HandleRPC(ctx context.Context, event stats.RPCStats) {
-	if _, ok := event.(*stats.End); ok {
+	switch e := event.(type) {
+	case *stats.End:
 		s.open.Delete(ctx.Value(span{}))
+	case *stats.Begin:
+		// gRPC tells of two attempts, and of the end of one, when it retries a call for which it
+		// had no stream.
+		if e.IsTransparentRetryAttempt {
+			s.open.Delete(ctx.Value(span{}))
+		}
 	}
 }
 

@@ -32,6 +32,8 @@ func TestRequireLeader(t *testing.T) {
 			t.Fatal(err)
 		}
 		events, quiet := r.Watch(ctx, "k"), r.Watch(t.Context(), "k")
+		<-kept
+		<-easy                     // a channel whose first answer is late closes
 		r.cluster.Member(2).Kill() // all the others must have refused
 		synctest.Wait()
 		r.each(func(m *etcdtest.Member) { m.SetNoLeader(true) })
