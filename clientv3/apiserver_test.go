@@ -209,6 +209,7 @@ func TestAPIServer(t *testing.T) {
 		if resp := <-events; !resp.IsProgressNotify() || resp.Header.GetRevision() != put.Revision {
 			t.Errorf("the watch has %+v, want its progress", resp)
 		}
+		synctest.Wait() // for the connections that are being made
 		dialed := a.dialed()
 		for _, endpoint := range a.Endpoints() { // the size of the database, and the features of the version
 			if s, err := a.Status(t.Context(), endpoint); err != nil || s.Version == "" {

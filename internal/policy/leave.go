@@ -113,10 +113,11 @@ func (c *conn) lastLeft() int64 { return max(c.motion.out, c.raw.wrote.Load()) }
 
 // dooms reports whether the verdict on c concerns a. A member that can't serve, such as
 // one that defragments, still answers requests that any member can serve. On a connection that
-// is full, the requests that may wait long, such as locks, have the streams.
+// is full, the requests that may wait long, such as locks, have the streams; others go, and so do
+// streams that are yet to be opened, if they can be opened again.
 func (c *conn) dooms(a *attempt.Attempt) bool {
 	if c.full() {
-		return a.Measure
+		return a.Measure || a.Flow
 	}
 	return c.silent() || !a.AnyMember
 }
