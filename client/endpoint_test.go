@@ -70,7 +70,7 @@ func TestCallToASocketWithTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close() //nolint:errcheck // always nil
+	defer c.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	for changed := c.EndpointsChanged(); len(c.Endpoints()) == 0; changed = c.EndpointsChanged() {

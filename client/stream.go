@@ -125,7 +125,7 @@ func newStream(ctx context.Context, cancel context.CancelCauseFunc, s grpc.Clien
 			out.told.end(a, err)
 		}
 		context.AfterFunc(ctx, ended)
-		context.AfterFunc(s.Context(), func() { // gRPC's own, which ends with the connection too
+		context.AfterFunc(s.Context(), func() { //nolint:contextcheck // gRPC's own, which ends with the connection too
 			if t.conn.closed.Load() {
 				ended()
 			}

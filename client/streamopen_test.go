@@ -29,7 +29,7 @@ func TestStreamThatIsBeingOpenedLeavesASilentMember(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer c.Close() //nolint:errcheck // always nil
+		defer c.Close()
 		r := &rig{t: t, cluster: cluster, Client: c, kv: pb.NewKVClient(c.Conn())}
 		r.warm()
 		cluster.Member(0).Freeze()

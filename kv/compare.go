@@ -59,6 +59,7 @@ func ModRevision(key string) Cmp { return target(key, pb.Compare_MOD) }
 // key without a lease.
 func LeaseValue(key string) Cmp { return target(key, pb.Compare_LEASE) }
 
+//go:noinline
 func target(key string, t pb.Compare_CompareTarget) Cmp {
 	return Cmp{c: &pb.Compare{Key: []byte(key), Target: t}}
 }

@@ -26,6 +26,8 @@ func (op *Op) applies(option string, to opKind) bool {
 }
 
 // setInt64 is an option whose value is a number that is not negative.
+//
+//go:noinline
 func setInt64(option string, to opKind, field func(*Op) *int64, n int64) OpOption {
 	return func(op *Op) {
 		if !op.applies(option, to) {

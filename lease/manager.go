@@ -324,6 +324,7 @@ func (e *entry) tell(resp *pb.LeaseKeepAliveResponse) {
 	}
 }
 
+//go:noinline
 func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:

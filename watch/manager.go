@@ -152,6 +152,7 @@ func (m *manager) close() {
 	m.wg.Wait()
 }
 
+//go:noinline
 func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:

@@ -56,6 +56,8 @@ func FinalForStream(err error) bool {
 }
 
 // NotFound reports the server's answer to what needs a lease that has ended.
+//
+//go:noinline
 func NotFound(err error) bool { return Code(err) == codes.NotFound }
 
 // Closed reports that the connection was closed by its owner, when neither the caller's

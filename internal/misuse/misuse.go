@@ -23,6 +23,8 @@ func (e Error) Error() string { return string(e) }
 func (e Error) GRPCStatus() *status.Status { return status.New(codes.InvalidArgument, string(e)) }
 
 // Context returns an error if ctx is nil. call is the call's name, with its package.
+//
+//go:noinline
 func Context(ctx context.Context, call string) error {
 	if ctx == nil {
 		return Error(call + ": the context is nil; pass the caller's, or context.Background()")
@@ -52,6 +54,8 @@ func Options[O ~func(T), T any](call string, opts []O) error {
 // Conn returns a connection that refuses calls without a context, with call options
 // that are nil, and all calls when cc is nil. Errors begin with pkg, the package whose
 // New was given cc.
+//
+//go:noinline
 func Conn(pkg string, cc grpc.ClientConnInterface) grpc.ClientConnInterface {
 	if checked, ok := cc.(conn); ok {
 		cc = checked.cc

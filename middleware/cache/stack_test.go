@@ -44,6 +44,7 @@ type side struct {
 }
 
 func (s *side) call(t *testing.T, req proto.Message) (proto.Message, error) {
+	t.Helper()
 	switch r := req.(type) {
 	case *pb.RangeRequest:
 		return pb.NewKVClient(s.cc).Range(t.Context(), r)
@@ -181,6 +182,7 @@ func (r random) write(now int64, leases []int64) proto.Message {
 }
 
 func stackAnswers(t *testing.T, rnd random) {
+	t.Helper()
 	const prefix = "ns/"
 	stacked, direct := etcdtest.Start(t, 1), etcdtest.Start(t, 1)
 	below := stacked.Conn(t)

@@ -67,10 +67,12 @@ func (p space) cmps(cmps []kv.Cmp) []kv.Cmp {
 	return out
 }
 
+//go:noinline
 func (p space) strip(key []byte) []byte {
 	return bytes.TrimPrefix(key, []byte(p))
 }
 
+//go:noinline
 func (p space) stripKV(k *mvccpb.KeyValue) {
 	if k != nil {
 		k.Key = p.strip(k.Key)

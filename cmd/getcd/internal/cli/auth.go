@@ -103,6 +103,8 @@ func enableAuth(ctx context.Context, s *session) error {
 }
 
 // noArgs is for commands that take none.
+//
+//go:noinline
 func noArgs(command string, args []string) error {
 	if len(args) == 0 {
 		return nil

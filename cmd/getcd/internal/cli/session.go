@@ -137,9 +137,13 @@ func (s *settings) connect(ctx context.Context, p output.Printer) (*session, err
 }
 
 // close ends the session's client.
+//
+//go:noinline
 func (s *session) close() { _ = s.Close() } // client.Close has no error to return
 
 // timeout bounds a short command.
+//
+//go:noinline
 func (s *session) timeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, s.settings.flags.commandTimeout)
 }
