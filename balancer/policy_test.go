@@ -474,8 +474,12 @@ func TestHungAttemptBesideADemotedMember(t *testing.T) {
 	})
 }
 
-// demoted reports whether the first member is.
-func (r *bare) demoted() bool { return r.table.Snapshot()[0].Demoted != nil }
+// demoted reports whether the first member is. The policy gives gRPC its new picker, which lets
+// requests go on, a moment before it fills the table.
+func (r *bare) demoted() bool {
+	synctest.Wait()
+	return r.table.Snapshot()[0].Demoted != nil
+}
 
 func (r *bare) read(a *attempt.Attempt, serializable bool) error {
 	_, err := pb.NewKVClient(r.cc).Range(attempt.NewContext(r.t.Context(), a), &pb.RangeRequest{Key: []byte("k"), Serializable: serializable})
