@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -179,6 +180,7 @@ func (s *stream) explain(err error) error {
 		err = status.Error(codes.Unavailable, status.Convert(err).Message())
 	}
 	t := s.try
+	t.attempts = slices.Clone(t.attempts) // SendMsg and RecvMsg may fail at the same time
 	if s.refused(rpctypes.ErrorDesc(err)) {
 		t.conn.auth.reject(s.cred)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/getcd/getcd/internal/backoff"
+	"github.com/getcd/getcd/internal/ctxerr"
 	"github.com/getcd/getcd/internal/etcderr"
 	"github.com/getcd/getcd/internal/misuse"
 )
@@ -295,7 +296,7 @@ func (m *Marker) settle(ctx context.Context) error {
 // says of its own fate is not the transaction's.
 func (m *Marker) notSent(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return fmt.Errorf("kv: Marker: not sent, since %q could not be reached: %w (%s)", m.key, context.Cause(ctx), err) //nolint:errorlint // as above
+		return fmt.Errorf("kv: Marker: not sent, since %q could not be reached: %w (%s)", m.key, ctxerr.Of(ctx), err) //nolint:errorlint // as above
 	}
 	return fmt.Errorf("kv: Marker: not sent, since %q could not be reached: %w", m.key, err)
 }

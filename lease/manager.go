@@ -14,6 +14,7 @@ import (
 
 	"github.com/getcd/getcd/internal/census"
 	"github.com/getcd/getcd/internal/clock"
+	"github.com/getcd/getcd/internal/ctxerr"
 )
 
 // idle is how long the manager sleeps when nothing is due.
@@ -113,10 +114,7 @@ func (m *manager) add(ctx context.Context, id ID, sink chan *KeepAliveResponse) 
 }
 
 func (m *manager) contextCause(ctx context.Context, k *Keeper) error {
-	err := fmt.Errorf("lease %016x: no longer kept: %w", uint64(k.e.id), ctx.Err())
-	if cause := context.Cause(ctx); cause != ctx.Err() { //nolint:errorlint // identity is meant: is there a cause besides
-		err = fmt.Errorf("%w: %w", err, cause)
-	}
+	err := fmt.Errorf("lease %016x: no longer kept: %w", uint64(k.e.id), ctxerr.Of(ctx))
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if k.e.ttl == 0 {

@@ -18,12 +18,12 @@ package mirror
 
 import (
 	"context"
-	"fmt"
 	"iter"
 	"sync/atomic"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	"github.com/getcd/getcd/internal/ctxerr"
 	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/watch"
@@ -175,12 +175,8 @@ func (m *Mirror) Updates(ctx context.Context) iter.Seq2[watch.WatchResponse, err
 // dropped is why a watch has ended whose last response was dropped, because the consumer was busy:
 // with its context, or because the client was closed.
 func dropped(ctx context.Context) error {
-	switch cause := context.Cause(ctx); {
-	case cause == nil:
-		return watch.ErrClosed
-	case cause == ctx.Err(): //nolint:errorlint // identity is meant: is there a cause besides
-		return cause
-	default:
-		return fmt.Errorf("%w: %w", ctx.Err(), cause)
+	if err := ctxerr.Of(ctx); err != nil {
+		return err
 	}
+	return watch.ErrClosed
 }

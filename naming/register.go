@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/getcd/getcd/internal/closed"
+	"github.com/getcd/getcd/internal/ctxerr"
 	"github.com/getcd/getcd/internal/etcderr"
 	"github.com/getcd/getcd/internal/holder"
 	"github.com/getcd/getcd/internal/misuse"
@@ -97,7 +98,7 @@ func (s *Service) Register(ctx context.Context, leases lease.Lease, key string, 
 	}
 	r := &Registration{s: s, leases: leases, update: update, ttl: cfg.ttl, done: make(chan struct{}), changed: make(chan struct{})}
 	r.life, r.end = context.WithCancelCause(context.WithoutCancel(ctx))
-	detach := context.AfterFunc(ctx, func() { r.end(context.Cause(ctx)) })
+	detach := context.AfterFunc(ctx, func() { r.end(ctxerr.Of(ctx)) })
 	err := r.register()
 	if detach() && err == nil {
 		go r.keep()
@@ -107,7 +108,8 @@ func (s *Service) Register(ctx context.Context, leases lease.Lease, key string, 
 		err = r.drop(ctx)
 	}
 	if ctx.Err() != nil {
-		err = holder.Because(context.Cause(ctx), err)
+		r.end(ctxerr.Of(ctx))
+		err = holder.Because(context.Cause(r.life), err) //nolint:contextcheck // it is why the life is over that is asked
 	}
 	r.end(err)
 	return nil, fmt.Errorf("naming: registering %q: %w", key, err)

@@ -393,6 +393,20 @@ func TestRegisterInVain(t *testing.T) {
 	})
 }
 
+// The error of Register has both what the context's end is and why.
+func TestRegisterTellsTheCause(t *testing.T) {
+	withRegistry(t, func(r *registry) {
+		r.cluster.Member(0).Hang()
+		why := errors.New("the server stops")
+		ctx, cancel := context.WithCancelCause(r.t.Context())
+		time.AfterFunc(time.Second, func() { cancel(why) })
+		if _, err := r.web.Register(ctx, r.client, "web/a", endpoint); !errors.Is(err, context.Canceled) || !errors.Is(err, why) {
+			r.t.Errorf("Register: %v, want context.Canceled and the cause", err)
+		}
+		r.cluster.Member(0).Resume()
+	})
+}
+
 func TestRegistrationOfAClosedClient(t *testing.T) {
 	withRegistry(t, func(r *registry) {
 		reg := r.register()

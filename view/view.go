@@ -14,6 +14,7 @@ import (
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
+	"github.com/getcd/getcd/internal/ctxerr"
 	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/internal/whole"
 	"github.com/getcd/getcd/kv"
@@ -197,7 +198,7 @@ func (v *View[T]) WaitSync(ctx context.Context) error {
 			return v.Err()
 		}
 	case <-ctx.Done():
-		return fmt.Errorf("view: the first snapshot: %w", context.Cause(ctx))
+		return fmt.Errorf("view: the first snapshot: %w", ctxerr.Of(ctx))
 	}
 }
 

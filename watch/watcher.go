@@ -8,6 +8,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	"github.com/getcd/getcd/internal/ctxerr"
 	"github.com/getcd/getcd/kv"
 )
 
@@ -359,10 +360,4 @@ func (w *watcher) receive() (WatchResponse, error) {
 	}
 }
 
-func contextCause(ctx context.Context) error {
-	err := fmt.Errorf("watch: %w", ctx.Err())
-	if cause := context.Cause(ctx); cause != ctx.Err() { //nolint:errorlint // identity is meant: is there a cause besides
-		err = fmt.Errorf("%w: %w", err, cause)
-	}
-	return err
-}
+func contextCause(ctx context.Context) error { return fmt.Errorf("watch: %w", ctxerr.Of(ctx)) }

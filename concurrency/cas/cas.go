@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	"github.com/getcd/getcd/internal/backoff"
+	"github.com/getcd/getcd/internal/ctxerr"
 	"github.com/getcd/getcd/internal/etcderr"
 	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/kv"
@@ -118,7 +119,7 @@ func (s *Store) Modify(ctx context.Context, key string, f func(now *mvccpb.KeyVa
 			return r, err
 		}
 		if now = r.Kv; !backoff.Sleep(ctx, rivals.Pause(n)) {
-			return Result{}, newError("Modify", key, fmt.Errorf("others have changed it each time: %w", context.Cause(ctx)))
+			return Result{}, newError("Modify", key, fmt.Errorf("others have changed it each time: %w", ctxerr.Of(ctx)))
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/getcd/getcd/internal/ctxerr"
 	"github.com/getcd/getcd/internal/holder"
 	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/internal/queue"
@@ -46,7 +47,7 @@ func New(ctx context.Context, leases lease.Lease, opts ...Option) (*Session, err
 		s.parent = context.WithoutCancel(ctx)
 	}
 	s.life = holder.NewLife(queue.WithLedger(s.parent), lost) //nolint:contextcheck // the session outlives ctx
-	detach := context.AfterFunc(ctx, func() { s.life.End(context.Cause(ctx)) })
+	detach := context.AfterFunc(ctx, func() { s.life.End(ctxerr.Of(ctx)) })
 	err = s.begin(cfg) //nolint:contextcheck // in its life, which ctx ends until it is detached
 	// A ctx that ended meanwhile has ended life, too.
 	if err == nil && detach() {
@@ -54,7 +55,7 @@ func New(ctx context.Context, leases lease.Lease, opts ...Option) (*Session, err
 	}
 	detach()
 	if err == nil { // ctx has ended in this moment
-		err = context.Cause(ctx)
+		err = ctxerr.Of(ctx)
 		s.life.End(err)
 		_ = s.keeper.Close() // always nil
 		if cfg.id == lease.NoLease {

@@ -253,6 +253,25 @@ func TestNewGivesUpInTheLastMoment(t *testing.T) {
 	})
 }
 
+// The error of New has both what the context's end is and why.
+func TestNewTellsTheCause(t *testing.T) {
+	run(t, func(r *rig) {
+		t := r.t
+		why := errors.New("the server stops")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(why)
+		_, err := session.New(ctx, r.leases)
+		wantIs(t, "New with an ended context", err, context.Canceled)
+		wantIs(t, "New with an ended context", err, why)
+		ctx, cancel = context.WithCancelCause(t.Context())
+		_, err = session.New(ctx, lateLeases{r.leases, func() { cancel(why) }})
+		wantIs(t, "New", err, context.Canceled)
+		wantIs(t, "New", err, why)
+		synctest.Wait()
+		r.wantLeft(false)
+	})
+}
+
 // A session outlives the context that it was made with.
 func TestNewContextEnds(t *testing.T) {
 	run(t, func(r *rig) {

@@ -8,6 +8,7 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
+	"github.com/getcd/getcd/internal/ctxerr"
 	"github.com/getcd/getcd/lease"
 )
 
@@ -22,12 +23,8 @@ type Kind struct {
 // Ended is the error of a call whose context has ended, with its cause and the last failure if
 // these say more.
 func (k *Kind) Ended(ctx context.Context, name string, last error) error {
-	err := fmt.Errorf("%s: %q: %w", k.Package, name, ctx.Err())
-	cause := context.Cause(ctx)
-	if cause.Error() != ctx.Err().Error() {
-		err = fmt.Errorf("%w: %w", err, cause)
-	}
-	if last != nil && (last.Error() == ctx.Err().Error() || last.Error() == cause.Error()) {
+	err := fmt.Errorf("%s: %q: %w", k.Package, name, ctxerr.Of(ctx))
+	if last != nil && (last.Error() == ctx.Err().Error() || last.Error() == context.Cause(ctx).Error()) {
 		return err
 	}
 	return Because(err, last)

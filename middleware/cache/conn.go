@@ -14,6 +14,7 @@ import (
 
 	"github.com/getcd/getcd/internal/attempt"
 	"github.com/getcd/getcd/internal/closed"
+	"github.com/getcd/getcd/internal/ctxerr"
 	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/watch"
 )
@@ -167,7 +168,7 @@ func (c *Conn) WaitReady(ctx context.Context) error {
 				p.mu.Lock()
 				why := p.why
 				p.mu.Unlock()
-				return fmt.Errorf("cache: %q is not cached: %w (%w)", p.from, context.Cause(ctx), why)
+				return fmt.Errorf("cache: %q is not cached: %w (%w)", p.from, ctxerr.Of(ctx), why)
 			}
 		}
 	}

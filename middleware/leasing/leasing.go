@@ -12,6 +12,7 @@ import (
 	"github.com/getcd/getcd/concurrency/session"
 	"github.com/getcd/getcd/internal/backoff"
 	"github.com/getcd/getcd/internal/closed"
+	"github.com/getcd/getcd/internal/ctxerr"
 	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
@@ -75,7 +76,7 @@ func New(ctx context.Context, store kv.KV, watcher watch.Watcher, leases lease.L
 	select {
 	case err = <-started:
 	case <-ctx.Done():
-		err = context.Cause(ctx)
+		err = ctxerr.Of(ctx)
 	}
 	if err != nil {
 		_ = l.Close(ctx) // failing that, the lease ends by itself

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/getcd/getcd/internal/backoff"
+	"github.com/getcd/getcd/internal/ctxerr"
 	"github.com/getcd/getcd/internal/etcderr"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/watch"
@@ -76,7 +77,7 @@ func (l *KV) demand(ctx context.Context, t *target, owned []*mvccpb.KeyValue) er
 			return nil
 		}
 	}
-	return unfinished(owned[0], context.Cause(ctx))
+	return unfinished(owned[0], ctxerr.Of(ctx))
 }
 
 // remaining removes the leasing keys that are gone.

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/getcd/getcd/internal/backoff"
+	"github.com/getcd/getcd/internal/ctxerr"
 	"github.com/getcd/getcd/internal/etcderr"
 	"github.com/getcd/getcd/lease"
 )
@@ -113,7 +114,7 @@ func (p *slots) take(ctx context.Context) (*slot, error) {
 		}
 	default:
 	}
-	return nil, p.late(context.Cause(ctx))
+	return nil, p.late(ctxerr.Of(ctx))
 }
 
 // late returns the error of a context that has ended before there was a slot, with the reason.
