@@ -172,7 +172,9 @@ func (r *rig) warm() {
 	time.Sleep(time.Millisecond) // what comes then is later; the bubble's clock stands still otherwise
 }
 
+// active is the active endpoint's address. The table has it a moment after calls may go on.
 func (r *rig) active() string {
+	synctest.Wait()
 	for _, s := range r.Endpoints() {
 		if s.Role == balancer.Active {
 			return s.Address

@@ -14,8 +14,8 @@ import (
 
 // Decoding any amount of bad input ends, and uses bounded memory.
 func TestBadInputTakesBoundedMemory(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it takes some seconds")
+	if testing.Short() || raceEnabled {
+		t.Skip("it takes some seconds, and a minute with the race detector, which sees one goroutine")
 	}
 	const total = 6 << 20
 	http2Of := func(unit string) func(w io.Writer, o wire.Options, g *gauge) error {
