@@ -3,9 +3,7 @@ package resolver
 import (
 	"errors"
 	"fmt"
-	"net"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"google.golang.org/grpc/attributes"
@@ -78,7 +76,7 @@ func (a Address) String() string {
 		}
 		return "unix:" + a.Host
 	}
-	return net.JoinHostPort(a.Host, strconv.Itoa(int(a.Port)))
+	return hostPort(a.Host, a.Port)
 }
 
 // validate reports why a cannot be dialed.

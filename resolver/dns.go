@@ -175,10 +175,13 @@ func (c *dnsClient) lookupFamilies(ctx context.Context, name string, types ...ui
 			if !definitive(a.err) {
 				out.lost = append(out.lost, types[i])
 			}
-			continue
+			if types[i] != dns.TypeA || !errors.Is(a.err, ErrNoSuchName) {
+				continue
+			}
+		} else {
+			out.ips = append(out.ips, a.ips...)
+			out.ttl = min(out.ttl, a.ttl)
 		}
-		out.ips = append(out.ips, a.ips...)
-		out.ttl = min(out.ttl, a.ttl)
 		defer time.AfterFunc(familyDelay, cancel).Stop()
 	}
 	if len(out.ips) == 0 {
@@ -190,7 +193,9 @@ func (c *dnsClient) lookupFamilies(ctx context.Context, name string, types ...ui
 
 // worst selects which failure of a name's two families to report. A failure that
 // is not definitive takes precedence over a definitive one: as long as one family
-// is unknown, nothing is known.
+// is unknown, nothing is known. But a name that does not exist has no records of
+// any type (RFC 8020); only of AAAA records do some servers say so wrongly (RFC
+// 4074, section 4.2). The failure of A is the last one.
 func worst(failed []error) error {
 	var open []error
 	for _, err := range failed {
@@ -198,7 +203,7 @@ func worst(failed []error) error {
 			open = append(open, err)
 		}
 	}
-	if len(open) > 0 {
+	if len(open) > 0 && !errors.Is(failed[len(failed)-1], ErrNoSuchName) {
 		return joined(open)
 	}
 	for _, err := range failed {

@@ -40,8 +40,8 @@
 // or if the user has given the grpc.ClientConn a dialer.
 //
 // Names under dns and dns+srv are looked up at the name servers in resolv.conf,
-// with its search list and its ndots option. So etcd.db.svc means the same as in
-// other programs of a Kubernetes pod. A trailing dot makes a name fully
+// with its search list and its options ndots and use-vc. So etcd.db.svc means the
+// same as in other programs of a Kubernetes pod. A trailing dot makes a name fully
 // qualified. For names under dns and for the targets of SRV records, the hosts
 // file takes precedence. If the URI names a server, that server is asked for
 // exactly the given name.

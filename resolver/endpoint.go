@@ -278,5 +278,10 @@ func tlsName(host string) string {
 
 // authority returns the :authority value for host and port.
 func authority(host string, port uint16) string {
-	return net.JoinHostPort(tlsName(host), strconv.Itoa(int(port)))
+	return hostPort(tlsName(host), port)
+}
+
+// hostPort returns the two in one text, with brackets around an IPv6 address.
+func hostPort(host string, port uint16) string {
+	return net.JoinHostPort(host, strconv.Itoa(int(port)))
 }

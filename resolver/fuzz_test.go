@@ -217,7 +217,7 @@ func FuzzResolvConf(f *testing.F) {
 		if err != nil {
 			t.Fatalf("a file that can be read gives %v", err)
 		}
-		if len(servers) < 1 || len(servers) > 3 || len(names) < 1 || len(names) > 9 {
+		if len(servers) < 1 || len(servers) > 3 || len(names) < 1 {
 			t.Errorf("%d servers and %d names", len(servers), len(names))
 		}
 		for _, s := range servers {

@@ -5,7 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"strconv"
+	"os"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -15,11 +16,8 @@ import (
 
 const (
 	dnsPort = 53
-	// maxServers and maxSearch limit what is used of resolv.conf: three name
-	// servers, like MAXNS in resolv.conf(5), and a search list that one
-	// resolution has time for.
+	// maxServers limits what is used of resolv.conf, like MAXNS in resolv.conf(5).
 	maxServers = 3
-	maxSearch  = 8
 	// maxQueryTimeout limits how long one server may take for one query.
 	maxQueryTimeout = 2 * time.Second
 )
@@ -54,7 +52,7 @@ func newNameservers(u *url.URL, o SourceOptions) (*nameservers, error) {
 		if err != nil {
 			return nil, fmt.Errorf("the DNS server: %w", err)
 		}
-		ns.server = net.JoinHostPort(host, strconv.Itoa(int(port)))
+		ns.server = hostPort(host, port)
 	}
 	return ns, nil
 }
@@ -67,7 +65,7 @@ func newNameservers(u *url.URL, o SourceOptions) (*nameservers, error) {
 // etcd.db.svc is etcd.db.svc.cluster.local. A trailing dot makes a name fully
 // qualified. If the URI names a server, the search list is not used.
 func (ns *nameservers) client(name string) (*dnsClient, []string, error) {
-	c := &dnsClient{timeout: ns.timeout, first: &ns.first, exchange: ns.exchange, hosts: ns.hosts}
+	c := &dnsClient{timeout: ns.timeout, network: "udp", first: &ns.first, exchange: ns.exchange, hosts: ns.hosts}
 	if ns.server != "" {
 		c.servers = []string{ns.server}
 		return c, []string{dns.Fqdn(name)}, nil
@@ -75,6 +73,9 @@ func (ns *nameservers) client(name string) (*dnsClient, []string, error) {
 	conf, err := dns.ClientConfigFromFile(ns.resolvConf)
 	if err != nil {
 		return nil, nil, fmt.Errorf("no DNS server is known: %w; name one in the URI, as in dns://server/name", err)
+	}
+	if text, _ := os.ReadFile(ns.resolvConf); tcpAlone.MatchString("\n" + string(text) + "\n") {
+		c.network = "tcp"
 	}
 	c.timeout = min(c.timeout, time.Duration(conf.Timeout)*time.Second)
 	for _, s := range conf.Servers {
@@ -85,15 +86,19 @@ func (ns *nameservers) client(name string) (*dnsClient, []string, error) {
 	if len(c.servers) == 0 {
 		// "If no nameserver entries are present, the default is to use the name
 		// server on the local machine." resolv.conf(5)
-		c.servers = []string{net.JoinHostPort("127.0.0.1", strconv.Itoa(dnsPort))}
+		c.servers = []string{"127.0.0.1:53"}
 	}
 	return c, candidates(name, conf.Search, conf.Ndots-ns.serviceLabels), nil
 }
 
+// tcpAlone matches the option that forbids UDP, by its names in resolv.conf(5) of
+// Linux, FreeBSD and OpenBSD. That it begins with plain text makes it fast.
+var tcpAlone = regexp.MustCompile(`\noptions[ \t](.*[ \t])?(use-vc|usevc|tcp)\s`)
+
 // serverOf parses the value of a nameserver line: an IP address, or
 // [address]:port as in OpenBSD's resolv.conf(5).
 func serverOf(s string) (string, bool) {
-	host, port := s, strconv.Itoa(dnsPort)
+	host, port := s, "53"
 	if strings.HasPrefix(s, "[") {
 		var err error
 		if host, port, err = net.SplitHostPort(s); err != nil {
@@ -117,7 +122,7 @@ func candidates(name string, search []string, ndots int) []string {
 	for _, domain := range search {
 		domain = strings.Trim(domain, ".")
 		full := name + "." + domain
-		if domain != "" && validateName(full) == nil && len(names) < maxSearch {
+		if domain != "" && validateName(full) == nil {
 			names = append(names, full+".")
 		}
 	}
@@ -166,10 +171,14 @@ func (ns *nameservers) each(name string, resolve func(c *dnsClient, candidate st
 			return res, err
 		}
 		failed = append(failed, err)
-		absent := definitive(err) && !errors.Is(err, ErrNoService)
-		if !absent && (!serverFailed(err) || candidate == ns.answered) {
+		// A candidate with SRV records is found, whatever its targets are.
+		found := errors.Is(err, ErrNoService) || errors.Is(err, errTarget)
+		if found || !definitive(err) && (!serverFailed(err) || candidate == ns.answered) {
 			break
 		}
 	}
+	// Next time the first server is asked first: the one that answered may have
+	// stood in for it after a lost packet, and may not know the name at all.
+	ns.first.Store(0)
 	return Result{}, joined(failed)
 }

@@ -28,6 +28,7 @@ const (
 type dnsClient struct {
 	servers  []string       // host:port, at least one
 	timeout  time.Duration  // of one exchange with one server
+	network  string         // "udp", or "tcp" if resolv.conf demands it
 	first    *atomic.Uint32 // index of the server that answered last
 	exchange transport
 	hosts    string // path of the hosts file
@@ -182,7 +183,7 @@ func (c *dnsClient) ask(ctx context.Context, server, name string, typ uint16) (*
 	q := new(dns.Msg)
 	q.SetQuestion(name, typ) // a random ID, recursion desired
 	q.SetEdns0(ednsSize, false)
-	msg, err := c.send(ctx, "udp", server, q)
+	msg, err := c.send(ctx, c.network, server, q)
 	if err != nil {
 		return nil, err
 	}
@@ -190,25 +191,24 @@ func (c *dnsClient) ask(ctx context.Context, server, name string, typ uint16) (*
 	case dns.RcodeFormatError, dns.RcodeNotImplemented, dns.RcodeBadVers:
 		// RFC 6891, section 7: the server does not speak EDNS.
 		q.Extra, q.Id = nil, dns.Id()
-		if msg, err = c.send(ctx, "udp", server, q); err != nil {
+		if msg, err = c.send(ctx, c.network, server, q); err != nil {
 			return nil, err
 		}
 	}
-	if msg.Truncated {
+	if msg.Truncated && c.network == "udp" {
 		// RFC 7766, section 5: the full answer is available over TCP.
 		q.Id = dns.Id()
 		if msg, err = c.send(ctx, "tcp", server, q); err != nil {
 			return nil, fmt.Errorf("the answer was truncated, and over TCP: %w", err)
 		}
-		if msg.Truncated {
-			return nil, &responseError{text: "the answer is truncated even over TCP"}
-		}
 	}
 	switch {
+	case msg.Truncated && len(msg.Answer) == 0:
+		return nil, &responseError{text: "the answer is truncated even over TCP"}
 	case msg.Rcode != dns.RcodeSuccess && msg.Rcode != dns.RcodeNameError:
 		return nil, &responseError{text: rcodeText(msg.Rcode), rcode: msg.Rcode}
-	case isReferral(msg):
-		return nil, &responseError{text: "a referral: the server is not responsible for this name and does not recurse"}
+	case isLame(msg):
+		return nil, &responseError{text: "a referral, or nothing: the server is not responsible for this name and does not recurse"}
 	}
 	return msg, nil
 }
@@ -220,21 +220,22 @@ func rcodeText(rcode int) string {
 	return fmt.Sprintf("RCODE %d", rcode)
 }
 
-// isReferral detects lame answers, in which the server merely refers to others.
-func isReferral(msg *dns.Msg) bool {
+// isLame detects lame answers, in which the server merely refers to others, or
+// says nothing at all. libc ignores both, too (glibc, res_send).
+func isLame(msg *dns.Msg) bool {
 	if msg.Rcode != dns.RcodeSuccess || msg.Authoritative || msg.RecursionAvailable || len(msg.Answer) > 0 {
 		return false
 	}
-	ns := false
+	lame := len(msg.Ns) == 0 && len(msg.Extra) == 0
 	for _, rr := range msg.Ns {
 		switch rr.Header().Rrtype {
 		case dns.TypeSOA:
 			return false // NODATA, RFC 2308, section 2.2
 		case dns.TypeNS:
-			ns = true
+			lame = true
 		}
 	}
-	return ns
+	return lame
 }
 
 // send makes one exchange and returns the answer to q. It ignores packets that do
@@ -253,7 +254,7 @@ func (c *dnsClient) send(ctx context.Context, network, server string, q *dns.Msg
 		passed error // why the last packet was ignored
 	)
 	err = c.exchange(ctx, network, server, wire, func(packet []byte) bool {
-		msg, bad, passed = checkAnswer(q, packet)
+		msg, bad, passed = checkAnswer(network, q, packet)
 		return passed == nil
 	})
 	switch {
@@ -277,8 +278,10 @@ func timeoutError(network string, err error) error {
 }
 
 // checkAnswer parses packet as an answer to q. passed says why the packet does
-// not answer q at all. bad says why an answer to q is unusable.
-func checkAnswer(q *dns.Msg, packet []byte) (msg *dns.Msg, bad, passed error) {
+// not answer q at all. bad says why an answer to q is unusable. Over TCP a
+// truncated answer is all that there is: a message holds 64 KiB, and forwarders
+// pass on what they got over UDP. So it must be good as far as it goes.
+func checkAnswer(network string, q *dns.Msg, packet []byte) (msg *dns.Msg, bad, passed error) {
 	m := new(dns.Msg)
 	err := m.Unpack(packet)
 	switch {
@@ -288,7 +291,7 @@ func checkAnswer(q *dns.Msg, packet []byte) (msg *dns.Msg, bad, passed error) {
 		return nil, nil, errors.New("wrong ID")
 	case !m.Response || m.Opcode != dns.OpcodeQuery:
 		return nil, nil, errors.New("not a response to a query")
-	case m.Truncated:
+	case m.Truncated && network == "udp":
 		return m, nil, nil // a truncated message may not parse
 	case err != nil:
 		return nil, &responseError{text: "malformed answer: " + err.Error()}, nil

@@ -3,9 +3,7 @@ package resolver
 import (
 	"context"
 	"log/slog"
-	"net"
 	"net/url"
-	"strconv"
 	"time"
 )
 
@@ -105,7 +103,7 @@ type SourceOptions struct {
 
 // isProxied reports whether host, with that port, is left to a proxy.
 func (o SourceOptions) isProxied(host string, port uint16) bool {
-	return o.proxied != nil && o.proxied(net.JoinHostPort(host, strconv.Itoa(int(port))))
+	return o.proxied != nil && o.proxied(hostPort(host, port))
 }
 
 // Factory makes the Source of one endpoint. It validates u and must not block,

@@ -250,6 +250,9 @@ func usable(rr *dns.SRV) error {
 	return nil
 }
 
+// errTarget is part of an error that says nothing of the SRV records themselves.
+var errTarget = errors.New("SRV target")
+
 // members turns SRV records into addresses: all A and AAAA records of every
 // target.
 func (s *srvSource) members(ctx context.Context, c *dnsClient, srv srvAnswer, tls bool) (Result, error) {
@@ -283,7 +286,7 @@ func (s *srvSource) members(ctx context.Context, c *dnsClient, srv srvAnswer, tl
 		if a.err == nil {
 			ttl = min(ttl, a.ttl)
 		} else {
-			failed = append(failed, fmt.Errorf("SRV target: %w", a.err))
+			failed = append(failed, fmt.Errorf("%w: %w", errTarget, a.err))
 		}
 		a.keep(s.known[target])
 		if len(a.ips) > 0 {
