@@ -102,7 +102,8 @@ type Config struct {
 	// NO_PROXY and this machine itself. HTTP_PROXY is ignored. The proxy gets names as
 	// they are, except those that are looked up with the DNS server that an endpoint
 	// names. A dialer in DialOptions, or grpc.WithNoProxy there, also means no proxy. New
-	// reads the environment.
+	// reads the environment. For gateway+http:// the proxy is HTTP_PROXY's, which then sees
+	// the requests, as with any HTTP.
 	NoProxy bool
 
 	// Headers are added to every request of the client: calls, watches, lease renewals and

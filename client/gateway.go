@@ -36,7 +36,7 @@ func (c Config) overGateway() bool { return slices.ContainsFunc(c.Endpoints, gat
 
 func allGateways(endpoints []string) error {
 	for _, e := range endpoints {
-		if !gateway.IsEndpoint(e) {
+		if e != "" && !gateway.IsEndpoint(e) { // a stray comma leaves an empty one
 			return fmt.Errorf("client: Config.Endpoints has gateways (gateway+http, gateway+https) and %q, which is spoken to over gRPC: a client uses one or the other", redact.Endpoint(e))
 		}
 	}
@@ -94,6 +94,7 @@ func (c *Conn) newGateway(cfg Config) error {
 		PingTimeout:        cfg.DialKeepAliveTimeout,
 		Patience:           cfg.WritePatience,
 		ConnectTimeout:     cfg.ConnectTimeout,
+		NoProxy:            cfg.NoProxy,
 		Headers:            cfg.Headers,
 		KeepOrder:          cfg.Resolver.KeepOrder,
 		Changed:            c.table.Report,

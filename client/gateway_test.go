@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -262,6 +263,48 @@ func TestGatewayConfig(t *testing.T) {
 		}
 		if err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%q: got %v, want an error with %q", tc.cfg.Endpoints, err, tc.want)
+		}
+	}
+}
+
+// A stray comma leaves an empty endpoint, which is skipped.
+func TestGatewayEmptyElements(t *testing.T) {
+	s := newGatewayServer(t)
+	c, err := client.New(client.Config{Endpoints: []string{"", "gateway+" + s.URL, ""}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Get(limited(t, 20*time.Second), "k"); err != nil {
+		t.Error(err)
+	}
+	if err := c.SetEndpoints("gateway+"+s.URL, ""); err != nil {
+		t.Error(err)
+	}
+	if n := len(c.Endpoints()); n != 1 {
+		t.Errorf("there are %d endpoints, want 1", n)
+	}
+}
+
+// The environment's proxy is that of the endpoint's scheme. Config.NoProxy means none.
+func TestGatewayProxy(t *testing.T) {
+	for _, scheme := range []string{"http", "https"} {
+		for _, direct := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, NoProxy %t", scheme, direct), func(t *testing.T) {
+				p := startProxy(t, nil, "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+				environment(t, map[string]string{strings.ToUpper(scheme) + "_PROXY": "http://" + p.addr})
+				c, err := client.New(client.Config{Endpoints: []string{"gateway+" + scheme + "://unreachable.invalid:1"}, NoProxy: direct, FailFast: true})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+				if _, err := c.Get(limited(t, 20*time.Second), "k"); err == nil {
+					t.Error("got an answer")
+				}
+				if n := len(p.asked()); n == 0 != direct {
+					t.Errorf("the proxy was asked %d times", n)
+				}
+			})
 		}
 	}
 }

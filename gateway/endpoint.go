@@ -68,18 +68,18 @@ func parse(uri string) (*endpoint, error) {
 			return nil, fmt.Errorf("gateway: the endpoint %q: the port is not a number from 1 to 65535", uri)
 		}
 	}
-	base := u.Scheme + "://" + u.Host + strings.TrimRight(u.EscapedPath(), "/")
+	base := strings.TrimRight(u.String(), "/") // with a zone, which is escaped again
 	e := &endpoint{name: prefix + base, base: base}
 	e.status = balancer.Status{Address: e.name, Since: time.Now()}
 	return e, nil
 }
 
 func parseAll(uris []string) ([]*endpoint, error) {
-	if len(uris) == 0 {
-		return nil, errors.New("gateway: there are no endpoints: name at least one, such as gateway+https://etcd.example.com:2379")
-	}
 	var eps []*endpoint
 	for _, uri := range uris {
+		if uri == "" { // a stray comma leaves it
+			continue
+		}
 		e, err := parse(uri)
 		if err != nil {
 			return nil, err
@@ -87,6 +87,9 @@ func parseAll(uris []string) ([]*endpoint, error) {
 		if !slices.ContainsFunc(eps, func(o *endpoint) bool { return o.name == e.name }) {
 			eps = append(eps, e)
 		}
+	}
+	if len(eps) == 0 {
+		return nil, errors.New("gateway: there are no endpoints: name at least one, such as gateway+https://etcd.example.com:2379")
 	}
 	return eps, nil
 }

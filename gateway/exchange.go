@@ -12,12 +12,14 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"golang.org/x/net/http/httpguts"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -108,18 +110,21 @@ func (x *exchange) unary(reply any, cancel context.CancelCauseFunc) error {
 
 func (x *exchange) take(resp *http.Response, m proto.Message) error {
 	defer discard(resp)
-	limit := maxText(x.opts.maxRecv)
+	limit, failed := maxText(x.opts.maxRecv), resp.StatusCode != http.StatusOK
+	if failed {
+		limit = maxPage
+	}
 	text, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
 	switch {
 	case err != nil:
 		return x.broken(err)
-	case int64(len(text)) > limit:
+	case !failed && int64(len(text)) > limit:
 		return tooLarge(int64(len(text)), x.opts.maxRecv)
 	}
 	for _, md := range x.opts.trailers {
 		*md = received(resp.Trailer, "Grpc-Trailer-")
 	}
-	if resp.StatusCode != http.StatusOK {
+	if failed {
 		return x.failure(resp, text)
 	}
 	if !decodeAnswer(text, m) {
@@ -194,8 +199,11 @@ func (x *exchange) do() (*http.Response, error) {
 			return nil, x.broken(err)
 		}
 		resp.Body = io.NopCloser(bytes.NewReader(text))
-		if code, message, ok := parseFailure(text); ok && code == codes.NotFound && message == notFound {
+		switch code, message, ok := parseFailure(text); {
+		case ok && code == codes.NotFound && message == notFound:
 			return nil, x.missing(version)
+		case ok: // etcd's, of a lease or a member
+			return resp, nil
 		}
 		switch v, ok := x.askVersion(); {
 		case !ok:
@@ -300,6 +308,9 @@ func (x *exchange) setHeaders(h http.Header) {
 	}
 	md, _ := metadata.FromOutgoingContext(x.ctx)
 	for key, values := range md {
+		if pseudo(key) {
+			continue
+		}
 		name := "Grpc-Metadata-" + key
 		if key == rpctypes.TokenFieldNameGRPC {
 			name = rpctypes.TokenFieldNameSwagger
@@ -311,6 +322,29 @@ func (x *exchange) setHeaders(h http.Header) {
 			h.Add(name, v)
 		}
 	}
+}
+
+// pseudo reports whether a key of metadata is one of HTTP/2's own, such as ":authority",
+// which a server's are passed on with. gRPC does not send it either.
+func pseudo(key string) bool { return strings.HasPrefix(key, ":") }
+
+// checkMetadata refuses metadata that can't be sent, with gRPC's code for it (gRPC's
+// internal/metadata, Validate). Values may be secret.
+func checkMetadata(ctx context.Context) error {
+	unprintable := func(v string) bool {
+		return strings.ContainsFunc(v, func(r rune) bool { return r < ' ' || r > '~' })
+	}
+	md, _ := metadata.FromOutgoingContext(ctx)
+	for key, values := range md {
+		switch {
+		case pseudo(key):
+		case !httpguts.ValidHeaderFieldName(key):
+			return status.Errorf(codes.Internal, "gateway: the metadata %q can't be sent: its name is none of a header's", key)
+		case !strings.HasSuffix(key, "-bin") && slices.ContainsFunc(values, unprintable):
+			return status.Errorf(codes.Internal, "gateway: the metadata %q can't be sent: it has an unprintable character", key)
+		}
+	}
+	return nil
 }
 
 // received makes gRPC's metadata of those of HTTP's headers that are it.

@@ -7,9 +7,11 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
+	"golang.org/x/net/http/httpproxy"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -41,6 +43,10 @@ type Options struct {
 	PingInterval, PingTimeout time.Duration
 	// ConnectTimeout limits connecting, and the TLS handshake after it. 0 means 5 s.
 	ConnectTimeout time.Duration
+	// NoProxy connects to the endpoints directly. Without it they are reached through the
+	// proxy that the environment names for their schemes, in HTTPS_PROXY or HTTP_PROXY,
+	// except for the hosts in NO_PROXY and this machine itself.
+	NoProxy bool
 	// Headers are added to every HTTP request, as they are. Nil means none.
 	Headers map[string]string
 	// Patience is for how long an endpoint may be silent, while a call waits on it, before it
@@ -122,8 +128,7 @@ func newTransport(o Options, own *handshake.Identity) *http.Transport {
 	if o.TLS != nil {
 		secure = o.TLS.Clone()
 	}
-	return &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
+	one := &http.Transport{
 		DialContext:         dialer.DialContext,
 		TLSClientConfig:     own.Watch(secure),
 		TLSHandshakeTimeout: o.ConnectTimeout,
@@ -133,6 +138,11 @@ func newTransport(o Options, own *handshake.Identity) *http.Transport {
 		IdleConnTimeout:     time.Minute,
 		HTTP2:               &http.HTTP2Config{SendPingTimeout: max(o.PingInterval, 0), PingTimeout: o.PingTimeout},
 	}
+	if !o.NoProxy {
+		proxy := httpproxy.FromEnvironment().ProxyFunc() // http.ProxyFromEnvironment reads it once in a process
+		one.Proxy = func(r *http.Request) (*url.URL, error) { return proxy(r.URL) }
+	}
+	return one
 }
 
 // Close ends all calls and streams, which return grpc.ErrClientConnClosing, and returns
@@ -178,6 +188,9 @@ func (c *Conn) Invoke(ctx context.Context, method string, req, reply any, opts .
 	}
 	o, err := c.callOptions(opts)
 	if err != nil {
+		return err
+	}
+	if err := checkMetadata(ctx); err != nil {
 		return err
 	}
 	r, err := c.route(method)

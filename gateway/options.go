@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"math"
+
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -45,6 +47,6 @@ func (c *Conn) callOptions(opts []grpc.CallOption) (callOptions, error) {
 // fields their names make several times as much, of large ones base64 a third more. The
 // message itself is measured once it is there.
 func maxText(limit int) int64 {
-	n := int64(limit)
+	n := min(int64(limit), math.MaxInt32) // no message is larger
 	return min(16*n, 2*n+1<<30) + 64<<10
 }

@@ -29,6 +29,9 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 	if err != nil {
 		return nil, err
 	}
+	if err := checkMetadata(ctx); err != nil {
+		return nil, err
+	}
 	r, err := c.route(method)
 	if err != nil {
 		return nil, err
@@ -77,13 +80,13 @@ func (d *download) start() {
 		d.err = status.Error(codes.Internal, "gateway: nothing was sent on the stream")
 		return
 	}
-	for range d.x.conn.size() { // where nobody can be reached, the next one
-		if d.msgs, d.err = d.x.stream(); d.err == nil || d.x.sent.Load() || d.x.ctx.Err() != nil {
+	for left := d.x.conn.size(); ; left-- { // where nobody can be reached, the next one
+		if d.msgs, d.err = d.x.stream(); d.err == nil || left <= 1 || d.x.sent.Load() || d.x.ctx.Err() != nil {
 			return
 		}
-		err := d.x.conclude(d.err, nil)
-		if d.err = d.x.pick(); d.err == nil {
-			d.err = err
+		_ = d.x.conclude(d.err, nil)
+		if d.err = d.x.pick(); d.err != nil {
+			return
 		}
 	}
 }
@@ -140,7 +143,7 @@ type messages struct {
 	json  *json.Decoder
 }
 
-// head keeps the beginning of what it reads.
+// head keeps the beginning of what it reads for one object.
 type head struct {
 	io.Reader
 
@@ -157,7 +160,7 @@ const maxHead = 512
 
 func newMessages(x *exchange, resp *http.Response) *messages {
 	s := &messages{x: x, resp: resp}
-	s.head.Reader = resp.Body
+	s.head.Reader, s.head.text = resp.Body, make([]byte, 0, maxHead)
 	s.limit = &io.LimitedReader{R: &s.head}
 	s.json = json.NewDecoder(s.limit)
 	return s
@@ -175,6 +178,8 @@ func (s *messages) next(m proto.Message) error {
 
 func (s *messages) read(m proto.Message) error {
 	s.limit.N = maxText(s.x.opts.maxRecv)
+	n, _ := io.ReadFull(s.json.Buffered(), s.head.text[:maxHead]) // what was read with the one before
+	s.head.text = s.head.text[:n]
 	var chunk struct{ Result, Error json.RawMessage }
 	err := s.json.Decode(&chunk)
 	switch _, broken := errors.AsType[*json.SyntaxError](err); {

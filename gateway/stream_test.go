@@ -44,7 +44,7 @@ func TestDownloads(t *testing.T) {
 		{"an error at once", `{"error":{"code":7,"message":"etcdserver: permission denied"}}`, 403, "", codes.PermissionDenied, "etcdserver: permission denied"},
 		{"cut off", many + `{"result":{"blob":"YQ`, 200, "ab", codes.Unavailable, "unexpected EOF"},
 		{"a page", "<html>\n", 200, "", codes.Unknown, `without an etcd's answer; content type "application/json": "<html>"`},
-		{"a page after messages", many + "<html>", 200, "ab", codes.Unknown, "without an etcd's answer"},
+		{"a page after messages", many + "<html>", 200, "ab", codes.Unknown, `without an etcd's answer; content type "application/json": "<html>"`},
 		{"a proxy's", "<html>\n", 502, "", codes.Unavailable, "502 (Bad Gateway)"},
 		{"another JSON", `{"hello":1}`, 200, "", codes.Unknown, "without an etcd's answer"},
 		{"a list", `[1]`, 200, "", codes.Unknown, "without an etcd's answer"},
@@ -93,6 +93,23 @@ func TestDownloadElsewhere(t *testing.T) {
 	}
 	if resp, err := s.Recv(); err != nil || string(resp.Kv.Value) != "a" {
 		t.Errorf("got %v, %v, want the leader", resp, err)
+	}
+}
+
+// When none can be reached, each has its own reason.
+func TestDownloadNowhere(t *testing.T) {
+	c := connect(t, gateway.Options{KeepOrder: true}, "http://127.0.0.1:1", "http://127.0.0.1:2")
+	s, err := pb.NewMaintenanceClient(c).Snapshot(timeout(t), &pb.SnapshotRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp, err := s.Recv(); status.Code(err) != codes.Unavailable {
+		t.Errorf("got %v, %v, want Unavailable", resp, err)
+	}
+	for _, e := range c.Endpoints() {
+		if host := strings.TrimPrefix(e.Address, "gateway+http://"); e.LastError == nil || !strings.Contains(e.LastError.Error(), host) {
+			t.Errorf("the reason of %s: got %v", e.Address, e.LastError)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -437,5 +438,99 @@ func TestDeadlineFarAway(t *testing.T) {
 	defer cancel()
 	if _, err := pb.NewKVClient(c).Range(ctx, &pb.RangeRequest{Key: []byte("k")}); err != nil {
 		t.Error(err)
+	}
+}
+
+// etcd's own 404, of a lease that is gone, is an answer: the version is not asked for.
+func TestNotFoundIsAnAnswer(t *testing.T) {
+	for name, text := range map[string]string{
+		"v2": `{"code":5,"message":"etcdserver: requested lease not found","details":[]}`,
+		"v1": `{"error":"etcdserver: requested lease not found","code":5,"message":"etcdserver: requested lease not found"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path != "/v3/lease/revoke" {
+					t.Errorf("got a request for %s", r.URL.Path)
+				}
+				reply(w, http.StatusNotFound, "application/json", text)
+			})
+			_, err := pb.NewLeaseClient(c).LeaseRevoke(timeout(t), &pb.LeaseRevokeRequest{ID: 1})
+			if !errors.Is(rpctypes.Error(err), rpctypes.ErrLeaseNotFound) {
+				t.Errorf("got %v, want %v", err, rpctypes.ErrLeaseNotFound)
+			}
+		})
+	}
+}
+
+// A limit that is larger than any message is none.
+func TestLimitBeyondAllMessages(t *testing.T) {
+	c := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, http.StatusOK, "application/json", answer+`,"kvs":[{"key":"`+strings.Repeat("AAAA", 100<<10)+`"}]}`)
+	})
+	if _, err := pb.NewKVClient(c).Range(timeout(t), &pb.RangeRequest{Key: []byte("k")}, grpc.MaxCallRecvMsgSize(math.MaxInt)); err != nil {
+		t.Error(err)
+	}
+}
+
+// Of a page without an end the beginning will do.
+func TestEndlessPage(t *testing.T) {
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		_ = body(t, r)
+		reply(w, http.StatusBadGateway, "text/html", "<html>\n"+strings.Repeat(" ", 64<<10))
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	})
+	_, err := pb.NewKVClient(c).Put(timeout(t), &pb.PutRequest{Key: []byte("k")})
+	if status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), `502 (Bad Gateway); content type "text/html": "<html>"`) {
+		t.Errorf("got %v, want the 502", err)
+	}
+}
+
+// A zone (RFC 6874) is part of the address, and of the endpoint's name, which names it again.
+func TestZone(t *testing.T) {
+	const uri = "gateway+http://[fe80::1%25lo]:1"
+	c := connect(t, gateway.Options{}, uri)
+	if got := c.Endpoints()[0].Address; got != uri {
+		t.Errorf("the endpoint is %s, want %s", got, uri)
+	}
+	if _, err := pb.NewKVClient(c).Put(timeout(t), &pb.PutRequest{Key: []byte("k")}); err == nil || strings.Contains(err.Error(), "URL") {
+		t.Errorf("got %v, want an error of the connection", err)
+	}
+}
+
+// Metadata that no header can have are refused at once, as by gRPC, and don't speak
+// against the endpoint. What is HTTP/2's own in what a server passes on is left out.
+func TestMetadataThatCantBeSent(t *testing.T) {
+	for name, tc := range map[string]struct{ key, value, want string }{
+		"a line break":      {"token", "jwt\n", `the metadata "token" can't be sent: it has an unprintable character`},
+		"no ASCII":          {"user", "J\u00fcrgen", `the metadata "user" can't be sent: it has an unprintable character`},
+		"a name of no sort": {"a b", "c", `the metadata "a b" can't be sent: its name is none of a header's`},
+		"binary":            {"x-bin", "\x00\n\xff", ""},
+		"HTTP/2's own":      {":authority", "example.com", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var requests atomic.Int32
+			c := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+				requests.Add(1)
+				reply(w, http.StatusOK, "application/json", answer+"}")
+			})
+			ctx := metadata.AppendToOutgoingContext(timeout(t), tc.key, tc.value)
+			_, err := pb.NewKVClient(c).Put(ctx, &pb.PutRequest{Key: []byte("k")})
+			if tc.want == "" {
+				if err != nil || requests.Load() != 1 {
+					t.Errorf("got %v after %d requests, want one that is answered", err, requests.Load())
+				}
+				return
+			}
+			if status.Code(err) != codes.Internal || !strings.Contains(err.Error(), tc.want) || requests.Load() != 0 {
+				t.Errorf("got %v after %d requests, want Internal: %s", err, requests.Load(), tc.want)
+			}
+			if _, err := pb.NewWatchClient(c).Watch(ctx); status.Code(err) != codes.Internal {
+				t.Errorf("a watch: got %v, want Internal", err)
+			}
+			if e := c.Endpoints()[0]; e.LastError != nil {
+				t.Errorf("it speaks against the endpoint: %v", e.LastError)
+			}
+		})
 	}
 }

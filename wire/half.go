@@ -58,7 +58,7 @@ func (h *half) newFrame(now time.Time, b byte) *frame {
 		f.kind, f.length = unframed, maxFrame
 	case h.alien:
 		f.kind, f.length = noHTTP2, maxFrame
-	case h.sent && !h.begun && b == http2.ClientPreface[0]:
+	case h.sent && !h.begun && 'A' <= b && b <= 'Z': // or HTTP/1's method; a frame of so many bytes is none
 		f.kind, f.length = preface, len(http2.ClientPreface)
 	}
 	return f

@@ -3,7 +3,6 @@ package wire
 import (
 	"bytes"
 	"regexp"
-	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -29,23 +28,25 @@ func (h hider) of(name string) hider {
 // database: the service Auth, the messages for it, raft entries, and snapshots.
 var mayHaveSecrets = regexp.MustCompile("(?i)auth|internal|snapshot")
 
-// header reports whether the values of that header field are hidden: etcd accepts
-// tokens in both of these (api/v3/v3rpc/rpctypes/metadatafields.go).
+// header reports whether the values of that header field are hidden: etcd's tokens
+// (api/v3/v3rpc/rpctypes/metadatafields.go), and what proxies take for one.
 func (h hider) header(name string) bool {
-	return !h.secrets && (strings.EqualFold(name, "token") || strings.EqualFold(name, "authorization"))
+	return !h.secrets && secretHeader.MatchString(name)
 }
+
+// secretHeader matches the names of header fields that have secrets, as far as names
+// tell: "token", "proxy-authorization", "set-cookie", "x-api-key". It leaves out
+// ":authority".
+var secretHeader = regexp.MustCompile("(?i)^[^:]*(auth|token|jwt|cookie|key|secret|passw|credential)")
 
 // field reports whether the values of that field are secrets: passwords, their
 // hashes, tokens, and the database, which contains all of these.
 func (h hider) field(f protoreflect.FieldDescriptor) bool {
-	if h.secrets {
-		return false
-	}
 	switch f.Name() {
 	case "password", "hashedPassword", "token", "simple_token":
-		return true
-	case "blob":
-		return f.Parent().FullName() == "etcdserverpb.SnapshotResponse"
+		return !h.secrets
+	case "blob": // with the values of all keys
+		return f.Parent().FullName() == "etcdserverpb.SnapshotResponse" && (!h.secrets || len(h.prefixes) > 0)
 	}
 	return false
 }

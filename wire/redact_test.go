@@ -10,6 +10,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3election/v3electionpb"
+	"golang.org/x/net/http2"
 
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/etcdtest"
@@ -62,6 +63,7 @@ func TestValuesOfAPrefixAreHidden(t *testing.T) {
 		{"another candidate", "v3electionpb.CampaignRequest", encode(&v3electionpb.CampaignRequest{Name: []byte("public"), Value: secret}), false},
 		{"a leader", "v3electionpb.ProclaimRequest", encode(&v3electionpb.ProclaimRequest{Leader: &v3electionpb.LeaderKey{Name: []byte("x"), Key: []byte("secret/x/1")}, Value: secret}), true},
 		{"an unknown field", "etcdserverpb.PutRequest", "\xfa\x07\x09topsecret", true},
+		{"a snapshot", "etcdserverpb.SnapshotResponse", encode(&pb.SnapshotResponse{Blob: secret}), true},
 	} {
 		for _, f := range bare {
 			o.Format = f
@@ -73,6 +75,28 @@ func TestValuesOfAPrefixAreHidden(t *testing.T) {
 			shown := strings.Contains(got, string(secret)) || strings.Contains(got, hex.EncodeToString(secret[:6]))
 			if shown == tt.hidden {
 				t.Errorf("%s, %s: the value is shown: %t\n%s", tt.what, f, shown, &out)
+			}
+		}
+	}
+}
+
+// What proxies take for a secret is one, as far as the field's name tells.
+func TestHeadersWithSecretsAreHidden(t *testing.T) {
+	for name, hidden := range map[string]bool{
+		"token": true, "authorization": true, "proxy-authorization": true, "cookie": true, "set-cookie": true, "x-api-key": true, "x-auth-request-jwt": true,
+		":authority": false, "user-agent": false, "x-tenant": false,
+	} {
+		var in bytes.Buffer
+		in.WriteString(http2.ClientPreface)
+		writeHeaders(http2.NewFramer(&in, nil), false, ":path", putMethod, name, "hunter2")
+		for _, f := range []wire.Format{wire.Frames, wire.JSON} {
+			var out bytes.Buffer
+			if err := wire.DecodeHTTP2(&out, wire.Options{Format: f}, bytes.NewReader(in.Bytes()), nil); err != nil {
+				t.Fatal(err)
+			}
+			got := strings.ReplaceAll(out.String(), " ", "")
+			if shown := strings.Contains(got, "hunter2") || strings.Contains(got, hex.EncodeToString([]byte("hunter2"))); shown == hidden || !strings.Contains(got, name) {
+				t.Errorf("%s, %s: the value is shown: %t\n%s", name, f, shown, &out)
 			}
 		}
 	}

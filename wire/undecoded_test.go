@@ -81,6 +81,7 @@ func TestUndecodableBytesAreHidden(t *testing.T) {
 			`no HTTP/2: "POST /v3/auth/authenticate HTTP/1.1"`,
 		},
 		{"a header field of HTTP/1", http2Of("POST /v3/kv/put HTTP/1.1\r\nAuthorization: "+secret+"\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n"), `no HTTP/2: "HTTP/1.1 200 OK"`},
+		{"a GET of HTTP/1", http2Of("GET /version HTTP/1.1\r\nAuthorization: "+secret+"\r\n\r\n", ""), `no HTTP/2: "GET /version HTTP/1.1"`},
 		{"a query of HTTP/1", http2Of("POST /v3?token="+secret+" HTTP/1.1\r\n\r\n", ""), "no HTTP/2"},
 		{"a header field at the start of a piece of HTTP/1", http2Of("", "HTTP/1.1 200 OK\r\n"+strings.Repeat("x", 16<<10-17)+"Authorization: "+secret+"\r\n"), "no HTTP/2"},
 		{"a login to the gateway", http2Of(gatewayCall("/v3/auth/authenticate", `{"password":"`+secret+`"}`), ""), "no gRPC: application/json"},

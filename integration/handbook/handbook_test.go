@@ -39,6 +39,8 @@ func TestPagesAgree(t *testing.T) {
 	}
 }
 
+var curls = regexp.MustCompile(`\bcurl(At)? "`)
+
 // They are the same when curl makes the calls over the gateway.
 func TestPagesAgreeWithCurl(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
@@ -50,7 +52,7 @@ func TestPagesAgreeWithCurl(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if strings.Contains(string(src), "{{curl ") {
+		if curls.Match(src) {
 			with = append(with, name)
 		}
 	}
@@ -114,6 +116,26 @@ func TestLinks(t *testing.T) {
 			}
 			if known := anchors[file]; anchor != "" && known != nil && !known[anchor] {
 				t.Errorf("%s links to %s, and there is no such heading", name, m[1])
+			}
+		}
+	}
+}
+
+// Each fence has a line of its own, so that it begins or ends a listing.
+func TestFences(t *testing.T) {
+	for _, name := range pages {
+		text, err := os.ReadFile(filepath.Join("..", "..", "docs", "protocol", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		open := false
+		for line := range strings.Lines(string(text)) {
+			if !strings.Contains(line, "```") {
+				continue
+			}
+			open = !open
+			if rest, ok := strings.CutPrefix(strings.TrimSpace(line), "```"); !ok || open == (rest == "") || strings.Contains(rest, "`") {
+				t.Errorf("%s: %q is no fence", name, line)
 			}
 		}
 	}
