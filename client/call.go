@@ -109,10 +109,14 @@ func (t *try) invoke(req, reply any, opts []grpc.CallOption) error {
 			}
 			return err
 		}
-		if t.hedge != nil && t.hedge.joined() {
-			return errHedged
+		rest := t.ctx
+		if t.hedge != nil {
+			if t.hedge.joined() {
+				return errHedged
+			}
+			rest = leash.ctx // which ends when the second copy is answered
 		}
-		if err := t.pause(); err != nil {
+		if err := t.pause(rest); err != nil {
 			return t.failed(err)
 		}
 	}
@@ -154,7 +158,7 @@ func (t *try) login() (*credential, error) {
 			continue // the authenticator pauses, once for all calls
 		}
 		t.n++
-		if err := t.pause(); err != nil {
+		if err := t.pause(t.ctx); err != nil {
 			return nil, waitedError{err, last}
 		}
 	}
@@ -273,20 +277,16 @@ func lostByElection(a *attempt.Attempt) bool {
 // The pauses between attempts. There is none before the second, which goes to the standby.
 var pauses = backoff.Exponential{First: 10 * time.Millisecond, Max: 250 * time.Millisecond}
 
-// pause waits before the next attempt, or until the context ends.
-func (t *try) pause() error {
-	if t.overload {
+// pause waits before the next attempt, or until rest ends. It returns the error of the call's context.
+func (t *try) pause(rest context.Context) error {
+	switch {
+	case t.overload:
 		t.overload = false
 		var alive bool
-		if t.crowded, alive = t.conn.turns.await(t.ctx, t.crowded); !alive {
+		if t.crowded, alive = t.conn.turns.await(rest, t.crowded); !alive {
 			return t.ctx.Err()
 		}
-		return nil
-	}
-	if t.n < 2 {
-		return nil
-	}
-	if !backoff.Sleep(t.ctx, pauses.Pause(t.n-2)) {
+	case t.n >= 2 && !backoff.Sleep(rest, pauses.Pause(t.n-2)):
 		return t.ctx.Err()
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -94,6 +95,40 @@ func TestHedgedReadRefused(t *testing.T) {
 			t.Errorf("got %v after %v, want %v after the delay of a hedge", err, d, rpctypes.ErrFutureRev)
 		}
 		r.cluster.Member(0).Resume()
+	})
+}
+
+// A read that pauses, since its member has refused it for having too much to do, ends when its
+// second copy is answered.
+func TestHedgeEndsAPause(t *testing.T) {
+	run(t, 2, nil, func(r *rig) {
+		t := r.t
+		r.warm()
+		for range 10 {
+			var asked, answered atomic.Int64
+			begin := time.Now()
+			for _, m := range r.cluster.Members() {
+				m.Intercept(func(_ context.Context, _ string, req any, next func() (any, error)) (any, error) {
+					switch r, ok := req.(*pb.RangeRequest); {
+					case !ok || string(r.Key) != "k":
+					case asked.Add(1) == 1:
+						return nil, rpctypes.ErrGRPCRequestTooManyRequests
+					default:
+						answered.CompareAndSwap(0, int64(time.Since(begin)))
+					}
+					return next()
+				})
+			}
+			if _, err := r.get(r.timeout(time.Minute)); err != nil {
+				t.Fatal(err)
+			}
+			if late := time.Since(begin) - time.Duration(answered.Load()); late != 0 {
+				t.Errorf("the read ended %v after it was answered, want at once", late)
+			}
+		}
+		if n := r.Counters().Hedges; n == 0 {
+			t.Error("no read had a second copy")
+		}
 	})
 }
 

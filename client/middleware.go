@@ -3,6 +3,7 @@ package client
 import (
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 
 	"google.golang.org/grpc"
@@ -41,7 +42,7 @@ func (c Config) wrap(conn *Conn) (grpc.ClientConnInterface, error) {
 		if cc = m(cc); cc == nil {
 			return nil, fmt.Errorf("client: Config.Middleware[%d] returned nil: it must return a connection, if only the one that it was given", i)
 		}
-		if closer, ok := cc.(io.Closer); ok && cc != below {
+		if closer, ok := cc.(io.Closer); ok && (!reflect.ValueOf(cc).Comparable() || cc != below) {
 			conn.above = append([]io.Closer{closer}, conn.above...)
 		}
 	}

@@ -174,6 +174,34 @@ func TestANamespaceForAClient(t *testing.T) {
 	})
 }
 
+// hooked is a middleware that has to be closed and, as it has a function, can't be compared.
+type hooked struct {
+	grpc.ClientConnInterface
+	close func()
+}
+
+func (h hooked) Close() error {
+	h.close()
+	return nil
+}
+
+func TestMiddlewareThatCannotBeCompared(t *testing.T) {
+	var closed []string
+	named := func(name string) client.Middleware {
+		return func(cc grpc.ClientConnInterface) grpc.ClientConnInterface {
+			return hooked{cc, func() { closed = append(closed, name) }}
+		}
+	}
+	run(t, 1, func(cfg *client.Config) { cfg.Middleware = []client.Middleware{named("outer"), named("inner")} }, func(r *rig) {
+		if err := r.Close(); err != nil {
+			r.t.Error(err)
+		}
+		if want := []string{"outer", "inner"}; !slices.Equal(closed, want) {
+			r.t.Errorf("closed %q, want %q, each once", closed, want)
+		}
+	})
+}
+
 func TestMiddlewareThatIsNil(t *testing.T) {
 	same := func(cc grpc.ClientConnInterface) grpc.ClientConnInterface { return cc }
 	none := func(grpc.ClientConnInterface) grpc.ClientConnInterface { return nil }

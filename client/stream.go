@@ -87,7 +87,7 @@ func (t *try) open(desc *grpc.StreamDesc, own *attempt.Attempt, opts []grpc.Call
 		if done, err := t.judge(err, a, cred); done {
 			return nil, err
 		}
-		if err := t.pause(); err != nil {
+		if err := t.pause(t.ctx); err != nil {
 			return nil, t.failed(err)
 		}
 	}

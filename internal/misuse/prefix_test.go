@@ -20,6 +20,7 @@ import (
 	"github.com/getcd/getcd/lock"
 	"github.com/getcd/getcd/maintenance"
 	"github.com/getcd/getcd/middleware/leasing"
+	"github.com/getcd/getcd/middleware/namespace"
 	"github.com/getcd/getcd/middleware/ordering"
 	"github.com/getcd/getcd/naming"
 	"github.com/getcd/getcd/watch"
@@ -163,6 +164,10 @@ func TestNilService(t *testing.T) {
 		"leasing.New, no watcher":  second(leasing.New(ctx, store, nil, leases, "p/")),
 		"leasing.New, no leases":   second(leasing.New(ctx, store, watcher, nil, "p/")),
 		"ordering.NewKV":           second(ordering.NewKV(nil).Get(ctx, "k")),
+		"namespace.NewConn":        second(kv.New(namespace.NewConn(nil, "p/")).Get(ctx, "k")),
+		"namespace.NewKV":          second(namespace.NewKV(nil, "p/").Get(ctx, "k")),
+		"namespace.NewLease":       second(namespace.NewLease(nil, "p/").TimeToLive(ctx, 1)),
+		"namespace.NewWatcher":     firstOf(namespace.NewWatcher(nil, "p/").Events(ctx, "k")),
 		"naming.New":               second(naming.New(nil, "n")),
 		"naming.NewBuilder":        second(naming.NewBuilder(nil)),
 		"recipe.NewBarrier":        recipe.NewBarrier(recipe.NewClient(nil, nil), "b").Hold(ctx),

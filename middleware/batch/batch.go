@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"slices"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
@@ -174,9 +175,9 @@ func (c *conn) learnLocked(b *batch, err error) {
 	n := len(b.questions)
 	switch {
 	case tooManyOps(err):
-		c.limits.ops = max(1, min(c.limits.ops, n/2))
+		c.limits.ops, c.limited = max(1, min(c.limits.ops, n/2)), time.Now()
 	case tooLarge(err):
-		c.limits.bytes = max(1, min(c.limits.bytes, b.size/2))
+		c.limits.bytes, c.limited = max(1, min(c.limits.bytes, b.size/2)), time.Now()
 	default:
 		b.lane.room.ops = max(1, min(b.lane.room.ops, n/2))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"hash/maphash"
 	"sync"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
@@ -20,7 +21,7 @@ import (
 // that is under way client.IsAmbiguous is true.
 func NewConn(cc grpc.ClientConnInterface) grpc.ClientConnInterface {
 	c := &conn{cc: misuse.Conn("batch", cc), seed: maphash.MakeSeed(), others: make(map[laneKey]*lane)}
-	c.limits = limits{ops: maxOps, bytes: maxBytes}
+	c.limits = noLimits
 	c.order.seed, c.order.keys = c.seed, make(map[uint64]*call)
 	for k := range c.lanes {
 		c.lanes[k] = newLane(c, laneKey{kind: kind(k)}, nil, nil)
@@ -38,7 +39,8 @@ type conn struct {
 	others  map[laneKey]*lane // of calls with metadata or options, and of large reads; while they have calls
 	order   order
 	limits  limits
-	touched []*lane // that have got calls, or room for them, and were not looked at yet
+	limited time.Time // when limits were learned
+	touched []*lane   // that have got calls, or room for them, and were not looked at yet
 }
 
 func (c *conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {

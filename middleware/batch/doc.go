@@ -65,8 +65,8 @@
 // revision that was compacted, too many operations, too large a request) has done nothing. Its
 // calls are then sent once more, each alone, by its own caller: so nobody fails for another's
 // mistake. Batches become smaller where that happens, and grow again. The limits of a server are
-// learned from its refusals. Reads whose answers are too large together for the connection are
-// asked again, one by one.
+// learned from its refusals, and tried again after a minute. Reads whose answers are too large
+// together for the connection are asked again, one by one.
 //
 // When the fate of a batch is unknown, so is that of each of its writes: each caller gets that
 // error, of its own operation. Like all errors it is that of the connection below.

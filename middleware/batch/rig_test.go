@@ -98,6 +98,18 @@ func (l *link) sent() []string {
 	return seen
 }
 
+// largest returns how many operations the largest batch of puts had, of what sent returns.
+func (r *rig) largest() int {
+	n := 0
+	for _, s := range r.below.sent() {
+		ops := 1
+		if _, err := fmt.Sscanf(s, "%d Puts", &ops); err == nil {
+			n = max(n, ops)
+		}
+	}
+	return n
+}
+
 func (r *rig) wantSent(want ...string) {
 	r.t.Helper()
 	slices.Sort(want)

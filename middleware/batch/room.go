@@ -1,5 +1,7 @@
 package batch
 
+import "time"
+
 // The limits of one batch.
 const (
 	// maxOps is how many operations a transaction has. etcd's own limit, unless it is set
@@ -23,6 +25,12 @@ const (
 // limits are what a server has been found to take.
 type limits struct{ ops, bytes int }
 
+var noLimits = limits{ops: maxOps, bytes: maxBytes}
+
+// learned is how long limits are believed in after the last refusal: the servers may be given
+// larger ones, or the one with the smallest may be gone.
+const learned = time.Minute
+
 // room is how many operations a lane's batches have. It is halved when a batch is refused
 // because of one of its operations, and grows again: where refusals are frequent, batches
 // become small, and so do the losses.
@@ -43,7 +51,12 @@ func (l *lane) limitLocked() int {
 	return max(1, min(l.conn.limits.ops, l.room.ops, maxAnswers/l.room.answer))
 }
 
-func (l *lane) growLocked() { l.room.ops = min(l.room.ops+moreRoom, maxOps) }
+func (l *lane) growLocked() {
+	l.room.ops = min(l.room.ops+moreRoom, maxOps)
+	if c := l.conn; c.limits != noLimits && time.Since(c.limited) >= learned {
+		c.limits = noLimits
+	}
+}
 
 // measureLocked notes the size of a batch's answers. It believes in large ones at once.
 func (r *room) measureLocked(n, bytes int) {

@@ -130,6 +130,43 @@ func TestLimitsAreLearned(t *testing.T) {
 	}
 }
 
+// Servers may be given larger limits, so they are tried again.
+func TestLimitsAreTriedAgain(t *testing.T) {
+	for _, refusal := range []error{rpctypes.ErrGRPCTooManyOps, rpctypes.ErrGRPCRequestTooLarge} {
+		t.Run(refusal.Error(), func(t *testing.T) {
+			run(t, func(r *rig) {
+				t := r.t
+				r.cluster.Member(0).Intercept(func(_ context.Context, _ string, req any, next func() (any, error)) (any, error) {
+					if txn, ok := req.(*pb.TxnRequest); ok && len(txn.Success) > 4 {
+						return nil, refusal
+					}
+					return next()
+				})
+				puts := times(200, func(i int) { r.put(i)() })
+				for range 10 {
+					at(puts...)
+				}
+				r.cluster.Member(0).Intercept(nil)
+				for range 10 {
+					r.below.sent()
+					at(puts...)
+				}
+				if n := r.largest(); n > 10 {
+					t.Errorf("soon after the refusals there is a batch of %d, want small ones", n)
+				}
+				time.Sleep(time.Minute)
+				for range 10 {
+					r.below.sent()
+					at(puts...)
+				}
+				if n := r.largest(); n < 50 {
+					t.Errorf("a minute later the largest batch is one of %d, want larger ones", n)
+				}
+			})
+		})
+	}
+}
+
 // Where refusals are frequent, batches become small; they grow again.
 func TestRefusalsMakeBatchesSmall(t *testing.T) {
 	run(t, func(r *rig) {
@@ -137,16 +174,6 @@ func TestRefusalsMakeBatchesSmall(t *testing.T) {
 		bad := func() {
 			_, err := r.kv.Put(t.Context(), &pb.PutRequest{Key: []byte("bad"), Lease: 1})
 			wants(t, "Put", err, rpctypes.ErrGRPCLeaseNotFound)
-		}
-		largest := func() int {
-			n := 0
-			for _, s := range r.below.sent() {
-				ops := 1
-				if _, err := fmt.Sscanf(s, "%d Puts", &ops); err == nil {
-					n = max(n, ops)
-				}
-			}
-			return n
 		}
 		for range 20 {
 			at(times(50, func(i int) {
@@ -159,7 +186,7 @@ func TestRefusalsMakeBatchesSmall(t *testing.T) {
 		}
 		r.below.sent()
 		at(times(50, func(i int) { r.put(i)() })...)
-		if n := largest(); n > 32 {
+		if n := r.largest(); n > 32 {
 			t.Errorf("after many refusals there is a batch of %d, want small ones", n)
 		}
 		for range 20 {
@@ -167,7 +194,7 @@ func TestRefusalsMakeBatchesSmall(t *testing.T) {
 		}
 		r.below.sent()
 		at(times(400, func(i int) { r.put(i)() })...)
-		if n := largest(); n < 100 {
+		if n := r.largest(); n < 100 {
 			t.Errorf("after a while without refusals the largest batch is one of %d", n)
 		}
 	})

@@ -136,7 +136,7 @@ func (r *round) end(st *state, err error) {
 func (p *prefix) sane(h *pb.ResponseHeader, before *state) bool {
 	was := p.header.Load()
 	other := was.GetClusterId() != 0 && h.GetClusterId() != 0 && was.GetClusterId() != h.GetClusterId()
-	if other || h.GetRevision() < before.rev {
+	if other || h.GetRevision() < max(before.rev, 1) { // a server that is not etcd may tell none
 		p.again(errHistory)
 		return false
 	}

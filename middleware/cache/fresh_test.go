@@ -5,14 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/etcdtest"
@@ -191,6 +195,66 @@ func (d dropping) SendMsg(msg any) error {
 		return nil
 	}
 	return d.ServerStream.SendMsg(msg)
+}
+
+// unversioned stands in for etcd with one key, and tells no revision.
+type unversioned struct {
+	header *pb.ResponseHeader
+	value  atomic.Value
+}
+
+func (u *unversioned) Invoke(_ context.Context, _ string, _, reply any, _ ...grpc.CallOption) error {
+	switch r := reply.(type) {
+	case *pb.RangeResponse:
+		r.Header, r.Count = u.header, 1
+		r.Kvs = []*mvccpb.KeyValue{{Key: []byte("a/k"), Value: []byte(u.value.Load().(string)), CreateRevision: 1, ModRevision: 1, Version: 1}}
+	case *pb.TxnResponse:
+		r.Header = u.header
+	}
+	return nil
+}
+
+func (u *unversioned) NewStream(ctx context.Context, _ *grpc.StreamDesc, method string, _ ...grpc.CallOption) (grpc.ClientStream, error) {
+	if method != pb.Watch_Watch_FullMethodName {
+		return nil, status.Error(codes.Unimplemented, "no streams")
+	}
+	return &silent{ctx: ctx}, nil
+}
+
+// silent is a stream on which nothing comes.
+type silent struct {
+	grpc.ClientStream
+	ctx context.Context
+}
+
+func (s *silent) Context() context.Context { return s.ctx }
+func (s *silent) SendMsg(any) error        { return nil }
+func (s *silent) CloseSend() error         { return nil }
+func (s *silent) RecvMsg(any) error {
+	<-s.ctx.Done()
+	return s.ctx.Err()
+}
+
+// A server that tells no revision says nothing of how old the cache is. Reads are passed on.
+func TestServerWithoutRevisions(t *testing.T) {
+	for name, header := range map[string]*pb.ResponseHeader{"no header": nil, "no revision": {ClusterId: 1, MemberId: 1}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := &unversioned{header: header}
+				server.value.Store("old")
+				cached := cache.NewConn(server, []string{"a/"})
+				defer func() { _ = cached.Close() }()
+				if err := cached.WaitReady(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				server.value.Store("new")
+				resp, err := pb.NewKVClient(cached).Range(t.Context(), &pb.RangeRequest{Key: []byte("a/k")})
+				if err != nil || len(resp.Kvs) != 1 || string(resp.Kvs[0].Value) != "new" {
+					t.Errorf("got %v, %v, want the new value", resp, err)
+				}
+			})
+		})
+	}
 }
 
 // TestReaderLeaves ends a reader's context while it waits.

@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"google.golang.org/grpc"
+
+	"github.com/getcd/getcd/internal/misuse"
 )
 
 // Of returns NewConn as a function for client.Config.Middleware. All keys of such a client
@@ -29,7 +31,7 @@ func Of(prefix string) func(grpc.ClientConnInterface) grpc.ClientConnInterface {
 //
 //	m, err := lock.New(namespace.NewConn(c.Conn(), "jobs/"), "nightly") // jobs/nightly
 func NewConn(cc grpc.ClientConnInterface, prefix string) grpc.ClientConnInterface {
-	return &conn{cc, space(prefix)}
+	return &conn{misuse.Conn("namespace", cc), space(prefix)}
 }
 
 type conn struct {

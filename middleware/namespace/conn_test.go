@@ -9,6 +9,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3lock/v3lockpb"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/getcd/getcd/election"
@@ -108,6 +109,27 @@ func TestNamesOfRPCs(t *testing.T) {
 			t.Errorf("the keys are %q, want %q", got, want)
 		}
 		if _, err := locks.Unlock(t.Context(), string(held.Key)); err != nil {
+			t.Errorf("Unlock: %v", err)
+		}
+		if got := all(); len(got) != 0 {
+			t.Errorf("the keys are %q after Unlock", got)
+		}
+	})
+}
+
+// They make keys of an empty name, too.
+func TestRPCsWithoutAName(t *testing.T) {
+	onConn(t, func(r rig, all func() []string) {
+		t := r.t
+		locks := v3lockpb.NewLockClient(namespace.NewConn(r.conn, "p/"))
+		held, err := locks.Lock(t.Context(), &v3lockpb.LockRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := all(), []string{"p/" + string(held.Key)}; !slices.Equal(got, want) {
+			t.Errorf("the keys are %q, want %q", got, want)
+		}
+		if _, err := locks.Unlock(t.Context(), &v3lockpb.UnlockRequest{Key: held.Key}); err != nil {
 			t.Errorf("Unlock: %v", err)
 		}
 		if got := all(); len(got) != 0 {

@@ -11,6 +11,9 @@ import (
 // NewKV returns the part of store whose keys begin with prefix. Its calls return
 // what store's do. Compact is the whole store's.
 func NewKV(store kv.KV, prefix string) kv.KV {
+	if store == nil {
+		store = kv.New(nil) // whose calls say so
+	}
 	return &prefixedKV{store, space(prefix)}
 }
 

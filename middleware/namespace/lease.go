@@ -10,6 +10,9 @@ import (
 // with prefix, without it. All else is the same, since leases have no keys for
 // names: revoking one deletes its keys of every namespace.
 func NewLease(leases lease.Lease, prefix string) lease.Lease {
+	if leases == nil {
+		leases = lease.New(nil) // whose calls say so
+	}
 	return &prefixedLease{leases, space(prefix)}
 }
 

@@ -53,10 +53,10 @@ func (p space) permitted(key, end *[]byte) {
 	}
 }
 
-// name takes what etcd makes keys of. An empty one stays as it is.
-func (p space) name(name *[]byte) {
-	if len(*name) > 0 {
-		*name = p.key(*name)
+// single takes a key without a range. Without one, the request stays the server's to refuse.
+func (p space) single(key *[]byte) {
+	if len(*key) > 0 {
+		*key = p.key(*key)
 	}
 }
 
@@ -85,7 +85,7 @@ func (p space) keyed(m any) any {
 		return r
 	case *pb.PutRequest:
 		r := shallow(m)
-		p.name(&r.Key)
+		p.single(&r.Key)
 		return r
 	case *pb.DeleteRangeRequest:
 		r := shallow(m)
@@ -100,21 +100,21 @@ func (p space) keyed(m any) any {
 		r := shallow(m.GetCreateRequest())
 		p.watched(&r.Key, &r.RangeEnd)
 		return &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: r}}
-	case *v3lockpb.LockRequest:
+	case *v3lockpb.LockRequest: // etcd makes keys of the names, of an empty one too
 		r := shallow(m)
-		p.name(&r.Name)
+		r.Name = p.key(r.GetName())
 		return r
 	case *v3lockpb.UnlockRequest:
 		r := shallow(m)
-		p.name(&r.Key)
+		p.single(&r.Key)
 		return r
 	case *v3electionpb.CampaignRequest:
 		r := shallow(m)
-		p.name(&r.Name)
+		r.Name = p.key(r.GetName())
 		return r
 	case *v3electionpb.LeaderRequest: // Observe's, too
 		r := shallow(m)
-		p.name(&r.Name)
+		r.Name = p.key(r.GetName())
 		return r
 	case *v3electionpb.ProclaimRequest:
 		r := shallow(m)
@@ -144,8 +144,8 @@ func (p space) leader(m *v3electionpb.LeaderKey) *v3electionpb.LeaderKey {
 		return nil
 	}
 	r := shallow(m)
-	p.name(&r.Name)
-	p.name(&r.Key)
+	r.Name = p.key(r.GetName())
+	p.single(&r.Key)
 	return r
 }
 

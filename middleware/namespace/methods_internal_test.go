@@ -10,6 +10,8 @@ import (
 
 	"go.etcd.io/etcd/api/v3/authpb"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3election/v3electionpb"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3lock/v3lockpb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -214,6 +216,21 @@ func TestUnknownMethodsAreRefused(t *testing.T) {
 	}
 	if err := s.SendMsg(wrapperspb.Bytes([]byte("k"))); status.Code(err) != codes.InvalidArgument || below.got != nil {
 		t.Errorf("a watch for a BytesValue: got %v and sent %v, want InvalidArgument and nothing", err, below.got)
+	}
+}
+
+// Names are in the namespace even if they are empty.
+func TestEmptyNames(t *testing.T) {
+	p := space(prefix)
+	for _, m := range []any{&v3lockpb.LockRequest{}, &v3electionpb.CampaignRequest{}, &v3electionpb.LeaderRequest{}, &v3electionpb.LeaderKey{}} {
+		if l, ok := m.(*v3electionpb.LeaderKey); ok {
+			m = p.leader(l)
+		} else {
+			m = p.keyed(m)
+		}
+		if got := m.(interface{ GetName() []byte }).GetName(); string(got) != prefix {
+			t.Errorf("the name of a %T without one: got %q, want %q", m, got, prefix)
+		}
 	}
 }
 

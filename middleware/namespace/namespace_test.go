@@ -304,6 +304,26 @@ func TestMisuse(t *testing.T) {
 	})
 }
 
+// A comparison is the program's, and so is its message: it may be used again.
+func TestComparisonsStayAsTheyAre(t *testing.T) {
+	run(t, func(r rig) {
+		t := r.t
+		store := r.store("p/")
+		put(t, store, "a", "1")
+		cmp := kv.Compare(kv.Version("a"), "=", 1)
+		message := cmp.GetCompare()
+		for range 2 {
+			resp, err := store.Txn(t.Context()).If(cmp).Then(kv.OpGet("a")).Commit()
+			if err != nil || !resp.Succeeded {
+				t.Errorf("Txn: got %v, %v, want that the comparison holds", resp, err)
+			}
+		}
+		if string(message.Key) != "a" {
+			t.Errorf("the comparison's key became %q, was a", message.Key)
+		}
+	})
+}
+
 func TestCompactIsOfTheStore(t *testing.T) {
 	run(t, func(r rig) {
 		t := r.t

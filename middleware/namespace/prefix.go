@@ -56,13 +56,11 @@ func (p space) ops(ops []kv.Op) []kv.Op {
 
 func (p space) cmps(cmps []kv.Cmp) []kv.Cmp {
 	out := make([]kv.Cmp, len(cmps))
-	for i, cmp := range cmps {
-		if out[i] = cmp; cmp.Err() != nil {
-			continue
+	for i := range cmps {
+		if out[i] = cmps[i].Clone(); out[i].Err() == nil { // the program may have the message of its own
+			c := out[i].GetCompare()
+			c.Key, c.RangeEnd = p.key(c.Key), p.end(c.RangeEnd)
 		}
-		c := cmp.GetCompare()
-		c.Key, c.RangeEnd = p.key(c.Key), p.end(c.RangeEnd)
-		out[i] = kv.FromCompare(c)
 	}
 	return out
 }

@@ -14,6 +14,9 @@ import (
 // channel that Watch returns has a goroutine, which ends when the watch does; the
 // iterators have none. Close closes w, and waits for those goroutines.
 func NewWatcher(w watch.Watcher, prefix string) watch.Watcher {
+	if w == nil {
+		w = watch.New(nil) // whose calls say so
+	}
 	return &watcher{Watcher: w, p: space(prefix), closing: make(chan struct{})}
 }
 

@@ -573,28 +573,30 @@ func TestNoSpaceForSlots(t *testing.T) {
 
 // A context that ends while there is no slot says why there is none.
 func TestContextEndsWithoutASlot(t *testing.T) {
-	run(t, 1, nil, func(r *rig) {
-		t := r.t
-		c := once.NewConn(r.cluster.Conn(t), slotsPrefix) // a plain connection, which does not try again
-		defer c.Close()
-		r.cluster.Member(0).Intercept(func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {
-			if method == pb.Lease_LeaseGrant_FullMethodName {
-				return nil, status.Error(codes.Unavailable, "out of order")
+	for _, code := range []codes.Code{codes.Unavailable, codes.NotFound} { // the latter by a proxy that has no route
+		run(t, 1, nil, func(r *rig) {
+			t := r.t
+			c := once.NewConn(r.cluster.Conn(t), slotsPrefix) // a plain connection, which does not try again
+			defer c.Close()
+			r.cluster.Member(0).Intercept(func(_ context.Context, method string, _ any, next func() (any, error)) (any, error) {
+				if method == pb.Lease_LeaseGrant_FullMethodName {
+					return nil, status.Error(code, "out of order")
+				}
+				return next()
+			})
+			_, err := kv.New(c).Put(r.timeout(time.Second), "k", "")
+			if !errors.Is(err, context.DeadlineExceeded) || status.Code(err) != codes.DeadlineExceeded || client.IsAmbiguous(err) {
+				t.Errorf("got %v (ambiguous: %v), want the deadline, and certainty", err, client.IsAmbiguous(err))
 			}
-			return next()
+			if !strings.Contains(err.Error(), "granting the slots' lease") || !strings.Contains(err.Error(), "out of order") {
+				t.Errorf("got %v, want it to say why there is no slot", err)
+			}
+			r.cluster.Member(0).Intercept(nil)
+			if _, err := kv.New(c).Put(r.timeout(time.Minute), "k", ""); err != nil {
+				t.Errorf("when it is in order again: %v", err)
+			}
 		})
-		_, err := kv.New(c).Put(r.timeout(time.Second), "k", "")
-		if !errors.Is(err, context.DeadlineExceeded) || status.Code(err) != codes.DeadlineExceeded || client.IsAmbiguous(err) {
-			t.Errorf("got %v (ambiguous: %v), want the deadline, and certainty", err, client.IsAmbiguous(err))
-		}
-		if !strings.Contains(err.Error(), "granting the slots' lease") || !strings.Contains(err.Error(), "out of order") {
-			t.Errorf("got %v, want it to say why there is no slot", err)
-		}
-		r.cluster.Member(0).Intercept(nil)
-		if _, err := kv.New(c).Put(r.timeout(time.Minute), "k", ""); err != nil {
-			t.Errorf("when it is in order again: %v", err)
-		}
-	})
+	}
 }
 
 // Slots are bounded. Writes beyond wait, and all are done.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/authpb"
@@ -382,6 +383,53 @@ func TestSlotsAreDeleted(t *testing.T) {
 		}
 		if bytes.Equal(made[0].GetCompare()[0].GetKey(), made[len(made)-1].GetCompare()[0].GetKey()) {
 			t.Error("the second writer has the first one's slots")
+		}
+	})
+}
+
+// The lease of slots that were lost is revoked, as soon as no write has one of the others.
+func TestLeaseOfLostSlots(t *testing.T) {
+	run(t, 1, nil, func(r *rig) {
+		t := r.t
+		r.put("k", "")
+		wantLeases := func(want int, why string) {
+			t.Helper()
+			synctest.Wait()
+			resp, err := pb.NewLeaseClient(r.cluster.Conn(t)).LeaseLeases(t.Context(), &pb.LeaseLeasesRequest{})
+			if err != nil || len(resp.GetLeases()) != want {
+				t.Errorf("the leases are %v, %v; want %d: %s", resp, err, want, why)
+			}
+		}
+		var tp tape
+		release, done := make(chan struct{}), make(chan error, 1)
+		r.cluster.Member(0).Intercept(tp.hook(func(n int, _ context.Context, next func() (any, error)) (any, error) {
+			if n == 0 {
+				<-release
+			}
+			return next()
+		}))
+		go func() {
+			_, err := r.c.Put(r.timeout(time.Minute), "k", "")
+			done <- err
+		}()
+		synctest.Wait()
+		for _, s := range r.slots() {
+			if bytes.Equal(s.Key, tp.all()[0].GetCompare()[0].GetKey()) {
+				continue
+			}
+			if _, err := r.outside.Delete(t.Context(), string(s.Key)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.put("k", "")
+		wantLeases(2, "a write has a slot of the first one")
+		close(release)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		wantLeases(1, "no write has one any more")
+		if k, n := r.get("k"), len(r.slots()); k.GetVersion() != 3 || n != 8 {
+			t.Errorf("the key was written %d times, and there are %d slots; want 3 and 8", k.GetVersion(), n)
 		}
 	})
 }

@@ -31,12 +31,16 @@ const (
 )
 
 // writer is one incarnation: a lease, and the slots that are bound to it. It ends with the
-// lease.
+// lease, or when a slot is found gone.
 type writer struct {
 	id     lease.ID
 	prefix string // of its slots: the lease's ID is in it, so that no two writers meet
-	made   int    // names that were used; guarded by slots.mu
 	stop   context.CancelFunc
+
+	// Guarded by slots.mu.
+	made  int  // names that were used
+	lent  int  // slots that writes have
+	ended bool // the lease is to be revoked when there are none
 }
 
 // name is the key of the n-th slot. Names are in order, so that those of one transaction are a
@@ -59,7 +63,6 @@ type slots struct {
 	w       *writer    // nil before the first and after each one's end
 	granted lease.ID   // the last lease that was asked for; NoLease if there is certainly none
 	free    []*slot    // in turn: the first was given back first
-	lent    int        // those of w that writes have
 	stale   []*slot    // those of w whose fate is not known: to be deleted
 	waiting []chan taken
 	last    error // why making slots has failed, if it was not made since
@@ -90,7 +93,7 @@ func (p *slots) take(ctx context.Context) (*slot, error) {
 	case len(p.free) > 0:
 		s := p.free[0]
 		p.free = p.free[1:]
-		p.lent++
+		s.of.lent++
 		p.tendLocked()
 		p.mu.Unlock()
 		return s, nil
@@ -132,8 +135,7 @@ func (p *slots) late(err error) error {
 func (p *slots) give(s *slot) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if s.of == p.w {
-		p.lent--
+	if p.returnLocked(s) {
 		p.addLocked(s)
 	}
 }
@@ -143,8 +145,7 @@ func (p *slots) give(s *slot) {
 func (p *slots) abandon(s *slot) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if s.of == p.w {
-		p.lent--
+	if p.returnLocked(s) {
 		p.stale = append(p.stale, s)
 		p.tendLocked()
 	}
@@ -154,26 +155,49 @@ func (p *slots) abandon(s *slot) {
 func (p *slots) drop(s *slot) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if s.of == p.w {
-		p.lent--
+	if p.returnLocked(s) {
 		p.tendLocked()
 	}
 }
 
 // lose ends the writer of a slot that is gone: its lease has ended, or somebody has deleted
 // slots. The next write begins another one.
-func (p *slots) lose(s *slot) { p.finish(s.of) }
+func (p *slots) lose(s *slot) {
+	p.finish(s.of)
+	p.drop(s)
+}
 
-// finish ends a writer. Its slots are in nobody's way: they go with its lease.
+// returnLocked notes that no write has s any more, and reports whether its writer goes on.
+func (p *slots) returnLocked(s *slot) bool {
+	s.of.lent--
+	p.retireLocked(s.of)
+	return s.of == p.w
+}
+
+// finish ends a writer.
 func (p *slots) finish(w *writer) {
 	w.stop()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if w.ended {
+		return
+	}
+	w.ended = true
+	p.retireLocked(w)
 	if p.w == w {
-		p.w, p.free, p.lent, p.stale = nil, nil, 0, nil
+		p.w, p.free, p.stale = nil, nil, nil
 		if len(p.waiting) > 0 {
 			p.tendLocked()
 		}
+	}
+}
+
+// retireLocked revokes the lease of a writer that has ended, and so deletes the slots that are left,
+// when no write has one: it might be the slot's history that tells what became of the write.
+// Without an answer they go with the lease.
+func (p *slots) retireLocked(w *writer) {
+	if w.ended && w.lent == 0 && !p.closed {
+		p.wg.Go(func() { _, _ = p.leases.Revoke(p.life, w.id) })
 	}
 }
 
@@ -183,13 +207,19 @@ func (p *slots) addLocked(s *slot) {
 		p.free = append(p.free, s)
 		return
 	}
-	p.lent++
+	s.of.lent++
 	p.waiting[0] <- taken{s: s}
 	p.waiting = p.waiting[1:]
 }
 
 // totalLocked is how many slots w has, the stale ones included: the bound is one of keys.
-func (p *slots) totalLocked() int { return len(p.free) + p.lent + len(p.stale) }
+func (p *slots) totalLocked() int {
+	n := len(p.free) + len(p.stale)
+	if p.w != nil {
+		n += p.w.lent
+	}
+	return n
+}
 
 // lackingLocked returns how many slots are to be made now: none while one is free, and no
 // writer is begun that nobody waits for.
@@ -239,7 +269,7 @@ func (p *slots) tend() {
 			continue
 		case tooManyOps(err) && p.fewer():
 			continue
-		case etcderr.NotFound(err): // the lease
+		case w != nil && etcderr.NotFound(err): // the lease
 			p.finish(w)
 			failures++
 		default:
