@@ -125,6 +125,7 @@ func (m *Marker) Txn(ctx context.Context, on Transactor) Txn {
 // applied: its Then branch, since its Else only reads. If it was not, it never will be.
 // Settle asks the cluster again and again until it knows, or ctx ends; so give it a
 // context that has time, which the one that the transaction has failed with may not have.
+// While the cluster refuses writes because of an alarm, it does not wait.
 // Once the fate is known, Settle returns it without asking.
 //
 // An error is an *UnsettledError, of which client.IsAmbiguous is true: call Settle again,
@@ -298,18 +299,18 @@ func (m *Marker) notSent(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("kv: Marker: not sent, since %q could not be reached: %w (%s)", m.key, ctxerr.Of(ctx), err) //nolint:errorlint // as above
 	}
-	return fmt.Errorf("kv: Marker: not sent, since %q could not be reached: %w", m.key, err)
+	return fmt.Errorf("kv: Marker: not sent, since %q could not be reached: %w", m.key, etcderr.Certain(err))
 }
 
 // retries are the pauses between the requests of again.
 var retries = backoff.Exponential{First: 20 * time.Millisecond, Max: time.Second}
 
 // again calls f, which does the same however often it is called, until it succeeds, ctx
-// ends, or trying again would end the same.
+// ends, or trying again would end the same, as it does while the cluster has no space.
 func again(ctx context.Context, f func() error) error {
 	for failures := 0; ; failures++ {
 		err := f()
-		if err == nil || errors.Is(err, ErrMarkerChanged) || etcderr.Final(err) || !backoff.Sleep(ctx, retries.Pause(failures)) {
+		if err == nil || errors.Is(err, ErrMarkerChanged) || etcderr.Final(err) || etcderr.Alarmed(err) || !backoff.Sleep(ctx, retries.Pause(failures)) {
 			return err
 		}
 	}

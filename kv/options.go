@@ -54,6 +54,8 @@ func WithLimit(n int64) OpOption {
 // WithRev makes a watch begin with the changes of revision rev, which may be in
 // the past or in the future. 0 means that the watch begins when the server
 // creates it.
+//
+//go:noinline
 func WithRev(rev int64) OpOption {
 	return setInt64("WithRev", opGet|opWatch, func(op *Op) *int64 { return &op.rev }, rev)
 }

@@ -6,7 +6,6 @@ import (
 	"iter"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -16,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/getcd/getcd/internal/attempt"
+	"github.com/getcd/getcd/internal/etcderr"
 )
 
 const (
@@ -148,9 +148,9 @@ func (r *reader) page(ctx context.Context) (*GetResponse, error) {
 		case err == nil:
 			r.adapt(resp.Kvs)
 			return resp, nil
-		case tooLarge(err) && op.limit > 1:
+		case etcderr.TooLarge(err) && op.limit > 1:
 			r.wall = op.limit
-		case tooLarge(err) && within:
+		case etcderr.TooLarge(err) && within:
 			within = false
 		case op.serializable && r.header != nil && errors.Is(rpctypes.Error(err), rpctypes.ErrFutureRev):
 			r.op.serializable = false // so that the member waits until it has the revision
@@ -233,7 +233,7 @@ func (r *reader) receive(ctx context.Context, take func(part *pb.RangeResponse, 
 		old := time.Now()
 		r.old.Store(&old)
 		r.stream = nil
-	case tooLarge(err):
+	case etcderr.TooLarge(err):
 		r.stream = nil // of no use
 	}
 }
@@ -272,10 +272,4 @@ func sizeOf(kvs []*mvccpb.KeyValue) int {
 		bytes += pairSize + len(kv.Key) + len(kv.Value)
 	}
 	return bytes
-}
-
-// tooLarge reports whether err is gRPC's error for an answer above a limit, be it
-// the client's or the server's (rpc_util.go, stream.go).
-func tooLarge(err error) bool {
-	return status.Code(err) == codes.ResourceExhausted && strings.Contains(err.Error(), "larger than max")
 }

@@ -45,6 +45,7 @@ type Mirror struct {
 	client Client
 	prefix string
 	rev    atomic.Int64 // 0 until it is known
+	told   bool         // rev is WithRev's
 }
 
 // Option is an option of New.
@@ -73,7 +74,7 @@ func New(c Client, prefix string, opts ...Option) (*Mirror, error) {
 	if cfg.rev < 0 {
 		return nil, misuse.Error("mirror: New: the revision of WithRev is negative: revisions begin with 1; 0 means the latest")
 	}
-	m := &Mirror{client: c, prefix: prefix}
+	m := &Mirror{client: c, prefix: prefix, told: cfg.rev != 0}
 	m.rev.Store(cfg.rev)
 	return m, nil
 }
@@ -87,13 +88,21 @@ func (m *Mirror) Revision(ctx context.Context) (int64, error) {
 	if rev := m.rev.Load(); rev != 0 {
 		return rev, nil
 	}
-	// The answer to a read of any key has the revision.
-	resp, err := m.client.Get(ctx, m.prefix+"\x00", kv.WithCountOnly())
+	header, err := m.latest(ctx)
 	if err != nil {
 		return 0, err
 	}
-	m.rev.CompareAndSwap(0, resp.Header.GetRevision())
+	m.rev.CompareAndSwap(0, header.GetRevision())
 	return m.rev.Load(), nil
+}
+
+// latest is the header of the answer to a read, which any key's has.
+func (m *Mirror) latest(ctx context.Context) (*pb.ResponseHeader, error) {
+	resp, err := m.client.Get(ctx, m.prefix+"\x00", kv.WithCountOnly())
+	if err != nil {
+		return nil, err
+	}
+	return resp.Header, nil
 }
 
 // partSize is the number of keys in each page but the last.
@@ -149,13 +158,24 @@ func stream(ctx context.Context, s kv.Streamer, prefix string, rev int64, yield 
 
 // Updates watches the changes after Revision until ctx ends. Each response has whole revisions. The
 // last pair, and no other, has an error, which says why the watch has ended (package watch):
-// *watch.CompactedError means that changes were lost, so that the copy must be made anew.
+// *watch.CompactedError means that changes were lost, so that the copy must be made anew. So does
+// watch.ErrRevisionRegressed: the cluster was restored from a backup that is older than the copy.
 func (m *Mirror) Updates(ctx context.Context) iter.Seq2[watch.WatchResponse, error] {
 	return func(yield func(watch.WatchResponse, error) bool) {
 		rev, err := m.Revision(ctx)
 		if err != nil {
 			yield(watch.WatchResponse{}, err)
 			return
+		}
+		if m.told { // by an earlier copy: a watch would wait for a revision that is yet to come
+			now, err := m.latest(ctx)
+			if err == nil && now.GetRevision() < rev {
+				err = &watch.RevisionRegressedError{Seen: rev, Now: now.GetRevision(), NowTerm: now.GetRaftTerm()}
+			}
+			if err != nil {
+				yield(watch.WatchResponse{}, err)
+				return
+			}
 		}
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel() // ends the watch

@@ -215,6 +215,33 @@ func TestUpdatesEndWhileTheConsumerIsBusy(t *testing.T) {
 	}
 }
 
+// A copy that goes on where an earlier one has ended learns that the cluster was restored since.
+func TestUpdatesOfARestoredCluster(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster, c := connect(t, 1)
+		fill(t, c, "a/", 10)
+		now := cluster.Revision()
+		for rev, want := range map[int64]error{now: nil, now + 1: watch.ErrRevisionRegressed} {
+			m, err := mirror.New(c, "a/", mirror.WithRev(rev))
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			var last error
+			for _, err := range m.Updates(ctx) {
+				last = err
+			}
+			cancel()
+			if want == nil {
+				want = context.DeadlineExceeded // the changes may come yet
+			}
+			if !errors.Is(last, want) {
+				t.Errorf("from revision %d of %d: %v, want %v", rev, now, last, want)
+			}
+		}
+	})
+}
+
 func TestMisuse(t *testing.T) {
 	_, c := connect(t, 1)
 	if _, err := mirror.New(nil, "a/"); err == nil {

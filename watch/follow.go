@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/getcd/getcd/internal/etcderr"
 	"github.com/getcd/getcd/kv"
 )
 
@@ -170,7 +171,7 @@ func (s *service) transient(err error) bool {
 	case codes.Unavailable, codes.DeadlineExceeded, codes.FailedPrecondition, codes.Aborted:
 		return true
 	case codes.ResourceExhausted:
-		return !tooLarge(err)
+		return !etcderr.TooLarge(err)
 	default:
 		return isCompacted(rpctypes.Error(err)) || isCompacted(err) || refusesToken(err)
 	}
@@ -203,7 +204,7 @@ func (s *service) pages(ctx context.Context, op *kv.Op, told func(*Snapshot) boo
 
 // asTooLarge makes ErrTooLarge of gRPC's error.
 func asTooLarge(err error) error {
-	if tooLarge(err) {
+	if etcderr.TooLarge(err) {
 		return fmt.Errorf("%w: %w", ErrTooLarge, err)
 	}
 	return err

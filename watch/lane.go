@@ -7,6 +7,7 @@ import (
 
 	"github.com/getcd/getcd/internal/attempt"
 	"github.com/getcd/getcd/internal/backoff"
+	"github.com/getcd/getcd/internal/etcderr"
 )
 
 const (
@@ -274,7 +275,7 @@ func (x *machine) lost(st *stream, err error) {
 	switch {
 	case refusesToken(err):
 		hopeless = l.denied() > refusalsTaken(err)
-	case tooLarge(err):
+	case etcderr.TooLarge(err):
 		x.split(l, err) // no member is to be blamed
 	case errors.Is(err, ErrProtocol):
 		l.leaveMember(st)

@@ -1,12 +1,5 @@
 package watch
 
-import (
-	"strings"
-
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-)
-
 const (
 	// maxApart is how many streams may be open besides the shared ones, to find
 	// out whose response is too large.
@@ -17,14 +10,8 @@ const (
 	maxTooLarge = 3
 )
 
-// tooLarge reports gRPC's refusal to receive a message, which breaks the stream
-// and does not tell whose it was.
-func tooLarge(err error) bool {
-	return status.Code(err) == codes.ResourceExhausted && strings.Contains(err.Error(), "larger than max")
-}
-
 // split parts the watchers of a lane whose stream was broken by a response that
-// is too large: one half goes to a lane apart. Since the response comes again,
+// is too large, which gRPC refuses to receive without telling whose it was: one half goes to a lane apart. Since the response comes again,
 // its watcher is soon alone, and then it ends. The others are resumed as after
 // any failure, and share streams again some seconds later (rejoin).
 func (x *machine) split(l *lane, err error) {

@@ -271,3 +271,36 @@ func TestErrors(t *testing.T) {
 		}
 	})
 }
+
+// Without space a change fails at once, and what became of it is known when there is space again.
+func TestNoSpace(t *testing.T) {
+	run(t, func(r *rig) {
+		t := r.t
+		for _, m := range r.cluster.Members() {
+			m.Intercept(func(_ context.Context, _ string, req any, next func() (any, error)) (any, error) {
+				if txn, ok := req.(*pb.TxnRequest); ok && len(txn.GetSuccess()) > 0 {
+					return nil, rpctypes.ErrGRPCNoSpace
+				}
+				return next()
+			})
+		}
+		began := time.Now()
+		for range 2 {
+			got, err := r.s.Create(t.Context(), "k", "v")
+			if !errors.Is(err, rpctypes.ErrNoSpace) || client.IsAmbiguous(err) || time.Since(began) > time.Second {
+				t.Errorf("Create: %+v, %v (ambiguous: %v) after %v; want %v at once", got, err, client.IsAmbiguous(err), time.Since(began), rpctypes.ErrNoSpace)
+			}
+		}
+		for _, m := range r.cluster.Members() {
+			m.Intercept(nil)
+		}
+		if _, err := r.s.Create(t.Context(), "k", "v"); err != nil {
+			t.Errorf("Create: %v", err)
+		}
+		// Now the marker's key is there, and the transaction itself meets the alarm.
+		r.intercept(func(context.Context, func() (any, error)) (any, error) { return nil, rpctypes.ErrGRPCNoSpace })
+		if _, err := r.s.Create(t.Context(), "other", "v"); !errors.Is(err, rpctypes.ErrNoSpace) {
+			t.Errorf("Create: %v, want %v", err, rpctypes.ErrNoSpace)
+		}
+	})
+}

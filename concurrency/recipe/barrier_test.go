@@ -15,6 +15,7 @@ import (
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/concurrency/recipe"
 	"github.com/getcd/getcd/kv"
+	"github.com/getcd/getcd/watch"
 )
 
 func TestBarrier(t *testing.T) {
@@ -348,5 +349,39 @@ func TestDoubleBarrierStale(t *testing.T) {
 		second := later(func() error { return b.Enter(t.Context()) })
 		wantDone(t, "Enter", first)
 		wantDone(t, "Enter", second)
+	})
+}
+
+// A member that enters again does not keep one waiting that is late to see that all have left.
+func TestDoubleBarrierOfTheNextRound(t *testing.T) {
+	run(t, func(r *rig) {
+		t := r.t
+		slow := recipe.NewDoubleBarrier(r.client(), r.session(), "d", 2)
+		conn := r.cluster.Member(1).Conn(t)
+		w := watch.New(conn)
+		r.closers = append(r.closers, w.Close)
+		quick := recipe.NewDoubleBarrier(recipe.NewClient(kv.New(conn), w), r.session(), "d", 2)
+		r.faulty().Intercept(func(_ context.Context, _ string, req any, next func() (any, error)) (any, error) {
+			if !changes(req) {
+				time.Sleep(time.Second)
+			}
+			return next()
+		})
+		var rounds [2]func() (bool, error)
+		for i, b := range []*recipe.DoubleBarrier{quick, slow} { // who enters first leaves last
+			rounds[i] = later(func() error {
+				for range 3 {
+					if err := errors.Join(b.Enter(t.Context()), b.Leave(t.Context())); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			time.Sleep(10 * time.Second)
+		}
+		time.Sleep(time.Hour)
+		wantDone(t, "the quick one", rounds[0])
+		wantDone(t, "the slow one", rounds[1])
+		r.wantKeys("d", 0)
 	})
 }

@@ -28,6 +28,7 @@ type DoubleBarrier struct {
 	mu   sync.Mutex // guards what follows
 	own  string     // the key that stands for this member, once it has entered
 	rev  int64      // its create revision
+	left int64      // a revision before it left; 0 until Leave is called
 	busy bool       // a call is under way
 }
 
@@ -90,6 +91,9 @@ func (b *DoubleBarrier) end(own string, rev int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.busy, b.own, b.rev = false, own, rev
+	if own == "" {
+		b.left = 0
+	}
 }
 
 // Enter waits until count members have entered. ErrTooManyClients means that they
@@ -204,6 +208,14 @@ func (b *DoubleBarrier) leave(ctx context.Context) error {
 		g, err := b.look(ctx)
 		if err != nil {
 			return err
+		}
+		if b.left == 0 {
+			b.left = g.rev
+		}
+		if g.place < 0 {
+			// Who came after it had left is of the next group, which may have it for a member: to
+			// wait for that one would be to wait for itself.
+			g.members = slices.DeleteFunc(g.members, func(k *mvccpb.KeyValue) bool { return k.CreateRevision > b.left })
 		}
 		n := len(g.members)
 		if n == 0 {

@@ -59,6 +59,12 @@ func final(err error) bool { return etcderr.Final(err) || etcderr.NotFound(err) 
 
 func compacted(err error) bool { return errors.Is(err, rpctypes.ErrCompacted) }
 
+// certainly is the error of an operation that an alarm has refused, and that is now known
+// not to have been applied: etcd gives the same answer to a write that takes the last space.
+func certainly(name string, err error) error {
+	return fmt.Errorf("recipe: %q: not applied: %w", name, etcderr.Certain(err))
+}
+
 // notApplied is the error of an operation that has failed, and is now known not to
 // have been applied, whatever the failure says of that.
 func notApplied(ctx context.Context, name string, err error) error {

@@ -9,6 +9,7 @@ import (
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
+	"github.com/getcd/getcd/internal/etcderr"
 	"github.com/getcd/getcd/internal/queue"
 	"github.com/getcd/getcd/kv"
 )
@@ -155,7 +156,7 @@ func (q *items) settle(ctx context.Context, c claim) (mine bool, err error) {
 			q.close(c)
 			return false, &UnsettledError{Op: "Dequeue", Key: c.key, Err: err} // forever
 		}
-		if final(err) || !queue.Pause(ctx, failures) {
+		if final(err) || etcderr.Alarmed(err) || !queue.Pause(ctx, failures) {
 			break
 		}
 	}
@@ -179,11 +180,15 @@ func (q *items) popUnsettled() (claim, bool) {
 // afterFailure says what follows from an enqueueing that failed: it is made again,
 // or done, with the error that it returns.
 func (q *items) afterFailure(ctx context.Context, err error, key string, seen int64, fence string, failures *int) (again bool, _ error) {
+	alarm := etcderr.Alarmed(err)
 	if !refused(err) {
-		was, unsettled := q.enqueued(ctx, key, seen, fence)
+		was, unsettled := q.enqueued(ctx, key, seen, fence, alarm)
 		if was || unsettled != nil {
 			return false, unsettled
 		}
+	}
+	if alarm {
+		return false, certainly(q.prefix, err)
 	}
 	*failures++
 	if ctx.Err() != nil || final(err) || !queue.Pause(ctx, *failures-1) {
@@ -193,28 +198,31 @@ func (q *items) afterFailure(ctx context.Context, err error, key string, seen in
 }
 
 // enqueued finds out whether an item is, or was, in the queue, which a request that
-// was made at revision seen may have put there, and may put there yet. fence is the
-// key that must not have changed since for that.
-func (q *items) enqueued(ctx context.Context, key string, seen int64, fence string) (bool, error) {
+// was made at revision seen may have put there, and may put there yet, unless it was
+// answered. fence is the key that must not have changed since for that.
+func (q *items) enqueued(ctx context.Context, key string, seen int64, fence string, answered bool) (bool, error) {
 	ctx, cancel := atLeast(ctx)
 	defer cancel()
-	was, err := q.lookFor(ctx, key, seen, fence)
+	was, err := q.lookFor(ctx, key, seen, fence, answered)
 	if err != nil {
 		return false, &UnsettledError{Op: "Enqueue", Key: key, Err: err}
 	}
 	return was, nil
 }
 
-func (q *items) lookFor(ctx context.Context, key string, seen int64, fence string) (bool, error) {
-	// From here on, the request is refused.
-	resp, err := commit(ctx, q.c, nil, []kv.Op{kv.OpPut(fence, ""), kv.OpGet(key, kv.WithKeysOnly()), kv.OpGet(q.trace)}, nil)
+func (q *items) lookFor(ctx context.Context, key string, seen int64, fence string, answered bool) (bool, error) {
+	ops := []kv.Op{kv.OpGet(key, kv.WithKeysOnly()), kv.OpGet(q.trace)}
+	if !answered { // from here on, the request is refused
+		ops = append(ops, kv.OpPut(fence, ""))
+	}
+	resp, err := commit(ctx, q.c, nil, ops, nil)
 	if err != nil {
 		return false, err
 	}
-	if len(resp.Responses[1].GetResponseRange().Kvs) > 0 {
+	if len(resp.Responses[0].GetResponseRange().Kvs) > 0 {
 		return true, nil
 	}
-	claims := resp.Responses[2].GetResponseRange().Kvs
+	claims := resp.Responses[1].GetResponseRange().Kvs
 	if len(claims) == 0 || claims[0].ModRevision <= seen {
 		return false, nil
 	}

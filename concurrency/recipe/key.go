@@ -1,6 +1,7 @@
 package recipe
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -66,14 +67,17 @@ func (m *maker) put(ctx context.Context, key, val string, id lease.ID) (int64, e
 			}
 			continue // the fence was changed since
 		}
-		doubt = doubt || !refused(err)
-		if ctx.Err() == nil && !final(err) && queue.Pause(ctx, failures) {
+		alarm, perhaps := etcderr.Alarmed(err), doubt || !refused(err)
+		doubt = doubt || !alarm && perhaps // what an alarm has answered is not under way
+		if ctx.Err() == nil && !alarm && !final(err) && queue.Pause(ctx, failures) {
 			continue
 		}
-		unsettled := doubt && m.withdraw(ctx, key, val) != nil && m.s == nil
+		unsettled := perhaps && m.withdraw(ctx, key, val, doubt) != nil && m.s == nil
 		switch {
 		case ctx.Err() != nil:
 			err = ended(ctx, key)
+		case alarm:
+			err = certainly(key, err)
 		case m.s != nil && etcderr.NotFound(err): // the session learns of it later
 			err = fmt.Errorf("%w: %w", ErrSession, err)
 		}
@@ -93,14 +97,20 @@ func ephemeral(prefix string, k *mvccpb.KeyValue) bool {
 	return !strings.Contains(string(k.Key[len(prefix):]), "/") && (k.Lease != 0 || k.Version > 1)
 }
 
-// withdraw deletes a key, if it was put, and refuses what may be under way to put
-// it. The error is free's.
-func (m *maker) withdraw(ctx context.Context, key, val string) error {
-	fence := kv.OpPut(m.fence, "")
-	return m.free(ctx, func(ctx context.Context) error {
-		_, err := commit(ctx, m.c, []kv.Cmp{kv.Compare(kv.Value(key), "=", val)},
-			[]kv.Op{kv.OpDelete(key), fence}, []kv.Op{fence})
-		return err
+// withdraw deletes a key, if it was put, and refuses what may be under way to put it, if
+// there is doubt. The error is free's.
+func (m *maker) withdraw(ctx context.Context, key, val string, doubt bool) error {
+	own, fence := []kv.Cmp{kv.Compare(kv.Value(key), "=", val)}, kv.OpPut(m.fence, "")
+	return m.free(ctx, func(ctx context.Context) (err error) {
+		if doubt {
+			_, err = commit(ctx, m.c, own, []kv.Op{kv.OpDelete(key), fence}, []kv.Op{fence})
+			if !etcderr.Alarmed(err) {
+				return err
+			}
+		}
+		// To delete takes no space, as the fence does.
+		_, failed := commit(ctx, m.c, own, []kv.Op{kv.OpDelete(key)}, nil)
+		return cmp.Or(err, failed)
 	})
 }
 
@@ -136,7 +146,9 @@ func (m *maker) free(ctx context.Context, do func(context.Context) error) error 
 	go func() { // ends with the session, if not before
 		ctx, done := within(context.WithoutCancel(ctx), m.s)
 		defer done()
-		_ = do(ctx)
+		for failures := 0; etcderr.Alarmed(do(ctx)) && queue.Pause(ctx, failures); {
+			failures++
+		}
 	}()
 	return err
 }

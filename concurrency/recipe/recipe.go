@@ -9,6 +9,7 @@ import (
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
+	"github.com/getcd/getcd/internal/etcderr"
 	"github.com/getcd/getcd/internal/holder"
 	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/internal/queue"
@@ -116,7 +117,7 @@ func waitChange(ctx context.Context, c Client, key string, rev int64, kind mvccp
 }
 
 // commit sends a transaction that may be sent any number of times, until it is
-// answered, or ctx ends, or it is refused for good.
+// answered, or ctx ends, or it is refused for good or because of an alarm.
 func commit(ctx context.Context, c Client, cmps []kv.Cmp, thenOps, elseOps []kv.Op) (*kv.TxnResponse, error) {
 	resp, _, err := commitKnowing(ctx, c, cmps, thenOps, elseOps)
 	return resp, err
@@ -131,7 +132,7 @@ func commitKnowing(ctx context.Context, c Client, cmps []kv.Cmp, thenOps, elseOp
 			return resp, doubt, nil
 		}
 		doubt = doubt || !refused(err)
-		if final(err) || !queue.Pause(ctx, failures) {
+		if final(err) || etcderr.Alarmed(err) || !queue.Pause(ctx, failures) {
 			return nil, doubt, err
 		}
 	}

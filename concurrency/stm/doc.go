@@ -56,6 +56,7 @@
 // repeat a commit of which that is not known, since they might be applied twice.
 // With a client's KV the connection has by then repeated what may be repeated.
 //
-// A transaction of etcd has at most 128 operations (--max-txn-ops): so many keys may
-// be read, and so many written.
+// A transaction of etcd has at most 128 operations and 128 comparisons (--max-txn-ops):
+// so many keys may be read, and so many written. With SerializableSnapshot those that are
+// written without being read are compared, too, and count with those that are read.
 package stm

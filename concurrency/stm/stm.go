@@ -16,8 +16,9 @@ import (
 type Isolation int
 
 const (
-	// SerializableSnapshot is Serializable, and besides no key is written that
-	// has changed since the first read, though it was not read.
+	// SerializableSnapshot is Serializable, and besides no key is written that was
+	// put since the first read, though it was not read. One that was deleted since
+	// looks as if it had never been there.
 	SerializableSnapshot Isolation = iota
 	// Serializable reads everything as it was at the revision of the first read,
 	// and commits if that has not changed.

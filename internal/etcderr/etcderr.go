@@ -5,6 +5,7 @@ package etcderr
 
 import (
 	"errors"
+	"strings"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
@@ -51,8 +52,26 @@ func FinalForStream(err error) bool {
 	case codes.Unimplemented: // the server is: it lacks the method
 		return true
 	default:
-		return false
+		return TooLarge(err) // a message
 	}
+}
+
+// TooLarge reports whether err is gRPC's error for a message above a limit, be it the
+// client's or the server's (rpc_util.go, stream.go).
+func TooLarge(err error) bool {
+	return status.Code(err) == codes.ResourceExhausted && strings.Contains(err.Error(), "larger than max")
+}
+
+// Alarmed reports the answer of a cluster without space, or a corrupt one, which refuses
+// writes until an operator has seen to it. It is no part of Final: what goes on in the
+// background waits for that. A caller is told at once, as of any other request.
+func Alarmed(err error) bool {
+	for _, alarm := range []error{rpctypes.ErrNoSpace, rpctypes.ErrCorrupt} {
+		if errors.Is(err, alarm) || errors.Is(rpctypes.Error(err), alarm) {
+			return true
+		}
+	}
+	return false
 }
 
 // NotFound reports the server's answer to what needs a lease that has ended.

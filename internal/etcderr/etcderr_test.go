@@ -44,6 +44,7 @@ func TestSorts(t *testing.T) {
 		{"compacted", rpctypes.ErrGRPCCompacted, codes.OutOfRange, false, false, false, false},
 		{"no method", status.Error(codes.Unimplemented, "unknown method"), codes.Unimplemented, true, false, true, false},
 		{"quota", rpctypes.ErrGRPCNoSpace, codes.ResourceExhausted, false, false, false, true},
+		{"too large", status.Error(codes.ResourceExhausted, "grpc: received message larger than max (3 vs. 2)"), codes.ResourceExhausted, true, false, true, true},
 		{"a client's that knows better", told{false, status.Error(codes.Unavailable, "x")}, codes.Unavailable, false, false, false, false},
 		{"a client's that does not know", told{true, rpctypes.ErrPermissionDenied}, codes.PermissionDenied, true, false, true, true},
 		{"one of many", errors.Join(told{false, errors.New("x")}, told{true, errors.New("y")}), codes.Unknown, false, false, false, true},
@@ -65,6 +66,25 @@ func TestSorts(t *testing.T) {
 				t.Errorf("Ambiguous is %v, want %v", got, tc.ambiguous)
 			}
 		})
+	}
+}
+
+func TestAlarmed(t *testing.T) {
+	for _, tc := range []struct {
+		err  error
+		want bool
+	}{
+		{rpctypes.ErrGRPCNoSpace, true},
+		{told{true, rpctypes.ErrNoSpace}, true},
+		{rpctypes.ErrGRPCCorrupt, true},
+		{status.Error(codes.Unknown, rpctypes.ErrorDesc(rpctypes.ErrGRPCCorrupt)), true},
+		{rpctypes.ErrGRPCRequestTooManyRequests, false},
+		{rpctypes.ErrNoLeader, false},
+		{context.Canceled, false},
+	} {
+		if got := etcderr.Alarmed(tc.err); got != tc.want {
+			t.Errorf("%v: Alarmed is %v, want %v", tc.err, got, tc.want)
+		}
 	}
 }
 

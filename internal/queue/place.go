@@ -63,8 +63,8 @@ type Taken struct {
 }
 
 // Take puts the own key with a value and a lease, unless it is there, until that
-// is certain, ctx ends, or the server's error is final or that the lease has
-// ended. After an error the key may have been put, or may be yet, until the lease
+// is certain, ctx ends, or the server's error is final, an alarm, or that the lease
+// has ended. After an error the key may have been put, or may be yet, until the lease
 // is revoked.
 //
 // The transaction puts the key once, however often it is sent. A failure leaves
@@ -96,7 +96,7 @@ func (p *Place) Take(ctx context.Context, val string, id lease.ID) (Taken, error
 			return Taken{Header: resp.Header, Own: own, New: resp.Succeeded}, nil
 		}
 		p.Doubt = p.Doubt || etcderr.Ambiguous(err)
-		if ctx.Err() != nil || etcderr.Final(err) || etcderr.NotFound(err) || !Pause(ctx, failures) {
+		if ctx.Err() != nil || etcderr.Final(err) || etcderr.Alarmed(err) || etcderr.NotFound(err) || !Pause(ctx, failures) {
 			return Taken{}, err
 		}
 		if p.Shared && p.Doubt {

@@ -43,6 +43,15 @@ func bareError(err error) error {
 	return bare.Error(err)
 }
 
+// released returns bareError's error, and none if there was nothing to release, or it
+// was lost: clientv3 deletes a key then that is gone, which is no error.
+func released(err error) error {
+	if errors.Is(err, recipe.ErrNotHeld) || errors.Is(err, recipe.ErrLost) {
+		return nil
+	}
+	return bareError(err)
+}
+
 // WaitEvents watches a key from revision rev until it has seen events of the
 // given kinds in the given order, and returns the last of them. Other events may
 // come in between.

@@ -2,6 +2,7 @@ package recipe
 
 import (
 	"context"
+	"errors"
 
 	"github.com/getcd/getcd/clientv3"
 	"github.com/getcd/getcd/clientv3/concurrency"
@@ -45,8 +46,8 @@ func NewDoubleBarrier(s *concurrency.Session, key string, count int) *DoubleBarr
 // Enter waits until count sessions have entered.
 func (b *DoubleBarrier) Enter() error { return bareError(b.native.Enter(b.ctx)) }
 
-// Leave waits until all sessions have left.
-func (b *DoubleBarrier) Leave() error { return bareError(b.native.Leave(b.ctx)) }
+// Leave waits until all sessions have left. It does nothing if this one has.
+func (b *DoubleBarrier) Leave() error { return released(b.native.Leave(b.ctx)) }
 
 // Queue delivers each item to one consumer, in the order of Enqueue.
 type Queue struct {
@@ -109,8 +110,15 @@ func (rwm *RWMutex) Lock() error { return bareError(rwm.native.Lock(rwm.ctx)) }
 // RLock waits only for writers, and then holds the lock for reading.
 func (rwm *RWMutex) RLock() error { return bareError(rwm.native.RLock(rwm.ctx)) }
 
-// RUnlock releases a lock that RLock has taken.
-func (rwm *RWMutex) RUnlock() error { return bareError(rwm.native.RUnlock(rwm.ctx)) }
+// RUnlock is Unlock.
+func (rwm *RWMutex) RUnlock() error { return rwm.Unlock() }
 
-// Unlock releases a lock that Lock has taken.
-func (rwm *RWMutex) Unlock() error { return bareError(rwm.native.Unlock(rwm.ctx)) }
+// Unlock releases the lock, whether it is held for reading or for writing. It does
+// nothing if the lock was already released, or lost.
+func (rwm *RWMutex) Unlock() error {
+	err := rwm.native.Unlock(rwm.ctx)
+	if errors.Is(err, recipe.ErrNotHeld) { // for writing
+		err = rwm.native.RUnlock(rwm.ctx)
+	}
+	return released(err)
+}
