@@ -1,6 +1,7 @@
 package clientv3
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -175,8 +176,8 @@ func (c *Client) Sync(ctx context.Context) error {
 func (c *Client) SetEndpoints(eps ...string) { c.logUnusable(c.setEndpoints(eps)) }
 
 func (c *Client) logUnusable(err error) {
-	if lg := c.GetLogger(); err != nil && lg != nil {
-		lg.Warn("etcd: the endpoints cannot be used", "cause", err)
+	if err != nil {
+		c.GetLogger().Warn("etcd: the endpoints cannot be used", "cause", err)
 	}
 }
 
@@ -262,7 +263,6 @@ func older(version string) bool {
 func NewCtxClient(ctx context.Context, opts ...Option) *Client {
 	c := &Client{}
 	c.ctx, c.cancel = context.WithCancel(ctx)
-	c.logger.Store(slog.New(slog.DiscardHandler))
 	for _, o := range opts {
 		o(c)
 	}
@@ -288,8 +288,10 @@ func (c *Client) WithLogger(lg *slog.Logger) *Client {
 	return c
 }
 
-// GetLogger returns the logger. It is nil only if it was set to nil.
-func (c *Client) GetLogger() *slog.Logger { return c.logger.Load() }
+// GetLogger returns the logger, or one that discards everything if there is none.
+func (c *Client) GetLogger() *slog.Logger {
+	return cmp.Or(c.logger.Load(), slog.New(slog.DiscardHandler))
+}
 
 // Ctx returns a context that ends with the client.
 func (c *Client) Ctx() context.Context { return c.ctx }

@@ -141,3 +141,19 @@ func TestWatchTooLarge(t *testing.T) {
 		}
 	})
 }
+
+// After Close, calls fail with gRPC's own error, as calls on any closed connection do.
+func TestErrorAfterClose(t *testing.T) {
+	run(t, 1, nil, func(r *rig) {
+		t := r.t
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		all := methods(r.Client, r.cluster.Member(0).Addr())
+		for _, name := range []string{"Put", "Get", "Txn", "Grant", "Revoke", "KeepAliveOnce", "MemberList", "AuthStatus", "AlarmList"} {
+			if err := all[name](t.Context()); err != grpc.ErrClientConnClosing { //nolint:errorlint,staticcheck // as callers do
+				t.Errorf("%s: %v (%T), want %v", name, err, err, grpc.ErrClientConnClosing) //nolint:staticcheck // likewise
+			}
+		}
+	})
+}

@@ -105,3 +105,17 @@ func TestNilContexts(t *testing.T) {
 		})
 	}
 }
+
+// A client without a logger has one that discards everything, so that what it logs with
+// is never nil.
+func TestNoLogger(t *testing.T) {
+	for name, cli := range map[string]*clientv3.Client{
+		"none":       clientv3.NewCtxClient(t.Context(), clientv3.WithZapLogger(nil)),
+		"set to nil": clientv3.NewCtxClient(t.Context()).WithLogger(nil), //nolint:staticcheck // as programs do
+		"zero":       {},
+	} {
+		if cli.GetLogger() == nil {
+			t.Errorf("%s: there is no logger", name)
+		}
+	}
+}

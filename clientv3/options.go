@@ -143,8 +143,17 @@ func WithFirstRev() []OpOption { return kv.WithFirstRev() }
 // See kv.WithFragment.
 func WithFragment() OpOption { return notBy(kv.WithFragment(), Op.IsGet, Op.IsPut, Op.IsDelete) }
 
-// WithFromKey selects key and all keys after it. See kv.WithFromKey.
-func WithFromKey() OpOption { return kv.WithFromKey() }
+// WithFromKey selects key and all keys after it. In a watch, the later one of it and
+// WithPrefix counts. See kv.WithFromKey.
+func WithFromKey() OpOption {
+	return func(op *Op) {
+		if op.IsWatch() && op.IsOptsWithPrefix() {
+			op.WithRangeBytes([]byte{0})
+			return
+		}
+		kv.WithFromKey()(op)
+	}
+}
 
 // WithIgnoreLease makes Put keep the key's lease. See kv.WithIgnoreLease.
 func WithIgnoreLease() OpOption {
@@ -199,8 +208,17 @@ func WithMinModRev(rev int64) OpOption {
 	return amount(kv.WithMinModRev, rev, Op.IsPut, Op.IsDelete, Op.IsWatch)
 }
 
-// WithPrefix selects all keys that begin with key. See kv.WithPrefix.
-func WithPrefix() OpOption { return kv.WithPrefix() }
+// WithPrefix selects all keys that begin with key. In a watch, the later one of it and
+// WithFromKey counts. See kv.WithPrefix.
+func WithPrefix() OpOption {
+	return func(op *Op) {
+		if op.IsWatch() && op.IsOptsWithFromKey() {
+			op.WithRangeBytes([]byte(GetPrefixRangeEnd(string(op.KeyBytes()))))
+			return
+		}
+		kv.WithPrefix()(op)
+	}
+}
 
 // WithPrevKV requests the previous key-value pairs. See kv.WithPrevKV.
 func WithPrevKV() OpOption { return notBy(kv.WithPrevKV(), Op.IsGet) }
@@ -212,8 +230,8 @@ func WithProgressNotify() OpOption {
 }
 
 // WithRange selects the keys in [key, endKey). If two options set a range, the
-// later one wins, except that WithPrefix and WithFromKey exclude each other. See
-// kv.WithRange.
+// later one wins, except that WithPrefix and WithFromKey exclude each other in a Get
+// and a Delete. See kv.WithRange.
 func WithRange(endKey string) OpOption {
 	return func(op *Op) {
 		if op.IsPut() || op.IsTxn() {

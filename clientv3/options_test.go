@@ -70,7 +70,7 @@ func TestOptionsOfOtherOperations(t *testing.T) {
 }
 
 // If two options set a range, the later one wins, except for the two that exclude
-// each other.
+// each other in a Get. In a watch, these don't.
 func TestTwoRanges(t *testing.T) {
 	prefix, from := clientv3.WithPrefix(), clientv3.WithFromKey()
 	to := clientv3.WithRange
@@ -85,7 +85,8 @@ func TestTwoRanges(t *testing.T) {
 		{[]clientv3.OpOption{to("z"), from}, "\x00", false},
 		{[]clientv3.OpOption{from, to("z")}, "z", false},
 		{append(clientv3.WithFirstKey(), to("z")), "z", false},
-		{[]clientv3.OpOption{prefix, from}, "", true},
+		{[]clientv3.OpOption{prefix, from}, "\x00", true},
+		{[]clientv3.OpOption{from, prefix}, "l", true},
 	}
 	for _, tt := range tests {
 		op := clientv3.OpGet("k", tt.opts...)
@@ -94,6 +95,13 @@ func TestTwoRanges(t *testing.T) {
 		}
 		if got := string(op.RangeBytes()); !tt.refused && got != tt.want {
 			t.Errorf("the range ends at %q, want %q", got, tt.want)
+		}
+		if len(tt.opts) > 2 {
+			continue // a watch has no order
+		}
+		watch := clientv3.OpWatch("k", tt.opts...)
+		if got := string(watch.RangeBytes()); watch.Err() != nil || got != tt.want {
+			t.Errorf("the watch's range ends at %q, %v; want %q", got, watch.Err(), tt.want)
 		}
 	}
 }

@@ -338,6 +338,20 @@ func TestRecipes(t *testing.T) {
 	if err := errors.Join(rw.RLock(), rw.RUnlock(), rw.Lock(), rw.Unlock()); err != nil {
 		t.Error(err)
 	}
+	// As in clientv3 either call releases the lock, and a second one does nothing.
+	other := recipe.NewRWMutex(newSession(t, cli), "shared")
+	if err := errors.Join(d.Leave(), rw.Unlock(), rw.RLock(), rw.Unlock(), rw.RUnlock(), other.Lock(), other.RUnlock(), other.Unlock()); err != nil {
+		t.Error(err)
+	}
+	if err := rw.Lock(); err != nil {
+		t.Error(err)
+	}
+	if _, err := cli.Delete(t.Context(), "shared/", clientv3.WithPrefix()); err != nil {
+		t.Error(err)
+	}
+	if err := rw.Unlock(); err != nil {
+		t.Errorf("Unlock of a lock that was lost: %v", err)
+	}
 	put, err := cli.Put(t.Context(), "wait/a", "v")
 	if err != nil {
 		t.Fatal(err)

@@ -20,11 +20,7 @@ type wire struct {
 	closing  context.Context //nolint:containedctx // it ends with the original client
 }
 
-var (
-	// errClosing is gRPC's error for a closed connection.
-	errClosing = status.Error(codes.Canceled, "grpc: the client connection is closing")
-	errDialed  = status.Error(codes.FailedPrecondition, "compat: a client over getcd's connection dials no endpoint: use Dial of getcd's client")
-)
+var errDialed = status.Error(codes.FailedPrecondition, "compat: a client over getcd's connection dials no endpoint: use Dial of getcd's client")
 
 func (w *wire) unary(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, _ grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	if cc != w.original {
@@ -61,11 +57,11 @@ func until(ctx, closing context.Context) (context.Context, context.CancelFunc) {
 	return ctx, cancel
 }
 
-// mend returns errClosing if the client has ended, and otherwise the call's own
-// error.
+// mend returns gRPC's error for a closed connection if the client has ended, and
+// otherwise the call's own error.
 func (w *wire) mend(err error) error {
 	if status.Code(err) == codes.Canceled && w.closing.Err() != nil {
-		return errClosing
+		return grpc.ErrClientConnClosing //nolint:staticcheck // SA1019: it is what grpc returns, and programs compare with it
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package concurrency
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -24,14 +25,15 @@ var (
 // Election is a session's candidacy in an election.
 type Election struct {
 	native *election.Election
-	err    error // a usage error that every call returns
+	err    error                  // a usage error that every call returns
+	key    atomic.Pointer[string] // the leader's; nil before and after
 }
 
 // NewElection returns the session's candidacy in the election with the given
 // prefix.
 func NewElection(s *Session, pfx string) *Election {
 	e, err := newElection(s, pfx)
-	return &Election{e, err}
+	return &Election{native: e, err: err}
 }
 
 func newElection(s *Session, pfx string) (*election.Election, error) {
@@ -42,7 +44,9 @@ func newElection(s *Session, pfx string) (*election.Election, error) {
 // key and the key's create revision.
 func ResumeElection(s *Session, pfx string, leaderKey string, leaderRev int64) *Election {
 	e, err := election.Resume(connection(s), pfx, leaderKey, leaderRev, options(s)...)
-	return &Election{e, err}
+	resumed := &Election{native: e, err: err}
+	resumed.key.Store(&leaderKey)
+	return resumed
 }
 
 func options(s *Session) []election.Option {
@@ -80,6 +84,13 @@ func (e *Election) Campaign(ctx context.Context, val string) error {
 		return e.err
 	}
 	err := e.native.Campaign(ctx, val)
+	switch {
+	case err == nil:
+		guard := e.native.Guard() // Key may be gone already
+		e.key.Store(new(string(guard.KeyBytes())))
+	case e.native.Key() == "":
+		e.key.Store(nil)
+	}
 	if errors.Is(err, election.ErrLost) {
 		return rpctypes.ErrLeaseNotFound
 	}
@@ -91,7 +102,11 @@ func (e *Election) Proclaim(ctx context.Context, val string) error {
 	if e.err != nil {
 		return e.err
 	}
-	return bareError(e.native.Proclaim(ctx, val))
+	err := e.native.Proclaim(ctx, val)
+	if errors.Is(err, election.ErrNotLeader) {
+		e.key.Store(nil)
+	}
+	return bareError(err)
 }
 
 // Resign gives up the leadership. Without one it does nothing.
@@ -99,6 +114,7 @@ func (e *Election) Resign(ctx context.Context) error {
 	if e.err != nil {
 		return e.err
 	}
+	defer e.key.Store(nil)
 	return bareError(e.native.Resign(ctx))
 }
 
@@ -122,13 +138,14 @@ func (e *Election) Observe(ctx context.Context) <-chan *clientv3.GetResponse {
 	return e.native.Observe(ctx)
 }
 
-// Key returns the leader's key while the session leads, and otherwise an empty
-// string.
+// Key returns the leader's key. It is kept when the leadership was lost, so that
+// transactions which compare its create revision with Rev fail to hold, and is empty
+// after Resign, and after a Proclaim that has found out.
 func (e *Election) Key() string {
-	if e.err != nil {
-		return ""
+	if key := e.key.Load(); e.err == nil && key != nil {
+		return *key
 	}
-	return e.native.Key()
+	return ""
 }
 
 // Rev returns the create revision of the leader's key, which is the fencing

@@ -148,16 +148,17 @@ func (m *Mutex) IsOwner() clientv3.Cmp {
 	return m.native.Guard()
 }
 
-// Key returns the lock's key, or an empty string if the mutex is not locked. After a
-// failed Unlock it is the key that may be left.
+// Key returns the lock's key, or an empty string if the mutex is not locked. It is kept
+// until Unlock succeeds, even if the session has ended meanwhile.
 func (m *Mutex) Key() string {
-	if m.err != nil {
-		return ""
-	}
 	if left := m.left.Load(); left != nil {
 		return left.key
 	}
-	return m.native.Key()
+	if m.err != nil || !m.held.Load() {
+		return ""
+	}
+	guard := m.native.Guard() // Key is gone with the session
+	return string(guard.KeyBytes())
 }
 
 // Header returns the header of an answer that came when the mutex was held already:

@@ -168,3 +168,53 @@ func TestUnlockInAnOutage(t *testing.T) {
 		}
 	})
 }
+
+// A program that compares the create revision of its key learns from the server that the
+// session has ended, and not by an error.
+func TestKeyOfALostSession(t *testing.T) {
+	run(t, func(r *rig) {
+		t := r.t
+		s := r.session()
+		m, e := concurrency.NewMutex(s, "lock"), concurrency.NewElection(s, "chair")
+		r.lock(m)
+		if err := e.Campaign(t.Context(), "ann"); err != nil {
+			t.Fatal(err)
+		}
+		held := func(key string, rev int64) bool {
+			t.Helper()
+			resp, err := r.Txn(t.Context()).If(clientv3.Compare(clientv3.CreateRevision(key), "=", rev)).Commit()
+			if err != nil {
+				t.Errorf("of the key %q: %v", key, err)
+			}
+			return err == nil && resp.Succeeded
+		}
+		key, rev := m.Key(), m.Header().Revision
+		if !held(m.Key(), rev) || !held(e.Key(), e.Rev()) {
+			t.Error("they are not held, want both")
+		}
+		if _, err := r.Revoke(t.Context(), s.Lease()); err != nil {
+			t.Fatal(err)
+		}
+		<-s.Done()
+		if held(m.Key(), rev) || held(e.Key(), e.Rev()) {
+			t.Error("they are held, want none")
+		}
+		if m.Key() != key {
+			t.Errorf("the mutex's key is %q, want %q", m.Key(), key)
+		}
+		resumed := concurrency.ResumeElection(s, "chair", e.Key(), e.Rev())
+		if resumed.Key() != e.Key() || held(resumed.Key(), resumed.Rev()) {
+			t.Errorf("the key of the resumed one is %q, want %q, not held", resumed.Key(), e.Key())
+		}
+		r.unlock(m)
+		if err := e.Proclaim(t.Context(), "ann, again"); err != concurrency.ErrElectionNotLeader { //nolint:errorlint // as callers do
+			t.Errorf("Proclaim: %v", err)
+		}
+		if err := resumed.Resign(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if m.Key() != "" || e.Key() != "" || resumed.Key() != "" {
+			t.Errorf("the keys are %q, %q and %q, want none", m.Key(), e.Key(), resumed.Key())
+		}
+	})
+}

@@ -8,7 +8,7 @@ import (
 	"io"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
 
 	"github.com/getcd/getcd/client"
@@ -79,7 +79,7 @@ func cause(e *client.Error) error {
 	}
 	switch {
 	case errors.Is(e.Err, client.ErrClosed):
-		return ErrClosing
+		return grpc.ErrClientConnClosing //nolint:staticcheck // SA1019: it is what grpc returns, and programs compare with it
 	case e.Ambiguous() && e.GivenUp():
 		// The write was sent, but nobody waits for its response any longer. Among
 		// etcd's errors, this is the one for that case: a server returns it after
@@ -90,6 +90,3 @@ func cause(e *client.Error) error {
 	}
 	return rpctypes.Error(e.Err)
 }
-
-// ErrClosing is gRPC's error for a closed connection.
-var ErrClosing = status.Error(codes.Canceled, "grpc: the client connection is closing")

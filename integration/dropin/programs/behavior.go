@@ -335,6 +335,11 @@ func expiredSession(ctx context.Context, cli *clientv3.Client, out io.Writer) er
 		return err
 	}
 	p.line("the first is owner: %v", txn.Succeeded)
+	txn, err = cli.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(holder.Key()), ">", 0)).Commit()
+	if err != nil {
+		return err
+	}
+	p.line("its key is there: %v", txn.Succeeded)
 	p.line("the first unlocks: %v", holder.Unlock(ctx))
 	txn, err = cli.Txn(ctx).If(waiter.IsOwner()).Commit()
 	if err != nil {
@@ -406,11 +411,14 @@ func lostLeadership(ctx context.Context, cli *clientv3.Client, out io.Writer) er
 		return err
 	}
 	p.line("leads: %s", leader.Kvs[0].Value)
-	if _, err := cli.Delete(ctx, e.Key()); err != nil {
+	key := e.Key()
+	if _, err := cli.Delete(ctx, key); err != nil {
 		return err
 	}
+	p.line("its key is the same: %v", e.Key() == key)
 	err = e.Proclaim(ctx, "ann, still")
 	p.line("not the leader: %v", err == concurrency.ErrElectionNotLeader) //nolint:errorlint // as users of clientv3 do
+	p.line("its key: %q", e.Key())
 	_, err = e.Leader(ctx)
 	p.line("nobody: %v", err == concurrency.ErrElectionNoLeader) //nolint:errorlint // as users of clientv3 do
 	return errors.Join(end(), p.err)

@@ -7,6 +7,7 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -102,7 +103,7 @@ func afterClose(ctx context.Context, cli *clientv3.Client, out io.Writer) error 
 	}
 	p.line("the watch has ended")
 	_, err = cli.Get(ctx, "color")
-	p.line("a read, because of that: %v", clientv3.IsConnCanceled(err))
+	p.line("a read, because of that: %v, with gRPC's own error: %v", clientv3.IsConnCanceled(err), err == grpc.ErrClientConnClosing) //nolint:errorlint,staticcheck // as users of clientv3 do
 	_, err = cli.KeepAliveOnce(ctx, grant.ID)
 	p.line("a renewal, because of that: %v", clientv3.IsConnCanceled(err))
 	_, ok := <-cli.Watch(ctx, "color")

@@ -368,6 +368,7 @@ func comparisons(ctx context.Context, cli *clientv3.Client, out io.Writer) error
 func withoutConnection(ctx context.Context, cli *clientv3.Client, out io.Writer) error {
 	p := &printer{out: out}
 	bare := clientv3.NewCtxClient(ctx, clientv3.WithZapLogger(nil))
+	p.line("a logger: %v", bare.GetLogger() != nil)
 	bare.KV = clientv3.NewKV(cli)
 	bare.Lease = clientv3.NewLease(cli)
 	bare.Watcher = clientv3.NewWatcher(cli)
