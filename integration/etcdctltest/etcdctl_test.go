@@ -181,7 +181,7 @@ func (b *bench) transactions(t *testing.T) {
 		"\nget k --order=UP\n\n\n", "\nget --prefix --from-key k\n\n\n", "\nget k a b --prefix\n\n\n",
 		"\ndel a b c\n\n\n", "\nput k \"bad \\q escape\"\n\n\n", "\nput k \"unclosed\n\n\n", "\nput k v --lease=xyz\n\n\n",
 		"\nput k v extra\n\n\n", "\n\tput  k\tv\r\n\r\n\n", "\nput k a\"b c\"d\n\n\n", "\nput k 'a''b'\n\n\n", "\nput k ''\n\n\n",
-		"\nput k v --ignore-value\n\n\n", "\nput k --ignore-value\n\n\n", "\nget k --consistency=x\n\n\n",
+		"\nget k --print-value-only\nget k --stream\n\n\n", "\nput k v --ignore-value\n\n\n", "\nput k --ignore-value\n\n\n", "\nget k --consistency=x\n\n\n",
 	}
 	var steps []invocation
 	for _, text := range txns {
@@ -227,14 +227,14 @@ func (b *bench) leases(t *testing.T) {
 		f := " -w " + format
 		for _, line := range []string{
 			"lease timetolive 1234abcd", "lease timetolive 1234abcd --hex", "lease timetolive 1234abcd --keys",
-			"lease timetolive abcdef --keys", "lease list",
+			"lease timetolive abcdef --keys", "lease timetolive 0", "lease list",
 		} {
 			b.same(t, at(sh(line+f)))
 		}
 	}
 	for _, line := range []string{
 		"lease grant", "lease grant x", "lease grant 5 6", "lease grant 99999999999", "lease revoke", "lease revoke xyz", "lease revoke 1 2",
-		"lease revoke 1", "lease timetolive", "lease timetolive xyz", "lease keep-alive", "lease keep-alive xyz", "lease keep-alive 77",
+		"lease revoke 1", "lease revoke 0", "lease keep-alive 0", "lease keep-alive --once 0", "lease timetolive", "lease timetolive xyz", "lease keep-alive", "lease keep-alive xyz", "lease keep-alive 77",
 		"lease keep-alive --once 77", "lease timetolive -w table 77", "lease grant 5 -w table",
 	} {
 		b.same(t, at(sh(line)))
@@ -310,6 +310,9 @@ func (b *bench) mistakes(t *testing.T) {
 		"get k --min-create-rev=5 --max-create-rev=3", "get k --rev=99999999", "get k --rev=x", "get k -w xml", "get -w xml",
 		"get k --write-out", "get k --hex=perhaps", "del", "del a b c", "del a --prefix --from-key", "del a b --prefix", "del --nonsense",
 		"txn", "txn surplus", "get k --cert nosuchfile --key nosuchfile", "get k --cacert nosuchfile", "get k --cert=",
+		"endpoint status --cert nosuchfile --key nosuchfile", "endpoint health --cacert nosuchfile -w json", "endpoint hashkv --cacert nosuchfile",
+		"defrag --cacert nosuchfile", "move-leader 1 --cacert nosuchfile", "--user root: get k", "--user : get k",
+		"get k --dial-timeout=0", "get k --keepalive-timeout=0", "get key --prefix --max-recv-bytes=1000000",
 		"get k --dial-timeout=x", "get k --command-timeout=-", "get k --auth-jwt-token",
 	} {
 		b.same(t, at(sh(line)))

@@ -180,6 +180,9 @@ func TestCompletion(t *testing.T) {
 		{[]string{"__complete", "snap"}, "snapshot\t"},
 		{[]string{"__complete", "get", "--prin"}, "--print-value-only\t"},
 		{[]string{"__complete", "get", "-w", ""}, "protobuf\n"},
+		{[]string{"__complete", "get", "--consistency", ""}, "s\n"},
+		{[]string{"__complete", "get", "--order", "D"}, "DESCEND\n"},
+		{[]string{"__complete", "get", "--sort-by", "V"}, "VERSION\n"},
 		{[]string{"__complete", "check", "perf", "--load", ""}, "medium\n"},
 		{[]string{"__complete", "completion", "f"}, "fish\n"},
 	} {

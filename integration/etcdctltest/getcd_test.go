@@ -153,6 +153,13 @@ func (b *bench) authentication(t *testing.T) {
 		"--user root:wrong get key01",
 		"--user root:wrong put key01 x",
 		"--user nobody:secret get key01",
+		"--user root: get key01",
+		"--user root:wrong endpoint status",
+		"--user root:wrong endpoint status --cluster",
+		"--user root:wrong endpoint hashkv",
+		"--user root:wrong endpoint health",
+		"--user root:wrong defrag",
+		"--user root:wrong move-leader 1",
 		"--password secret get key01",
 		"get key01",
 		"put key01 x",
@@ -168,6 +175,13 @@ func (b *bench) authentication(t *testing.T) {
 		"watch key01",
 	} {
 		b.same(t, at(sh(line)))
+	}
+	// A password is read from stdin, before the command's own input.
+	for _, i := range []invocation{
+		sh("--user root get key01").in("secret\n"), sh("--user root get key01").in(" secret \r\nrest"), sh("--user root get key01").in("wrong\n"),
+		sh("--user root txn").in("secret\n\nget key01\n\n\n"), sh("--user root endpoint status --cluster").in("secret\nsecret\n"),
+	} {
+		b.same(t, at(i.quiet())) // the prompts differ
 	}
 	// A login goes through raft, so the indexes always differ.
 	b.same(t, at(sh("--user root:secret endpoint status")).quiet())

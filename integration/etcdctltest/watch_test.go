@@ -99,6 +99,7 @@ func (b *bench) watchHistory(t *testing.T) {
 			{[]string{"k", "k2"}, 2},
 			{[]string{"--hex", "k", "--prefix", "--prev-kv"}, 3},
 			{[]string{"--prefix", ""}, 4},
+			{[]string{"", "k2"}, 2},
 			{[]string{"k", ""}, 1},
 			{[]string{"ключ"}, 1},
 		} {

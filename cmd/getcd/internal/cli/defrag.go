@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
-	"github.com/getcd/getcd/cmd/getcd/internal/exit"
 	"github.com/getcd/getcd/cmd/getcd/internal/output"
 )
 
@@ -31,13 +30,13 @@ after the other, and --command-timeout is for each of them.`,
 			if err != nil {
 				return err
 			}
-			failed := false
+			var failure error
 			for _, p := range probes {
 				start := time.Now()
 				err := s.defrag(cmd.Context(), p)
 				took := time.Since(start)
 				if err != nil {
-					failed = true
+					failure = err
 					say(a.Err, "Failed to defragment etcd member[%s]. took %s. (%v)\n", p.name, took, err)
 					continue
 				}
@@ -45,10 +44,7 @@ after the other, and --command-timeout is for each of them.`,
 					return err
 				}
 			}
-			if failed {
-				return &exit.Error{Code: exit.Failure} // each failure has been told
-			}
-			return nil
+			return told(failure)
 		},
 	}
 	clusterFlag(cmd.PersistentFlags(), &cluster)

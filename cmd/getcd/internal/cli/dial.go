@@ -41,15 +41,15 @@ func (f *globalFlags) config(endpoints []string, log io.Writer, ask func() (stri
 		return nil, exit.Errorf(exit.BadConnection, "no endpoints: name at least one in --endpoints or %s", envName("endpoints"))
 	}
 	for _, d := range []struct {
-		flag  string
-		value time.Duration
+		flag         string
+		value, least time.Duration
 	}{
-		{"dial-timeout", f.dialTimeout},
-		{"command-timeout", f.commandTimeout},
-		{"keepalive-timeout", f.keepAliveTimeout},
+		{"dial-timeout", f.dialTimeout, 0},
+		{"command-timeout", f.commandTimeout, 1},
+		{"keepalive-timeout", f.keepAliveTimeout, 0},
 	} {
-		if d.value <= 0 {
-			return nil, exit.Errorf(exit.BadArgs, "bad value %v for --%s: want a positive duration", d.value, d.flag)
+		if d.value < d.least {
+			return nil, exit.Errorf(exit.BadArgs, "bad value %v for --%s: want %v or more", d.value, d.flag, d.least)
 		}
 	}
 	if _, err := f.tlsConfig(); err != nil {
@@ -64,6 +64,9 @@ func (f *globalFlags) config(endpoints []string, log io.Writer, ask func() (stri
 		MaxCallSendMsgSize:   f.maxRequestBytes,
 		MaxCallRecvMsgSize:   f.maxRecvBytes,
 		Trace:                f.tracer,
+	}
+	if cfg.MaxCallSendMsgSize == 0 { // then it may not be larger than the limit of responses
+		cfg.MaxCallSendMsgSize = min(f.maxRecvBytes, 2<<20)
 	}
 	if secure {
 		cfg.TLS = &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: f.insecureSkipVerify}
@@ -162,7 +165,7 @@ func (f *globalFlags) tlsConfig() (*tls.Config, error) {
 	return cfg, nil
 }
 
-// credentials are the user and the password; both are empty when --user is.
+// credentials are the user and the password. As for etcdctl, one without the other is none.
 func (f *globalFlags) credentials(ask func() (string, error)) (user, password string, err error) {
 	switch {
 	case f.user == "":
@@ -171,12 +174,13 @@ func (f *globalFlags) credentials(ask func() (string, error)) (user, password st
 		return f.user, f.password, nil
 	}
 	user, password, ok := strings.Cut(f.user, ":")
-	if ok {
-		return user, password, nil
+	if !ok {
+		if password, err = ask(); err != nil {
+			return "", "", fmt.Errorf("--user has no password, and asking for it failed: %w", err)
+		}
 	}
-	password, err = ask()
-	if err != nil {
-		return "", "", fmt.Errorf("--user has no password, and asking for it failed: %w", err)
+	if user == "" || password == "" {
+		return "", "", nil
 	}
 	return user, password, nil
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/getcd/getcd/client"
@@ -61,6 +62,15 @@ func TestConfig(t *testing.T) {
 	if cfg.DialTimeout != 3*time.Second || cfg.DialKeepAliveTime != 30*time.Second || cfg.DialKeepAliveTimeout != 4*time.Second ||
 		cfg.MaxCallSendMsgSize != 5 || cfg.MaxCallRecvMsgSize != 6 || cfg.TLS != nil || cfg.Logger != nil {
 		t.Errorf("got %+v", cfg)
+	}
+	// What etcdctl takes and the library refuses.
+	f, _, _ = flagsFrom(t, []string{"--dial-timeout=0", "--keepalive-timeout=0", "--max-recv-bytes=1000"}, nil)
+	if cfg, err = f.config([]string{"a:1"}, io.Discard, noPassword); err != nil || cfg.MaxCallRecvMsgSize != 1000 {
+		t.Errorf("limits: got %+v, error %v", cfg, err)
+	} else if c, err := client.New(*cfg); err != nil {
+		t.Error(err)
+	} else {
+		_ = c.Close()
 	}
 	// The default of 2s is etcdctl's; gRPC would raise it, and the library
 	// refuses it.
@@ -140,6 +150,8 @@ func TestCredentials(t *testing.T) {
 		{"--user=root:x --password=pw", "root:x", "pw", ""},
 		{"--user=root", "root", "typed", ""},
 		{"--password=pw", "", "", ""},
+		{"--user=root:", "", "", ""},
+		{"--user=:pw", "", "", ""},
 		{"--auth-jwt-token=t --user=root", "", "", "t"},
 	} {
 		f, _, err := flagsFrom(t, strings.Fields(tt.args), nil)
@@ -183,4 +195,24 @@ func TestConfigMistakes(t *testing.T) {
 			t.Errorf("%q\n got error %v with exit status %d\nwant one with %q and exit status %d", tt.args, err, exit.Code(err), tt.want, tt.code)
 		}
 	}
+}
+
+// The time limit is for the cluster, not for who types the password.
+func TestTypingThePasswordTakesTime(t *testing.T) {
+	f, _, err := flagsFrom(t, []string{"--endpoints=dns:///localhost:1", "--user=root"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		s := &settings{flags: f, app: &app{askPassword: func(io.Writer) (string, error) {
+			asked++
+			time.Sleep(f.commandTimeout + time.Second)
+			return "typed", nil
+		}}}
+		got, err := s.probes(t.Context(), false)
+		if err != nil || len(got) == 0 || got[0].err != nil || asked != 1 {
+			t.Errorf("got %+v, error %v, asked %d times; want the addresses of localhost, asked once", got, err, asked)
+		}
+	})
 }

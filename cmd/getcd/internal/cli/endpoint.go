@@ -3,7 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -168,8 +168,10 @@ func askAll[T any](a *app, cmd *cobra.Command, cluster *bool, what string,
 	}
 	found := ask(cmd.Context(), s, probes, question)
 	var all []T
+	var failure error
 	for i, f := range found {
 		if f.err != nil {
+			failure = f.err
 			say(a.Err, "Failed to get the %s of endpoint %s (%v)\n", what, probes[i].name, f.err)
 			continue
 		}
@@ -178,10 +180,22 @@ func askAll[T any](a *app, cmd *cobra.Command, cluster *bool, what string,
 	if err := show(p, all); err != nil {
 		return err
 	}
-	if len(all) < len(found) {
-		return &exit.Error{Code: exit.Failure} // each failure has been told
+	return told(failure)
+}
+
+// told is the error after failures of endpoints, which were printed; failure is the last one.
+// It has a status of its own if the login has failed.
+//
+//go:noinline
+func told(failure error) error {
+	if failure == nil {
+		return nil
 	}
-	return nil
+	code := exit.Code(failure)
+	if code != exit.BadConnection {
+		code = exit.Failure
+	}
+	return &exit.Error{Code: code}
 }
 
 func (a *app) endpointSettings(cmd *cobra.Command, k output.Kind) (*settings, output.Printer, error) {
@@ -208,18 +222,20 @@ type probe struct {
 // probes lists the endpoints to ask: those that the flags name, or the client
 // URLs of all members.
 func (s *settings) probes(ctx context.Context, cluster bool) ([]probe, error) {
+	targets := s.flags.targets()
+	// A mistake in the flags is no finding about an endpoint. And the time is not for typing
+	// the password.
+	if _, err := s.flags.config(targets, io.Discard, s.password); err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.flags.commandTimeout)
 	defer cancel()
-	targets := s.flags.targets()
 	if cluster {
 		urls, err := s.memberURLs(ctx, targets)
 		if err != nil {
-			return nil, fmt.Errorf("cannot read the endpoints from the member list: %w", err)
+			return nil, exit.Errorf(exit.Failure, "cannot read the endpoints from the member list: %w", err)
 		}
 		targets = urls
-	}
-	if len(targets) == 0 {
-		return nil, exit.Errorf(exit.BadConnection, "no endpoints: name at least one in --endpoints or %s", envName("endpoints"))
 	}
 	var out []probe
 	for _, t := range targets {

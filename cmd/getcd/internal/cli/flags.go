@@ -90,6 +90,9 @@ func badValue(name, value string, f *pflag.Flag) error {
 		"int":      "an integer",
 		"int64":    "a 64-bit integer",
 		"duration": "a duration such as 500ms, 2s or 1m30s",
+		"uint":     "an integer that is not negative",
+
+		"stringSlice": "values with commas between them",
 	}[f.Value.Type()]
 	if want == "" {
 		want = "a " + f.Value.Type()

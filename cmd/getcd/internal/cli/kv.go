@@ -100,7 +100,6 @@ func (a *app) warnRange(ctx context.Context) func(from, to string) error {
 
 func (a *app) getCommand() *cobra.Command {
 	var req request.Get
-	var valueOnly, stream bool
 	cmd := &cobra.Command{
 		Use:     "get [options] <key> [range_end]",
 		Short:   "Get a key, or the keys from <key> up to but without [range_end]",
@@ -110,7 +109,7 @@ func (a *app) getCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s, err := a.openGet(cmd, req.CountOnly, valueOnly)
+			s, err := a.openGet(cmd, req.CountOnly, req.ValueOnly)
 			if err != nil {
 				return err
 			}
@@ -118,7 +117,7 @@ func (a *app) getCommand() *cobra.Command {
 			ctx, cancel := s.timeout(cmd.Context())
 			defer cancel()
 			var r *pb.RangeResponse
-			if stream {
+			if req.Stream {
 				r, err = s.getStream(ctx, req.RangeRequest(op))
 			} else {
 				var or kv.OpResponse
@@ -133,8 +132,9 @@ func (a *app) getCommand() *cobra.Command {
 		},
 	}
 	req.Register(cmd.Flags())
-	cmd.Flags().BoolVar(&valueOnly, "print-value-only", false, `print the values alone (with the "simple" output format)`)
-	cmd.Flags().BoolVar(&stream, "stream", false, "read through the RangeStream RPC, in parts")
+	complete(cmd, "consistency", "l", "s")
+	complete(cmd, "order", "ASCEND", "DESCEND")
+	complete(cmd, "sort-by", "CREATE", "KEY", "MODIFY", "VALUE", "VERSION")
 	return cmd
 }
 

@@ -5,17 +5,24 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"golang.org/x/term"
 )
 
-// askPassword asks for a password on the terminal that the process was started
-// from, without showing what is typed. The prompt goes to prompt, which is not
-// stdout: that belongs to the answer.
+// askPassword takes a line of stdin for a password, as etcdctl does. If there is none, or
+// stdin is a terminal, it asks on the terminal that the process was started from, without
+// showing what is typed. The prompt goes to prompt, which is not stdout: that belongs to
+// the answer.
 func askPassword(prompt io.Writer) (_ string, err error) {
+	say(prompt, "Password: ")
+	defer say(prompt, "\n")
 	fd := int(os.Stdin.Fd())
 	if !term.IsTerminal(fd) {
-		// Stdin may be a file with the value of a put; the terminal is still
+		if line, _ := readLine(os.Stdin); line != "" { // an error is as good as no line
+			return strings.TrimSpace(line), nil
+		}
+		// Stdin may be a file that had the value of a put; the terminal is still
 		// there under its own name, on systems that have one.
 		tty, err := os.Open("/dev/tty")
 		if err != nil {
@@ -24,8 +31,6 @@ func askPassword(prompt io.Writer) (_ string, err error) {
 		defer func() { _ = tty.Close() }() // opened for reading
 		fd = int(tty.Fd())
 	}
-	say(prompt, "Password: ")
-	defer say(prompt, "\n")
 	return readHidden(fd)
 }
 

@@ -67,17 +67,13 @@ func (v *viewer) obey(ctx context.Context, text string, env watchEnv, start func
 	if err != nil {
 		return exit.With(exit.InvalidInput, err)
 	}
-	refuse := func(why string) error {
-		say(v.Err, "Invalid command %s (%s)\n", text, why)
-		return nil
-	}
 	switch {
 	case len(words) == 0 || words[0] != "watch" && words[0] != "progress":
-		return refuse("want watch or progress")
+		return v.refuse(text, "want watch or progress")
 	case words[0] == "progress":
-		return v.watcher.RequestProgress(ctx)
+		return v.refuse(text, v.watcher.RequestProgress(ctx)) // some servers have no answer; the watches go on
 	case len(words) == 1 && env.key == "":
-		return refuse("watch needs a key")
+		return v.refuse(text, "watch needs a key")
 	}
 	var req request.Watch
 	flags := watchLineFlags(&req)
@@ -90,10 +86,19 @@ func (v *viewer) obey(ctx context.Context, text string, env watchEnv, start func
 		return err
 	}
 	w.command = command
-	if w.key, w.opts, err = req.Options(args); err != nil {
-		return refuse(err.Error())
+	if w.key, w.opts, err = req.Options(args); err == nil {
+		start(w)
 	}
-	start(w)
+	return v.refuse(text, err)
+}
+
+// refuse says what is wrong with a line, unless that is nil.
+//
+//go:noinline
+func (v *viewer) refuse(text string, why any) error {
+	if why != nil {
+		say(v.Err, "Invalid command %s (%v)\n", text, why)
+	}
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -233,6 +234,29 @@ func TestConverse(t *testing.T) {
 		if !strings.Contains(s.err.String(), part) {
 			t.Errorf("stderr lacks %q: %q", part, s.err)
 		}
+	}
+}
+
+// mute is a watcher on a server that answers no requests for progress.
+type mute struct{ watch.Watcher }
+
+func (mute) RequestProgress(context.Context) error {
+	return fmt.Errorf("this server is mute: %w", errors.ErrUnsupported)
+}
+
+func TestConverseWithAMuteServer(t *testing.T) {
+	s := newStage(t, "simple")
+	s.watcher = mute{s.watcher}
+	done := make(chan error, 1)
+	go func() { done <- s.converse(t.Context(), watchEnv{}) }()
+	s.say(t, "watch a --rev=2")
+	s.say(t, "progress")
+	s.err.await(t, "Invalid command progress (this server is mute")
+	s.put(t, "a", "one")
+	s.out.await(t, "one\n")
+	_ = s.in.Close()
+	if err := <-done; exit.Code(err) != exit.InvalidInput {
+		t.Errorf("got %v, want the end of input", err)
 	}
 }
 

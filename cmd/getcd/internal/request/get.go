@@ -10,7 +10,8 @@ import (
 	"github.com/getcd/getcd/kv"
 )
 
-// Get holds the flags of get that affect the request.
+// Get holds the flags of get. The last two do not affect the request: a transaction takes them
+// too, as etcdctl's does, and ignores them.
 type Get struct {
 	// Consistency is "l" for linearizable or "s" for serializable.
 	Consistency string
@@ -32,6 +33,10 @@ type Get struct {
 	CountOnly bool
 	// The bounds for revisions. A value below 1 means no bound.
 	MinCreateRev, MaxCreateRev, MinModRev, MaxModRev int64
+	// ValueOnly prints the values alone.
+	ValueOnly bool
+	// Stream reads through the RangeStream RPC.
+	Stream bool
 }
 
 // Register defines the flags on fs and sets their defaults.
@@ -49,6 +54,8 @@ func (g *Get) Register(fs *pflag.FlagSet) {
 	fs.Int64Var(&g.MaxCreateRev, "max-create-rev", 0, "largest create revision")
 	fs.Int64Var(&g.MinModRev, "min-mod-rev", 0, "smallest modification revision")
 	fs.Int64Var(&g.MaxModRev, "max-mod-rev", 0, "largest modification revision")
+	fs.BoolVar(&g.ValueOnly, "print-value-only", false, `print the values alone (with the "simple" output format)`)
+	fs.BoolVar(&g.Stream, "stream", false, "read through the RangeStream RPC, in parts")
 }
 
 // Op builds the read from its arguments: a key and, unless Prefix or FromKey is

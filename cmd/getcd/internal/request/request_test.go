@@ -45,6 +45,7 @@ func TestGet(t *testing.T) {
 		{"--from-key ''", &pb.RangeRequest{Key: []byte{0}, RangeEnd: []byte{0}}},
 		{"k --limit=5 --rev=7 --consistency=s --keys-only", &pb.RangeRequest{Key: []byte("k"), Limit: 5, Revision: 7, Serializable: true, KeysOnly: true}},
 		{"k --limit=-1 --rev=-1 --min-mod-rev=-1", &pb.RangeRequest{Key: []byte("k")}},
+		{"k --print-value-only --stream", &pb.RangeRequest{Key: []byte("k")}},
 		{"k --count-only", &pb.RangeRequest{Key: []byte("k"), CountOnly: true}},
 		{"k --order=descend", &pb.RangeRequest{Key: []byte("k"), SortOrder: pb.RangeRequest_DESCEND}},
 		{"k --order=ASCEND --sort-by=Value", &pb.RangeRequest{Key: []byte("k"), SortOrder: pb.RangeRequest_ASCEND, SortTarget: pb.RangeRequest_VALUE}},
@@ -194,12 +195,19 @@ func TestWatch(t *testing.T) {
 		{args: "k", key: "k"},
 		{args: "k l", key: "k", end: "l"},
 		{args: "k --prefix", key: "k", end: "l"},
+		{args: "''", key: "\x00"},
+		{args: "'' l", key: "\x00", end: "l"},
+		{args: "'' --prefix", key: "\x00", end: "\x00"},
 		{args: "k --rev=7 --prev-kv --progress-notify", key: "k", rev: 7, prev: true, note: true},
 	} {
 		var w request.Watch
-		key, opts, err := w.Options(parse(t, w.Register, strings.Fields(tt.args)))
+		args := strings.Fields(tt.args)
+		for i := range args {
+			args[i] = strings.Trim(args[i], "'")
+		}
+		key, opts, err := w.Options(parse(t, w.Register, args))
 		op := kv.OpWatch(key, opts...)
-		if err != nil || op.Err() != nil || key != tt.key || string(op.RangeBytes()) != tt.end || op.Rev() != tt.rev || op.IsPrevKV() != tt.prev || op.IsProgressNotify() != tt.note {
+		if err != nil || op.Err() != nil || string(op.KeyBytes()) != tt.key || string(op.RangeBytes()) != tt.end || op.Rev() != tt.rev || op.IsPrevKV() != tt.prev || op.IsProgressNotify() != tt.note {
 			t.Errorf("%s: got %+v, errors %v and %v; want %+v", tt.args, op, err, op.Err(), tt)
 		}
 	}

@@ -44,6 +44,9 @@ func (w *Watch) Options(args []string) (key string, opts []kv.OpOption, err erro
 	if err != nil {
 		return "", nil, exit.With(exit.BadArgs, err)
 	}
+	if key = args[0]; key == "" && !w.Prefix {
+		key = "\x00" // as the server takes it; the library refuses an empty key
+	}
 	opts = append(opts, kv.WithRev(w.Rev))
 	if len(args) == 2 {
 		opts = append(opts, kv.WithRange(args[1]))
@@ -57,5 +60,5 @@ func (w *Watch) Options(args []string) (key string, opts []kv.OpOption, err erro
 	if w.ProgressNotify {
 		opts = append(opts, kv.WithProgressNotify())
 	}
-	return args[0], opts, nil
+	return key, opts, nil
 }

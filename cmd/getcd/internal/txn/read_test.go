@@ -69,6 +69,17 @@ func TestReadFlagsDoNotCarryOver(t *testing.T) {
 	}
 }
 
+// All flags of get are accepted, as by etcdctl, also those that are about what is printed.
+func TestReadTakesAllFlagsOfGet(t *testing.T) {
+	got, err := new(txn.Reader).Read(strings.NewReader("\nget --print-value-only a\nget b --stream\n\n\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := show(got.Then), `get "a" ""; get "b" ""`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 func TestReadExitStatus(t *testing.T) {
 	for _, tt := range []struct {
 		text string
