@@ -111,7 +111,7 @@ func TestNilContexts(t *testing.T) {
 func TestNoLogger(t *testing.T) {
 	for name, cli := range map[string]*clientv3.Client{
 		"none":       clientv3.NewCtxClient(t.Context(), clientv3.WithZapLogger(nil)),
-		"set to nil": clientv3.NewCtxClient(t.Context()).WithLogger(nil), //nolint:staticcheck // as programs do
+		"set to nil": clientv3.NewCtxClient(t.Context()).WithLogger(nil),
 		"zero":       {},
 	} {
 		if cli.GetLogger() == nil {

@@ -224,7 +224,8 @@ func (u *unversioned) NewStream(ctx context.Context, _ *grpc.StreamDesc, method 
 // silent is a stream on which nothing comes.
 type silent struct {
 	grpc.ClientStream
-	ctx context.Context
+
+	ctx context.Context //nolint:containedctx // as grpc keeps it
 }
 
 func (s *silent) Context() context.Context { return s.ctx }
