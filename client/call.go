@@ -114,7 +114,9 @@ func (t *try) invoke(req, reply any, opts []grpc.CallOption) error {
 			if t.hedge.joined() {
 				return errHedged
 			}
-			rest = leash.ctx // which ends when the second copy is answered
+			if leash.ctx.Err() == nil { // else the policy has used it up
+				rest = leash.ctx // which ends when the second copy is answered
+			}
 		}
 		if err := t.pause(rest); err != nil {
 			return t.failed(err)
