@@ -260,7 +260,7 @@ suite's own, without its replacements by directories, and with getcd and zap's a
 
     make peers                                               # all tests; writes this page
     go run ./integration/peers -suite etcd -run TestLease    # some tests
-    go run ./integration/peers -short                        # the tests that CI runs
+    go run ./integration/peers -short -suite etcd            # the tests that CI runs
 
 The output of the tests is in bin/peers/SUITE/SIDE.log.
 `)
