@@ -114,7 +114,7 @@ func (c *candidacy) adopt(taken queue.Taken, val string) error {
 		if etcderr.NotFound(err) && !c.ownsKey() {
 			_ = c.Lost(err)
 		}
-		if c.Context().Err() != nil || etcderr.Final(err) || etcderr.Alarmed(err) || etcderr.NotFound(err) || errors.Is(err, queue.ErrDeleted) || !queue.Pause(c.Context(), failures) {
+		if c.Context().Err() != nil || etcderr.FinalForCaller(err) || etcderr.NotFound(err) || errors.Is(err, queue.ErrDeleted) || !queue.Pause(c.Context(), failures) {
 			return err
 		}
 	}

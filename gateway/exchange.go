@@ -324,8 +324,8 @@ func (x *exchange) setHeaders(h http.Header) {
 	}
 }
 
-// pseudo reports whether a key of metadata is one of HTTP/2's own, such as ":authority",
-// which a server's are passed on with. gRPC does not send it either.
+// pseudo reports whether a key of metadata is one of HTTP/2's own, such as ":authority". A server
+// that passes on the metadata of its caller has these, too. gRPC does not send them either.
 func pseudo(key string) bool { return strings.HasPrefix(key, ":") }
 
 // checkMetadata refuses metadata that can't be sent, with gRPC's code for it (gRPC's
@@ -339,7 +339,7 @@ func checkMetadata(ctx context.Context) error {
 		switch {
 		case pseudo(key):
 		case !httpguts.ValidHeaderFieldName(key):
-			return status.Errorf(codes.Internal, "gateway: the metadata %q can't be sent: its name is none of a header's", key)
+			return status.Errorf(codes.Internal, "gateway: the metadata %q can't be sent: no header can have this name", key)
 		case !strings.HasSuffix(key, "-bin") && slices.ContainsFunc(values, unprintable):
 			return status.Errorf(codes.Internal, "gateway: the metadata %q can't be sent: it has an unprintable character", key)
 		}

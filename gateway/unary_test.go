@@ -504,7 +504,7 @@ func TestMetadataThatCantBeSent(t *testing.T) {
 	for name, tc := range map[string]struct{ key, value, want string }{
 		"a line break":      {"token", "jwt\n", `the metadata "token" can't be sent: it has an unprintable character`},
 		"no ASCII":          {"user", "J\u00fcrgen", `the metadata "user" can't be sent: it has an unprintable character`},
-		"a name of no sort": {"a b", "c", `the metadata "a b" can't be sent: its name is none of a header's`},
+		"a name of no sort": {"a b", "c", `the metadata "a b" can't be sent: no header can have this name`},
 		"binary":            {"x-bin", "\x00\n\xff", ""},
 		"HTTP/2's own":      {":authority", "example.com", ""},
 	} {

@@ -310,7 +310,7 @@ var retries = backoff.Exponential{First: 20 * time.Millisecond, Max: time.Second
 func again(ctx context.Context, f func() error) error {
 	for failures := 0; ; failures++ {
 		err := f()
-		if err == nil || errors.Is(err, ErrMarkerChanged) || etcderr.Final(err) || etcderr.Alarmed(err) || !backoff.Sleep(ctx, retries.Pause(failures)) {
+		if err == nil || errors.Is(err, ErrMarkerChanged) || etcderr.FinalForCaller(err) || !backoff.Sleep(ctx, retries.Pause(failures)) {
 			return err
 		}
 	}

@@ -56,7 +56,7 @@ func WithLimit(n int64) OpOption {
 // creates it.
 //
 //go:noinline
-func WithRev(rev int64) OpOption {
+func WithRev(rev int64) OpOption { // many call it, and inlined each call would be a closure of its own
 	return setInt64("WithRev", opGet|opWatch, func(op *Op) *int64 { return &op.rev }, rev)
 }
 

@@ -73,7 +73,7 @@ func (l *Locker) Lock(ctx context.Context, name string) (*Held, error) {
 		if ctx.Err() != nil {
 			return nil, kind.Ended(ctx, name, err)
 		}
-		if etcderr.Final(err) || etcderr.Alarmed(err) {
+		if etcderr.FinalForCaller(err) {
 			return nil, err
 		}
 		if !backoff.Sleep(ctx, backoff.Jitter(l.cfg.RetryInterval)) { // step 5

@@ -96,7 +96,7 @@ func (m *Mirror) Revision(ctx context.Context) (int64, error) {
 	return m.rev.Load(), nil
 }
 
-// latest is the header of the answer to a read, which any key's has.
+// latest returns the header of an answer, which has the present revision. It reads any key.
 func (m *Mirror) latest(ctx context.Context) (*pb.ResponseHeader, error) {
 	resp, err := m.client.Get(ctx, m.prefix+"\x00", kv.WithCountOnly())
 	if err != nil {

@@ -1,12 +1,14 @@
 package resolver
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -70,11 +72,15 @@ func (ns *nameservers) client(name string) (*dnsClient, []string, error) {
 		c.servers = []string{ns.server}
 		return c, []string{dns.Fqdn(name)}, nil
 	}
-	conf, err := dns.ClientConfigFromFile(ns.resolvConf)
+	text, err := os.ReadFile(ns.resolvConf)
 	if err != nil {
 		return nil, nil, fmt.Errorf("no DNS server is known: %w; name one in the URI, as in dns://server/name", err)
 	}
-	if text, _ := os.ReadFile(ns.resolvConf); tcpAlone.MatchString("\n" + string(text) + "\n") {
+	conf, err := dns.ClientConfigFromReader(bytes.NewReader(text))
+	if err != nil {
+		return nil, nil, err
+	}
+	if tcpAlone.Match(text) {
 		c.network = "tcp"
 	}
 	c.timeout = min(c.timeout, time.Duration(conf.Timeout)*time.Second)
@@ -86,19 +92,19 @@ func (ns *nameservers) client(name string) (*dnsClient, []string, error) {
 	if len(c.servers) == 0 {
 		// "If no nameserver entries are present, the default is to use the name
 		// server on the local machine." resolv.conf(5)
-		c.servers = []string{"127.0.0.1:53"}
+		c.servers = []string{hostPort("127.0.0.1", dnsPort)}
 	}
 	return c, candidates(name, conf.Search, conf.Ndots-ns.serviceLabels), nil
 }
 
 // tcpAlone matches the option that forbids UDP, by its names in resolv.conf(5) of
-// Linux, FreeBSD and OpenBSD. That it begins with plain text makes it fast.
-var tcpAlone = regexp.MustCompile(`\noptions[ \t](.*[ \t])?(use-vc|usevc|tcp)\s`)
+// Linux, FreeBSD and OpenBSD.
+var tcpAlone = regexp.MustCompile(`(?m)^options[ \t](.*[ \t])?(use-vc|usevc|tcp)([ \t]|$)`)
 
 // serverOf parses the value of a nameserver line: an IP address, or
 // [address]:port as in OpenBSD's resolv.conf(5).
 func serverOf(s string) (string, bool) {
-	host, port := s, "53"
+	host, port := s, strconv.Itoa(dnsPort)
 	if strings.HasPrefix(s, "[") {
 		var err error
 		if host, port, err = net.SplitHostPort(s); err != nil {

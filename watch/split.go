@@ -10,10 +10,11 @@ const (
 	maxTooLarge = 3
 )
 
-// split parts the watchers of a lane whose stream was broken by a response that
-// is too large, which gRPC refuses to receive without telling whose it was: one half goes to a lane apart. Since the response comes again,
-// its watcher is soon alone, and then it ends. The others are resumed as after
-// any failure, and share streams again some seconds later (rejoin).
+// split parts the watchers of a lane whose stream was broken by a response that is
+// too large: gRPC refuses to receive it, and does not tell whose it was. One half goes
+// to a lane apart. Since the response comes again, its watcher is soon alone, and then
+// it ends. The others are resumed as after any failure, and share streams again some
+// seconds later (rejoin).
 func (x *machine) split(l *lane, err error) {
 	var suspects []*watcher
 	for _, w := range l.watchers {

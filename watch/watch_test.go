@@ -195,6 +195,7 @@ func TestContextEnds(t *testing.T) {
 		synctest.Wait()
 		for range 3 {
 			put(t, store, "k", "v")
+			synctest.Wait() // a response for each
 		}
 		collect(t, ch, 3)
 		synctest.Wait()

@@ -78,9 +78,9 @@
 //
 // Passwords, tokens, header fields whose names tell of a secret (cookie, x-api-key),
 // database snapshots, and the values of keys that Options.HideValues names are shown
-// as ** and (hidden). So are bytes that might
-// be any of these: all that cannot be decoded, unless it belongs to a known method
-// or message type that has no secrets; header fields in a frame that is cut off;
-// and HTTP/1 after its first line. Their lengths are visible. Options.Secrets shows
-// all but the values of Options.HideValues and what might be one.
+// as ** and (hidden). So are bytes that might be any of these: all that cannot be
+// decoded, unless it belongs to a known method or message type that has no secrets;
+// header fields in a frame that is cut off; and HTTP/1 after its first line. Their
+// lengths are visible. Options.Secrets shows all but the values of Options.HideValues
+// and what might be one.
 package wire

@@ -58,7 +58,7 @@ func (h *half) newFrame(now time.Time, b byte) *frame {
 		f.kind, f.length = unframed, maxFrame
 	case h.alien:
 		f.kind, f.length = noHTTP2, maxFrame
-	case h.sent && !h.begun && 'A' <= b && b <= 'Z': // or HTTP/1's method; a frame of so many bytes is none
+	case h.sent && !h.begun && 'A' <= b && b <= 'Z': // of HTTP/2's preface, or a method of HTTP/1; as a length it would mean more than 4 MB
 		f.kind, f.length = preface, len(http2.ClientPreface)
 	}
 	return f

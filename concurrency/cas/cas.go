@@ -156,7 +156,7 @@ func (s *Store) change(ctx context.Context, name, key string, rev int64, op kv.O
 			return Result{}, &Error{name, key, errors.Join(unsettled, err), true}
 		case applied:
 			return Result{Done: true, Revision: s.revision(ctx, m)}, nil
-		case etcderr.Refused(etcderr.Code(err)), etcderr.Final(err), etcderr.Alarmed(err), !backoff.Sleep(ctx, failures.Pause(n)):
+		case etcderr.Refused(etcderr.Code(err)), etcderr.FinalForCaller(err), !backoff.Sleep(ctx, failures.Pause(n)):
 			return Result{}, newError(name, key, err)
 		}
 	}

@@ -62,9 +62,11 @@ func TooLarge(err error) bool {
 	return status.Code(err) == codes.ResourceExhausted && strings.Contains(err.Error(), "larger than max")
 }
 
-// Alarmed reports the answer of a cluster without space, or a corrupt one, which refuses
-// writes until an operator has seen to it. It is no part of Final: what goes on in the
-// background waits for that. A caller is told at once, as of any other request.
+// FinalForCaller is Final for those who have a caller that waits. An alarm is final for them,
+// since it lasts until an operator has seen to it. What goes on in the background waits for that.
+func FinalForCaller(err error) bool { return Final(err) || Alarmed(err) }
+
+// Alarmed reports the answer of a cluster without space, or of a corrupt one, to a write.
 func Alarmed(err error) bool {
 	for _, alarm := range []error{rpctypes.ErrNoSpace, rpctypes.ErrCorrupt} {
 		if errors.Is(err, alarm) || errors.Is(rpctypes.Error(err), alarm) {

@@ -37,7 +37,7 @@ func Revoke(ctx context.Context, leases lease.Lease, id lease.ID) error {
 		if err == nil || etcderr.NotFound(err) {
 			return nil
 		}
-		if etcderr.Final(err) || etcderr.Alarmed(err) || ctx.Err() != nil || !Pause(ctx, failures) {
+		if etcderr.FinalForCaller(err) || ctx.Err() != nil || !Pause(ctx, failures) {
 			return fmt.Errorf("revoking lease %016x, which ends by itself when its TTL has passed: %w", uint64(id), err)
 		}
 	}

@@ -96,7 +96,7 @@ func (p *Place) Take(ctx context.Context, val string, id lease.ID) (Taken, error
 			return Taken{Header: resp.Header, Own: own, New: resp.Succeeded}, nil
 		}
 		p.Doubt = p.Doubt || etcderr.Ambiguous(err)
-		if ctx.Err() != nil || etcderr.Final(err) || etcderr.Alarmed(err) || etcderr.NotFound(err) || !Pause(ctx, failures) {
+		if ctx.Err() != nil || etcderr.FinalForCaller(err) || etcderr.NotFound(err) || !Pause(ctx, failures) {
 			return Taken{}, err
 		}
 		if p.Shared && p.Doubt {

@@ -43,8 +43,8 @@ func bareError(err error) error {
 	return bare.Error(err)
 }
 
-// released returns bareError's error, and none if there was nothing to release, or it
-// was lost: clientv3 deletes a key then that is gone, which is no error.
+// released returns bareError's error, but none if nothing was held, or if it was lost:
+// clientv3 then deletes a key that is gone, which is no error.
 func released(err error) error {
 	if errors.Is(err, recipe.ErrNotHeld) || errors.Is(err, recipe.ErrLost) {
 		return nil

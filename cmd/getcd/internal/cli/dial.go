@@ -43,13 +43,14 @@ func (f *globalFlags) config(endpoints []string, log io.Writer, ask func() (stri
 	for _, d := range []struct {
 		flag         string
 		value, least time.Duration
+		want         string
 	}{
-		{"dial-timeout", f.dialTimeout, 0},
-		{"command-timeout", f.commandTimeout, 1},
-		{"keepalive-timeout", f.keepAliveTimeout, 0},
+		{"dial-timeout", f.dialTimeout, 0, "0 or more"},
+		{"command-timeout", f.commandTimeout, 1, "a positive duration"},
+		{"keepalive-timeout", f.keepAliveTimeout, 0, "0 or more"},
 	} {
 		if d.value < d.least {
-			return nil, exit.Errorf(exit.BadArgs, "bad value %v for --%s: want %v or more", d.value, d.flag, d.least)
+			return nil, exit.Errorf(exit.BadArgs, "bad value %v for --%s: want %s", d.value, d.flag, d.want)
 		}
 	}
 	if _, err := f.tlsConfig(); err != nil {
