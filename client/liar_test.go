@@ -30,6 +30,7 @@ func TestLeavesWhatIsNotEtcd(t *testing.T) {
 				if err := r.put(r.timeout(time.Second), "k", "v"); err != nil {
 					r.t.Fatalf("a write: %v", err)
 				}
+				synctest.Wait()
 				before := r.cluster.Member(0).Calls(pb.KV_Range_FullMethodName) // it was asked to prove that it serves
 				if got, err := r.get(r.timeout(time.Second)); err != nil || got != "v" {
 					r.t.Errorf("a read: got %q and error %v, want %q", got, err, "v")

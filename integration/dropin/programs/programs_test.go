@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.uber.org/goleak"
 
 	"github.com/getcd/getcd/client"
@@ -103,14 +105,10 @@ func agree(ctx context.Context, t *testing.T, admin *client.Client, programs, en
 	t.Helper()
 	var outputs []string
 	for _, program := range programs {
-		if _, err := admin.Delete(ctx, "\x00", kv.WithFromKey()); err != nil {
-			t.Fatal(err)
-		}
-		out, stderr, err := launch(ctx, program, endpoints, args...)
-		// etcd adds no member before all have been connected for five seconds.
-		for err != nil && strings.Contains(stderr, "unhealthy cluster") && ctx.Err() == nil {
+		out, stderr, err := launch(ctx, t, admin, program, endpoints, args...)
+		for err != nil && ctx.Err() == nil && membersNotReady(stderr) {
 			time.Sleep(200 * time.Millisecond)
-			out, stderr, err = launch(ctx, program, endpoints, args...)
+			out, stderr, err = launch(ctx, t, admin, program, endpoints, args...)
 		}
 		if err != nil {
 			t.Errorf("%s: %v\n%s%s", filepath.Base(program), err, out, stderr)
@@ -125,12 +123,49 @@ func agree(ctx context.Context, t *testing.T, admin *client.Client, programs, en
 	}
 }
 
-func launch(ctx context.Context, program string, endpoints []string, args ...string) (stdout, stderr string, err error) {
+// membersNotReady reports whether a program failed by what etcd's members do on a
+// busy machine. They add none before all have been connected for five seconds,
+// and they give a change up when an election takes longer.
+func membersNotReady(stderr string) bool {
+	return strings.Contains(stderr, "unhealthy cluster") || strings.Contains(stderr, "etcdserver: request timed out")
+}
+
+// launch runs a program once on an empty cluster.
+func launch(ctx context.Context, t *testing.T, admin *client.Client, program string, endpoints []string, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	empty(ctx, t, admin)
 	cmd := exec.CommandContext(ctx, program, append([]string{"-endpoints", strings.Join(endpoints, ",")}, args...)...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err = cmd.Run()
 	return out.String(), errs.String(), err
+}
+
+// empty removes all keys, and the members that a program which failed has left:
+// none of them has been started, so that they have no names.
+func empty(ctx context.Context, t *testing.T, admin *client.Client) {
+	t.Helper()
+	if _, err := admin.Delete(ctx, "\x00", kv.WithFromKey()); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := admin.MemberList(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range resp.Members {
+		if m.Name != "" {
+			continue
+		}
+		for {
+			_, err := admin.MemberRemove(ctx, m.ID)
+			if err == nil || errors.Is(err, rpctypes.ErrMemberNotFound) {
+				break
+			}
+			if !membersNotReady(err.Error()) {
+				t.Fatal(err)
+			}
+		}
+	}
 }
 
 // This cannot be a common program, since it takes a logger.
