@@ -77,7 +77,7 @@ type Status struct {
 // the process before; one that others put or delete later is left as it is.
 //
 // Register returns when the endpoint is there, or with the reason why it is not, such as
-// the context's error; then nothing of it is left, for which it takes up to 3 s beyond
+// the context's error, or that the cluster is out of space; then nothing of it is left, for which it takes up to 3 s beyond
 // ctx. Once registered, it does not depend on ctx. leases is a lease service, such as a
 // client, of the cluster that the Service's client uses.
 func (s *Service) Register(ctx context.Context, leases lease.Lease, key string, e Endpoint, opts ...RegisterOption) (*Registration, error) {
@@ -99,7 +99,7 @@ func (s *Service) Register(ctx context.Context, leases lease.Lease, key string, 
 	r := &Registration{s: s, leases: leases, update: update, ttl: cfg.ttl, done: make(chan struct{}), changed: make(chan struct{})}
 	r.life, r.end = context.WithCancelCause(context.WithoutCancel(ctx))
 	detach := context.AfterFunc(ctx, func() { r.end(ctxerr.Of(ctx)) })
-	err := r.register()
+	err := r.register(etcderr.FinalForCaller)
 	if detach() && err == nil {
 		go r.keep()
 		return r, nil
@@ -116,29 +116,29 @@ func (s *Service) Register(ctx context.Context, leases lease.Lease, key string, 
 }
 
 // register tries to put the endpoint with a new lease until it is there, the life ends, or
-// trying on would end the same.
-func (r *Registration) register() error {
+// an error is final.
+func (r *Registration) register(final func(error) bool) error {
 	for failures := 0; ; failures++ {
-		keeper, err := r.try()
+		keeper, err := r.try(final)
 		if err == nil {
 			r.set(func() { r.keeper, r.lost = keeper, nil; r.times++ })
 			return nil
 		}
 		r.set(func() { r.lost = err })
-		if r.life.Err() != nil || etcderr.Final(err) || errors.Is(err, net.ErrClosed) || !queue.Pause(r.life, failures) {
+		if r.life.Err() != nil || final(err) || errors.Is(err, net.ErrClosed) || !queue.Pause(r.life, failures) {
 			return err
 		}
 	}
 }
 
 // try puts the endpoint with a new lease. After an error that lease is revoked.
-func (r *Registration) try() (keeper *lease.Keeper, err error) {
+func (r *Registration) try(final func(error) bool) (keeper *lease.Keeper, err error) {
 	id, err := lease.GrantNew(r.life, r.leases, int64(r.ttl/time.Second))
 	if err == nil {
 		keeper, err = r.leases.Keep(r.life, id)
 	}
 	if err == nil {
-		err = r.put(id)
+		err = r.put(id, final)
 	}
 	if err != nil {
 		if keeper != nil {
@@ -156,7 +156,7 @@ func (r *Registration) try() (keeper *lease.Keeper, err error) {
 // cannot bind it to a lease that is about to end. A key that somebody has deleted looks as
 // if it had never changed. So when the fate of a transaction is unknown, its lease is revoked,
 // and another one is used: a copy that comes late is refused with it.
-func (r *Registration) put(id lease.ID) error {
+func (r *Registration) put(id lease.ID, final func(error) bool) error {
 	put, err := r.s.Op(r.update, kv.WithLease(id))
 	if err != nil {
 		return err
@@ -166,7 +166,7 @@ func (r *Registration) put(id lease.ID) error {
 		resp, err := r.s.client.Do(r.life, kv.OpTxn(
 			[]kv.Cmp{kv.Compare(kv.ModRevision(key), "<", seen+1)}, []kv.Op{put}, []kv.Op{kv.OpGet(key)}))
 		if err != nil {
-			if etcderr.Final(err) || etcderr.NotFound(err) || !queue.Pause(r.life, failures) {
+			if final(err) || etcderr.NotFound(err) || !queue.Pause(r.life, failures) {
 				return err
 			}
 			if etcderr.Ambiguous(err) {
@@ -220,7 +220,7 @@ func (r *Registration) keep() {
 		err := keeper.Err()
 		r.set(func() { r.lost = err })
 		r.s.logger.Warn("etcd: a registration was lost", "key", r.update.Key, "cause", err)
-		if err := r.register(); err != nil {
+		if err := r.register(etcderr.Final); err != nil { // a full cluster is waited for, since nobody else waits
 			if r.life.Err() == nil {
 				r.s.logger.Error("etcd: a registration is given up", "key", r.update.Key, "cause", err)
 			}

@@ -393,6 +393,46 @@ func TestRegisterInVain(t *testing.T) {
 	})
 }
 
+// While the cluster has no space, who calls Register is told so at once, and what is
+// registered waits for space.
+func TestRegisterWithoutSpace(t *testing.T) {
+	for _, method := range []string{pb.Lease_LeaseGrant_FullMethodName, pb.KV_Txn_FullMethodName} {
+		withRegistry(t, func(r *registry) {
+			t := r.t
+			full := func(_ context.Context, m string, _ any, next func() (any, error)) (any, error) {
+				if m == method {
+					return nil, rpctypes.ErrGRPCNoSpace
+				}
+				return next()
+			}
+			r.cluster.Member(0).Intercept(full)
+			begin := time.Now()
+			if _, err := r.web.Register(t.Context(), r.client, "web/a", endpoint); !errors.Is(err, rpctypes.ErrNoSpace) {
+				t.Errorf("%s: Register: %v, want that there is no space", method, err)
+			}
+			if took := time.Since(begin); took > time.Second {
+				t.Errorf("%s: it took %v", method, took)
+			}
+			r.wantNothingLeft()
+
+			r.cluster.Member(0).Intercept(nil)
+			reg := r.register()
+			r.cluster.Member(0).Intercept(full)
+			if _, err := r.leases.Revoke(t.Context(), reg.Status().Lease); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute)
+			if s := reg.Status(); reg.Err() != nil || s.Registered || !errors.Is(s.Err, rpctypes.ErrNoSpace) {
+				t.Errorf("%s: Err is %v and the status %+v, want that it waits for space", method, reg.Err(), s)
+			}
+			r.cluster.Member(0).Intercept(nil)
+			time.Sleep(time.Minute)
+			r.wantThere(reg, 2)
+			r.close(reg)
+		})
+	}
+}
+
 // The error of Register has both what the context's end is and why.
 func TestRegisterTellsTheCause(t *testing.T) {
 	withRegistry(t, func(r *registry) {
