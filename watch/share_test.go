@@ -333,6 +333,7 @@ func TestShareABurstIsBounded(t *testing.T) {
 		for range burst {
 			put(t, store, "k", "v")
 		}
+		time.Sleep(20 * time.Second) // streams that are not read are open for half of that
 		synctest.Wait()
 		sent.mu.Lock()
 		if sent.live != 0 {
