@@ -16,10 +16,10 @@ type Recording struct{ conn *conn }
 // when it was opened, or the zero time if that is unknown.
 func (t *Tracer) Record(at time.Time, client, member string) *Recording {
 	r := t.record(member)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	r.conn.clock = at
-	t.deliverLocked(r.conn.eventLocked("opened by " + clean(client)))
+	_ = r.do(func() { // the next step returns the error, too
+		r.conn.clock = at
+		t.deliverLocked(r.conn.eventLocked("opened by " + clean(client)))
+	})
 	return r
 }
 
