@@ -79,7 +79,7 @@ func TestMemoryOfAMillionKeys(t *testing.T) {
 			t.Fatal(err)
 		}
 		runtime.GC()
-		runtime.GC() // what other tests have left in pools outlives the first
+		runtime.GC() // what is in pools outlives the first
 		var before, now runtime.MemStats
 		runtime.ReadMemStats(&before)
 		n, most := 0, uint64(0)
@@ -99,7 +99,9 @@ func TestMemoryOfAMillionKeys(t *testing.T) {
 		srv.Stop()
 		t.Logf("streams %v: at most %.1f MiB of heap, %.1f before; %.2f allocations a key, the server's included",
 			streams, float64(most)/(1<<20), float64(before.HeapInuse)/(1<<20), float64(now.Mallocs-before.Mallocs)/float64(keys))
-		if n != keys || most > limit {
+		// What other tests have left, such as what the runtime's stopped timers refer to, counts
+		// twice, since the collector lets the heap grow to twice what is live.
+		if limit := limit + 2*before.HeapInuse; n != keys || most > limit {
 			t.Errorf("streams %v: %d keys with %d bytes of heap, want %d keys and at most %d bytes", streams, n, most, keys, limit)
 		}
 	}
