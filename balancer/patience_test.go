@@ -90,7 +90,7 @@ func TestPatienceBeginsWithTheLastByte(t *testing.T) {
 // freeze stops the active member for d.
 func (r *rig) freeze(d time.Duration) {
 	for _, m := range r.cluster.Members() {
-		if m.Addr() == r.active() {
+		if m.Addr() == r.activeNow() {
 			r.frozen = m.ID()
 			m.Freeze()
 			time.AfterFunc(d, m.Thaw)

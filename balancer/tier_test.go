@@ -44,7 +44,14 @@ func from(t *testing.T, s resolver.Source) func(*client.Config) {
 	}
 }
 
+// active is the active endpoint's address. The table has it a moment after calls may go on.
 func (r *rig) active() string {
+	synctest.Wait()
+	return r.activeNow()
+}
+
+// activeNow is active for what runs beside the test's own goroutine, which may wait, too.
+func (r *rig) activeNow() string {
 	for _, s := range r.Endpoints() {
 		if s.Role == balancer.Active {
 			return s.Address

@@ -162,12 +162,12 @@ func (c *conn) identify(ctx context.Context) (*pb.ResponseHeader, *pb.StatusResp
 		if header, refused, err := c.refusedWatch(ctx); err == nil && refused {
 			return header, nil, nil
 		}
-		c.policy.discreet.Store(false)
 	}
 	var resp *pb.StatusResponse
 	var err error
 	for deadline := time.Now().Add(introduction / 2); ; {
 		if resp, err = c.status(ctx); err == nil {
+			c.policy.discreet.Store(false) // no connection that breaks tells as much
 			return resp.GetHeader(), resp, nil
 		}
 		if ctx.Err() != nil {
