@@ -111,16 +111,15 @@ func TestGatewayFailover(t *testing.T) {
 			if n := bad.requests.Load(); n != 1 && tc.name != "too many requests" {
 				t.Errorf("the write was sent %d times", n)
 			}
+			if tc.name != "too many requests" { // which is no reason to leave
+				// From now on the other one is asked first.
+				before := bad.requests.Load()
+				if _, err := c.Put(limited(t, 20*time.Second), "k", "v"); err != nil || bad.requests.Load() != before {
+					t.Errorf("another Put: %v, after %d more requests to the bad endpoint", err, bad.requests.Load()-before)
+				}
+			}
 			if _, err := overGateways(t, client.Config{}, bad, good).Get(limited(t, 20*time.Second), "k"); err != nil {
 				t.Errorf("Get: %v", err)
-			}
-			if tc.name == "too many requests" {
-				return // no reason to leave
-			}
-			// From now on the other one is asked first.
-			before := bad.requests.Load()
-			if _, err := c.Put(limited(t, 20*time.Second), "k", "v"); err != nil || bad.requests.Load() != before {
-				t.Errorf("another Put: %v, after %d more requests to the bad endpoint", err, bad.requests.Load()-before)
 			}
 		})
 	}
@@ -145,7 +144,7 @@ func TestGatewayRefusesConnections(t *testing.T) {
 		t.Errorf("the member is %d, want 7", id)
 	}
 	only := overGateways(t, client.Config{}, gone)
-	_, err := only.Put(limited(t, 50*time.Millisecond), "k", "v")
+	_, err := only.Put(limited(t, time.Second), "k", "v") // in which a busy machine has been refused
 	if client.IsAmbiguous(err) || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("got %v, want a certain error with the deadline and the cause", err)
 	}
@@ -158,13 +157,26 @@ func TestGatewayRefusesConnections(t *testing.T) {
 func TestGatewayStalls(t *testing.T) {
 	stalled, good := newGatewayServer(t), newGatewayServer(t)
 	stalled.answer.Store("hang")
-	c := overGateways(t, client.Config{}, stalled, good)
+	told := &notes{}
+	c := overGateways(t, client.Config{Observers: []client.Observer{told}}, stalled, good)
 	for range 3 {
 		if _, err := c.Get(limited(t, 20*time.Second), "k"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if n, m := stalled.requests.Load(), good.requests.Load(); n != 1 || m != 3 {
+	firsts := make(map[string]int) // the first copies of the reads
+	for _, line := range told.take() {
+		for _, s := range []*gatewayServer{stalled, good} {
+			if strings.HasPrefix(line, "Range/1 at gateway+"+s.URL+": ") {
+				firsts[s.URL]++
+			}
+		}
+	}
+	if n, m := firsts[stalled.URL], firsts[good.URL]; n != 1 || m != 2 {
+		t.Errorf("%d reads began at the endpoint that stalls, and %d at the other; want 1 and 2", n, m)
+	}
+	// On a busy machine the other one may be late, too, so that a read has a copy at the one that stalls.
+	if n, m := stalled.requests.Load(), good.requests.Load(); c.Counters().Hedges == 1 && (n != 1 || m != 3) {
 		t.Errorf("%d requests went to the endpoint that stalls, and %d to the other; want 1 and 3", n, m)
 	}
 	// A write is given up when its patience is over, since another endpoint serves.
@@ -183,7 +195,7 @@ func TestGatewayStalls(t *testing.T) {
 	}
 	good.answer.Store(served)
 	c = overGateways(t, client.Config{}, stalled, good)
-	if _, err := c.Put(limited(t, 200*time.Millisecond), "k", "v"); !client.IsAmbiguous(err) || !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := c.Put(limited(t, time.Second), "k", "v"); !client.IsAmbiguous(err) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Put: %v, want an ambiguous error with the deadline", err)
 	}
 	if _, err := c.Put(limited(t, 20*time.Second), "k", "v"); err != nil {

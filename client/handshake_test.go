@@ -96,6 +96,7 @@ func TestRefusedClientCertificate(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer cl.Close()
+				awaitFailure(t, cl)
 				ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 				defer cancel()
 				if err := cl.WaitReady(ctx); err == nil || !strings.Contains(err.Error(), c.want) {

@@ -55,6 +55,7 @@ func TestErrorsNameASingleAddressOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
+	awaitFailure(t, c)
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
 	if err := c.Ping(ctx); err == nil || strings.Count(err.Error(), "connection refused") != 1 {

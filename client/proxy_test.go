@@ -110,6 +110,13 @@ func (p *connectProxy) asked() []string {
 	return slices.Compact(out)
 }
 
+// first is the first request, to which those of connections that are still made are added.
+func (p *connectProxy) first() *http.Request {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.requests[0]
+}
+
 // environment sets the variables of proxies, in capitals, and no others.
 func environment(t *testing.T, vars map[string]string) {
 	t.Helper()
@@ -167,7 +174,7 @@ func TestProxy(t *testing.T) {
 				}
 			}
 			want := "Basic " + base64.StdEncoding.EncodeToString([]byte("us@er:pass/word"))
-			if got := p.requests[0].Header.Get("Proxy-Authorization"); got != want {
+			if got := p.first().Header.Get("Proxy-Authorization"); got != want {
 				t.Errorf("Proxy-Authorization is %q, want %q", got, want)
 			}
 		})

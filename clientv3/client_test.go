@@ -188,7 +188,7 @@ func TestStubs(t *testing.T) {
 		t.Errorf("Txn: %v, %v", resp, err)
 	}
 
-	leases := clientv3.NewLeaseFromLeaseClient(pb.NewLeaseClient(conn), nil, time.Second)
+	leases := clientv3.NewLeaseFromLeaseClient(pb.NewLeaseClient(conn), nil, time.Minute)
 	grant, err := leases.Grant(ctx, 10)
 	if err != nil {
 		t.Fatal(err)

@@ -401,7 +401,7 @@ func testBatchUnderFaults(t *testing.T, dialBatch func(client.Config) *client.Cl
 	t.Helper()
 	const keys, callers = 64, 64
 	c := startCluster(t, cluster.Config{})
-	ctx, stop := context.WithCancel(timeout(t))
+	ctx, stop := context.WithCancel(patient(t))
 	defer stop()
 	cl := dialBatch(client.Config{Endpoints: c.Endpoints()})
 	history := newRegisters(keys)
@@ -420,6 +420,7 @@ func testBatchUnderFaults(t *testing.T, dialBatch func(client.Config) *client.Cl
 		})
 	}
 	disturb(ctx, t, c, 4, false)
+	eventually(t, "enough to tell anything", func() bool { return history.len() > 3000 })
 	stop()
 	wg.Wait()
 	reads, writes, unknown := history.check(t)

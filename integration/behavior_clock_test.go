@@ -152,12 +152,13 @@ func beSuspended(t *testing.T, endpoints []string) {
 	})
 	w.awaitProgress(t)
 	fmt.Println("ready") //nolint:forbidigo // to TestClientSuspended
-	for told.Slept < time.Second {
+	// A busy machine may have it wait for a second.
+	for told.Slept < 2*time.Second {
 		before := time.Now()
 		if !pace(ctx) {
 			t.Fatal(ctx.Err())
 		}
-		if told.Slept = time.Since(before); told.Slept >= time.Second {
+		if told.Slept = time.Since(before); told.Slept >= 2*time.Second {
 			told.Expired = errors.Is(short.Err(), lease.ErrExpired)
 		}
 	}

@@ -195,11 +195,14 @@ func TestLeaderKilledWithRequestsUnderWay(t *testing.T) {
 	report := func(to chan<- result, call func() error) {
 		err := call()
 		at := killed.Load()
-		if at == nil {
+		switch {
+		case at != nil:
+			to <- result{err, time.Since(*at)}
+		case err != nil:
 			to <- result{err: fmt.Errorf("before the member was killed: %w", err)}
-			return
+		default:
+			to <- result{} // by another member
 		}
-		to <- result{err, time.Since(*at)}
 	}
 	go report(write, func() error { _, err := cl.Put(timeout(t), "k", value); return err })
 	eventually(t, "the write has left", func() bool {
@@ -228,7 +231,7 @@ func TestLeaderKilledWithRequestsUnderWay(t *testing.T) {
 	if !client.IsAmbiguous(r.err) || errors.Is(r.err, context.DeadlineExceeded) {
 		t.Errorf("the write under way: %v, want an ambiguous error that is not the deadline's", r.err)
 	}
-	if r.took > 2*time.Second {
+	if r.took > 5*time.Second { // on a busy machine; etcd itself would report the loss after 7 s
 		t.Errorf("the write under way returned %v after its member's death", r.took)
 	}
 }
@@ -239,15 +242,10 @@ func TestLeaderTransferred(t *testing.T) {
 	cl, _ := dialTo(t, c, true)
 	w := startWitness(t, cl, "transfer/")
 	for range 5 {
-		leader := leaderOf(t, c)
-		members := c.Members()
-		next := members[(slices.Index(members, leader)+1)%len(members)]
-		if _, err := maintain(t, cl).At(leader.Endpoint()).MoveLeader(timeout(t), next.ID()); err != nil {
-			t.Fatal(err)
-		}
-		if now := leaderOf(t, c); now != next {
-			t.Errorf("the leader is %s, want %s", now.Name(), next.Name())
-		}
+		eventually(t, "the leadership is transferred", func() bool {
+			leader, members := leaderOf(t, c), c.Members()
+			return movedTo(t, c, maintain(t, cl), leader, members[(slices.Index(members, leader)+1)%len(members)])
+		})
 		w.awaitProgress(t)
 	}
 	w.finish(t)

@@ -132,7 +132,7 @@ func TestCacheUnderFaults(t *testing.T) {
 	t.Parallel()
 	const keys, callers = 32, 64
 	c := startCluster(t, cluster.Config{})
-	ctx, stop := context.WithCancel(timeout(t))
+	ctx, stop := context.WithCancel(patient(t))
 	defer stop()
 	cl, cached := dialCached(t, c.Endpoints(), "k/")
 	history := newRegisters(keys)
@@ -156,6 +156,7 @@ func TestCacheUnderFaults(t *testing.T) {
 		})
 	}
 	disturb(ctx, t, c, 4, false)
+	eventually(t, "enough to tell anything", func() bool { return history.len() > 3000 })
 	stop()
 	wg.Wait()
 	reads, _, _ := history.check(t)

@@ -142,14 +142,12 @@ func TestGatewayOverTLS(t *testing.T) {
 	if _, err := root.Put(ctx, "k", "w"); err != nil {
 		t.Error(err)
 	}
-	short, end := context.WithTimeout(ctx, 2*time.Second)
-	defer end()
 	bad, err := client.New(client.Config{Endpoints: endpoints, TLS: tlsConfig(t, ca, named)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer bad.Close()
-	if _, err := bad.Get(short, "k"); err == nil || !strings.Contains(err.Error(), "CommonName of client sending a request against gateway will be ignored") {
+	if _, err := bad.Get(ctx, "k"); err == nil || !strings.Contains(err.Error(), "CommonName of client sending a request against gateway will be ignored") {
 		t.Errorf("with a named certificate: got %v, want etcd's 400", err)
 	}
 	none, err := client.New(client.Config{Endpoints: endpoints, TLS: tlsConfig(t, ca)})
@@ -157,6 +155,8 @@ func TestGatewayOverTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer none.Close()
+	short, end := context.WithTimeout(ctx, 10*time.Second)
+	defer end()
 	if _, err := none.Put(short, "k", "x"); err == nil || client.IsAmbiguous(err) && !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("without a certificate: got %v", err)
 	}
@@ -180,7 +180,7 @@ func TestServicesTogether(t *testing.T) {
 	c := startCluster(t, cluster.Config{})
 	cl := dial(t, client.Config{Endpoints: c.Endpoints()})
 	ctx := timeout(t)
-	granted, err := cl.Grant(ctx, 2)
+	granted, err := cl.Grant(ctx, 5)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +214,7 @@ func TestServicesTogether(t *testing.T) {
 		t.Errorf("the lease has ended: %v", keeper.Err())
 	case <-first.Done():
 		t.Errorf("the lock has ended: %v", first.Err())
-	case <-time.After(6 * time.Second): // three TTLs of the lease
+	case <-time.After(8 * time.Second): // longer than the lease lives without renewals
 	}
 	if got, err := cl.Get(ctx, "t/a"); err != nil || len(got.Kvs) != 1 || string(got.Kvs[0].Value) != "\x00\xff" {
 		t.Errorf("got %v, %v, want the key of the lease", got, err)

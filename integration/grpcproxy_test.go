@@ -204,6 +204,7 @@ func TestGRPCProxyProgress(t *testing.T) {
 		return errors.Is(w.RequestProgress(ctx), errors.ErrUnsupported)
 	})
 	const refusal = "not supported request type"
+	<-w.Watch(ctx, "other", kv.WithCreatedNotify()) // after all requests before it, on their stream
 	before := p.Logged(refusal)
 	time.Sleep(20 * beat) // heartbeats continue
 	if after := p.Logged(refusal); after != before {
@@ -223,14 +224,14 @@ func TestGRPCProxyLeases(t *testing.T) {
 	cl := dial(t, client.Config{Endpoints: []string{p.Endpoint()}})
 	ctx := timeout(t)
 
-	granted, err := cl.Grant(ctx, 3)
+	granted, err := cl.Grant(ctx, 5)
 	if err != nil {
 		t.Fatal(err)
 	}
 	start := time.Now()
 	for range 3 {
-		if resp, err := cl.KeepAliveOnce(ctx, granted.ID); err != nil || resp.TTL != 3 {
-			t.Fatalf("KeepAliveOnce: got %+v, %v, want a TTL of 3", resp, err)
+		if resp, err := cl.KeepAliveOnce(ctx, granted.ID); err != nil || resp.TTL != 5 {
+			t.Fatalf("KeepAliveOnce: got %+v, %v, want a TTL of 5", resp, err)
 		}
 	}
 	t.Logf("three renewals took %v", time.Since(start))
@@ -250,7 +251,7 @@ func TestGRPCProxyLeases(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mutex, err := lock.New(cl.Conn(), "mutex", lock.WithTTL(3*time.Second))
+	mutex, err := lock.New(cl.Conn(), "mutex", lock.WithTTL(5*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,7 +265,7 @@ func TestGRPCProxyLeases(t *testing.T) {
 		t.Errorf("the five-step lock is lost: %v", held.Err())
 	case <-mutex.Done():
 		t.Errorf("the mutex is lost: %v", mutex.Err())
-	case <-time.After(10 * time.Second):
+	case <-time.After(12 * time.Second):
 	}
 	if err := mutex.Unlock(ctx); err != nil {
 		t.Errorf("unlocking the mutex: %v", err)

@@ -124,7 +124,8 @@ func TestCostWithoutFaults(t *testing.T) {
 	if d.Calls != workers*each {
 		t.Errorf("%d calls, want %d", d.Calls, workers*each)
 	}
-	if d.Hedges > delayed.Load() || d.Attempts != d.Calls+d.Hedges {
+	again := d.Attempts - d.Calls - d.Hedges // of calls that an election has delayed
+	if d.Hedges > delayed.Load() || d.Attempts < d.Calls+d.Hedges || again > 0 && delayed.Load() == 0 {
 		t.Errorf("%d calls, %d of them late, made %d attempts with %d hedges: want one each, and a hedge for the late ones",
 			d.Calls, delayed.Load(), d.Attempts, d.Hedges)
 	}

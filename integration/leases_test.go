@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/getcd/getcd/balancer"
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/integration/cluster"
 	"github.com/getcd/getcd/lease"
@@ -88,24 +87,8 @@ func TestLeasesOutliveTwoKills(t *testing.T) {
 	}
 	hold()
 	for _, victim := range []func() *cluster.Member{
-		func() *cluster.Member {
-			for _, s := range cl.Endpoints() {
-				for _, m := range c.Members() {
-					if s.Role == balancer.Active && s.Address == m.Endpoint() {
-						return m
-					}
-				}
-			}
-			t.Fatal("no member is active")
-			return nil
-		},
-		func() *cluster.Member {
-			leader, err := c.Leader(timeout(t))
-			if err != nil {
-				t.Fatal(err)
-			}
-			return leader
-		},
+		func() *cluster.Member { return activeMember(t, cl, c) },
+		func() *cluster.Member { return leaderOf(t, c) },
 	} {
 		killed := victim()
 		if err := killed.Kill(); err != nil {

@@ -352,7 +352,7 @@ func TestLeasingLeavesNothing(t *testing.T) {
 func TestLeasingUnderFaults(t *testing.T) {
 	const keys = 4
 	c := startCluster(t, cluster.Config{})
-	ctx, stop := context.WithCancel(timeout(t))
+	ctx, stop := context.WithCancel(patient(t))
 	defer stop()
 	history := newRegisters(keys)
 	var wg sync.WaitGroup

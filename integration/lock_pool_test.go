@@ -75,6 +75,11 @@ func TestTenThousandLocks(t *testing.T) {
 	t.Logf("locked in %v", time.Since(begin))
 	time.Sleep(3 * time.Second) // all are watched
 	after, more := inUse()
+	// Until what is done on a busy machine later is over.
+	for end := time.Now().Add(limit / 2); (after-memory > 3<<10*locks || more > goroutines+20) && time.Now().Before(end); {
+		time.Sleep(time.Second)
+		after, more = inUse()
+	}
 	t.Logf("%.2f KiB and %.3f goroutines for each lock", float64(after-memory)/locks/1024, float64(more-goroutines)/locks)
 	if each := float64(after-memory) / locks / 1024; each > 3 {
 		t.Errorf("%.1f KiB for each lock, want at most 3", each)

@@ -34,6 +34,14 @@ func timeout(tb testing.TB) context.Context {
 	return ctx
 }
 
+// patient is timeout for a test that works for many seconds by itself.
+func patient(tb testing.TB) context.Context {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), 5*limit)
+	tb.Cleanup(cancel)
+	return ctx
+}
+
 // long skips a test with -short, which is for the race detector: it takes many seconds, in
 // which little happens at the same time.
 func long(tb testing.TB) {

@@ -174,25 +174,37 @@ func TestMembersOneByOne(t *testing.T) {
 func TestMoveLeader(t *testing.T) {
 	c := startCluster(t, cluster.Config{})
 	m := maintain(t, dial(t, client.Config{Endpoints: c.Endpoints()}))
-	leader := leaderOf(t, c)
-	var other *cluster.Member
-	for _, member := range c.Members() {
-		if member != leader {
-			other = member
+	eventually(t, "the leader is moved, without an election by itself in between", func() bool {
+		leader := leaderOf(t, c)
+		var other *cluster.Member
+		for _, member := range c.Members() {
+			if member != leader {
+				other = member
+			}
 		}
-	}
-	if _, err := m.At(other.Endpoint()).MoveLeader(timeout(t), other.ID()); !errors.Is(err, rpctypes.ErrNotLeader) {
-		t.Errorf("asking a follower: got %v, want %v", err, rpctypes.ErrNotLeader)
-	}
-	if _, err := m.At(leader.Endpoint()).MoveLeader(timeout(t), 1); !errors.Is(err, rpctypes.ErrBadLeaderTransferee) {
-		t.Errorf("moving it to nobody: got %v, want %v", err, rpctypes.ErrBadLeaderTransferee)
-	}
-	if _, err := m.At(leader.Endpoint()).MoveLeader(timeout(t), other.ID()); err != nil {
+		_, follower := m.At(other.Endpoint()).MoveLeader(timeout(t), other.ID())
+		_, nobody := m.At(leader.Endpoint()).MoveLeader(timeout(t), 1)
+		if leaderOf(t, c) != leader {
+			return false
+		}
+		if !errors.Is(follower, rpctypes.ErrNotLeader) {
+			t.Errorf("asking a follower: got %v, want %v", follower, rpctypes.ErrNotLeader)
+		}
+		if !errors.Is(nobody, rpctypes.ErrBadLeaderTransferee) {
+			t.Errorf("moving it to nobody: got %v, want %v", nobody, rpctypes.ErrBadLeaderTransferee)
+		}
+		return movedTo(t, c, m, leader, other)
+	})
+}
+
+// movedTo moves the leadership, and reports whether another election has not come in between.
+func movedTo(t *testing.T, c *cluster.Cluster, m *maintenance.Service, from, to *cluster.Member) bool {
+	t.Helper()
+	_, err := m.At(from.Endpoint()).MoveLeader(timeout(t), to.ID())
+	if err != nil && !errors.Is(err, rpctypes.ErrNotLeader) {
 		t.Fatal(err)
 	}
-	if now := leaderOf(t, c); now != other {
-		t.Errorf("the leader is %s, want %s", now.Name(), other.Name())
-	}
+	return err == nil && leaderOf(t, c) == to
 }
 
 // An alarm is raised when the quota is exceeded, then listed, and disarmed.

@@ -99,10 +99,10 @@ func TestObservabilityUnderFaults(t *testing.T) {
 
 	// A write that was given up or lost is ambiguous in both. A member that is known to be stalled by
 	// then is not sent any, so that the write is not ambiguous.
-	if err := members.WaitHealthy(timeout(t)); err != nil {
-		t.Fatal(err)
-	}
 	eventually(t, "a write that was sent to a stopped member", func() bool {
+		if err := members.WaitHealthy(timeout(t)); err != nil {
+			t.Fatal(err)
+		}
 		if _, err := c.Put(timeout(t), "k", "v"); err != nil {
 			t.Fatal(err)
 		}

@@ -141,7 +141,7 @@ func TestLockOutlivesItsToken(t *testing.T) {
 				got, err := root.Get(ctx, key)
 				return err == nil && len(got.Kvs) == 1
 			})
-			time.Sleep(3500 * time.Millisecond) // longer than a token's life plus the servers' check interval, 1 s each
+			expire(t, c)
 			if _, err := root.Delete(ctx, name+"/before"); err != nil {
 				t.Fatal(err)
 			}

@@ -45,6 +45,16 @@ func (r *registers) record(key int, from time.Duration, o registerOp) {
 	r.histories[key] = append(r.histories[key], o)
 }
 
+// len is how many operations have ended.
+func (r *registers) len() (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, ops := range r.histories {
+		n += len(ops)
+	}
+	return n
+}
+
 // write writes a key, under that name. Some writes are given up early.
 func (r *registers) write(ctx context.Context, store kv.KV, key int, name string) {
 	ctx, cancel := context.WithTimeout(ctx, rand.N(5*time.Second))

@@ -18,7 +18,7 @@ func TestScanThroughMemberLoss(t *testing.T) {
 	const keys, size = 24_000, 2 << 10
 	c := startCluster(t, cluster.Config{Size: 3})
 	cl := dial(t, client.Config{Endpoints: c.Endpoints()})
-	ctx := timeout(t)
+	ctx := patient(t)
 	value := strings.Repeat("v", size)
 	for i := 0; i < keys; i += 100 {
 		ops := make([]kv.Op, 100)

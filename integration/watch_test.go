@@ -30,7 +30,7 @@ func TestWatchThroughKills(t *testing.T) {
 	w := watch.New(cl.Conn(), watch.WithBuffer(64, 1<<20))
 	t.Cleanup(func() { _ = w.Close() })
 
-	writing, stop := context.WithCancel(timeout(t))
+	writing, stop := context.WithCancel(patient(t))
 	var written atomic.Int64
 	wrote := make(chan struct{})
 	go func() {
@@ -45,7 +45,7 @@ func TestWatchThroughKills(t *testing.T) {
 		}
 	}()
 
-	watching, end := context.WithCancel(timeout(t))
+	watching, end := context.WithCancel(patient(t))
 	defer end()
 	type seen struct{ at atomic.Int64 }
 	run := func(s *seen, pause time.Duration) <-chan error {

@@ -85,7 +85,13 @@ func TestAllocations(t *testing.T) {
 	ctx := t.Context()
 	store := kv.New(nowhere{})
 	stub := pb.NewKVClient(nowhere{})
-	measure := func(call func()) float64 { return testing.AllocsPerRun(100, call) }
+	measure := func(call func()) float64 {
+		least := testing.AllocsPerRun(100, call)
+		for range 2 { // what other tests have left may allocate, too
+			least = min(least, testing.AllocsPerRun(100, call))
+		}
+		return least
+	}
 	put := measure(func() { rawPut(ctx, stub) })
 	get := measure(func() { rawGet(ctx, stub) })
 	tests := []struct {

@@ -650,7 +650,7 @@ func TestResolvConf(t *testing.T) {
 	// The file is read for each resolution.
 	s := startDNS(t, "etcd.test. 60 IN A 10.0.0.1")
 	conf := resolvConf(t, nameserver(deadServer(t)))
-	r, err := resolver.New([]string{"dns:///etcd.test"}, resolver.Config{Options: resolver.Options{ResolvConf: conf, Timeout: 100 * time.Millisecond}})
+	r, err := resolver.New([]string{"dns:///etcd.test"}, resolver.Config{Options: resolver.Options{ResolvConf: conf, Timeout: time.Second}}) // more than an answer takes on a busy machine
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -108,11 +108,13 @@ func (r *rig) view() *view.View[int] {
 	return v
 }
 
+// put puts a key. A view has seen that when it returns: what comes together is one step.
 func (r *rig) put(key, value string) {
 	r.t.Helper()
 	if _, err := r.Put(r.t.Context(), key, value); err != nil {
 		r.t.Fatal(err)
 	}
+	synctest.Wait()
 }
 
 func (r *rig) delete(key string) {
@@ -120,6 +122,7 @@ func (r *rig) delete(key string) {
 	if _, err := r.Delete(r.t.Context(), key); err != nil {
 		r.t.Fatal(err)
 	}
+	synctest.Wait()
 }
 
 // wantLog is what the view has told since the last time.

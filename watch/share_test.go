@@ -474,8 +474,10 @@ func TestShareEvents(t *testing.T) {
 				}
 				w, _, store := single(t, opts...)
 				chans := many(t.Context(), t, w, 3, "k", kv.WithPrevKV())
-				put(t, store, "k", "old value")
-				put(t, store, "k", "new value")
+				for _, val := range []string{"old value", "new value"} {
+					put(t, store, "k", val)
+					synctest.Wait() // a response for each
+				}
 				var got []watch.WatchResponse
 				for _, ch := range chans {
 					receive(t, ch)

@@ -96,7 +96,8 @@ func TestSlowConsumer(t *testing.T) {
 // still passes, whole.
 func TestBufferBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, _, store := single(t, watch.WithBuffer(1000, 100))
+		w, c, store := single(t, watch.WithBuffer(1000, 100))
+		c.SetWatchBatch(1) // a response for each revision
 		ch := w.Watch(t.Context(), "", kv.WithPrefix())
 		synctest.Wait()
 		big := strings.Repeat("x", 60)

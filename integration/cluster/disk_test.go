@@ -27,7 +27,7 @@ func withDisks(t *testing.T, fsync bool) *cluster.Cluster {
 // lost or kept as a whole, and the member catches up.
 func TestStallDiskOfLeader(t *testing.T) {
 	c := withDisks(t, false)
-	leader, err := c.Leader(within(t, 10*time.Second))
+	leader, err := c.Leader(within(t, limit))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,17 +54,17 @@ func TestStallDiskOfLeader(t *testing.T) {
 	if !leader.Running() {
 		t.Error("the member does not run: it is to live while its disk stalls")
 	}
-	next, err := c.Leader(within(t, 10*time.Second))
+	next, err := c.Leader(within(t, limit))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := put(within(t, 10*time.Second), dial(t, next.Endpoint()), "key", "after"); err != nil {
+	if err := put(within(t, limit), dial(t, next.Endpoint()), "key", "after"); err != nil {
 		t.Fatal(err)
 	}
 	if err := leader.HealDisk(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.WaitHealthy(within(t, 20*time.Second)); err != nil {
+	if err := c.WaitHealthy(within(t, limit)); err != nil {
 		t.Fatal(err)
 	}
 	wantValue(t, cc, "key", "after")
@@ -89,10 +89,10 @@ func TestStallDiskAndKill(t *testing.T) {
 	if err := m.StallDisk(t.Context()); err == nil {
 		t.Error("the disk of a member that does not run was stalled")
 	}
-	if err := m.Restart(within(t, 20*time.Second)); err != nil {
+	if err := m.Restart(within(t, limit)); err != nil {
 		t.Fatal(err)
 	}
-	if err := put(within(t, 10*time.Second), dial(t, m.Endpoint()), "key", "v"); err != nil {
+	if err := put(within(t, limit), dial(t, m.Endpoint()), "key", "v"); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"testing"
-	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -21,7 +20,7 @@ func TestGrow(t *testing.T) {
 			if err := put(t.Context(), dial(t, c.Endpoints()[0]), "key", "value"); err != nil {
 				t.Fatal(err)
 			}
-			m, err := c.AddLearner(within(t, 30*time.Second), nil, 0)
+			m, err := c.AddLearner(within(t, limit), nil, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -33,13 +32,13 @@ func TestGrow(t *testing.T) {
 			}
 			cc := dial(t, m.Endpoint())
 			refusal := rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner)
-			if err := rpctypes.Error(put(within(t, 5*time.Second), cc, "key", "x")); !errors.Is(err, refusal) {
+			if err := rpctypes.Error(put(within(t, limit), cc, "key", "x")); !errors.Is(err, refusal) {
 				t.Errorf("put through the learner: got %v, want %v", err, refusal)
 			}
-			if err := c.WaitHealthy(within(t, 10*time.Second)); err != nil {
+			if err := c.WaitHealthy(within(t, limit)); err != nil {
 				t.Fatal(err)
 			}
-			if err := m.Promote(within(t, 30*time.Second), nil); err != nil {
+			if err := m.Promote(within(t, limit), nil); err != nil {
 				t.Fatal(err)
 			}
 			if m.Learner() {
@@ -48,50 +47,48 @@ func TestGrow(t *testing.T) {
 			wantValue(t, cc, "key", "value")
 			// It and the other members stay in the cluster after a restart.
 			for _, one := range []*cluster.Member{m, c.Members()[0]} {
-				if err := one.Restart(within(t, 20*time.Second)); err != nil {
+				if err := one.Restart(within(t, limit)); err != nil {
 					t.Fatal(err)
 				}
 			}
-			leader, err := c.Leader(within(t, 10*time.Second))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if leader != m {
-				move := &etcdserverpb.MoveLeaderRequest{TargetID: m.ID()}
-				if _, err := etcdserverpb.NewMaintenanceClient(leader.Control()).MoveLeader(within(t, 10*time.Second), move); err != nil {
-					t.Fatal(err)
+			until(t, m.Name()+" leads", nil, func(ctx context.Context) error {
+				leader, err := c.Leader(ctx)
+				if err == nil && leader != m {
+					move := &etcdserverpb.MoveLeaderRequest{TargetID: m.ID()}
+					_, err = etcdserverpb.NewMaintenanceClient(leader.Control()).MoveLeader(ctx, move)
 				}
-			}
+				return err
+			})
 			endpoint := m.Endpoint()
-			if err := m.Remove(within(t, 30*time.Second), nil); err != nil {
+			if err := m.Remove(within(t, limit), nil); err != nil {
 				t.Fatal(err)
 			}
 			if m.Running() || c.Member("m4") != nil || slices.Contains(c.Endpoints(), endpoint) {
 				t.Errorf("after its removal the member runs: %v, the cluster's are %v", m.Running(), c.Endpoints())
 			}
 			wantRefused(t, endpoint)
-			if err := c.WaitHealthy(within(t, 20*time.Second)); err != nil {
+			if err := c.WaitHealthy(within(t, limit)); err != nil {
 				t.Fatal(err)
 			}
-			if next, err := c.Leader(within(t, 10*time.Second)); err != nil || next == m {
+			if next, err := c.Leader(within(t, limit)); err != nil || next == m {
 				t.Errorf("after the leader's removal: got %v, %v, want another leader", next, err)
 			}
 			list, err := etcdserverpb.NewClusterClient(c.Members()[1].Control()).MemberList(t.Context(), &etcdserverpb.MemberListRequest{})
 			if err != nil || len(list.GetMembers()) != 3 {
 				t.Errorf("the members are %v, %v, want three", list.GetMembers(), err)
 			}
-			if err := put(within(t, 10*time.Second), dial(t, c.Endpoints()[2]), "key", "after"); err != nil {
+			if err := put(within(t, limit), dial(t, c.Endpoints()[2]), "key", "after"); err != nil {
 				t.Error(err)
 			}
 			// Another member replaces it.
-			m, err = c.AddLearner(within(t, 30*time.Second), nil, uint16(m.Port()))
+			m, err = c.AddLearner(within(t, limit), nil, uint16(m.Port()))
 			if err != nil {
 				t.Fatal(err)
 			}
 			if m.Endpoint() != endpoint || m.Name() != "m5" {
 				t.Errorf("got %s on %s, want m5 on %s", m.Name(), m.Endpoint(), endpoint)
 			}
-			if err := m.Promote(within(t, 30*time.Second), nil); err != nil {
+			if err := m.Promote(within(t, limit), nil); err != nil {
 				t.Fatal(err)
 			}
 			wantValue(t, cc, "key", "after")
@@ -110,10 +107,10 @@ func TestAddLearnerEndsWithItsContext(t *testing.T) {
 	if got := len(c.Members()); got != 3 {
 		t.Errorf("got %d members, want 3", got)
 	}
-	if err := c.WaitHealthy(within(t, 10*time.Second)); err != nil {
+	if err := c.WaitHealthy(within(t, limit)); err != nil {
 		t.Error(err)
 	}
-	if _, err := c.AddLearner(within(t, 30*time.Second), nil, 0); err != nil {
+	if _, err := c.AddLearner(within(t, limit), nil, 0); err != nil {
 		t.Error(err)
 	}
 }
@@ -121,11 +118,11 @@ func TestAddLearnerEndsWithItsContext(t *testing.T) {
 // A request for a change that is lost with the leader is sent again: etcd would never answer it.
 func TestRemoveOutlivesALostRequest(t *testing.T) {
 	c := start(t, fast())
-	learner, err := c.AddLearner(within(t, 30*time.Second), nil, 0)
+	learner, err := c.AddLearner(within(t, limit), nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	leader, err := c.Leader(within(t, 10*time.Second))
+	leader, err := c.Leader(within(t, limit))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,10 +134,10 @@ func TestRemoveOutlivesALostRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	removed := make(chan error, 1)
-	removing := within(t, 30*time.Second)
+	removing := within(t, limit)
 	go func() { removed <- learner.Remove(removing, via.Control()) }()
 	// It is passed on to the leader, and another one is elected.
-	ctx := within(t, 20*time.Second)
+	ctx := within(t, limit)
 	for next := leader.ID(); next == leader.ID() || next == 0; {
 		status, err := etcdserverpb.NewMaintenanceClient(via.Control()).Status(ctx, &etcdserverpb.StatusRequest{})
 		if err != nil {
@@ -157,7 +154,9 @@ func TestRemoveOutlivesALostRequest(t *testing.T) {
 	if err := <-removed; err != nil {
 		t.Error(err)
 	}
-	list, err := etcdserverpb.NewClusterClient(via.Control()).MemberList(ctx, &etcdserverpb.MemberListRequest{Linearizable: true})
+	list, err := settled(ctx, func() (*etcdserverpb.MemberListResponse, error) {
+		return etcdserverpb.NewClusterClient(via.Control()).MemberList(ctx, &etcdserverpb.MemberListRequest{Linearizable: true})
+	})
 	if err != nil || len(list.GetMembers()) != 3 {
 		t.Errorf("the members are %v, %v, want three", list.GetMembers(), err)
 	}

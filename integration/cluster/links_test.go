@@ -35,7 +35,7 @@ func hasLeader(ctx context.Context, cc grpc.ClientConnInterface) error {
 // until calls f repeatedly until it returns want.
 func until(t *testing.T, what string, want error, f func(context.Context) error) {
 	t.Helper()
-	ctx := within(t, 15*time.Second)
+	ctx := within(t, limit)
 	for {
 		attempt, cancel := context.WithTimeout(ctx, time.Second)
 		got := f(attempt)
@@ -71,7 +71,7 @@ func TestCutFromPeers(t *testing.T) {
 	} {
 		for _, role := range []string{"follower", "leader"} {
 			t.Run(tc.name+" "+role, func(t *testing.T) {
-				leader, err := c.Leader(within(t, 10*time.Second))
+				leader, err := c.Leader(within(t, limit))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -84,29 +84,27 @@ func TestCutFromPeers(t *testing.T) {
 					}
 				}
 				cc := dial(t, m.Endpoint())
-				if err := hasLeader(t.Context(), cc); err != nil {
-					t.Fatalf("before: %v", err)
-				}
+				until(t, "before", nil, func(ctx context.Context) error { return hasLeader(ctx, cc) })
 				if err := tc.fault(m); err != nil {
 					t.Fatal(err)
 				}
 				until(t, "the member that is cut off", rpctypes.ErrNoLeader, func(ctx context.Context) error { return hasLeader(ctx, cc) })
 				// The other members still have a quorum, or have one again.
-				next, err := c.Leader(within(t, 10*time.Second))
+				next, err := c.Leader(within(t, limit))
 				if err != nil {
 					t.Fatal(err)
 				}
 				if next == m {
 					t.Fatal("the member that is cut off is the leader")
 				}
-				if err := put(within(t, 10*time.Second), dial(t, next.Endpoint()), "key", tc.name+role); err != nil {
+				if err := put(within(t, limit), dial(t, next.Endpoint()), "key", tc.name+role); err != nil {
 					t.Fatalf("put among the others: %v", err)
 				}
 				if err := m.HealPeers(); err != nil {
 					t.Fatal(err)
 				}
 				until(t, "the healed member", nil, func(ctx context.Context) error { return hasLeader(ctx, cc) })
-				if err := c.WaitHealthy(within(t, 15*time.Second)); err != nil {
+				if err := c.WaitHealthy(within(t, limit)); err != nil {
 					t.Fatal(err)
 				}
 				wantValue(t, cc, "key", tc.name+role)
@@ -120,7 +118,7 @@ func TestCutFromPeers(t *testing.T) {
 // with them.
 func TestCutStopsLeaseForwarding(t *testing.T) {
 	c := start(t, linked())
-	leader, err := c.Leader(within(t, 10*time.Second))
+	leader, err := c.Leader(within(t, limit))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,9 +144,7 @@ func TestCutStopsLeaseForwarding(t *testing.T) {
 		_, err = stream.Recv()
 		return err
 	}
-	if err := renew(within(t, 5*time.Second)); err != nil {
-		t.Fatalf("before: %v", err)
-	}
+	until(t, "before", nil, renew)
 	if err := m.CutPeers(); err != nil {
 		t.Fatal(err)
 	}
@@ -188,13 +184,13 @@ func TestPeerLink(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := c.Leader(within(t, 10*time.Second)); err != nil {
+	if _, err := c.Leader(within(t, limit)); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Heal(); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.WaitHealthy(within(t, 15*time.Second)); err != nil {
+	if err := c.WaitHealthy(within(t, limit)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -217,7 +213,7 @@ func TestClientLink(t *testing.T) {
 	if _, err := get(within(t, 200*time.Millisecond), cc, "key"); status.Code(err) != codes.DeadlineExceeded {
 		t.Errorf("through a black hole: got %v, want DeadlineExceeded", err)
 	}
-	if err := c.WaitHealthy(within(t, 5*time.Second)); err != nil {
+	if err := c.WaitHealthy(within(t, limit)); err != nil {
 		t.Errorf("the member itself suffers: %v", err)
 	}
 	if err := link.Heal(); err != nil {
@@ -252,12 +248,12 @@ func TestClientLink(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantRefused(t, m.Endpoint())
-	if err := m.Restart(within(t, 15*time.Second)); err != nil {
+	if err := m.Restart(within(t, limit)); err != nil {
 		t.Fatal(err)
 	}
 	eventuallyGet(t, cc)
 	before := m.Endpoint()
-	if err := m.RestartOn(within(t, 15*time.Second), 0); err != nil {
+	if err := m.RestartOn(within(t, limit), 0); err != nil {
 		t.Fatal(err)
 	}
 	wantRefused(t, before)

@@ -45,7 +45,7 @@ func TestMembersDieWithTheirParent(t *testing.T) {
 			if err := os.RemoveAll(fields[4]); err != nil {
 				t.Log(err)
 			}
-			ctx := within(t, 10*time.Second)
+			ctx := within(t, limit)
 			for _, field := range fields[1:4] {
 				pid, err := strconv.Atoi(field)
 				if err != nil {
@@ -54,7 +54,7 @@ func TestMembersDieWithTheirParent(t *testing.T) {
 				for !gone(pid) {
 					select {
 					case <-ctx.Done():
-						t.Fatalf("member %d lives 10 s after its parent died", pid)
+						t.Fatalf("member %d lives %v after its parent died", pid, limit)
 					case <-time.After(10 * time.Millisecond):
 					}
 				}

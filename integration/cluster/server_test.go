@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/version"
@@ -23,7 +22,7 @@ func TestVersion(t *testing.T) {
 	if os.Getenv(cluster.ServerEnv) == "" && c.Version() != version.Version {
 		t.Errorf("the built-in server is %s, want %s", c.Version(), version.Version)
 	}
-	status, err := etcdserverpb.NewMaintenanceClient(c.Members()[0].Control()).Status(within(t, 10*time.Second), &etcdserverpb.StatusRequest{})
+	status, err := etcdserverpb.NewMaintenanceClient(c.Members()[0].Control()).Status(within(t, limit), &etcdserverpb.StatusRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -659,12 +659,19 @@ func TestRegistry(t *testing.T) {
 		calls.want("answered by " + c.word("c serves on "))
 		calls.want("answered by " + addrB)
 		proceed()
-		got, err := k.store.Get(k.Context(), "registry/b")
-		if err != nil || len(got.Kvs) != 1 {
-			k.Fatalf("b's key: %v, %v", got, err)
-		}
 		// A leader that was stopped may itself revoke a lease when it continues (etcd 3.7.3).
-		if _, err := k.store.Revoke(k.Context(), lease.ID(got.Kvs[0].Lease)); err != nil && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
+		var of lease.ID
+		k.eventually("b's key is there", func() bool {
+			got, err := k.store.Get(k.Context(), "registry/b")
+			if err != nil {
+				k.Fatal(err)
+			}
+			if len(got.Kvs) == 1 {
+				of = lease.ID(got.Kvs[0].Lease)
+			}
+			return of != lease.NoLease
+		})
+		if _, err := k.store.Revoke(k.Context(), of); err != nil && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
 			k.Fatal(err)
 		}
 		k.eventually("b is registered again", func() bool { return len(k.keys("registry/")) == 2 })

@@ -427,7 +427,7 @@ func TestStopAndStart(t *testing.T) {
 	began := time.Now()
 	must(t, s.Close())
 	must(t, s.Close())
-	if took := time.Since(began); took > time.Second {
+	if took := time.Since(began); took > 4*time.Second { // the query would end after 5 s
 		t.Errorf("Close took %v", took)
 	}
 	if err := <-asked; err == nil {

@@ -2,6 +2,7 @@ package etcdctltest
 
 import (
 	"context"
+	"errors"
 	stdflag "flag"
 	"fmt"
 	"regexp"
@@ -11,6 +12,7 @@ import (
 	"testing"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/getcd/getcd/integration/certs"
 	"github.com/getcd/getcd/integration/cluster"
@@ -24,9 +26,12 @@ type bench struct {
 	kv      pb.KVClient
 	lease   pb.LeaseClient
 
-	compared int // invocations that were given to both tools
-	fixed    int // how many elements of vars every test has
-	peers    int // peer URLs that were used
+	control *patient // to the first member
+
+	compared int    // invocations that were given to both tools
+	fixed    int    // how many elements of vars every test has
+	peers    int    // peer URLs that were used
+	term     uint64 // the cluster's, when disturbed was called last
 }
 
 func newBench(t *testing.T, cfg cluster.Config) *bench {
@@ -41,11 +46,11 @@ func newBench(t *testing.T, cfg cluster.Config) *bench {
 			t.Error(err)
 		}
 	})
-	cc := c.Members()[0].Control()
+	cc := &patient{ClientConnInterface: c.Members()[0].Control()}
 	vars := []string{"‹eps›", strings.Join(c.Endpoints(), ","), "‹ep0›", c.Endpoints()[0]}
 	return &bench{
 		tools: tl, cluster: c, kv: pb.NewKVClient(cc), lease: pb.NewLeaseClient(cc),
-		vars: vars, fixed: len(vars),
+		control: cc, vars: vars, fixed: len(vars),
 	}
 }
 
@@ -91,22 +96,25 @@ func (b *bench) same(t *testing.T, i invocation) {
 
 // equivalent compares what getcd prints for mine with what etcdctl prints for
 // its. If they differ, etcdctl runs again: only if it prints the same as before
-// has the state not changed, and the difference is real.
+// has the state not changed, and the difference is real, unless the members were
+// busy with themselves.
 func (b *bench) equivalent(t *testing.T, mine, its invocation) {
 	t.Helper()
 	b.compared++
 	const rounds = 10
+	var want, got result
 	for range rounds {
-		want, got := b.etcdctlRun(t, its), b.getcdRun(t, mine)
+		want, got = b.etcdctlRun(t, its), b.getcdRun(t, mine)
 		if mine.agree(got, want) {
 			return
 		}
-		if mine.agree(b.etcdctlRun(t, its), want) {
+		if mine.agree(b.etcdctlRun(t, its), want) && !b.disturbed(t, got, want) {
 			diff(t, mine, got, want)
 			return
 		}
 	}
-	t.Fatalf("%v: the tools differed, and so did etcdctl from itself, in %d rounds", mine, rounds)
+	diff(t, mine, got, want)
+	t.Fatalf("%v: the tools differed, and so did etcdctl from itself, or the members were disturbed, in %d rounds", mine, rounds)
 }
 
 // scenario runs the steps with each tool, from an empty key space, and compares
@@ -120,12 +128,35 @@ func (b *bench) scenario(t *testing.T, steps ...invocation) {
 // run, and returns rules for the differences that cannot be avoided.
 func (b *bench) from(t *testing.T, start func() []rule, steps ...invocation) {
 	t.Helper()
-	want := b.play(t, b.etcdctl, start, steps)
-	got := b.play(t, b.getcd, start, steps)
+	b.both(t, steps, func(path string) []result { return b.play(t, path, start, steps) })
+}
+
+// both has each tool play the steps, and compares them. If they differ, and the
+// members were disturbed meanwhile, both play again.
+func (b *bench) both(t *testing.T, steps []invocation, play func(path string) []result) {
+	t.Helper()
+	const rounds = 5
+	var want, got []result
+	for range rounds {
+		b.disturbed(t) // from here on
+		want, got = play(b.etcdctl), play(b.getcd)
+		if t.Failed() || agreed(steps, got, want) || !b.disturbed(t, slices.Concat(got, want)...) {
+			break
+		}
+	}
 	for n, i := range steps {
 		b.compared++
 		diff(t, i, got[n], want[n])
 	}
+}
+
+func agreed(steps []invocation, got, want []result) bool {
+	for n, i := range steps {
+		if !i.agree(got[n], want[n]) {
+			return false
+		}
+	}
+	return true
 }
 
 var granted = regexp.MustCompile(`^lease ([0-9a-f]{16}) granted`)
@@ -162,13 +193,14 @@ func (b *bench) play(t *testing.T, path string, start func() []rule, steps []inv
 // wipe deletes all keys and leases of the cluster and returns its revision.
 func (b *bench) wipe(t *testing.T) int64 {
 	t.Helper()
+	b.unlock(t)
 	ctx := context.Background()
 	leases, err := b.lease.LeaseLeases(ctx, &pb.LeaseLeasesRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, l := range leases.GetLeases() {
-		if _, err := b.lease.LeaseRevoke(ctx, &pb.LeaseRevokeRequest{ID: l.GetID()}); err != nil {
+		if _, err := b.lease.LeaseRevoke(ctx, &pb.LeaseRevokeRequest{ID: l.GetID()}); err != nil && !errors.Is(rpctypes.Error(err), rpctypes.ErrLeaseNotFound) {
 			t.Fatal(err)
 		}
 	}

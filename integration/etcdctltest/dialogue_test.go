@@ -159,22 +159,17 @@ func distinct(out string) string {
 func (b *bench) sameHeld(t *testing.T, d dialogue) {
 	t.Helper()
 	vars := strings.NewReplacer(b.vars...)
-	want := hold(t, b.etcdctl, d, vars)
-	diff(t, d.invocation, hold(t, b.getcd, d, vars), want)
+	b.both(t, []invocation{d.invocation}, func(path string) []result { return []result{hold(t, path, d, vars)} })
 }
 
 // held runs each tool through a dialogue that changes the state, from an empty
 // key space at revision base, and compares the outputs.
 func (b *bench) held(t *testing.T, from func(base int64) dialogue) {
 	t.Helper()
-	var results []result
-	var d dialogue
-	for _, path := range []string{b.etcdctl, b.getcd} {
+	b.both(t, []invocation{from(0).invocation}, func(path string) []result {
 		base := b.wipe(t)
-		d = from(base)
-		r := hold(t, path, d, strings.NewReplacer(b.vars...))
+		r := hold(t, path, from(base), strings.NewReplacer(b.vars...))
 		r.stdout = revisions(base)(r.stdout)
-		results = append(results, r)
-	}
-	diff(t, d.invocation, results[1], results[0])
+		return []result{r}
+	})
 }

@@ -30,17 +30,15 @@ func TestElect(t *testing.T) {
 // the outputs and the number of candidates that remain.
 func (b *bench) elected(t *testing.T, remain int64, d dialogue) {
 	t.Helper()
-	var results []result
-	for _, path := range []string{b.etcdctl, b.getcd} {
+	b.both(t, []invocation{d.invocation}, func(path string) []result {
 		base := b.wipe(t)
 		r := hold(t, path, d, strings.NewReplacer(b.vars...))
 		r.stdout = lockLease(revisions(base)(r.stdout))
-		results = append(results, r)
 		if n := b.candidates(t); n != remain {
 			t.Errorf("%s %v: %d candidates are left, want %d", path, d.invocation, n, remain)
 		}
-	}
-	diff(t, d.invocation, results[1], results[0])
+		return []result{r}
+	})
 }
 
 func (b *bench) candidates(t *testing.T) int64 {

@@ -1,6 +1,7 @@
 package etcdctltest
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/getcd/getcd/integration/cluster"
@@ -60,11 +62,12 @@ func (b *bench) membershipWithoutWords(t *testing.T) {
 				peer, place, id := b.unusedPeer(), 0, uint64(0)
 				if !strings.HasPrefix(line, "add") {
 					r, err := b.members0().MemberAdd(t.Context(), &pb.MemberAddRequest{PeerURLs: []string{peer}, IsLearner: true})
-					if err != nil {
+					sent := b.control.again > 0 // and the one before was applied
+					if err != nil && (!sent || !errors.Is(rpctypes.Error(err), rpctypes.ErrPeerURLExist)) {
 						t.Fatal(err)
 					}
 					place, id = b.stranger(t)
-					if id != r.GetMember().GetID() {
+					if err == nil && id != r.GetMember().GetID() {
 						t.Fatalf("the member that is new is %x, want %x", id, r.GetMember().GetID())
 					}
 				}
@@ -111,9 +114,7 @@ func (b *bench) membershipUnchanged(t *testing.T) {
 func (b *bench) promotions(t *testing.T) {
 	for _, format := range []string{"-w=simple", "-w=json --hex"} {
 		i := at(sh("member promote ‹member› " + format))
-		want, got := b.promote(t, b.etcdctl, i), b.promote(t, b.getcd, i)
-		b.compared++
-		diff(t, i, got, want)
+		b.both(t, []invocation{i}, func(path string) []result { return []result{b.promote(t, path, i)} })
 	}
 }
 
@@ -161,6 +162,7 @@ func (b *bench) agreeInPlace(t *testing.T, steps []invocation, play func(path st
 	t.Helper()
 	const most = 40
 	wants, gots := map[int][]result{}, map[int][]result{}
+	b.disturbed(t) // from here on
 	for range most {
 		place, results := play(b.etcdctl)
 		wants[place] = results
@@ -168,6 +170,11 @@ func (b *bench) agreeInPlace(t *testing.T, steps []invocation, play func(path st
 		gots[place] = results
 		for place, want := range wants {
 			if got, ok := gots[place]; ok {
+				if !t.Failed() && !agreed(steps, got, want) && b.disturbed(t, slices.Concat(got, want)...) {
+					clear(wants)
+					clear(gots)
+					break
+				}
 				for n, i := range steps {
 					b.compared++
 					diff(t, i, got[n], want[n])
@@ -270,9 +277,7 @@ func memberIDInMessage(t *testing.T, id uint64, command, stdout string) string {
 	return encode()
 }
 
-func (b *bench) members0() pb.ClusterClient {
-	return pb.NewClusterClient(b.cluster.Members()[0].Control())
-}
+func (b *bench) members0() pb.ClusterClient { return pb.NewClusterClient(b.control) }
 
 // stranger finds the member that does not belong to the original cluster.
 func (b *bench) stranger(t *testing.T) (place int, id uint64) {
@@ -296,7 +301,8 @@ func (b *bench) removeStrangers(t *testing.T) {
 		if id == 0 {
 			return
 		}
-		if _, err := b.members0().MemberRemove(t.Context(), &pb.MemberRemoveRequest{ID: id}); err != nil {
+		_, err := b.members0().MemberRemove(t.Context(), &pb.MemberRemoveRequest{ID: id})
+		if err != nil && !errors.Is(rpctypes.Error(err), rpctypes.ErrMemberNotFound) {
 			t.Fatal(err)
 		}
 	}

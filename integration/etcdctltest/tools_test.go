@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -138,6 +139,7 @@ func (i invocation) String() string {
 type result struct {
 	stdout, stderr string
 	code           int
+	late           bool // a time limit of its own was exceeded, which a busy machine may do to either tool
 }
 
 // command returns the command for the tool at path, with its arguments and
@@ -178,7 +180,11 @@ func run(t *testing.T, path string, i invocation, vars *strings.Replacer) result
 	if ee, ok := errors.AsType[*exec.ExitError](err); err != nil && (!ok || !ee.Exited()) {
 		t.Fatalf("%s %v: %v\nstdout: %s\nstderr: %s", filepath.Base(path), i, err, &stdout, &stderr)
 	}
-	return result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
+	limited := slices.ContainsFunc(i.args, func(a string) bool { return strings.HasPrefix(a, "--command-timeout=") })
+	return result{
+		stdout: stdout.String(), stderr: stderr.String(), code: cmd.ProcessState.ExitCode(),
+		late: limited && strings.Contains(stderr.String(), "deadline exceeded"),
+	}
 }
 
 // firstLine forwards writes, and calls do once after the first line.

@@ -3,6 +3,7 @@ package etcdctltest
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -94,17 +95,17 @@ func TestWatchOutlivesItsCertificate(t *testing.T) {
 	renew := func(end time.Time) {
 		t.Helper()
 		pair, err := ca.Issue(certs.Request{CommonName: "user", ClientOnly: true, NotAfter: end})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for from, to := range map[string]string{pair.CertFile: cert, pair.KeyFile: key} {
-			if err := os.Rename(from, to); err != nil {
-				t.Fatal(err)
-			}
+		if err := errors.Join(err, os.Rename(pair.CertFile, cert), os.Rename(pair.KeyFile, key)); err != nil {
+			t.Error(err)
 		}
 	}
-	expires := time.Now().Add(10 * time.Second).Truncate(time.Second)
-	renew(expires)
+	var expires time.Time
+	renewBriefly := func() {
+		t.Helper()
+		expires = time.Now().Add(10 * time.Second).Truncate(time.Second)
+		renew(expires)
+	}
+	renewBriefly()
 
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
@@ -139,11 +140,15 @@ func TestWatchOutlivesItsCertificate(t *testing.T) {
 		}
 		t.Fatalf("the watch ended without %q: %v\n%s", value, lines.Err(), &stderr)
 	}
-	// Until an event arrives, nobody knows whether it is watching.
+	// Until an event arrives, nobody knows whether it is watching. A busy machine may take longer
+	// for that than a certificate lives.
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
 		for {
+			if time.Until(expires) < 5*time.Second {
+				renewBriefly()
+			}
 			_, _ = kv.Put(ctx, &pb.PutRequest{Key: []byte("k"), Value: []byte("one")})
 			select {
 			case <-stop:
@@ -155,9 +160,6 @@ func TestWatchOutlivesItsCertificate(t *testing.T) {
 	until("one")
 	close(stop)
 	<-done
-	if time.Now().After(expires) {
-		t.Fatal("this machine is too slow: the first certificate has expired before it was used")
-	}
 
 	time.Sleep(time.Until(expires.Add(time.Second)))
 	renew(time.Now().Add(time.Hour))

@@ -218,7 +218,7 @@ func TestHang(t *testing.T) {
 	}
 	began := time.Now()
 	o := p.run(t.Context(), "TestA", 100*time.Millisecond-grace, 2, &logFile{file: kept})
-	if o.verdict != hung || o.tries != 2 || time.Since(began) > 4*time.Second {
-		t.Errorf("got %+v after %v, want two hangs at once", o, time.Since(began))
+	if took := time.Since(began); o.verdict != hung || o.tries != 2 || took > time.Minute { // of the 1000 s that it sleeps
+		t.Errorf("got %+v after %v, want two hangs at once", o, took)
 	}
 }

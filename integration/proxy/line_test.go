@@ -50,15 +50,20 @@ func sink(t *testing.T, send int, counted func(n int)) net.Listener {
 }
 
 // wantTook checks the duration of a transfer. A busy machine makes it longer, but
-// never shorter.
-func wantTook(t *testing.T, took, want time.Duration) {
+// never shorter: of several transfers none may be too short, and one is not too long.
+func wantTook(t *testing.T, want time.Duration, transfer func() time.Duration) {
 	t.Helper()
-	if took < want*9/10 || took > want*3/2 {
-		t.Errorf("the transfer took %v, want about %v", took, want)
+	for range 10 {
+		took := transfer()
+		if took < want*9/10 {
+			t.Fatalf("the transfer took %v, want about %v", took, want)
+		}
+		if took <= want*3/2 {
+			return
+		}
+		t.Logf("the transfer took %v, want about %v: is the machine busy?", took, want)
 	}
-	if took > want*11/10 {
-		t.Logf("the transfer took %v, more than 10 %% over %v: is the machine busy?", took, want)
-	}
+	t.Errorf("each transfer took more than %v, want about %v", want*3/2, want)
 }
 
 // All connections of all links share one line.
@@ -69,38 +74,42 @@ func TestLine(t *testing.T) {
 
 	t.Run("to the targets", func(t *testing.T) {
 		var wg sync.WaitGroup
-		wg.Add(4 * each)
 		server := sink(t, 0, func(n int) { wg.Add(-n) })
-		start := time.Now()
-		for range 2 {
-			l := linkTo(t, proxy.Config{Target: server.Addr().String()})
-			must(t, l.SetLine(line))
+		wantTook(t, want, func() time.Duration {
+			wg.Add(4 * each)
+			start := time.Now()
 			for range 2 {
-				c := dial(t, "tcp", l.Address())
-				go func() { _, _ = c.Write(make([]byte, each)) }()
+				l := linkTo(t, proxy.Config{Target: server.Addr().String()})
+				must(t, l.SetLine(line))
+				for range 2 {
+					c := dial(t, "tcp", l.Address())
+					go func() { _, _ = c.Write(make([]byte, each)) }()
+				}
 			}
-		}
-		wg.Wait()
-		wantTook(t, time.Since(start), want)
+			wg.Wait()
+			return time.Since(start)
+		})
 	})
 	t.Run("back", func(t *testing.T) {
 		server := sink(t, each, nil)
-		start := time.Now()
-		var wg sync.WaitGroup
-		for range 2 {
-			l := linkTo(t, proxy.Config{Target: server.Addr().String()})
-			must(t, l.SetLine(line))
+		wantTook(t, want, func() time.Duration {
+			start := time.Now()
+			var wg sync.WaitGroup
 			for range 2 {
-				c := dial(t, "tcp", l.Address())
-				wg.Go(func() {
-					if n, err := io.Copy(io.Discard, c); n != each || err != nil {
-						t.Errorf("got %d bytes, %v, want %d", n, err, each)
-					}
-				})
+				l := linkTo(t, proxy.Config{Target: server.Addr().String()})
+				must(t, l.SetLine(line))
+				for range 2 {
+					c := dial(t, "tcp", l.Address())
+					wg.Go(func() {
+						if n, err := io.Copy(io.Discard, c); n != each || err != nil {
+							t.Errorf("got %d bytes, %v, want %d", n, err, each)
+						}
+					})
+				}
 			}
-		}
-		wg.Wait()
-		wantTook(t, time.Since(start), want)
+			wg.Wait()
+			return time.Since(start)
+		})
 	})
 }
 
@@ -131,17 +140,19 @@ func TestLineOfOpenConnection(t *testing.T) {
 	const size = 48 << 10
 	var wg sync.WaitGroup
 	server := sink(t, 0, func(n int) { wg.Add(-n) })
-	l := linkTo(t, proxy.Config{Target: server.Addr().String()})
-	c := dial(t, "tcp", l.Address())
-	wg.Add(1)
-	write(t, c, "x") // the link is reading again
-	wg.Wait()
-	must(t, l.SetLine(proxy.NewLine(2*size, 0)))
-	start := time.Now()
-	wg.Add(size)
-	go func() { _, _ = c.Write(make([]byte, size)) }()
-	wg.Wait()
-	wantTook(t, time.Since(start), 450*time.Millisecond) // minus the burst
+	wantTook(t, 450*time.Millisecond, func() time.Duration { // minus the burst
+		l := linkTo(t, proxy.Config{Target: server.Addr().String()})
+		c := dial(t, "tcp", l.Address())
+		wg.Add(1)
+		write(t, c, "x") // the link is reading again
+		wg.Wait()
+		must(t, l.SetLine(proxy.NewLine(2*size, 0)))
+		start := time.Now()
+		wg.Add(size)
+		go func() { _, _ = c.Write(make([]byte, size)) }()
+		wg.Wait()
+		return time.Since(start)
+	})
 }
 
 // A line is not a fault: it stays when the link is healed, and is removed only by
@@ -159,9 +170,15 @@ func TestLineStays(t *testing.T) {
 		}
 		return time.Since(start)
 	}
-	wantTook(t, took(), 500*time.Millisecond)
+	wantTook(t, 500*time.Millisecond, took)
 	must(t, l.SetLine(nil))
-	if got := took(); got > 300*time.Millisecond {
+	got := took()
+	for range 9 { // on a busy machine
+		if got > 300*time.Millisecond {
+			got = took()
+		}
+	}
+	if got > 300*time.Millisecond {
 		t.Errorf("without a line the transfer took %v, want hardly any time", got)
 	}
 }

@@ -191,11 +191,15 @@ func TestDelay(t *testing.T) {
 		t.Errorf("10 writes took %v, as if each waited for the one before", took)
 	}
 	must(t, l.Heal())
-	began = time.Now()
-	write(t, c, "x")
-	wantRead(t, c, "x")
-	if took := time.Since(began); took >= 200*time.Millisecond {
-		t.Errorf("after Heal: took %v", took)
+	fastest := time.Hour
+	for range 10 { // on a busy machine
+		began = time.Now()
+		write(t, c, "x")
+		wantRead(t, c, "x")
+		fastest = min(fastest, time.Since(began))
+	}
+	if fastest >= 200*time.Millisecond {
+		t.Errorf("after Heal: took %v", fastest)
 	}
 }
 

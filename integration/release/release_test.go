@@ -38,29 +38,39 @@ func TestRelease(t *testing.T) {
 	})
 	s := newStranger(t, packed)
 	all := found(t, clone)
-	t.Run("tool", func(t *testing.T) { tool(t, s.in(t), version, c.Endpoints()) })
-	t.Run("README", func(t *testing.T) { readme(t, s.in(t), clone, c.Endpoints()[0]) })
+	t.Run("tool", func(t *testing.T) { tool(t, s.in(t), version, c) })
+	t.Run("README", func(t *testing.T) { readme(t, s.in(t), clone, c) })
 	t.Run("doc", func(t *testing.T) { documentation(t, s.in(t)) })
-	t.Run("moved", func(t *testing.T) { moved(t, s.in(t), clone, c.Endpoints()) })
+	t.Run("moved", func(t *testing.T) { moved(t, s.in(t), clone, c) })
 	t.Run("modules", func(t *testing.T) { complete(t, s.in(t), all, version) })
 	t.Run("tags", func(t *testing.T) { tagged(t, s.in(t), all, clone, version) })
 }
 
+// ready waits for members that have had no leader while everything was compiled. The
+// programs give up after some seconds.
+func ready(t *testing.T, c *cluster.Cluster) {
+	t.Helper()
+	if err := c.WaitHealthy(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // go install installs the tool, which knows its version.
-func tool(t *testing.T, s *stranger, version string, endpoints []string) {
+func tool(t *testing.T, s *stranger, version string, c *cluster.Cluster) {
 	t.Helper()
 	s.run(t.TempDir(), "go", "install", own+"/cmd/getcd@"+version)
 	getcd := filepath.Join(s.bin, "getcd")
 	if out := s.run(".", getcd, "version"); !strings.Contains(out, version) {
 		t.Errorf("getcd version does not tell %s:\n%s", version, out)
 	}
-	if out := s.run(".", getcd, "--endpoints", strings.Join(endpoints, ","), "put", "from", "the tool"); out != "OK\n" {
+	ready(t, c)
+	if out := s.run(".", getcd, "--endpoints", strings.Join(c.Endpoints(), ","), "put", "from", "the tool"); out != "OK\n" {
 		t.Errorf("getcd put: %q", out)
 	}
 }
 
 // The README's programs build in an empty module after the README's command, and run.
-func readme(t *testing.T, s *stranger, clone, endpoint string) {
+func readme(t *testing.T, s *stranger, clone string, c *cluster.Cluster) {
 	t.Helper()
 	text := read(t, filepath.Join(clone, "README.md"))
 	get, err := page.Command(text, "go get ")
@@ -77,8 +87,9 @@ func readme(t *testing.T, s *stranger, clone, endpoint string) {
 			t.Errorf("program %d of the README does not connect to %s", i+1, documented)
 			continue
 		}
-		dir := s.module(map[string]string{"main.go": strings.ReplaceAll(program, documented, `"`+endpoint+`"`)})
+		dir := s.module(map[string]string{"main.go": strings.ReplaceAll(program, documented, `"`+c.Endpoints()[0]+`"`)})
 		s.run(dir, "sh", "-ec", get+"\ngo build -o program .")
+		ready(t, c)
 		var want []string
 		if i == 0 { // it watches the key until it is stopped
 			want = []string{"hello at revision", "PUT hello"}
@@ -144,7 +155,7 @@ func documentation(t *testing.T, s *stranger) {
 }
 
 // Programs that use clientv3 are moved by the documented commands, and print the same.
-func moved(t *testing.T, s *stranger, clone string, endpoints []string) {
+func moved(t *testing.T, s *stranger, clone string, c *cluster.Cluster) {
 	t.Helper()
 	guide := read(t, documented(t, clone, "from-clientv3.md"))
 	sources := filepath.Join(clone, "integration", "dropin", "programs")
@@ -177,7 +188,8 @@ func moved(t *testing.T, s *stranger, clone string, endpoints []string) {
 		t.Error("the program was not moved")
 	}
 	getcd := filepath.Join(s.bin, "getcd") // from go install
-	at := "--endpoints=" + strings.Join(endpoints, ",")
+	at := "--endpoints=" + strings.Join(c.Endpoints(), ",")
+	ready(t, c)
 	var printed []string
 	for _, program := range []string{"before", "after"} {
 		s.run(dir, getcd, at, "del", "", "--prefix")

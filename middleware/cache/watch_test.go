@@ -530,6 +530,7 @@ func TestCompactionUnderTheCache(t *testing.T) {
 		})
 		m.Kill()
 		m.Start()
+		time.Sleep(2 * time.Second) // a dial that comes in between is refused, and made again after some 1 s
 		for i := range 10 {
 			_, _ = r.direct.Put(r.t.Context(), &pb.PutRequest{Key: []byte("a/k"), Value: fmt.Append(nil, i)}, grpc.WaitForReady(true))
 		}

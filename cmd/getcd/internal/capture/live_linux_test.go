@@ -161,6 +161,7 @@ func sniff(t *testing.T, port string) (stop func() (file []byte, drops uint32)) 
 	w := pcapgo.NewWriterNanos(&file)
 	must(t, w.WriteFileHeader(1<<18, layers.LinkTypeEthernet))
 	var mu sync.Mutex
+	var read uint32 // packets, guarded by mu as last is
 	last, done := time.Now(), make(chan struct{})
 	go func() {
 		defer close(done)
@@ -171,6 +172,7 @@ func sniff(t *testing.T, port string) (stop func() (file []byte, drops uint32)) 
 			}
 			mu.Lock()
 			last = time.Now()
+			read++
 			err = w.WritePacket(info, data)
 			mu.Unlock()
 			if err != nil {
@@ -183,16 +185,19 @@ func sniff(t *testing.T, port string) (stop func() (file []byte, drops uint32)) 
 		<-done
 	})
 	return func() ([]byte, uint32) {
+		var captured, drops uint32 // of which the kernel tells what is new
 		for quiet := false; !quiet; time.Sleep(50 * time.Millisecond) {
+			stats, err := h.Stats()
+			must(t, err)
+			captured += stats.Packets // with the drops
+			drops += stats.Drops
 			mu.Lock()
-			quiet = time.Since(last) > 500*time.Millisecond
+			quiet = time.Since(last) > 500*time.Millisecond && read+drops >= captured // none waits to be read
 			mu.Unlock()
 		}
-		stats, err := h.Stats()
-		must(t, err)
 		must(t, h.Close())
 		<-done
-		return file.Bytes(), stats.Drops
+		return file.Bytes(), drops
 	}
 }
 

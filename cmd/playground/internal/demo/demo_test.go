@@ -44,7 +44,7 @@ func TestOwnCluster(t *testing.T) {
 }
 
 func TestUsersCluster(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // more than the demo may take
 	defer cancel()
 	c, err := cluster.Start(ctx, cluster.Config{Size: 1})
 	if err != nil {

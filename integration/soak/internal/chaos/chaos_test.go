@@ -45,7 +45,7 @@ func TestEachFault(t *testing.T) {
 		if len(events) == 0 || len(lines) != len(events) || !strings.HasPrefix(lines[0], name) || events[0].Ended.Before(events[0].Began) {
 			t.Errorf("%s: got events %v and lines %v, want one line for each event", name, events, lines)
 		}
-		healthy, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		healthy, cancel := context.WithTimeout(t.Context(), time.Minute)
 		if err := c.WaitHealthy(healthy); err != nil {
 			t.Errorf("after %s: %v", name, err)
 		}

@@ -42,9 +42,8 @@ var kinds = []string{"mutex", "locker", "rwmutex", "election", "session election
 
 // acquire acquires a lock of that kind. For the cluster, all kinds but the
 // readers' lock are the same, so each has a different name.
-func acquire(ctx context.Context, c *client.Client, f *clientv3.Client, kind string) (owner, error) {
+func acquire(ctx context.Context, c *client.Client, f *clientv3.Client, kind string, ttl time.Duration) (owner, error) {
 	name := "frozen/" + kind
-	const ttl = 2 * time.Second
 	is := func(target error) func(error) bool {
 		return func(err error) bool { return errors.Is(err, target) }
 	}
@@ -90,7 +89,7 @@ func acquire(ctx context.Context, c *client.Client, f *clientv3.Client, kind str
 		}
 		return owner{e.Err, e.Guard, e.Resign, fine}, e.Campaign(ctx, "leader")
 	case "facade mutex":
-		s, err := concurrency.NewSession(f, concurrency.WithTTL(2))
+		s, err := concurrency.NewSession(f, concurrency.WithTTL(int(ttl/time.Second)))
 		if err != nil {
 			return owner{}, err
 		}
@@ -115,7 +114,7 @@ func freezable(endpoints []string) error {
 	}
 	owners := make(map[string]owner)
 	for _, kind := range kinds {
-		if owners[kind], err = acquire(ctx, c, f, kind); err != nil {
+		if owners[kind], err = acquire(ctx, c, f, kind, 2*time.Second); err != nil {
 			return fmt.Errorf("%s: %w", kind, err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/getcd/getcd/clientv3"
 	"github.com/getcd/getcd/integration/cluster"
@@ -55,7 +56,8 @@ func TestFrozenHolder(t *testing.T) {
 	defer f.Close()
 	owners := make(map[string]owner)
 	for _, kind := range kinds {
-		if owners[kind], err = acquire(ctx, cl, f, kind); err != nil {
+		// They live longer than the frozen one's: a busy machine may not renew them in time.
+		if owners[kind], err = acquire(ctx, cl, f, kind, 20*time.Second); err != nil {
 			t.Fatalf("%s: %v", kind, err)
 		}
 	}

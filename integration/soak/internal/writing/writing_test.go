@@ -82,15 +82,23 @@ func TestNotices(t *testing.T) {
 		}, "should have been"},
 	} {
 		t.Run(broken.name, func(t *testing.T) {
-			stop := make(chan struct{})
-			timer := time.AfterFunc(3*time.Second, func() { close(stop) })
-			defer timer.Stop()
-			report, err := writing.Run(t.Context(), writing.Config{Endpoints: c.Endpoints(), Seed: 1, Stop: stop, Mangle: broken.mangle, Log: t.Logf})
-			if err != nil {
-				t.Fatal(err)
+			var report writing.Report
+			var all string
+			// A busy machine may do too little in that time for the rare cases: more is done then.
+			for seed := uint64(1); seed <= 5; seed++ {
+				stop := make(chan struct{})
+				timer := time.AfterFunc(3*time.Second, func() { close(stop) })
+				defer timer.Stop()
+				var err error
+				report, err = writing.Run(t.Context(), writing.Config{Endpoints: c.Endpoints(), Seed: seed, Stop: stop, Mangle: broken.mangle, Log: t.Logf})
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Log(report)
+				if all = strings.Join(report.Violations, "\n"); strings.Contains(all, broken.want) {
+					break
+				}
 			}
-			t.Log(report)
-			all := strings.Join(report.Violations, "\n")
 			switch {
 			case broken.want == "" && all != "":
 				t.Errorf("got %s", all)
