@@ -115,14 +115,16 @@ func (m *maker) withdraw(ctx context.Context, key, val string, doubt bool) error
 }
 
 // remove deletes a key that was put, and no other of that name. It reports whether it
-// was there. If the answer to a try was lost, a key that is gone counts as deleted by that.
+// was there. If the answer to a try was lost, a key that is gone counts as deleted by that,
+// unless its session had ended before.
 func (m *maker) remove(ctx context.Context, key string, rev int64) (bool, error) {
+	alive := m.s.Err() == nil
 	own := []kv.Cmp{kv.Compare(kv.CreateRevision(key), "=", rev)}
 	var there bool // no named result: what free leaves running writes it after the return
 	err := m.free(ctx, func(ctx context.Context) error {
 		resp, doubt, err := commitKnowing(ctx, m.c, own, []kv.Op{kv.OpDelete(key)}, nil)
 		if err == nil {
-			there = doubt || resp.Succeeded
+			there = resp.Succeeded || doubt && alive
 		}
 		return err
 	})

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/getcd/getcd/concurrency/recipe"
+	"github.com/getcd/getcd/lease"
 )
 
 // A request that was sent again, and is applied late, does not bring back what was
@@ -71,6 +72,26 @@ func TestUnlockWhoseAnswerIsLost(t *testing.T) {
 			return lost
 		})
 		r.do("Unlock", m.Unlock(r.t.Context()))
+	})
+}
+
+// Where the session had ended before, the key has gone with it, whatever the lost answer was.
+func TestUnlockAfterTheSessionWhoseAnswerIsLost(t *testing.T) {
+	run(t, func(r *rig) {
+		s := r.session()
+		m := recipe.NewRWMutex(r.client(), s, "x")
+		r.do("RLock", m.RLock(r.t.Context()))
+		if _, err := lease.New(r.cluster.Member(1).Conn(r.t)).Revoke(r.t.Context(), s.ID()); err != nil {
+			r.t.Fatalf("Revoke: %v", err)
+		}
+		<-s.Done()
+		r.faultyTxns(func(n int) fate {
+			if n > 1 {
+				return fine
+			}
+			return lost
+		})
+		wantIs(r.t, "RUnlock", m.RUnlock(r.t.Context()), recipe.ErrLost)
 	})
 }
 
