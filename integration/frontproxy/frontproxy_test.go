@@ -64,6 +64,7 @@ func TestConnectionsAreRenewed(t *testing.T) {
 	direct := dial(t, c.Endpoints()...)
 	for _, kind := range frontproxy.Kinds() {
 		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
 			p := behind(t, c, frontproxy.Config{Kind: kind, Idle: 2 * time.Second, Requests: 50})
 			l := startLoad(t, dial(t, p.Address()), string(kind)+"/")
 			time.Sleep(5 * time.Second)
@@ -81,6 +82,7 @@ func TestIdleConnectionsAreEnded(t *testing.T) {
 	direct := dial(t, c.Endpoints()...)
 	for _, kind := range some(frontproxy.Kinds()) {
 		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
 			p := behind(t, c, frontproxy.Config{Kind: kind, Idle: time.Second})
 			ctx, cancel := context.WithCancel(timeout(t))
 			defer cancel()
@@ -145,6 +147,7 @@ func TestWaitingLockOutlivesGOAWAY(t *testing.T) {
 	direct := dial(t, c.Endpoints()...)
 	for _, kind := range some(frontproxy.Kinds()) {
 		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
 			p := behind(t, c, frontproxy.Config{Kind: kind, Requests: 50})
 			name := []byte(kind)
 			holder, err := lockpb.NewLockClient(direct.Conn()).Lock(timeout(t), &lockpb.LockRequest{Name: name})
