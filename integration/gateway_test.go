@@ -66,6 +66,7 @@ func TestOverGateway(t *testing.T) {
 		"TestServicesTogether", "TestVersionsOfCalls", "TestPartsOfEveryServer", "TestKillEachMember",
 	} {
 		t.Run(test, func(t *testing.T) {
+			t.Parallel()
 			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+test+"$", "-test.v", "-test.short", "-test.timeout=5m")
 			cmd.Env = append(os.Environ(), overEnv+"=gateway")
 			out, err := cmd.CombinedOutput()
