@@ -34,8 +34,8 @@ func treatment(ctx context.Context, err error) (string, error) {
 
 const (
 	treatLimit = 10 * time.Second
-	// treatTries is how often a read is sent that a busy machine delays for so long that the
-	// client sends it to the other member as well, where nothing is wrong.
+	// treatTries limits how often a read is sent. On a busy machine it may be so late that the
+	// client also sends it to the other member, which knows no error.
 	treatTries = 5
 )
 

@@ -167,7 +167,7 @@ func (c *conn) identify(ctx context.Context) (*pb.ResponseHeader, *pb.StatusResp
 	var err error
 	for deadline := time.Now().Add(introduction / 2); ; {
 		if resp, err = c.status(ctx); err == nil {
-			c.policy.discreet.Store(false) // no connection that breaks tells as much
+			c.policy.discreet.Store(false) // a connection that broke would not have shown that
 			return resp.GetHeader(), resp, nil
 		}
 		if ctx.Err() != nil {
