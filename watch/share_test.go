@@ -293,7 +293,8 @@ func TestShareSlowly(t *testing.T) {
 	})
 }
 
-// calm lets the time pass after which a watch that has been behind shares a stream again.
+// calm lets the time pass after which a watch that has been behind shares a stream again, or, if
+// it is not read, has none.
 func calm(t *testing.T) {
 	t.Helper()
 	time.Sleep(20 * time.Second)
@@ -333,8 +334,7 @@ func TestShareABurstIsBounded(t *testing.T) {
 		for range burst {
 			put(t, store, "k", "v")
 		}
-		time.Sleep(20 * time.Second) // streams that are not read are open for half of that
-		synctest.Wait()
+		calm(t) // streams that are not read are open for half of that
 		sent.mu.Lock()
 		if sent.live != 0 {
 			t.Errorf("the server has %d watches, want all canceled until their consumers go on", sent.live)

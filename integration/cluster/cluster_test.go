@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -67,15 +66,11 @@ func within(t *testing.T, d time.Duration) context.Context {
 // limit limits how long a test waits. No machine should ever reach it.
 const limit = time.Minute
 
-// settled repeats a request that members have not answered since they were electing a leader.
-// On a busy machine they do that at any time.
+// settled repeats a request that members were too busy for.
 func settled[A any](ctx context.Context, request func() (A, error)) (A, error) {
 	for {
 		answer, err := request()
-		electing := slices.ContainsFunc([]error{
-			rpctypes.ErrLeaderChanged, rpctypes.ErrNoLeader, rpctypes.ErrNotLeader, rpctypes.ErrTimeout, rpctypes.ErrTimeoutDueToLeaderFail,
-		}, func(target error) bool { return errors.Is(rpctypes.Error(err), target) })
-		if !electing || ctx.Err() != nil {
+		if err == nil || !cluster.Busy(err.Error()) || ctx.Err() != nil {
 			return answer, err
 		}
 		time.Sleep(10 * time.Millisecond)

@@ -130,7 +130,7 @@ func (b *bench) movingTheLeader(t *testing.T) {
 			if leader == members[0] {
 				return nil
 			}
-			if _, err := pb.NewMaintenanceClient(leader.Control()).MoveLeader(t.Context(), &pb.MoveLeaderRequest{TargetID: members[0].ID()}); err != nil && !busy(err.Error()) {
+			if _, err := pb.NewMaintenanceClient(leader.Control()).MoveLeader(t.Context(), &pb.MoveLeaderRequest{TargetID: members[0].ID()}); err != nil && !cluster.Busy(err.Error()) {
 				t.Fatal(err)
 			}
 		}

@@ -10,21 +10,9 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
-)
 
-// busy reports whether a text has what members say that a busy machine has kept from
-// their work. They lose their leader then, and refuse changes of membership until
-// all have been connected for five seconds.
-func busy(text string) bool {
-	for _, said := range []string{
-		"etcdserver: request timed out", "etcdserver: leader changed", "etcdserver: no leader", "etcdserver: not leader", "etcdserver: unhealthy cluster",
-	} {
-		if strings.Contains(text, said) {
-			return true
-		}
-	}
-	return false
-}
+	"github.com/getcd/getcd/integration/cluster"
+)
 
 // patient is a connection of the tests' own, on which a request is sent again when
 // its member was too busy for it.
@@ -37,7 +25,7 @@ type patient struct {
 func (p *patient) Invoke(ctx context.Context, method string, req, reply any, opts ...grpc.CallOption) error {
 	for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
 		err := p.ClientConnInterface.Invoke(ctx, method, req, reply, opts...)
-		if err == nil || ctx.Err() != nil || !busy(err.Error()) || time.Since(began) > time.Minute {
+		if err == nil || ctx.Err() != nil || !cluster.Busy(err.Error()) || time.Since(began) > time.Minute {
 			return err
 		}
 		p.again++ // and it may have been applied
@@ -60,7 +48,7 @@ func (b *bench) disturbed(t *testing.T, results ...result) bool {
 		b.term = r.GetRaftTerm()
 	}
 	for _, r := range results {
-		was = was || r.late || busy(r.stderr)
+		was = was || r.late || cluster.Busy(r.stderr)
 	}
 	if was && len(results) > 0 {
 		t.Log("the members were disturbed")

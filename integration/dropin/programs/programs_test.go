@@ -106,7 +106,7 @@ func agree(ctx context.Context, t *testing.T, admin *client.Client, programs, en
 	var outputs []string
 	for _, program := range programs {
 		out, stderr, err := launch(ctx, t, admin, program, endpoints, args...)
-		for err != nil && ctx.Err() == nil && membersNotReady(stderr) {
+		for err != nil && ctx.Err() == nil && cluster.Busy(stderr) {
 			time.Sleep(200 * time.Millisecond)
 			out, stderr, err = launch(ctx, t, admin, program, endpoints, args...)
 		}
@@ -121,13 +121,6 @@ func agree(ctx context.Context, t *testing.T, admin *client.Client, programs, en
 	if outputs[0] == "" {
 		t.Error("it prints nothing")
 	}
-}
-
-// membersNotReady reports whether a program failed by what etcd's members do on a
-// busy machine. They add none before all have been connected for five seconds,
-// and they give a change up when an election takes longer.
-func membersNotReady(stderr string) bool {
-	return strings.Contains(stderr, "unhealthy cluster") || strings.Contains(stderr, "etcdserver: request timed out")
 }
 
 // launch runs a program once on an empty cluster.
@@ -161,9 +154,10 @@ func empty(ctx context.Context, t *testing.T, admin *client.Client) {
 			if err == nil || errors.Is(err, rpctypes.ErrMemberNotFound) {
 				break
 			}
-			if !membersNotReady(err.Error()) {
+			if !cluster.Busy(err.Error()) {
 				t.Fatal(err)
 			}
+			time.Sleep(200 * time.Millisecond)
 		}
 	}
 }
