@@ -336,3 +336,26 @@ func TestOneMember(t *testing.T) {
 		}
 	})
 }
+
+// A client of one member takes no list of them, in no form.
+func TestOneMemberIsNotTwo(t *testing.T) {
+	const two = "10.0.0.1:2379,10.0.0.2:2379"
+	want := func(err error) {
+		t.Helper()
+		if err == nil || !strings.Contains(err.Error(), "one endpoint is wanted, and there are 2: 10.0.0.1:2379, 10.0.0.2:2379") {
+			t.Errorf("got %v, want an error that names both", err)
+		}
+	}
+	_, err := client.New(client.Config{Endpoints: []string{two}, OneMember: true})
+	want(err)
+	cl, err := client.New(client.Config{Endpoints: []string{"10.0.0.1:2379"}, OneMember: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	want(cl.SetEndpoints("10.0.0.1:2379", "10.0.0.2:2379"))
+	_, err = cl.Defragment(t.Context(), two)
+	want(err)
+	_, err = cl.Status(t.Context(), two)
+	want(err)
+}

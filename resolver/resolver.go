@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -110,6 +111,13 @@ func (r *Resolver) parse(endpoints []string) (list, []error) {
 	endpoints = single
 	if len(endpoints) == 0 {
 		failed = append(failed, errors.New("resolver: the list of endpoints is empty; give at least one, such as 127.0.0.1:2379 or dns+srv:///example.com"))
+	}
+	if r.opts.One && len(endpoints) > 1 {
+		redacted := make([]string, len(endpoints))
+		for i, e := range endpoints {
+			redacted[i] = redact.Endpoint(e)
+		}
+		failed = append(failed, fmt.Errorf("resolver: one endpoint is wanted, and there are %d: %s", len(endpoints), strings.Join(redacted, ", ")))
 	}
 	so := SourceOptions{
 		TLS: r.opts.TLS, VerifyTargetNames: r.opts.VerifyTargetNames,
