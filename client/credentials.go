@@ -42,7 +42,12 @@ func newTransport(tlsConfig *tls.Config, cfg Config) credentials.TransportCreden
 // guardsSecret reports whether the client sends a secret that must not go over a plain
 // connection that only DNS chose.
 func (c Config) guardsSecret() bool {
-	return !c.InsecureDiscovery && (c.Username != "" || c.Token != "" || c.Credentials != nil || c.TokenSource != nil || len(c.Headers) > 0)
+	return !c.InsecureDiscovery && (c.identified() || len(c.Headers) > 0)
+}
+
+// identified reports whether the client sends a user's token.
+func (c Config) identified() bool {
+	return c.Username != "" || c.Token != "" || c.Credentials != nil || c.TokenSource != nil
 }
 
 func (t transport) ClientHandshake(ctx context.Context, authority string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {

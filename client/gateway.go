@@ -61,6 +61,11 @@ func (c Config) checkGateway() error {
 	if c.ClusterID != 0 {
 		bad("ClusterID", "who is behind it is told by the answer alone")
 	}
+	for name := range c.Headers {
+		if c.identified() && strings.EqualFold(name, "authorization") {
+			errs = append(errs, fmt.Errorf("client: Config.Headers has %q beside a user or a token, which a gateway takes in that header: leave one of them out", name))
+		}
+	}
 	if c.HeartbeatInterval > 0 {
 		bad("HeartbeatInterval", "there is no connection to be asked for a sign of life")
 	}
