@@ -342,8 +342,8 @@ func TestOneMemberIsNotTwo(t *testing.T) {
 	const two = "10.0.0.1:2379,10.0.0.2:2379"
 	want := func(err error) {
 		t.Helper()
-		if err == nil || !strings.Contains(err.Error(), "one endpoint is wanted, and there are 2: 10.0.0.1:2379, 10.0.0.2:2379") {
-			t.Errorf("got %v, want an error that names both", err)
+		if err == nil || !strings.Contains(err.Error(), "one endpoint is wanted, and there are 2") {
+			t.Errorf("got %v, want an error with their number", err)
 		}
 	}
 	_, err := client.New(client.Config{Endpoints: []string{two}, OneMember: true})

@@ -279,7 +279,7 @@ func (c Config) validate() error {
 	if c.PermitWithoutStream && c.DialKeepAliveTime < 0 {
 		bad.add("PermitWithoutStream is set while Config.DialKeepAliveTime is %v, which means never to ping", c.DialKeepAliveTime)
 	}
-	bad = append(bad, headers(c.Headers).validate()...)
+	bad = append(bad, headers(c.Headers).validate(c.identified() && c.overGateway())...)
 	if c.AutoSyncInterval < 0 {
 		bad.add("AutoSyncInterval is %v: must be positive, or 0 for never", c.AutoSyncInterval)
 	}

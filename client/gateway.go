@@ -45,38 +45,29 @@ func allGateways(endpoints []string) error {
 
 // checkGateway returns what of c has no meaning over the JSON gateway.
 func (c Config) checkGateway() error {
-	errs := []error{allGateways(c.Endpoints)}
-	bad := func(field, instead string) {
-		errs = append(errs, fmt.Errorf("client: Config.%s has no meaning with a gateway as the endpoint: %s", field, instead))
-	}
-	if len(c.DialOptions) > 0 {
-		bad("DialOptions", "they are gRPC's")
-	}
-	if c.Routing.SpreadReads || c.Routing.WritesToLeader || c.Routing.Prefer != nil {
-		bad("Routing", "all requests go to one endpoint until that fails")
-	}
-	if c.Trace != nil {
-		bad("Trace", "it shows what gRPC's connections carry")
-	}
-	if c.ClusterID != 0 {
-		bad("ClusterID", "who is behind it is told by the answer alone")
-	}
-	for name := range c.Headers {
-		if c.identified() && strings.EqualFold(name, "authorization") {
-			errs = append(errs, fmt.Errorf("client: Config.Headers has %q beside a user or a token, which a gateway takes in that header: leave one of them out", name))
+	bad := mistakes{allGateways(c.Endpoints)}
+	for _, f := range []struct {
+		name, instead string
+		set           bool
+	}{
+		{"DialOptions", "they are gRPC's", len(c.DialOptions) > 0},
+		{"Routing", "all requests go to one endpoint until that fails", c.Routing.SpreadReads || c.Routing.WritesToLeader || c.Routing.Prefer != nil},
+		{"Trace", "it shows what gRPC's connections carry", c.Trace != nil},
+		{"ClusterID", "who is behind it is told by the answer alone", c.ClusterID != 0},
+		{"HeartbeatInterval", "there is no connection to be asked for a sign of life", c.HeartbeatInterval > 0},
+	} {
+		if f.set {
+			bad.add("%s has no meaning with a gateway as the endpoint: %s", f.name, f.instead)
 		}
-	}
-	if c.HeartbeatInterval > 0 {
-		bad("HeartbeatInterval", "there is no connection to be asked for a sign of life")
 	}
 	if c.TLS != nil {
 		for _, e := range c.Endpoints {
 			if len(e) > len(plainGateway) && strings.EqualFold(e[:len(plainGateway)], plainGateway) {
-				errs = append(errs, fmt.Errorf("client: Config.TLS is set, and the endpoint %q is plain: write gateway+https", redact.Endpoint(e)))
+				bad.add("TLS is set, and the endpoint %q is plain: write gateway+https", redact.Endpoint(e))
 			}
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(bad...)
 }
 
 const plainGateway = "gateway+http://"

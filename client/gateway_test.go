@@ -267,7 +267,7 @@ func TestGatewayConfig(t *testing.T) {
 		{client.Config{Endpoints: []string{"gateway+http://a"}, Routing: balancer.Routing{SpreadReads: true}}, "Config.Routing has no meaning"},
 		{client.Config{Endpoints: []string{"gateway+http://a"}, ClusterID: 1}, "Config.ClusterID has no meaning"},
 		{client.Config{Endpoints: []string{"gateway+http://a"}, HeartbeatInterval: 1}, "Config.HeartbeatInterval has no meaning"},
-		{client.Config{Endpoints: []string{"gateway+http://a"}, Token: "t", Headers: map[string]string{"Authorization": "Basic x"}}, `Config.Headers has "Authorization" beside a user or a token`},
+		{client.Config{Endpoints: []string{"gateway+http://a"}, Token: "t", Headers: map[string]string{"Authorization": "Basic x"}}, `the header "Authorization" can't be set here: a gateway takes the user's token in it`},
 		{client.Config{Endpoints: []string{"gateway+http://a:x"}}, "gateway: an endpoint is no URI"},
 	} {
 		c, err := client.New(tc.cfg)

@@ -34,9 +34,9 @@ var reserved = map[string]string{
 	"transfer-encoding":               "HTTP/2 has none",
 }
 
-// validate returns what is wrong with the headers. It does not show values, which may be
-// secret.
-func (h headers) validate() (bad mistakes) {
+// validate returns what is wrong with the headers, beside tokens for a gateway or without. It
+// does not show values, which may be secret.
+func (h headers) validate(tokens bool) (bad mistakes) {
 	seen := make(map[string]string, len(h))
 	for _, name := range slices.Sorted(maps.Keys(h)) {
 		lower := strings.ToLower(name)
@@ -45,6 +45,8 @@ func (h headers) validate() (bad mistakes) {
 			bad.add("Headers: the header %q can't be sent: a name has letters, digits, '-', '_' and '.'", name) // gRPC over HTTP2, Custom-Metadata
 		case seen[lower] != "":
 			bad.add("Headers: the header %q is there twice, also as %q", name, seen[lower])
+		case lower == "authorization" && tokens:
+			bad.add("Headers: the header %q can't be set here: a gateway takes the user's token in it", name)
 		case reserved[lower] != "":
 			bad.add("Headers: the header %q can't be set here: %s", name, reserved[lower])
 		case strings.HasPrefix(lower, "grpc-"):

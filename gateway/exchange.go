@@ -359,7 +359,7 @@ func received(h http.Header, prefix string) metadata.MD {
 }
 
 // broken is the error of a request that was not answered, or not to the end.
-func (x *exchange) broken(err error) error { return ended(x.ctx, x.explain(err)) }
+func (x *exchange) broken(err error) error { return x.conn.ended(x.ctx, x.explain(err)) }
 
 // explain says what may be wrong when the endpoint has never answered: net/http has only
 // the system's words for it.
@@ -388,10 +388,11 @@ func beforehand(err error) bool {
 	return refused || ok && op.Op == "dial"
 }
 
-// ended is the status for err, of which the end of ctx is the better reason.
-func ended(ctx context.Context, err error) error {
+// ended is the status for err, of which the end of ctx is the better reason, or that of c: Close
+// takes the connections away while the calls still learn of it.
+func (c *Conn) ended(ctx context.Context, err error) error {
 	switch {
-	case closing(ctx):
+	case closing(ctx), ctx.Err() == nil && c.ctx.Err() != nil:
 		return grpc.ErrClientConnClosing //nolint:staticcheck // SA1019: it is what grpc returns
 	case ctx.Err() != nil:
 		if g, ok := errors.AsType[silenceError](context.Cause(ctx)); ok {

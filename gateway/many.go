@@ -41,7 +41,7 @@ func (m *many) end() error {
 	if f, ok := errors.AsType[streamError](context.Cause(m.x.ctx)); ok {
 		return f.error
 	}
-	return ended(m.x.ctx, m.x.ctx.Err())
+	return m.x.conn.ended(m.x.ctx, m.x.ctx.Err())
 }
 
 // request is one of a stream's.

@@ -38,7 +38,7 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 	}
 	ctx, cancel := c.begin(ctx)
 	if err := ctx.Err(); err != nil {
-		return nil, ended(ctx, err)
+		return nil, c.ended(ctx, err)
 	}
 	x := c.newExchange(ctx, r, nil, o)
 	if err := x.pick(); err != nil {

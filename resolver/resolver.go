@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -113,11 +112,7 @@ func (r *Resolver) parse(endpoints []string) (list, []error) {
 		failed = append(failed, errors.New("resolver: the list of endpoints is empty; give at least one, such as 127.0.0.1:2379 or dns+srv:///example.com"))
 	}
 	if r.opts.One && len(endpoints) > 1 {
-		redacted := make([]string, len(endpoints))
-		for i, e := range endpoints {
-			redacted[i] = redact.Endpoint(e)
-		}
-		failed = append(failed, fmt.Errorf("resolver: one endpoint is wanted, and there are %d: %s", len(endpoints), strings.Join(redacted, ", ")))
+		failed = append(failed, fmt.Errorf("resolver: one endpoint is wanted, and there are %d", len(endpoints)))
 	}
 	so := SourceOptions{
 		TLS: r.opts.TLS, VerifyTargetNames: r.opts.VerifyTargetNames,
