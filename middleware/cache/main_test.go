@@ -54,6 +54,7 @@ func (r *rig) ready() {
 	if err := r.cached.WaitReady(ctx); err != nil {
 		r.t.Fatal(err)
 	}
+	synctest.Wait() // until the watches are made, too
 }
 
 func (r *rig) put(key, value string) int64 {
