@@ -290,8 +290,8 @@ func TestCompactedWhileSlow(t *testing.T) {
 		synctest.Wait()
 		for range 20 {
 			put(t, store, "k", "v") // 2 to 21
+			synctest.Wait()         // each in a response of its own: a batch would be taken whole
 		}
-		synctest.Wait()
 		compact(t, store, 20)
 		next := int64(2)
 		for {
