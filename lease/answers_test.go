@@ -91,7 +91,7 @@ func TestFirstAnswerTooLate(t *testing.T) {
 			if n := int(answers.Add(1)); n <= len(delays) {
 				return wait(ctx, delays[n-1])
 			}
-			return nil
+			return wait(ctx, time.Hour) // to the next renewal, which is due when the third answer comes
 		}})
 		id := mustGrant(t, l, 60)
 		begin := time.Now()
