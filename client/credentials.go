@@ -61,6 +61,9 @@ func (t transport) ClientHandshake(ctx context.Context, authority string, conn n
 	if ok && !a.TLS {
 		return t.plain.ClientHandshake(ctx, authority, &plainConn{Conn: conn})
 	}
+	if ok && a.Network == resolver.NetworkUnix && authority == a.Authority() {
+		authority = a.ServerName // that of requests is the same for all sockets
+	}
 	if t.serverName != "" {
 		authority = t.serverName // grpc prefers the address's
 	}
