@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -105,6 +106,16 @@ func TestErrorTooLarge(t *testing.T) {
 		_, err := r.Put(r.t.Context(), "k", strings.Repeat("v", 2000))
 		if err == nil || !strings.HasPrefix(err.Error(), want) || status.Code(err) != codes.ResourceExhausted {
 			r.t.Errorf("%v, want %s", err, want)
+		}
+		// The limit is not for generated stubs.
+		stub := pb.NewKVClient(r.ActiveConnection())
+		large := &pb.PutRequest{Key: []byte("k"), Value: make([]byte, 2000)}
+		if _, err := stub.Put(r.t.Context(), large); err != nil {
+			r.t.Errorf("a stub's Put: %v", err)
+		}
+		_, err = stub.Put(r.t.Context(), large, grpc.MaxCallSendMsgSize(1000))
+		if err == nil || !strings.HasPrefix(err.Error(), want) {
+			r.t.Errorf("a stub's Put with a limit of its own: %v, want %s", err, want)
 		}
 	})
 }
