@@ -51,7 +51,7 @@ func ResumeElection(s *Session, pfx string, leaderKey string, leaderRev int64) *
 
 func options(s *Session) []election.Option {
 	return []election.Option{
-		election.WithSession(s.native),
+		election.WithSession(s.tenure),
 		election.WithKV(below.KV(s.client.KV)),
 		election.WithLeaseService(below.Lease(s.client.Lease)),
 		election.WithWatcher(below.Watcher(s.client.Watcher, s.client.KV)),
@@ -78,7 +78,8 @@ func bareError(err error) error {
 }
 
 // Campaign makes the session a candidate with a value, and waits until it leads
-// or ctx ends. It returns rpctypes.ErrLeaseNotFound if the session has ended.
+// or ctx ends. It returns rpctypes.ErrLeaseNotFound if the session has ended, other
+// than by Orphan, or its lease has.
 func (e *Election) Campaign(ctx context.Context, val string) error {
 	if e.err != nil {
 		return e.err

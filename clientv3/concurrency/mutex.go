@@ -21,8 +21,8 @@ var (
 	// ErrLocked is returned by TryLock if another session holds the mutex or was
 	// first in line.
 	ErrLocked = errors.New("mutex: Locked by another session")
-	// ErrSessionExpired is returned by Lock if the session ends while it waits.
-	// If the session had already ended, Lock returns rpctypes.ErrLeaseNotFound.
+	// ErrSessionExpired is returned by Lock if the session ends while it waits, or
+	// the lease of one that was orphaned. If it had already ended, Lock returns rpctypes.ErrLeaseNotFound.
 	ErrSessionExpired = errors.New("mutex: session is expired")
 	// ErrLockReleased is returned by Unlock if the mutex is not locked.
 	ErrLockReleased = errors.New("mutex: lock has already been released")
@@ -67,7 +67,7 @@ func (m *Mutex) Lock(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	dead := m.s.native.Err() != nil
+	dead := m.s.tenure.gone()
 	return m.locked(m.native.Campaign(ctx, ""), dead)
 }
 
@@ -83,7 +83,7 @@ func (m *Mutex) TryLock(ctx context.Context) error {
 	default:
 		return ErrLocked
 	}
-	dead := m.s.native.Err() != nil
+	dead := m.s.tenure.gone()
 	return m.locked(m.native.TryCampaign(ctx, ""), dead)
 }
 

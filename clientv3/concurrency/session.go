@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -23,6 +25,7 @@ const defaultTTL = 60
 type Session struct {
 	client *clientv3.Client
 	native native
+	tenure *tenure         // what its elections and mutexes have of it
 	ctx    context.Context //nolint:containedctx // WithContext's
 	ttl    time.Duration   // from WithTTL
 }
@@ -46,6 +49,52 @@ func (a absent) Done() <-chan struct{}    { return a.ctx.Done() }
 func (a absent) Err() error               { return context.Cause(a.ctx) }
 func (a absent) Context() context.Context { return a.ctx }
 func (absent) Orphan()                    {}
+
+// tenure is a session as its elections and mutexes see it: Orphan does not end it, since
+// clientv3's work on a session that was orphaned. Whether its lease still lives is then
+// for the server to say.
+type tenure struct {
+	native
+
+	ctx      context.Context //nolint:containedctx // ends with the tenure
+	orphaned atomic.Bool
+}
+
+// newTenure returns a session's tenure. Once orphaned, it ends with parent.
+func newTenure(parent context.Context, n native) *tenure {
+	ctx, end := context.WithCancelCause(context.WithoutCancel(n.Context()))
+	t := &tenure{native: n, ctx: ctx}
+	context.AfterFunc(n.Context(), func() { //nolint:contextcheck // it is of the session
+		if !t.orphaned.Load() {
+			end(n.Err())
+			return
+		}
+		stop := context.AfterFunc(parent, func() { end(context.Cause(parent)) })
+		runtime.AddCleanup(t, func(stop func() bool) { stop() }, stop) // parent may be the client's, which outlives many
+	})
+	return t
+}
+
+func (t *tenure) Done() <-chan struct{}    { return t.ctx.Done() }
+func (t *tenure) Context() context.Context { return t.ctx }
+
+func (t *tenure) Err() error {
+	if !t.orphaned.Load() {
+		return t.native.Err()
+	}
+	return context.Cause(t.ctx)
+}
+
+func (t *tenure) Orphan() {
+	t.orphaned.Store(true)
+	t.native.Orphan()
+}
+
+// gone reports whether the lease is gone, as far as is known.
+func (t *tenure) gone() bool {
+	known, ok := t.native.(interface{ Deadline() time.Time })
+	return t.Err() != nil || t.orphaned.Load() && ok && !time.Now().Before(known.Deadline())
+}
 
 type sessionOptions struct {
 	ttl int
@@ -93,6 +142,7 @@ func NewSession(client *clientv3.Client, opts ...SessionOption) (*Session, error
 	}
 	s := &Session{client: client, ctx: o.ctx, ttl: o.timeToLive()}
 	leases := below.Lease(client.Lease)
+	below.Presume(leases, int64(o.ttl))
 	if o.id == clientv3.NoLease && below.Foreign(client.Lease) {
 		// Package session would revoke the lease if it can't be kept. The program's own
 		// service need not have a Revoke for that, since clientv3 lets the lease expire.
@@ -113,6 +163,7 @@ func NewSession(client *clientv3.Client, opts ...SessionOption) (*Session, error
 	default:
 		return nil, bare.Error(cmp.Or(errors.Unwrap(err), err)) // without the words of package session
 	}
+	s.tenure = newTenure(o.ctx, s.native)
 	return s, nil
 }
 
@@ -169,8 +220,9 @@ func (s *Session) Ctx() context.Context { return s.native.Context() }
 func (s *Session) Done() <-chan struct{} { return s.native.Done() }
 
 // Orphan ends the session without revoking its lease. The lease then expires
-// unless somebody else renews it.
-func (s *Session) Orphan() { s.native.Orphan() }
+// unless somebody else renews it. Until then the session's elections and mutexes can be
+// used.
+func (s *Session) Orphan() { s.tenure.Orphan() }
 
 // Close ends the session and revokes its lease. It may take as long as the lease
 // may live. It returns rpctypes.ErrLeaseNotFound if the lease is gone.

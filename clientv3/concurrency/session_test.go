@@ -130,7 +130,8 @@ func TestOwnLeaseServiceEnds(t *testing.T) {
 	})
 }
 
-// Of a lease that it has not granted a session knows nothing before the first answer.
+// Of a lease that it has not granted a session knows nothing before the first answer. Until then it
+// takes WithTTL's, since clientv3's NewSession does not wait for an answer either.
 func TestOwnLeaseServiceWithLease(t *testing.T) {
 	run(t, func(r *rig) {
 		t := r.t
@@ -138,9 +139,14 @@ func TestOwnLeaseServiceWithLease(t *testing.T) {
 		var s *concurrency.Session
 		for ttl, d := range map[int64]time.Duration{1: 900 * time.Millisecond, 5: 4500 * time.Millisecond} {
 			time.AfterFunc(3*time.Second, func() { o.answer(ttl) })
+			begin := time.Now()
 			s = r.session(concurrency.WithLease(4711))
-			wantEnd(t, s, time.Now(), d)
+			if took := time.Since(begin); took > 0 {
+				t.Errorf("NewSession took %v, want none", took)
+			}
+			wantEnd(t, s, begin.Add(3*time.Second), d)
 		}
+		wantEnd(t, r.session(concurrency.WithLease(4711), concurrency.WithTTL(10)), time.Now(), 9*time.Second)
 		close(o.answers)
 		s = r.session(concurrency.WithLease(4711))
 		<-s.Done()

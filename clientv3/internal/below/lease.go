@@ -20,10 +20,21 @@ import (
 type leases struct {
 	clientv3.Lease
 
+	presumed int64 // see Presume
+
 	mu   sync.Mutex // guards what follows
 	last lease.ID   // the lease that was granted last
 	from time.Time  // of clock.Now: when Grant was called
 	ttl  int64      // what was granted then
+}
+
+// Presume has Keep take ttl, in seconds, for that of a lease that l has not granted itself, until the
+// first answer. Otherwise Keep waits for that. It must be called before Keep, and does nothing if l
+// is one of getcd's.
+func Presume(l lease.Lease, ttl int64) {
+	if l, ok := l.(*leases); ok {
+		l.presumed = ttl
+	}
 }
 
 // Grant remembers the lease, which Keep then knows to live.
@@ -55,6 +66,7 @@ func (l *leases) Revoke(ctx context.Context, id lease.ID) (*lease.RevokeResponse
 // the lease. It ends when the channel closes.
 func (l *leases) Keep(ctx context.Context, id lease.ID) (*lease.Keeper, error) {
 	ctx, end := context.WithCancel(ctx)
+	begin := clock.Now()
 	answers, err := l.KeepAlive(ctx, id)
 	if err == nil && answers == nil {
 		err = fmt.Errorf("clientv3: KeepAlive of a %T returned neither a channel nor an error", l.Lease)
@@ -67,6 +79,8 @@ func (l *leases) Keep(ctx context.Context, id lease.ID) (*lease.Keeper, error) {
 	l.mu.Lock()
 	if id == l.last {
 		t.learn(l.from, l.ttl)
+	} else if l.presumed > 0 {
+		t.presume(begin, l.presumed)
 	}
 	l.mu.Unlock()
 	service := lease.New(t)

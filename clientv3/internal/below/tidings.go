@@ -29,25 +29,42 @@ import (
 type tidings struct {
 	known chan struct{} // closes when something is known
 
-	mu   sync.Mutex // guards what follows
-	ends time.Time  // of clock.Now; zero before anything is known
-	gone bool       // the channel has closed
+	mu       sync.Mutex // guards what follows
+	ends     time.Time  // of clock.Now; zero before anything is known
+	presumed bool       // ends was presumed: there was no answer
+	gone     bool       // the channel has closed
 }
 
 // rounding is how much too long the rest may seem, since answers have whole seconds.
 // The keeper's own margin, lease.Margin(0) at least, is more.
 const rounding = 50 * time.Millisecond
 
-// learn notes a TTL that counts from a moment of clock.Now.
-func (t *tidings) learn(from time.Time, ttl int64) {
-	d := time.Duration(min(ttl, lease.MaxTTL)) * time.Second
-	ends := from.Add(d - lease.Margin(d) + lease.Margin(0)) // the keeper takes the latter off, or more
+// learn notes a TTL that counts from a moment of clock.Now. It reports whether another one was
+// presumed before.
+func (t *tidings) learn(from time.Time, ttl int64) (corrected bool) {
+	ends := end(from, ttl)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.noteLocked()
-	if ends.After(t.ends) {
-		t.ends = ends
+	if t.presumed || ends.After(t.ends) {
+		corrected = t.presumed
+		t.ends, t.presumed = ends, false
 	}
+	return corrected
+}
+
+// presume is learn for a TTL that nobody has told. It counts until the first answer.
+func (t *tidings) presume(from time.Time, ttl int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.noteLocked()
+	t.ends, t.presumed = end(from, ttl), true
+}
+
+// end returns when a keeper that is told the rest of a TTL should be told of none.
+func end(from time.Time, ttl int64) time.Time {
+	d := time.Duration(min(ttl, lease.MaxTTL)) * time.Second
+	return from.Add(d - lease.Margin(d) + lease.Margin(0)) // the keeper takes the latter off, or more
 }
 
 // lose notes that the channel has closed.
@@ -87,20 +104,27 @@ func (t *tidings) follow(ctx context.Context, answers <-chan *clientv3.LeaseKeep
 			return
 		case a, ok := <-answers:
 			if open = ok; a != nil && a.TTL > 0 { // otherwise it says nothing
-				t.learn(clock.Now(), a.TTL)
+				if t.learn(clock.Now(), a.TTL) && !ask(ctx, keepers, id) {
+					return
+				}
 			}
 		}
 	}
 	t.lose()
-	for { // what was asked before has its answer first
-		asked, err := keepers.KeepAlive(ctx, id)
-		if err != nil {
-			return
-		}
-		if _, lives := <-asked; !lives {
-			return
-		}
+	for ask(ctx, keepers, id) { // what was asked before has its answer first
 	}
+}
+
+// ask has the keepers ask, and reports whether the lease lives.
+func ask(ctx context.Context, keepers lease.Lease, id lease.ID) bool {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	asked, err := keepers.KeepAlive(ctx, id)
+	if err != nil {
+		return false
+	}
+	_, lives := <-asked
+	return lives
 }
 
 func (*tidings) Invoke(_ context.Context, method string, _, _ any, _ ...grpc.CallOption) error {
