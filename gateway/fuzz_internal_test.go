@@ -16,7 +16,8 @@ import (
 
 // answered is an exchange whose answer has come.
 func answered(text []byte, code int, limit int) (*exchange, *http.Response) {
-	x := &exchange{ctx: context.Background(), opts: callOptions{maxRecv: limit}, ep: &endpoint{}}
+	ctx := context.Background()
+	x := &exchange{conn: &Conn{ctx: ctx}, ctx: ctx, opts: callOptions{maxRecv: limit}, ep: &endpoint{}}
 	return x, &http.Response{StatusCode: code, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(text))}
 }
 
