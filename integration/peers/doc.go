@@ -1,18 +1,21 @@
 // Command peers runs third-party tests of an etcd client on clientv3 and on
 // getcd, and reports the results side by side. The tests are etcd's own
 // integration tests of its client, and those of kube-apiserver's storage. Make's
-// target peers calls it.
+// target peers runs these. The suite etcd-server has etcd's other integration
+// tests, which use the client throughout.
 //
-//	go run ./integration/peers -markdown docs/reference/peers.md
+//	go run ./integration/peers -suite etcd,kube -markdown docs/reference/peers.md
+//	go run ./integration/peers -suite etcd-server -parallel 1 -limit 2m
 //	go run ./integration/peers -suite etcd -run 'TestLease' -sides getcd
 //	go run ./integration/peers -short
 //
 // Each suite is fetched as the module that its authors publish, and copied twice
 // below bin/peers: once unchanged, and once with the import paths of clientv3
 // changed and its zap loggers adapted. Nothing else differs; rules.go lists each
-// change. Both copies are built with the same dependencies. Each test runs in a
-// separate process with a time limit, so that a test that hangs does not affect
-// the others. A test that fails is repeated, on both sides alike.
+// change. Files that need a module that is not published are left out of both.
+// Both copies are built with the same dependencies. Each test runs in a separate
+// process with a time limit, so that a test that hangs does not affect the others.
+// A test that fails is repeated, on both sides alike.
 // bin/peers/SUITE/SIDE.log has the output of each test.
 //
 // It exits with status 1 if a test that passes on clientv3 does not pass on

@@ -97,7 +97,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	root := strings.TrimSpace(string(repo))
 	r := &report{started: time.Now(), settings: set}
 	for i := range suites {
-		if s := &suites[i]; slices.Contains(set.suites, s.name) {
+		if s := &suites[i]; slices.Contains(set.suites, s.name) && (!set.short || len(s.short) > 0) {
 			res, err := measure(ctx, out, set, s, root)
 			if err != nil {
 				return err

@@ -135,13 +135,18 @@ func TestLost(t *testing.T) {
 
 // An excused test is reported with its reason, and does not make the run fail.
 func TestReport(t *testing.T) {
-	s := &suite{name: "s", module: "m", version: "v1", about: "tests", packages: []string{"x/y"}, excused: map[string]string{"y.TestB": "looks inside"}}
+	s := &suite{name: "s", module: "m", version: "v1", about: "tests", packages: []string{"x/y"}, excused: map[string]string{"y.TestB": "looks inside", "y.TestC": "all of it"}}
 	lost := func(why string) map[string]outcome {
 		return map[string]outcome{original: {verdict: passed, tries: 1}, getcd: {verdict: failed, why: why, tries: 2}}
+	}
+	part := map[string]outcome{
+		original: {verdict: passed, subs: map[string]verdict{"TestC/x": passed}},
+		getcd:    {verdict: failed, subs: map[string]verdict{"TestC/x": failed}},
 	}
 	r := &report{settings: &settings{limit: time.Minute, tries: 2}, results: []*result{{s, []*pair{
 		{"x/y", "TestA", lost("a | b")},
 		{"x/y", "TestB", lost("")},
+		{"x/y", "TestC", part},
 	}}}}
 	if bad := r.regressions(); len(bad) != 1 || bad[0].name != "y.TestA" {
 		t.Errorf("got %v, want y.TestA", bad)
@@ -155,8 +160,8 @@ func TestReport(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"| s | `x/y` | 2 | 2 | 0 | 0 | 0 | 2 | 0 | 2 | 0 | 0 | 0 |",
-		"| s | `y.TestA` | fail: a \\| b |", "| s | `y.TestB` | looks inside |",
+		"| s | `x/y` | 3 | 3 | 0 | 0 | 0 | 4 | 0 | 3 | 0 | 0 | 0 |",
+		"| s | `y.TestA` | fail: a \\| b |", "| s | `y.TestB` | looks inside |", "| s | `y.TestC/x` | all of it |",
 	} {
 		if !bytes.Contains(page, []byte(want)) {
 			t.Errorf("the page lacks %q:\n%s", want, page)

@@ -43,6 +43,11 @@ func prepare(ctx context.Context, s *suite, side, repo, work string, packages []
 	if err := copyTree(from, t.dir, true); err != nil {
 		return nil, err
 	}
+	for _, file := range s.unbuilt {
+		if err := os.Remove(filepath.Join(t.dir, file)); err != nil {
+			return nil, err
+		}
+	}
 	if side == getcd {
 		if err := t.move(ctx); err != nil {
 			return nil, err
@@ -51,7 +56,7 @@ func prepare(ctx context.Context, s *suite, side, repo, work string, packages []
 	if err := t.requirements(ctx, repo); err != nil {
 		return nil, err
 	}
-	args := []string{"test", "-c", "-o", t.bin + string(filepath.Separator)}
+	args := []string{"test", "-c", "-tags=" + s.tags, "-o", t.bin + string(filepath.Separator)}
 	for _, p := range packages {
 		args = append(args, "./"+p)
 	}
