@@ -3,7 +3,6 @@ package clientv3
 import (
 	"context"
 	"fmt"
-	"math"
 	"net/url"
 	"strings"
 
@@ -103,10 +102,10 @@ func clientConn(cc grpc.ClientConnInterface, n *client.Client, endpoint string, 
 		grpc.WithTransportCredentials(insecure.NewCredentials()), // nothing is sent with these
 		grpc.WithIdleTimeout(0),
 		grpc.WithUnaryInterceptor(func(ctx context.Context, method string, req, reply any, _ *grpc.ClientConn, _ grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-			return cc.Invoke(ctx, method, req, reply, unlimited(opts)...)
+			return cc.Invoke(ctx, method, req, reply, opts...)
 		}),
 		grpc.WithStreamInterceptor(func(ctx context.Context, desc *grpc.StreamDesc, _ *grpc.ClientConn, method string, _ grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-			return cc.NewStream(ctx, desc, method, unlimited(opts)...)
+			return cc.NewStream(ctx, desc, method, opts...)
 		}),
 	)
 	if err != nil {
@@ -114,12 +113,6 @@ func clientConn(cc grpc.ClientConnInterface, n *client.Client, endpoint string, 
 	}
 	conn.Connect() // the client is already connected
 	return conn, nil
-}
-
-// unlimited returns the options of a stub's call: as in clientv3, the client's limit of
-// requests does not apply to it, but its own does.
-func unlimited(opts []grpc.CallOption) []grpc.CallOption {
-	return append([]grpc.CallOption{grpc.MaxCallSendMsgSize(math.MaxInt32)}, opts...)
 }
 
 // scheme is the scheme of clientv3's targets.

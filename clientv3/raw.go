@@ -2,6 +2,7 @@ package clientv3
 
 import (
 	"context"
+	"math"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
@@ -27,14 +28,23 @@ func (c rawConn) Invoke(ctx context.Context, method string, req, reply any, opts
 	}
 	reached, stop := reachable(ctx, c.client, opts)
 	defer stop()
-	if !c.retries && attempt.FromContext(ctx) == nil {
-		reached = attempt.NewContext(reached, &attempt.Attempt{Final: true})
+	if attempt.FromContext(ctx) == nil {
+		opts = unlimited(opts)
+		if !c.retries {
+			reached = attempt.NewContext(reached, &attempt.Attempt{Final: true})
+		}
 	}
 	err := c.statusConn.Invoke(reached, method, req, reply, opts...)
 	if gone := refusedIn(ctx, reached); err != nil && gone != nil {
 		return gone
 	}
 	return err
+}
+
+// unlimited returns the options of a stub's call: as in clientv3, the client's limit of
+// requests does not apply to it, but its own does.
+func unlimited(opts []grpc.CallOption) []grpc.CallOption {
+	return append([]grpc.CallOption{grpc.MaxCallSendMsgSize(math.MaxInt32)}, opts...)
 }
 
 func (c rawConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
