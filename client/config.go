@@ -189,8 +189,8 @@ type Config struct {
 
 	// OneMember says that the endpoints lead to one address of one member. The client then
 	// connects to it once, and does not ask who it is. Otherwise it connects to a single
-	// address twice, since the address may lead to many members. With several endpoints New,
-	// SetEndpoints and Sync return an error.
+	// address twice, since the address may lead to many members. With several endpoints New
+	// returns an error, and without a gateway SetEndpoints and Sync do.
 	OneMember bool
 
 	// Routing decides which member gets which request. The zero value sends all requests

@@ -103,7 +103,7 @@ func newConn(cfg Config) (*Conn, error) {
 // newGRPC makes the gRPC connection of c.
 func (c *Conn) newGRPC(cfg Config) error {
 	r, err := resolver.New(cfg.Endpoints, resolver.Config{
-		Options: cfg.Resolver, TLS: cfg.TLS != nil, InsecureDiscovery: cfg.InsecureDiscovery, One: cfg.OneMember,
+		Options: cfg.Resolver, TLS: cfg.TLS != nil, InsecureDiscovery: cfg.InsecureDiscovery, OneEndpoint: cfg.OneMember,
 		Proxied: c.dialer.proxied, Logger: cfg.Logger,
 	})
 	if err != nil {

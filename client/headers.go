@@ -34,8 +34,8 @@ var reserved = map[string]string{
 	"transfer-encoding":               "HTTP/2 has none",
 }
 
-// validate returns what is wrong with the headers, beside tokens for a gateway or without. It
-// does not show values, which may be secret.
+// validate returns what is wrong with the headers. tokens says that a gateway gets a user's token,
+// too. validate does not show values, which may be secret.
 func (h headers) validate(tokens bool) (bad mistakes) {
 	seen := make(map[string]string, len(h))
 	for _, name := range slices.Sorted(maps.Keys(h)) {

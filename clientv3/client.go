@@ -314,7 +314,7 @@ func (c *Client) Endpoints() []string {
 // gRPC connection: the call returns the member's response, even if it is an
 // error; a stream stays with its member; and a call fails if no endpoint could be
 // reached for a second, unless it has grpc.WaitForReady. Errors are gRPC status
-// errors. The connection connects by itself, and its state is Ready while a
+// errors, and MaxCallSendMsgSize does not apply. The connection connects by itself, and its state is Ready while a
 // member is connected. Closing it ends the client's calls, watches and keepers,
 // but Close is still needed for the rest. It is nil for a client without a
 // connection.

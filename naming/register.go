@@ -78,8 +78,8 @@ type Status struct {
 //
 // Register returns when the endpoint is there, or with the reason why it is not, such as
 // the context's error, or that the cluster is out of space; then nothing of it is left, for
-// which it takes up to 3 s beyond ctx. Once registered, it does not depend on ctx. leases is a lease service, such as a
-// client, of the cluster that the Service's client uses.
+// which it takes up to 3 s beyond ctx. Once registered, it does not depend on ctx. leases is
+// a lease service, such as a client, of the cluster that the Service's client uses.
 func (s *Service) Register(ctx context.Context, leases lease.Lease, key string, e Endpoint, opts ...RegisterOption) (*Registration, error) {
 	const call = "naming: Register"
 	if err := cmp.Or(misuse.Context(ctx, call), misuse.Nil(call, "lease service", leases), misuse.Options(call, opts)); err != nil {

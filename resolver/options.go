@@ -59,8 +59,8 @@ type Config struct {
 	// of an SRV name are plain, its addresses are plain, as in etcdctl
 	// --discovery-srv. Without it, such a name is an error.
 	InsecureDiscovery bool
-	// One says that there must be no more than one endpoint, which may have many addresses.
-	One bool
+	// OneEndpoint makes more than one endpoint an error. It may have many addresses.
+	OneEndpoint bool
 	// Proxied reports whether a proxy connects to an address of the form
 	// host:port. If so, the name is left to the proxy. This applies to bare host
 	// names, to names under dns without a server, and to the targets of SRV

@@ -111,7 +111,7 @@ func (r *Resolver) parse(endpoints []string) (list, []error) {
 	if len(endpoints) == 0 {
 		failed = append(failed, errors.New("resolver: the list of endpoints is empty; give at least one, such as 127.0.0.1:2379 or dns+srv:///example.com"))
 	}
-	if r.opts.One && len(endpoints) > 1 {
+	if r.opts.OneEndpoint && len(endpoints) > 1 {
 		failed = append(failed, fmt.Errorf("resolver: one endpoint is wanted, and there are %d", len(endpoints)))
 	}
 	so := SourceOptions{

@@ -32,10 +32,10 @@
 // session then has the service's KeepAlive keep its lease, and knows of it only what
 // comes through the channel. It ends when the channel closes, or when no answer has
 // come for a time to live, less lease.Margin. A time to live counts from the receipt
-// of the answer, or from the call of Grant. Of a lease that WithLease names, it is WithTTL's,
-// and counts from the call of NewSession, until the first answer comes. The server counts from when it handled the
+// of the answer, or from the call of Grant. The server counts from when it handled the
 // renewal, which was earlier. So if an answer took longer than the margin, for example
 // because the process was stopped meanwhile, such a session may end after its lease,
-// as clientv3's sessions may. A session on getcd's own service, or on one of
+// as clientv3's sessions may. Until the first answer, a lease that WithLease names is
+// taken to live for WithTTL's time from the call of NewSession. A session on getcd's own service, or on one of
 // clientv3/namespace over it, counts from when the renewal was sent, and ends in time.
 package concurrency

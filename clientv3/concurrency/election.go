@@ -78,8 +78,8 @@ func bareError(err error) error {
 }
 
 // Campaign makes the session a candidate with a value, and waits until it leads
-// or ctx ends. It returns rpctypes.ErrLeaseNotFound if the session has ended, other
-// than by Orphan, or its lease has.
+// or ctx ends. It returns rpctypes.ErrLeaseNotFound if the lease or the session has
+// ended. The end by Orphan does not count, since the lease lives on.
 func (e *Election) Campaign(ctx context.Context, val string) error {
 	if e.err != nil {
 		return e.err

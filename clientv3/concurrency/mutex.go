@@ -21,8 +21,9 @@ var (
 	// ErrLocked is returned by TryLock if another session holds the mutex or was
 	// first in line.
 	ErrLocked = errors.New("mutex: Locked by another session")
-	// ErrSessionExpired is returned by Lock if the session ends while it waits, or
-	// the lease of one that was orphaned. If it had already ended, Lock returns rpctypes.ErrLeaseNotFound.
+	// ErrSessionExpired is returned by Lock if the session ends while Lock waits, or,
+	// of an orphaned session, the lease. If that had already ended, Lock returns
+	// rpctypes.ErrLeaseNotFound.
 	ErrSessionExpired = errors.New("mutex: session is expired")
 	// ErrLockReleased is returned by Unlock if the mutex is not locked.
 	ErrLockReleased = errors.New("mutex: lock has already been released")

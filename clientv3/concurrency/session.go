@@ -52,7 +52,8 @@ func (absent) Orphan()                    {}
 
 // tenure is a session as its elections and mutexes see it: Orphan does not end it, since
 // clientv3's work on a session that was orphaned. Whether its lease still lives is then
-// for the server to say.
+// for the server to say, as with election.Unproven. That one has no context, in which keys
+// that may be left are deleted later (queue.LedgerOf).
 type tenure struct {
 	native
 

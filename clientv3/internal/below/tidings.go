@@ -42,7 +42,7 @@ const rounding = 50 * time.Millisecond
 // learn notes a TTL that counts from a moment of clock.Now. It reports whether another one was
 // presumed before.
 func (t *tidings) learn(from time.Time, ttl int64) (corrected bool) {
-	ends := end(from, ttl)
+	ends := endOf(from, ttl)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.noteLocked()
@@ -58,11 +58,11 @@ func (t *tidings) presume(from time.Time, ttl int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.noteLocked()
-	t.ends, t.presumed = end(from, ttl), true
+	t.ends, t.presumed = endOf(from, ttl), true
 }
 
-// end returns when a keeper that is told the rest of a TTL should be told of none.
-func end(from time.Time, ttl int64) time.Time {
+// endOf returns when a keeper that is told the rest of a TTL should be told of none.
+func endOf(from time.Time, ttl int64) time.Time {
 	d := time.Duration(min(ttl, lease.MaxTTL)) * time.Second
 	return from.Add(d - lease.Margin(d) + lease.Margin(0)) // the keeper takes the latter off, or more
 }
