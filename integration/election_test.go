@@ -180,6 +180,7 @@ func TestElectionsAreOne(t *testing.T) {
 // guarded write never succeeds for more than one leader at a time, revisions
 // grow, and nothing is left behind.
 func TestElectionUnderFaults(t *testing.T) {
+	t.Parallel()
 	faults := 12
 	if testing.Short() {
 		faults = 4

@@ -18,6 +18,7 @@ import (
 // A write that fails is marked ambiguous. The results of the workers agree with
 // the contents of the keys: nothing is applied twice, and nothing is lost.
 func TestKillEachMember(t *testing.T) {
+	t.Parallel()
 	kills := 20
 	if testing.Short() {
 		kills = 3

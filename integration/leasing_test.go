@@ -350,6 +350,7 @@ func TestLeasingLeavesNothing(t *testing.T) {
 // Two caches and a writer without a cache, on a few keys, always see one register
 // per key, whatever happens to the members.
 func TestLeasingUnderFaults(t *testing.T) {
+	t.Parallel()
 	const keys = 4
 	c := startCluster(t, cluster.Config{})
 	ctx, stop := context.WithCancel(patient(t))

@@ -1,6 +1,7 @@
 package etcdctltest
 
 import (
+	goflag "flag"
 	"os"
 	"testing"
 
@@ -13,6 +14,9 @@ import (
 func TestMain(m *testing.M) {
 	cluster.Main()
 	grpcproxy.Main()
+	if err := goflag.Set("test.parallel", "3"); err != nil { // two of the long tests mostly wait
+		panic(err)
+	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		built.remove()
 		os.Exit(code)

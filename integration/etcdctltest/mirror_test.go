@@ -194,6 +194,7 @@ func TestMakeMirrorCount(t *testing.T) {
 // TestMakeMirrorThroughFaults kills members on both sides while a mirror runs.
 // The destination must have every change once and in order.
 func TestMakeMirrorThroughFaults(t *testing.T) {
+	t.Parallel()
 	source := newBench(t, cluster.Config{})
 	dest := newBench(t, cluster.Config{})
 	from, to := dialAll(t, source.cluster), dialAll(t, dest.cluster)

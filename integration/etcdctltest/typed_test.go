@@ -68,6 +68,7 @@ func TestEndpointsAsTyped(t *testing.T) {
 // Renewed certificates are used when the connection to the member is made again:
 // a watch outlives the certificate that it started with.
 func TestWatchOutlivesItsCertificate(t *testing.T) {
+	t.Parallel()
 	tl := buildTools(t)
 	ca, err := certs.New(t.TempDir())
 	if err != nil {

@@ -38,6 +38,7 @@ func some(kinds []frontproxy.Kind) []frontproxy.Kind {
 func TestMembersFailBehind(t *testing.T) {
 	for _, kind := range some(frontproxy.Kinds()) {
 		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
 			c := startCluster(t, true)
 			p := behind(t, c, frontproxy.Config{Kind: kind})
 			direct := dial(t, c.Endpoints()...)

@@ -18,6 +18,7 @@ func TestMoreLocksThanStreams(t *testing.T) {
 	c := startCluster(t, false)
 	for _, kind := range []frontproxy.Kind{frontproxy.HAProxyH2, frontproxy.NginxGRPC} {
 		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
 			p := behind(t, c, frontproxy.Config{Kind: kind, Requests: 1_000_000})
 			cl, err := client.New(client.Config{Endpoints: []string{p.Address()}})
 			if err != nil {
