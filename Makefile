@@ -101,7 +101,7 @@ programs:
 # half an hour for two busy processors. docs/reference/peers.md is written. The suite
 # etcd-server is not part of it: that page tells how to run it.
 peers:
-	go run ./integration/peers -suite etcd,kube -markdown docs/reference/peers.md
+	go run ./integration/peers -markdown docs/reference/peers.md
 
 # Each client of the suite is traced, and a frame, a message or a byte that the tracer does
 # not account for fails its test: some 10 minutes. The last lines tell how much there was.

@@ -1,10 +1,10 @@
 // Command peers runs third-party tests of an etcd client on clientv3 and on
 // getcd, and reports the results side by side. The tests are etcd's own
 // integration tests of its client, and those of kube-apiserver's storage. Make's
-// target peers runs these. The suite etcd-server has etcd's other integration
-// tests, which use the client throughout.
+// target peers runs these. The suite etcd-server, which is run only if it is named,
+// has etcd's other integration tests, which use the client throughout.
 //
-//	go run ./integration/peers -suite etcd,kube -markdown docs/reference/peers.md
+//	go run ./integration/peers -markdown docs/reference/peers.md
 //	go run ./integration/peers -suite etcd-server -parallel 1 -limit 2m
 //	go run ./integration/peers -suite etcd -run 'TestLease' -sides getcd
 //	go run ./integration/peers -short

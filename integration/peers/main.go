@@ -45,11 +45,14 @@ type settings struct {
 
 func parse(args []string) (*settings, error) {
 	fs := flag.NewFlagSet("peers", flag.ContinueOnError)
-	var names []string
+	var names, usual []string
 	for _, s := range suites {
 		names = append(names, s.name)
+		if !s.apart {
+			usual = append(usual, s.name)
+		}
 	}
-	chosen := fs.String("suite", strings.Join(names, ","), "the suites to run, with commas between them")
+	chosen := fs.String("suite", strings.Join(usual, ","), "the suites to run, with commas between them: "+strings.Join(names, ", "))
 	sides := fs.String("sides", original+","+getcd, "the clients to run them on")
 	match := fs.String("run", ".", "run the tests whose names match this regular expression; subtests cannot be chosen")
 	set := &settings{}

@@ -10,6 +10,7 @@ type suite struct {
 	about    string   // for the page
 	packages []string // import paths below the module's
 	short    []string // those of them that are run with -short
+	apart    bool     // run only if it is named
 	moved    []moved
 	loggers  []logger
 	tags     string            // build tags
@@ -75,7 +76,8 @@ var suites = []suite{
 	{
 		// Some of its tests use the same ports, and one takes more than a minute, so it
 		// needs -parallel 1 -limit 2m.
-		name: "etcd-server", module: "go.etcd.io/etcd/tests/v3", version: "v3.7.3",
+		apart: true,
+		name:  "etcd-server", module: "go.etcd.io/etcd/tests/v3", version: "v3.7.3",
 		about: "etcd's other integration tests with that framework: of its members, its lock and election servers, and its proxy",
 		packages: []string{
 			"integration",
