@@ -309,6 +309,76 @@ func TestForeignServices(t *testing.T) {
 	}
 }
 
+// What the recipes' promises need is not below the prefix that clientv3's recipes use.
+func TestRecipesPermissions(t *testing.T) {
+	root, members := newClient(t, clientv3.Config{})
+	ctx := t.Context()
+	grant := func(key, end string) {
+		t.Helper()
+		if _, err := root.RoleGrantPermission(ctx, "worker", key, end, clientv3.PermissionType(clientv3.PermReadWrite)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"root", "u"} {
+		if _, err := root.UserAdd(ctx, name, "p"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := root.RoleAdd(ctx, "worker"); err != nil {
+		t.Fatal(err)
+	}
+	for user, role := range map[string]string{"root": "root", "u": "worker"} {
+		if _, err := root.UserGrantRole(ctx, user, role); err != nil {
+			t.Fatal(err)
+		}
+	}
+	enable := func() {
+		t.Helper()
+		if _, err := root.AuthEnable(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	grant("barrier", "")
+	grant("meeting/", clientv3.GetPrefixRangeEnd("meeting/"))
+	grant("shared/", clientv3.GetPrefixRangeEnd("shared/"))
+	grant("jobs/", clientv3.GetPrefixRangeEnd("jobs/"))
+	grant("mutex/", clientv3.GetPrefixRangeEnd("mutex/"))
+	enable()
+	cli, err := clientv3.New(clientv3.Config{Endpoints: members.Addrs(), DialOptions: []grpc.DialOption{grpc.WithContextDialer(members.Dialer())}, Username: "u", Password: "p"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cli.Close() }()
+	s := newSession(t, cli)
+	m := concurrency.NewMutex(s, "mutex")
+	if err := errors.Join(m.Lock(ctx), m.Unlock(ctx)); err != nil {
+		t.Errorf("a mutex, which needs no other key: %v", err)
+	}
+	b, d := recipe.NewBarrier(cli, "barrier"), recipe.NewDoubleBarrier(s, "meeting", 1)
+	rw, q := recipe.NewRWMutex(s, "shared"), recipe.NewQueue(cli, "jobs")
+	for name, do := range map[string]func() error{
+		"Hold": b.Hold, "Enter": d.Enter, "Lock": rw.Lock, "RLock": rw.RLock,
+		"Enqueue": func() error { return q.Enqueue("a") },
+		"Dequeue": func() error { _, err := q.Dequeue(); return err },
+	} {
+		if err := do(); err != rpctypes.ErrPermissionDenied { //nolint:errorlint // as callers do
+			t.Errorf("%s: %v, want %v", name, err, rpctypes.ErrPermissionDenied)
+		}
+	}
+	members.DisableAuth()
+	for _, key := range []string{"barrier.fence", "meeting.fence", "shared.fence"} {
+		grant(key, "")
+	}
+	grant("__jobs/", clientv3.GetPrefixRangeEnd("__jobs/"))
+	enable()
+	if err := errors.Join(q.Enqueue("a"), b.Hold(), b.Release(), d.Enter(), d.Leave(), rw.RLock(), rw.RUnlock(), rw.Lock(), rw.Unlock()); err != nil {
+		t.Errorf("with the permissions: %v", err)
+	}
+	if val, err := q.Dequeue(); err != nil || val != "a" {
+		t.Errorf("Dequeue: %q, %v", val, err)
+	}
+}
+
 func TestRecipes(t *testing.T) {
 	cli, _ := newClient(t, clientv3.Config{})
 	b := recipe.NewBarrier(cli, "barrier")

@@ -95,6 +95,9 @@ func (r *RangeStreamResponse) Err() error { return r.err }
 // GetStreamToGetResponse reads a stream to its end and returns what Get would
 // have returned.
 func GetStreamToGetResponse(stream GetStreamChan) (*GetResponse, error) {
+	if stream == nil {
+		return nil, misuse.Error("kv: GetStreamToGetResponse: the stream is nil; give one that GetStream has returned")
+	}
 	all := new(pb.RangeResponse)
 	for part := range stream {
 		if part.err != nil {

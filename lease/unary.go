@@ -15,6 +15,7 @@ import (
 	"github.com/getcd/getcd/internal/attempt"
 	"github.com/getcd/getcd/internal/backoff"
 	"github.com/getcd/getcd/internal/etcderr"
+	"github.com/getcd/getcd/internal/misuse"
 )
 
 func (s *service) Grant(ctx context.Context, ttl int64) (*GrantResponse, error) {
@@ -91,6 +92,9 @@ func (s *service) Revoke(ctx context.Context, id ID) (*RevokeResponse, error) {
 // whose GrantID is errors.ErrUnsupported chooses it itself, by Grant; then it is
 // NoLease with an error.
 func GrantNew(ctx context.Context, leases Lease, ttl int64) (ID, error) {
+	if err := misuse.Nil("lease: GrantNew", "lease service", leases); err != nil {
+		return NoLease, err
+	}
 	id := NewID()
 	granted, err := leases.GrantID(ctx, id, ttl)
 	switch {

@@ -1,6 +1,7 @@
 package maintenance
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,6 +32,10 @@ type SnapshotInfo struct {
 // incomplete snapshot: the digest comes last, and etcdutl refuses a file without
 // it.
 func (s *Service) Save(ctx context.Context, w io.Writer, opts ...SnapshotOption) (SnapshotInfo, error) {
+	const call = "maintenance: Save"
+	if err := cmp.Or(misuse.Context(ctx, call), misuse.Options(call, opts), misuse.Nil(call, "writer", w)); err != nil {
+		return SnapshotInfo{}, err
+	}
 	r, err := s.OpenSnapshot(ctx, opts...)
 	if err != nil {
 		return SnapshotInfo{}, err

@@ -29,6 +29,7 @@ func TestNewConfig(t *testing.T) {
 		want       clientv3.Config
 	}{
 		{"nothing", "", clientv3.Config{}},
+		{"a comment before the document", "# a client\n\n--- # of a team\nusername: ann\n", clientv3.Config{Username: "ann"}},
 		{"comments", "---\n# a client\n\nusername: ann # who\npassword: 'it''s # a secret'\n...\n", clientv3.Config{Username: "ann", Password: "it's # a secret"}},
 		{"a list", "endpoints:\n- http://a:2379\n- \"http://b:2379\"\n\n# more\n- 'http://c:2379' # the last\ntoken: t", clientv3.Config{Endpoints: []string{"http://a:2379", "http://b:2379", "http://c:2379"}, Token: "t"}},
 		{"an indented list", "endpoints:\n  - 10.0.0.1:2379\n  - 10.0.0.2:2379\n", clientv3.Config{Endpoints: []string{"10.0.0.1:2379", "10.0.0.2:2379"}}},
@@ -79,6 +80,8 @@ func TestNewConfigRefuses(t *testing.T) {
 		"max-unary-retries: -1":         "max-unary-retries",
 		"reject-old-cluster: perhaps":   "true or false",
 		"...\nusername: a":              "after the end",
+		"username: a\n---\ntoken: t":    "line 2",
+		"# a client\n---\n---":          "line 3",
 		"trusted-ca-file: /nonexistent": "trusted-ca-file",
 		"cert-file: /nonexistent\nkey-file: /nonexistent": "cert-file",
 	} {

@@ -34,14 +34,20 @@ type parser struct {
 	values map[string]value
 	key    string // of a list that may follow
 	open   bool   // a list may follow
+	begun  bool   // by "---", or by what is no comment
 	ended  bool   // by "..."
 }
 
 func (p *parser) read(n int, line string) error {
 	body := strings.TrimLeft(line, " ")
 	indented := len(body) < len(line)
+	if body == "" || body[0] == '#' {
+		return nil
+	}
+	first := !p.begun
+	p.begun = true
 	switch {
-	case body == "" || body[0] == '#' || n == 1 && line == "---":
+	case first && (line == "---" || strings.HasPrefix(line, "--- #")):
 		return nil
 	case p.ended:
 		return fmt.Errorf("%q comes after the end of the document", body)

@@ -150,6 +150,7 @@ func TestNilService(t *testing.T) {
 	for name, err := range map[string]error{
 		"kv.New":                   second(kv.New(nil).Get(ctx, "k")),
 		"kv.StreamerOf":            firstOf(kv.StreamerOf(nil).Scan(ctx, "k")),
+		"kv, nothing of a stream":  second(kv.GetStreamToGetResponse(nil)),
 		"lease.New":                second(lease.New(nil).Grant(ctx, 10)),
 		"watch.New":                firstOf(watch.New(nil).Events(ctx, "k")),
 		"lock.New":                 mutex.TryLock(ctx),
@@ -158,6 +159,8 @@ func TestNilService(t *testing.T) {
 		"election.New":             candidate.Campaign(ctx, ""),
 		"election.NewService":      second(election.NewService(nil).Leader(ctx, "e")),
 		"session.New":              second(session.New(ctx, nil)),
+		"lease.GrantNew":           second(lease.GrantNew(ctx, nil, 10)),
+		"maintenance.Save":         second(maintenance.New(cc).Save(ctx, nil)),
 		"stm.Run":                  second(stm.Run(ctx, nil, func(stm.STM) error { return nil })),
 		"stm.Run of nothing":       second(stm.Run(ctx, store, nil)),
 		"leasing.New":              second(leasing.New(ctx, nil, watcher, leases, "p/")),

@@ -11,6 +11,10 @@
 // Queue returns that item. These promises do not hold if a clientv3 program uses
 // the same queue.
 //
+// The keys that these promises need are not clientv3's: with authorization, users need a
+// permission for NAME.fence (barriers and RWMutex) or for all keys that begin with __NAME/
+// (queues), besides the one for the recipe's own keys.
+//
 // An RWMutex has no fencing token here. To prevent writes by a program that has
 // lost the lock, use package recipe's RWMutex, which has Token and Guard.
 package recipe
