@@ -32,7 +32,9 @@
 //
 // A call that may be sent again is sent again until it is answered or its context ends: the
 // first time at once and to the standby, then with growing pauses. So a call without a
-// deadline waits for as long as the cluster is unavailable. A read that takes several times
+// deadline waits for as long as the cluster is unavailable. If a copy of a repeatable
+// request is refused because an earlier one was applied, the call succeeds. The answer's
+// header is then empty: nobody knows the revision. A read that takes several times
 // as long as usual is sent to a second member too, and the first answer wins. This is done
 // for at most one read in a hundred; up to 500 can be saved up. Reads whose member was given
 // up do not count.

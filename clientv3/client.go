@@ -105,11 +105,15 @@ func NewWith(cfg Config, change func(*client.Config)) (*Client, error) {
 	parsing := resolver.Config{Options: n.Resolver, TLS: n.TLS != nil, InsecureDiscovery: n.InsecureDiscovery}
 	var unusable error
 	n.Endpoints, unusable = usable(n.Endpoints, parsing)
+	logger := n.Logger
+	if logger != nil {
+		n.Logger = begins(logger)
+	}
 	native, err := client.New(n)
 	if err != nil {
 		return nil, err
 	}
-	c := NewCtxClient(base, WithZapLogger(n.Logger))
+	c := NewCtxClient(base, WithZapLogger(logger))
 	c.logUnusable(unusable)
 	c.cfg, c.change, c.native = cfg, change, native
 	c.Username, c.Password, c.Token = n.Username, n.Password, n.Token

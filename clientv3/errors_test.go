@@ -99,6 +99,25 @@ func TestErrorsOfAllMethods(t *testing.T) {
 	}
 }
 
+// To disarm all alarms takes several requests, of which a later one may be refused: users
+// without the role root may list alarms.
+func TestErrorOfDisarmAll(t *testing.T) {
+	run(t, 1, nil, func(r *rig) {
+		r.cluster.Member(0).Intercept(func(_ context.Context, method string, req any, next func() (any, error)) (any, error) {
+			switch q, _ := req.(*pb.AlarmRequest); {
+			case method != pb.Maintenance_Alarm_FullMethodName:
+				return next()
+			case q.GetAction() == pb.AlarmRequest_GET:
+				return &pb.AlarmResponse{Alarms: []*pb.AlarmMember{{MemberID: 1, Alarm: pb.AlarmType_NOSPACE}}}, nil
+			}
+			return nil, rpctypes.ErrGRPCPermissionDenied
+		})
+		if _, err := r.AlarmDisarm(r.t.Context(), &clientv3.AlarmMember{}); err != rpctypes.ErrPermissionDenied { //nolint:errorlint // as callers do
+			r.t.Errorf("%v (%T), want %v", err, err, rpctypes.ErrPermissionDenied)
+		}
+	})
+}
+
 // A request that is too large is refused with gRPC's own error.
 func TestErrorTooLarge(t *testing.T) {
 	run(t, 1, func(cfg *clientv3.Config) { cfg.MaxCallSendMsgSize = 1000 }, func(r *rig) {

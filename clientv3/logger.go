@@ -1,8 +1,10 @@
 package clientv3
 
 import (
+	"context"
 	"log/slog"
 	"os"
+	"sync/atomic"
 
 	"google.golang.org/grpc/grpclog"
 )
@@ -38,4 +40,41 @@ func newLogger(cfg *Config) *slog.Logger {
 	default:
 		return slog.New(slog.DiscardHandler)
 	}
+}
+
+// beginner is the handler of a client that begins. Until it has its first member, what it
+// logs as news is for debugging only: clientv3 says nothing then, and a command-line tool
+// shows its user all news.
+type beginner struct {
+	slog.Handler
+
+	begun *atomic.Bool
+}
+
+// begins returns the logger of a client that has not begun yet.
+func begins(lg *slog.Logger) *slog.Logger {
+	return slog.New(beginner{lg.Handler(), new(atomic.Bool)})
+}
+
+// Handle implements slog.Handler.
+func (b beginner) Handle(ctx context.Context, r slog.Record) error {
+	if r.Level == slog.LevelInfo && !b.begun.Load() {
+		if r.Message == "etcd: active endpoint changed" {
+			b.begun.Store(true)
+		}
+		if r.Level = slog.LevelDebug; !b.Enabled(ctx, r.Level) {
+			return nil
+		}
+	}
+	return b.Handler.Handle(ctx, r)
+}
+
+// WithAttrs implements slog.Handler.
+func (b beginner) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return beginner{b.Handler.WithAttrs(attrs), b.begun}
+}
+
+// WithGroup implements slog.Handler.
+func (b beginner) WithGroup(name string) slog.Handler {
+	return beginner{b.Handler.WithGroup(name), b.begun}
 }

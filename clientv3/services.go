@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/getcd/getcd/auth"
+	"github.com/getcd/getcd/clientv3/internal/bare"
 	"github.com/getcd/getcd/cluster"
 	"github.com/getcd/getcd/maintenance"
 )
@@ -138,7 +139,7 @@ const (
 // NewMaintenance returns the maintenance service on the client's connection. A
 // call that names an endpoint uses a separate connection to it.
 func NewMaintenance(c *Client) Maintenance {
-	return maintenance.New(plainConn{c.conn()}, maintenance.WithEndpointDialer(c.dialEndpoint))
+	return upkeep{maintenance.New(plainConn{c.conn()}, maintenance.WithEndpointDialer(c.dialEndpoint))}
 }
 
 // NewMaintenanceFromMaintenanceClient returns the maintenance service on a
@@ -146,8 +147,18 @@ func NewMaintenance(c *Client) Maintenance {
 // may be nil, calls wait for a member as its own do.
 func NewMaintenanceFromMaintenanceClient(remote pb.MaintenanceClient, c *Client) Maintenance {
 	cc := plainConn{stub{maintenance: remote, client: c}}
-	return maintenance.New(cc, maintenance.WithEndpointDialer(
-		func(context.Context, string) (grpc.ClientConnInterface, func() error, error) { return cc, nil, nil }))
+	return upkeep{maintenance.New(cc, maintenance.WithEndpointDialer(
+		func(context.Context, string) (grpc.ClientConnInterface, func() error, error) { return cc, nil, nil }))}
+}
+
+// upkeep is the maintenance service with clientv3's errors.
+type upkeep struct{ *maintenance.Service }
+
+// AlarmDisarm returns the error of the request that failed, without the words of package
+// maintenance around it.
+func (u upkeep) AlarmDisarm(ctx context.Context, m *AlarmMember) (*AlarmResponse, error) {
+	resp, err := u.Service.AlarmDisarm(ctx, m)
+	return resp, bare.Error(err)
 }
 
 // retrying returns the connection of generated stubs that retry. Their calls are no

@@ -10,9 +10,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
 
 	"github.com/getcd/getcd/clientv3/internal/bare"
 	"github.com/getcd/getcd/kv"
@@ -96,18 +94,39 @@ func finalError(err error) error {
 	if u, ok := errors.AsType[*kv.UsageError](err); ok && u.Option == "WithRev" {
 		return rpctypes.ErrCompacted // the server's response to a negative revision (v3rpc/watch.go)
 	}
-	cause := bare.Error(err)
-	if c, ok := errors.AsType[*watch.CanceledError](cause); ok { // etcd has no such error
-		if c.Reason == "" {
-			return rpctypes.ErrFutureRev
-		}
-		return status.Error(codes.FailedPrecondition, c.Reason)
+	if c, ok := errors.AsType[*watch.CanceledError](err); ok {
+		return told(c)
 	}
+	cause := bare.Error(err)
 	if large, ok := errors.AsType[*watch.TooLargeError](cause); ok && large.Err != nil {
 		return bare.Error(large.Err)
 	}
 	return cause
 }
+
+// told returns the error of a watch that the server has refused. clientv3 takes the
+// server's reason for the error's text, whatever it is. Only a text that etcd's errors
+// have makes it one of them, and a refusal of authentication or of a permission is none:
+// it begins with "rpc error: code = " (v3rpc/watch.go). errors.Is finds that one, too.
+func told(c *watch.CanceledError) error {
+	if c.Reason == "" {
+		return rpctypes.ErrFutureRev
+	}
+	err := rpctypes.Error(errors.New(c.Reason))
+	if _, ok := errors.AsType[rpctypes.EtcdError](err); ok {
+		return err
+	}
+	return reason{c.Reason, c.Err}
+}
+
+// reason is a server's text, and what it stands for.
+type reason struct {
+	text  string
+	cause error
+}
+
+func (r reason) Error() string { return r.text }
+func (r reason) Unwrap() error { return r.cause }
 
 // watcher keeps the watches of each kind separate. Its iterators are package
 // watch's.

@@ -3,6 +3,7 @@ package clientv3_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -122,6 +123,31 @@ func TestWatchSlowly(t *testing.T) {
 			got += len(resp.Events)
 		}
 	})
+}
+
+// The error of a refused watch has the server's text.
+func TestWatchRefusal(t *testing.T) {
+	for text, known := range map[string]error{
+		rpctypes.ErrGRPCPermissionDenied.Error(): rpctypes.ErrPermissionDenied, // etcd's own reasons have "rpc error: …"
+		rpctypes.ErrPermissionDenied.Error():     rpctypes.ErrPermissionDenied, // a proxy's do not
+		"mvcc: watcher range is empty":           nil,
+	} {
+		run(t, 1, nil, func(r *rig) {
+			t := r.t
+			r.cluster.Member(0).Tap(pb.Watch_Watch_FullMethodName, etcdtest.Tap{Sending: func(_ context.Context, resp any) error {
+				if created := resp.(*pb.WatchResponse); created.GetCreated() {
+					created.Canceled, created.WatchId, created.CancelReason = true, clientv3.InvalidWatchID, text
+				}
+				return nil
+			}})
+			resp := <-r.Watch(t.Context(), "k")
+			if err := resp.Err(); err == nil || err.Error() != text || !resp.Canceled {
+				t.Errorf("%q: %v, canceled %v", text, err, resp.Canceled)
+			} else if known != nil && !errors.Is(err, known) {
+				t.Errorf("%q: errors.Is does not find %v", text, known)
+			}
+		})
+	}
 }
 
 // The error about a lost leader comes after all responses that were not received

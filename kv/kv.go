@@ -12,7 +12,8 @@ import (
 
 // The responses are the protocol's messages under clientv3's names.
 type (
-	// CompactResponse has only a header.
+	// CompactResponse has only a header. It is empty if package client found only by
+	// a copy of the request that the first one was applied.
 	CompactResponse pb.CompactionResponse
 	// PutResponse has PrevKv if WithPrevKV was set and the key existed.
 	PutResponse pb.PutResponse

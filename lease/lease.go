@@ -24,7 +24,8 @@ const NoLease = leaseid.None
 const MaxTTL = 9_000_000_000
 
 type (
-	// GrantResponse is the answer to Grant.
+	// GrantResponse is the answer to Grant. Its header is empty if package client
+	// found only by a copy of the request that the first one was applied.
 	GrantResponse struct {
 		*pb.ResponseHeader
 		// ID is the granted lease.
@@ -36,7 +37,8 @@ type (
 		Error string
 	}
 
-	// RevokeResponse is the answer to Revoke.
+	// RevokeResponse is the answer to Revoke. Its header is empty as that of a
+	// GrantResponse.
 	RevokeResponse pb.LeaseRevokeResponse
 
 	// KeepAliveResponse is the answer to one renewal.
