@@ -304,6 +304,54 @@ func TestGetStreamUnimplemented(t *testing.T) {
 	})
 }
 
+// A stand-in for etcd may refuse to stream one key without an end of the range, as kine does.
+// A range of many keys is read there nevertheless, and so is one key.
+func TestGetStreamOfServerThatWantsAnEnd(t *testing.T) {
+	run(t, 1, nil, func(r *rig) {
+		t := r.t
+		const n = 250
+		for i := range n {
+			if _, err := r.Put(t.Context(), fmt.Sprintf("k/%03d", i), "v"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.cluster.Member(0).InterceptStream(func(ss grpc.ServerStream, method string, next func(grpc.ServerStream) error) error {
+			if method == pb.KV_RangeStream_FullMethodName {
+				ss = endWanted{ss}
+			}
+			return next(ss)
+		})
+		for key, want := range map[string]int{"k/": n, "k/007": 1} {
+			opts := []clientv3.OpOption{clientv3.WithPrefix()}
+			if want == 1 {
+				opts = nil
+			}
+			stream, err := r.GetStream(t.Context(), key, opts...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := clientv3.GetStreamToGetResponse(stream)
+			if err != nil {
+				t.Fatalf("%s: %v", key, err)
+			}
+			if len(resp.Kvs) != want || resp.Count != int64(want) {
+				t.Errorf("%s: got %d keys, count %d; want %d", key, len(resp.Kvs), resp.Count, want)
+			}
+		}
+	})
+}
+
+// endWanted is a stream of a server that refuses a range without an end.
+type endWanted struct{ grpc.ServerStream }
+
+func (s endWanted) RecvMsg(m any) error {
+	err := s.ServerStream.RecvMsg(m)
+	if in, ok := m.(*pb.RangeRequest); err == nil && ok && len(in.GetRangeEnd()) == 0 {
+		return status.Error(codes.Unknown, "invalid range end length of 0")
+	}
+	return err
+}
+
 // If the client stops waiting for a write that was sent, the error is a timeout,
 // and the outcome is unknown, whatever the reason for leaving its member.
 func TestWriteGivenUp(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -212,6 +213,12 @@ func (s streaming) Invoke(ctx context.Context, method string, req, reply any, op
 	out, ok := reply.(*pb.RangeResponse)
 	if !isRange || !ok {
 		return s.ClientConnInterface.Invoke(ctx, method, req, reply, opts...)
+	}
+	if len(in.GetKey()) > 0 && len(in.GetRangeEnd()) == 0 {
+		// A range of this key alone. kine streams nothing without an end (its
+		// pkg/server/rangestream.go), and long ranges are streamed after a read of one key.
+		in = proto.CloneOf(in)
+		in.RangeEnd = append(slices.Clip(in.Key), 0)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
