@@ -42,9 +42,9 @@ func newLogger(cfg *Config) *slog.Logger {
 	}
 }
 
-// beginner is the handler of a client that begins. Until it has its first member, what it
-// logs as news is for debugging only: clientv3 says nothing then, and a command-line tool
-// shows its user all news.
+// beginner is the handler of a client that begins. Until the client has its first member, its
+// records of level Info become Debug: clientv3 logs nothing then, and a command-line tool
+// shows its user whatever is Info.
 type beginner struct {
 	slog.Handler
 

@@ -32,7 +32,7 @@ type SnapshotInfo struct {
 // incomplete snapshot: the digest comes last, and etcdutl refuses a file without
 // it.
 func (s *Service) Save(ctx context.Context, w io.Writer, opts ...SnapshotOption) (SnapshotInfo, error) {
-	const call = "maintenance: Save"
+	const call = "maintenance: Save" // its name, and the context first, as in all calls
 	if err := cmp.Or(misuse.Context(ctx, call), misuse.Options(call, opts), misuse.Nil(call, "writer", w)); err != nil {
 		return SnapshotInfo{}, err
 	}
