@@ -16,9 +16,12 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/getcd/getcd/integration/cluster"
 )
 
 func main() {
+	cluster.Main() // this program also runs the member for the suites that expect one
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
@@ -206,7 +209,11 @@ func (m *measurement) close() {
 
 // run runs tests, each on the given sides, and reports each when it has run.
 func (m *measurement) run(ctx context.Context, pairs []*pair, sides []string) {
-	each(m.parallel, len(pairs), func(i int) {
+	parallel := m.parallel
+	if m.suite.alone {
+		parallel = 1
+	}
+	each(parallel, len(pairs), func(i int) {
 		p := pairs[i] // only this call uses it
 		for _, side := range sides {
 			p.sides[side] = m.trees[side].program(p.pkg).run(ctx, p.test, m.limit, m.tries, m.logs[side])

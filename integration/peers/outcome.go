@@ -136,7 +136,12 @@ type pair struct {
 // name returns the name under which the test is excused and reported.
 func (p *pair) name() string { return p.prefix() + p.test }
 
-func (p *pair) prefix() string { return p.pkg[strings.LastIndexByte(p.pkg, '/')+1:] + "." }
+func (p *pair) prefix() string {
+	if p.pkg == "." { // the module's own
+		return ""
+	}
+	return p.pkg[strings.LastIndexByte(p.pkg, '/')+1:] + "."
+}
 
 // lost returns the names of what passed on clientv3 but not on getcd: the test
 // itself, or the subtests that explain it.

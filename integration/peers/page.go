@@ -263,7 +263,7 @@ suite's own, without its replacements by directories, and with getcd and zap's a
 ## How to run it
 
     make peers                                                             # the tests of this page; writes it
-    go run ./integration/peers -suite etcd-server -parallel 1 -limit 2m    # etcd's other integration tests
+    go run ./integration/peers -suite etcd-server -limit 2m                # etcd's other integration tests
     go run ./integration/peers -suite etcd -run TestLease                  # some tests
     go run ./integration/peers -short -suite etcd                          # the tests that CI runs
 

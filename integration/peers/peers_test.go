@@ -216,7 +216,7 @@ func TestHang(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer kept.Close()
-	p := program{&tree{dir: dir}, ".", path}
+	p := program{&tree{suite: &suite{}, dir: dir}, ".", path}
 	names, err := p.list(t.Context(), regexp.MustCompile("A"))
 	if err != nil || !slices.Equal(names, []string{"TestA"}) {
 		t.Errorf("got %v, %v; want TestA", names, err)

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/getcd/getcd/integration/cluster"
 )
 
 // program is the test binary of one package.
@@ -25,7 +27,7 @@ type program struct {
 }
 
 func (t *tree) program(pkg string) program {
-	return program{t, pkg, filepath.Join(t.bin, path.Base(pkg)+".test")}
+	return program{t, pkg, filepath.Join(t.bin, strings.ReplaceAll(path.Join(t.suite.name, pkg), "/", "-")+".test")}
 }
 
 // command runs the program in the directory in which go test would run it.
@@ -49,6 +51,11 @@ var testName = regexp.MustCompile(`^(Test|Example|Fuzz)\w*$`)
 func (p program) list(ctx context.Context, match *regexp.Regexp) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
+	stop, err := p.tree.suite.serve(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
 	var out bytes.Buffer
 	if err := p.command(ctx, &out, "-test.list=.").Run(); err != nil {
 		return nil, fmt.Errorf("listing the tests of %s: %w\n%s", p.pkg, err, &out)
@@ -82,15 +89,37 @@ func (p program) run(ctx context.Context, test string, limit time.Duration, trie
 }
 
 func (p program) once(ctx context.Context, test string, limit time.Duration, kept *logFile) outcome {
+	stop, err := p.tree.suite.serve(ctx)
+	if err != nil {
+		return outcome{verdict: failed, why: err.Error()}
+	}
+	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, limit+grace)
 	defer cancel()
 	var out bytes.Buffer
 	began := time.Now()
-	err := p.command(ctx, &out, "-test.run=^"+test+"$", "-test.v=test2json", "-test.timeout="+limit.String()).Run()
+	err = p.command(ctx, &out, "-test.run=^"+test+"$", "-test.v=test2json", "-test.timeout="+limit.String()).Run()
 	o := judge(test, out.String(), err, errors.Is(ctx.Err(), context.DeadlineExceeded))
 	o.took = time.Since(began).Round(100 * time.Millisecond)
 	kept.add(p.pkg+"."+test, o, out.Bytes())
 	return o
+}
+
+// serve starts the etcd that the suite's tests expect, without any data.
+func (s *suite) serve(ctx context.Context) (stop func(), err error) {
+	if s.port == 0 {
+		return func() {}, nil
+	}
+	c, err := cluster.Start(ctx, cluster.Config{Size: 1})
+	if err != nil {
+		return nil, err
+	}
+	stop = func() { _ = c.Stop() } // nobody uses it any more
+	if err := c.Members()[0].RestartOn(ctx, s.port); err != nil {
+		stop()
+		return nil, fmt.Errorf("an etcd on port %d: %w", s.port, err)
+	}
+	return stop, nil
 }
 
 // logFile has the output of the tests.

@@ -11,9 +11,12 @@ type suite struct {
 	packages []string // import paths below the module's
 	short    []string // those of them that are run with -short
 	apart    bool     // run only if it is named
+	alone    bool     // its tests use the same ports, and so run one at a time
 	moved    []moved
 	loggers  []logger
 	tags     string            // build tags
+	port     uint16            // of the etcd on loopback that the tests expect; 0 for none
+	needed   []string          // versions that go.mod is to require besides its own
 	unneeded []string          // modules that go.mod requires only for other packages or files, and that may not be published
 	unbuilt  []string          // files that need these modules
 	excused  map[string]string // "package.Test", which covers its subtests, or "package.Test/sub": why it cannot pass
@@ -38,6 +41,12 @@ var (
 		{"moved/ctlv3/command/global.go", "clientv3.NewClientConfig(cc, ", "lg"},
 		{"moved/ctlv3/command/snapshot_command.go", "snapshot.SaveWithVersion(ctx, ", "lg"},
 	}
+)
+
+// Suites that require older versions get these, so that clientv3 is the same in all.
+var (
+	newest       = []string{"go.etcd.io/etcd/client/v3@v3.7.3"}
+	newestServer = []string{"go.etcd.io/etcd/client/v3@v3.7.3", "go.etcd.io/etcd/server/v3@v3.7.3"}
 )
 
 var suites = []suite{
@@ -74,10 +83,9 @@ var suites = []suite{
 		loggers:  etcdLoggers,
 	},
 	{
-		// Some of its tests use the same ports, and one takes more than a minute, so it
-		// needs -parallel 1 -limit 2m.
-		apart: true,
-		name:  "etcd-server", module: "go.etcd.io/etcd/tests/v3", version: "v3.7.3",
+		// One of its tests takes more than a minute, so it needs -limit 2m.
+		apart: true, alone: true,
+		name: "etcd-server", module: "go.etcd.io/etcd/tests/v3", version: "v3.7.3",
 		about: "etcd's other integration tests with that framework: of its members, its lock and election servers, and its proxy",
 		packages: []string{
 			"integration",
@@ -119,5 +127,31 @@ var suites = []suite{
 			// The variable is still zap's; its only use is adapted.
 			{"pkg/storage/storagebackend/factory/etcd3.go", "Logger:               ", "etcd3ClientLogger"},
 		},
+	},
+	{
+		name: "etcd-lock", module: "github.com/Scalingo/go-etcd-lock/v5", version: "v5.0.8",
+		about:    "the tests of a lock",
+		packages: []string{"lock"}, needed: newest, port: 2379, alone: true,
+	},
+	{
+		name: "valkeyrie", module: "github.com/kvtools/etcdv3", version: "v1.0.3",
+		about:    "the tests of valkeyrie's store in etcd",
+		packages: []string{"."}, needed: newest, port: 4001, alone: true,
+	},
+	{
+		name: "go-zero", module: "github.com/zeromicro/go-zero", version: "v1.10.3",
+		about:    "go-zero's tests of its discovery of services",
+		packages: []string{"core/discov", "core/discov/internal"}, needed: newest, port: 2379, alone: true,
+	},
+	{
+		name: "gf", module: "github.com/gogf/gf/contrib/registry/etcd/v2", version: "v2.9.0",
+		about:    "GoFrame's tests of its registry of services",
+		packages: []string{"."}, needed: newest, port: 2379, alone: true,
+	},
+	{
+		name: "kitex", module: "github.com/kitex-contrib/registry-etcd", version: "v0.2.6",
+		about:    "Kitex's tests of its registry of services, which start etcd in the test's process",
+		packages: []string{".", "retry"}, alone: true,
+		needed: append(newestServer, "github.com/bytedance/sonic@v1.15.0"), // its own can't be built with Go 1.26
 	},
 }

@@ -56,12 +56,10 @@ func prepare(ctx context.Context, s *suite, side, repo, work string, packages []
 	if err := t.requirements(ctx, repo); err != nil {
 		return nil, err
 	}
-	args := []string{"test", "-c", "-tags=" + s.tags, "-o", t.bin + string(filepath.Separator)}
-	for _, p := range packages {
-		args = append(args, "./"+p)
-	}
-	if _, err := goCommand(ctx, t.dir, args...); err != nil {
-		return nil, fmt.Errorf("building the tests of %s for %s: %w", s.name, side, err)
+	for _, pkg := range packages {
+		if _, err := goCommand(ctx, t.dir, "test", "-c", "-tags="+s.tags, "-o", t.program(pkg).path, "./"+pkg); err != nil {
+			return nil, fmt.Errorf("building the tests of %s for %s: %w", s.name, side, err)
+		}
 	}
 	return t, nil
 }
@@ -126,6 +124,9 @@ func (t *tree) requirements(ctx context.Context, repo string) error {
 		"mod", "edit", "-toolchain=none",
 		"-require=github.com/getcd/getcd@v0.0.0", "-replace=github.com/getcd/getcd=" + repo,
 		"-require=go.uber.org/zap/exp@v0.3.0",
+	}
+	for _, version := range t.suite.needed {
+		args = append(args, "-require="+version)
 	}
 	for _, r := range mod.Replace {
 		if r.New.Version == "" {
