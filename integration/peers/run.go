@@ -34,6 +34,7 @@ func (t *tree) program(pkg string) program {
 func (p program) command(ctx context.Context, out *bytes.Buffer, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, p.path, args...)
 	cmd.Dir = filepath.Join(p.tree.dir, p.pkg)
+	cmd.Env = append(os.Environ(), p.tree.suite.env...)
 	cmd.Stdout, cmd.Stderr = out, out
 	// A separate process group, so that no process of a test outlives it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -15,6 +15,7 @@ type suite struct {
 	moved    []moved
 	loggers  []logger
 	tags     string            // build tags
+	env      []string          // of the tests
 	port     uint16            // of the etcd on loopback that the tests expect; 0 for none
 	needed   []string          // versions that go.mod is to require besides its own
 	unneeded []string          // modules that go.mod requires only for other packages or files, and that may not be published
@@ -153,5 +154,15 @@ var suites = []suite{
 		about:    "Kitex's tests of its registry of services, which start etcd in the test's process",
 		packages: []string{".", "retry"}, alone: true,
 		needed: append(newestServer, "github.com/bytedance/sonic@v1.15.0"), // its own can't be built with Go 1.26
+	},
+	{
+		name: "cilium", module: "github.com/cilium/cilium", version: "v1.18.0",
+		about:    "Cilium's tests of its store in etcd, and of what is built on it",
+		packages: []string{"pkg/kvstore", "pkg/kvstore/store", "pkg/kvstore/allocator", "pkg/clustermesh/common"},
+		needed:   newest, port: 4002, alone: true, env: []string{"INTEGRATION_TESTS=true"},
+		loggers: []logger{
+			{"pkg/kvstore/etcd.go", "config.Logger = ", "etcd3ClientLogger"},
+			{"pkg/kvstore/etcd_debug.go", "cfg.Logger = ", "zap.NewNop()"},
+		},
 	},
 }
