@@ -215,8 +215,9 @@ Results of other people's test suites on clientv3 and on getcd. The suites come 
 modules that their authors publish. ` + "`make peers`" + ` (integration/peers) writes this page.
 Each test runs in its own process, with a limit of ` + r.settings.limit.String() + `. A test that fails runs up to ` +
 		fmt.Sprint(r.settings.tries) + ` times
-in all, on both clients alike. A test with subtests counts as one; the columns "with
-subtests" count each subtest as well.
+in all, on both clients alike. If it expects an etcd to be there, each run gets a new one of
+a single member. A test with subtests counts as one; the columns "with subtests" count each
+subtest as well.
 
 `)
 	for _, res := range r.results {
@@ -260,6 +261,13 @@ The import paths of clientv3's packages, and:
 Both sides have the same go.mod, so all other modules have the same versions. It is the
 suite's own, without its replacements by directories, and with getcd and zap's adapter added.
 
+`)
+	for _, res := range r.results {
+		if len(res.suite.needed) > 0 {
+			fmt.Fprintf(&b, "- That of %s requires `%s`, too.\n", res.suite.name, strings.Join(res.suite.needed, "` and `"))
+		}
+	}
+	b.WriteString(`
 ## How to run it
 
     make peers                                                             # the tests of this page; writes it

@@ -145,7 +145,7 @@ func TestTree(t *testing.T) {
 func TestMemory(t *testing.T) {
 	const keySize, valueSize = 20, 80
 	value := make([]byte, valueSize)
-	key := func(i int) []byte { return fmt.Appendf(nil, "%0*d", keySize, i) }
+	key := func(i int64) []byte { return fmt.Appendf(nil, "%0*d", keySize, i) }
 	heap := func() int64 {
 		runtime.GC()
 		var m runtime.MemStats
@@ -155,17 +155,17 @@ func TestMemory(t *testing.T) {
 	for _, order := range []struct {
 		name string
 		n    int
-		of   func(i, n int) int
+		of   func(i, n int64) int64
 	}{
-		{"sorted", 200_000, func(i, _ int) int { return i }},
-		{"random", 100_000, func(i, n int) int { return i * 7_368_787 % n }}, // a prime, so each comes once
+		{"sorted", 200_000, func(i, _ int64) int64 { return i }},
+		{"random", 100_000, func(i, n int64) int64 { return i * 7_368_787 % n }}, // a prime, so each comes once
 	} {
 		n := order.n
 		before := heap()
 		var e editor
 		for i := range n {
 			e.put(newRecord(&mvccpb.KeyValue{
-				Key: key(order.of(i, n)), Value: value, CreateRevision: int64(i + 1_000_000), ModRevision: int64(i + 9_000_000), Version: 5, Lease: 1 << 62,
+				Key: key(order.of(int64(i), int64(n))), Value: value, CreateRevision: int64(i + 1_000_000), ModRevision: int64(i + 9_000_000), Version: 5, Lease: 1 << 62,
 			}))
 			if i%100 == 0 {
 				e.begin()
