@@ -22,7 +22,7 @@ import (
 )
 
 func (a *app) lockCommand() *cobra.Command {
-	var ttl int
+	var ttl int64 // an int may have 32 bits
 	var loss onLoss
 	cmd := &cobra.Command{
 		Use:   "lock <lockname> [exec-command arg1 arg2 ...]",
@@ -51,7 +51,7 @@ Flags of the command itself come after '--':
 			if ttl < 1 {
 				ttl = 60 // as with etcdctl, whose session ignores such a TTL
 			}
-			if int64(ttl) > lease.MaxTTL { // a Duration has no room for it
+			if ttl > lease.MaxTTL { // a Duration has no room for it
 				return exit.Errorf(exit.Failure, "bad value %d for --ttl: want at most %d: %w", ttl, int64(lease.MaxTTL), rpctypes.ErrLeaseTTLTooLarge)
 			}
 			if loss.grace < 0 {
@@ -69,7 +69,7 @@ Flags of the command itself come after '--':
 			return s.runLocked(cmd.Context(), m, args[1:], loss)
 		},
 	}
-	cmd.Flags().IntVar(&ttl, "ttl", 10, "seconds after which the lock is free when its holder is gone; 60 if below 1")
+	cmd.Flags().Int64Var(&ttl, "ttl", 10, "seconds after which the lock is free when its holder is gone; 60 if below 1")
 	cmd.Flags().DurationVar(&loss.grace, "grace-period", 5*time.Second, "time from SIGTERM to SIGKILL for a command whose lock is lost")
 	cmd.Flags().BoolVar(&loss.keepRunning, "keep-running", false, "do not stop the command when the lock is lost")
 	return cmd
