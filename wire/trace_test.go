@@ -40,8 +40,9 @@ func TestTextOfACall(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+	midnight := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).Local().Format("15:04:05.000000") // where this test runs
 	want := `
-# 00:00:00.000000 call 1, /etcdserverpb.KV/Put, attempt 1, to memory, connection 1, stream 1: OK, after 0s
+# ` + midnight + ` call 1, /etcdserverpb.KV/Put, attempt 1, to memory, connection 1, stream 1: OK, after 0s
 > 00000000  00 00 00 00 0a                                      message: etcdserverpb.PutRequest, not compressed, length 10
 > 00000005  0a 03 66 6f 6f                                        key: "foo"  @0  1 LEN
 > 0000000a  12 03 62 61 72                                        value: "bar"  @5  2 LEN
