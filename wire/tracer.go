@@ -35,11 +35,11 @@ type Format string
 // The formats.
 const (
 	// Frames lists every byte of every connection in hexadecimal, with its
-	// meaning.
+	// meaning. Times are those of the local time zone.
 	Frames Format = "frames"
 	// Messages lists the program's calls and their messages, field by field,
 	// without the frames that carried them. It leaves out the client's own
-	// requests for information about its members.
+	// requests for information about its members. Times are local, too.
 	Messages Format = "messages"
 	// Curl shows each call of the program as a command line for etcd's JSON
 	// gateway.

@@ -229,7 +229,7 @@ func again(ctx context.Context, f func(ctx context.Context, doubt bool) error) e
 		one, cancel := context.WithTimeout(ctx, changeTimeout)
 		err := f(one, doubt)
 		cancel()
-		unanswered := status.Code(err) == codes.DeadlineExceeded && ctx.Err() == nil
+		unanswered := (status.Code(err) == codes.DeadlineExceeded || timedOut(err)) && ctx.Err() == nil
 		if !notReady(err) && !unanswered {
 			return err
 		}
@@ -240,6 +240,14 @@ func again(ctx context.Context, f func(ctx context.Context, doubt bool) error) e
 		case <-tick.C:
 		}
 	}
+}
+
+// timedOut reports whether a member has given up waiting for its own request's fate.
+func timedOut(err error) bool {
+	err = rpctypes.Error(err)
+	return errors.Is(err, rpctypes.ErrTimeout) ||
+		errors.Is(err, rpctypes.ErrTimeoutDueToLeaderFail) ||
+		errors.Is(err, rpctypes.ErrTimeoutDueToConnectionLost)
 }
 
 // notReady reports whether err may go away soon: members were disconnected, a
