@@ -13,11 +13,13 @@ import (
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/integration/cluster"
 	"github.com/getcd/getcd/integration/grpcproxy"
+	"github.com/getcd/getcd/integration/internal/environ"
 )
 
 func TestMain(m *testing.M) {
 	cluster.Main()
 	grpcproxy.Main()
+	environ.Clear("ETCDCTL_")
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		reportWire(os.Stdout)
 		os.Exit(code)

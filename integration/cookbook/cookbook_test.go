@@ -22,6 +22,7 @@ import (
 
 	"github.com/getcd/getcd/client"
 	"github.com/getcd/getcd/integration/cluster"
+	"github.com/getcd/getcd/integration/internal/environ"
 	"github.com/getcd/getcd/integration/proxy"
 	"github.com/getcd/getcd/kv"
 	"github.com/getcd/getcd/lease"
@@ -33,6 +34,7 @@ const patience = time.Minute
 
 func TestMain(m *testing.M) {
 	cluster.Main()
+	environ.Clear("ETCDCTL_")
 	os.Exit(m.Run())
 }
 
