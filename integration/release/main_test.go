@@ -6,9 +6,11 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/getcd/getcd/integration/cluster"
+	"github.com/getcd/getcd/integration/internal/environ"
 )
 
 func TestMain(m *testing.M) {
 	cluster.Main()
+	environ.Clear("ETCDCTL_")
 	goleak.VerifyTestMain(m)
 }
