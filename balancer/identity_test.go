@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"strings"
 	"sync"
@@ -177,6 +178,30 @@ func runClusters(t *testing.T, configure func(c *client.Config, ours, theirs *et
 		}
 		t.Cleanup(func() { _ = c.Close() })
 		test(&rig{t: t, cluster: ours, Client: c, kv: pb.NewKVClient(c.Conn())}, theirs)
+	})
+}
+
+// A member of another cluster is dialed again and again, but reported once.
+func TestStrangerIsReportedOnce(t *testing.T) {
+	logs := new(records)
+	runClusters(t, func(c *client.Config, _, _ *etcdtest.Cluster) { c.Logger = slog.New(logs) }, func(r *rig, _ *etcdtest.Cluster) {
+		t := r.t
+		if err := r.put(r.timeout(time.Second), "k", "v"); err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range r.cluster.Members() {
+			m.Kill()
+		}
+		time.Sleep(time.Minute) // the bubble's clock
+		told := 0
+		for _, record := range loud(logs.take()) {
+			if strings.Contains(record, "of another cluster") && strings.HasPrefix(record, "WARN") {
+				told++
+			}
+		}
+		if dials := r.Counters().Dials; told != 1 || dials < 30 {
+			t.Errorf("%d records of %d dials, want one", told, dials)
+		}
 	})
 }
 

@@ -53,7 +53,10 @@ func (p *policy) introduce(m *member, c *conn) {
 	case err != nil:
 		p.failedLocked(m, fmt.Errorf("%w: %w", errAnonymous, err))
 	case want != 0 && cluster != 0 && cluster != want:
-		p.opts.Logger.Warn("etcd: endpoint is of another cluster", "endpoint", m.name, "cluster", fmt.Sprintf("%x", cluster), "want", fmt.Sprintf("%x", want))
+		if m.stranger != cluster { // it is dialed again and again
+			m.stranger = cluster
+			p.opts.Logger.Warn("etcd: endpoint is of another cluster", "endpoint", m.name, "cluster", fmt.Sprintf("%x", cluster), "want", fmt.Sprintf("%x", want))
+		}
 		p.failedLocked(m, &balancer.ClusterError{Want: want, Got: cluster})
 	case p.single && p.knownLocked(m, id) && p.rollLocked(m, time.Now()):
 		p.dropLocked(m)
@@ -68,6 +71,7 @@ func (p *policy) introduce(m *member, c *conn) {
 		if id != 0 && m.id.Swap(id) != id && m.demotion.cause != nil && p.single {
 			p.restoreLocked(m) // the demotion was another member's
 		}
+		m.stranger = 0
 		if m.met = true; ranked {
 			m.tier.rank = rank
 		}
