@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/getcd/getcd/internal/ctxerr"
+	"github.com/getcd/getcd/internal/etcderr"
 	"github.com/getcd/getcd/internal/holder"
 	"github.com/getcd/getcd/internal/misuse"
 	"github.com/getcd/getcd/internal/queue"
@@ -28,9 +29,9 @@ type Session struct {
 
 // New makes a session: it grants a lease and renews it once. It returns when that
 // is acknowledged, or with the reason why it is not, such as the context's error;
-// then it has revoked the lease, for which it takes up to 3 s beyond ctx. Once
-// made, the session does not depend on ctx (see WithContext), but its Context has
-// ctx's values.
+// then it has revoked the lease, which takes up to 3 s beyond ctx, unless the server
+// has certainly not granted it. Once made, the session does not depend on ctx (see
+// WithContext), but its Context has ctx's values.
 //
 // leases is a lease service, such as a client; closing it ends the session with
 // ErrLost. An option that is out of bounds is an error that names them.
@@ -76,7 +77,9 @@ func (s *Session) begin(cfg config) error {
 	if id == lease.NoLease {
 		var err error
 		if id, err = lease.GrantNew(s.life.Context(), s.leases, int64(cfg.ttl/time.Second)); err != nil {
-			_ = s.revoke(s.life.Context(), id)
+			if mayBeGranted(err) {
+				_ = s.revoke(s.life.Context(), id)
+			}
 			return err
 		}
 	}
@@ -91,6 +94,16 @@ func (s *Session) begin(cfg config) error {
 	s.life.SetLease(keeper)
 	s.life.WatchLease()
 	return nil
+}
+
+// mayBeGranted reports whether a Grant that ended in err may have left a lease. Package
+// clientv3's error of members that can't serve does not tell. If an earlier copy was lost as
+// well, its lease is left to its TTL: these members would not revoke it either.
+func mayBeGranted(err error) bool {
+	if _, told := etcderr.Told(err); !told && etcderr.CantServe(err) {
+		return false
+	}
+	return etcderr.Ambiguous(err)
 }
 
 // ID is the session's lease, for the keys that are to go with it.

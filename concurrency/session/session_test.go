@@ -3,6 +3,7 @@ package session_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -217,6 +218,22 @@ func TestNewGivesUp(t *testing.T) {
 			})
 		})
 	}
+}
+
+// New does not revoke what the server has refused to grant: the revocation would be refused, too.
+func TestNewRefused(t *testing.T) {
+	run(t, func(r *rig) {
+		t := r.t
+		r.cluster.Member(0).SetLearner(true)
+		begin := time.Now()
+		_, err := session.New(t.Context(), r.leases)
+		if want := rpctypes.ErrorDesc(rpctypes.ErrGRPCNotSupportedForLearner); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("New: %v, want %s", err, want)
+		}
+		if took := time.Since(begin); took > time.Second {
+			t.Errorf("New took %v, want less than the 3s of a revocation", took)
+		}
+	})
 }
 
 // lateLeases ends a context when a lease has just been proven.
