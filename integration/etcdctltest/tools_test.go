@@ -150,11 +150,7 @@ func command(ctx context.Context, path string, i invocation, vars *strings.Repla
 		args[n] = vars.Replace(a)
 	}
 	cmd := exec.CommandContext(ctx, path, args...)
-	for _, e := range os.Environ() {
-		if !strings.HasPrefix(e, "ETCDCTL_") {
-			cmd.Env = append(cmd.Env, e)
-		}
-	}
+	cmd.Env = os.Environ()
 	for _, e := range i.env {
 		cmd.Env = append(cmd.Env, vars.Replace(e))
 	}

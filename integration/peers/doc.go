@@ -14,8 +14,8 @@
 // below bin/peers: once unchanged, and once with the import paths of clientv3
 // changed and its zap loggers adapted. Nothing else differs; rules.go lists each
 // change. Files that need a module that is not published are left out of both.
-// Both copies are built with the same dependencies. If the tests expect an etcd to be
-// there, each gets a new one of a single member. Each test runs in a separate
+// Both copies are built with the same dependencies. Each test that expects an etcd gets
+// a new one, of a single member. Each test runs in a separate
 // process with a time limit, so that a test that hangs does not affect the others.
 // A test that fails is repeated, on both sides alike.
 // bin/peers/SUITE/SIDE.log has the output of each test.

@@ -210,7 +210,7 @@ func (m *measurement) close() {
 // run runs tests, each on the given sides, and reports each when it has run.
 func (m *measurement) run(ctx context.Context, pairs []*pair, sides []string) {
 	parallel := m.parallel
-	if m.suite.alone {
+	if m.suite.alone || m.suite.port != 0 {
 		parallel = 1
 	}
 	each(parallel, len(pairs), func(i int) {

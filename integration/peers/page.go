@@ -215,9 +215,9 @@ Results of other people's test suites on clientv3 and on getcd. The suites come 
 modules that their authors publish. ` + "`make peers`" + ` (integration/peers) writes this page.
 Each test runs in its own process, with a limit of ` + r.settings.limit.String() + `. A test that fails runs up to ` +
 		fmt.Sprint(r.settings.tries) + ` times
-in all, on both clients alike. If it expects an etcd to be there, each run gets a new one of
-a single member. A test with subtests counts as one; the columns "with subtests" count each
-subtest as well.
+in all, on both clients alike. A test that expects an etcd gets a new one, of a single
+member, for each run. A test with subtests counts as one; the columns "with subtests" count
+each subtest as well.
 
 `)
 	for _, res := range r.results {
@@ -264,7 +264,7 @@ suite's own, without its replacements by directories, and with getcd and zap's a
 `)
 	for _, res := range r.results {
 		if len(res.suite.needed) > 0 {
-			fmt.Fprintf(&b, "- That of %s requires `%s`, too.\n", res.suite.name, strings.Join(res.suite.needed, "` and `"))
+			fmt.Fprintf(&b, "- The go.mod of %s also requires `%s`.\n", res.suite.name, strings.Join(res.suite.needed, "` and `"))
 		}
 	}
 	b.WriteString(`

@@ -16,7 +16,7 @@ type suite struct {
 	loggers  []logger
 	tags     string            // build tags
 	env      []string          // of the tests
-	port     uint16            // of the etcd on loopback that the tests expect; 0 for none
+	port     uint16            // of the etcd on loopback that the tests expect, and so run one at a time; 0 for none
 	needed   []string          // versions that go.mod is to require besides its own
 	unneeded []string          // modules that go.mod requires only for other packages or files, and that may not be published
 	unbuilt  []string          // files that need these modules
@@ -132,22 +132,22 @@ var suites = []suite{
 	{
 		name: "etcd-lock", module: "github.com/Scalingo/go-etcd-lock/v5", version: "v5.0.8",
 		about:    "the tests of a lock",
-		packages: []string{"lock"}, needed: newest, port: 2379, alone: true,
+		packages: []string{"lock"}, needed: newest, port: 2379,
 	},
 	{
 		name: "valkeyrie", module: "github.com/kvtools/etcdv3", version: "v1.0.3",
 		about:    "the tests of valkeyrie's store in etcd",
-		packages: []string{"."}, needed: newest, port: 4001, alone: true,
+		packages: []string{"."}, needed: newest, port: 4001,
 	},
 	{
 		name: "go-zero", module: "github.com/zeromicro/go-zero", version: "v1.10.3",
 		about:    "go-zero's tests of its discovery of services",
-		packages: []string{"core/discov", "core/discov/internal"}, needed: newest, port: 2379, alone: true,
+		packages: []string{"core/discov", "core/discov/internal"}, needed: newest, port: 2379,
 	},
 	{
 		name: "gf", module: "github.com/gogf/gf/contrib/registry/etcd/v2", version: "v2.9.0",
 		about:    "GoFrame's tests of its registry of services",
-		packages: []string{"."}, needed: newest, port: 2379, alone: true,
+		packages: []string{"."}, needed: newest, port: 2379,
 	},
 	{
 		name: "kitex", module: "github.com/kitex-contrib/registry-etcd", version: "v0.2.6",
@@ -159,7 +159,7 @@ var suites = []suite{
 		name: "cilium", module: "github.com/cilium/cilium", version: "v1.18.0",
 		about:    "Cilium's tests of its store in etcd, and of what is built on it",
 		packages: []string{"pkg/kvstore", "pkg/kvstore/store", "pkg/kvstore/allocator", "pkg/clustermesh/common"},
-		needed:   newest, port: 4002, alone: true, env: []string{"INTEGRATION_TESTS=true"},
+		needed:   newest, port: 4002, env: []string{"INTEGRATION_TESTS=true"},
 		loggers: []logger{
 			{"pkg/kvstore/etcd.go", "config.Logger = ", "etcd3ClientLogger"},
 			{"pkg/kvstore/etcd_debug.go", "cfg.Logger = ", "zap.NewNop()"},

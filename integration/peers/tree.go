@@ -134,7 +134,7 @@ func (t *tree) requirements(ctx context.Context, repo string) error {
 		}
 	}
 	for _, module := range t.suite.unneeded {
-		args = append(args, "-droprequire="+module, "-dropreplace="+module)
+		args = append(args, "-droprequire="+module)
 	}
 	if _, err := goCommand(ctx, t.dir, args...); err != nil {
 		return err

@@ -30,8 +30,8 @@ var rows = slices.Concat([]row{
 	{
 		name: "first", text: "first Get of a new client, %d clients", size: 100, measure: firstGet,
 		notes: "getcd's first call waits for one round trip more, in which the member says who it is and to which cluster\n" +
-			"it belongs: a client never reads from another cluster that has taken over an address. The second connection,\n" +
-			"which is made beside that call, takes a third of the difference where the processors are few.",
+			"it belongs: a client never reads from another cluster that has taken over an address. A third of the difference is the\n" +
+			"second connection, which is made during that call and shares the two processors with it.",
 	},
 }, cacheRows, fleetRows)
 

@@ -38,7 +38,7 @@ type member struct {
 	unlisted   bool      // no longer in the resolver's list
 	tried      bool      // dialed in this round
 	met        bool      // it has said who it is
-	stranger   uint64    // the other cluster that it was last reported to be of
+	stranger   uint64    // the ID of the other cluster of which it was last reported to be a member
 	dialed     time.Time // when it was last dialed
 	demotion   demotion
 	rolls      int       // connections in a row that led to a member of no use
