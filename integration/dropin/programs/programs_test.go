@@ -134,12 +134,21 @@ func launch(ctx context.Context, t *testing.T, admin *client.Client, program str
 	return out.String(), errs.String(), err
 }
 
-// empty removes all keys, and the members that a program which failed has left:
-// none of them has been started, so that they have no names.
+// empty removes all keys, the leases that outlive their program, and the members that
+// a program which failed has left: none of them has been started, so that they have no names.
 func empty(ctx context.Context, t *testing.T, admin *client.Client) {
 	t.Helper()
 	if _, err := admin.Delete(ctx, "\x00", kv.WithFromKey()); err != nil {
 		t.Fatal(err)
+	}
+	leases, err := admin.Leases(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range leases.Leases {
+		if _, err := admin.Revoke(ctx, l.ID); err != nil && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
+			t.Fatal(err)
+		}
 	}
 	resp, err := admin.MemberList(ctx)
 	if err != nil {
