@@ -33,7 +33,7 @@ race: export GETCD_TEST_CHILD := $(CURDIR)/bin/child
 race: bin/child
 	GOWORK=off go test -race -shuffle=on ./...
 	go test -race -shuffle=on $$(go list -f '{{if ne .Module.Dir "$(CURDIR)"}}{{.ImportPath}}{{end}}' $(PACKAGES) | grep -v /integration)
-	go test -race -short -shuffle=on -timeout 30m $$(go list ./integration/... | grep -v -E '[a-z]bench$$|/(etcdctltest|frontproxy|dropin/programs|measure)$$')
+	go test -race -short -shuffle=on -timeout 30m $$(go list ./integration/... | grep -v -E '[a-z]bench$$|/(etcdctltest|frontproxy|dropin/(programs|reports)|measure)$$')
 
 bin/child: FORCE
 	go build -o $@ ./integration/child

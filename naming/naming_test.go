@@ -251,6 +251,31 @@ func TestMisuse(t *testing.T) {
 		if err := web.Add(r.t.Context(), "site/a", naming.Endpoint{}); err == nil {
 			r.t.Error("Add of another service's key: no error")
 		}
+		for _, opt := range []kv.OpOption{kv.WithFromKey(), kv.WithRange("web0\x00")} {
+			if err := web.Delete(r.t.Context(), "web/a", opt); err == nil || !strings.Contains(err.Error(), "of other services") {
+				r.t.Errorf("Delete of a range with keys of other services: %v; want an error that says so", err)
+			}
+		}
+	})
+}
+
+// The range of a Delete may have several endpoints of the service.
+func TestDeleteOfSeveral(t *testing.T) {
+	run(t, func(r *rig) {
+		web, ctx := r.service("web"), r.t.Context()
+		for _, key := range []string{"web/a/1", "web/a/2", "web/b"} {
+			r.do(web.Add(ctx, key, naming.Endpoint{Addr: "10.0.0.1:80"}))
+		}
+		left := func(want int) {
+			r.t.Helper()
+			if all, err := web.List(ctx); err != nil || len(all) != want {
+				r.t.Errorf("%v, %v; want %d endpoints", all, err, want)
+			}
+		}
+		r.do(web.Delete(ctx, "web/a/", kv.WithPrefix()))
+		left(1)
+		r.do(web.Delete(ctx, "web/", kv.WithRange("web0"))) // the whole service
+		left(0)
 	})
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
@@ -20,7 +19,7 @@ import (
 	"github.com/getcd/getcd/clientv3/snapshot"
 	"github.com/getcd/getcd/integration/certs"
 	"github.com/getcd/getcd/integration/cluster"
-	"github.com/getcd/getcd/integration/dropin/internal/report"
+	"github.com/getcd/getcd/integration/dropin/internal/twice"
 	"github.com/getcd/getcd/kv"
 )
 
@@ -33,7 +32,7 @@ func TestMain(m *testing.M) {
 func TestProgramsAgree(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
-	theirs, ours := build(ctx, t, false), build(ctx, t, true)
+	theirs, ours := build(ctx, t)
 	c, err := cluster.Start(ctx, cluster.Config{Size: 1}) // one member, since on several of them a read may be out of date
 	if err != nil {
 		t.Fatal(err)
@@ -59,7 +58,7 @@ func TestProgramsAgree(t *testing.T) {
 func TestProgramsAgreeOnSeveralMembers(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
-	theirs, ours := build(ctx, t, false), build(ctx, t, true)
+	theirs, ours := build(ctx, t)
 	ca, err := certs.New(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -196,46 +195,12 @@ func TestSaveSnapshot(t *testing.T) {
 	}
 }
 
-// build compiles the programs, either unchanged or with clientv3's import paths
-// replaced by getcd's.
-func build(ctx context.Context, t *testing.T, replace bool) string {
+// build compiles the programs with clientv3, and with getcd.
+func build(ctx context.Context, t *testing.T) (theirs, ours string) {
 	t.Helper()
-	dir, err := os.Getwd()
+	theirs, ours, err := twice.Build(ctx, ".", t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	name, tmp := "with-clientv3", t.TempDir()
-	var overlay struct{ Replace map[string]string }
-	overlay.Replace = make(map[string]string)
-	if replace {
-		name = "with-getcd"
-		files, err := filepath.Glob("*.go")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, file := range files {
-			source, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			changed := filepath.Join(tmp, file)
-			if err := os.WriteFile(changed, bytes.ReplaceAll(source, []byte(`"`+report.Theirs), []byte(`"`+report.Ours)), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			overlay.Replace[filepath.Join(dir, file)] = changed
-		}
-	}
-	described, err := json.Marshal(overlay)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(tmp, "overlay.json")
-	if err := os.WriteFile(file, described, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	binary := filepath.Join(tmp, name)
-	if out, err := exec.CommandContext(ctx, "go", "build", "-overlay", file, "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v\n%s", name, err, out)
-	}
-	return binary
+	return theirs, ours
 }
