@@ -13,7 +13,10 @@ import (
 
 func stallReports() []report {
 	return []report{
-		{"etcd-io/etcd#10821", "A lease is kept alive when the connection that renews it stalls, and another way to the cluster is there", "", leaseOnStalledConnection},
+		{"etcd-io/etcd#10821", "A lease is kept alive when the connection that renews it stalls, and another way to the cluster is there", "", leaseOnStalledConnection(clientv3.Config{})},
+		{"milvus-io/milvus#29345", "So is it if connections are pinged each 10 s, and the lease has a shorter TTL", "", leaseOnStalledConnection(clientv3.Config{
+			DialKeepAliveTime: 10 * time.Second, DialKeepAliveTimeout: 20 * time.Second,
+		})},
 		{"etcd-io/etcd#8980", "A watch goes on when its connection stalls, and another way to the cluster is there", "", watchOnStalledConnection},
 	}
 }
@@ -68,37 +71,40 @@ func newWay(endpoint string) (*proxy.Link, error) {
 	return proxy.New(proxy.Config{Target: strings.TrimPrefix(endpoint, "http://")})
 }
 
-func leaseOnStalledConnection(ctx context.Context, endpoint string) (string, error) {
+func leaseOnStalledConnection(cfg clientv3.Config) func(ctx context.Context, endpoint string) (string, error) {
 	const ttl = 2
-	w, err := newWays(endpoint)
-	if err != nil {
-		return "", err
-	}
-	defer w.close()
-	cli, err := clientv3.New(clientv3.Config{Endpoints: w.urls()})
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = cli.Close() }()
-	lease, err := cli.Grant(ctx, ttl)
-	if err != nil {
-		return "", err
-	}
-	renewed, err := cli.KeepAlive(ctx, lease.ID)
-	if err != nil {
-		return "", err
-	}
-	if resp, ok := within(ctx, ttl*time.Second, renewed); !ok || resp == nil {
-		return "", fmt.Errorf("the lease was not renewed before the stall: %v", resp)
-	}
-	return w.inTurn(func() (string, error) {
-		for end := time.Now().Add(4 * ttl * time.Second); time.Now().Before(end); {
-			if resp, ok := within(ctx, time.Until(end), renewed); ok && resp == nil {
-				return "it expires", nil
-			}
+	return func(ctx context.Context, endpoint string) (string, error) {
+		w, err := newWays(endpoint)
+		if err != nil {
+			return "", err
 		}
-		return "", nil
-	})
+		defer w.close()
+		cfg.Endpoints = w.urls()
+		cli, err := clientv3.New(cfg)
+		if err != nil {
+			return "", err
+		}
+		defer func() { _ = cli.Close() }()
+		lease, err := cli.Grant(ctx, ttl)
+		if err != nil {
+			return "", err
+		}
+		renewed, err := cli.KeepAlive(ctx, lease.ID)
+		if err != nil {
+			return "", err
+		}
+		if resp, ok := within(ctx, ttl*time.Second, renewed); !ok || resp == nil {
+			return "", fmt.Errorf("the lease was not renewed before the stall: %v", resp)
+		}
+		return w.inTurn(func() (string, error) {
+			for end := time.Now().Add(4 * ttl * time.Second); time.Now().Before(end); {
+				if resp, ok := within(ctx, time.Until(end), renewed); ok && resp == nil {
+					return "it expires", nil
+				}
+			}
+			return "", nil
+		})
+	}
 }
 
 func watchOnStalledConnection(ctx context.Context, endpoint string) (string, error) {
