@@ -44,9 +44,9 @@ func (l *loser) intercept(ctx context.Context, method string, req, reply any, cc
 	return err
 }
 
-func staleUnlock(ctx context.Context, endpoint string) (string, error) {
+func staleUnlock(ctx context.Context, members []string) (string, error) {
 	lost := new(loser)
-	cli, err := dial(endpoint, grpc.WithChainUnaryInterceptor(lost.intercept))
+	cli, err := dial(members[0], grpc.WithChainUnaryInterceptor(lost.intercept))
 	if err != nil {
 		return "", err
 	}
@@ -107,11 +107,11 @@ func contend(ctx context.Context, endpoint, prefix string, hold, wait func(ctx c
 	return waiting, func() { _ = cli.Close() }, err
 }
 
-func lockOfEndedSession(ctx context.Context, endpoint string) (string, error) {
+func lockOfEndedSession(ctx context.Context, members []string) (string, error) {
 	lock := func(ctx context.Context, s *concurrency.Session) error {
 		return concurrency.NewMutex(s, own("19597")).Lock(ctx)
 	}
-	waiting, end, err := contend(ctx, endpoint, own("19597/"), lock, lock)
+	waiting, end, err := contend(ctx, members[0], own("19597/"), lock, lock)
 	if err != nil {
 		return "", err
 	}
@@ -120,11 +120,11 @@ func lockOfEndedSession(ctx context.Context, endpoint string) (string, error) {
 	return seenUnless(ended, "it goes on waiting"), nil
 }
 
-func campaignOfEndedSession(ctx context.Context, endpoint string) (string, error) {
+func campaignOfEndedSession(ctx context.Context, members []string) (string, error) {
 	campaign := func(ctx context.Context, s *concurrency.Session) error {
 		return concurrency.NewElection(s, own("326")).Campaign(ctx, "v")
 	}
-	waiting, end, err := contend(ctx, endpoint, own("326/"), campaign, campaign)
+	waiting, end, err := contend(ctx, members[0], own("326/"), campaign, campaign)
 	if err != nil {
 		return "", err
 	}
@@ -132,7 +132,7 @@ func campaignOfEndedSession(ctx context.Context, endpoint string) (string, error
 	if err, ended := within(ctx, soon, waiting); ended {
 		return seenUnless(err != nil, "it says that it leads"), nil
 	}
-	cli, err := dial(endpoint)
+	cli, err := dial(members[0])
 	if err != nil {
 		return "", err
 	}
@@ -146,13 +146,13 @@ func campaignOfEndedSession(ctx context.Context, endpoint string) (string, error
 	return "it goes on waiting", nil
 }
 
-func lockAfterContext(ctx context.Context, endpoint string) (string, error) {
-	way, err := newWay(endpoint)
+func lockAfterContext(ctx context.Context, members []string) (string, error) {
+	way, err := newWay(members[0])
 	if err != nil {
 		return "", err
 	}
 	defer func() { _ = way.Close() }()
-	direct, err := dial(endpoint)
+	direct, err := dial(members[0])
 	if err != nil {
 		return "", err
 	}
@@ -186,8 +186,8 @@ func lockAfterContext(ctx context.Context, endpoint string) (string, error) {
 	return seenUnless(ended, "it has not ended 10 s later"), nil
 }
 
-func resignAgain(ctx context.Context, endpoint string) (string, error) {
-	cli, err := dial(endpoint)
+func resignAgain(ctx context.Context, members []string) (string, error) {
+	cli, err := dial(members[0])
 	if err != nil {
 		return "", err
 	}
@@ -221,9 +221,9 @@ func (f *failer) intercept(ctx context.Context, method string, req, reply any, c
 	return invoke(ctx, method, req, reply, cc, opts...)
 }
 
-func failedCampaign(ctx context.Context, endpoint string) (string, error) {
+func failedCampaign(ctx context.Context, members []string) (string, error) {
 	fail := new(failer)
-	cli, err := dial(endpoint, grpc.WithChainUnaryInterceptor(fail.intercept))
+	cli, err := dial(members[0], grpc.WithChainUnaryInterceptor(fail.intercept))
 	if err != nil {
 		return "", err
 	}

@@ -2,7 +2,7 @@
 // A test compiles them twice, once unchanged and once with the import paths of getcd's clientv3,
 // and docs/reference/reports.md says what became of them.
 //
-//	reports -endpoint http://127.0.0.1:2379 NAME
+//	reports -endpoints http://127.0.0.1:2379 NAME
 package main
 
 import (
@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -24,9 +25,9 @@ type report struct {
 	name   string // as in owner/repository#number
 	expect string // what its users expect
 	why    string // with what right getcd does not do it; nothing if it does
-	// run reproduces it on an etcd of its own, whose address endpoint is. It returns what there is
-	// to see instead of what was expected, nothing if all is well.
-	run func(ctx context.Context, endpoint string) (seen string, err error)
+	// run reproduces it on a cluster with these members. It returns what there is to see instead
+	// of what was expected, nothing if all is well.
+	run func(ctx context.Context, members []string) (seen string, err error)
 }
 
 func all() []report {
@@ -42,7 +43,7 @@ func main() {
 
 func run(args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("reports", flag.ContinueOnError)
-	endpoint := flags.String("endpoint", "", "a member's `URL`, with its scheme")
+	endpoints := flags.String("endpoints", "", "the members' `URLs`, separated by commas")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -52,7 +53,7 @@ func run(args []string, out io.Writer) error {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		seen, err := r.run(ctx, *endpoint)
+		seen, err := r.run(ctx, strings.Split(*endpoints, ","))
 		if err == nil {
 			_, err = io.WriteString(out, seen)
 		}

@@ -2,26 +2,30 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"strings"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/concurrency"
 	"go.etcd.io/etcd/client/v3/naming/endpoints"
 )
 
 func otherReports() []report {
 	return []report{
 		{"kubernetes/kubernetes#138217", "A watch whose events nobody takes does not fill the memory", "", watchThatNobodyReads},
+		{"etcd-io/etcd#11963", "A transaction of NewSTM does not fail because a member is behind another one", "", transactionsOnSeveralMembers},
 		{"etcd-io/etcd#22085", "DeleteEndpoint deletes endpoints of its own service only, whatever its options are", "", deleteOneEndpoint},
 		{"gazette/core#472", "The reason why a watch ends reaches a reader who comes late, too", "", reasonForLateReader},
 		{"etcd-io/etcd#15836", "The error of a call that has waited in vain says why", "Programs compare it with `==`. A client with a `Logger` logs why, and the errors of package client say it", errorWithCause},
 	}
 }
 
-func deleteOneEndpoint(ctx context.Context, endpoint string) (string, error) {
-	cli, err := dial(endpoint)
+func deleteOneEndpoint(ctx context.Context, members []string) (string, error) {
+	cli, err := dial(members[0])
 	if err != nil {
 		return "", err
 	}
@@ -46,7 +50,7 @@ func deleteOneEndpoint(ctx context.Context, endpoint string) (string, error) {
 	return seenUnless(left >= 2, "those of other services are deleted, too"), err
 }
 
-func errorWithCause(ctx context.Context, _ string) (string, error) {
+func errorWithCause(ctx context.Context, _ []string) (string, error) {
 	cli, err := dial("http://127.0.0.1:1")
 	if err != nil {
 		return "", err
@@ -62,16 +66,16 @@ func errorWithCause(ctx context.Context, _ string) (string, error) {
 	return seenUnless(strings.Contains(err.Error(), "refused"), fmt.Sprintf("it is only %q", err)), nil
 }
 
-func watchThatNobodyReads(ctx context.Context, endpoint string) (string, error) {
+func watchThatNobodyReads(ctx context.Context, members []string) (string, error) {
 	const n, size, most = 400, 256 << 10, 32 << 20
-	cli, err := dial(endpoint)
+	cli, err := dial(members[0])
 	if err != nil {
 		return "", err
 	}
 	defer func() { _ = cli.Close() }()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	direct, err := dial(endpoint)
+	direct, err := dial(members[0])
 	if err != nil {
 		return "", err
 	}
@@ -104,14 +108,14 @@ func watchThatNobodyReads(ctx context.Context, endpoint string) (string, error) 
 	return "", nil
 }
 
-func reasonForLateReader(ctx context.Context, endpoint string) (string, error) {
+func reasonForLateReader(ctx context.Context, members []string) (string, error) {
 	const most = 4 << 10
-	cli, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, MaxCallSendMsgSize: most, MaxCallRecvMsgSize: most})
+	cli, err := clientv3.New(clientv3.Config{Endpoints: []string{members[0]}, MaxCallSendMsgSize: most, MaxCallRecvMsgSize: most})
 	if err != nil {
 		return "", err
 	}
 	defer func() { _ = cli.Close() }()
-	direct, err := dial(endpoint)
+	direct, err := dial(members[0])
 	if err != nil {
 		return "", err
 	}
@@ -136,4 +140,40 @@ func reasonForLateReader(ctx context.Context, endpoint string) (string, error) {
 			return "the channel is closed without one", nil
 		}
 	}
+}
+
+func transactionsOnSeveralMembers(ctx context.Context, members []string) (string, error) {
+	const workers, each = 8, 100
+	cli, err := clientv3.New(clientv3.Config{Endpoints: members})
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = cli.Close() }()
+	failed := make(chan error, workers)
+	for range workers {
+		go func() {
+			var err error
+			for range each {
+				if _, err = concurrency.NewSTM(cli, func(stm concurrency.STM) error {
+					stm.Get(own("11963/a"))
+					stm.Get(own("11963/b"))
+					stm.Put(own("11963/a"), "v")
+					return nil
+				}, concurrency.WithAbortContext(ctx)); err != nil {
+					break
+				}
+			}
+			failed <- err
+		}()
+	}
+	var seen string
+	for range workers {
+		switch err := <-failed; {
+		case errors.Is(err, rpctypes.ErrFutureRev):
+			seen = fmt.Sprintf("some fail with %q", err)
+		case err != nil:
+			return "", err
+		}
+	}
+	return seen, nil
 }

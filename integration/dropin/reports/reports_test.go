@@ -22,9 +22,10 @@ var update = flag.Bool("update", false, "write docs/reference/reports.md anew")
 
 const intro = `# Bugs that users of clientv3 have reported
 
-Each of these bugs is reproduced by a program in ` + "`integration/dropin/reports`" + `, which runs on a
-real etcd, once with clientv3 and once with the import paths of getcd's package clientv3. A
-test runs them all and compares what it sees with this page.
+Each of these bugs is reproduced by a program in ` + "`integration/dropin/reports`" + `, which runs on
+real members, once with clientv3 and once with the import paths of getcd's package clientv3. The
+last two columns have what is to be seen instead of what the users expect. A test runs all programs
+and compares what it sees with this page.
 `
 
 func TestMain(m *testing.M) {
@@ -51,7 +52,7 @@ func TestReports(t *testing.T) {
 	if both.binaries[0], both.binaries[1], err = twice.Build(ctx, ".", t.TempDir()); err != nil {
 		t.Fatal(err)
 	}
-	c, err := cluster.Start(ctx, cluster.Config{Size: 1})
+	c, err := cluster.Start(ctx, cluster.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,6 +62,7 @@ func TestReports(t *testing.T) {
 		}
 	})
 
+	members := "http://" + strings.Join(c.Endpoints(), ",http://")
 	reports := all()
 	seen := make([][2]string, len(reports))
 	t.Cleanup(func() {
@@ -71,13 +73,12 @@ func TestReports(t *testing.T) {
 	for i, r := range reports {
 		t.Run(r.name, func(t *testing.T) {
 			t.Parallel()
-			endpoint := "http://" + c.Endpoints()[0]
 			for range 3 { // a bug need not show each time
-				if seen[i][0] = look(ctx, t, both.binaries[0], endpoint, r.name); seen[i][0] != "" {
+				if seen[i][0] = look(ctx, t, both.binaries[0], members, r.name); seen[i][0] != "" {
 					break
 				}
 			}
-			seen[i][1] = look(ctx, t, both.binaries[1], endpoint, r.name)
+			seen[i][1] = look(ctx, t, both.binaries[1], members, r.name)
 			if seen[i][1] != "" && r.why == "" {
 				t.Errorf("with getcd %s: %s", seen[i][1], r.expect)
 			}
@@ -86,9 +87,9 @@ func TestReports(t *testing.T) {
 }
 
 // look runs a report's program.
-func look(ctx context.Context, t *testing.T, binary, endpoint, name string) string {
+func look(ctx context.Context, t *testing.T, binary, members, name string) string {
 	t.Helper()
-	cmd := exec.CommandContext(ctx, binary, "-endpoint", endpoint, name)
+	cmd := exec.CommandContext(ctx, binary, "-endpoints", members, name)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {

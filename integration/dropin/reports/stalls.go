@@ -14,7 +14,7 @@ import (
 func stallReports() []report {
 	return []report{
 		{"etcd-io/etcd#10821", "A lease is kept alive when the connection that renews it stalls, and another way to the cluster is there", "", leaseOnStalledConnection(clientv3.Config{})},
-		{"milvus-io/milvus#29345", "So is it if connections are pinged each 10 s, and the lease has a shorter TTL", "", leaseOnStalledConnection(clientv3.Config{
+		{"milvus-io/milvus#29345", "The same, if connections are pinged every 10 s and the TTL of the lease is shorter", "", leaseOnStalledConnection(clientv3.Config{
 			DialKeepAliveTime: 10 * time.Second, DialKeepAliveTimeout: 20 * time.Second,
 		})},
 		{"etcd-io/etcd#8980", "A watch goes on when its connection stalls, and another way to the cluster is there", "", watchOnStalledConnection},
@@ -71,10 +71,10 @@ func newWay(endpoint string) (*proxy.Link, error) {
 	return proxy.New(proxy.Config{Target: strings.TrimPrefix(endpoint, "http://")})
 }
 
-func leaseOnStalledConnection(cfg clientv3.Config) func(ctx context.Context, endpoint string) (string, error) {
+func leaseOnStalledConnection(cfg clientv3.Config) func(ctx context.Context, members []string) (string, error) {
 	const ttl = 2
-	return func(ctx context.Context, endpoint string) (string, error) {
-		w, err := newWays(endpoint)
+	return func(ctx context.Context, members []string) (string, error) {
+		w, err := newWays(members[0])
 		if err != nil {
 			return "", err
 		}
@@ -107,8 +107,8 @@ func leaseOnStalledConnection(cfg clientv3.Config) func(ctx context.Context, end
 	}
 }
 
-func watchOnStalledConnection(ctx context.Context, endpoint string) (string, error) {
-	w, err := newWays(endpoint)
+func watchOnStalledConnection(ctx context.Context, members []string) (string, error) {
+	w, err := newWays(members[0])
 	if err != nil {
 		return "", err
 	}
@@ -118,7 +118,7 @@ func watchOnStalledConnection(ctx context.Context, endpoint string) (string, err
 		return "", err
 	}
 	defer func() { _ = cli.Close() }()
-	direct, err := dial(endpoint)
+	direct, err := dial(members[0])
 	if err != nil {
 		return "", err
 	}
