@@ -95,34 +95,3 @@ func TestLocksThatFillAConnection(t *testing.T) {
 		})
 	}
 }
-
-// Plain requests are served if a connection has a single stream: the health watch gives it up.
-func TestOneStreamOnAConnection(t *testing.T) {
-	for _, members := range []int{1, 3} {
-		t.Run(fmt.Sprintf("%d members", members), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				cluster := etcdtest.Start(t, members, grpc.MaxConcurrentStreams(1))
-				c, err := client.New(client.Config{Endpoints: cluster.Addrs(), DialOptions: cluster.DialOptions()})
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Cleanup(func() { _ = c.Close() })
-				r := &rig{t: t, cluster: cluster, Client: c, kv: pb.NewKVClient(c.Conn())}
-				r.warm()
-				for i := range 100 {
-					begun := time.Now()
-					if err := r.put(r.timeout(time.Minute), "k", fmt.Sprint(i)); err != nil {
-						t.Fatalf("put %d: %v", i, err)
-					}
-					if got, err := r.get(r.timeout(time.Minute)); err != nil || got != fmt.Sprint(i) {
-						t.Fatalf("get %d: got %q, %v", i, got, err)
-					}
-					if d := time.Since(begun); i > 10 && d > 100*time.Millisecond {
-						t.Errorf("put and get %d took %v", i, d)
-					}
-					time.Sleep(100 * time.Millisecond)
-				}
-			})
-		})
-	}
-}

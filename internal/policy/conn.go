@@ -21,8 +21,6 @@ type conn struct {
 
 	gone   context.Context //nolint:containedctx // ends with the connection's use
 	cancel context.CancelFunc
-	roomy  context.Context //nolint:containedctx // gone, or the health watch's stream is needed for others
-	crowd  context.CancelFunc
 
 	calls calls // the RPCs under way
 	// owed is when the oldest unanswered request was begun: first of those that take
@@ -87,10 +85,6 @@ func newConn(p *policy, m *member) *conn {
 	c.raw.clock = c.clock
 	c.gone, c.cancel = context.WithCancel(p.ctx)
 	c.life, c.end = context.WithCancelCause(c.gone)
-	c.roomy, c.crowd = context.WithCancel(c.gone)
-	if m.crowded {
-		c.crowd()
-	}
 	return c
 }
 

@@ -14,9 +14,9 @@ import (
 // rewatch is the pause before a health watch that the member has ended is opened again.
 const rewatch = time.Second
 
-// watchHealth follows the health that m reports, for as long as c lives and has streams to spare
-// (gRPC's health checking protocol). A member that reports NOT_SERVING is demoted until it reports
-// SERVING. etcd reports NOT_SERVING while it defragments, if it is configured so.
+// watchHealth follows the health that m reports, for as long as c lives (gRPC's health
+// checking protocol). A member that reports NOT_SERVING is demoted until it reports SERVING.
+// etcd reports NOT_SERVING while it defragments, if it is configured so.
 //
 // The stream also makes HTTP/2's pings on a standby's connection legitimate, since etcd
 // refuses pings on connections without a stream.
@@ -26,14 +26,14 @@ func (p *policy) watchHealth(m *member, c *conn) {
 		if status.Code(err) == codes.Unimplemented {
 			return // the member, or a proxy, does not know the service
 		}
-		if !backoff.Sleep(c.roomy, rewatch) {
+		if !backoff.Sleep(c.gone, rewatch) {
 			return
 		}
 	}
 }
 
 func (p *policy) watchHealthOnce(m *member, c *conn) error {
-	ctx, cancel := context.WithCancel(c.roomy)
+	ctx, cancel := context.WithCancel(c.gone)
 	defer cancel()
 	cc, release := c.rpcs()
 	defer release()
@@ -48,21 +48,11 @@ func (p *policy) watchHealthOnce(m *member, c *conn) error {
 	return err
 }
 
-// crowdLocked gives the health watch's stream to the requests, which have waited for one: the
-// server, or a proxy, allows few on a connection. It allows no more on the next connection.
-func (p *policy) crowdLocked(c *conn) {
-	if c.notServing {
-		return // only the watch would tell that it serves again
-	}
-	c.member.crowded = true
-	c.crowd()
-}
-
 // setHealth notes the health that m reports.
 func (p *policy) setHealth(m *member, c *conn, serving bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || m.conn != c || c.notServing == !serving || c.roomy.Err() != nil {
+	if p.closed || m.conn != c || c.notServing == !serving {
 		return
 	}
 	c.notServing = !serving

@@ -39,7 +39,6 @@ type member struct {
 	tried      bool      // dialed in this round
 	met        bool      // it has said who it is
 	stranger   uint64    // the ID of the other cluster of which it was last reported to be a member
-	crowded    bool      // a request has waited for a stream on its connection; see crowdLocked
 	dialed     time.Time // when it was last dialed
 	demotion   demotion
 	rolls      int       // connections in a row that led to a member of no use

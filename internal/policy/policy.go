@@ -529,9 +529,6 @@ func (p *policy) judgeLocked(c *conn, beside *member, f findings, start time.Tim
 	current := m.conn == c
 	c.doubted = false
 	result := f.outcome(c, time.Now())
-	if f.full && result != serves {
-		p.crowdLocked(c)
-	}
 	// A write that an election has lost is given up when its member has served for a while.
 	lost := result == serves && c.superseded(time.Now())
 	if !lost && (result == serves || result == nobodyServes) {
