@@ -124,8 +124,8 @@ func New(c Client, name string, opts ...Option) (*Service, error) {
 
 // Op returns the operation that makes the change u, with the options of a Put or
 // a Delete. Pass it to kv.KV's Do, or put it into a transaction with others. The
-// error says what is wrong with u. A Delete with kv.WithPrefix deletes all endpoints
-// whose keys begin so; one whose range has keys of other services is refused.
+// error says what is wrong with u. A Delete of a range, such as one with
+// kv.WithPrefix, deletes all endpoints in it. The range must not go beyond the service's keys.
 func (s *Service) Op(u Update, opts ...kv.OpOption) (kv.Op, error) {
 	if !strings.HasPrefix(u.Key, s.prefix) {
 		return kv.Op{}, fmt.Errorf("naming: the key %q does not belong to the service, whose keys begin with %q", u.Key, s.prefix)
@@ -140,7 +140,7 @@ func (s *Service) Op(u Update, opts ...kv.OpOption) (kv.Op, error) {
 	case Delete:
 		op := kv.OpDelete(u.Key, opts...)
 		if end := string(op.RangeBytes()); end == "\x00" || end > kv.GetPrefixRangeEnd(s.prefix) {
-			return kv.Op{}, fmt.Errorf("naming: the range [%q, %q) has keys of other services, since this one's begin with %q; delete its endpoints by their keys, or with WithPrefix", u.Key, end, s.prefix)
+			return kv.Op{}, fmt.Errorf("naming: the range [%q, %q) goes beyond the service, whose keys begin with %q; delete its endpoints by their keys, or with WithPrefix", u.Key, end, s.prefix)
 		}
 		return op, nil
 	}

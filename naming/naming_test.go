@@ -252,8 +252,8 @@ func TestMisuse(t *testing.T) {
 			r.t.Error("Add of another service's key: no error")
 		}
 		for _, opt := range []kv.OpOption{kv.WithFromKey(), kv.WithRange("web0\x00")} {
-			if err := web.Delete(r.t.Context(), "web/a", opt); err == nil || !strings.Contains(err.Error(), "of other services") {
-				r.t.Errorf("Delete of a range with keys of other services: %v; want an error that says so", err)
+			if err := web.Delete(r.t.Context(), "web/a", opt); err == nil || !strings.Contains(err.Error(), "beyond the service") {
+				r.t.Errorf("Delete of a range that goes beyond the service: %v; want an error that says so", err)
 			}
 		}
 	})

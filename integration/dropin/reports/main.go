@@ -24,7 +24,7 @@ import (
 type report struct {
 	name   string // as in owner/repository#number
 	expect string // what its users expect
-	why    string // with what right getcd does not do it; nothing if it does
+	why    string // why getcd does not do it; nothing if it does
 	// run reproduces it on a cluster with these members. It returns what there is to see instead
 	// of what was expected, nothing if all is well.
 	run func(ctx context.Context, members []string) (seen string, err error)
@@ -102,6 +102,15 @@ func started(f func() error) <-chan error {
 	done := make(chan error, 1)
 	go func() { done <- f() }()
 	return done
+}
+
+// watch watches a key, and returns once the server has the watch.
+func watch(ctx context.Context, cli *clientv3.Client, key string) (clientv3.WatchChan, error) {
+	events := cli.Watch(ctx, key, clientv3.WithCreatedNotify())
+	if resp := <-events; !resp.Created {
+		return nil, fmt.Errorf("the watch was not created: %w", resp.Err())
+	}
+	return events, nil
 }
 
 // count returns how many keys have a prefix.

@@ -46,8 +46,8 @@ func deleteOneEndpoint(ctx context.Context, members []string) (string, error) {
 		return "", err
 	}
 	_ = m.DeleteEndpoint(ctx, own("22085/a/1"), clientv3.WithRange(own("22085/c"))) // an error is right, too
-	left, err := count(ctx, cli, own("22085/"))
-	return seenUnless(left >= 2, "those of other services are deleted, too"), err
+	others, err := count(ctx, cli, own("22085/b/"))
+	return seenUnless(others == 1, "those of other services are deleted, too"), err
 }
 
 func errorWithCause(ctx context.Context, _ []string) (string, error) {
@@ -80,9 +80,9 @@ func watchThatNobodyReads(ctx context.Context, members []string) (string, error)
 		return "", err
 	}
 	defer func() { _ = direct.Close() }()
-	events := cli.Watch(ctx, own("138217"), clientv3.WithCreatedNotify())
-	if resp := <-events; !resp.Created {
-		return "", fmt.Errorf("the watch was not created: %w", resp.Err())
+	events, err := watch(ctx, cli, own("138217"))
+	if err != nil {
+		return "", err
 	}
 	value := strings.Repeat("v", size)
 	for range n {
@@ -120,9 +120,9 @@ func reasonForLateReader(ctx context.Context, members []string) (string, error) 
 		return "", err
 	}
 	defer func() { _ = direct.Close() }()
-	events := cli.Watch(ctx, own("472"), clientv3.WithCreatedNotify())
-	if resp := <-events; !resp.Created {
-		return "", fmt.Errorf("the watch was not created: %w", resp.Err())
+	events, err := watch(ctx, cli, own("472"))
+	if err != nil {
+		return "", err
 	}
 	for _, value := range []string{"a", "b", strings.Repeat("c", 2*most)} { // the last one is too large
 		if _, err := direct.Put(ctx, own("472"), value); err != nil {

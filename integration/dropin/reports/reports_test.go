@@ -24,19 +24,13 @@ const intro = `# Bugs that users of clientv3 have reported
 
 Each of these bugs is reproduced by a program in ` + "`integration/dropin/reports`" + `, which runs on
 real members, once with clientv3 and once with the import paths of getcd's package clientv3. The
-last two columns have what is to be seen instead of what the users expect. A test runs all programs
-and compares what it sees with this page.
+last two columns say what each of them does. A test runs all programs and compares what it sees
+with this page.
 `
 
 func TestMain(m *testing.M) {
 	cluster.Main()
 	goleak.VerifyTestMain(m)
-}
-
-// clients are the two binaries, and what the page calls the clients.
-type clients struct {
-	names    [2]string
-	binaries [2]string
 }
 
 // What the page says of each report is what is to be seen.
@@ -47,9 +41,8 @@ func TestReports(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var both clients
-	both.names = [2]string{"clientv3 " + strings.TrimSpace(string(version)), "getcd"}
-	if both.binaries[0], both.binaries[1], err = twice.Build(ctx, ".", t.TempDir()); err != nil {
+	theirs, ours, err := twice.Build(ctx, ".", t.TempDir())
+	if err != nil {
 		t.Fatal(err)
 	}
 	c, err := cluster.Start(ctx, cluster.Config{})
@@ -67,18 +60,18 @@ func TestReports(t *testing.T) {
 	seen := make([][2]string, len(reports))
 	t.Cleanup(func() {
 		if !t.Failed() {
-			compare(t, page(both, reports, seen))
+			compare(t, page(strings.TrimSpace(string(version)), reports, seen))
 		}
 	})
 	for i, r := range reports {
 		t.Run(r.name, func(t *testing.T) {
 			t.Parallel()
 			for range 3 { // a bug need not show each time
-				if seen[i][0] = look(ctx, t, both.binaries[0], members, r.name); seen[i][0] != "" {
+				if seen[i][0] = look(ctx, t, theirs, members, r.name); seen[i][0] != "" {
 					break
 				}
 			}
-			seen[i][1] = look(ctx, t, both.binaries[1], members, r.name)
+			seen[i][1] = look(ctx, t, ours, members, r.name)
 			if seen[i][1] != "" && r.why == "" {
 				t.Errorf("with getcd %s: %s", seen[i][1], r.expect)
 			}
@@ -98,9 +91,9 @@ func look(ctx context.Context, t *testing.T, binary, members, name string) strin
 	return out.String()
 }
 
-func page(both clients, reports []report, seen [][2]string) string {
+func page(version string, reports []report, seen [][2]string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n| report | what its users expect | %s | %s |\n|---|---|---|---|\n", intro, both.names[0], both.names[1])
+	fmt.Fprintf(&b, "%s\n| report | what its users expect | clientv3 %s | getcd |\n|---|---|---|---|\n", intro, version)
 	for i, r := range reports {
 		repository, number, _ := strings.Cut(r.name, "#")
 		fmt.Fprintf(&b, "| [%s](https://github.com/%s/issues/%s) | %s |", r.name, repository, number, r.expect)

@@ -123,9 +123,9 @@ func watchOnStalledConnection(ctx context.Context, members []string) (string, er
 		return "", err
 	}
 	defer func() { _ = direct.Close() }()
-	events := cli.Watch(ctx, own("8980"), clientv3.WithCreatedNotify())
-	if resp := <-events; !resp.Created {
-		return "", fmt.Errorf("the watch was not created: %w", resp.Err())
+	events, err := watch(ctx, cli, own("8980"))
+	if err != nil {
+		return "", err
 	}
 	return w.inTurn(func() (string, error) {
 		if _, err := direct.Put(ctx, own("8980"), "v"); err != nil {
